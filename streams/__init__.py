@@ -1,0 +1,1 @@
+"""The write side: from Kafka events to edges, photos and timelines."""

@@ -1,0 +1,89 @@
+"""Counted sets: members of an owner, spread over buckets, with each bucket's exact count beside its rows.
+
+A member is in or out as of an event's time; the later time wins, and at equal times
+out wins. Folding the same changes again yields the same rows and the same count, so
+an event may come twice, late and out of order.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+# How many buckets a set has at each level. Each step is 16 or 64 times the last, so a
+# copy to the next level happens at most three times in a set's life.
+BUCKETS = (1, 16, 1_024, 65_536)
+LEVEL_MAX = len(BUCKETS) - 1
+
+_MASK = (1 << 64) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """`removed` as of `time_us`, microseconds since 1970."""
+
+    time_us: int
+    removed: bool
+
+    def beats(self, other: "Membership | None") -> bool:
+        """Whether this replaces `other`: later wins, at equal times `removed` does."""
+        return other is None or (self.time_us, self.removed) > (other.time_us, other.removed)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One event on one member of one set."""
+
+    member: int
+    now: Membership
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """What a batch does to one bucket.
+
+    `rows` are to be written; `live` is the bucket's new count; `joined` are the members
+    that are in because of an event of this batch, also when it had been written before.
+    """
+
+    rows: dict[int, Membership]
+    live: int
+    joined: tuple[int, ...]
+
+
+def fold(stored: Mapping[int, Membership], live: int, changes: Iterable[Change]) -> Fold:
+    """Apply `changes` to the bucket's `stored` rows, which hold at least the members touched.
+
+    `live` is the count that stands beside those rows.
+    """
+    rows: dict[int, Membership] = {}
+    mentioned: dict[int, Membership] = {}
+    for change in changes:
+        mentioned[change.member] = change.now
+        before = rows.get(change.member) or stored.get(change.member)
+        if change.now.beats(before):
+            rows[change.member] = change.now
+            live += _in(change.now) - _in(before)
+    # A worker may have died between the rows and what follows from them (a backfill), so
+    # a change that finds itself stored already counts as joining again.
+    joined = tuple(
+        member for member in mentioned if not (rows.get(member) or stored[member]).removed
+    )
+    return Fold(rows=rows, live=live, joined=joined)
+
+
+def _in(state: Membership | None) -> int:
+    return int(state is not None and not state.removed)
+
+
+def bucket_of(member: int, level: int) -> int:
+    """The member's bucket at `level`, from a 64-bit mix of its id (splitmix64's finaliser)."""
+    mixed = member & _MASK
+    mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9 & _MASK
+    mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EB & _MASK
+    return (mixed ^ (mixed >> 31)) % BUCKETS[level]
+
+
+def level_for(total: int, level: int, bucket_members_max: int) -> int:
+    """The level at which `total` members fit, at least `level`: buckets hold `bucket_members_max` on average."""
+    while level < LEVEL_MAX and total > BUCKETS[level] * bucket_members_max:
+        level += 1
+    return level

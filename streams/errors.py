@@ -1,0 +1,17 @@
+"""What can go wrong with a store; `schemas.envelope.PoisonEvent` is what can be wrong with an event."""
+
+
+class StoreUnavailable(Exception):
+    """A store did not answer in time, or its breaker is open: nothing is known about the operation.
+
+    The fate of an event that meets it is to wait: never a dead letter, never a commit.
+    """
+
+    def __init__(self, store: str, operation: str, cause: str) -> None:
+        super().__init__(f"{store} did not answer {operation}: {cause}")
+        self.store = store
+        self.operation = operation
+
+
+class DeadlineExceeded(StoreUnavailable):
+    """The caller's own time was used up before the store answered."""

@@ -1,0 +1,157 @@
+"""Every setting and limit, with its unit; read once, at the entry point.
+
+Each is an environment variable `SHUTTERLINE_` plus its name in capitals. Where a
+variable is not set, the file `.local/shutterline.env` that `shutterline up` writes
+is read, so commands typed beside a local stack find it by themselves.
+"""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, PositiveInt, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+LOCAL_ENVIRONMENT = Path(".local/shutterline.env")
+
+
+class Settings(BaseSettings):
+    """One process's settings. `load()` reads them from the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="SHUTTERLINE_", extra="ignore", frozen=True)
+
+    # Where the servers are.
+    kafka: str = "127.0.0.1:9092"
+    kafka_security: dict[str, str] = Field(default_factory=dict)  # librdkafka's names, e.g. security.protocol
+    cassandra: str = "127.0.0.1:9042"
+    cassandra_username: str = ""
+    cassandra_password: SecretStr = SecretStr("")
+    cassandra_tls_ca: Path | None = None
+    cassandra_datacenter: str = "datacenter1"
+    cassandra_replication: PositiveInt = 1
+    redis: str = "redis://127.0.0.1:6379/0"
+    s3: str = "http://127.0.0.1:9000"
+    s3_bucket: str = "shutterline-media"
+    s3_access_key: str = ""
+    s3_secret_key: SecretStr = SecretStr("")
+    s3_region: str = "us-east-1"
+
+    # A prefix for topics, groups, Redis keys, and (without dots) the keyspace: several systems on one stack.
+    namespace: str = Field(default="", pattern=r"^([a-z][a-z0-9]{0,30}\.)?$")
+
+    # How this process is called, and where it says on which port its metrics are.
+    process: str = "worker"
+    run_dir: Path = Path(".local/run")
+
+    # Photo URLs: CloudFront's canned policy, signed with RSA.
+    media_url: str = "http://127.0.0.1:8080"
+    media_key_id: str = "local"
+    media_private_key: Path = Path(".local/media-key.pem")
+    media_url_life_s_min: PositiveInt = 1_800
+    media_url_life_s_max: PositiveInt = 3_600
+
+    # Who may ask.
+    jwt_secret: SecretStr = SecretStr("")
+    jwks: str = ""
+    jwt_issuer: str = ""
+    jwt_audience: str = ""
+    jwt_leeway_s: PositiveInt = 30
+    jwt_life_s_max: PositiveInt = 86_400
+    ops_open: bool = False
+
+    # The API.
+    api: str = "http://127.0.0.1:8000"
+    request_deadline_ms: PositiveInt = 2_000
+    requests_in_flight_max: PositiveInt = 512
+    request_body_bytes_max: PositiveInt = 65_536
+    feed_window_ids: PositiveInt = 500
+    following_max: PositiveInt = 10_000
+    recent_follow_s: PositiveInt = 60
+    pull_list_ids_max: PositiveInt = 100
+    pull_list_copy_s: PositiveInt = 60
+    photo_copy_s: PositiveInt = 86_400
+    following_copy_s: PositiveInt = 86_400
+    count_copy_s: PositiveInt = 30
+    pulled_authors_refresh_ms: PositiveInt = 1_000
+    rebuilds_per_s_max: PositiveInt = 1_000
+    rebuilds_in_flight_max: PositiveInt = 16
+    rebuild_ttl_ms: PositiveInt = 30_000
+    database_reads_in_flight_max: PositiveInt = 32
+
+    # Delivery: the hybrid of push and pull.
+    pull_followers_min: PositiveInt = 10_000
+    push_again_followers_max: PositiveInt = 8_999
+    celebrity_push_followers_max: int = Field(default=0, ge=0)
+
+    # Timelines.
+    timeline_ids: PositiveInt = 500
+    timeline_slots: PositiveInt = 600
+    timeline_ttl_s: PositiveInt = 72 * 3600
+    timeline_renew_s: PositiveInt = 3600
+    fresh_s_max: PositiveInt = 60
+
+    # Fan-out.
+    bucket_members_max: PositiveInt = 1_000
+    append_owners_max: PositiveInt = 500
+    merge_owners_max: PositiveInt = 64
+    bulk_calls_in_flight_max: PositiveInt = 2
+    normal_calls_in_flight_max: PositiveInt = 8
+    bulk_writes_per_s_max: PositiveInt = 200_000
+    bulk_post_writes_per_s_max: PositiveInt = 50_000
+    backfill_owners_max: PositiveInt = 1_000
+
+    # Batches and buffers of the consumers, in records.
+    check_batch_records_max: PositiveInt = 128
+    edges_batch_records_max: PositiveInt = 10_000
+    normal_poll_records_max: PositiveInt = 100
+    normal_buffer_records_max: PositiveInt = 500
+    bulk_poll_records_max: PositiveInt = 50
+    bulk_buffer_records_max: PositiveInt = 1_000
+    fanout_batch_records_max: PositiveInt = 16
+
+    # Waiting for stores, and giving up on events.
+    store_timeout_ms: PositiveInt = 500
+    worker_store_timeout_ms: PositiveInt = 10_000
+    store_attempts_max: PositiveInt = 4
+    store_wait_s_max: PositiveInt = 5
+    breaker_failures_max: PositiveInt = 5
+    breaker_open_ms: PositiveInt = 1_000
+    dead_letters_in_a_row_max: PositiveInt = 100
+    dead_letters_window_records: PositiveInt = 1_000
+    dead_letters_ratio_max: float = Field(default=0.5, gt=0, le=1)
+    original_wait_s_max: PositiveInt = 600
+    original_poll_s: PositiveInt = 2
+    removed_edge_ttl_s: PositiveInt = 28 * 86_400
+
+    # Consumer groups.
+    session_timeout_s: PositiveInt = 6
+    heartbeat_s: PositiveInt = 1
+    commit_interval_ms: PositiveInt = 1_000
+    watchdog_s: PositiveInt = 60
+
+    @property
+    def keyspace(self) -> str:
+        """The Cassandra keyspace of this namespace."""
+        return "shutterline" + (f"_{self.namespace.rstrip('.')}" if self.namespace else "")
+
+    @model_validator(mode="after")
+    def _relations(self) -> Self:
+        # Without the gap between the two, an author at the threshold would flap.
+        if not self.push_again_followers_max < self.pull_followers_min:
+            raise ValueError(
+                f"push_again_followers_max={self.push_again_followers_max} must be below "
+                f"pull_followers_min={self.pull_followers_min}"
+            )
+        # A larger poll fills the buffer of every partition at once and stalls the whole app.
+        for lane in ("normal", "bulk"):
+            poll = getattr(self, f"{lane}_poll_records_max")
+            buffer = getattr(self, f"{lane}_buffer_records_max")
+            if poll * 5 > buffer:
+                raise ValueError(f"{lane}_poll_records_max={poll} must be at most a fifth of {buffer}")
+        if self.timeline_ids > self.timeline_slots:
+            raise ValueError(f"timeline_ids={self.timeline_ids} must fit {self.timeline_slots=}")
+        return self
+
+
+def load(**overrides: object) -> Settings:
+    """Read the settings: overrides, then the environment, then the local stack's file."""
+    return Settings(_env_file=LOCAL_ENVIRONMENT if LOCAL_ENVIRONMENT.exists() else None, **overrides)  # type: ignore[arg-type]  # pydantic-settings checks them
