@@ -42,6 +42,9 @@ class Settings(BaseSettings):
     process: str = "worker"
     run_dir: Path = Path(".local/run")
 
+    # `ce_source` of what the API publishes.
+    event_source: str = "/shutterline/api"
+
     # Photo URLs: CloudFront's canned policy, signed with RSA.
     media_url: str = "http://127.0.0.1:8080"
     media_key_id: str = "local"
@@ -95,9 +98,11 @@ class Settings(BaseSettings):
     merge_owners_max: PositiveInt = 64
     bulk_calls_in_flight_max: PositiveInt = 2
     normal_calls_in_flight_max: PositiveInt = 8
-    bulk_writes_per_s_max: PositiveInt = 200_000
-    bulk_post_writes_per_s_max: PositiveInt = 50_000
     backfill_owners_max: PositiveInt = 1_000
+
+    # The generation of the topic `edges`; raise it whenever the topic is made anew, so that
+    # its offsets, which order the counts, go on rising.
+    edges_generation: PositiveInt = 1
 
     # Batches and buffers of the consumers, in records.
     check_batch_records_max: PositiveInt = 128
@@ -107,6 +112,7 @@ class Settings(BaseSettings):
     bulk_poll_records_max: PositiveInt = 50
     bulk_buffer_records_max: PositiveInt = 1_000
     fanout_batch_records_max: PositiveInt = 16
+    parked_batch_photos_max: PositiveInt = 256
 
     # Waiting for stores, and giving up on events.
     store_timeout_ms: PositiveInt = 500
@@ -124,7 +130,7 @@ class Settings(BaseSettings):
 
     # Consumer groups.
     session_timeout_s: PositiveInt = 6
-    heartbeat_s: PositiveInt = 1
+    heartbeat_ms: PositiveInt = 300  # A group learns of a member that left or joined with a heartbeat.
     commit_interval_ms: PositiveInt = 1_000
     watchdog_s: PositiveInt = 60
 

@@ -64,9 +64,7 @@ def fold(stored: Mapping[int, Membership], live: int, changes: Iterable[Change])
             live += _in(change.now) - _in(before)
     # A worker may have died between the rows and what follows from them (a backfill), so
     # a change that finds itself stored already counts as joining again.
-    joined = tuple(
-        member for member in mentioned if not (rows.get(member) or stored[member]).removed
-    )
+    joined = tuple(member for member in mentioned if not (rows.get(member) or stored[member]).removed)
     return Fold(rows=rows, live=live, joined=joined)
 
 

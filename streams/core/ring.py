@@ -54,6 +54,11 @@ def parse(value: bytes) -> Ring:
     )
 
 
+def token_of(value: bytes) -> bytes:
+    """The rebuild token of a ring's bytes, without reading the rest."""
+    return value[8:GUARD_BYTES]
+
+
 def lay_out(ids: Iterable[int], *, slots: int, floor: int, version: int, token: bytes = NO_TOKEN) -> bytes:
     """A ring of the newest `slots` of `ids`; dropping older ones raises the floor to the newest dropped."""
     ordered = sorted(set(ids))
@@ -82,9 +87,7 @@ def merge(ring: Ring, late: Iterable[int], *, slots: int) -> bytes | None:
     new = {photo for photo in late if photo > ring.floor} - ring.ids
     if not new:
         return None
-    return lay_out(
-        ring.ids | new, slots=slots, floor=ring.floor, version=ring.version + 1, token=ring.token
-    )
+    return lay_out(ring.ids | new, slots=slots, floor=ring.floor, version=ring.version + 1, token=ring.token)
 
 
 def rebuilt(ring: Ring, found: Iterable[int], *, floor: int, slots: int) -> bytes:

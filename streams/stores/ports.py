@@ -1,11 +1,11 @@
-"""What the handlers and the API ask of the stores; each promise is kept by the real store and its in-memory twin.
+"""What the handlers and the API ask of the stores, kept by the real store and its in-memory twin alike.
 
 Every method raises `StoreUnavailable` when nothing is known about what it asked for;
 every one may be repeated. Times are microseconds since 1970 (`time_us`) unless the
 name says otherwise.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -79,7 +79,7 @@ class AuthorPhoto:
 
 
 class AuthorPhotos(Protocol):
-    """Each author's photos by id, descending. A removed photo never comes back, whatever the order of calls."""
+    """Each author's photos by id, descending. What is removed stays so, whatever the order of calls."""
 
     async def add(self, author: UserId, photo: PhotoId, *, ready: bool) -> None:
         """Twice is once; ready stays ready."""
@@ -192,8 +192,8 @@ class CountedSets(Protocol):
     async def members(self, key: BucketKey) -> PackedIds:
         """The members that are in, packed, in ascending order."""
 
-    def listing(self, kind: SetKind, owner: int, *, above: int, limit: int) -> AsyncIterator[int]:
-        """Members that are in, in a stable order, after the one named `above` (0: from the start)."""
+    async def page(self, key: BucketKey, *, after: int, limit: int) -> list[int]:
+        """Up to `limit` members of one bucket that are in, ascending, with ids above `after`."""
 
 
 class AuthorStore(Protocol):
@@ -285,8 +285,25 @@ class Timelines(Protocol):
     async def notes(self, partitions: Sequence[int]) -> dict[int, int]:
         """For each partition of `fanout` the next offset to apply, where it is known."""
 
-    async def note(self, partition: int, position: int) -> None:
-        """Note that every record below `position` has been applied."""
+    async def note(self, partition: int, position: int, *, expected: int | None) -> bool:
+        """Note that every record below `position` has been applied, if the note still is `expected`.
+
+        False means that this is not the store that was noted in last: it was lost or came
+        back older, and records between must be applied again. None: there is no note.
+        """
+
+    async def note_all(self, positions: Mapping[int, int]) -> bool:
+        """Note all partitions at once if none is noted; the first thing done to a new or flushed store."""
+
+    async def verified(self) -> bool:
+        """Whether every partition's worker has found this store to be as new as its commits."""
+
+    async def mark_verified(self, partition: int) -> None: ...
+
+
+class RebuildBudget(Protocol):
+    async def take(self) -> bool:
+        """Whether one more rebuild may begin now, counted over all processes."""
 
 
 class Copies(Protocol):
@@ -306,3 +323,40 @@ class Copies(Protocol):
 
     async def drop(self, keys: Sequence[bytes]) -> None:
         """Remove copies and leases; after it returns no older value can be read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardLease:
+    """A shard that this process alone mints with; start strictly after `last_ms`."""
+
+    shard: int
+    last_ms: int
+
+
+class ShardLeases(Protocol):
+    async def acquire(self, holder: str, now_ms: int) -> ShardLease:
+        """Lease a shard of this system that nobody holds; LookupError when all are held."""
+
+    async def reserve(self, holder: str, shard: int, until_ms: int, now_ms: int) -> None:
+        """Note that ids up to `until_ms` may be issued, and renew; PermissionError if it is another's."""
+
+    async def release(self, holder: str, shard: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """Everything that is stored, by what it promises; `connect.py` and `memory.py` make one."""
+
+    photos: PhotoStore
+    author_photos: AuthorPhotos
+    own_edges: OwnEdges
+    counted: CountedSets
+    authors: AuthorStore
+    pulled: PulledAuthors
+    parked: ParkedPhotos
+    stops: StopStore
+    originals: Originals
+    timelines: Timelines
+    copies: Copies
+    shards: ShardLeases
+    rebuild_budget: RebuildBudget

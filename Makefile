@@ -1,0 +1,69 @@
+# Everything that is run from day to day. `make help` lists it.
+# Each target does its own set-up: .venv from the hashed lock, the servers' jars by Maven. What is there is not
+# made again.
+
+ifndef PYTHON
+PYTHON := $(shell for python in python3.11 python3 python; do \
+	$$python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && command -v $$python && exit; \
+	done; command -v python3 || echo python3.11)
+endif
+HAVE_PYTHON = command -v $(PYTHON) > /dev/null || { echo "missing: Python 3.11, there is no $(PYTHON):" \
+	"apt-get install python3.11 python3.11-venv, or make PYTHON=/path/to/python3.11" >&2; exit 1; }
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# No server needed: sockets stay closed.
+TESTS := tests/unit tests/contract tests/simulation
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check style format up down status clean servers prerequisites
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: servers ## show the whole pipeline at work on real servers
+	@$(BIN)/shutterline demo
+
+test: style servers ## every check and every test, with real servers
+	@$(BIN)/python -m pytest $(TESTS) tests/integration
+
+check: style ## the fast loop: style, types, import rules, tests without servers
+	@$(BIN)/python -m pytest $(TESTS)
+
+style: $(READY)
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(READY) ## rewrite the sources in the common format
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+up: servers ## start what is missing of the local stack, one worker and the API
+	@$(BIN)/shutterline up
+
+down: $(READY) ## end the local stack; its data stays
+	@$(BIN)/shutterline down
+
+status: $(READY) ## show the processes of the local stack
+	@$(BIN)/shutterline status
+
+clean: $(READY) ## end the local stack and forget its data; downloads stay
+	@$(BIN)/shutterline clean
+
+servers: prerequisites $(READY) ## fetch the servers' jars
+	@$(BIN)/python -m infra.local.install
+
+prerequisites:
+	@$(HAVE_PYTHON)
+	@$(PYTHON) -m infra.local.prerequisites servers
+
+$(READY): requirements.txt pyproject.toml
+	@$(HAVE_PYTHON)
+	@$(PYTHON) -m infra.local.prerequisites
+	@echo "installing the locked packages into $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

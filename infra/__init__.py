@@ -1,0 +1,1 @@
+"""What the pipeline runs on: the local stack, the cloud, the monitoring rules."""

@@ -1,0 +1,148 @@
+"""What `shutterline up`, `down`, `status` and `clean` do."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from rich.console import Console
+from rich.table import Table
+
+from infra.local import kernel, ports
+from infra.local.daemon import Daemon
+from infra.local.errors import StackError
+from infra.local.interrupts import deferred_interrupts, endings_interrupt
+from infra.local.lock import exclusive
+from infra.local.paths import PROJECT, Home
+from infra.local.probes import http_answers
+from infra.local.progress import Progress, shown
+from infra.local.readiness import wait_ready
+from infra.local.stack import Stack
+
+API = "api"
+WORKER = "worker-1"
+MIB = 1024 * 1024
+
+
+def up(home: Home, console: Console, *, servers_only: bool) -> None:
+    """Start what does not run yet, and return when all of it answers.
+
+    Interrupted, it ends what it has started itself, and leaves what ran before.
+
+    Raises:
+        StackError: Something did not start; what did start goes on.
+        KeyboardInterrupt: It was interrupted.
+    """
+    began = time.monotonic()
+    with endings_interrupt(), exclusive(home.root, console.print), shown(console) as progress:
+        stack = Stack(home.root, wanted_ports=ports.given(os.environ))
+        before = stack.running()
+        try:
+            stack.start_servers(progress)
+            stack.write_environment()
+            if not servers_only:
+                _start_programs(stack, progress)
+        except KeyboardInterrupt:
+            progress.doing("interrupted; ending what has been started")
+            with deferred_interrupts():  # A second Ctrl-C does not leave half of it running.
+                stack.stop(keep=before)
+                progress.done("interrupted; what this run had started is ended")
+            raise
+    took_s = time.monotonic() - began
+    console.print(f"Ready after {took_s:.1f} s. The addresses are in {home.environment_file}", soft_wrap=True)
+
+
+def down(home: Home, console: Console) -> None:
+    """End everything; the data stays."""
+    with exclusive(home.root, console.print), shown(console) as progress:
+        stack = Stack(home.root)
+        ending = stack.running()
+        progress.doing(f"ending {', '.join(sorted(ending))}")
+        stack.stop()
+        progress.done(f"ended {', '.join(sorted(ending))}" if ending else "nothing was running")
+
+
+def clean(home: Home, console: Console) -> None:
+    """End everything and forget it, also the stack of the tests."""
+    with exclusive(home.root, console.print), shown(console) as progress:
+        progress.doing("ending everything")
+        for root in (home.root / "test", home.root):
+            if root.exists():
+                Stack(root).clean()
+        progress.done("forgotten; the downloaded servers and .venv stay")
+
+
+def status(home: Home, console: Console) -> None:
+    """Show every process of the stack, also those that have died."""
+    stack = Stack(home.root)
+    table = Table("name", "pid", "port", "state", "uptime", "memory", box=None, header_style="bold")
+    for daemon in stack.processes():
+        table.add_row(*_facts(stack, daemon))
+    console.print(table)
+
+
+def _facts(stack: Stack, daemon: Daemon) -> Sequence[str]:
+    port = stack.port(daemon.name)
+    pid = daemon.pid
+    seen = kernel.look(pid) if pid is not None else None
+    if pid is None or seen is None:
+        return daemon.name, "-", str(port or "-"), "[red]not running[/red]", "-", "-"
+    state = "[yellow]paused[/yellow]" if seen.paused else "[green]running[/green]"
+    uptime = timedelta(seconds=int(kernel.uptime_s(seen)))
+    return (
+        daemon.name,
+        str(pid),
+        str(port or "-"),
+        state,
+        str(uptime),
+        f"{kernel.memory_bytes(pid) // MIB} MiB",
+    )
+
+
+def _start_programs(stack: Stack, progress: Progress) -> None:
+    environment = {**os.environ, **stack.environment()}
+    _run(["topics", "--apply"], environment, progress)
+    _run(["migrate"], environment, progress)
+    found = stack.running()
+    worker = stack.start_process(WORKER, _shutterline("worker"))
+    api = stack.start_process(API, _shutterline("api"))
+    answers = {
+        worker: lambda: _worker_answers(worker),
+        api: lambda: http_answers(f"127.0.0.1:{stack.port(API)}", "/readyz"),
+    }
+    wait_ready(answers, found=found, progress=progress)
+
+
+def _shutterline(*arguments: str) -> list[str]:
+    # By its file and not by its installed name, so that the command line works without an installation.
+    return [sys.executable, str(PROJECT / "shutterline.py"), *arguments]
+
+
+def _run(arguments: Sequence[str], environment: Mapping[str, str], progress: Progress) -> None:
+    """Run one of our own commands to its end; its output is shown only where it fails."""
+    began = time.monotonic()
+    name = f"shutterline {' '.join(arguments)}"
+    progress.doing(name)
+    done = subprocess.run(
+        _shutterline(*arguments),
+        env=environment,
+        cwd=PROJECT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise StackError(f"`{name}` failed with exit code {done.returncode}:\n{done.stdout.strip()}")
+    progress.done(f"{name}: {time.monotonic() - began:.1f} s")
+
+
+def _worker_answers(worker: Daemon) -> bool:
+    try:
+        address = worker.metrics_file.read_text().strip()
+    except FileNotFoundError:
+        return False
+    return bool(address) and http_answers(address, "/readyz")

@@ -1,0 +1,112 @@
+"""Which ports a stack listens on: given, else those of the last run, else free ones."""
+
+import json
+import random
+import socket
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+from infra.local.errors import StackError
+
+# Every port, and the process that listens on it.
+OWNERS: Mapping[str, str] = {
+    "kafka": "kafka",
+    "kafka_controller": "kafka",
+    "cassandra": "cassandra",
+    "cassandra_storage": "cassandra",
+    "redis": "redis",
+    "s3": "s3",
+    "edge": "edge",
+    "api": "api",
+}
+# Below 32768, where the kernel takes the near ends of outgoing connections from: a port chosen there could be
+# gone between two runs.
+FIRST, LAST = 20_000, 29_999
+TRIES_MAX = 1_000
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens on the port on the loopback interface."""
+    with socket.socket() as probe:
+        # Closed connections that linger do not count as taken; the servers see it the same way.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def given(environment: Mapping[str, str]) -> dict[str, int]:
+    """The ports named by SHUTTERLINE_KAFKA_PORT, SHUTTERLINE_API_PORT and so on.
+
+    Raises:
+        StackError: One of them is not a port, or two are the same.
+    """
+    ports: dict[str, int] = {}
+    for name in OWNERS:
+        variable = f"SHUTTERLINE_{name.upper()}_PORT"
+        text = environment.get(variable)
+        if text is None:
+            continue
+        if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65_535:
+            raise StackError(f"{variable} is {text!r}; a port is a number from 1 to 65535")
+        if int(text) in ports.values():
+            raise StackError(f"{variable} is {text}, which is another server's port too; give each its own")
+        ports[name] = int(text)
+    return ports
+
+
+def choose(
+    wanted: Mapping[str, int],
+    remembered: Mapping[str, int],
+    running: Collection[str],
+    free: Callable[[int], bool] = is_free,
+) -> dict[str, int]:
+    """A port for each name, all different.
+
+    While any process of the stack is `running`, no port changes: the others know it by its address.
+
+    Raises:
+        StackError: A port that has to be used is taken by somebody else, or differs from the one in use.
+    """
+    chosen: dict[str, int] = {}
+    for name, owner in OWNERS.items():
+        port = wanted.get(name, remembered.get(name))
+        if running and name in remembered and port != remembered[name]:
+            raise StackError(
+                f"{name} is to have port {port}, but this stack runs with {remembered[name]}: "
+                "run `make down` first"
+            )
+        if port is not None and (owner in running or free(port)):
+            chosen[name] = port
+        elif port is not None and (name in wanted or running):
+            raise StackError(
+                f"port {port} of {name} is taken by another program: end that, or run `make down` and give "
+                f"another one with SHUTTERLINE_{name.upper()}_PORT"
+            )
+        else:
+            chosen[name] = _unused({*wanted.values(), *remembered.values(), *chosen.values()}, free)
+    return chosen
+
+
+def load(path: Path) -> dict[str, int]:
+    """The ports of the last run; none where there was no run or its file is damaged."""
+    try:
+        stored = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return {name: port for name, port in stored.items() if name in OWNERS and isinstance(port, int)}
+
+
+def save(path: Path, ports: Mapping[str, int]) -> None:
+    path.write_text(json.dumps(ports, indent=2) + "\n")
+
+
+def _unused(avoid: Collection[int], free: Callable[[int], bool]) -> int:
+    # At random, so that two stacks that start in the same second do not settle on the same port.
+    for _ in range(TRIES_MAX):
+        port = random.randint(FIRST, LAST)
+        if port not in avoid and free(port):
+            return port
+    raise StackError(f"no free port found from {FIRST} to {LAST} in {TRIES_MAX} tries")

@@ -1,0 +1,48 @@
+"""How long work tells what it is doing."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
+
+
+class Progress(Protocol):
+    def doing(self, text: str) -> None:
+        """A step has begun, or is still going on."""
+
+    def done(self, text: str) -> None:
+        """A step has ended."""
+
+
+class Silent:
+    """For tests and benches."""
+
+    def doing(self, text: str) -> None:
+        pass
+
+    def done(self, text: str) -> None:
+        pass
+
+
+class Shown:
+    """A line for each step that has ended, and one below with a spinner for the one that goes on."""
+
+    def __init__(self, console: Console, status: Status) -> None:
+        self._console = console
+        self._status = status
+
+    def doing(self, text: str) -> None:
+        self._status.update(f"{escape(text)} …")
+
+    def done(self, text: str) -> None:
+        self._console.print(f"[green]✓[/green] {escape(text)}", highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def shown(console: Console) -> Iterator[Shown]:
+    """Show progress on the console; where it is no terminal, only the lines of what has ended."""
+    with console.status("") as status:
+        yield Shown(console, status)

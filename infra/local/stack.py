@@ -1,0 +1,190 @@
+"""The local stack as an object, for the commands, for tests and for benches.
+
+stack = Stack(Path(".local/test"), dies_with_parent=True)
+stack.start_servers()
+stack.environment()["SHUTTERLINE_KAFKA"]
+stack.server("redis").kill()
+stack.stop()
+"""
+
+import os
+import shutil
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from infra.local import ports
+from infra.local.cassandra_server import CassandraServer
+from infra.local.credentials import MEDIA_KEY_ID, load_or_make
+from infra.local.daemon import Daemon, stop_all
+from infra.local.errors import StackError
+from infra.local.jars import missing
+from infra.local.kafka_server import KafkaServer
+from infra.local.paths import PROJECT, Home, shared_library
+from infra.local.progress import Progress, Silent
+from infra.local.readiness import wait_ready
+from infra.local.redis_server import RedisServer
+from infra.local.s3_server import MEDIA_BUCKET, S3Server
+from infra.local.server import Server
+
+# The order of starting: the slowest first; Kafka last, because its first start formats its folder beforehand.
+KINDS: Sequence[type[Server]] = (CassandraServer, S3Server, RedisServer, KafkaServer)
+# Kept when all else of a stack is forgotten: it took minutes to download.
+LIBRARY_NAME = "lib"
+
+
+class Stack:
+    """The servers and processes of one folder. What runs there already is found again and reused."""
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        wanted_ports: Mapping[str, int] | None = None,
+        library: Path | None = None,
+        dies_with_parent: bool = False,
+    ) -> None:
+        """`home` is made where it is missing; `library` has the jars (default: the project's).
+
+        With `dies_with_parent` everything ends with the thread that started it, which should be the main one,
+        however that ends; without, it outlives the starting program.
+        """
+        self.home = Home(home.resolve())
+        self._wanted = dict(wanted_ports or {})
+        self._library = library or shared_library()
+        self._dies_with_parent = dies_with_parent
+        self._ports = ports.load(self.home.ports_file)
+        self._daemons: dict[str, Daemon] = {kind.kind: self._new_server(kind) for kind in KINDS}
+
+    def start_servers(self, progress: Progress | None = None) -> list[str]:
+        """Start the servers that do not run, all at once, and return their names when every server answers.
+
+        Raises:
+            DaemonDiedError: One ended meanwhile.
+            StackError: The jars are missing, a port is taken, or one did not answer in time.
+        """
+        progress = progress or Silent()
+        if absent := missing(self._library):
+            raise StackError(
+                f"the jars of {', '.join(absent)} are not in {self._library}: `make servers` fetches them"
+            )
+        self.choose_ports()
+        progress.doing("starting the servers")
+        found = self.running()
+        started = [server.name for server in self._servers() if server.start()]
+        wait_ready({server: server.answers for server in self._servers()}, found=found, progress=progress)
+        return started
+
+    def choose_ports(self) -> None:
+        """Settle on the ports and remember them for the next run."""
+        chosen = ports.choose(self._wanted, self._ports, self.running())
+        self.home.root.mkdir(parents=True, exist_ok=True)
+        self._ports.update(chosen)  # In place: the servers hold the same mapping.
+        ports.save(self.home.ports_file, chosen)
+
+    def server(self, name: str) -> Server:
+        """The server of this name.
+
+        Raises:
+            StackError: There is none of this name.
+        """
+        daemon = self._daemons.get(name)
+        if not isinstance(daemon, Server):
+            raise StackError(
+                f"{name!r} is no server; the servers are {', '.join(kind.kind for kind in KINDS)}"
+            )
+        return daemon
+
+    def start_process(
+        self, name: str, command: Sequence[str], extra_env: Mapping[str, str] | None = None
+    ) -> Daemon:
+        """Run a program of ours under this name, with the stack's environment, unless it runs already.
+
+        It runs in the project's folder and knows its name from SHUTTERLINE_PROCESS and the folder for
+        its metrics' address from SHUTTERLINE_RUN_DIR.
+        """
+        daemon = self.process(name)
+        if daemon.pid is None:
+            own = {"SHUTTERLINE_PROCESS": name, "SHUTTERLINE_RUN_DIR": str(self.home.run)}
+            daemon.spawn(command, {**os.environ, **self.environment(), **own, **(extra_env or {})}, PROJECT)
+        return daemon
+
+    def stop_process(self, name: str) -> None:
+        """End one process and what it started; nothing happens where it does not run."""
+        self.process(name).stop()
+
+    def process(self, name: str) -> Daemon:
+        """The process of this name, running or not."""
+        return self._daemons.setdefault(
+            name, Daemon(name, self.home, dies_with_parent=self._dies_with_parent)
+        )
+
+    def processes(self) -> list[Daemon]:
+        """Every process that has a pid file, and every server; servers first."""
+        for file in sorted(self.home.run.glob("*.pid")):
+            self.process(file.stem)
+        return list(self._daemons.values())
+
+    def running(self) -> set[str]:
+        """The names of the processes that run now."""
+        return {daemon.name for daemon in self.processes() if daemon.pid is not None}
+
+    def port(self, name: str) -> int | None:
+        """The port of this name, once chosen."""
+        return self._ports.get(name)
+
+    def stop(self, keep: Collection[str] = ()) -> None:
+        """End everything but `keep`: first those who use the servers, then the servers. The data stays."""
+        ending = [daemon for daemon in self.processes() if daemon.name not in keep]
+        stop_all([daemon for daemon in ending if not isinstance(daemon, Server)])
+        stop_all([daemon for daemon in ending if isinstance(daemon, Server)])
+
+    def clean(self) -> None:
+        """End everything and forget it: data, logs, ports and secrets. Downloaded jars stay."""
+        self.stop()
+        for entry in self.home.root.glob("*"):
+            if entry.is_dir() and entry.name != LIBRARY_NAME:
+                shutil.rmtree(entry)
+            elif entry.is_file() and entry != self.home.lock_file:
+                entry.unlink()
+        self._ports.clear()
+
+    def environment(self) -> dict[str, str]:
+        """What a program needs to join this stack, by the names of the outside contract.
+
+        Raises:
+            StackError: The stack has never been started, so it has no addresses.
+        """
+        if not self._ports:
+            raise StackError(f"the stack in {self.home.root} has no ports yet: start it first")
+        credentials = load_or_make(self.home.secrets)
+        local = {name: f"127.0.0.1:{port}" for name, port in self._ports.items()}
+        return {
+            "SHUTTERLINE_KAFKA": local["kafka"],
+            "SHUTTERLINE_CASSANDRA": local["cassandra"],
+            "SHUTTERLINE_REDIS": f"redis://{local['redis']}/0",
+            "SHUTTERLINE_S3": f"http://{local['s3']}",
+            "SHUTTERLINE_S3_BUCKET": MEDIA_BUCKET,
+            "SHUTTERLINE_S3_ACCESS_KEY": credentials.s3_access_key,
+            "SHUTTERLINE_S3_SECRET_KEY": credentials.s3_secret_key,
+            "SHUTTERLINE_MEDIA_URL": f"http://{local['edge']}",
+            "SHUTTERLINE_MEDIA_KEY_ID": MEDIA_KEY_ID,
+            "SHUTTERLINE_MEDIA_PRIVATE_KEY": str(credentials.media_private_key),
+            "SHUTTERLINE_JWT_SECRET": credentials.jwt_secret,
+            "SHUTTERLINE_OPS_OPEN": "1",
+            "SHUTTERLINE_API": f"http://{local['api']}",
+        }
+
+    def write_environment(self) -> Path:
+        """Write `environment()` as one NAME=value a line, for `set -a; . FILE` and for our own commands."""
+        file = self.home.environment_file
+        draft = file.with_suffix(".new")
+        draft.touch(mode=0o600)
+        draft.write_text("".join(f"{name}={value}\n" for name, value in self.environment().items()))
+        draft.replace(file)
+        return file
+
+    def _servers(self) -> list[Server]:
+        return [daemon for daemon in self._daemons.values() if isinstance(daemon, Server)]
+
+    def _new_server(self, kind: type[Server]) -> Server:
+        return kind(self.home, self._library, self._ports, dies_with_parent=self._dies_with_parent)

@@ -1,0 +1,108 @@
+"""The records of the pipeline's own topics `edges` and `fanout`.
+
+An edge is 27 bytes, because millions of them are decoded a minute; the rest is JSON,
+because a record is a page of up to a thousand timelines.
+"""
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from schemas.ids import PhotoId, UserId
+
+_EDGE = struct.Struct(">BBBqqq")
+_EDGE_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeRecord:
+    """`member` is in (or, when `removed`, out of) the set `kind` of `owner` as of `time_us`.
+
+    `kind` is 0 for followers of an author, 1 for likers of a photo, 2 for ready photos
+    of an author.
+    """
+
+    kind: int
+    member: int
+    owner: int
+    time_us: int
+    removed: bool
+
+    def encode(self) -> bytes:
+        return _EDGE.pack(_EDGE_VERSION, self.kind, self.removed, self.member, self.owner, self.time_us)
+
+
+def decode_edge(value: bytes) -> EdgeRecord:
+    """Read an edge.
+
+    Raises:
+        ValueError: Another version, which this process is too old for.
+    """
+    if len(value) != _EDGE.size or value[0] != _EDGE_VERSION:
+        raise ValueError(f"not an edge of version {_EDGE_VERSION}: {value[: _EDGE.size].hex()}")
+    _, kind, removed, member, owner, time_us = _EDGE.unpack(value)
+    return EdgeRecord(kind=kind, member=member, owner=owner, time_us=time_us, removed=bool(removed))
+
+
+@dataclass(frozen=True, slots=True)
+class FanoutPage:
+    """Put a photo on the timelines of one bucket of its author's followers.
+
+    `ready_ms`: when the photo became ready, milliseconds since 1970, for freshness.
+    """
+
+    photo_id: PhotoId
+    author_id: UserId
+    level: int
+    bucket: int
+    ready_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class OwnPost:
+    """Put a photo on its author's own timeline."""
+
+    photo_id: PhotoId
+    author_id: UserId
+    ready_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Backfill:
+    """Merge an author's newest photos into the timelines of new followers."""
+
+    author_id: UserId
+    owner_ids: tuple[UserId, ...]
+
+
+FanoutRecord = FanoutPage | OwnPost | Backfill
+_TYPES: dict[str, type[FanoutPage | OwnPost | Backfill]] = {
+    "page": FanoutPage,
+    "own": OwnPost,
+    "backfill": Backfill,
+}
+_NAMES = {model: name for name, model in _TYPES.items()}
+
+
+def encode_fanout(record: FanoutRecord) -> bytes:
+    """The record as JSON, with its type in `t`."""
+    fields = {name: getattr(record, name) for name in record.__dataclass_fields__}
+    return orjson.dumps({"t": _NAMES[type(record)], **fields})
+
+
+def decode_fanout(value: bytes) -> FanoutRecord:
+    """Read a record of `fanout`.
+
+    Raises:
+        ValueError: Not one of ours, or of a version that this process is too old for.
+    """
+    try:
+        fields: dict[str, Any] = orjson.loads(value)
+        model = _TYPES[fields.pop("t")]
+        if model is Backfill:
+            fields["owner_ids"] = tuple(fields["owner_ids"])
+        return model(**fields)
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a record of fanout ({error!r}): {value[:200]!r}") from error

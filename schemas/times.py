@@ -1,0 +1,59 @@
+"""RFC 3339 timestamps, to the microsecond, as integers since 1970.
+
+One parser for every timestamp from outside, so that all of them mean the same. Python's
+own `fromisoformat` also takes dates alone, week dates and times without an offset.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from schemas.quoting import quoted
+
+_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_TIME_US_MAX = (datetime.max.replace(tzinfo=UTC) - _UNIX_EPOCH) // _MICROSECOND
+
+_RFC3339 = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:)([0-9]{2})(?:\.([0-9]+))?(Z|[+-][0-9]{2}:[0-9]{2})",
+    re.IGNORECASE,
+)
+_RULE = "must be an RFC 3339 time with an offset, from 1970 to 9999, such as 2026-01-31T12:00:00.123456Z"
+
+
+def parse_rfc3339_us(text: str, name: str = "time") -> int:
+    """Microseconds since 1970 (UTC) of an RFC 3339 time; digits beyond the sixth are dropped.
+
+    A leap second (`:60`) is the first instant of the next minute, as Unix time has it.
+
+    Raises:
+        ValueError: Names `name`, the text and the rule.
+    """
+    match = _RFC3339.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{name} is {quoted(text)}, but {_RULE}")
+    minute, second, fraction, offset = match.groups()
+    leap_us = 0
+    if second == "60":
+        second, leap_us = "59", 1_000_000
+    try:
+        # Upper case, because fromisoformat knows no "t" and "z", which RFC 3339 allows.
+        whole = datetime.fromisoformat(f"{minute}{second}{offset}".upper())
+    except ValueError as error:
+        raise ValueError(f"{name} is {quoted(text)}, but {_RULE}: {error}") from None
+    fraction_us = int(fraction[:6].ljust(6, "0")) if fraction else 0
+    time_us = (whole - _UNIX_EPOCH) // _MICROSECOND + fraction_us + leap_us
+    if not 0 <= time_us <= _TIME_US_MAX:
+        raise ValueError(f"{name} is {quoted(text)}, but {_RULE}")
+    return time_us
+
+
+def utc_datetime(time_us: int) -> datetime:
+    """The same instant as an aware datetime in UTC."""
+    return _UNIX_EPOCH + timedelta(microseconds=time_us)
+
+
+def rfc3339(moment: datetime) -> str:
+    """The instant in UTC with six decimals and a `Z`; a datetime without an offset raises ValueError."""
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment!r} has no offset, but must be an aware datetime; give it a tzinfo")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

@@ -1,0 +1,77 @@
+"""The command line: one subcommand per job. Each imports its side of the system only when it runs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+# At module level because its decorators are how typer learns the commands; it holds no state.
+app = typer.Typer(name="shutterline", no_args_is_help=True, add_completion=False, help=__doc__)
+
+INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it.
+
+
+@app.command()
+def up(
+    servers: Annotated[bool, typer.Option("--servers", help="Start the servers alone.")] = False,
+) -> None:
+    """Start what is missing of the local stack; return when all of it is ready."""
+    from infra.local import commands
+    from infra.local.paths import project_home
+
+    with _plain_failures():
+        commands.up(project_home(), Console(), servers_only=servers)
+
+
+@app.command()
+def down() -> None:
+    """End the local stack; its data stays."""
+    from infra.local import commands
+    from infra.local.paths import project_home
+
+    with _plain_failures():
+        commands.down(project_home(), Console())
+
+
+@app.command()
+def status() -> None:
+    """Show the processes of the local stack."""
+    from infra.local import commands
+    from infra.local.paths import project_home
+
+    commands.status(project_home(), Console())
+
+
+@app.command()
+def clean() -> None:
+    """End the local stack and forget its data, addresses and secrets."""
+    from infra.local import commands
+    from infra.local.paths import project_home
+
+    with _plain_failures():
+        commands.clean(project_home(), Console())
+
+
+@contextmanager
+def _plain_failures() -> Iterator[None]:
+    """Show what went wrong with the stack in its own words, without a traceback."""
+    from infra.local.errors import StackError
+
+    try:
+        yield
+    except StackError as error:
+        Console(stderr=True).print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def main() -> None:
+    """The installed command `shutterline`."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""A batch of the topic `edges`: write the other side of follows, likes and ready photos, with exact counts.
+
+One consumer owns each partition of `edges`, and an owner's changes are all in one
+partition, so this is the only writer of a set. It reads the rows and counts that the
+batch touches, folds, and writes rows and count of each bucket in one mutation that is
+applied whole. Counts are stamped with where the batch ends, so a second owner for a
+moment loses; what comes again finds its rows written and changes nothing.
+
+A set that outgrows its level is copied to the next, stamped with where the batch begins,
+and then the level is raised. The old rows stay: pages may still name them.
+"""
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from schemas.ids import UserId
+from schemas.internal import Backfill, EdgeRecord
+from streams.core.counted import BUCKETS, Change, Fold, Membership, bucket_of, fold, level_for
+from streams.core.slices import slices
+from streams.errors import StoreUnavailable
+from streams.handlers.publishing import Outbox
+from streams.stores.copy_keys import count_key
+from streams.stores.edge_kinds import KINDS
+from streams.stores.ports import BucketKey, BucketState, BucketWrite, Head, SetKind, Stores
+from topics.catalogue import Lane
+
+# A set of the highest level has 65,536 counts of 8 bytes, so 1,000 sets are 0.5 GB at the
+# very worst; only sets above level 0 are kept at all.
+LIVES_CACHED_MAX = 1_000
+
+SetId = tuple[SetKind, int]
+
+
+@dataclass(slots=True)
+class EdgesBatch:
+    """The writer of the sets of one partition of `edges`. Use a new one for each assignment."""
+
+    stores: Stores
+    outbox: Outbox
+    bucket_members_max: int
+    backfill_owners_max: int
+    generation: int
+    # Counts of all buckets of large sets: nobody else writes them. Forgotten when a write
+    # fails, because then it is not known.
+    _lives: OrderedDict[SetId, dict[int, int]] = field(default_factory=OrderedDict, init=False)
+
+    async def apply(self, records: Sequence[EdgeRecord], begin: int, end: int) -> None:
+        """Apply the records of offsets [begin, end); repeatable.
+
+        Raises:
+            StoreUnavailable: Some of the batch may be written; apply it again, from any
+                offset at or before `begin`.
+        """
+        try:
+            await self._apply(records, self._stamp(begin), self._stamp(end))
+        except BaseException:
+            self._lives.clear()
+            raise
+
+    def _stamp(self, offset: int) -> int:
+        # 2^48 offsets a generation are 89,000 years at 100 million records a second.
+        return self.generation << 48 | offset
+
+    async def _apply(self, records: Sequence[EdgeRecord], begin: int, end: int) -> None:
+        changes: dict[SetId, list[Change]] = defaultdict(list)
+        for record in records:
+            now = Membership(time_us=record.time_us, removed=record.removed)
+            changes[KINDS[record.kind], record.owner].append(Change(record.member, now))
+        heads = await self._heads(changes)
+        await self._grow(heads, changes, begin)
+        folds = await self._fold(heads, changes)
+        await self._write(heads, folds, end)
+        await self._after(folds)
+
+    async def _heads(self, sets: Iterable[SetId]) -> dict[SetId, Head]:
+        owners: dict[SetKind, list[int]] = defaultdict(list)
+        for kind, owner in sets:
+            owners[kind].append(owner)
+        return {
+            (kind, owner): head
+            for kind, some in owners.items()
+            for owner, head in (await self.stores.counted.heads(kind, some)).items()
+        }
+
+    async def _grow(self, heads: dict[SetId, Head], changes: dict[SetId, list[Change]], stamp: int) -> None:
+        for key, head in heads.items():
+            # As if every change were a new member: growing a little early is harmless.
+            level = level_for(head.total + len(changes[key]), head.level, self.bucket_members_max)
+            # One level at a time, or at once: a copy reads the level that holds the rows.
+            if level > head.level:
+                heads[key] = await self._copy(key, head, level, stamp)
+
+    async def _copy(self, key: SetId, head: Head, level: int, stamp: int) -> Head:
+        kind, owner = key
+        rows: dict[int, dict[int, Membership]] = defaultdict(dict)
+        for bucket in range(BUCKETS[head.level]):
+            stored = await self.stores.counted.bucket(BucketKey(kind, owner, head.level, bucket))
+            for member, state in stored.items():
+                rows[bucket_of(member, level)][member] = state
+        writes = [
+            BucketWrite(
+                key=BucketKey(kind, owner, level, bucket),
+                rows=some,
+                live=sum(not state.removed for state in some.values()),
+                head=None,
+                stamp=stamp,
+            )
+            for bucket, some in rows.items()
+        ]
+        await self.stores.counted.write(writes)
+        # Only now: whoever reads the new level finds every row there.
+        raised = Head(level=level, total=head.total)
+        await self.stores.counted.write([_head_write(key, raised, stamp)])
+        self._lives.pop(key, None)
+        return raised
+
+    async def _fold(
+        self, heads: dict[SetId, Head], changes: dict[SetId, list[Change]]
+    ) -> dict[BucketKey, tuple[BucketState, Fold]]:
+        wanted: dict[BucketKey, list[Change]] = defaultdict(list)
+        for (kind, owner), some in changes.items():
+            level = heads[kind, owner].level
+            for change in some:
+                wanted[BucketKey(kind, owner, level, bucket_of(change.member, level))].append(change)
+        states = await self.stores.counted.read(
+            {key: [change.member for change in some] for key, some in wanted.items()}
+        )
+        return {
+            key: (states[key], fold(states[key].rows, states[key].live, some)) for key, some in wanted.items()
+        }
+
+    async def _write(
+        self, heads: dict[SetId, Head], folds: dict[BucketKey, tuple[BucketState, Fold]], stamp: int
+    ) -> None:
+        touched: dict[SetId, dict[int, int]] = defaultdict(dict)
+        writes: list[BucketWrite] = []
+        for key, (_, result) in folds.items():
+            head = None
+            if key.level == 0:
+                head = Head(level=0, total=result.live)
+            else:
+                touched[key.kind, key.owner][key.bucket] = result.live
+            writes.append(BucketWrite(key=key, rows=result.rows, live=result.live, head=head, stamp=stamp))
+        await self.stores.counted.write(writes)
+        totals = []
+        for (kind, owner), lives in touched.items():
+            level = heads[kind, owner].level
+            known = await self._known_lives((kind, owner), level)
+            known.update(lives)
+            totals.append(_head_write((kind, owner), Head(level=level, total=sum(known.values())), stamp))
+        await self.stores.counted.write(totals)
+
+    async def _known_lives(self, key: SetId, level: int) -> dict[int, int]:
+        known = self._lives.get(key)
+        if known is None:
+            known = await self.stores.counted.lives(*key, level)
+            self._lives[key] = known
+            if len(self._lives) > LIVES_CACHED_MAX:
+                self._lives.popitem(last=False)
+        self._lives.move_to_end(key)
+        return known
+
+    async def _after(self, folds: dict[BucketKey, tuple[BucketState, Fold]]) -> None:
+        """Ask for backfills, after the rows are written; forget copies of the counts."""
+        joined: dict[int, list[UserId]] = defaultdict(list)
+        for key, (_, result) in folds.items():
+            if key.kind is SetKind.FOLLOWERS:
+                joined[key.owner].extend(UserId(member) for member in result.joined)
+        backfills = [
+            Backfill(UserId(author), tuple(some))
+            for author, members in joined.items()
+            for some in slices(members, self.backfill_owners_max)
+        ]
+        if backfills:
+            await self.outbox.fanout(backfills, Lane.NORMAL)
+        keys = {count_key(key.kind, key.owner) for key, (state, result) in folds.items() if result.rows}
+        try:
+            for some in slices(sorted(keys), 1_000):
+                await self.stores.copies.drop(some)
+        except StoreUnavailable:
+            pass  # Copies of counts live for seconds; counting does not wait for Redis.
+
+
+def _head_write(key: SetId, head: Head, stamp: int) -> BucketWrite:
+    kind, owner = key
+    return BucketWrite(key=BucketKey(kind, owner, 0, 0), rows={}, live=None, head=head, stamp=stamp)

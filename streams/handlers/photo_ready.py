@@ -1,0 +1,65 @@
+"""A photo has its thumbnail: count it and deliver it. This is where readiness is announced.
+
+Law: no lost post. Order: the photo's row, then its delivery (pages acknowledged, or the
+author on the list of pulled ones), then the caller's commit. A follower either is in a
+bucket read after the row existed, or their backfill reads that row, because the
+follower's row is written before the backfill is asked for.
+
+Repeatable at every line. Deciding twice may choose push once and pull once; readers
+merge by id, so both is harmless and neither is impossible.
+"""
+
+from collections.abc import Mapping
+
+from schemas.ids import PhotoId, UserId
+from schemas.internal import EdgeRecord, FanoutPage, OwnPost
+from streams.core.counted import BUCKETS
+from streams.core.delivery import Conditions, Delivery, DeliveryLimits, Mode, decide
+from streams.handlers.photo_deleted import delete_photo
+from streams.handlers.publishing import Outbox
+from streams.stores.copy_keys import photo_key, pull_list_key
+from streams.stores.edge_kinds import KIND_NUMBERS, READY_TIME_US
+from streams.stores.ports import SetKind, StoredRendition, Stores
+from topics.catalogue import Lane
+
+
+async def photo_ready(
+    stores: Stores,
+    outbox: Outbox,
+    photo: PhotoId,
+    author: UserId,
+    renditions: Mapping[str, StoredRendition],
+    *,
+    limits: DeliveryLimits,
+    now_ms: int,
+) -> Delivery:
+    """Make the photo visible to others, and record how it is delivered.
+
+    Raises:
+        StoreUnavailable: Nothing is known about the writes; announce it again.
+    """
+    await stores.photos.mark_ready(photo, renditions)
+    await stores.author_photos.add(author, photo, ready=True)
+    await stores.copies.drop([photo_key(photo), pull_list_key(author)])
+    await outbox.edges(
+        [EdgeRecord(KIND_NUMBERS[SetKind.READY_PHOTOS], photo, author, READY_TIME_US, removed=False)]
+    )
+    head = (await stores.counted.heads(SetKind.FOLLOWERS, [author]))[author]
+    remembered = await stores.authors.mode_by_size(author)
+    delivery = decide(Conditions(followers=head.total, mode_by_size=remembered), limits)
+    if delivery.mode is Mode.PUSH:
+        pages = [
+            FanoutPage(photo, author, head.level, bucket, now_ms) for bucket in range(BUCKETS[head.level])
+        ]
+        await outbox.fanout(pages, delivery.lane)
+    else:
+        await stores.pulled.add(author)
+    await outbox.fanout([OwnPost(photo, author, now_ms)], Lane.NORMAL)
+    await stores.photos.record_delivery(photo, delivery)
+    if delivery.mode_by_size not in (None, remembered):
+        await stores.authors.remember_mode(author, delivery.mode_by_size)
+    # A delete that came while we wrote found no row to take away, or took one that we put
+    # back; it wrote its tombstone first, so looking now cannot miss it.
+    if await stores.photos.is_buried(photo, author):
+        await delete_photo(stores, outbox, photo, author)
+    return delivery

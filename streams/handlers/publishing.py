@@ -1,0 +1,15 @@
+"""What the handlers ask of Kafka: the internal topics, each send acknowledged."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from schemas.internal import EdgeRecord, FanoutRecord
+from topics.catalogue import Lane
+
+
+class Outbox(Protocol):
+    """Returns when every in-sync replica has the records; raises `StoreUnavailable` when that is not known."""
+
+    async def edges(self, records: Sequence[EdgeRecord]) -> None: ...
+
+    async def fanout(self, records: Sequence[FanoutRecord], lane: Lane) -> None: ...

@@ -1,0 +1,55 @@
+"""Look again for originals that had not arrived; reject their photos when they never do."""
+
+import asyncio
+import logging
+from dataclasses import dataclass, replace
+from time import time
+
+from streams.errors import StoreUnavailable
+from streams.metrics import PARKED
+from streams.settings import Settings
+from streams.stores.copy_keys import photo_key, pull_list_key
+from streams.stores.ports import ParkedPhoto, Stores
+
+log = logging.getLogger(__name__)
+ORIGINAL_MISSING = "original_missing"
+
+
+@dataclass(slots=True)
+class ParkedJob:
+    """Safe in any number of processes at once: looking twice changes nothing."""
+
+    settings: Settings
+    stores: Stores
+
+    async def run(self) -> None:
+        """For ever, every `original_poll_s`."""
+        while True:
+            try:
+                await self.run_once(int(time() * 1_000))
+            except StoreUnavailable as error:
+                log.debug("parked photos are looked at again soon: %s", error)
+            await asyncio.sleep(self.settings.original_poll_s)
+
+    async def run_once(self, now_ms: int) -> None:
+        """Look at every photo that is due."""
+        due = await self.stores.parked.due(now_ms, self.settings.parked_batch_photos_max)
+        await asyncio.gather(*(self._look(photo, now_ms) for photo in due))
+
+    async def _look(self, parked: ParkedPhoto, now_ms: int) -> None:
+        stored = (await self.stores.photos.get([parked.photo_id])).get(parked.photo_id)
+        if stored is None or stored.deleted:
+            outcome = "deleted"
+        elif await self.stores.originals.exists(parked.object_key):
+            outcome = "arrived"
+        elif now_ms - parked.parked_ms >= self.settings.original_wait_s_max * 1_000:
+            await self.stores.photos.mark_rejected(parked.photo_id, ORIGINAL_MISSING)
+            await self.stores.copies.drop([photo_key(parked.photo_id), pull_list_key(parked.author_id)])
+            outcome = "rejected"
+        else:
+            later = replace(parked, due_ms=now_ms + self.settings.original_poll_s * 1_000)
+            await self.stores.parked.park(later)
+            outcome = "waiting"
+        # Last, so that a death before it only means to look again.
+        await self.stores.parked.unpark(parked)
+        PARKED.labels(outcome).inc()

@@ -1,0 +1,84 @@
+"""One partition's agent: gather what has arrived, handle it, acknowledge it, in order.
+
+Law: commit never passes work. Faust commits the records of an agent that raised, so
+nothing may be raised for an event's sake; and it can commit past records in flight, so a
+batch is acknowledged in the order of offsets and only as a whole is the next begun.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import faust
+from faust.types import EventT, StreamT
+
+from schemas.envelope import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """Records of one partition in the order of their offsets.
+
+    `still_ours` turns False when the partition may have gone to another worker; `ack(n)`
+    acknowledges the first `n` records, which are done with. `generation` is new with each
+    assignment of partitions.
+    """
+
+    records: Sequence[Record]
+    generation: int
+    still_ours: Callable[[], bool]
+    ack: Callable[[int], None]
+
+
+BatchHandler = Callable[[Delivered], Awaitable[None]]
+# Called with a bug of ours: it must end the process.
+Fatal = Callable[[BaseException], None]
+
+
+def add_agent(
+    app: faust.App, name: str, topic: str, handle: BatchHandler, *, batch_records_max: int, fatal: Fatal
+) -> None:
+    """Let `handle` have all records of `topic`, one agent for each partition."""
+
+    @app.agent(
+        app.topic(topic, value_type=bytes, value_serializer="raw"), name=name, isolated_partitions=True
+    )  # type: ignore[untyped-decorator]
+    async def agent(stream: StreamT[bytes]) -> None:
+        stream.enable_acks = False  # We acknowledge, after the batch.
+        batch: list[EventT[bytes]] = []
+        try:
+            async for event in stream.events():
+                batch.append(event)
+                if len(batch) >= batch_records_max or stream.channel.empty():
+                    await _handle(app, handle, batch)
+                    batch = []
+        except Exception as error:  # noqa: BLE001 - raised here it would be committed and lost.
+            fatal(error)
+
+
+async def _handle(app: faust.App, handle: BatchHandler, gathered: Sequence[EventT[bytes]]) -> None:
+    generation = gathered[-1].message.generation_id
+    # What was gathered before a rebalance comes again after it.
+    batch = [event for event in gathered if event.message.generation_id == generation]
+
+    def still_ours() -> bool:
+        return bool(generation == app.consumer_generation_id and not app.should_stop)
+
+    def ack(count: int) -> None:
+        for event in batch[:count]:
+            event.ack()
+
+    await handle(Delivered([_record(event) for event in batch], generation, still_ours, ack))
+
+
+def _record(event: EventT[bytes]) -> Record:
+    message = event.message
+    headers = message.headers or ()
+    return Record(
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        timestamp_ms=int(message.timestamp * 1_000),
+        key=message.key,
+        value=message.value,
+        headers=tuple(headers.items() if isinstance(headers, dict) else headers),
+    )

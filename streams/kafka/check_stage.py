@@ -1,0 +1,121 @@
+"""The check stage: every record of a topic that others write is decoded, checked and handled.
+
+What can never succeed becomes a dead letter, unchanged; what meets a store that is down
+waits. Records of a batch are handled side by side, their fates are sealed in the order of
+offsets: dead letters acknowledged first, then the records themselves.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from time import time
+
+from schemas.dead_letters import dead_letter_headers
+from schemas.envelope import PoisonEvent, Record
+from schemas.events import Event, decode_event
+from streams.core.dead_letter_limit import DeadLetterLimit
+from streams.kafka.agent import Delivered
+from streams.kafka.producer import Outgoing, Producer
+from streams.kafka.progress import Place, Progress
+from streams.kafka.stops import Stops
+from streams.kafka.waiting import NoLongerOurs, until_answered
+from streams.metrics import DEAD_LETTERS, EVENTS
+from streams.settings import Settings
+from topics.catalogue import Topic, dead_letter_of
+
+EventHandler = Callable[[Event], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class CheckStage:
+    """Handles the batches of one topic, for all its partitions."""
+
+    settings: Settings
+    topic: Topic
+    group: str
+    handle: EventHandler
+    producer: Producer
+    stops: Stops
+    progress: Progress
+    _limits: dict[Place, DeadLetterLimit] = field(default_factory=dict)
+
+    async def __call__(self, delivered: Delivered) -> None:
+        records = delivered.records
+        place = Place(self.group, records[0].topic, records[0].partition)
+        done = 0
+        try:
+            while done < len(records):
+                await self.stops.wait(place, delivered.generation, delivered.still_ours)
+                with self.progress.excused(place):
+                    poison = await self._outcomes(records[done:], delivered.still_ours)
+                count, stop_reason = self._count_until_stop(place, poison)
+                await self._dead_letter(records[done : done + count], poison, delivered.still_ours)
+                done += count
+                delivered.ack(done)
+                self.progress.handled(place, records[done - 1].offset + 1)
+                if stop_reason is not None:
+                    position = records[done - 1].offset + 1
+                    await self.stops.stop(place, position, stop_reason, delivered.still_ours)
+                    del self._limits[place]
+        except NoLongerOurs:
+            return
+
+    async def _outcomes(
+        self, records: Sequence[Record], still_ours: Callable[[], bool]
+    ) -> list[PoisonEvent | None]:
+        return await asyncio.gather(*(self._outcome(record, still_ours) for record in records))
+
+    async def _outcome(self, record: Record, still_ours: Callable[[], bool]) -> PoisonEvent | None:
+        """None when the event is handled, or why it never can be."""
+        try:
+            event = decode_event(
+                self.topic.name, record, int(time() * 1_000), own_source=self.settings.event_source
+            )
+            await until_answered(self.settings, lambda: self.handle(event), still_ours=still_ours)
+        except PoisonEvent as poison:
+            return poison
+        return None
+
+    def _count_until_stop(self, place: Place, poison: Sequence[PoisonEvent | None]) -> tuple[int, str | None]:
+        """How many records are done with, and why no more are."""
+        limit = self._limits.get(place)
+        if limit is None:
+            limit = self._limits[place] = DeadLetterLimit(
+                in_a_row_max=self.settings.dead_letters_in_a_row_max,
+                window_records=self.settings.dead_letters_window_records,
+                ratio_max=self.settings.dead_letters_ratio_max,
+            )
+        for count, outcome in enumerate(poison, 1):
+            reason = limit.record(outcome is not None)
+            if reason is not None:
+                return count, reason
+        return len(poison), None
+
+    async def _dead_letter(
+        self,
+        records: Sequence[Record],
+        poison: Sequence[PoisonEvent | None],
+        still_ours: Callable[[], bool],
+    ) -> None:
+        dead = [(record, why) for record, why in zip(records, poison, strict=False) if why is not None]
+        if dead:
+            letters = [self._letter(record, why) for record, why in dead]
+            await until_answered(self.settings, lambda: self.producer.send(letters), still_ours=still_ours)
+        for _, why in dead:
+            DEAD_LETTERS.labels(self.topic.name, why.reason.value).inc()
+        EVENTS.labels(self.topic.name, "dead_letter").inc(len(dead))
+        EVENTS.labels(self.topic.name, "handled").inc(len(records) - len(dead))
+
+    def _letter(self, record: Record, why: PoisonEvent) -> Outgoing:
+        headers = dead_letter_headers(
+            record,
+            reason=why.reason,
+            error=why.error,
+            group=self.group,
+            attempt=1,
+            failed_at=datetime.now(UTC),
+        )
+        return Outgoing(
+            dead_letter_of(self.topic).named(self.settings.namespace), 0, record.key, record.value, headers
+        )

@@ -1,0 +1,137 @@
+"""Publish to Kafka from asyncio, each record acknowledged by all in-sync replicas.
+
+librdkafka reports deliveries on the thread that polls it; they are collected and handed
+to the event loop once per burst.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from threading import Event, Thread
+from time import monotonic
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka import Producer as LibrdkafkaProducer
+
+from streams.core.breaker import Breaker
+from streams.errors import StoreUnavailable
+from streams.settings import Settings
+
+STORE = "kafka"
+POLL_S = 0.05
+FLUSH_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One record for one partition; the topic's name as the broker knows it."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]] = ()
+
+
+class Producer:
+    """An idempotent producer; an async context manager."""
+
+    def __init__(self, settings: Settings, *, timeout_ms: int) -> None:
+        self._producer = LibrdkafkaProducer(
+            {
+                "bootstrap.servers": settings.kafka,
+                "enable.idempotence": True,
+                "acks": "all",
+                "linger.ms": 2,
+                "compression.type": "lz4",
+                "message.max.bytes": 2_000_000,
+                "message.timeout.ms": timeout_ms,
+                "request.timeout.ms": min(timeout_ms, 10_000),
+                "socket.timeout.ms": max(1_000, timeout_ms),
+                "topic.metadata.propagation.max.ms": 5_000,
+                "log_level": 3,
+                **settings.kafka_security,
+            }
+        )
+        self._breaker = Breaker(
+            failures_max=settings.breaker_failures_max, open_s=settings.breaker_open_ms / 1_000
+        )
+        self._loop = asyncio.get_running_loop()
+        self._delivered: deque[tuple[asyncio.Future[None], KafkaError | None]] = deque()
+        self._waking = False
+        self._closing = Event()
+        self._poller = Thread(target=self._poll, name="kafka-deliveries", daemon=True)
+
+    @property
+    def breaker_open(self) -> bool:
+        return self._breaker.is_open
+
+    async def __aenter__(self) -> Self:
+        self._poller.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self._producer.flush, FLUSH_S)
+        self._closing.set()
+        await asyncio.to_thread(self._poller.join)
+
+    async def send(self, records: Sequence[Outgoing]) -> None:
+        """Publish all; returns when every one is acknowledged.
+
+        Raises:
+            StoreUnavailable: Some were not acknowledged in time; they may be there all the same.
+        """
+        if not self._breaker.allows(monotonic()):
+            raise StoreUnavailable(STORE, "produce", "its breaker is open")
+        waiting = [self._produce(record) for record in records]
+        errors = [error for error in await asyncio.gather(*waiting, return_exceptions=True) if error]
+        if errors:
+            self._breaker.failed(monotonic())
+            raise StoreUnavailable(STORE, "produce", str(errors[0])) from errors[0]
+        self._breaker.succeeded()
+
+    def _produce(self, record: Outgoing) -> asyncio.Future[None]:
+        acknowledged: asyncio.Future[None] = self._loop.create_future()
+
+        def delivered(error: KafkaError | None, _: Message) -> None:
+            self._hand_over(acknowledged, error)
+
+        try:
+            self._producer.produce(
+                record.topic,
+                value=record.value,
+                key=record.key,
+                partition=record.partition,
+                headers=list(record.headers),
+                on_delivery=delivered,
+            )
+        except BufferError as error:
+            acknowledged.set_exception(error)
+        return acknowledged
+
+    def _hand_over(self, acknowledged: asyncio.Future[None], error: KafkaError | None) -> None:
+        # As in CassandraSession: append, then look at the flag, so that none is left behind.
+        self._delivered.append((acknowledged, error))
+        if not self._waking and not self._loop.is_closed():
+            self._waking = True
+            self._loop.call_soon_threadsafe(self._drain)
+
+    def _drain(self) -> None:
+        self._waking = False
+        while self._delivered:
+            acknowledged, error = self._delivered.popleft()
+            if acknowledged.done():
+                continue
+            if error is None:
+                acknowledged.set_result(None)
+            else:
+                acknowledged.set_exception(KafkaException(error))
+
+    def _poll(self) -> None:
+        while not self._closing.is_set():
+            self._producer.poll(POLL_S)

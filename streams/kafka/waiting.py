@@ -1,0 +1,55 @@
+"""Wait for a store: retry with jitter a few times, then go on trying until it answers."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+
+from streams.errors import StoreUnavailable
+from streams.metrics import RETRIES, WAITING
+from streams.settings import Settings
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+class NoLongerOurs(Exception):  # noqa: N818 - it is no error.
+    """The partition went to another worker while its store was waited for."""
+
+
+async def until_answered(
+    settings: Settings, run: Callable[[], Awaitable[T]], *, still_ours: Callable[[], bool]
+) -> T:
+    """The answer of `run`, however long its stores take to come back.
+
+    Raises:
+        NoLongerOurs: The partition was taken away; another worker handles the record.
+    """
+
+    def after_try(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if not isinstance(error, StoreUnavailable):
+            return
+        RETRIES.labels(error.store).inc()
+        if state.attempt_number == settings.store_attempts_max:
+            log.warning("waiting for %s: %s", error.store, error)
+
+    waiting = False
+    try:
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(StoreUnavailable),
+            wait=wait_random_exponential(multiplier=0.05, max=settings.store_wait_s_max),
+            after=after_try,
+        ):
+            with attempt:
+                if attempt.retry_state.attempt_number > 1 and not still_ours():
+                    raise NoLongerOurs
+                if attempt.retry_state.attempt_number > settings.store_attempts_max and not waiting:
+                    waiting = True
+                    WAITING.inc()
+                return await run()
+    finally:
+        if waiting:
+            WAITING.dec()
+    raise AssertionError("AsyncRetrying without a stop never ends")

@@ -1,0 +1,197 @@
+"""Counted sets in Cassandra: rows and their count share a partition, and one batch writes both.
+
+A batch over several partitions is several mutations, each applied whole, so the writer
+may put many small sets into one request.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from cassandra.query import PreparedStatement
+
+from schemas.ids import pack_ids
+from streams.core.counted import BUCKETS, Membership
+from streams.core.slices import slices
+from streams.stores.cassandra_session import CassandraSession
+from streams.stores.ports import BucketKey, BucketState, BucketWrite, Head, PackedIds, SetKind
+
+OWNERS_A_CALL = 100
+# Sets up to this size are read whole, many in one call; larger ones only the rows touched.
+WHOLE_MEMBERS_MAX = 50
+WHOLE_OWNERS_A_CALL = 40
+MEMBERS_A_CALL = 100
+BUCKETS_A_CALL = 128
+STATEMENTS_A_BATCH = 300
+
+
+class CassandraCountedSets:
+    """Tables `followers`, `likers` and `ready_photos`, which have one shape."""
+
+    def __init__(self, session: CassandraSession, removed_ttl_s: int) -> None:
+        self._tables = {kind: _Table(session, kind, removed_ttl_s) for kind in SetKind}
+        self._session = session
+
+    async def heads(self, kind: SetKind, owners: Sequence[int]) -> dict[int, Head]:
+        table = self._tables[kind]
+        calls = [self._session.rows(table.heads, list(some)) for some in slices(owners, OWNERS_A_CALL)]
+        heads = dict.fromkeys(owners, Head())
+        for rows in await asyncio.gather(*calls):
+            for owner, level, total, _ in rows:
+                heads[owner] = Head(level=level or 0, total=total or 0)
+        return heads
+
+    async def read(self, wanted: Mapping[BucketKey, Iterable[int]]) -> dict[BucketKey, BucketState]:
+        groups: dict[tuple[SetKind, bool, int], list[BucketKey]] = defaultdict(list)
+        for key in wanted:
+            # Level 0 sets are read many owners a call; of a larger set many buckets a call.
+            groups[key.kind, key.level == 0, 0 if key.level == 0 else key.owner].append(key)
+        parts = await asyncio.gather(
+            *(
+                self._read_small(kind, keys, wanted) if flat else self._read_buckets(kind, keys, wanted)
+                for (kind, flat, _), keys in groups.items()
+            )
+        )
+        return {key: state for part in parts for key, state in part.items()}
+
+    async def _read_small(
+        self, kind: SetKind, keys: Sequence[BucketKey], wanted: Mapping[BucketKey, Iterable[int]]
+    ) -> dict[BucketKey, BucketState]:
+        table = self._tables[kind]
+        by_owner = {key.owner: key for key in keys}
+        calls = [
+            self._session.rows(table.heads, list(some)) for some in slices(list(by_owner), OWNERS_A_CALL)
+        ]
+        lives = {owner: live or 0 for rows in await asyncio.gather(*calls) for owner, _, _, live in rows}
+        whole = [owner for owner, live in lives.items() if live <= WHOLE_MEMBERS_MAX]
+        states = {key: BucketState(rows={}, live=lives.get(key.owner, 0)) for key in keys}
+        reads = [self._session.rows(table.whole, list(some)) for some in slices(whole, WHOLE_OWNERS_A_CALL)]
+        touched = [
+            self._touched(by_owner[owner], wanted[by_owner[owner]])
+            for owner, live in lives.items()
+            if live > WHOLE_MEMBERS_MAX
+        ]
+        for rows in await asyncio.gather(*reads):
+            for owner, member, removed, time_us in rows:
+                if member is not None:
+                    states[by_owner[owner]].rows[member] = Membership(time_us=time_us, removed=removed)
+        for key, found in await asyncio.gather(*touched):
+            states[key].rows.update(found)
+        return states
+
+    async def _read_buckets(
+        self, kind: SetKind, keys: Sequence[BucketKey], wanted: Mapping[BucketKey, Iterable[int]]
+    ) -> dict[BucketKey, BucketState]:
+        level, owner = keys[0].level, keys[0].owner
+        lives = await self._lives(kind, owner, level, [key.bucket for key in keys])
+        found = await asyncio.gather(*(self._touched(key, wanted[key]) for key in keys))
+        return {key: BucketState(rows=rows, live=lives.get(key.bucket, 0)) for key, rows in found}
+
+    async def _touched(
+        self, key: BucketKey, members: Iterable[int]
+    ) -> tuple[BucketKey, dict[int, Membership]]:
+        table = self._tables[key.kind]
+        calls = [
+            self._session.rows(table.touched, key.owner, key.level, key.bucket, list(some))
+            for some in slices(sorted(set(members)), MEMBERS_A_CALL)
+        ]
+        return key, {
+            member: Membership(time_us=time_us, removed=removed)
+            for rows in await asyncio.gather(*calls)
+            for member, removed, time_us in rows
+        }
+
+    async def write(self, writes: Sequence[BucketWrite]) -> None:
+        batches: list[list[tuple[PreparedStatement, tuple[object, ...]]]] = [[]]
+        for write in writes:
+            if len(batches[-1]) >= STATEMENTS_A_BATCH:
+                batches.append([])
+            batches[-1].extend(self._tables[write.key.kind].statements(write))
+        await asyncio.gather(*(self._session.batch(batch) for batch in batches if batch))
+
+    async def bucket(self, key: BucketKey) -> dict[int, Membership]:
+        table = self._tables[key.kind]
+        rows = await self._session.rows(table.rows, key.owner, key.level, key.bucket)
+        return {
+            member: Membership(time_us=time_us, removed=removed)
+            for member, removed, time_us in rows
+            if member is not None
+        }
+
+    async def lives(self, kind: SetKind, owner: int, level: int) -> dict[int, int]:
+        return await self._lives(kind, owner, level, range(BUCKETS[level]))
+
+    async def _lives(self, kind: SetKind, owner: int, level: int, buckets: Sequence[int]) -> dict[int, int]:
+        table = self._tables[kind]
+        calls = [
+            self._session.rows(table.lives, owner, level, list(some))
+            for some in slices(buckets, BUCKETS_A_CALL)
+        ]
+        return {
+            bucket: live for rows in await asyncio.gather(*calls) for bucket, live in rows if live is not None
+        }
+
+    async def members(self, key: BucketKey) -> PackedIds:
+        rows = await self._session.rows(self._tables[key.kind].members, key.owner, key.level, key.bucket)
+        return PackedIds(pack_ids(member for member, removed in rows if removed is False))
+
+    async def page(self, key: BucketKey, *, after: int, limit: int) -> list[int]:
+        statement = self._tables[key.kind].page
+        found: list[int] = []
+        while len(found) < limit:
+            wanted = limit - len(found)
+            rows = await self._session.rows(statement, key.owner, key.level, key.bucket, after, wanted)
+            found.extend(member for member, removed in rows if not removed)
+            if len(rows) < wanted:
+                break
+            after = rows[-1][0]
+        return found
+
+
+class _Table:
+    """The statements of one table."""
+
+    def __init__(self, session: CassandraSession, kind: SetKind, removed_ttl_s: int) -> None:
+        table = kind.value
+        bucket = "owner_id = ? AND level = ? AND bucket = ?"
+        row = "member_id, removed, WRITETIME(removed)"
+        insert = f"INSERT INTO {table} (owner_id, level, bucket, member_id, removed)"
+        self.heads = session.prepare(
+            f"SELECT DISTINCT owner_id, level_now, total, live FROM {table}"
+            " WHERE owner_id IN ? AND level = 0 AND bucket = 0"
+        )
+        self.whole = session.prepare(
+            f"SELECT owner_id, {row} FROM {table} WHERE owner_id IN ? AND level = 0 AND bucket = 0"
+        )
+        self.rows = session.prepare(f"SELECT {row} FROM {table} WHERE {bucket}")
+        self.touched = session.prepare(f"SELECT {row} FROM {table} WHERE {bucket} AND member_id IN ?")
+        self.members = session.prepare(f"SELECT member_id, removed FROM {table} WHERE {bucket}")
+        self.page = session.prepare(
+            f"SELECT member_id, removed FROM {table} WHERE {bucket} AND member_id > ? LIMIT ?"
+        )
+        self.lives = session.prepare(
+            f"SELECT DISTINCT bucket, live FROM {table} WHERE owner_id = ? AND level = ? AND bucket IN ?"
+        )
+        self._join = session.prepare(f"{insert} VALUES (?, ?, ?, ?, false) USING TIMESTAMP ?")
+        self._leave = session.prepare(
+            f"{insert} VALUES (?, ?, ?, ?, true) USING TIMESTAMP ? AND TTL {removed_ttl_s}"
+        )
+        self._live = session.prepare(f"UPDATE {table} USING TIMESTAMP ? SET live = ? WHERE {bucket}")
+        self._head = session.prepare(
+            f"UPDATE {table} USING TIMESTAMP ? SET level_now = ?, total = ?"
+            " WHERE owner_id = ? AND level = 0 AND bucket = 0"
+        )
+
+    def statements(self, write: BucketWrite) -> list[tuple[PreparedStatement, tuple[Any, ...]]]:
+        key = (write.key.owner, write.key.level, write.key.bucket)
+        found: list[tuple[PreparedStatement, tuple[Any, ...]]] = [
+            (self._leave if state.removed else self._join, (*key, member, state.time_us))
+            for member, state in write.rows.items()
+        ]
+        if write.live is not None:
+            found.append((self._live, (write.stamp, write.live, *key)))
+        if write.head is not None:
+            head = write.head
+            found.append((self._head, (write.stamp, head.level, head.total, write.key.owner)))
+        return found

@@ -1,0 +1,90 @@
+"""The member's own side of follows and likes in Cassandra, with the event's time as write timestamp."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from schemas.ids import PhotoId, UserId, id_ms
+from streams.core.counted import Membership
+from streams.stores.cassandra_session import CassandraSession
+from streams.stores.ports import Followee, OwnEdge
+
+# An era of photo ids, in milliseconds: 2^35, 397 days. It bounds the partition of a busy user.
+_ERA_BITS = 35
+
+
+def era_of(photo: int) -> int:
+    """The era in which the photo's id was minted."""
+    return id_ms(PhotoId(photo)) >> _ERA_BITS
+
+
+class CassandraOwnEdges:
+    """Tables `following` and `likes_by_user`.
+
+    At equal write timestamps Cassandra lets an expiring cell win over one that is not, and
+    the greater value over the smaller, so `removed = true` wins ties as it must.
+    """
+
+    def __init__(self, session: CassandraSession, removed_ttl_s: int) -> None:
+        self._session = session
+        self._follow = session.prepare(
+            "INSERT INTO following (follower_id, followee_id, removed, seen_at) VALUES (?, ?, false, ?)"
+            " USING TIMESTAMP ?"
+        )
+        self._unfollow = session.prepare(
+            "INSERT INTO following (follower_id, followee_id, removed) VALUES (?, ?, true)"
+            f" USING TIMESTAMP ? AND TTL {removed_ttl_s}"
+        )
+        self._following = session.prepare(
+            "SELECT followee_id, removed, seen_at FROM following WHERE follower_id = ?"
+        )
+        self._follow_state = session.prepare(
+            "SELECT removed, WRITETIME(removed) FROM following WHERE follower_id = ? AND followee_id = ?"
+        )
+        self._like = session.prepare(
+            "INSERT INTO likes_by_user (user_id, era, photo_id, removed) VALUES (?, ?, ?, false)"
+            " USING TIMESTAMP ?"
+        )
+        self._unlike = session.prepare(
+            "INSERT INTO likes_by_user (user_id, era, photo_id, removed) VALUES (?, ?, ?, true)"
+            f" USING TIMESTAMP ? AND TTL {removed_ttl_s}"
+        )
+        self._liked = session.prepare(
+            "SELECT photo_id, removed FROM likes_by_user WHERE user_id = ? AND era IN ? AND photo_id IN ?"
+        )
+        self._like_state = session.prepare(
+            "SELECT removed, WRITETIME(removed) FROM likes_by_user"
+            " WHERE user_id = ? AND era = ? AND photo_id = ?"
+        )
+
+    async def write(self, kind: OwnEdge, member: UserId, owner: int, state: Membership) -> None:
+        if kind is OwnEdge.LIKES:
+            statement = self._unlike if state.removed else self._like
+            await self._session.rows(statement, member, era_of(owner), owner, state.time_us)
+        elif state.removed:
+            await self._session.rows(self._unfollow, member, owner, state.time_us)
+        else:
+            await self._session.rows(self._follow, member, owner, datetime.now(UTC), state.time_us)
+
+    async def state(self, kind: OwnEdge, member: UserId, owner: int) -> Membership | None:
+        if kind is OwnEdge.LIKES:
+            rows = await self._session.rows(self._like_state, member, era_of(owner), owner)
+        else:
+            rows = await self._session.rows(self._follow_state, member, owner)
+        return Membership(time_us=rows[0][1], removed=rows[0][0]) if rows else None
+
+    async def following(self, follower: UserId) -> list[Followee]:
+        rows = await self._session.rows(self._following, follower)
+        return [
+            Followee(
+                followee_id=UserId(followee), seen_ms=int(seen_at.replace(tzinfo=UTC).timestamp() * 1_000)
+            )
+            for followee, removed, seen_at in rows
+            if not removed
+        ]
+
+    async def liked(self, user: UserId, photos: Sequence[PhotoId]) -> set[PhotoId]:
+        if not photos:
+            return set()
+        eras = sorted({era_of(photo) for photo in photos})
+        rows = await self._session.rows(self._liked, user, eras, list(photos))
+        return {PhotoId(photo) for photo, removed in rows if not removed}

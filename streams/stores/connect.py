@@ -1,0 +1,92 @@
+"""Connect one process to the real stores."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from cassandra.cluster import Cluster, NoHostAvailable, Session
+from tenacity import before_sleep_log, retry, retry_if_exception_type, wait_random_exponential
+
+from streams.core.breaker import Breaker
+from streams.settings import Settings
+from streams.stores.cassandra_counted import CassandraCountedSets
+from streams.stores.cassandra_edges import CassandraOwnEdges
+from streams.stores.cassandra_photos import CassandraAuthorPhotos, CassandraPhotos
+from streams.stores.cassandra_session import CassandraSession, make_cluster
+from streams.stores.cassandra_small import (
+    CassandraAuthors,
+    CassandraParkedPhotos,
+    CassandraPulledAuthors,
+    CassandraShardLeases,
+    CassandraStops,
+)
+from streams.stores.ports import Stores
+from streams.stores.redis_budget import RedisRebuildBudget
+from streams.stores.redis_client import RedisClient
+from streams.stores.redis_copies import RedisCopies
+from streams.stores.redis_timelines import RedisTimelines
+from streams.stores.s3_originals import S3Originals, s3_client
+from topics.catalogue import FANOUT
+
+log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def connect(settings: Settings, *, timeout_ms: int) -> AsyncIterator[Stores]:
+    """The real stores; `timeout_ms` is the longest that one operation may take.
+
+    Waits for Cassandra and says so; Redis and S3 are connected to when first used.
+    """
+    timeout_s = timeout_ms / 1_000
+    async with AsyncExitStack() as closing:
+        cluster = make_cluster(settings, timeout_s)
+        closing.callback(cluster.shutdown)
+        database = CassandraSession(await _session(cluster, settings), _breaker(settings), timeout_s)
+        redis = RedisClient(settings.redis, _breaker(settings), timeout_s)
+        closing.push_async_callback(redis.close)
+        bucket = await closing.enter_async_context(s3_client(settings, timeout_s))
+        yield Stores(
+            photos=CassandraPhotos(database),
+            author_photos=CassandraAuthorPhotos(database),
+            own_edges=CassandraOwnEdges(database, settings.removed_edge_ttl_s),
+            counted=CassandraCountedSets(database, settings.removed_edge_ttl_s),
+            authors=CassandraAuthors(database),
+            pulled=CassandraPulledAuthors(database),
+            parked=CassandraParkedPhotos(database),
+            stops=CassandraStops(database),
+            originals=S3Originals(bucket, settings.s3_bucket, _breaker(settings), timeout_s),
+            timelines=_timelines(redis, settings),
+            copies=RedisCopies(redis, namespace=settings.namespace),
+            shards=CassandraShardLeases(database),
+            rebuild_budget=RedisRebuildBudget(
+                redis, namespace=settings.namespace, per_s_max=settings.rebuilds_per_s_max
+            ),
+        )
+
+
+def _breaker(settings: Settings) -> Breaker:
+    return Breaker(failures_max=settings.breaker_failures_max, open_s=settings.breaker_open_ms / 1_000)
+
+
+def _timelines(redis: RedisClient, settings: Settings) -> RedisTimelines:
+    return RedisTimelines(
+        redis,
+        namespace=settings.namespace,
+        slots=settings.timeline_slots,
+        ttl_s=settings.timeline_ttl_s,
+        renew_s=settings.timeline_renew_s,
+        rebuild_ttl_ms=settings.rebuild_ttl_ms,
+        append_owners_max=settings.append_owners_max,
+        merge_owners_max=settings.merge_owners_max,
+        fanout_partitions=FANOUT.partitions,
+    )
+
+
+@retry(
+    retry=retry_if_exception_type(NoHostAvailable),
+    wait=wait_random_exponential(multiplier=0.5, max=5),
+    before_sleep=before_sleep_log(log, logging.WARNING),
+)
+async def _session(cluster: Cluster, settings: Settings) -> Session:
+    return await asyncio.to_thread(cluster.connect, settings.keyspace)

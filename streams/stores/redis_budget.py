@@ -1,0 +1,20 @@
+"""A budget of rebuilds that all processes share, in Redis."""
+
+from streams.stores.redis_client import RedisClient
+
+
+class RedisRebuildBudget:
+    """At most `per_s_max` in any second, over all processes."""
+
+    def __init__(self, client: RedisClient, *, namespace: str, per_s_max: int) -> None:
+        self._client = client
+        self._key = f"{namespace}budget:rebuilds"
+        # Refill and burst add up to the limit.
+        self._burst = max(1, per_s_max // 10)
+        self._per_s = max(1, per_s_max - self._burst)
+        self._take = client.script("budget_take")
+
+    async def take(self) -> bool:
+        """Whether one more rebuild may begin now."""
+        args = [self._per_s, self._burst]
+        return bool(await self._client.call("budget", self._take, keys=[self._key], args=args))

@@ -1,0 +1,251 @@
+"""One worker process: the composition root of the write side.
+
+Roles are consumer groups, and can be deployed apart:
+
+    check    agents on uploads, follows and likes
+    edges    the batch loop on edges
+    normal   the normal lane of fanout
+    bulk     the bulk lane of fanout
+"""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Collection, Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from enum import StrEnum
+from time import time
+from typing import Any
+
+import faust
+
+from schemas.events import Event
+from schemas.facts import FollowChange, LikeChange, PhotoDeleted, PhotoUploaded
+from streams.core.delivery import DeliveryLimits
+from streams.handlers.edge_changed import follow_changed, like_changed
+from streams.handlers.photo_deleted import photo_deleted
+from streams.handlers.photo_uploaded import photo_uploaded
+from streams.jobs.parked import ParkedJob
+from streams.kafka.agent import add_agent
+from streams.kafka.app import make_app
+from streams.kafka.check_stage import CheckStage
+from streams.kafka.edges_loop import EdgesLoop
+from streams.kafka.lane import FanoutLane
+from streams.kafka.notes import FanoutNotes
+from streams.kafka.offsets import Offsets
+from streams.kafka.outbox import KafkaOutbox
+from streams.kafka.producer import Producer
+from streams.kafka.progress import Place, Progress
+from streams.kafka.stops import Stops
+from streams.kafka.watchdog import Watchdog
+from streams.monitoring import serve_metrics
+from streams.settings import Settings
+from streams.stores.connect import connect
+from streams.stores.ports import Stores
+from topics.catalogue import FANOUT, FOLLOWS, LIKES, UPLOADS, Lane
+
+log = logging.getLogger(__name__)
+
+
+class Role(StrEnum):
+    CHECK = "check"
+    EDGES = "edges"
+    NORMAL = "normal"
+    BULK = "bulk"
+
+
+LANES = {Role.NORMAL: Lane.NORMAL, Role.BULK: Lane.BULK}
+
+
+def group_of(settings: Settings, role: Role) -> str:
+    """The role's consumer group."""
+    name = f"fanout-{role}" if role in LANES else role.value
+    return f"{settings.namespace}{name}"
+
+
+@dataclass(slots=True)
+class Worker:
+    """What the roles of one process share."""
+
+    settings: Settings
+    stores: Stores
+    producer: Producer
+    offsets: Offsets
+    progress: Progress = field(default_factory=Progress)
+    apps: list[faust.App] = field(default_factory=list)
+    loops: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)
+    failed: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    edges_ready: asyncio.Event | None = None
+
+    @property
+    def outbox(self) -> KafkaOutbox:
+        return KafkaOutbox(self.producer, self.settings.namespace)
+
+    def fatal(self, error: BaseException) -> None:
+        """End the process: it is our bug, and going on would lose or repeat work without end."""
+        if not self.failed.done():
+            self.failed.set_exception(error)
+
+    def add_check(self) -> None:
+        group = group_of(self.settings, Role.CHECK)
+        topics = {UPLOADS: self._upload, FOLLOWS: self._follow, LIKES: self._like}
+        app = make_app(
+            self.settings,
+            group,
+            {topic.named(self.settings.namespace): range(topic.partitions) for topic in topics},
+            poll_records_max=500,
+            buffer_records_max=2_560,
+        )
+        stops = Stops(self.settings, self.stores.stops, self.progress)
+        for topic, handle in topics.items():
+            stage = CheckStage(self.settings, topic, group, handle, self.producer, stops, self.progress)
+            add_agent(
+                app,
+                f"check-{topic.name}",
+                topic.named(self.settings.namespace),
+                stage,
+                batch_records_max=self.settings.check_batch_records_max,
+                fatal=self.fatal,
+            )
+        self.apps.append(app)
+        self.loops.append(ParkedJob(self.settings, self.stores).run)
+
+    def add_edges(self) -> None:
+        group = group_of(self.settings, Role.EDGES)
+        loop = EdgesLoop(self.settings, self.stores, self.outbox, group, self.progress)
+        self.edges_ready = loop.ready
+        self.loops.append(loop.run)
+
+    def add_lane(self, role: Role) -> None:
+        settings, lane, group = self.settings, LANES[role], group_of(self.settings, role)
+        partitions, topic = FANOUT.range_of(lane), FANOUT.named(settings.namespace)
+        normal = lane is Lane.NORMAL
+        app = make_app(
+            settings,
+            group,
+            {topic: partitions},
+            poll_records_max=settings.normal_poll_records_max if normal else settings.bulk_poll_records_max,
+            buffer_records_max=(
+                settings.normal_buffer_records_max if normal else settings.bulk_buffer_records_max
+            ),
+        )
+        calls = settings.normal_calls_in_flight_max if normal else settings.bulk_calls_in_flight_max
+        notes = FanoutNotes(
+            settings=settings,
+            timelines=self.stores.timelines,
+            offsets=self.offsets,
+            group=group,
+            groups={group_of(settings, each): FANOUT.range_of(LANES[each]) for each in LANES},
+            owned=lambda: {tp.partition for tp in _assignment(app)},
+        )
+        handler = FanoutLane(
+            settings, self.stores, group, lane, notes, self.progress, asyncio.Semaphore(calls)
+        )
+        notes.apply = handler.apply
+        add_agent(
+            app,
+            f"fanout-{lane}",
+            topic,
+            handler,
+            batch_records_max=settings.fanout_batch_records_max,
+            fatal=self.fatal,
+        )
+        self.apps.append(app)
+        self.loops.append(notes.watch)
+
+    async def _upload(self, event: Event) -> None:
+        if isinstance(event.data, PhotoUploaded):
+            await photo_uploaded(
+                self.stores,
+                self.outbox,
+                event.data,
+                limits=delivery_limits(self.settings),
+                now_ms=int(time() * 1_000),
+                original_poll_ms=self.settings.original_poll_s * 1_000,
+            )
+        elif isinstance(event.data, PhotoDeleted):
+            await photo_deleted(self.stores, self.outbox, event.data)
+
+    async def _follow(self, event: Event) -> None:
+        assert isinstance(event.data, FollowChange)
+        await follow_changed(self.stores, self.outbox, event, event.data)
+
+    async def _like(self, event: Event) -> None:
+        assert isinstance(event.data, LikeChange)
+        await like_changed(self.stores, self.outbox, event, event.data)
+
+    def ready(self) -> bool:
+        """Whether every role has been given its partitions, or learned that there are none for it."""
+        edges = self.edges_ready is None or self.edges_ready.is_set()
+        return edges and all(app.consumer_generation_id > 0 and not app.rebalancing for app in self.apps)
+
+    async def own_assignments(self) -> None:
+        """For ever: tell the progress which partitions the apps own."""
+        while True:
+            for app in self.apps:
+                places = {Place(app.conf.id, tp.topic, tp.partition) for tp in _assignment(app)}
+                self.progress.own(app.conf.id, places)
+            await asyncio.sleep(1.0)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Until `stopping` is set, or a bug ends it."""
+        watchdog = Watchdog(self.progress, self.offsets, self.settings.watchdog_s, self.fatal)
+        loops = [*self.loops, watchdog.run, self.own_assignments]
+        tasks = [asyncio.create_task(loop()) for loop in loops]
+        try:
+            for app in self.apps:
+                await app.start()
+            stop = asyncio.create_task(stopping.wait())
+            ends: list[asyncio.Future[Any]] = [stop, self.failed, *tasks]
+            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for each in done - {stop}:
+                each.result()  # Raises what ended it.
+        finally:
+            # All at once: each leaves its group, and others take over within a heartbeat.
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*(app.stop() for app in self.apps), *tasks, return_exceptions=True)
+
+
+def _assignment(app: faust.App) -> Collection[faust.types.TP]:
+    """The app's partitions; none before it has a consumer."""
+    return app.consumer.assignment() if app.started and app.consumer_generation_id > 0 else ()
+
+
+def delivery_limits(settings: Settings) -> DeliveryLimits:
+    """The thresholds of the hybrid, from the settings."""
+    return DeliveryLimits(
+        pull_followers_min=settings.pull_followers_min,
+        push_again_followers_max=settings.push_again_followers_max,
+        celebrity_push_followers_max=settings.celebrity_push_followers_max,
+    )
+
+
+async def run_worker(settings: Settings, roles: Collection[Role]) -> None:
+    """Run a worker of `roles` until SIGTERM or SIGINT.
+
+    Raises:
+        Exception: A bug, or the watchdog's verdict; whoever runs the process starts it again.
+    """
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, stopping.set)
+    async with AsyncExitStack() as closing:
+        stores = await closing.enter_async_context(
+            connect(settings, timeout_ms=settings.worker_store_timeout_ms)
+        )
+        producer = await closing.enter_async_context(
+            Producer(settings, timeout_ms=settings.worker_store_timeout_ms)
+        )
+        worker = Worker(settings, stores, producer, Offsets(settings))
+        if Role.CHECK in roles:
+            worker.add_check()
+        if Role.EDGES in roles:
+            worker.add_edges()
+        for role in LANES:
+            if role in roles:
+                worker.add_lane(role)
+        await closing.enter_async_context(serve_metrics(settings, worker.ready))
+        await worker.run(stopping)

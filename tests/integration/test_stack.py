@@ -1,0 +1,302 @@
+"""The local stack keeps its promises: nothing listens beyond the loopback, nothing acknowledged is lost.
+
+Servers are killed here, so these tests have a stack of their own.
+"""
+
+import http.client
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import redis
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, Session
+from cassandra.policies import WhiteListRoundRobinPolicy
+from cassandra.query import BatchStatement, BatchType, tuple_factory
+from confluent_kafka import Consumer, KafkaError, Message, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from infra.local.server import Server
+from infra.local.stack import Stack
+
+DEADLINE_S = 60.0
+LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+MIB = 1024 * 1024
+# Enough that the kill meets writes in flight.
+ACKNOWLEDGED_MIN = 500
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    made = Stack(tmp_path_factory.mktemp("stack"), dies_with_parent=True)
+    made.start_servers()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def connect(stack: Stack) -> Iterator[Callable[[], Session]]:
+    """Opens sessions to Cassandra that are closed after the test."""
+    clusters: list[Cluster] = []
+
+    def open_session() -> Session:
+        profile = ExecutionProfile(
+            load_balancing_policy=WhiteListRoundRobinPolicy(["127.0.0.1"]), row_factory=tuple_factory
+        )
+        cluster = Cluster(
+            ["127.0.0.1"],
+            port=stack.server("cassandra").port,
+            protocol_version=5,
+            execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+        )
+        clusters.append(cluster)
+        return cluster.connect()
+
+    yield open_session
+    for cluster in clusters:
+        cluster.shutdown()
+
+
+def keyspace(session: Session, name: str) -> None:
+    replication = "{'class': 'SimpleStrategy', 'replication_factor': 1}"
+    session.execute(f"CREATE KEYSPACE {name} WITH replication = {replication}")
+    session.execute(f"CREATE TABLE {name}.written (id bigint PRIMARY KEY, value blob)")
+
+
+def create_topic(stack: Stack, name: str) -> None:
+    admin = AdminClient({"bootstrap.servers": stack.environment()["SHUTTERLINE_KAFKA"]})
+    admin.create_topics([NewTopic(name, num_partitions=1)])[name].result(DEADLINE_S)
+
+
+def restart(server: Server) -> None:
+    """Kill it the hard way and start it again on what it has left."""
+    server.kill()
+    assert server.pid is None
+    server.start()
+    server.wait_ready()
+
+
+def test_nothing_listens_beyond_the_loopback(stack: Stack) -> None:
+    """No socket of any server, its controller, gossip or management ports included, is open to the network."""
+    for server in stack.processes():
+        listening = psutil.Process(server.pid).net_connections(kind="inet")
+        addresses = {c.laddr.ip for c in listening if c.status in (psutil.CONN_LISTEN, psutil.CONN_NONE)}
+
+        assert addresses, f"{server.name} listens nowhere"
+        assert addresses <= LOOPBACK, f"{server.name} listens on {addresses}"
+
+
+def test_each_server_listens_on_its_own_ports_alone(stack: Stack) -> None:
+    """A port that nobody chose would clash when two stacks run side by side."""
+    chosen = {stack.port(name) for name in ("kafka", "kafka_controller", "cassandra", "cassandra_storage")}
+    chosen |= {stack.port(name) for name in ("redis", "s3")}
+    open_ports = {
+        connection.laddr.port
+        for server in stack.processes()
+        for connection in psutil.Process(server.pid).net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+
+    assert open_ports == chosen
+
+
+def test_a_second_start_reuses_what_runs(stack: Stack) -> None:
+    """Another run finds the same processes and starts nothing; after a death it starts that one alone."""
+    pids = {server.name: server.pid for server in stack.processes()}
+    again = Stack(stack.home.root, dies_with_parent=True)
+
+    assert again.start_servers() == []
+    assert {server.name: server.pid for server in again.processes()} == pids
+
+    stack.server("redis").kill()
+
+    assert stack.start_servers() == ["redis"]
+    assert {server.name for server in stack.processes() if server.pid != pids[server.name]} == {"redis"}
+
+
+def test_two_stacks_run_side_by_side(stack: Stack, tmp_path: Path) -> None:
+    """The second chooses other ports, and what is written to it is not in the first."""
+    other = Stack(tmp_path / "other", dies_with_parent=True)
+    try:
+        other.start_servers()
+        with redis.Redis.from_url(other.environment()["SHUTTERLINE_REDIS"]) as client:
+            client.set("side", "other")
+        with redis.Redis.from_url(stack.environment()["SHUTTERLINE_REDIS"]) as client:
+            assert client.get("side") is None
+    finally:
+        other.stop()
+
+    assert other.running() == set()
+    assert all(server.is_ready() for server in map(stack.server, ("kafka", "cassandra", "redis", "s3")))
+
+
+def test_a_paused_server_answers_again_when_it_goes_on(stack: Stack) -> None:
+    """Pausing is how tests make a server hang: it runs and does not answer."""
+    server = stack.server("redis")
+    server.pause()
+    try:
+        assert not server.is_ready()
+    finally:
+        server.resume()
+
+    server.wait_ready()
+
+
+def test_cassandra_keeps_what_it_acknowledged_when_killed(
+    stack: Stack, connect: Callable[[], Session]
+) -> None:
+    """The commit log is synced before the answer: a kill -9 in the midst of writes loses none of them."""
+    session = connect()
+    keyspace(session, "killed")
+    insert = session.prepare("INSERT INTO killed.written (id, value) VALUES (?, ?)")
+    acknowledged: set[int] = set()
+    enough, ended, slots = threading.Event(), threading.Event(), threading.Semaphore(64)
+
+    def done(_rows: object, number: int) -> None:
+        acknowledged.add(number)
+        slots.release()
+        if len(acknowledged) >= ACKNOWLEDGED_MIN:
+            enough.set()
+
+    def write() -> None:
+        for number in range(1_000_000):
+            slots.acquire()
+            if ended.is_set():
+                return
+            future = session.execute_async(insert, (number, b"x"))
+            future.add_callbacks(done, lambda _error: slots.release(), callback_args=(number,))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert enough.wait(DEADLINE_S), f"only {len(acknowledged)} writes were acknowledged in {DEADLINE_S} s"
+    stack.server("cassandra").kill()
+    ended.set()
+    slots.release()
+    writer.join(DEADLINE_S)
+    stack.server("cassandra").start()
+    stack.server("cassandra").wait_ready()
+
+    found = {number for (number,) in connect().execute("SELECT id FROM killed.written")}
+
+    assert acknowledged - found == set()
+
+
+def test_kafka_keeps_what_it_acknowledged_when_killed(stack: Stack) -> None:
+    """A record that was acknowledged is read after a kill -9 in the midst of others."""
+    create_topic(stack, "killed")
+    address = stack.environment()["SHUTTERLINE_KAFKA"]
+    producer = Producer(
+        {"bootstrap.servers": address, "acks": "all", "linger.ms": 1, "message.timeout.ms": 1_000}
+    )
+    acknowledged: set[bytes] = set()
+
+    def delivered(error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            acknowledged.add(message.value())
+
+    number = 0
+    while len(acknowledged) < ACKNOWLEDGED_MIN:
+        producer.produce("killed", str(number).encode(), on_delivery=delivered)
+        producer.poll(0.001)
+        number += 1
+    restart(stack.server("kafka"))
+    producer.flush(DEADLINE_S)
+
+    assert acknowledged <= read_all(stack, "killed", len(acknowledged))
+
+
+def read_all(stack: Stack, topic: str, at_least: int) -> set[bytes]:
+    """Every value of the topic, read until its end."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": stack.environment()["SHUTTERLINE_KAFKA"],
+            "group.id": f"{topic}-{at_least}",
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
+        }
+    )
+    consumer.subscribe([topic])
+    values: set[bytes] = set()
+    try:
+        while (message := consumer.poll(DEADLINE_S)) is not None:
+            error = message.error()
+            if error is None:
+                values.add(message.value())
+            elif error.code() == KafkaError._PARTITION_EOF:
+                return values
+    finally:
+        consumer.close()
+    raise AssertionError(f"{topic} has no end within {DEADLINE_S} s, {len(values)} records were read")
+
+
+def test_redis_keeps_what_it_acknowledged_when_killed(stack: Stack) -> None:
+    """The append-only file has every write whose answer was seen."""
+    address = stack.environment()["SHUTTERLINE_REDIS"]
+    with redis.Redis.from_url(address) as client:
+        for _ in range(ACKNOWLEDGED_MIN):
+            acknowledged = client.incr("killed")
+    restart(stack.server("redis"))
+
+    with redis.Redis.from_url(address) as client:
+        assert int(client.get("killed")) == acknowledged
+
+
+def test_s3_refuses_who_does_not_sign(stack: Stack) -> None:
+    """The bucket is there and private: without a signature the answer is 403, also after a kill -9."""
+    restart(stack.server("s3"))
+    connection = http.client.HTTPConnection("127.0.0.1", stack.server("s3").port, timeout=DEADLINE_S)
+    connection.request("GET", f"/{stack.environment()['SHUTTERLINE_S3_BUCKET']}/originals/1")
+    answer = connection.getresponse().status
+    connection.close()
+
+    assert answer == 403
+
+
+def test_cassandra_takes_our_largest_batch_without_a_warning(connect: Callable[[], Session]) -> None:
+    """300 rows of 1 MiB in all, each in a partition of its own, and reading them with one IN."""
+    session = connect()
+    keyspace(session, "batches")
+    insert = session.prepare("INSERT INTO batches.written (id, value) VALUES (?, ?)")
+    batch = BatchStatement(BatchType.UNLOGGED)
+    for number in range(300):
+        batch.add(insert, (number, bytes(MIB // 300)))
+
+    written = session.execute_async(batch)
+    written.result()
+    read = session.execute_async("SELECT id FROM batches.written WHERE id IN %s", [tuple(range(300))])
+    found = len(list(read.result()))
+
+    assert not written.warnings
+    assert not read.warnings
+    assert found == 300
+
+
+def test_kafka_takes_a_record_of_one_mib_with_headers(stack: Stack) -> None:
+    """A dead letter is the largest record there is, with the headers of the original and nine more."""
+    create_topic(stack, "large-dlq")
+    producer = Producer(
+        {"bootstrap.servers": stack.environment()["SHUTTERLINE_KAFKA"], "message.max.bytes": 2 * MIB}
+    )
+    answers: list[KafkaError | None] = []
+    headers = [(f"shutterline_{number}", "x" * 1_000) for number in range(30)]
+
+    producer.produce(
+        "large-dlq", bytes(MIB), headers=headers, on_delivery=lambda error, _message: answers.append(error)
+    )
+    producer.flush(DEADLINE_S)
+
+    assert answers == [None]
+
+
+def test_kafka_does_not_make_topics_by_itself(stack: Stack) -> None:
+    """A typing error in a topic's name is an error."""
+    address = stack.environment()["SHUTTERLINE_KAFKA"]
+    producer = Producer({"bootstrap.servers": address, "message.timeout.ms": 3_000})
+    answers: list[KafkaError | None] = []
+
+    producer.produce("uplods", b"x", on_delivery=lambda error, _message: answers.append(error))
+    producer.flush(DEADLINE_S)
+
+    assert [error is not None for error in answers] == [True]
+    assert "uplods" not in AdminClient({"bootstrap.servers": address}).list_topics(timeout=DEADLINE_S).topics

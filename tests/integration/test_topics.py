@@ -1,0 +1,85 @@
+"""Topics on a real broker: made as the catalogue says, and refused where they differ."""
+
+from uuid import uuid4
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # As in topics.admin.
+
+from topics.admin import TopicMismatch, ensure_topics
+from topics.catalogue import CATALOGUE, FANOUT, LIKES, RECORD_BYTES_MAX, UPLOADS
+
+
+@pytest.fixture
+def namespace() -> str:
+    """This test's own, so that it may run beside any other."""
+    return f"t{uuid4().hex[:8]}."
+
+
+def make(bootstrap: str, topic: NewTopic) -> None:
+    """Create a topic as somebody else would have."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})  # Named, so that it outlives its answer.
+    (answer,) = admin.create_topics([topic]).values()
+    answer.result()
+
+
+def test_missing_topics_are_made_and_found_again(kafka_bootstrap: str, namespace: str) -> None:
+    """The first call creates all, the second only verifies them."""
+    names = {topic.named(namespace) for topic in CATALOGUE.values()}
+
+    first = ensure_topics(kafka_bootstrap, namespace)
+    second = ensure_topics(kafka_bootstrap, namespace)
+
+    assert (set(first.created), first.verified) == (names, ())
+    assert (second.created, set(second.verified)) == ((), names)
+
+
+def test_partitions_on_the_broker_are_those_of_the_catalogue(kafka_bootstrap: str, namespace: str) -> None:
+    """Producers compute partitions from it."""
+    ensure_topics(kafka_bootstrap, namespace)
+
+    metadata = AdminClient({"bootstrap.servers": kafka_bootstrap}).list_topics(timeout=30).topics
+
+    for topic in CATALOGUE.values():
+        assert len(metadata[topic.named(namespace)].partitions) == topic.partitions
+
+
+def test_a_topic_with_other_partitions_is_refused(kafka_bootstrap: str, namespace: str) -> None:
+    """With 4 partitions there would be no bulk lane; nothing is changed, and the error says what to do."""
+    name = FANOUT.named(namespace)
+    make(kafka_bootstrap, NewTopic(name, num_partitions=4, config=dict(FANOUT.config)))
+
+    with pytest.raises(TopicMismatch, match="has 4 partitions, the catalogue says 8: drain it"):
+        ensure_topics(kafka_bootstrap, namespace)
+
+
+def test_a_topic_with_other_settings_is_refused_with_all_its_differences(
+    kafka_bootstrap: str, namespace: str
+) -> None:
+    """A day's retention would lose what waits longer; a megabyte would refuse the largest records."""
+    config = {"retention.ms": "86400000", "max.message.bytes": "1000000"}
+    make(kafka_bootstrap, NewTopic(LIKES.named(namespace), num_partitions=LIKES.partitions, config=config))
+
+    with pytest.raises(TopicMismatch) as caught:
+        ensure_topics(kafka_bootstrap, namespace)
+
+    assert "has retention.ms=86400000, the catalogue says 604800000" in str(caught.value)
+    assert "has max.message.bytes=1000000, the catalogue says 1114112" in str(caught.value)
+
+
+def test_a_record_of_one_mebibyte_with_headers_is_taken(kafka_bootstrap: str, namespace: str) -> None:
+    """Uncompressed, as the largest that the contract allows."""
+    ensure_topics(kafka_bootstrap, namespace)
+    failures: list[object] = []
+    producer = Producer({"bootstrap.servers": kafka_bootstrap, "message.max.bytes": 2 * RECORD_BYTES_MAX})
+
+    producer.produce(
+        UPLOADS.named(namespace),
+        key=b"1001",
+        value=b"x" * RECORD_BYTES_MAX,
+        headers=[("ce_id", b"x" * 30_000)],
+        on_delivery=lambda error, _: failures.append(error),
+    )
+
+    assert producer.flush(30) == 0
+    assert failures == [None]

@@ -1,0 +1,130 @@
+"""The AsyncAPI document: complete, self-contained, and true to what the code accepts."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from schemas.dead_letters import ADDED_HEADERS
+from schemas.envelope import Reason
+from schemas.events import EVENT_KINDS, EventType
+from schemas.golden import golden_examples
+from topics.asyncapi import asyncapi_document
+from topics.catalogue import CATALOGUE, OUTSIDE, dead_letter_of
+
+DOCUMENT = asyncapi_document()
+SCHEMAS = DOCUMENT["components"]["schemas"]
+MESSAGES = DOCUMENT["components"]["messages"]
+
+
+def members(node: object, name: str) -> Iterator[Any]:
+    """Every value of a member of this name, at any depth."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == name:
+                yield value
+            yield from members(value, name)
+    elif isinstance(node, list):
+        for each in node:
+            yield from members(each, name)
+
+
+def resolved(reference: str) -> Any:
+    assert reference.startswith("#/")
+    node: Any = DOCUMENT
+    for part in reference[2:].split("/"):
+        node = node[part]
+    return node
+
+
+def test_it_has_every_topic_that_others_write_and_its_dead_letter_topic() -> None:
+    """And none of the pipeline's own."""
+    expected = {topic.name for topic in OUTSIDE} | {dead_letter_of(topic).name for topic in OUTSIDE}
+
+    assert expected == set(DOCUMENT["channels"])
+    assert DOCUMENT["asyncapi"] == "3.0.0"
+
+
+def test_every_reference_leads_somewhere() -> None:
+    """The document needs nothing beside it."""
+    references = list(members(DOCUMENT, "$ref"))
+
+    assert len(references) > 20
+    for reference in references:
+        assert resolved(reference)
+
+
+@pytest.mark.parametrize("topic", OUTSIDE, ids=lambda topic: topic.name)
+def test_a_topic_has_a_message_for_each_of_its_events_in_both_modes(topic: Any) -> None:
+    """With the record's size and the topic's partitions in the Kafka binding."""
+    channel = DOCUMENT["channels"][topic.name]
+    binding = channel["bindings"]["kafka"]
+
+    assert set(channel["messages"]) == {
+        f"{event_type}.{mode}" for event_type in topic.event_types for mode in ("binary", "structured")
+    }
+    assert binding["partitions"] == topic.partitions
+    assert str(binding["topicConfiguration"]["max.message.bytes"]) == topic.config["max.message.bytes"]
+
+
+def test_every_channel_has_its_operation() -> None:
+    """We receive from the topics of others, and send to the dead-letter topics."""
+    actions = {each["channel"]["$ref"]: each["action"] for each in DOCUMENT["operations"].values()}
+
+    assert actions == {
+        f"#/channels/{name}": "send" if name.endswith("-dlq") else "receive" for name in DOCUMENT["channels"]
+    }
+    assert set(CATALOGUE) > set(DOCUMENT["channels"])
+
+
+@pytest.mark.parametrize("event_type", EventType)
+def test_a_binary_message_requires_the_attributes_as_headers(event_type: EventType) -> None:
+    """The five of the contract, and the model as its payload."""
+    message = MESSAGES[f"{event_type}.binary"]
+
+    assert message["headers"]["required"] == ["ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time"]
+    assert message["headers"]["properties"]["ce_type"] == {"const": event_type.value}
+    assert resolved(message["payload"]["$ref"])["title"] == EVENT_KINDS[event_type].model.__name__
+
+
+@pytest.mark.parametrize("event_type", EventType)
+def test_a_structured_message_requires_the_attributes_in_the_value(event_type: EventType) -> None:
+    """And the content type as the only header."""
+    message = MESSAGES[f"{event_type}.structured"]
+
+    assert message["payload"]["required"] == ["specversion", "id", "source", "type", "time", "data"]
+    assert message["headers"]["required"] == ["content-type"]
+
+
+@pytest.mark.parametrize("event_type", EventType)
+def test_a_models_schema_requires_what_its_decoder_requires(event_type: EventType) -> None:
+    """Generated from the same model, so that neither can change alone."""
+    model = EVENT_KINDS[event_type].model
+    schema = SCHEMAS[model.__name__]
+
+    assert schema["required"] == [name for name, field in model.model_fields.items() if field.is_required()]
+    assert set(schema["properties"]) == set(model.model_fields)
+
+
+def test_ids_are_described_as_strings_or_integers() -> None:
+    """Strings by pattern, integers by their bounds."""
+    assert SCHEMAS["PhotoLiked"]["properties"]["photo_id"]["oneOf"] == [
+        {"type": "string", "pattern": "^[1-9][0-9]{0,18}$"},
+        {"type": "integer", "minimum": 1, "maximum": 2**63 - 1},
+    ]
+
+
+def test_every_golden_example_is_shown_with_its_message() -> None:
+    """Each once, with headers and payload."""
+    shown = [example for message in MESSAGES.values() for example in message.get("examples", [])]
+
+    assert sorted(example["name"] for example in shown) == [example.name for example in golden_examples()]
+    assert all(example["headers"] and example["payload"] for example in shown)
+
+
+def test_a_dead_letter_has_the_headers_that_are_added() -> None:
+    """With every reason of the contract."""
+    headers = MESSAGES["dead-letter"]["headers"]
+
+    assert headers["required"] == list(ADDED_HEADERS)
+    assert headers["properties"]["shutterline_reason"]["enum"] == list(Reason)

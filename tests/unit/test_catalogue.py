@@ -1,0 +1,201 @@
+"""The catalogue of topics, their lanes, the partitions that ids go to, and topics.json."""
+
+import re
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.dead_letters import DEAD_LETTER_HEADERS_BYTES_MAX
+from schemas.events import EventType
+from schemas.ids import EPOCH_MS, ID_MAX, compose_id
+from topics.catalogue import (
+    CATALOGUE,
+    DEAD_LETTER_BYTES_MAX,
+    EDGES,
+    FANOUT,
+    FOLLOWS,
+    LIKES,
+    MESSAGE_BYTES_MAX,
+    OUTSIDE,
+    RENDITIONS,
+    UPLOADS,
+    Lane,
+    LaneRange,
+    Topic,
+    dead_letter_of,
+)
+from topics.partitioning import partition_of, partition_of_bucket
+from topics.terraform import TOPICS_JSON, topics_json
+
+DAY_MS = 86_400_000
+ids = st.integers(1, ID_MAX)
+OWN = (EDGES, FANOUT, RENDITIONS)
+PLACES = [
+    *((topic, None) for topic in CATALOGUE.values() if not topic.lanes),
+    *((topic, each.lane) for topic in CATALOGUE.values() for each in topic.lanes),
+]
+
+
+def test_the_catalogue_has_the_topics_of_the_contract() -> None:
+    """Three from outside with their dead-letter topics, three of the pipeline's own; nothing else."""
+    expected = {
+        "uploads": (6, 7 * DAY_MS),
+        "follows": (6, 7 * DAY_MS),
+        "likes": (6, 7 * DAY_MS),
+        "edges": (8, 7 * DAY_MS),
+        "fanout": (8, 2 * DAY_MS),
+        "renditions": (6, 7 * DAY_MS),
+        "uploads-dlq": (1, 30 * DAY_MS),
+        "follows-dlq": (1, 30 * DAY_MS),
+        "likes-dlq": (1, 30 * DAY_MS),
+    }
+
+    assert expected == {name: (topic.partitions, topic.retention_ms) for name, topic in CATALOGUE.items()}
+    assert all(name == topic.name for name, topic in CATALOGUE.items())
+
+
+def test_the_lanes_are_where_everybody_expects_them() -> None:
+    """The ranges are part of a topic's identity."""
+    assert FANOUT.range_of(Lane.NORMAL) == range(6)
+    assert FANOUT.range_of(Lane.BULK) == range(6, 8)
+    assert RENDITIONS.range_of(Lane.THUMBNAIL) == range(2)
+    assert RENDITIONS.range_of(Lane.FULL) == range(2, 6)
+    assert UPLOADS.range_of(None) == range(6)
+
+
+@pytest.mark.parametrize(("topic", "lane"), [(FANOUT, None), (FANOUT, Lane.FULL), (UPLOADS, Lane.NORMAL)])
+def test_a_lane_that_the_topic_has_not_is_refused(topic: Topic, lane: Lane | None) -> None:
+    """Above all none where there are some: bulk would land among normal."""
+    with pytest.raises(ValueError, match=f"{topic.name} has"):
+        partition_of(topic, 1, lane)
+
+
+@pytest.mark.parametrize(
+    "lanes",
+    [
+        (LaneRange(Lane.NORMAL, 0, 2), LaneRange(Lane.BULK, 3, 4)),
+        (LaneRange(Lane.NORMAL, 0, 3), LaneRange(Lane.BULK, 2, 4)),
+        (LaneRange(Lane.NORMAL, 0, 2), LaneRange(Lane.BULK, 2, 3)),
+        (LaneRange(Lane.NORMAL, 1, 4),),
+        (LaneRange(Lane.NORMAL, 0, 4), LaneRange(Lane.BULK, 4, 4)),
+    ],
+)
+def test_lanes_that_do_not_cut_all_partitions_are_refused(lanes: tuple[LaneRange, ...]) -> None:
+    """A gap would be read by nobody, an overlap by two groups."""
+    with pytest.raises(ValueError, match="without a gap"):
+        Topic(
+            name="x",
+            key="id",
+            partitions=4,
+            retention_ms=1,
+            owner="o",
+            producers=(),
+            consumers=(),
+            lanes=lanes,
+        )
+
+
+def test_every_topic_has_somebody_who_writes_and_somebody_who_reads() -> None:
+    """And an owner; names are in kebab case."""
+    for topic in CATALOGUE.values():
+        assert topic.owner
+        assert topic.producers
+        assert topic.consumers
+        assert re.fullmatch(r"[a-z]+(-[a-z]+)*", topic.name)
+
+
+def test_every_event_type_travels_on_exactly_one_outside_topic() -> None:
+    """And no outside topic is without events."""
+    carried = [event_type for topic in OUTSIDE for event_type in topic.event_types]
+
+    assert Counter(carried) == Counter(EventType)
+    assert all(topic.event_types for topic in OUTSIDE)
+
+
+@pytest.mark.parametrize("topic", OUTSIDE, ids=lambda topic: topic.name)
+def test_a_dead_letter_fits_where_its_record_fitted(topic: Topic) -> None:
+    """The whole record of the largest size, and the headers that are added."""
+    room = int(dead_letter_of(topic).config["max.message.bytes"])
+
+    assert room - int(topic.config["max.message.bytes"]) >= DEAD_LETTER_HEADERS_BYTES_MAX
+    assert int(topic.config["max.message.bytes"]) > 1_048_576
+    assert (room, topic.message_bytes_max) == (DEAD_LETTER_BYTES_MAX, MESSAGE_BYTES_MAX)
+
+
+@pytest.mark.parametrize("topic", [*OWN, dead_letter_of(LIKES)], ids=lambda topic: topic.name)
+def test_only_outside_topics_have_dead_letters(topic: Topic) -> None:
+    """What the pipeline writes itself cannot be poison; that would be a bug, and stops the worker."""
+    with pytest.raises(ValueError, match="has no dead-letter topic"):
+        dead_letter_of(topic)
+
+
+def test_a_namespace_stands_before_the_name() -> None:
+    """None in production; tests have one each."""
+    assert FOLLOWS.named("") == "follows"
+    assert FOLLOWS.named("t1.") == "t1.follows"
+
+
+@pytest.mark.parametrize(("topic", "lane"), PLACES, ids=str)
+@given(key_id=ids)
+def test_an_id_goes_to_a_partition_of_its_lane(topic: Topic, lane: Lane | None, key_id: int) -> None:
+    """Never into another lane's range, never beyond the topic."""
+    assert partition_of(topic, key_id, lane) in topic.range_of(lane)
+
+
+def test_the_partition_of_an_id_never_changes() -> None:
+    """It is computed alike by every process of every version; these are fixed for good."""
+    assert [partition_of(EDGES, key_id) for key_id in (1, 2, 3, 1_001, ID_MAX)] == [7, 5, 3, 6, 6]
+    assert [partition_of(FANOUT, key_id, Lane.BULK) for key_id in (1, 2, 3, 1_001, ID_MAX)] == [7, 7, 7, 6, 6]
+    assert [partition_of_bucket(FANOUT, 1_001, bucket, Lane.NORMAL) for bucket in range(4)] == [4, 5, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("topic", "lane"), [place for place in PLACES if len(place[0].range_of(place[1])) > 1]
+)
+@pytest.mark.parametrize(
+    "key_ids",
+    [
+        range(1, 12_001),
+        [compose_id(EPOCH_MS + 10_000_000 + 7 * step, 12, 0) for step in range(12_000)],
+        [compose_id(EPOCH_MS + 10_000_000 + step, step % 16, 0) for step in range(12_000)],
+        range(1_000, 12_000_001, 1_000),
+        range(2**20, 2**20 * 12_001, 2**20),
+    ],
+    ids=["in a row", "minted", "minted by 16 shards", "thousands", "powers of two"],
+)
+def test_ids_as_they_come_spread_evenly(topic: Topic, lane: Lane | None, key_ids: range | list[int]) -> None:
+    """No partition gets more than a tenth above or below its share."""
+    counts = Counter(partition_of(topic, key_id, lane) for key_id in key_ids)
+    share = len(key_ids) / len(topic.range_of(lane))
+
+    assert len(counts) == len(topic.range_of(lane))
+    assert max(counts.values()) < 1.1 * share
+    assert min(counts.values()) > 0.9 * share
+
+
+@given(ids, st.sampled_from([Lane.NORMAL, Lane.BULK]), st.integers(1, 100))
+def test_an_authors_pages_take_turns_around_the_lane(author_id: int, lane: Lane, pages: int) -> None:
+    """Neighbours never meet, and no partition has two more than another."""
+    places = [partition_of_bucket(FANOUT, author_id, bucket, lane) for bucket in range(pages)]
+    counts = Counter(dict.fromkeys(FANOUT.range_of(lane), 0))
+    counts.update(places)
+
+    assert set(places) <= set(FANOUT.range_of(lane))
+    assert all(left != right for left, right in pairwise(places))
+    assert max(counts.values()) - min(counts.values()) <= 1
+
+
+def test_small_authors_spread_over_the_lane() -> None:
+    """Those with one page do not all meet in the lane's first partition."""
+    counts = Counter(partition_of_bucket(FANOUT, author_id, 0, Lane.NORMAL) for author_id in range(1, 6_001))
+
+    assert set(counts) == set(FANOUT.range_of(Lane.NORMAL))
+    assert max(counts.values()) < 1_100
+
+
+def test_topics_json_is_fresh() -> None:
+    """Terraform reads the file; `python -m topics` writes it anew."""
+    assert topics_json() == TOPICS_JSON.read_bytes()

@@ -1,0 +1,178 @@
+"""Every topic of the pipeline: what it carries, how it is cut, who writes and who reads it.
+
+The partition counts and lane ranges are part of a topic's identity: producers compute
+partitions from them, and changing one is a new topic, not a new setting.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+from schemas.dead_letters import DEAD_LETTER_HEADERS_BYTES_MAX
+from schemas.events import EVENT_KINDS, EventType
+
+_DAY_MS = 24 * 60 * 60 * 1_000
+
+RECORD_BYTES_MAX = 1_048_576  # What publishers may send: the value, 1 MiB.
+# Key, headers and the batch's own framing come on top of the value.
+MESSAGE_BYTES_MAX = RECORD_BYTES_MAX + 65_536
+DEAD_LETTER_BYTES_MAX = MESSAGE_BYTES_MAX + DEAD_LETTER_HEADERS_BYTES_MAX
+
+
+class Lane(StrEnum):
+    """A range of a topic's partitions with its own consumer group and its own budget."""
+
+    NORMAL = "normal"
+    BULK = "bulk"
+    THUMBNAIL = "thumbnail"
+    FULL = "full"
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRange:
+    """The partitions [lo, hi) of one lane."""
+
+    lane: Lane
+    lo: int
+    hi: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topic:
+    """One topic; lanes, where there are any, cover its partitions without gap or overlap."""
+
+    name: str
+    key: str
+    partitions: int
+    retention_ms: int
+    owner: str
+    producers: tuple[str, ...]
+    consumers: tuple[str, ...]
+    lanes: tuple[LaneRange, ...] = ()
+    event_types: tuple[EventType, ...] = ()
+    message_bytes_max: int = MESSAGE_BYTES_MAX
+    config: Mapping[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.lanes:
+            edges = [0, *(lane.hi for lane in self.lanes)]
+            starts = [*(lane.lo for lane in self.lanes), self.partitions]
+            if edges != starts or any(lane.lo >= lane.hi for lane in self.lanes):
+                raise ValueError(f"{self.name}: {self.lanes} must cut [0, {self.partitions}) without a gap")
+        config = {
+            "cleanup.policy": "delete",
+            "retention.ms": str(self.retention_ms),
+            "max.message.bytes": str(self.message_bytes_max),
+        }
+        object.__setattr__(self, "config", MappingProxyType(config))
+
+    def named(self, namespace: str) -> str:
+        """The name on the broker: the namespace, empty in production, and the catalogue name."""
+        return f"{namespace}{self.name}"
+
+    def range_of(self, lane: Lane | None) -> range:
+        """The partitions of a lane; all of them where the topic has no lanes and `lane` is None.
+
+        Raises:
+            ValueError: The topic has lanes and none is given, or not this one.
+        """
+        if lane is None and not self.lanes:
+            return range(self.partitions)
+        for each in self.lanes:
+            if each.lane == lane:
+                return range(each.lo, each.hi)
+        lanes = ", ".join(each.lane for each in self.lanes) or "no lanes; give None"
+        raise ValueError(f"lane is {lane}, but {self.name} has {lanes}")
+
+
+def _types_on(name: str) -> tuple[EventType, ...]:
+    return tuple(event_type for event_type, kind in EVENT_KINDS.items() if kind.topic_name == name)
+
+
+def _outside(name: str, key: str, consumers: tuple[str, ...]) -> Topic:
+    """A topic that others write, too."""
+    return Topic(
+        name=name,
+        key=key,
+        partitions=6,
+        retention_ms=7 * _DAY_MS,
+        owner="pipeline",
+        producers=("upstream apps", "api"),
+        consumers=consumers,
+        event_types=_types_on(name),
+    )
+
+
+def _dead_letters(topic: Topic) -> Topic:
+    """Where the records of `topic` go that can never succeed: bytes unchanged, headers added."""
+    return Topic(
+        name=f"{topic.name}-dlq",
+        key=topic.key,
+        partitions=1,
+        retention_ms=30 * _DAY_MS,
+        owner=topic.owner,
+        producers=topic.consumers,
+        consumers=("dead-letter replay",),
+        event_types=topic.event_types,
+        message_bytes_max=DEAD_LETTER_BYTES_MAX,
+    )
+
+
+UPLOADS = _outside("uploads", "author_id", ("uploads check",))
+FOLLOWS = _outside("follows", "follower_id", ("follows check",))
+LIKES = _outside("likes", "photo_id", ("likes check",))
+
+EDGES = Topic(
+    name="edges",
+    key="owner_id",
+    partitions=8,
+    retention_ms=7 * _DAY_MS,
+    owner="pipeline",
+    producers=("follows check", "likes check", "photo ready"),
+    consumers=("edge sets",),
+)
+FANOUT = Topic(
+    name="fanout",
+    key="author_id",
+    partitions=8,
+    lanes=(LaneRange(Lane.NORMAL, 0, 6), LaneRange(Lane.BULK, 6, 8)),
+    # Days, not hours: a Redis that comes back older is repaired by reading it again.
+    retention_ms=2 * _DAY_MS,
+    owner="pipeline",
+    producers=("photo ready", "edge sets", "settle"),
+    consumers=("fanout normal", "fanout bulk"),
+)
+RENDITIONS = Topic(
+    name="renditions",
+    key="photo_id",
+    partitions=6,
+    lanes=(LaneRange(Lane.THUMBNAIL, 0, 2), LaneRange(Lane.FULL, 2, 6)),
+    retention_ms=7 * _DAY_MS,
+    owner="pipeline",
+    producers=("uploads check", "renditions thumbnail"),
+    consumers=("renditions thumbnail", "renditions full"),
+)
+
+OUTSIDE = (UPLOADS, FOLLOWS, LIKES)
+_DEAD_LETTERS_OF: Mapping[str, Topic] = MappingProxyType(
+    {topic.name: _dead_letters(topic) for topic in OUTSIDE}
+)
+
+CATALOGUE: Mapping[str, Topic] = MappingProxyType(
+    {topic.name: topic for topic in (*OUTSIDE, EDGES, FANOUT, RENDITIONS, *_DEAD_LETTERS_OF.values())}
+)
+
+
+def dead_letter_of(topic: Topic) -> Topic:
+    """The dead-letter topic of a topic that others write.
+
+    Raises:
+        ValueError: It is one of the pipeline's own, whose records are never dead-lettered.
+    """
+    found = _DEAD_LETTERS_OF.get(topic.name)
+    if found is None:
+        raise ValueError(
+            f"{topic.name} has no dead-letter topic; only {', '.join(_DEAD_LETTERS_OF)} have one"
+        )
+    return found
