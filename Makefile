@@ -3,7 +3,7 @@
 # made again.
 
 ifndef PYTHON
-PYTHON := $(shell for python in python3.11 python3 python; do \
+PYTHON := $(shell for python in python3.11 python3 python .venv/bin/python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && command -v $$python && exit; \
 	done; command -v python3 || echo python3.11)
 endif

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 # At module level because its decorators are how typer learns the commands; it holds no state.
-app = typer.Typer(name="shutterline", no_args_is_help=True, add_completion=False, help=__doc__)
+app = typer.Typer(name="shutterline", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
 INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it.
 
@@ -54,14 +54,59 @@ def clean() -> None:
         commands.clean(project_home(), Console())
 
 
+@app.command()
+def topics() -> None:
+    """Create the topics that are missing; verify those that are there."""
+    from streams import cli
+
+    with _plain_failures():
+        cli.topics(Console())
+
+
+@app.command()
+def migrate() -> None:
+    """Bring Cassandra's tables up to date."""
+    from streams import cli
+
+    with _plain_failures():
+        cli.migrate(Console())
+
+
+@app.command()
+def worker(
+    roles: Annotated[
+        str, typer.Option(help="Which consumer groups this worker joins.")
+    ] = "check,edges,normal,bulk",
+) -> None:
+    """Run a worker: events in, timelines and edges out."""
+    from streams import cli
+    from streams.worker import Role
+
+    try:
+        chosen = [Role(role) for role in roles.split(",")]
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}; choose among {', '.join(Role)}") from error
+    cli.worker(chosen)
+
+
+@app.command()
+def resume(group: str) -> None:
+    """Let a consumer group that stopped at its dead-letter limit go on."""
+    from streams import cli
+
+    with _plain_failures():
+        cli.resume(group, Console())
+
+
 @contextmanager
 def _plain_failures() -> Iterator[None]:
     """Show what went wrong with the stack in its own words, without a traceback."""
     from infra.local.errors import StackError
+    from streams.cli import CommandFailed
 
     try:
         yield
-    except StackError as error:
+    except (StackError, CommandFailed) as error:
         Console(stderr=True).print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:

@@ -71,10 +71,9 @@ class OwnPost:
 
 @dataclass(frozen=True, slots=True)
 class Backfill:
-    """Merge an author's newest photos into the timelines of new followers."""
+    """Merge authors' newest photos into the timelines of new followers: pairs of (owner, author)."""
 
-    author_id: UserId
-    owner_ids: tuple[UserId, ...]
+    follows: tuple[tuple[UserId, UserId], ...]
 
 
 FanoutRecord = FanoutPage | OwnPost | Backfill
@@ -102,7 +101,7 @@ def decode_fanout(value: bytes) -> FanoutRecord:
         fields: dict[str, Any] = orjson.loads(value)
         model = _TYPES[fields.pop("t")]
         if model is Backfill:
-            fields["owner_ids"] = tuple(fields["owner_ids"])
+            fields["follows"] = tuple((owner, author) for owner, author in fields["follows"])
         return model(**fields)
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a record of fanout ({error!r}): {value[:200]!r}") from error

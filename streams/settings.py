@@ -98,7 +98,7 @@ class Settings(BaseSettings):
     merge_owners_max: PositiveInt = 64
     bulk_calls_in_flight_max: PositiveInt = 2
     normal_calls_in_flight_max: PositiveInt = 8
-    backfill_owners_max: PositiveInt = 1_000
+    backfill_follows_max: PositiveInt = 1_000
 
     # The generation of the topic `edges`; raise it whenever the topic is made anew, so that
     # its offsets, which order the counts, go on rising.
@@ -107,6 +107,7 @@ class Settings(BaseSettings):
     # Batches and buffers of the consumers, in records.
     check_batch_records_max: PositiveInt = 128
     edges_batch_records_max: PositiveInt = 10_000
+    edges_linger_ms: PositiveInt = 200
     normal_poll_records_max: PositiveInt = 100
     normal_buffer_records_max: PositiveInt = 500
     bulk_poll_records_max: PositiveInt = 50

@@ -11,7 +11,7 @@ Roles are consumer groups, and can be deployed apart:
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -20,16 +20,17 @@ from typing import Any
 
 import faust
 
+from schemas.envelope import PoisonEvent
 from schemas.events import Event
-from schemas.facts import FollowChange, LikeChange, PhotoDeleted, PhotoUploaded
+from schemas.facts import PhotoDeleted, PhotoUploaded
 from streams.core.delivery import DeliveryLimits
-from streams.handlers.edge_changed import follow_changed, like_changed
+from streams.handlers.edge_changed import follows_changed, likes_changed
 from streams.handlers.photo_deleted import photo_deleted
 from streams.handlers.photo_uploaded import photo_uploaded
 from streams.jobs.parked import ParkedJob
 from streams.kafka.agent import add_agent
 from streams.kafka.app import make_app
-from streams.kafka.check_stage import CheckStage
+from streams.kafka.check_stage import CheckStage, EventsHandler
 from streams.kafka.edges_loop import EdgesLoop
 from streams.kafka.lane import FanoutLane
 from streams.kafka.notes import FanoutNotes
@@ -38,12 +39,13 @@ from streams.kafka.outbox import KafkaOutbox
 from streams.kafka.producer import Producer
 from streams.kafka.progress import Place, Progress
 from streams.kafka.stops import Stops
+from streams.kafka.waiting import until_answered
 from streams.kafka.watchdog import Watchdog
 from streams.monitoring import serve_metrics
 from streams.settings import Settings
 from streams.stores.connect import connect
 from streams.stores.ports import Stores
-from topics.catalogue import FANOUT, FOLLOWS, LIKES, UPLOADS, Lane
+from topics.catalogue import FANOUT, FOLLOWS, LIKES, UPLOADS, Lane, Topic
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +91,11 @@ class Worker:
 
     def add_check(self) -> None:
         group = group_of(self.settings, Role.CHECK)
-        topics = {UPLOADS: self._upload, FOLLOWS: self._follow, LIKES: self._like}
+        topics: dict[Topic, EventsHandler] = {
+            UPLOADS: self._uploads,
+            FOLLOWS: self._follows,
+            LIKES: self._likes,
+        }
         app = make_app(
             self.settings,
             group,
@@ -154,6 +160,18 @@ class Worker:
         self.apps.append(app)
         self.loops.append(notes.watch)
 
+    async def _uploads(
+        self, events: Sequence[Event], still_ours: Callable[[], bool]
+    ) -> list[PoisonEvent | None]:
+        async def outcome(event: Event) -> PoisonEvent | None:
+            try:
+                await until_answered(self.settings, lambda: self._upload(event), still_ours=still_ours)
+            except PoisonEvent as poison:
+                return poison
+            return None
+
+        return await asyncio.gather(*(outcome(event) for event in events))
+
     async def _upload(self, event: Event) -> None:
         if isinstance(event.data, PhotoUploaded):
             await photo_uploaded(
@@ -167,13 +185,21 @@ class Worker:
         elif isinstance(event.data, PhotoDeleted):
             await photo_deleted(self.stores, self.outbox, event.data)
 
-    async def _follow(self, event: Event) -> None:
-        assert isinstance(event.data, FollowChange)
-        await follow_changed(self.stores, self.outbox, event, event.data)
+    async def _follows(
+        self, events: Sequence[Event], still_ours: Callable[[], bool]
+    ) -> list[PoisonEvent | None]:
+        await until_answered(
+            self.settings, lambda: follows_changed(self.stores, self.outbox, events), still_ours=still_ours
+        )
+        return [None] * len(events)
 
-    async def _like(self, event: Event) -> None:
-        assert isinstance(event.data, LikeChange)
-        await like_changed(self.stores, self.outbox, event, event.data)
+    async def _likes(
+        self, events: Sequence[Event], still_ours: Callable[[], bool]
+    ) -> list[PoisonEvent | None]:
+        await until_answered(
+            self.settings, lambda: likes_changed(self.stores, self.outbox, events), still_ours=still_ours
+        )
+        return [None] * len(events)
 
     def ready(self) -> bool:
         """Whether every role has been given its partitions, or learned that there are none for it."""

@@ -52,7 +52,7 @@ class Topic:
     lanes: tuple[LaneRange, ...] = ()
     event_types: tuple[EventType, ...] = ()
     message_bytes_max: int = MESSAGE_BYTES_MAX
-    config: Mapping[str, str] = field(init=False)
+    config: Mapping[str, str] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.lanes:

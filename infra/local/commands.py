@@ -103,7 +103,7 @@ def _facts(stack: Stack, daemon: Daemon) -> Sequence[str]:
 
 def _start_programs(stack: Stack, progress: Progress) -> None:
     environment = {**os.environ, **stack.environment()}
-    _run(["topics", "--apply"], environment, progress)
+    _run(["topics"], environment, progress)
     _run(["migrate"], environment, progress)
     found = stack.running()
     worker = stack.start_process(WORKER, _shutterline("worker"))

@@ -18,6 +18,7 @@ from infra.local.paths import TEMPLATES, Home
 STOP_DEADLINE_S = 30.0
 LAUNCH_DEADLINE_S = 20.0
 LOG_TAIL_LINES = 20
+LOG_TAIL_BYTES = 64 * 1024
 
 
 class Daemon:
@@ -58,7 +59,10 @@ class Daemon:
         """The last lines of its log."""
         if not self.log_file.exists():
             return ""
-        return "\n".join(self.log_file.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
+        with self.log_file.open("rb") as log:
+            log.seek(-min(LOG_TAIL_BYTES, self.log_file.stat().st_size), os.SEEK_END)
+            lines = log.read(LOG_TAIL_BYTES).decode(errors="replace").splitlines()
+        return "\n".join(lines[-LOG_TAIL_LINES:])
 
     def spawn(self, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
         """Run `command` in `folder` under this name. Returns when its pid file is written.

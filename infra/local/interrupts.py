@@ -37,12 +37,16 @@ def deferred_interrupts() -> Iterator[None]:
 
 @contextmanager
 def endings_interrupt() -> Iterator[None]:
-    """Inside, SIGTERM and a closed terminal do what Ctrl-C does: they raise KeyboardInterrupt."""
+    """Inside, SIGTERM and a closed terminal do what Ctrl-C does: they raise KeyboardInterrupt.
+
+    What is ignored already stays so: that is what `nohup` is for.
+    """
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in ENDING}
+    heeded = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in heeded}
     try:
         yield
     finally:

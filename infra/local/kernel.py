@@ -11,10 +11,12 @@ class Seen:
 
     start_ticks: int
     state: str  # One letter of proc(5): R, S, D, T (stopped), Z (ended, not yet collected).
+    threads: int
 
     @property
     def ended(self) -> bool:
-        return self.state in "ZX"
+        # The first thread of a killed Java program ends before the others, which still hold its ports.
+        return self.state in "ZX" and self.threads <= 1
 
     @property
     def paused(self) -> bool:
@@ -29,7 +31,7 @@ def look(pid: int) -> Seen | None:
         return None
     # The second field is the program's name in brackets and may hold anything; what follows is regular.
     fields = stat.rpartition(")")[2].split()
-    return Seen(start_ticks=int(fields[19]), state=fields[0])
+    return Seen(start_ticks=int(fields[19]), state=fields[0], threads=int(fields[17]))
 
 
 def uptime_s(seen: Seen) -> float:

@@ -39,7 +39,7 @@ class EdgesBatch:
     stores: Stores
     outbox: Outbox
     bucket_members_max: int
-    backfill_owners_max: int
+    backfill_follows_max: int
     generation: int
     # Counts of all buckets of large sets: nobody else writes them. Forgotten when a write
     # fails, because then it is not known.
@@ -163,15 +163,13 @@ class EdgesBatch:
 
     async def _after(self, folds: dict[BucketKey, tuple[BucketState, Fold]]) -> None:
         """Ask for backfills, after the rows are written; forget copies of the counts."""
-        joined: dict[int, list[UserId]] = defaultdict(list)
-        for key, (_, result) in folds.items():
-            if key.kind is SetKind.FOLLOWERS:
-                joined[key.owner].extend(UserId(member) for member in result.joined)
-        backfills = [
-            Backfill(UserId(author), tuple(some))
-            for author, members in joined.items()
-            for some in slices(members, self.backfill_owners_max)
+        joined = [
+            (UserId(member), UserId(key.owner))
+            for key, (_, result) in folds.items()
+            if key.kind is SetKind.FOLLOWERS
+            for member in result.joined
         ]
+        backfills = [Backfill(tuple(some)) for some in slices(joined, self.backfill_follows_max)]
         if backfills:
             await self.outbox.fanout(backfills, Lane.NORMAL)
         keys = {count_key(key.kind, key.owner) for key, (state, result) in folds.items() if result.rows}

@@ -4,11 +4,11 @@ A fresh photo is appended by one script call a page; a late one is merged by id,
 an old photo never pushes out a newer one. Repeatable: entries are unique by id once read.
 """
 
-from schemas.ids import PhotoId, UserId, id_ms, pack_ids, unpack_ids
+from collections import defaultdict
+
+from schemas.ids import ID_MAX, PhotoId, UserId, id_ms, pack_ids, unpack_ids
 from schemas.internal import Backfill, FanoutPage, FanoutRecord, OwnPost
 from streams.stores.ports import BucketKey, PackedIds, SetKind, Stores
-
-ID_MAX_PLUS_ONE = 2**63 - 1
 
 
 async def apply_fanout(
@@ -40,6 +40,19 @@ async def _put(stores: Stores, photo: PhotoId, owners: PackedIds, fresh_since_ms
 
 
 async def _backfill(stores: Stores, record: Backfill, photos_max: int) -> int:
-    newest = await stores.author_photos.newest([record.author_id], below=ID_MAX_PLUS_ONE, each_max=photos_max)
-    photos = [photo.photo_id for photo in newest[record.author_id] if photo.ready]
-    return await stores.timelines.merge(record.owner_ids, photos) if photos else 0
+    owners = pack_ids(sorted({owner for owner, _ in record.follows}))
+    # Most have no timeline, because they do not read; they cost a look.
+    exist = set(unpack_ids(await stores.timelines.existing(PackedIds(owners))))
+    wanted = defaultdict(list)
+    for owner, author in record.follows:
+        if owner in exist:
+            wanted[owner].append(author)
+    authors = sorted({author for some in wanted.values() for author in some})
+    newest = await stores.author_photos.newest(authors, below=ID_MAX, each_max=photos_max)
+    photos = {author: [each.photo_id for each in some if each.ready] for author, some in newest.items()}
+    return sum(
+        [
+            await stores.timelines.merge([owner], [photo for author in some for photo in photos[author]])
+            for owner, some in wanted.items()
+        ]
+    )

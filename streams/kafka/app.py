@@ -52,7 +52,8 @@ def make_app(
         broker_max_poll_records=poll_records_max,
         stream_buffer_maxsize=buffer_records_max,
         stream_wait_empty=False,
-        consumer_max_fetch_size=2_000_000,
+        # A partition is read whole fetches at a time: large ones let the others wait for seconds.
+        consumer_max_fetch_size=262_144,
         broker_commit_interval=settings.commit_interval_ms / 1_000,
         broker_session_timeout=settings.session_timeout_s,
         broker_heartbeat_interval=settings.heartbeat_ms / 1_000,

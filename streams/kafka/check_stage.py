@@ -5,7 +5,6 @@ waits. Records of a batch are handled side by side, their fates are sealed in th
 offsets: dead letters acknowledged first, then the records themselves.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,7 +23,9 @@ from streams.metrics import DEAD_LETTERS, EVENTS
 from streams.settings import Settings
 from topics.catalogue import Topic, dead_letter_of
 
-EventHandler = Callable[[Event], Awaitable[None]]
+# Handles events side by side, waiting for stores as long as it takes; answers for each why
+# it never can be handled, or None.
+EventsHandler = Callable[[Sequence[Event], Callable[[], bool]], Awaitable[Sequence[PoisonEvent | None]]]
 
 
 @dataclass(slots=True)
@@ -34,7 +35,7 @@ class CheckStage:
     settings: Settings
     topic: Topic
     group: str
-    handle: EventHandler
+    handle: EventsHandler
     producer: Producer
     stops: Stops
     progress: Progress
@@ -64,18 +65,22 @@ class CheckStage:
     async def _outcomes(
         self, records: Sequence[Record], still_ours: Callable[[], bool]
     ) -> list[PoisonEvent | None]:
-        return await asyncio.gather(*(self._outcome(record, still_ours) for record in records))
-
-    async def _outcome(self, record: Record, still_ours: Callable[[], bool]) -> PoisonEvent | None:
-        """None when the event is handled, or why it never can be."""
-        try:
-            event = decode_event(
-                self.topic.name, record, int(time() * 1_000), own_source=self.settings.event_source
-            )
-            await until_answered(self.settings, lambda: self.handle(event), still_ours=still_ours)
-        except PoisonEvent as poison:
-            return poison
-        return None
+        """For each record None when its event is handled, or why it never can be."""
+        outcomes: list[PoisonEvent | None] = []
+        events: dict[int, Event] = {}
+        now_ms = int(time() * 1_000)
+        for index, record in enumerate(records):
+            try:
+                events[index] = decode_event(
+                    self.topic.name, record, now_ms, own_source=self.settings.event_source
+                )
+                outcomes.append(None)
+            except PoisonEvent as poison:
+                outcomes.append(poison)
+        handled = await self.handle(list(events.values()), still_ours)
+        for index, outcome in zip(events, handled, strict=True):
+            outcomes[index] = outcome
+        return outcomes
 
     def _count_until_stop(self, place: Place, poison: Sequence[PoisonEvent | None]) -> tuple[int, str | None]:
         """How many records are done with, and why no more are."""

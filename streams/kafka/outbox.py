@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from schemas.ids import pack_id
-from schemas.internal import EdgeRecord, FanoutPage, FanoutRecord, encode_fanout
+from schemas.internal import Backfill, EdgeRecord, FanoutPage, FanoutRecord, OwnPost, encode_fanout
 from streams.kafka.producer import Outgoing, Producer
 from topics.catalogue import EDGES, FANOUT, Lane
 from topics.partitioning import partition_of, partition_of_bucket
@@ -26,15 +26,17 @@ class KafkaOutbox:
         )
 
     async def fanout(self, records: Sequence[FanoutRecord], lane: Lane) -> None:
-        await self._producer.send(
-            [
-                Outgoing(self._fanout, _partition(each, lane), pack_id(each.author_id), encode_fanout(each))
-                for each in records
-            ]
-        )
+        await self._producer.send([self._record(each, lane) for each in records])
 
-
-def _partition(record: FanoutRecord, lane: Lane) -> int:
-    if isinstance(record, FanoutPage):
-        return partition_of_bucket(FANOUT, record.author_id, record.bucket, lane)
-    return partition_of(FANOUT, record.author_id, lane)
+    def _record(self, record: FanoutRecord, lane: Lane) -> Outgoing:
+        match record:
+            case FanoutPage():
+                key = record.author_id
+                partition = partition_of_bucket(FANOUT, key, record.bucket, lane)
+            case OwnPost():
+                key = record.author_id
+                partition = partition_of(FANOUT, key, lane)
+            case Backfill():
+                key = record.follows[0][1]
+                partition = partition_of(FANOUT, key, lane)
+        return Outgoing(self._fanout, partition, pack_id(key), encode_fanout(record))

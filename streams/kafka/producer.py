@@ -13,7 +13,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Self
 
-from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import Producer as LibrdkafkaProducer
 
 from streams.core.breaker import Breaker
@@ -60,7 +60,7 @@ class Producer:
             failures_max=settings.breaker_failures_max, open_s=settings.breaker_open_ms / 1_000
         )
         self._loop = asyncio.get_running_loop()
-        self._delivered: deque[tuple[asyncio.Future[None], KafkaError | None]] = deque()
+        self._delivered: deque[tuple[_Sending, KafkaError | None]] = deque()
         self._waking = False
         self._closing = Event()
         self._poller = Thread(target=self._poll, name="kafka-deliveries", daemon=True)
@@ -88,19 +88,18 @@ class Producer:
         """
         if not self._breaker.allows(monotonic()):
             raise StoreUnavailable(STORE, "produce", "its breaker is open")
-        waiting = [self._produce(record) for record in records]
-        errors = [error for error in await asyncio.gather(*waiting, return_exceptions=True) if error]
-        if errors:
+        if not records:
+            return
+        sending = _Sending(self._loop.create_future(), len(records))
+        for record in records:
+            self._produce(record, sending)
+        error = await sending.done
+        if error is not None:
             self._breaker.failed(monotonic())
-            raise StoreUnavailable(STORE, "produce", str(errors[0])) from errors[0]
+            raise StoreUnavailable(STORE, "produce", str(error))
         self._breaker.succeeded()
 
-    def _produce(self, record: Outgoing) -> asyncio.Future[None]:
-        acknowledged: asyncio.Future[None] = self._loop.create_future()
-
-        def delivered(error: KafkaError | None, _: Message) -> None:
-            self._hand_over(acknowledged, error)
-
+    def _produce(self, record: Outgoing, sending: "_Sending") -> None:
         try:
             self._producer.produce(
                 record.topic,
@@ -108,15 +107,14 @@ class Producer:
                 key=record.key,
                 partition=record.partition,
                 headers=list(record.headers),
-                on_delivery=delivered,
+                on_delivery=lambda error, _: self._hand_over(sending, error),
             )
-        except BufferError as error:
-            acknowledged.set_exception(error)
-        return acknowledged
+        except (BufferError, KafkaException) as error:
+            sending.delivered(error)
 
-    def _hand_over(self, acknowledged: asyncio.Future[None], error: KafkaError | None) -> None:
+    def _hand_over(self, sending: "_Sending", error: KafkaError | None) -> None:
         # As in CassandraSession: append, then look at the flag, so that none is left behind.
-        self._delivered.append((acknowledged, error))
+        self._delivered.append((sending, error))
         if not self._waking and not self._loop.is_closed():
             self._waking = True
             self._loop.call_soon_threadsafe(self._drain)
@@ -124,14 +122,24 @@ class Producer:
     def _drain(self) -> None:
         self._waking = False
         while self._delivered:
-            acknowledged, error = self._delivered.popleft()
-            if acknowledged.done():
-                continue
-            if error is None:
-                acknowledged.set_result(None)
-            else:
-                acknowledged.set_exception(KafkaException(error))
+            sending, error = self._delivered.popleft()
+            sending.delivered(None if error is None else KafkaException(error))
 
     def _poll(self) -> None:
         while not self._closing.is_set():
             self._producer.poll(POLL_S)
+
+
+@dataclass(slots=True)
+class _Sending:
+    """The records of one `send` that are not reported yet; `done` has the first error, if any."""
+
+    done: asyncio.Future[Exception | None]
+    missing: int
+    error: Exception | None = None
+
+    def delivered(self, error: Exception | None) -> None:
+        self.missing -= 1
+        self.error = self.error or error
+        if self.missing == 0 and not self.done.done():
+            self.done.set_result(self.error)

@@ -22,9 +22,11 @@ class Place:
 
 @dataclass(slots=True)
 class _State:
-    position: int | None
-    moved_at_s: float
+    position: int = 0
     excused: int = 0
+    # When the partition was last seen to move, to have nothing to do, or to be excused.
+    well_at_s: float = field(default_factory=monotonic)
+    seen_position: int = 0
 
 
 @dataclass(slots=True)
@@ -38,36 +40,39 @@ class Progress:
         for place in [place for place in self._states if place.group == group and place not in places]:
             del self._states[place]
         for place in places:
-            self._states.setdefault(place, _State(None, monotonic()))
+            self._states.setdefault(place, _State())
 
     def handled(self, place: Place, position: int) -> None:
         """Everything below `position` is done with."""
         state = self._states.get(place)
         if state is not None:
-            state.position, state.moved_at_s = position, monotonic()
+            state.position = position
             POSITION.labels(place.group, place.topic, place.partition).set(position)
 
     @contextmanager
     def excused(self, place: Place) -> Iterator[None]:
         """Inside, the partition stands still on purpose: it waits for a store, or for an operator."""
-        state = self._states.setdefault(place, _State(None, monotonic()))
+        state = self._states.setdefault(place, _State())
         state.excused += 1
         try:
             yield
         finally:
             state.excused -= 1
-            state.moved_at_s = monotonic()
 
     def owned(self) -> list[Place]:
         return sorted(self._states)
 
     def stuck(self, ends: dict[Place, int], still_s_max: float) -> list[Place]:
-        """Partitions with records before their end that have not moved for `still_s_max`, unexcused."""
+        """Partitions that had records before their end at every look for `still_s_max`, and did not move.
+
+        Looking is part of the measurement: call it every few seconds.
+        """
         now = monotonic()
-        return [
-            place
-            for place, state in sorted(self._states.items())
-            if not state.excused
-            and now - state.moved_at_s > still_s_max
-            and ends.get(place, 0) > (state.position or 0)
-        ]
+        found = []
+        for place, state in sorted(self._states.items()):
+            behind = ends.get(place, 0) > state.position
+            if state.excused or not behind or state.position != state.seen_position:
+                state.seen_position, state.well_at_s = state.position, now
+            elif now - state.well_at_s > still_s_max:
+                found.append(place)
+        return found

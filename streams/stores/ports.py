@@ -115,6 +115,9 @@ class OwnEdges(Protocol):
 
     async def write(self, kind: OwnEdge, member: UserId, owner: int, state: Membership) -> None: ...
 
+    async def write_all(self, kind: OwnEdge, edges: Sequence[tuple[UserId, int, Membership]]) -> None:
+        """Write many (member, owner, state); on failure each may or may not be written."""
+
     async def state(self, kind: OwnEdge, member: UserId, owner: int) -> Membership | None: ...
 
     async def following(self, follower: UserId) -> list[Followee]:
@@ -268,6 +271,9 @@ class Timelines(Protocol):
 
     async def merge(self, owners: Sequence[UserId], photos: Sequence[PhotoId]) -> int:
         """Merge late photos by id into those timelines that exist; answers how many there were."""
+
+    async def existing(self, owners: PackedIds) -> PackedIds:
+        """Those of `owners`, at most 1,000, who have a timeline."""
 
     async def read(self, owner: UserId) -> bytes | None:
         """The ring's bytes (`core.ring.parse`), and renews its life; None when there is none."""

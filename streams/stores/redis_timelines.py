@@ -50,6 +50,7 @@ class RedisTimelines:
         self._merge_owners_max = merge_owners_max
         self._fanout_partitions = fanout_partitions
         self._append = client.script("timeline_append")
+        self._existing = client.script("timeline_existing")
         self._swap = client.script("timeline_swap")
         self._note = client.script("note")
 
@@ -100,6 +101,10 @@ class RedisTimelines:
 
         done = await self._client.call("merge", run)
         return [key for (key, _, _), swapped in zip(swaps, done, strict=True) if not swapped]
+
+    async def existing(self, owners: PackedIds) -> PackedIds:
+        args = [self._prefix, owners]
+        return PackedIds(await self._client.call("existing", self._existing, keys=[self._prefix], args=args))
 
     async def read(self, owner: UserId) -> bytes | None:
         key = self._key(owner)

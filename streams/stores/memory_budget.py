@@ -1,0 +1,20 @@
+"""A budget of rebuilds in memory."""
+
+from collections.abc import Callable
+
+
+class MemoryRebuildBudget:
+    """At most `per_s_max` in any second of `clock_s`."""
+
+    def __init__(self, per_s_max: int, clock_s: Callable[[], float]) -> None:
+        self._per_s_max = per_s_max
+        self._clock_s = clock_s
+        self._taken_s: list[float] = []
+
+    async def take(self) -> bool:
+        now_s = self._clock_s()
+        self._taken_s = [taken_s for taken_s in self._taken_s if taken_s > now_s - 1.0]
+        if len(self._taken_s) >= self._per_s_max:
+            return False
+        self._taken_s.append(now_s)
+        return True
