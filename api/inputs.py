@@ -43,15 +43,22 @@ def _id(text: str, name: str) -> int:
         raise invalid(error) from None
 
 
-def _limit_text(default: int, most: int) -> Any:
-    schema = {"type": "integer", "minimum": 1, "maximum": most, "default": default}
-    return Annotated[str | None, Query(), WithJsonSchema(schema)]
-
-
-CursorText = Annotated[
+FeedLimitText = Annotated[
     str | None,
-    Query(description="A `next_cursor` of this list."),
-    WithJsonSchema({"type": "string"}),
+    Query(),
+    WithJsonSchema(
+        {"type": "integer", "minimum": 1, "maximum": FEED_LIMIT_MAX, "default": FEED_LIMIT_DEFAULT}
+    ),
+]
+EdgesLimitText = Annotated[
+    str | None,
+    Query(),
+    WithJsonSchema(
+        {"type": "integer", "minimum": 1, "maximum": EDGES_LIMIT_MAX, "default": EDGES_LIMIT_DEFAULT}
+    ),
+]
+CursorText = Annotated[
+    str | None, Query(description="A `next_cursor` of this list."), WithJsonSchema({"type": "string"})
 ]
 
 
@@ -104,8 +111,6 @@ FEED_QUERIES = PageQueries(CursorKind.FEED, FEED_LIMIT_DEFAULT, FEED_LIMIT_MAX)
 USER_PHOTOS_QUERIES = PageQueries(CursorKind.USER_PHOTOS, FEED_LIMIT_DEFAULT, FEED_LIMIT_MAX)
 FOLLOWING_QUERIES = PageQueries(CursorKind.FOLLOWING, EDGES_LIMIT_DEFAULT, EDGES_LIMIT_MAX)
 FOLLOWERS_QUERIES = PageQueries(CursorKind.FOLLOWERS, EDGES_LIMIT_DEFAULT, EDGES_LIMIT_MAX)
-FeedLimitText = _limit_text(FEED_LIMIT_DEFAULT, FEED_LIMIT_MAX)
-EdgesLimitText = _limit_text(EDGES_LIMIT_DEFAULT, EDGES_LIMIT_MAX)
 
 
 def user_photos_query(request: Request, limit: FeedLimitText = None, cursor: CursorText = None) -> PageQuery:

@@ -4,11 +4,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from api.signing import UrlSigner
 from schemas.ids import PhotoId
 from schemas.times import rfc3339
 from streams.stores.ports import Photo, Status
-
-from api.signing import UrlSigner
 
 Json = dict[str, Any]
 

@@ -87,14 +87,16 @@ async def _on_http(request: Request, error: Exception) -> Response:
     """404 and 405 of the router, which knows the methods of the first route alone."""
     assert isinstance(error, HTTPException)
     if error.status_code != HTTPStatus.METHOD_NOT_ALLOWED:
-        return problem_response(Problem(error.status_code, _detail(request, error), dict(error.headers or {})))
+        return problem_response(
+            Problem(error.status_code, _detail(request, error), dict(error.headers or {}))
+        )
     allow = {"Allow": ", ".join(sorted(_allowed(request)))}
     if request.method == "OPTIONS":
         return Response(status_code=HTTPStatus.NO_CONTENT, headers=allow)
     return problem_response(Problem(HTTPStatus.METHOD_NOT_ALLOWED, f"Allowed here: {allow['Allow']}.", allow))
 
 
-def _detail(request: Request, error: HTTPException) -> str:
+def _detail(error: HTTPException) -> str:
     if error.status_code == HTTPStatus.NOT_FOUND:
         return "There is nothing at this path; /openapi.json lists what there is."
     return str(error.detail)

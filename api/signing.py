@@ -25,7 +25,7 @@ URLS_KEPT_MAX = 32_768
 
 @dataclass(slots=True)
 class UrlSigner:
-    """Signs URLs that are valid for `life_s_min` to `life_s_max` from now, and the same for the time between."""
+    """Signs URLs that are valid for `life_s_min` to `life_s_max`, and stay the same for the time between."""
 
     media_url: str
     key_id: str

@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from api.pulled_view import PulledAuthorsView
+from api.reads import Reads
 from schemas.ids import UserId
 from streams.core import ring
 from streams.core.feed import END, Gaps, Skeleton, Source, open_ended, union
@@ -17,9 +19,6 @@ from streams.jobs.rebuild import Rebuilder
 from streams.settings import Settings
 from streams.stores.copy_codecs import Following
 from streams.stores.ports import Stores
-
-from api.pulled_view import PulledAuthorsView
-from api.reads import Reads
 
 # More lists than these are one window over their authors: 256 lists of 100 pairs are 400 kB
 # of Redis's answer, and somebody who has just followed thousands would have as many lists.

@@ -1,0 +1,20 @@
+"""Answers that are not problems."""
+
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+
+
+def json_answer(body: Any, headers: dict[str, str] | None = None) -> Response:
+    # What one caller sees, no cache may show another.
+    return Response(
+        orjson.dumps(body),
+        headers={"Cache-Control": "no-store", **(headers or {})},
+        media_type="application/json",
+    )
+
+
+def done() -> Response:
+    return Response(status_code=HTTPStatus.NO_CONTENT)

@@ -1,0 +1,120 @@
+"""The HTTP application: every route, with what it may answer."""
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+from starlette.routing import Route
+
+from api.context import ApiContext
+from api.documents import (
+    FEED_PATH,
+    USER_PHOTOS_PATH,
+    get_asyncapi_json,
+    get_openapi_json,
+    openapi_document,
+    problem_responses,
+)
+from api.feed import get_feed
+from api.followers import get_followers
+from api.gate import Gate
+from api.health import get_healthz, get_metrics, get_readyz
+from api.likes import delete_like, put_like
+from api.photos import delete_photo, get_photo, get_user_photos
+from api.problems import add_handlers
+from api.social import delete_follow, get_following, put_follow
+from api.users import get_user
+from api.views import EdgePage, HealthView, PhotoPage, PhotoView, UserView
+
+NO_CONTENT = 204
+
+
+def create_app(context: ApiContext) -> FastAPI:
+    """The application over these stores. `serve.py` runs what works beside it."""
+    app = FastAPI(
+        title="Shutterline",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        telemetry={"tracing": False},
+    )
+    app.state.context = context
+    settings = context.settings
+    app.add_middleware(
+        Gate,
+        deadline_s=settings.request_deadline_ms / 1_000,
+        in_flight_max=settings.requests_in_flight_max,
+        body_bytes_max=settings.request_body_bytes_max,
+    )
+    add_handlers(app)
+    _add_reads(app)
+    _add_writes(app)
+    _add_open_routes(app)
+    document = openapi_document(app)
+    app.openapi = lambda: document  # type: ignore[method-assign]  # FastAPI's documented way.
+    return app
+
+
+def _add_reads(app: FastAPI) -> None:
+    # Not FastAPI's own kind of route, which costs as much again as the page itself.
+    app.router.routes.append(Route(FEED_PATH, get_feed, methods=["GET"]))
+    _get(app, USER_PHOTOS_PATH, get_user_photos, PhotoPage, "photos", 401, 422, 503)
+    _get(app, "/v1/users/{user_id}", get_user, UserView, "users", 401, 422, 503)
+    _get(app, "/v1/photos/{photo_id}", get_photo, PhotoView, "photos", 401, 404, 422, 503)
+    _get(app, "/v1/social/following", get_following, EdgePage, "social", 401, 422, 503)
+    _get(app, "/v1/social/followers", get_followers, EdgePage, "social", 401, 422, 503)
+
+
+def _add_writes(app: FastAPI) -> None:
+    photo, like = "/v1/photos/{photo_id}", "/v1/photos/{photo_id}/like"
+    follow = "/v1/social/follow/{user_id}"
+    _write(app, "DELETE", photo, delete_photo, "photos", 401, 403, 404, 413, 422, 503)
+    _write(app, "PUT", like, put_like, "likes", 401, 404, 413, 422, 503)
+    _write(app, "DELETE", like, delete_like, "likes", 401, 404, 413, 422, 503)
+    _write(app, "PUT", follow, put_follow, "social", 401, 409, 413, 422, 503)
+    _write(app, "POST", follow, put_follow, "social", 401, 409, 413, 422, 503)
+    _write(app, "DELETE", follow, delete_follow, "social", 401, 413, 422, 503)
+
+
+def _add_open_routes(app: FastAPI) -> None:
+    _get(app, "/healthz", get_healthz, HealthView, "operations")
+    _get(app, "/readyz", get_readyz, HealthView, "operations", 503)
+    _get(app, "/metrics", get_metrics, None, "operations", 401, 403)
+    _get(app, "/openapi.json", get_openapi_json, None, "contracts")
+    _get(app, "/asyncapi.json", get_asyncapi_json, None, "contracts")
+
+
+def _get(
+    app: FastAPI,
+    path: str,
+    endpoint: Callable[..., Any],
+    view: type[BaseModel] | None,
+    tag: str,
+    *problems: int,
+) -> None:
+    app.add_api_route(
+        path,
+        endpoint,
+        methods=["GET"],
+        response_model=view,
+        tags=[tag],
+        operation_id=endpoint.__name__,
+        responses=problem_responses(*problems),
+    )
+
+
+def _write(
+    app: FastAPI, method: str, path: str, endpoint: Callable[..., Any], tag: str, *problems: int
+) -> None:
+    app.add_api_route(
+        path,
+        endpoint,
+        methods=[method],
+        status_code=NO_CONTENT,
+        response_model=None,
+        tags=[tag],
+        operation_id=f"{method.lower()}_{endpoint.__name__.split('_')[1]}",
+        responses=problem_responses(*problems),
+    )

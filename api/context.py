@@ -1,0 +1,150 @@
+"""What every route works with; made once a process."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from time import time_ns
+from typing import Annotated
+
+from fastapi import Depends
+from starlette.requests import Request
+
+from api.auth import Caller, TokenVerifier, authenticate
+from api.keys import keys_from
+from api.metrics import COPIES, MEDIA_URLS, REBUILDS
+from api.publishing import EventPublisher
+from api.pulled_view import PulledAuthorsView
+from api.reads import Reads
+from api.signing import UrlSigner, load_media_key
+from api.skeleton import FeedSources
+from schemas.ids import UserId
+from streams.errors import StoreUnavailable
+from streams.jobs.rebuild import Rebuilder, RebuildOutcome
+from streams.settings import Settings
+from streams.stores.ports import Stores
+from streams.stores.read_through import DatabaseReads, ReadThrough
+
+# Whoever waits for a read of the database longer than this share of a request's time has
+# no time left to make a page of it.
+READ_WAIT_SHARE = 0.5
+
+Probe = Callable[[], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiContext:
+    """One process's means. `probes` ask each store by name whether it answers."""
+
+    settings: Settings
+    stores: Stores
+    publisher: EventPublisher
+    clock_us: Callable[[], int]
+    verifier: TokenVerifier
+    signer: UrlSigner
+    pulled: PulledAuthorsView
+    rebuilder: Rebuilder
+    reads: Reads
+    sources: FeedSources
+    probes: Mapping[str, Probe]
+
+
+def make_context(
+    settings: Settings,
+    stores: Stores,
+    publisher: EventPublisher,
+    *,
+    probes: Mapping[str, Probe] | None = None,
+    clock_us: Callable[[], int] = lambda: time_ns() // 1_000,
+) -> ApiContext:
+    """Put the parts together. `probes` are those of stores that `stores` does not ask itself.
+
+    Raises:
+        ValueError: A secret is too short, or a key file is not what it must be.
+    """
+    wait_s = settings.request_deadline_ms / 1_000 * READ_WAIT_SHARE
+    through = ReadThrough(
+        stores.copies, DatabaseReads(settings.database_reads_in_flight_max, wait_s), _count_copies
+    )
+    reads = Reads.of(stores, settings, through)
+    pulled = PulledAuthorsView(stores.pulled, settings.pulled_authors_refresh_ms / 1_000)
+    rebuilder = _rebuilder(settings, stores, reads)
+    return ApiContext(
+        settings=settings,
+        stores=stores,
+        publisher=publisher,
+        clock_us=clock_us,
+        verifier=_verifier(settings, clock_us),
+        signer=_signer(settings, clock_us),
+        pulled=pulled,
+        rebuilder=rebuilder,
+        reads=reads,
+        sources=FeedSources(settings, stores, reads, pulled, rebuilder, clock_us),
+        probes={"cassandra": stores.pulled.mark, "redis": stores.timelines.verified, **(probes or {})},
+    )
+
+
+def _rebuilder(settings: Settings, stores: Stores, reads: Reads) -> Rebuilder:
+    async def followees_of(owner: UserId) -> list[UserId]:
+        found = await reads.following(owner)
+        if found.unknown:
+            raise StoreUnavailable("cassandra", "following", "needed for a rebuild")
+        return list(found.values[owner])
+
+    return Rebuilder(
+        stores=stores,
+        followees_of=followees_of,
+        timeline_ids=settings.timeline_ids,
+        in_flight_max=settings.rebuilds_in_flight_max,
+        count=_count_rebuild,
+    )
+
+
+def _verifier(settings: Settings, clock_us: Callable[[], int]) -> TokenVerifier:
+    return TokenVerifier(
+        keys=keys_from(settings),
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+        leeway_s=settings.jwt_leeway_s,
+        life_s_max=settings.jwt_life_s_max,
+        clock_us=clock_us,
+    )
+
+
+def _signer(settings: Settings, clock_us: Callable[[], int]) -> UrlSigner:
+    return UrlSigner(
+        media_url=settings.media_url.rstrip("/"),
+        key_id=settings.media_key_id,
+        private_key=load_media_key(settings.media_private_key),
+        life_s_min=settings.media_url_life_s_min,
+        life_s_max=settings.media_url_life_s_max,
+        clock_us=clock_us,
+        count=_count_urls,
+    )
+
+
+def _count_copies(kind: str, hits: int, misses: int) -> None:
+    COPIES.labels(kind, "hit").inc(hits)
+    COPIES.labels(kind, "miss").inc(misses)
+
+
+def _count_rebuild(outcome: RebuildOutcome) -> None:
+    REBUILDS.labels(outcome).inc()
+
+
+def _count_urls(kept: int, signed: int) -> None:
+    MEDIA_URLS.labels("kept").inc(kept)
+    MEDIA_URLS.labels("signed").inc(signed)
+
+
+def context_of(request: Request) -> ApiContext:
+    """The context of the app that serves the request."""
+    context: ApiContext = request.app.state.context
+    return context
+
+
+async def caller_of(request: Request) -> Caller:
+    """The caller, or 401."""
+    return await authenticate(request, context_of(request).verifier)
+
+
+InContext = Annotated[ApiContext, Depends(context_of)]
+ByCaller = Annotated[Caller, Depends(caller_of)]

@@ -1,0 +1,83 @@
+"""GET /v1/feed: the hot route, kept lean.
+
+Skeleton (pull lists, timeline, database) → rules → rows and likes → presentation; the
+number of calls to stores does not depend on the number of photos.
+"""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.answers import json_answer
+from api.context import ApiContext, caller_of, context_of
+from api.cursors import CursorKind, encode_cursor
+from api.dressing import dress
+from api.inputs import FEED_QUERIES, PageQuery
+from api.metrics import FEED_PAGES
+from api.presenting import Json
+from api.problems import RETRY_AFTER_S
+from api.rules import in_feed
+from api.walk import Walk
+from schemas.ids import UserId
+from streams.core.feed import TOP, Completeness, Gaps, Skeleton, union
+from streams.stores.copy_codecs import Following
+
+
+async def get_feed(request: Request) -> Response:
+    """A page of the caller's feed."""
+    context = context_of(request)
+    caller = await caller_of(request)
+    page = await feed_page(context, caller.user_id, FEED_QUERIES.read(request))
+    FEED_PAGES.labels(page["completeness"]).inc()
+    return page_answer(page)
+
+
+def page_answer(page: Json) -> Response:
+    """The page as an answer; one whose timeline is being rebuilt says when to ask again."""
+    is_rebuilding = page["completeness"] == Completeness.REBUILDING
+    return json_answer(page, {"Retry-After": str(RETRY_AFTER_S)} if is_rebuilding else None)
+
+
+async def feed_page(context: ApiContext, reader: UserId, query: PageQuery) -> Json:
+    """One page of the reader's feed, newest first, below the cursor's place.
+
+    Raises:
+        TooManyReads: The database is asked by too many already.
+    """
+    gaps = Gaps()
+    below = query.place[0] if query.place else TOP
+    found = await context.reads.following(reader)
+    if found.unknown:
+        # Law: no ghost. Whom the reader follows is not known, so nobody's photos are shown.
+        gaps.missing = True
+        return page_json([], below, CursorKind.FEED, gaps)
+    following = found.values[reader]
+    skeleton = union((), below)
+    if found.copies_answered:
+        skeleton = await context.sources.stored(reader, following, below, gaps)
+    walk = _walk(context, reader, following, gaps)
+    photos, place = await walk.page(skeleton, below, query.limit)
+    return page_json(await dress(context, reader, photos, gaps), place, CursorKind.FEED, gaps)
+
+
+def _walk(context: ApiContext, reader: UserId, following: Following, gaps: Gaps) -> Walk:
+    async def deeper(below: int) -> Skeleton:
+        return await context.sources.deeper(reader, following, below)
+
+    return Walk(
+        rows=context.reads.photos,
+        is_shown=lambda photo: in_feed(photo, reader, following),
+        # While a timeline is being rebuilt the database is busy with just that.
+        deeper=None if gaps.rebuilding else deeper,
+        gaps=gaps,
+    )
+
+
+def page_json(items: list[Json], place: int | None, kind: CursorKind, gaps: Gaps) -> Json:
+    """A page of photos; `place` is where the next one begins, None at the end."""
+    # A first page of which nothing is known is asked for again as a first page.
+    is_place = place is not None and place != TOP
+    return {
+        "items": items,
+        "next_cursor": encode_cursor(kind, place) if is_place and place is not None else None,
+        "completeness": gaps.completeness.value,
+    }

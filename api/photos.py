@@ -1,0 +1,108 @@
+"""Photos: one, an author's, and taking one away."""
+
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import Depends
+from starlette.responses import Response
+
+from api.answers import done, json_answer
+from api.context import ApiContext, ByCaller, InContext
+from api.cursors import CursorKind
+from api.dressing import dress
+from api.feed import page_answer, page_json
+from api.inputs import PageQuery, photo_id_of, user_id_of, user_photos_query
+from api.problems import Problem, not_found, unavailable
+from api.rules import is_visible
+from api.walk import Walk
+from schemas.events import EventType, PhotoDeleted
+from schemas.ids import PhotoId, UserId
+from streams.core.feed import TOP, Completeness, Gaps, Skeleton, Source, union
+from streams.handlers.photo_deleted import hide_photo
+from streams.jobs.newest import newest_of
+from streams.stores.ports import Photo
+from topics.catalogue import UPLOADS
+
+
+async def get_photo(
+    context: InContext, caller: ByCaller, photo_id: Annotated[PhotoId, Depends(photo_id_of)]
+) -> Response:
+    """One photo, as the caller sees it."""
+    photo = await visible_photo(context, caller.user_id, photo_id)
+    gaps = Gaps()
+    shown = await dress(context, caller.user_id, [photo], gaps)
+    if gaps.completeness is not Completeness.COMPLETE:
+        # Unlike a page, a photo has no field in which to say that its likes are not known.
+        raise unavailable("The photo's likes are not known now; try again.")
+    return json_answer(shown[0])
+
+
+async def visible_photo(context: ApiContext, reader: UserId, photo_id: PhotoId) -> Photo:
+    """The photo's row, where the reader may see it.
+
+    Raises:
+        Problem: 404 when there is none for the reader, 503 when that is not known.
+    """
+    found = await context.reads.photos([photo_id])
+    if found.unknown:
+        raise unavailable("The photo is not known now; try again.")
+    photo = found.values.get(photo_id)
+    if photo is None or not is_visible(photo, reader):
+        raise not_found(f"photo {photo_id}")
+    return photo
+
+
+async def get_user_photos(
+    context: InContext,
+    caller: ByCaller,
+    user_id: Annotated[UserId, Depends(user_id_of)],
+    query: Annotated[PageQuery, Depends(user_photos_query)],
+) -> Response:
+    """A page of the author's photos, newest first; the own list also shows what is not ready."""
+    gaps = Gaps()
+    below = query.place[0] if query.place else TOP
+
+    async def deeper(place: int) -> Skeleton:
+        return union([await _window(context, caller.user_id, user_id, place, query.limit)], place)
+
+    skeleton = await _newest(context, caller.user_id, user_id, below)
+    walk = Walk(context.reads.photos, lambda photo: is_visible(photo, caller.user_id), deeper, gaps)
+    photos, place = await walk.page(skeleton, below, query.limit)
+    items = await dress(context, caller.user_id, photos, gaps)
+    return page_answer(page_json(items, place, CursorKind.USER_PHOTOS, gaps))
+
+
+async def _newest(context: ApiContext, reader: UserId, author: UserId, below: int) -> Skeleton:
+    """The newest of the author's photos from their copy, which many readers share."""
+    found = await context.reads.pull_lists([author])
+    if author not in found.values:
+        return union((), below)
+    photos = found.values[author]
+    ids = [*photos.ready, *photos.unready] if author == reader else photos.ready
+    return union([Source(ids, photos.floor(context.settings.pull_list_ids_max))], below)
+
+
+async def _window(context: ApiContext, reader: UserId, author: UserId, below: int, limit: int) -> Source:
+    async with context.reads.through.reads.slot():
+        return await newest_of(
+            context.stores.author_photos, [author], below=below, count=limit, unready_of=reader
+        )
+
+
+async def delete_photo(
+    context: InContext, caller: ByCaller, photo_id: Annotated[PhotoId, Depends(photo_id_of)]
+) -> Response:
+    """Take the caller's photo away for good; also when repeated, and before it is ready."""
+    reader = caller.user_id
+    photo = (await context.stores.photos.get([photo_id])).get(photo_id)
+    if photo is None or (photo.author_id != reader and not is_visible(photo, reader)):
+        raise not_found(f"photo {photo_id}")
+    if photo.author_id != reader:
+        raise Problem(HTTPStatus.FORBIDDEN, f"Photo {photo_id} is another author's.")
+    event = PhotoDeleted(photo_id=photo_id, author_id=reader)
+    await context.publisher.publish(
+        UPLOADS, reader, EventType.PHOTO_DELETED, event, time_us=context.clock_us()
+    )
+    # Law: no ghost. Not left to the event's consumer: after this answer no page shows the photo.
+    await hide_photo(context.stores, photo_id, reader)
+    return done()

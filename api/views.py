@@ -1,0 +1,73 @@
+"""The shapes of the answers, for the OpenAPI document; the routes write the same as bytes themselves."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from streams.core.feed import Completeness
+from streams.stores.ports import Status
+
+Id = Annotated[str, Field(pattern="^[1-9][0-9]{0,18}$", description="A decimal id.")]
+Count = Annotated[int, Field(ge=0)]
+NextCursor = Annotated[str | None, Field(description="Where the next page begins; null at the end.")]
+
+
+class RenditionView(BaseModel):
+    """A smaller copy of the photo."""
+
+    url: Annotated[str, Field(description="Absolute and signed; valid for 30 to 60 minutes.")]
+    width: Annotated[int, Field(ge=1)]
+    height: Annotated[int, Field(ge=1)]
+
+
+class PhotoView(BaseModel):
+    """A photo, as the caller sees it."""
+
+    photo_id: Id
+    author_id: Id
+    caption: str
+    created_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    like_count: Count
+    liked: Annotated[bool, Field(description="By the caller.")]
+    status: Status
+    reason: Annotated[str | None, Field(description="Null unless rejected.")]
+    renditions: dict[Literal["thumbnail", "small", "medium", "large"], RenditionView]
+
+
+class PhotoPage(BaseModel):
+    """Photos, newest first."""
+
+    items: list[PhotoView]
+    next_cursor: NextCursor
+    completeness: Completeness
+
+
+class UserView(BaseModel):
+    """A user's counts; zeros for an id never seen."""
+
+    user_id: Id
+    followers: Count
+    following: Count
+    photos: Annotated[int, Field(ge=0, description="Ready ones.")]
+
+
+class EdgePage(BaseModel):
+    """Users."""
+
+    items: list[Id]
+    next_cursor: NextCursor
+
+
+class HealthView(BaseModel):
+    """Alive, or ready."""
+
+    status: Literal["ok"]
+
+
+class ProblemView(BaseModel):
+    """A problem document (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str

@@ -1,0 +1,191 @@
+"""One system of its own on a running stack: topics, keyspace, workers and API under a namespace.
+
+For tests, benches and the demo: any number live beside each other on one stack.
+"""
+
+import asyncio
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from uuid import uuid4
+
+from infra.local.daemon import Daemon
+from infra.local.errors import StackError
+from infra.local.stack import Stack
+from schemas.events import EventData, EventType, encode_event
+from streams.kafka.offsets import Offsets
+from streams.kafka.producer import Outgoing, Producer
+from streams.settings import Settings
+from streams.stores.cassandra_session import make_cluster
+from streams.stores.migrations import migrate
+from streams.worker import LANES, Role, group_of
+from topics.admin import ensure_topics
+from topics.catalogue import CATALOGUE, EDGES, FANOUT, FOLLOWS, LIKES, UPLOADS
+from topics.partitioning import partition_of
+
+READY_S = 90.0
+LOOK_S = 0.1
+TOPIC_OF = {
+    EventType.PHOTO_UPLOADED: UPLOADS,
+    EventType.PHOTO_DELETED: UPLOADS,
+    EventType.USER_FOLLOWED: FOLLOWS,
+    EventType.USER_UNFOLLOWED: FOLLOWS,
+    EventType.PHOTO_LIKED: LIKES,
+    EventType.PHOTO_UNLIKED: LIKES,
+}
+
+
+class Deployment:
+    """`environment` has settings of this deployment alone, by the names of the contract."""
+
+    def __init__(
+        self, stack: Stack, namespace: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.stack = stack
+        self.namespace = namespace
+        self.environment = {
+            **stack.environment(),
+            "SHUTTERLINE_NAMESPACE": namespace,
+            "SHUTTERLINE_API": f"http://127.0.0.1:{_free_port()}",
+            **(environment or {}),
+        }
+        self.settings = Settings(
+            **{name.removeprefix("SHUTTERLINE_").lower(): value for name, value in self.environment.items()}
+        )
+        self._started: set[str] = set()
+
+    def prepare(self) -> None:
+        """Make the topics and the keyspace; nothing happens where they are there."""
+        ensure_topics(self.settings.kafka, self.namespace)
+        cluster = make_cluster(self.settings, timeout_s=30.0)
+        try:
+            migrate(cluster.connect(), self.settings)
+        finally:
+            cluster.shutdown()
+
+    def start_worker(
+        self, name: str = "worker-1", roles: Collection[Role] = tuple(Role), **environment: str
+    ) -> Daemon:
+        """Start a worker and wait until it has its partitions."""
+        daemon = self._start(name, ["worker", "--roles", ",".join(roles)], environment)
+        self.wait_ready(daemon, lambda: f"http://{daemon.metrics_file.read_text().strip()}/readyz")
+        return daemon
+
+    def start_api(self, name: str = "api", **environment: str) -> Daemon:
+        """Start the API and wait until every store answers it."""
+        daemon = self._start(name, ["api"], environment)
+        self.wait_ready(daemon, lambda: f"{self.settings.api}/readyz")
+        return daemon
+
+    def wait_ready(self, daemon: Daemon, url: Callable[[], str]) -> None:
+        """Wait until the process answers 200 at `url`.
+
+        Raises:
+            StackError: It ended, or did not answer in time; with the end of its log.
+        """
+        deadline = time.monotonic() + READY_S
+        while not _answers(url):
+            if daemon.pid is None or time.monotonic() > deadline:
+                raise StackError(f"{daemon.name} is not ready:\n{daemon.log_tail()}")
+            time.sleep(LOOK_S)
+
+    def stop(self) -> None:
+        """End the processes of this deployment."""
+        for name in sorted(self._started):
+            self.stack.stop_process(name)
+
+    def _start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> Daemon:
+        full = f"{self.namespace}{name}"
+        self._started.add(full)
+        return self.stack.start_process(
+            full, [sys.executable, "-m", "shutterline", *command], {**self.environment, **environment}
+        )
+
+    def outgoing(
+        self,
+        event_type: EventType,
+        data: EventData,
+        *,
+        time_us: int | None = None,
+        source: str = "/deployment",
+        partition: int | None = None,
+    ) -> Outgoing:
+        """The event as a record of its topic; the time is now unless it is given."""
+        key, value, headers = encode_event(
+            event_type, data, id=str(uuid4()), source=source, time_us=time_us or time.time_ns() // 1_000
+        )
+        topic = TOPIC_OF[event_type]
+        if partition is None:
+            partition = partition_of(topic, int(key))
+        return Outgoing(topic.named(self.namespace), partition, key, value, headers)
+
+    async def publish(self, records: Iterable[Outgoing]) -> None:
+        """Publish records and wait for their acknowledgement."""
+        async with Producer(self.settings, timeout_ms=60_000) as producer:
+            waiting: list[Outgoing] = []
+            for record in records:
+                waiting.append(record)
+                if len(waiting) == 10_000:
+                    await producer.send(waiting)
+                    waiting = []
+            await producer.send(waiting)
+
+    async def lag(self) -> dict[str, int]:
+        """Records that each consumer group has not committed yet."""
+        offsets = Offsets(self.settings)
+        groups = [(Role.CHECK, topic, range(topic.partitions)) for topic in (UPLOADS, FOLLOWS, LIKES)]
+        groups += [(Role.EDGES, EDGES, range(EDGES.partitions))]
+        groups += [(role, FANOUT, FANOUT.range_of(lane)) for role, lane in LANES.items()]
+        lags: dict[str, int] = {}
+        for role, topic, partitions in groups:
+            name, group = topic.named(self.namespace), group_of(self.settings, role)
+            ends = await offsets.ends([(name, partition) for partition in partitions])
+            committed = await offsets.committed(group, name, partitions)
+            lags[group] = lags.get(group, 0) + sum(
+                ends[name, partition] - committed.get(partition, 0) for partition in partitions
+            )
+        return lags
+
+    async def drained(self, deadline_s: float = 120.0) -> float:
+        """Wait until every group has committed everything; answers how many seconds that took.
+
+        Raises:
+            TimeoutError: Names what is left.
+        """
+        began = time.monotonic()
+        while True:
+            # Twice, because work moves from topic to topic between two looks.
+            lags = [await self.lag(), await self.lag()]
+            if not any(any(lag.values()) for lag in lags):
+                return time.monotonic() - began
+            if time.monotonic() - began > deadline_s:
+                raise TimeoutError(f"not drained after {deadline_s:.0f} s: {lags[-1]}")
+            await asyncio.sleep(LOOK_S)
+
+    def metric(self, name: str, process: str = "worker-1") -> float:
+        """The sum of a metric's samples of one process, labels ignored."""
+        address = self.stack.process(f"{self.namespace}{process}").metrics_file.read_text().strip()
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith((f"{name} ", f"{name}{{")))
+
+    @property
+    def topics(self) -> list[str]:
+        return [topic.named(self.namespace) for topic in CATALOGUE.values()]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _answers(url: Callable[[], str]) -> bool:
+    try:
+        with urllib.request.urlopen(url(), timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (OSError, ValueError, urllib.error.URLError):
+        return False

@@ -1,0 +1,62 @@
+"""Every store in memory: what tests and the demonstration without servers use."""
+
+from collections.abc import Callable, Container
+
+from schemas.ids import OWN_SHARDS
+from streams.stores.memory_budget import MemoryRebuildBudget
+from streams.stores.memory_copies import MemoryCopies
+from streams.stores.memory_counted import MemoryCountedSets
+from streams.stores.memory_edges import MemoryOwnEdges
+from streams.stores.memory_photos import MemoryAuthorPhotos, MemoryPhotos
+from streams.stores.memory_shards import MemoryShardLeases
+from streams.stores.memory_small import (
+    MemoryAuthors,
+    MemoryOriginals,
+    MemoryParkedPhotos,
+    MemoryPulledAuthors,
+    MemoryStops,
+)
+from streams.stores.memory_timelines import MemoryTimelines
+from streams.stores.ports import Stores
+from topics.catalogue import FANOUT
+
+
+def memory_stores(
+    *,
+    clock_ms: Callable[[], int],
+    timeline_slots: int = 600,
+    timeline_ttl_s: int = 72 * 3_600,
+    timeline_renew_s: int = 3_600,
+    rebuild_ttl_ms: int = 30_000,
+    rebuilds_per_s_max: int = 1_000,
+    removed_edge_ttl_s: int = 28 * 86_400,
+    shards: int = OWN_SHARDS,
+    object_keys: Container[str] = frozenset(),
+) -> Stores:
+    """Empty stores with the limits of `settings.py`, and a media bucket that holds `object_keys`.
+
+    Nothing in them waits, so what a caller sees between two awaits of its own is one moment.
+    """
+    removed_ttl_ms = removed_edge_ttl_s * 1_000
+    return Stores(
+        photos=MemoryPhotos(),
+        author_photos=MemoryAuthorPhotos(),
+        own_edges=MemoryOwnEdges(clock_ms, removed_ttl_ms),
+        counted=MemoryCountedSets(clock_ms, removed_ttl_ms),
+        authors=MemoryAuthors(),
+        pulled=MemoryPulledAuthors(),
+        parked=MemoryParkedPhotos(),
+        stops=MemoryStops(),
+        originals=MemoryOriginals(object_keys),
+        timelines=MemoryTimelines(
+            clock_ms,
+            slots=timeline_slots,
+            ttl_s=timeline_ttl_s,
+            renew_s=timeline_renew_s,
+            rebuild_ttl_ms=rebuild_ttl_ms,
+            fanout_partitions=FANOUT.partitions,
+        ),
+        copies=MemoryCopies(clock_ms),
+        shards=MemoryShardLeases(shards),
+        rebuild_budget=MemoryRebuildBudget(rebuilds_per_s_max, lambda: clock_ms() / 1_000),
+    )

@@ -1,0 +1,49 @@
+"""Copies of what the database holds, in memory, under leases."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+LEASE_MS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """Either a lease, with its token, or a value."""
+
+    token: bytes | None
+    value: bytes | None
+    gone_ms: int
+
+
+class MemoryCopies:
+    """The copies of one process."""
+
+    def __init__(self, clock_ms: Callable[[], int]) -> None:
+        self._clock_ms = clock_ms
+        self._slots: dict[bytes, _Slot] = {}
+        self._leases = 0
+
+    async def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        return [slot.value if (slot := self._of(key)) is not None else None for key in keys]
+
+    async def lease(self, keys: Sequence[bytes]) -> bytes:
+        self._leases += 1
+        token = self._leases.to_bytes(8)
+        for key in keys:
+            if self._of(key) is None:
+                self._slots[key] = _Slot(token, None, self._clock_ms() + LEASE_MS)
+        return token
+
+    async def fill(self, token: bytes, values: Mapping[bytes, bytes], ttl_s: int) -> None:
+        for key, value in values.items():
+            slot = self._of(key)
+            if slot is not None and slot.token == token:
+                self._slots[key] = _Slot(None, value, self._clock_ms() + ttl_s * 1_000)
+
+    async def drop(self, keys: Sequence[bytes]) -> None:
+        for key in keys:
+            self._slots.pop(key, None)
+
+    def _of(self, key: bytes) -> _Slot | None:
+        slot = self._slots.get(key)
+        return slot if slot is not None and slot.gone_ms > self._clock_ms() else None
