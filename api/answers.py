@@ -9,11 +9,8 @@ from starlette.responses import Response
 
 def json_answer(body: Any, headers: dict[str, str] | None = None) -> Response:
     # What one caller sees, no cache may show another.
-    return Response(
-        orjson.dumps(body),
-        headers={"Cache-Control": "no-store", **(headers or {})},
-        media_type="application/json",
-    )
+    all_headers = {"Cache-Control": "no-store", **(headers or {})}
+    return Response(orjson.dumps(body), headers=all_headers, media_type="application/json")
 
 
 def done() -> Response:

@@ -78,7 +78,12 @@ def make_context(
         rebuilder=rebuilder,
         reads=reads,
         sources=FeedSources(settings, stores, reads, pulled, rebuilder, clock_us),
-        probes={"cassandra": stores.pulled.mark, "redis": stores.timelines.verified, **(probes or {})},
+        probes={
+            "cassandra": stores.pulled.mark,
+            "redis": stores.timelines.verified,
+            "s3": lambda: stores.originals.exists("readyz"),
+            **(probes or {}),
+        },
     )
 
 

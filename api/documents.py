@@ -63,18 +63,15 @@ def openapi_document(app: FastAPI) -> Json:
 
 def _feed_operation(user_photos: Json) -> Json:
     """The feed is no route of FastAPI's; its page is the same as that of an author's photos."""
-    responses = {status: each for status, each in user_photos["responses"].items()}
-    responses["200"] = {
-        **responses["200"],
-        "headers": {"Retry-After": {"description": "When rebuilding.", "schema": {"type": "integer"}}},
-    }
+    retry_after = {"Retry-After": {"description": "When rebuilding.", "schema": {"type": "integer"}}}
+    answer = {**user_photos["responses"]["200"], "headers": retry_after}
     return {
         "tags": ["feed"],
         "summary": "Get Feed",
-        "description": "The ready photos of those whom the caller follows, and the caller's own, newest first.",
+        "description": "The ready photos of those whom the caller follows, and the caller's own.",
         "operationId": "get_feed",
         "parameters": [each for each in user_photos["parameters"] if each["in"] == "query"],
-        "responses": responses,
+        "responses": {**user_photos["responses"], "200": answer},
     }
 
 

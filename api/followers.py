@@ -29,8 +29,8 @@ async def get_followers(
 ) -> Response:
     """A page of those who follow the caller; a page may be short before the end of a set that has shrunk."""
     place = await _place(context, caller.user_id, query)
-    members, place = await _page(context, caller.user_id, place, query.limit)
-    cursor = encode_cursor(CursorKind.FOLLOWERS, *place) if place else None
+    members, next_place = await _page(context, caller.user_id, place, query.limit)
+    cursor = encode_cursor(CursorKind.FOLLOWERS, *next_place) if next_place else None
     return json_answer({"items": [str(member) for member in members], "next_cursor": cursor})
 
 

@@ -87,9 +87,7 @@ async def _on_http(request: Request, error: Exception) -> Response:
     """404 and 405 of the router, which knows the methods of the first route alone."""
     assert isinstance(error, HTTPException)
     if error.status_code != HTTPStatus.METHOD_NOT_ALLOWED:
-        return problem_response(
-            Problem(error.status_code, _detail(request, error), dict(error.headers or {}))
-        )
+        return problem_response(Problem(error.status_code, _detail(error), dict(error.headers or {})))
     allow = {"Allow": ", ".join(sorted(_allowed(request)))}
     if request.method == "OPTIONS":
         return Response(status_code=HTTPStatus.NO_CONTENT, headers=allow)

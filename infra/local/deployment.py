@@ -41,9 +41,7 @@ TOPIC_OF = {
 class Deployment:
     """`environment` has settings of this deployment alone, by the names of the contract."""
 
-    def __init__(
-        self, stack: Stack, namespace: str, environment: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, stack: Stack, namespace: str, environment: Mapping[str, str] | None = None) -> None:
         self.stack = stack
         self.namespace = namespace
         self.environment = {
@@ -170,7 +168,9 @@ class Deployment:
         address = self.stack.process(f"{self.namespace}{process}").metrics_file.read_text().strip()
         with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
             lines = answer.read().decode().splitlines()
-        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith((f"{name} ", f"{name}{{")))
+        return sum(
+            float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith((f"{name} ", f"{name}{{"))
+        )
 
     @property
     def topics(self) -> list[str]:

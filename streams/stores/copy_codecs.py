@@ -71,7 +71,7 @@ def decode_pull_list(value: bytes) -> PullList:
     )
 
 
-def _numbers(value: bytes) -> array[int]:
+def _numbers(value: bytes) -> Sequence[int]:
     # An array reads 10,000 pairs in 20 µs; struct would make a tuple of them first.
     numbers = array("Q", value)
     if byteorder == "little":

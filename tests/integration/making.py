@@ -25,7 +25,12 @@ def fresh_photo_ids(count: int, *, age_ms: int = 0) -> list[PhotoId]:
 
 
 def upload(
-    deployment: Deployment, photo: PhotoId, author: UserId, *, ready: bool = True, partition: int | None = None
+    deployment: Deployment,
+    photo: PhotoId,
+    author: UserId,
+    *,
+    ready: bool = True,
+    partition: int | None = None,
 ) -> Outgoing:
     """`photo.uploaded`, by default with a thumbnail, so that it is ready at once."""
     data = PhotoUploaded(

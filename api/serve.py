@@ -1,0 +1,108 @@
+"""One API process: the composition root of the read side."""
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from urllib.parse import urlsplit
+
+import uvicorn
+import uvloop
+
+from api.app import create_app
+from api.context import ApiContext, make_context
+from streams.kafka.producer import Producer
+from streams.kafka.publisher import KafkaPublisher
+from streams.settings import Settings
+from streams.stores.connect import connect
+
+# A publish may take this share of a request's time: the row is still to be written after it.
+PUBLISH_SHARE = 0.5
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, on uvloop."""
+    uvloop.run(serve(settings))
+
+
+async def serve(settings: Settings) -> None:
+    """Connect to the stores and serve until SIGTERM or SIGINT; requests under way are finished.
+
+    Raises:
+        ValueError: A secret or a key is not what it must be.
+        Exception: A bug beside the requests; whoever runs the process starts it again.
+    """
+    async with AsyncExitStack() as closing:
+        stores = await closing.enter_async_context(connect(settings, timeout_ms=settings.store_timeout_ms))
+        publish_ms = int(settings.request_deadline_ms * PUBLISH_SHARE)
+        producer = await closing.enter_async_context(Producer(settings, timeout_ms=publish_ms))
+        publisher = KafkaPublisher(producer, namespace=settings.namespace, source=settings.event_source)
+        context = make_context(settings, stores, publisher)
+        closing.push_async_callback(context.rebuilder.close)
+        closing.enter_context(_named_metrics(settings))
+        await _until_stopped(_server(context), context)
+
+
+async def _until_stopped(server: "_Server", context: ApiContext) -> None:
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, server.stop)
+    async with asyncio.TaskGroup() as tasks:
+        view = tasks.create_task(context.pulled.run())
+        await server.serve()
+        view.cancel()
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the loop: uvicorn would raise them again before the stores are closed."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    def stop(self) -> None:
+        self.should_exit = True
+
+
+def _server(context: ApiContext) -> _Server:
+    settings = context.settings
+    host, port = _address(settings)
+    config = uvicorn.Config(
+        create_app(context),
+        host=host,
+        port=port,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        # Whatever is under way ends by its own deadline.
+        timeout_graceful_shutdown=settings.request_deadline_ms // 1_000 + 1,
+    )
+    return _Server(config)
+
+
+def _address(settings: Settings) -> tuple[str, int]:
+    """Host and port of `settings.api`.
+
+    Raises:
+        ValueError: It names none.
+    """
+    parts = urlsplit(settings.api)
+    if parts.hostname is None or parts.port is None:
+        raise ValueError(f"api is {settings.api!r}, but must be http://HOST:PORT")
+    return parts.hostname, parts.port
+
+
+@contextmanager
+def _named_metrics(settings: Settings) -> Iterator[None]:
+    """Say in `RUN_DIR/PROCESS.metrics` where this process's metrics are: on its own port."""
+    named = settings.run_dir / f"{settings.process}.metrics"
+    named.parent.mkdir(parents=True, exist_ok=True)
+    named.write_text("{}:{}\n".format(*_address(settings)))
+    try:
+        yield
+    finally:
+        named.unlink(missing_ok=True)

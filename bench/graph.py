@@ -1,0 +1,161 @@
+"""Load a real graph through `follows`, then post and compare every sampled feed with the file.
+
+    python -m bench.graph PATH.tsv.gz [--posts 2000] [--readers 400] [--kill]
+
+The oracle is the file itself, not the database. With --kill a second worker is started and
+killed with -9 while edges and posts are under way.
+"""
+
+import argparse
+import asyncio
+import gzip
+import random
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+
+from bench.running import bench_stack, feed_client, percentiles
+from infra.local.deployment import Deployment
+from schemas.ids import PhotoId, UserId
+from streams.jobs.load import load_edges
+from streams.stores.connect import connect
+from streams.stores.ports import SetKind, Stores
+from tests.integration.making import fresh_photo_ids, upload
+
+OWNERS_A_LOOK = 1_000
+WALKS_AT_ONCE = 8
+
+
+def read_graph(path: Path) -> list[tuple[int, int]]:
+    """(follower, followee), each one higher than in the file, because 0 is no id."""
+    with gzip.open(path, "rt") as lines:
+        next(lines)
+        return [(int(a) + 1, int(b) + 1) for a, b in (line.split() for line in lines)]
+
+
+async def wrong_counts(stores: Stores, edges: Sequence[tuple[int, int]]) -> int:
+    """Accounts whose follower count is not the file's."""
+    expected = Counter(followee for _, followee in edges)
+    accounts = sorted({account for edge in edges for account in edge})
+    wrong = 0
+    for start in range(0, len(accounts), OWNERS_A_LOOK):
+        some = accounts[start : start + OWNERS_A_LOOK]
+        heads = await stores.counted.heads(SetKind.FOLLOWERS, some)
+        wrong += sum(heads[account].total != expected[account] for account in some)
+    return wrong
+
+
+async def wrong_following(stores: Stores, edges: Sequence[tuple[int, int]]) -> int:
+    """Accounts whose own side is not the file's."""
+    expected: dict[int, set[int]] = defaultdict(set)
+    for follower, followee in edges:
+        expected[follower].add(followee)
+    wrong = 0
+    for follower, followees in expected.items():
+        found = {each.followee_id for each in await stores.own_edges.following(UserId(follower))}
+        wrong += found != followees
+    return wrong
+
+
+async def difference(
+    deployment: Deployment, edges: Sequence[tuple[int, int]], posts: dict[int, int], readers: Sequence[int]
+) -> tuple[int, str]:
+    """Ids missing, too many, twice or out of order over all readers' feeds; and how long a page took."""
+    following = defaultdict(set)
+    for follower, followee in edges:
+        following[follower].add(followee)
+    gate = asyncio.Semaphore(WALKS_AT_ONCE)
+    async with feed_client(deployment) as client:
+
+        async def differs(reader: int) -> int:
+            seen = following[reader] | {reader}
+            expected = sorted((photo for photo, author in posts.items() if author in seen), reverse=True)
+            async with gate:
+                found = await client.walk(reader, len(posts) + 1)
+            return len(set(expected) ^ set(found)) + (found != expected)
+
+        total = sum(await asyncio.gather(*(differs(reader) for reader in readers)))
+        return total, percentiles(client.took_s)
+
+
+async def run(arguments: argparse.Namespace, console: Console) -> int:
+    edges = read_graph(arguments.graph)
+    chosen = random.Random(arguments.seed)
+    with bench_stack() as stack:
+        deployment = Deployment(stack, "", {})
+        deployment.prepare()
+        deployment.start_worker()
+        if arguments.kill:
+            deployment.start_worker("worker-2")
+        deployment.start_api()
+        try:
+            return await measure(deployment, edges, chosen, arguments, console)
+        finally:
+            deployment.stop()
+
+
+async def measure(
+    deployment: Deployment,
+    edges: Sequence[tuple[int, int]],
+    chosen: random.Random,
+    arguments: argparse.Namespace,
+    console: Console,
+) -> int:
+    began = time.monotonic()
+    with tempfile.NamedTemporaryFile("w", suffix=".tsv") as shifted, Progress(console=console) as progress:
+        shifted.writelines(f"{follower}\t{followee}\n" for follower, followee in edges)
+        shifted.flush()
+        bar = progress.add_task("publishing follows", total=len(edges))
+        await asyncio.to_thread(
+            load_edges, Path(shifted.name), deployment.settings, lambda count: progress.advance(bar, count)
+        )
+    if arguments.kill:
+        deployment.stack.process("worker-2").kill()
+        deployment.start_worker("worker-3")
+    await deployment.drained(1_200)
+    took_s = time.monotonic() - began
+    console.print(f"{len(edges):,} edges loaded in {took_s:.0f} s, {len(edges) / took_s:,.0f} a second")
+    async with connect(deployment.settings, timeout_ms=20_000) as stores:
+        console.print(f"accounts with a wrong count: {await wrong_counts(stores, edges)}")
+        console.print(f"accounts whose two tables disagree: {await wrong_following(stores, edges)}")
+
+    authors = chosen.choices([followee for _, followee in edges], k=arguments.posts)
+    posts = dict(zip(fresh_photo_ids(arguments.posts), authors, strict=True))
+    audience = sorted({follower for follower, followee in edges if followee in set(authors)})
+    readers = chosen.sample(audience, min(arguments.readers, len(audience)))
+    async with feed_client(deployment) as client:
+        for reader in readers[::2]:  # These have a timeline before the posts.
+            await client.walk(reader, 1)
+    began = time.monotonic()
+    records = [upload(deployment, PhotoId(photo), UserId(author)) for photo, author in posts.items()]
+    half = len(records) // 2
+    await deployment.publish(records[:half])
+    if arguments.kill:
+        deployment.stack.process("worker-3").kill()
+    await deployment.publish(records[half:])
+    await deployment.drained(600)
+    console.print(f"{len(posts):,} posts delivered in {time.monotonic() - began:.0f} s")
+    wrong, pages = await difference(deployment, edges, posts, readers)
+    console.print(f"feeds of {len(readers)} readers, half of them cold: difference {wrong}; a page: {pages}")
+    return 1 if wrong else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("graph", type=Path)
+    parser.add_argument("--posts", type=int, default=2_000)
+    parser.add_argument("--readers", type=int, default=400)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kill", action="store_true")
+    return asyncio.run(run(parser.parse_args(), Console()))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

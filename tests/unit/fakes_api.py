@@ -1,0 +1,218 @@
+"""A world in memory around the API: stores, a clock, a publisher, keys, and somebody who asks."""
+
+import asyncio
+import atexit
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from fastapi import FastAPI
+
+from api.app import create_app
+from api.context import ApiContext, make_context
+from schemas.events import EventData, EventType
+from schemas.ids import PhotoId, UserId, pack_ids
+from streams.core.counted import Membership
+from streams.errors import StoreUnavailable
+from streams.settings import Settings
+from streams.stores.copy_keys import following_key, photo_key, pull_list_key
+from streams.stores.memory import memory_stores
+from streams.stores.ports import (
+    OwnEdge,
+    PackedIds,
+    Photo,
+    StoredRendition,
+    Stores,
+)
+from topics.catalogue import FANOUT, Topic
+
+SECRET = "a secret of more than thirty-two bytes"
+NOW_MS = 1_800_000_000_000
+CREATED_AT = datetime(2026, 1, 31, 12, 0, 0, 123_000, tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class Clock:
+    ms: int = NOW_MS
+
+    def us(self) -> int:
+        return self.ms * 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    topic: str
+    key_id: int
+    type: EventType
+    data: EventData
+    time_us: int
+
+
+@dataclass(slots=True)
+class FakePublisher:
+    """Remembers what was published; `down` refuses."""
+
+    published: list[Published] = field(default_factory=list)
+    down: bool = False
+
+    async def publish(
+        self, topic: Topic, key_id: int, event_type: EventType, data: EventData, *, time_us: int
+    ) -> None:
+        if self.down:
+            raise StoreUnavailable("kafka", "produce", "down")
+        self.published.append(Published(topic.name, key_id, event_type, data, time_us))
+
+
+class Switchable:
+    """A store of which everything, or some methods, can be made to fail; counts its calls."""
+
+    def __init__(self, store: Any, name: str) -> None:
+        self._store = store
+        self._name = name
+        self.down = False
+        self.failing: set[str] = set()
+        self.calls: list[str] = []
+
+    def __getattr__(self, method: str) -> Any:
+        inner = getattr(self._store, method)
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            self.calls.append(method)
+            if self.down or method in self.failing:
+                raise StoreUnavailable(self._name, method, "down")
+            return await inner(*args, **kwargs)
+
+        return call
+
+
+_REDIS = {"timelines", "copies", "rebuild_budget"}
+RENDITIONS: Mapping[str, StoredRendition] = {
+    "thumbnail": StoredRendition(object_key="r/1/thumbnail.jpg", width=150, height=100)
+}
+
+
+@cache
+def media_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(65_537, 2_048)
+
+
+@dataclass(slots=True)
+class World:
+    """The API over memory twins. Ids of photos are small numbers; nothing depends on when they were minted."""
+
+    clock: Clock
+    publisher: FakePublisher
+    switches: dict[str, Switchable]
+    stores: Stores
+    context: ApiContext
+    app: FastAPI
+
+    def fail(self, store: str, down: bool = True) -> None:
+        """Redis, Cassandra or Kafka stops answering, or answers again."""
+        if store == "kafka":
+            self.publisher.down = down
+        for name, switch in self.switches.items():
+            if (name in _REDIS) == (store == "redis") and store != "kafka":
+                switch.down = down
+
+    def client(self, user: int | None = None, **claims: object) -> httpx.AsyncClient:
+        headers = {} if user is None else {"Authorization": f"Bearer {self.token(user, **claims)}"}
+        return httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.app, raise_app_exceptions=False),
+            base_url="http://api.test",
+            headers=headers,
+        )
+
+    def token(self, user: object, **claims: object) -> str:
+        now_s = self.clock.ms // 1_000
+        return jwt.encode({"sub": str(user), "exp": now_s + 3_600, **claims}, SECRET, "HS256")
+
+    async def follow(self, follower: int, followee: int, *, removed: bool = False) -> None:
+        """A follow of long ago, as the check stage writes it."""
+        state = Membership(self.clock.us(), removed)
+        self.clock.ms += 1
+        await self.stores.own_edges.write(OwnEdge.FOLLOWING, UserId(follower), followee, state)
+        await self.stores.copies.drop([following_key(follower)])
+
+    async def upload(self, photo: int, author: int, *, caption: str = "") -> None:
+        """A photo that is not ready yet."""
+        facts = Photo(
+            photo_id=PhotoId(photo),
+            author_id=UserId(author),
+            created_at=CREATED_AT,
+            caption=caption,
+            object_key=f"originals/{photo}",
+            content_type="image/jpeg",
+            renditions={},
+        )
+        await self.stores.photos.insert(facts)
+        await self.stores.author_photos.add(UserId(author), PhotoId(photo), ready=False)
+        await self.stores.copies.drop([photo_key(photo), pull_list_key(author)])
+
+    async def post(self, photo: int, author: int, *, followers: tuple[int, ...] = ()) -> None:
+        """A ready photo, pushed to the timelines of `followers` and the author."""
+        await self.upload(photo, author)
+        await self.stores.photos.mark_ready(PhotoId(photo), RENDITIONS)
+        await self.stores.author_photos.add(UserId(author), PhotoId(photo), ready=True)
+        await self.stores.copies.drop([photo_key(photo), pull_list_key(author)])
+        await self.stores.timelines.append(PhotoId(photo), PackedIds(pack_ids([*followers, author])))
+
+    async def pull(self, author: int) -> None:
+        """Name the author as one whose photos are pulled."""
+        await self.stores.pulled.add(UserId(author))
+        await self.context.pulled.refresh()
+
+    async def later(self, seconds: float) -> None:
+        """Time passes; the view of pulled authors is kept fresh meanwhile."""
+        self.clock.ms += int(seconds * 1_000)
+        await self.context.pulled.refresh()
+
+
+def settings_for_tests(media_key_file: Path, **overrides: object) -> Settings:
+    return Settings(jwt_secret=SECRET, media_private_key=media_key_file, **overrides)  # type: ignore[arg-type]
+
+
+async def make_world(**overrides: object) -> World:
+    """A world whose workers have verified Redis and whose pulled authors are known."""
+    clock = Clock()
+    publisher = FakePublisher()
+    settings = settings_for_tests(_key_file(), **overrides)
+    memory = memory_stores(
+        clock_ms=lambda: clock.ms,
+        timeline_slots=settings.timeline_slots,
+        rebuilds_per_s_max=settings.rebuilds_per_s_max,
+    )
+    switches = {each.name: Switchable(getattr(memory, each.name), each.name) for each in fields(Stores)}
+    stores = replace(memory, **switches)  # type: ignore[arg-type]  # They answer as the stores do.
+    context = make_context(settings, stores, publisher, clock_us=clock.us)
+    for partition in range(FANOUT.partitions):
+        await stores.timelines.mark_verified(partition)
+    await context.pulled.refresh()
+    return World(clock, publisher, switches, stores, context, create_app(context))
+
+
+@cache
+def _key_file() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="shutterline-"))
+    atexit.register(shutil.rmtree, folder)
+    path = folder / "media-key.pem"
+    path.write_bytes(media_key().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return path
+
+
+async def eventually(condition: Callable[[], object], what: str) -> None:
+    """Wait until `condition()` holds; a second at most."""
+    until_s = time.monotonic() + 1.0
+    while not condition():
+        assert time.monotonic() < until_s, f"waited a second for {what}"
+        await asyncio.sleep(0)
