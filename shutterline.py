@@ -90,6 +90,17 @@ def worker(
 
 
 @app.command()
+def api() -> None:
+    """Serve the HTTP API at the address that SHUTTERLINE_API names."""
+    from api.serve import run
+    from streams.cli import log_to_stderr
+    from streams.settings import load
+
+    log_to_stderr()
+    run(load())
+
+
+@app.command()
 def resume(group: str) -> None:
     """Let a consumer group that stopped at its dead-letter limit go on."""
     from streams import cli

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from time import time_ns
 from typing import Annotated
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from fastapi import Depends
 from starlette.requests import Request
 
@@ -14,7 +15,7 @@ from api.metrics import COPIES, MEDIA_URLS, REBUILDS
 from api.publishing import EventPublisher
 from api.pulled_view import PulledAuthorsView
 from api.reads import Reads
-from api.signing import UrlSigner, load_media_key
+from api.signing import UrlSigner
 from api.skeleton import FeedSources
 from schemas.ids import UserId
 from streams.errors import StoreUnavailable
@@ -52,13 +53,14 @@ def make_context(
     stores: Stores,
     publisher: EventPublisher,
     *,
+    media_key: RSAPrivateKey,
     probes: Mapping[str, Probe] | None = None,
     clock_us: Callable[[], int] = lambda: time_ns() // 1_000,
 ) -> ApiContext:
-    """Put the parts together. `probes` are those of stores that `stores` does not ask itself.
+    """Put the parts together. `probes` are of what is not among `stores`.
 
     Raises:
-        ValueError: A secret is too short, or a key file is not what it must be.
+        ValueError: A setting is not what it must be, such as a secret that is too short.
     """
     wait_s = settings.request_deadline_ms / 1_000 * READ_WAIT_SHARE
     through = ReadThrough(
@@ -73,7 +75,7 @@ def make_context(
         publisher=publisher,
         clock_us=clock_us,
         verifier=_verifier(settings, clock_us),
-        signer=_signer(settings, clock_us),
+        signer=_signer(settings, media_key, clock_us),
         pulled=pulled,
         rebuilder=rebuilder,
         reads=reads,
@@ -114,11 +116,11 @@ def _verifier(settings: Settings, clock_us: Callable[[], int]) -> TokenVerifier:
     )
 
 
-def _signer(settings: Settings, clock_us: Callable[[], int]) -> UrlSigner:
+def _signer(settings: Settings, media_key: RSAPrivateKey, clock_us: Callable[[], int]) -> UrlSigner:
     return UrlSigner(
         media_url=settings.media_url.rstrip("/"),
         key_id=settings.media_key_id,
-        private_key=load_media_key(settings.media_private_key),
+        private_key=media_key,
         life_s_min=settings.media_url_life_s_min,
         life_s_max=settings.media_url_life_s_max,
         clock_us=clock_us,

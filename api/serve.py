@@ -11,6 +11,7 @@ import uvloop
 
 from api.app import create_app
 from api.context import ApiContext, make_context
+from api.signing import load_media_key
 from streams.kafka.producer import Producer
 from streams.kafka.publisher import KafkaPublisher
 from streams.settings import Settings
@@ -37,7 +38,8 @@ async def serve(settings: Settings) -> None:
         publish_ms = int(settings.request_deadline_ms * PUBLISH_SHARE)
         producer = await closing.enter_async_context(Producer(settings, timeout_ms=publish_ms))
         publisher = KafkaPublisher(producer, namespace=settings.namespace, source=settings.event_source)
-        context = make_context(settings, stores, publisher)
+        media_key = load_media_key(settings.media_private_key)
+        context = make_context(settings, stores, publisher, media_key=media_key)
         closing.push_async_callback(context.rebuilder.close)
         closing.enter_context(_named_metrics(settings))
         await _until_stopped(_server(context), context)

@@ -59,5 +59,18 @@ def deploy(stack: Stack) -> Iterator[DeploymentFactory]:
 
 
 @pytest.fixture
+def system(deploy: DeploymentFactory) -> Callable[..., Deployment]:
+    """A deployment that runs: one worker and the API; settings by name."""
+
+    def start(**settings: object) -> Deployment:
+        deployment = deploy(**settings)
+        deployment.start_worker()
+        deployment.start_api()
+        return deployment
+
+    return start
+
+
+@pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"

@@ -1,29 +1,29 @@
 """A world in memory around the API: stores, a clock, a publisher, keys, and somebody who asks."""
 
 import asyncio
-import atexit
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import httpx
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from fastapi import FastAPI
 
 from api.app import create_app
 from api.context import ApiContext, make_context
+from api.cursors import CursorKind, decode_cursor
+from api.feed import feed_page
+from api.inputs import PageQuery
 from schemas.events import EventData, EventType
 from schemas.ids import PhotoId, UserId, pack_ids
 from streams.core.counted import Membership
+from streams.core.feed import Completeness
 from streams.errors import StoreUnavailable
+from streams.handlers.photo_deleted import hide_photo
 from streams.settings import Settings
 from streams.stores.copy_keys import following_key, photo_key, pull_list_key
 from streams.stores.memory import memory_stores
@@ -106,16 +106,32 @@ def media_key() -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(65_537, 2_048)
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a feed; `below` is what its cursor names."""
+
+    ids: list[int]
+    below: int | None
+    completeness: Completeness
+
+
 @dataclass(slots=True)
 class World:
-    """The API over memory twins. Ids of photos are small numbers; nothing depends on when they were minted."""
+    """The API over memory twins. Photo ids are small numbers; nothing depends on when they were minted."""
 
     clock: Clock
     publisher: FakePublisher
     switches: dict[str, Switchable]
     stores: Stores
     context: ApiContext
-    app: FastAPI
+    _app: FastAPI | None = None
+
+    @property
+    def app(self) -> FastAPI:
+        """The application; made when first asked for, because that takes longer than most tests."""
+        if self._app is None:
+            self._app = create_app(self.context)
+        return self._app
 
     def fail(self, store: str, down: bool = True) -> None:
         """Redis, Cassandra or Kafka stops answering, or answers again."""
@@ -167,6 +183,20 @@ class World:
         await self.stores.copies.drop([photo_key(photo), pull_list_key(author)])
         await self.stores.timelines.append(PhotoId(photo), PackedIds(pack_ids([*followers, author])))
 
+    async def delete(self, photo: int, author: int) -> None:
+        await hide_photo(self.stores, PhotoId(photo), UserId(author))
+
+    async def page(self, reader: int, limit: int = 20, below: int | None = None) -> Page:
+        """A page of the reader's feed, without HTTP around it."""
+        query = PageQuery(limit, None if below is None else (below,))
+        shown = await feed_page(self.context, UserId(reader), query)
+        cursor = shown["next_cursor"]
+        return Page(
+            ids=[int(item["photo_id"]) for item in shown["items"]],
+            below=None if cursor is None else decode_cursor(CursorKind.FEED, cursor)[0],
+            completeness=Completeness(shown["completeness"]),
+        )
+
     async def pull(self, author: int) -> None:
         """Name the author as one whose photos are pulled."""
         await self.stores.pulled.add(UserId(author))
@@ -178,36 +208,23 @@ class World:
         await self.context.pulled.refresh()
 
 
-def settings_for_tests(media_key_file: Path, **overrides: object) -> Settings:
-    return Settings(jwt_secret=SECRET, media_private_key=media_key_file, **overrides)  # type: ignore[arg-type]
-
-
 async def make_world(**overrides: object) -> World:
     """A world whose workers have verified Redis and whose pulled authors are known."""
     clock = Clock()
     publisher = FakePublisher()
-    settings = settings_for_tests(_key_file(), **overrides)
+    settings = Settings(jwt_secret=SECRET, **overrides)  # type: ignore[arg-type]  # pydantic checks them.
     memory = memory_stores(
         clock_ms=lambda: clock.ms,
         timeline_slots=settings.timeline_slots,
         rebuilds_per_s_max=settings.rebuilds_per_s_max,
     )
     switches = {each.name: Switchable(getattr(memory, each.name), each.name) for each in fields(Stores)}
-    stores = replace(memory, **switches)  # type: ignore[arg-type]  # They answer as the stores do.
-    context = make_context(settings, stores, publisher, clock_us=clock.us)
+    stores = replace(memory, **switches)  # They answer as the stores do.
+    context = make_context(settings, stores, publisher, media_key=media_key(), clock_us=clock.us)
     for partition in range(FANOUT.partitions):
         await stores.timelines.mark_verified(partition)
     await context.pulled.refresh()
-    return World(clock, publisher, switches, stores, context, create_app(context))
-
-
-@cache
-def _key_file() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="shutterline-"))
-    atexit.register(shutil.rmtree, folder)
-    path = folder / "media-key.pem"
-    path.write_bytes(media_key().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    return path
+    return World(clock, publisher, switches, stores, context)
 
 
 async def eventually(condition: Callable[[], object], what: str) -> None:

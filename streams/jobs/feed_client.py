@@ -1,0 +1,136 @@
+"""Read the HTTP API as a client does: a page, a whole feed, a user's counts."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from time import monotonic
+from typing import Any
+
+import aiohttp
+
+from schemas.ids import PhotoId, UserId
+from streams.errors import StoreUnavailable
+from streams.settings import Settings
+
+STORE = "api"
+PAGE_PHOTOS_MAX = 100
+REQUEST_S = 10.0
+# How long to ask again for a page that is not complete, or while the API is busy.
+SETTLE_S = 30.0
+RETRY_AFTER_S = 0.25
+CONNECTIONS_MAX = 32
+
+TokenOf = Callable[[UserId], str]
+Json = dict[str, Any]
+
+
+class ApiRefused(Exception):  # noqa: N818 - it names what happened.
+    """The API answered with an error that asking again does not change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a feed, as the API gave it."""
+
+    items: list[Json]
+    next_cursor: str | None
+    completeness: str
+
+
+@dataclass(slots=True)
+class Walk:
+    """A feed from the top: what was shown, in order, and whether every page said `complete`."""
+
+    items: list[Json] = field(default_factory=list)
+    complete: bool = True
+    ended: bool = False
+
+    @property
+    def ids(self) -> list[PhotoId]:
+        return [PhotoId(int(item["photo_id"])) for item in self.items]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedClient:
+    """Speaks for any user, by the tokens of `token_of`."""
+
+    http: aiohttp.ClientSession
+    api: str
+    token_of: TokenOf
+
+    async def get(self, path: str, user: UserId) -> tuple[Json, float]:
+        """The answer's JSON, and after how many seconds to ask again (0: it is final).
+
+        Raises:
+            ApiRefused: Any answer but 2xx, 429 and 503.
+            StoreUnavailable: No answer, or 429 or 503.
+        """
+        headers = {"Authorization": f"Bearer {self.token_of(user)}"}
+        try:
+            async with self.http.get(f"{self.api}{path}", headers=headers) as answer:
+                body: Json = await answer.json(content_type=None)
+                again_s = float(answer.headers.get("Retry-After", 0))
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            raise StoreUnavailable(STORE, path, f"{type(error).__name__} {error}") from error
+        if answer.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+            raise StoreUnavailable(STORE, path, f"{answer.status} {body.get('detail')}")
+        if not answer.ok:
+            raise ApiRefused(f"{self.api}{path} answered {answer.status}: {body.get('detail')}")
+        return body, again_s
+
+    async def page(self, user: UserId, *, limit: int, cursor: str | None = None) -> Page:
+        """One page, asked for once; raises as `get` does."""
+        body, _ = await self.get(feed_path(limit, cursor), user)
+        return _page(body)
+
+    async def settled(self, path: str, user: UserId) -> Json:
+        """The answer to `path` once it is final; of a feed's page, once it is `complete`.
+
+        After `SETTLE_S` a page is answered as it is.
+
+        Raises:
+            StoreUnavailable: Nothing but 429, 503 or no answer in that time.
+            ApiRefused: See `get`.
+        """
+        deadline_s = monotonic() + SETTLE_S
+        while True:
+            again_s = RETRY_AFTER_S
+            try:
+                body, stated_s = await self.get(path, user)
+                if body.get("completeness", "complete") == "complete" or monotonic() > deadline_s:
+                    return body
+                again_s = stated_s or RETRY_AFTER_S
+            except StoreUnavailable:
+                if monotonic() > deadline_s:
+                    raise
+            await asyncio.sleep(again_s)
+
+    async def walk(self, user: UserId, *, depth: int) -> Walk:
+        """The feed's first `depth` photos, or somewhat more, page by page; raises as `settled` does."""
+        walk, cursor = Walk(), None
+        while len(walk.items) < depth and not walk.ended:
+            page = _page(await self.settled(feed_path(PAGE_PHOTOS_MAX, cursor), user))
+            walk.items.extend(page.items)
+            walk.complete &= page.completeness == "complete"
+            cursor, walk.ended = page.next_cursor, page.next_cursor is None
+        return walk
+
+
+def feed_path(limit: int, cursor: str | None = None) -> str:
+    """The path of a page; a cursor is made of characters that need no quoting."""
+    return f"/v1/feed?limit={limit}" + (f"&cursor={cursor}" if cursor else "")
+
+
+def _page(body: Json) -> Page:
+    return Page(body["items"], body["next_cursor"], body["completeness"])
+
+
+@asynccontextmanager
+async def feed_client(settings: Settings, token_of: TokenOf) -> AsyncIterator[FeedClient]:
+    """A client of `settings.api`."""
+    connector = aiohttp.TCPConnector(limit=CONNECTIONS_MAX)
+    timeout = aiohttp.ClientTimeout(total=REQUEST_S)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as http:
+        yield FeedClient(http, settings.api.rstrip("/"), token_of)

@@ -1,0 +1,47 @@
+"""Mint photo ids in a process that runs for a while: lease a shard, reserve ahead, give it back."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from time import time_ns
+from uuid import uuid4
+
+from schemas.minting import IdMinter
+from streams.stores.ports import ShardLeases, Stores
+
+
+def _clock_ms() -> int:
+    return time_ns() // 1_000_000
+
+
+@asynccontextmanager
+async def leased_minter(stores: Stores, *, clock_ms: Callable[[], int] = _clock_ms) -> AsyncIterator[IdMinter]:
+    """A minter of a shard that nobody else mints with; the shard is given back at the end.
+
+    Who takes the shard next starts after what was reserved here, so giving it back early
+    or not at all (a kill) is as safe as doing it.
+
+    Raises:
+        LookupError: All shards tried are leased.
+        StoreUnavailable: The leases' store did not answer.
+    """
+    shards, holder = stores.shards, str(uuid4())
+    lease = await shards.acquire(holder, clock_ms())
+    minter = IdMinter(
+        lease.shard,
+        clock_ms=clock_ms,
+        sleep=asyncio.sleep,
+        reserve=_reserving(shards, holder, lease.shard, clock_ms),
+        last_ms=lease.last_ms,
+    )
+    try:
+        yield minter
+    finally:
+        await shards.release(holder, lease.shard)
+
+
+def _reserving(shards: ShardLeases, holder: str, shard: int, clock_ms: Callable[[], int]) -> Callable[[int], Awaitable[None]]:
+    async def reserve(until_ms: int) -> None:
+        await shards.reserve(holder, shard, until_ms, clock_ms())
+
+    return reserve

@@ -1,0 +1,67 @@
+"""The suites' fixtures for the twins."""
+
+import random
+from collections.abc import Callable
+from itertools import count
+
+import pytest
+
+from streams.stores.memory import memory_stores
+from streams.stores.ports import Stores
+from tests.contract import limits
+from tests.contract.passing_time import HandMovedTime
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def passing() -> HandMovedTime:
+    return HandMovedTime()
+
+
+@pytest.fixture
+def new_id() -> Callable[[], int]:
+    return count(random.randrange(1, 2**62)).__next__
+
+
+@pytest.fixture
+def object_keys() -> set[str]:
+    return set()
+
+
+@pytest.fixture
+def stores(passing: HandMovedTime, object_keys: set[str]) -> Stores:
+    return memory_stores(
+        clock_ms=passing.now_ms,
+        timeline_slots=limits.SLOTS,
+        rebuilds_per_s_max=limits.REBUILDS_PER_S_MAX,
+        shards=limits.SHARDS,
+        object_keys=object_keys,
+    )
+
+
+@pytest.fixture
+def brief_stores(passing: HandMovedTime) -> Stores:
+    return memory_stores(
+        clock_ms=passing.now_ms,
+        timeline_slots=limits.SLOTS,
+        timeline_ttl_s=limits.BRIEF_TTL_S,
+        timeline_renew_s=limits.BRIEF_RENEW_S,
+        rebuild_ttl_ms=limits.BRIEF_REBUILD_TTL_MS,
+        removed_edge_ttl_s=limits.BRIEF_REMOVED_TTL_S,
+    )
+
+
+@pytest.fixture
+def put_original(object_keys: set[str]) -> Callable[[str], None]:
+    """Puts an object into the media bucket."""
+    return object_keys.add
+
+
+@pytest.fixture
+def shard_now_ms() -> int:
+    """A time at which every shard lease of earlier tests has ended."""
+    return 1_800_000_000_000

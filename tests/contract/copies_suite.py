@@ -1,0 +1,178 @@
+"""What `Copies` promises: no copy outlives a write that its reader did not see."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from schemas.ids import pack_id
+from streams.stores.ports import Stores
+from tests.contract.passing_time import PassingTime
+
+NewId = Callable[[], int]
+TTL_S = 60
+
+
+def keys_of(new_id: NewId, count: int) -> list[bytes]:
+    return [b"p" + pack_id(new_id()) for _ in range(count)]
+
+
+def interleavings(*lengths: int) -> Iterator[tuple[int, ...]]:
+    """Every order in which programs of these lengths can take their steps."""
+    if not any(lengths):
+        yield ()
+    for at, left in enumerate(lengths):
+        if left:
+            shorter = (*lengths[:at], left - 1, *lengths[at + 1 :])
+            for rest in interleavings(*shorter):
+                yield (at, *rest)
+
+
+@pytest.mark.anyio
+class CopiesSuite:
+    async def test_what_was_filled_under_a_lease_is_read(self, stores: Stores, new_id: NewId) -> None:
+        """In the order asked for, None where there is no copy; a lease alone is no copy."""
+        filled, leased, empty = keys_of(new_id, 3)
+        token = await stores.copies.lease([filled, leased])
+        await stores.copies.fill(token, {filled: b"value\x00\xff"}, TTL_S)
+
+        assert await stores.copies.get([empty, filled, leased]) == [None, b"value\x00\xff", None]
+        assert await stores.copies.get([]) == []
+
+    async def test_an_empty_value_is_a_value(self, stores: Stores, new_id: NewId) -> None:
+        """Somebody who follows nobody has a copy, too."""
+        [key] = keys_of(new_id, 1)
+        await stores.copies.fill(await stores.copies.lease([key]), {key: b""}, TTL_S)
+
+        assert await stores.copies.get([key]) == [b""]
+
+    async def test_without_a_lease_nothing_is_filled(self, stores: Stores, new_id: NewId) -> None:
+        """Neither with a token of other keys nor with one that was never given; nothing fills nothing."""
+        leased, other = keys_of(new_id, 2)
+        token = await stores.copies.lease([leased])
+        await stores.copies.fill(token, {other: b"old"}, TTL_S)
+        await stores.copies.fill(b"\x00" * 8, {leased: b"old", other: b"old"}, TTL_S)
+        await stores.copies.fill(token, {}, TTL_S)
+
+        assert await stores.copies.get([leased, other]) == [None, None]
+
+    async def test_only_the_first_lease_counts(self, stores: Stores, new_id: NewId) -> None:
+        """Whoever comes second reads the database but does not fill."""
+        [key] = keys_of(new_id, 1)
+        first = await stores.copies.lease([key])
+        second = await stores.copies.lease([key])
+        await stores.copies.fill(second, {key: b"second"}, TTL_S)
+
+        assert await stores.copies.get([key]) == [None]
+
+        await stores.copies.fill(first, {key: b"first"}, TTL_S)
+
+        assert await stores.copies.get([key]) == [b"first"]
+
+    async def test_a_copy_is_not_leased(self, stores: Stores, new_id: NewId) -> None:
+        """It stays until it is dropped or its life ends."""
+        [key] = keys_of(new_id, 1)
+        await stores.copies.fill(await stores.copies.lease([key]), {key: b"value"}, TTL_S)
+        await stores.copies.fill(await stores.copies.lease([key]), {key: b"other"}, TTL_S)
+
+        assert await stores.copies.get([key]) == [b"value"]
+
+    async def test_a_lease_fills_once(self, stores: Stores, new_id: NewId) -> None:
+        """Then it is used up."""
+        [key] = keys_of(new_id, 1)
+        token = await stores.copies.lease([key])
+        await stores.copies.fill(token, {key: b"first"}, TTL_S)
+        await stores.copies.fill(token, {key: b"second"}, TTL_S)
+
+        assert await stores.copies.get([key]) == [b"first"]
+
+    async def test_dropping_takes_copies_and_leases(self, stores: Stores, new_id: NewId) -> None:
+        """What was read before the drop is not filled after it; dropping may be repeated."""
+        filled, leased, empty = keys_of(new_id, 3)
+        await stores.copies.fill(await stores.copies.lease([filled]), {filled: b"old"}, TTL_S)
+        token = await stores.copies.lease([leased])
+        for _ in range(2):
+            await stores.copies.drop([filled, leased, empty])
+        await stores.copies.drop([])
+        await stores.copies.fill(token, {leased: b"old"}, TTL_S)
+
+        assert await stores.copies.get([filled, leased]) == [None, None]
+
+    async def test_an_old_token_does_not_fill_a_new_lease(self, stores: Stores, new_id: NewId) -> None:
+        """Dropped and leased again, the key is the second reader's."""
+        [key] = keys_of(new_id, 1)
+        old = await stores.copies.lease([key])
+        await stores.copies.drop([key])
+        new = await stores.copies.lease([key])
+        await stores.copies.fill(old, {key: b"old"}, TTL_S)
+        await stores.copies.fill(new, {key: b"new"}, TTL_S)
+
+        assert await stores.copies.get([key]) == [b"new"]
+
+    async def test_each_key_is_filled_by_its_own_lease(self, stores: Stores, new_id: NewId) -> None:
+        """Of several keys those whose lease stands are filled, the others are not."""
+        mine, dropped, anothers = keys_of(new_id, 3)
+        await stores.copies.lease([anothers])
+        token = await stores.copies.lease([mine, dropped, anothers])
+        await stores.copies.drop([dropped])
+        await stores.copies.fill(token, dict.fromkeys([dropped, mine, anothers], b"value"), TTL_S)
+
+        assert await stores.copies.get([mine, dropped, anothers]) == [b"value", None, None]
+
+    async def test_no_order_of_steps_leaves_an_old_copy(self, stores: Stores, new_id: NewId) -> None:
+        """Law: no ghost. Two readers lease, read the database and fill, while a writer writes and drops:
+        in none of the 560 orders does the old value survive the drop."""
+        for order in interleavings(3, 3, 2):
+            [key] = keys_of(new_id, 1)
+            database = b"old"
+            token, seen = {}, {}
+            at = [0, 0, 0]
+            for who in order:
+                match who, at[who]:
+                    case (0 | 1, 0):
+                        token[who] = await stores.copies.lease([key])
+                    case (0 | 1, 1):
+                        seen[who] = database
+                    case (0 | 1, 2):
+                        await stores.copies.fill(token[who], {key: seen[who]}, TTL_S)
+                    case (2, 0):
+                        database = b"new"
+                    case (2, 1):
+                        await stores.copies.drop([key])
+                at[who] += 1
+
+            assert await stores.copies.get([key]) != [b"old"], order
+
+    async def test_a_copy_goes_when_its_life_ends(
+        self, stores: Stores, new_id: NewId, passing: PassingTime
+    ) -> None:
+        """And may then be leased again."""
+        brief, lasting = keys_of(new_id, 2)
+        token = await stores.copies.lease([brief, lasting])
+        await stores.copies.fill(token, {brief: b"value"}, 1)
+        await stores.copies.fill(token, {lasting: b"value"}, TTL_S)
+
+        assert await stores.copies.get([brief]) == [b"value"]
+
+        async def gone() -> bool:
+            return await stores.copies.get([brief]) == [None]
+
+        await passing.until(gone, "a copy's life ends")
+        await stores.copies.fill(await stores.copies.lease([brief]), {brief: b"again"}, TTL_S)
+
+        assert await stores.copies.get([brief, lasting]) == [b"again", b"value"]
+
+    async def test_a_lease_that_is_not_used_goes(
+        self, stores: Stores, new_id: NewId, passing: PassingTime
+    ) -> None:
+        """A reader that died does not keep the others from filling."""
+        [key] = keys_of(new_id, 1)
+        old = await stores.copies.lease([key])
+
+        async def taken_by_another() -> bool:
+            await stores.copies.fill(await stores.copies.lease([key]), {key: b"new"}, TTL_S)
+            return await stores.copies.get([key]) == [b"new"]
+
+        await passing.until(taken_by_another, "an unused lease ends")
+        await stores.copies.fill(old, {key: b"old"}, TTL_S)
+
+        assert await stores.copies.get([key]) == [b"new"]

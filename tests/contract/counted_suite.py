@@ -1,0 +1,301 @@
+"""What `CountedSets` promises."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from itertools import permutations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from schemas.ids import unpack_ids
+from streams.core.counted import Membership
+from streams.stores.ports import BucketKey, BucketState, BucketWrite, Head, SetKind, Stores
+from tests.contract.passing_time import PassingTime
+
+NewId = Callable[[], int]
+NOW_US = 1_790_000_000_000_000
+IN, OUT = Membership(NOW_US, removed=False), Membership(NOW_US, removed=True)
+LATER_IN, LATER_OUT = Membership(NOW_US + 1, removed=False), Membership(NOW_US + 1, removed=True)
+# The writer of the race below goes on for this long; a torn read shows within the first few.
+RACING_WRITES = 150
+
+
+def first_bucket(new_id: NewId, kind: SetKind = SetKind.FOLLOWERS) -> BucketKey:
+    return BucketKey(kind, new_id(), 0, 0)
+
+
+def writing(
+    key: BucketKey,
+    rows: Mapping[int, Membership] | None = None,
+    *,
+    live: int | None = None,
+    head: Head | None = None,
+    stamp: int = 1,
+) -> BucketWrite:
+    return BucketWrite(key=key, rows=rows or {}, live=live, head=head, stamp=stamp)
+
+
+async def head_of(stores: Stores, key: BucketKey) -> Head:
+    return (await stores.counted.heads(key.kind, [key.owner]))[key.owner]
+
+
+async def live_of(stores: Stores, key: BucketKey) -> int:
+    return (await stores.counted.read({key: ()}))[key].live
+
+
+writes_of_one_bucket = st.lists(
+    st.tuples(
+        st.dictionaries(
+            st.integers(1, 3),
+            st.builds(Membership, time_us=st.integers(NOW_US, NOW_US + 2), removed=st.booleans()),
+        ),
+        st.integers(0, 3),
+        st.integers(1, 3),
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@pytest.mark.anyio
+class CountedSetsSuite:
+    @pytest.mark.parametrize("kind", SetKind)
+    async def test_an_unknown_set_is_empty(self, stores: Stores, new_id: NewId, kind: SetKind) -> None:
+        """Level 0, total 0, no rows, no counts, no members; each of 230 owners asked for is answered."""
+        key = first_bucket(new_id, kind)
+        owners = [key.owner, *(new_id() for _ in range(229))]
+
+        assert await stores.counted.heads(kind, owners) == dict.fromkeys(owners, Head())
+        assert await stores.counted.read({key: [1]}) == {key: BucketState(rows={}, live=0)}
+        assert await stores.counted.bucket(key) == {}
+        assert await stores.counted.lives(kind, key.owner, 0) == {}
+        assert await stores.counted.members(key) == b""
+        assert await stores.counted.page(key, after=0, limit=10) == []
+
+    @pytest.mark.parametrize("kind", SetKind)
+    async def test_rows_count_and_head_are_written_together(
+        self, stores: Stores, new_id: NewId, kind: SetKind
+    ) -> None:
+        """One write carries all three, and repeating it changes nothing."""
+        key = first_bucket(new_id, kind)
+        write = writing(key, {7: IN, 3: IN, 5: OUT}, live=2, head=Head(level=0, total=2))
+        for _ in range(2):
+            await stores.counted.write([write])
+
+            assert await stores.counted.bucket(key) == {3: IN, 5: OUT, 7: IN}
+            assert await live_of(stores, key) == 2
+            assert await head_of(stores, key) == Head(level=0, total=2)
+            assert await stores.counted.lives(kind, key.owner, 0) == {0: 2}
+
+    async def test_kinds_owners_levels_and_buckets_are_apart(self, stores: Stores, new_id: NewId) -> None:
+        """A write to one is seen in no other, also when all are read at once."""
+        owner, other = new_id(), new_id()
+        keys = [
+            BucketKey(kind, each, level, bucket)
+            for kind in SetKind
+            for each in (owner, other)
+            for level, bucket in ((0, 0), (1, 0), (1, 15), (2, 1_000))
+        ]
+        await stores.counted.write([writing(key, {at: IN}, live=at) for at, key in enumerate(keys, 1)])
+        states = await stores.counted.read({key: range(1, len(keys) + 1) for key in keys})
+
+        assert states == {key: BucketState(rows={at: IN}, live=at) for at, key in enumerate(keys, 1)}
+        assert await stores.counted.lives(SetKind.FOLLOWERS, owner, 1) == {0: 2, 15: 3}
+
+    async def test_a_read_has_the_rows_asked_for(self, stores: Stores, new_id: NewId) -> None:
+        """At least those; one that is not there is left out."""
+        for members in (3, 130):
+            key = first_bucket(new_id)
+            rows = dict.fromkeys(range(1, members + 1), IN)
+            await stores.counted.write([writing(key, rows, live=members)])
+            state = (await stores.counted.read({key: [1, 2, members, 1_000]}))[key]
+
+            assert state.live == members
+            assert {1: IN, 2: IN, members: IN}.items() <= state.rows.items() <= rows.items()
+
+    @pytest.mark.parametrize(("level", "members"), [(0, 1), (0, 60), (1, 1)])
+    async def test_a_read_sees_rows_and_count_of_one_moment(
+        self, stores: Stores, new_id: NewId, level: int, members: int
+    ) -> None:
+        """Law: counts are exact. A writer folds onto what it read; if another's write came between the
+        rows and the count, its members would be left out of the count, or be counted twice."""
+        key = BucketKey(SetKind.LIKERS, new_id(), level, 0)
+        others = dict.fromkeys(range(2, members + 1), IN)
+        await stores.counted.write([writing(key, others, live=members - 1, stamp=0)])
+        done = asyncio.Event()
+        states: list[BucketState] = []
+
+        async def write() -> None:
+            for at in range(RACING_WRITES):
+                state = Membership(NOW_US + at, removed=at % 2 == 0)
+                live = members - state.removed
+                await stores.counted.write([writing(key, {1: state}, live=live, stamp=at + 1)])
+            done.set()
+
+        async def read() -> None:
+            while not done.is_set():
+                states.append((await stores.counted.read({key: [1]}))[key])
+
+        await asyncio.gather(write(), *(read() for _ in range(4)))
+
+        torn = [
+            state for state in states if 1 in state.rows and state.live != members - state.rows[1].removed
+        ]
+        assert torn == []
+
+    @pytest.mark.parametrize("order", list(permutations([(1, 9), (2, 4)])))
+    async def test_the_count_with_the_later_stamp_wins(
+        self, stores: Stores, new_id: NewId, order: tuple[tuple[int, int], ...]
+    ) -> None:
+        """A second owner that is behind writes what loses, whichever comes first."""
+        key = first_bucket(new_id)
+        for stamp, count in order:
+            await stores.counted.write(
+                [writing(key, live=count, head=Head(level=0, total=count), stamp=stamp)]
+            )
+
+        assert await live_of(stores, key) == 4
+        assert await head_of(stores, key) == Head(level=0, total=4)
+
+    @pytest.mark.parametrize("order", list(permutations([Head(level=0, total=5), Head(level=1, total=5)])))
+    async def test_at_equal_stamps_the_higher_level_wins(
+        self, stores: Stores, new_id: NewId, order: tuple[Head, ...]
+    ) -> None:
+        """A level is raised with the stamp at which its batch begins, which is where the last one ended."""
+        key = first_bucket(new_id)
+        for head in order:
+            await stores.counted.write([writing(key, head=head)])
+
+        assert await head_of(stores, key) == Head(level=1, total=5)
+
+    async def test_a_write_without_count_or_head_leaves_them(self, stores: Stores, new_id: NewId) -> None:
+        """Each part is written only where it is given."""
+        key = first_bucket(new_id)
+        await stores.counted.write([writing(key, {1: IN}, live=1, head=Head(level=0, total=1))])
+        await stores.counted.write([writing(key, {2: IN}, stamp=2)])
+        await stores.counted.write([writing(key, head=Head(level=1, total=3), stamp=2)])
+
+        assert await stores.counted.bucket(key) == {1: IN, 2: IN}
+        assert await live_of(stores, key) == 1
+        assert await head_of(stores, key) == Head(level=1, total=3)
+
+    @pytest.mark.parametrize(
+        ("states", "expected"),
+        [
+            *((order, LATER_OUT) for order in permutations([IN, LATER_OUT])),
+            *((order, LATER_IN) for order in permutations([OUT, LATER_IN])),
+            *((order, OUT) for order in permutations([IN, OUT])),
+        ],
+    )
+    async def test_rows_go_by_their_own_time(
+        self, stores: Stores, new_id: NewId, states: tuple[Membership, ...], expected: Membership
+    ) -> None:
+        """The later time wins in either order, at equal times `removed` does; stamps have no say."""
+        key = first_bucket(new_id)
+        for stamp, state in zip((2, 1), states, strict=True):
+            await stores.counted.write([writing(key, {1: state}, stamp=stamp)])
+
+        assert await stores.counted.bucket(key) == {1: expected}
+
+    @settings(
+        max_examples=20,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+    )
+    @given(parts=writes_of_one_bucket, data=st.data())
+    async def test_order_and_repeats_do_not_matter(
+        self,
+        stores: Stores,
+        new_id: NewId,
+        parts: list[tuple[dict[int, Membership], int, int]],
+        data: st.DataObject,
+    ) -> None:
+        """Whatever the order and however often, the bucket holds the greatest of each part."""
+        key = first_bucket(new_id)
+        writes = [writing(key, rows, live=live, stamp=stamp) for rows, live, stamp in parts]
+        for write in data.draw(st.permutations([*writes, writes[0]])):
+            await stores.counted.write([write])
+        state = (await stores.counted.read({key: [1, 2, 3]}))[key]
+
+        expected: dict[int, Membership] = {}
+        for write in writes:
+            for member, row in write.rows.items():
+                if row.beats(expected.get(member)):
+                    expected[member] = row
+        assert state.rows == expected
+        assert state.live == max((write.stamp, write.live or 0) for write in writes)[1]
+
+    async def test_members_are_those_who_are_in(self, stores: Stores, new_id: NewId) -> None:
+        """Packed, ascending; removed rows are in the bucket but not among the members."""
+        key = first_bucket(new_id)
+        ids = [new_id() for _ in range(4)]
+        rows = {ids[3]: IN, ids[0]: IN, ids[2]: OUT, ids[1]: IN}
+        await stores.counted.write([writing(key, rows, live=3, head=Head(level=0, total=3))])
+
+        assert list(unpack_ids(await stores.counted.members(key))) == [ids[0], ids[1], ids[3]]
+        assert await stores.counted.bucket(key) == rows
+
+    async def test_pages_cut_the_members_without_gap_or_repeat(self, stores: Stores, new_id: NewId) -> None:
+        """Ascending, above `after`; removed members never shorten a page while there are more."""
+        key = first_bucket(new_id)
+        rows = {member: OUT if member % 4 else IN for member in range(1, 41)}
+        await stores.counted.write([writing(key, rows, live=10)])
+        pages, after = [], 0
+        while page := await stores.counted.page(key, after=after, limit=3):
+            pages.append(page)
+            after = page[-1]
+
+        assert pages == [[4, 8, 12], [16, 20, 24], [28, 32, 36], [40]]
+        assert await stores.counted.page(key, after=8, limit=100) == [12, 16, 20, 24, 28, 32, 36, 40]
+
+    async def test_a_large_bucket_is_written_whole(self, stores: Stores, new_id: NewId) -> None:
+        """More rows than a request of the driver's usual size."""
+        key = BucketKey(SetKind.FOLLOWERS, new_id(), 1, 7)
+        rows = dict.fromkeys(range(1, 1201), IN)
+        await stores.counted.write([writing(key, rows, live=1_200)])
+
+        assert await stores.counted.bucket(key) == rows
+        assert len(await stores.counted.members(key)) == 1_200 * 8
+
+    async def test_many_buckets_are_written_by_one_call(self, stores: Stores, new_id: NewId) -> None:
+        """More than one request holds; no writes are nothing."""
+        keys = [first_bucket(new_id, SetKind.LIKERS) for _ in range(350)]
+        await stores.counted.write([writing(key, {1: IN}, live=1, head=Head(total=1)) for key in keys])
+        await stores.counted.write([])
+        owners = [key.owner for key in keys]
+
+        assert await stores.counted.heads(SetKind.LIKERS, owners) == dict.fromkeys(owners, Head(total=1))
+        assert await stores.counted.read({key: [1] for key in keys}) == {
+            key: BucketState(rows={1: IN}, live=1) for key in keys
+        }
+
+    async def test_the_counts_of_a_level_are_those_of_its_buckets(
+        self, stores: Stores, new_id: NewId
+    ) -> None:
+        """Buckets without a count are left out; a count of 0 is a count."""
+        owner = new_id()
+        keys = [BucketKey(SetKind.FOLLOWERS, owner, 2, bucket) for bucket in (0, 1, 127, 128, 1_023)]
+        await stores.counted.write(
+            [writing(key, {key.bucket + 1: IN}, live=key.bucket % 2) for key in keys[:-1]]
+        )
+        await stores.counted.write([writing(keys[-1], {1: IN})])
+
+        assert await stores.counted.lives(SetKind.FOLLOWERS, owner, 2) == {0: 0, 1: 1, 127: 1, 128: 0}
+
+    async def test_removed_rows_are_cleared_away(
+        self, brief_stores: Stores, new_id: NewId, passing: PassingTime
+    ) -> None:
+        """After their life they are gone from the bucket; the count and the others stay."""
+        key = first_bucket(new_id)
+        await brief_stores.counted.write([writing(key, {1: IN, 2: IN}, live=2)])
+        await brief_stores.counted.write([writing(key, {1: LATER_OUT}, live=1, stamp=2)])
+
+        async def cleared() -> bool:
+            return 1 not in await brief_stores.counted.bucket(key)
+
+        await passing.until(cleared, "a removed row is cleared away")
+
+        assert await brief_stores.counted.read({key: [1, 2]}) == {key: BucketState(rows={2: IN}, live=1)}
+        assert await brief_stores.counted.page(key, after=0, limit=5) == [2]
+        assert list(unpack_ids(await brief_stores.counted.members(key))) == [2]

@@ -1,0 +1,178 @@
+"""What `OwnEdges` promises."""
+
+from collections.abc import Callable
+from itertools import permutations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from schemas.ids import EPOCH_MS, PhotoId, UserId, compose_id
+from streams.core.counted import Membership
+from streams.stores.ports import OwnEdge, Stores
+from tests.contract.passing_time import PassingTime
+
+NewId = Callable[[], int]
+NOW_US = 1_790_000_000_000_000
+IN, OUT = Membership(NOW_US, removed=False), Membership(NOW_US, removed=True)
+LATER_IN, LATER_OUT = Membership(NOW_US + 1, removed=False), Membership(NOW_US + 1, removed=True)
+
+kinds = pytest.mark.parametrize("kind", OwnEdge)
+memberships = st.builds(Membership, time_us=st.integers(NOW_US, NOW_US + 3), removed=st.booleans())
+
+
+@pytest.mark.anyio
+class OwnEdgesSuite:
+    @kinds
+    async def test_an_edge_never_written_is_unknown(
+        self, stores: Stores, new_id: NewId, kind: OwnEdge
+    ) -> None:
+        """There is no state, nobody followed and nothing liked."""
+        member, owner = UserId(new_id()), new_id()
+
+        assert await stores.own_edges.state(kind, member, owner) is None
+        assert await self.owners(stores, kind, member, [owner]) == []
+
+    @kinds
+    @pytest.mark.parametrize("order", list(permutations([IN, LATER_OUT])))
+    async def test_the_later_removal_wins(
+        self, stores: Stores, new_id: NewId, kind: OwnEdge, order: tuple[Membership, ...]
+    ) -> None:
+        """Whichever of the two is written first."""
+        assert await self.last(stores, new_id, kind, order) == (LATER_OUT, False)
+
+    @kinds
+    @pytest.mark.parametrize("order", list(permutations([OUT, LATER_IN])))
+    async def test_the_later_return_wins(
+        self, stores: Stores, new_id: NewId, kind: OwnEdge, order: tuple[Membership, ...]
+    ) -> None:
+        """Whichever of the two is written first."""
+        assert await self.last(stores, new_id, kind, order) == (LATER_IN, True)
+
+    @kinds
+    @pytest.mark.parametrize("order", list(permutations([IN, OUT])))
+    async def test_at_equal_times_removed_wins(
+        self, stores: Stores, new_id: NewId, kind: OwnEdge, order: tuple[Membership, ...]
+    ) -> None:
+        """Whichever of the two is written first."""
+        assert await self.last(stores, new_id, kind, order) == (OUT, False)
+
+    @kinds
+    @settings(
+        max_examples=20,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+    )
+    @given(states=st.lists(memberships, min_size=1, max_size=6))
+    async def test_order_and_repeats_do_not_matter(
+        self, stores: Stores, new_id: NewId, kind: OwnEdge, states: list[Membership]
+    ) -> None:
+        """The state is the greatest by time, then by `removed`."""
+        greatest = max(states, key=lambda state: (state.time_us, state.removed))
+
+        assert await self.last(stores, new_id, kind, [*states, states[0]]) == (greatest, not greatest.removed)
+
+    @kinds
+    async def test_many_edges_are_written_by_one_call(
+        self, stores: Stores, new_id: NewId, kind: OwnEdge
+    ) -> None:
+        """More than a request holds, of several members, some of them twice; no edges are nothing."""
+        member, other = UserId(new_id()), UserId(new_id())
+        owners = [new_id() for _ in range(230)]
+        edges = [(member, owner, IN) for owner in owners]
+        await stores.own_edges.write_all(kind, [*edges, (other, owners[0], IN), (member, owners[1], OUT)])
+        await stores.own_edges.write_all(kind, [])
+
+        assert (
+            await self.owners(stores, kind, member, owners[:100])
+            == [owner for owner in owners if owner != owners[1]][: 99 if kind is OwnEdge.LIKES else None]
+        )
+        assert await self.owners(stores, kind, other, owners[:100]) == [owners[0]]
+
+    @kinds
+    async def test_the_two_kinds_are_apart(self, stores: Stores, new_id: NewId, kind: OwnEdge) -> None:
+        """Liking a photo does not follow a user of the same number."""
+        member, owner = UserId(new_id()), new_id()
+        await stores.own_edges.write(kind, member, owner, IN)
+
+        for other in set(OwnEdge) - {kind}:
+            assert await stores.own_edges.state(other, member, owner) is None
+            assert await self.owners(stores, other, member, [owner]) == []
+
+    async def test_followees_come_in_order_with_the_time_of_learning(
+        self, stores: Stores, new_id: NewId, passing: PassingTime
+    ) -> None:
+        """By id, ascending; `seen_ms` is our clock's, not the event's."""
+        member, owners = UserId(new_id()), [new_id() for _ in range(3)]
+        before_ms = passing.now_ms()
+        for owner in reversed(owners):
+            await stores.own_edges.write(OwnEdge.FOLLOWING, member, owner, IN)
+        following = await stores.own_edges.following(member)
+
+        assert [each.followee_id for each in following] == owners
+        assert all(before_ms <= each.seen_ms <= passing.now_ms() for each in following)
+
+    async def test_a_new_follow_is_learned_anew(
+        self, stores: Stores, new_id: NewId, passing: PassingTime
+    ) -> None:
+        """Unfollowed and followed again, the second time counts; an old event moves nothing."""
+        member, owner = UserId(new_id()), new_id()
+        await stores.own_edges.write(OwnEdge.FOLLOWING, member, owner, IN)
+        first_ms = passing.now_ms()
+
+        async def a_moment() -> bool:
+            return passing.now_ms() > first_ms
+
+        await passing.until(a_moment, "the next millisecond")
+        await stores.own_edges.write(OwnEdge.FOLLOWING, member, owner, OUT)
+        again = Membership(NOW_US + 2, removed=False)
+        await stores.own_edges.write(OwnEdge.FOLLOWING, member, owner, again)
+        learned_ms = (await stores.own_edges.following(member))[0].seen_ms
+        await passing.until(a_moment, "the next millisecond")
+        await stores.own_edges.write(OwnEdge.FOLLOWING, member, owner, IN)
+
+        assert learned_ms > first_ms
+        assert (await stores.own_edges.following(member))[0].seen_ms == learned_ms
+
+    async def test_likes_of_photos_of_all_ages_are_found(self, stores: Stores, new_id: NewId) -> None:
+        """Photos of every year to 2057 in one call, and none that is not asked for."""
+        member = UserId(new_id())
+        year_ms = 365 * 86_400_000
+        photos = [PhotoId(compose_id(EPOCH_MS + year * year_ms, 5, 5)) for year in range(34)]
+        await stores.own_edges.write_all(OwnEdge.LIKES, [(member, photo, IN) for photo in photos])
+
+        assert await stores.own_edges.liked(member, photos[:-1]) == set(photos[:-1])
+        assert await stores.own_edges.liked(member, []) == set()
+
+    @kinds
+    async def test_a_removed_edge_vanishes_and_stays_out(
+        self, brief_stores: Stores, new_id: NewId, passing: PassingTime, kind: OwnEdge
+    ) -> None:
+        """When the row of an old unfollow or unlike is cleared away, the edge does not come back."""
+        member, owner = UserId(new_id()), new_id()
+        await brief_stores.own_edges.write(kind, member, owner, IN)
+        await brief_stores.own_edges.write(kind, member, owner, LATER_OUT)
+
+        async def forgotten() -> bool:
+            return await brief_stores.own_edges.state(kind, member, owner) != LATER_OUT
+
+        await passing.until(forgotten, "a removed edge is cleared away")
+
+        assert await self.owners(brief_stores, kind, member, [owner]) == []
+        assert await brief_stores.own_edges.state(kind, member, owner) is None
+
+    async def last(
+        self, stores: Stores, new_id: NewId, kind: OwnEdge, states: tuple[Membership, ...] | list[Membership]
+    ) -> tuple[Membership | None, bool]:
+        """The state after these writes, and whether readers see the edge."""
+        member, owner = UserId(new_id()), new_id()
+        for state in states:
+            await stores.own_edges.write(kind, member, owner, state)
+        seen = await self.owners(stores, kind, member, [owner]) == [owner]
+        return await stores.own_edges.state(kind, member, owner), seen
+
+    async def owners(self, stores: Stores, kind: OwnEdge, member: UserId, asked: list[int]) -> list[int]:
+        """Whom the member follows, or which of those asked for it likes, ascending."""
+        if kind is OwnEdge.FOLLOWING:
+            return [each.followee_id for each in await stores.own_edges.following(member)]
+        return sorted(await stores.own_edges.liked(member, [PhotoId(each) for each in asked]))

@@ -1,0 +1,253 @@
+"""What `PhotoStore` and `AuthorPhotos` promise."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from schemas.ids import ID_MAX, PhotoId, UserId
+from streams.core.delivery import Delivery, DeliveryReason, Mode
+from streams.stores.ports import AuthorPhoto, Photo, Status, StoredRendition, Stores
+from topics.catalogue import Lane
+
+NewId = Callable[[], int]
+THUMBNAIL = {"thumbnail": StoredRendition(object_key="r/1", width=150, height=100)}
+PUSHED = Delivery(
+    mode=Mode.PUSH, lane=Lane.NORMAL, reason=DeliveryReason.FEW_FOLLOWERS, mode_by_size=Mode.PUSH
+)
+
+
+def photo_by(new_id: NewId) -> Photo:
+    """A photo as it is when it has just been uploaded."""
+    return Photo(
+        photo_id=PhotoId(new_id()),
+        author_id=UserId(new_id()),
+        created_at=datetime(2026, 3, 1, 12, 30, 15, 123_000, tzinfo=UTC),
+        caption="a caption, «naïve» 🌅",
+        object_key="originals/1.jpg",
+        content_type="image/jpeg",
+        renditions={},
+    )
+
+
+async def stored(stores: Stores, photo: Photo) -> Photo:
+    return (await stores.photos.get([photo.photo_id]))[photo.photo_id]
+
+
+@pytest.mark.anyio
+class PhotosSuite:
+    async def test_an_inserted_photo_is_read_as_it_was(self, stores: Stores, new_id: NewId) -> None:
+        """Every fact comes back; the photo is processing, has no renditions, and is not deleted."""
+        photo = photo_by(new_id)
+
+        assert await stores.photos.insert(photo) == photo.author_id
+        assert await stored(stores, photo) == photo
+
+    async def test_times_are_kept_to_the_millisecond(self, stores: Stores, new_id: NewId) -> None:
+        """What is finer is cut off."""
+        photo = replace(photo_by(new_id), created_at=datetime(2026, 3, 1, 0, 0, 0, 123_999, tzinfo=UTC))
+        await stores.photos.insert(photo)
+
+        assert (await stored(stores, photo)).created_at == datetime(2026, 3, 1, 0, 0, 0, 123_000, tzinfo=UTC)
+
+    async def test_insert_takes_the_facts_alone(self, stores: Stores, new_id: NewId) -> None:
+        """What becomes of a photo is written by other calls, so an upload that comes again resets nothing."""
+        photo = photo_by(new_id)
+        await stores.photos.insert(replace(photo, status=Status.READY, renditions=THUMBNAIL))
+
+        assert await stored(stores, photo) == photo
+
+    async def test_the_first_author_of_an_id_keeps_it(self, stores: Stores, new_id: NewId) -> None:
+        """A second insert is answered with the first author and changes nothing."""
+        photo = photo_by(new_id)
+        await stores.photos.insert(photo)
+        other = replace(photo, author_id=UserId(new_id()), caption="mine")
+
+        assert await stores.photos.insert(other) == photo.author_id
+        assert await stored(stores, photo) == photo
+
+    async def test_of_racing_authors_one_wins(self, stores: Stores, new_id: NewId) -> None:
+        """All are told the same author, and that is the stored one."""
+        photo = photo_by(new_id)
+        racing = [replace(photo, author_id=UserId(new_id())) for _ in range(8)]
+        answers = await asyncio.gather(*(stores.photos.insert(each) for each in racing))
+
+        assert set(answers) == {(await stored(stores, photo)).author_id}
+
+    async def test_unknown_photos_are_left_out(self, stores: Stores, new_id: NewId) -> None:
+        """Of many ids those are answered that exist; no ids are no photos."""
+        photos = [photo_by(new_id) for _ in range(3)]
+        for photo in photos:
+            await stores.photos.insert(photo)
+        unknown = [PhotoId(new_id()) for _ in range(247)]
+        found = await stores.photos.get([*unknown, *(photo.photo_id for photo in photos)])
+
+        assert found == {photo.photo_id: photo for photo in photos}
+        assert await stores.photos.get([]) == {}
+
+    async def test_a_ready_photo_has_its_renditions(self, stores: Stores, new_id: NewId) -> None:
+        """The last set of renditions counts, and all of it."""
+        photo = photo_by(new_id)
+        await stores.photos.insert(photo)
+        await stores.photos.mark_ready(photo.photo_id, {"small": THUMBNAIL["thumbnail"]})
+        await stores.photos.mark_ready(photo.photo_id, THUMBNAIL)
+        await stores.photos.mark_ready(photo.photo_id, THUMBNAIL)
+
+        assert await stored(stores, photo) == replace(photo, status=Status.READY, renditions=THUMBNAIL)
+
+    async def test_a_repeated_upload_leaves_a_ready_photo_ready(self, stores: Stores, new_id: NewId) -> None:
+        """An insert never changes what is there."""
+        photo = photo_by(new_id)
+        await stores.photos.insert(photo)
+        await stores.photos.mark_ready(photo.photo_id, THUMBNAIL)
+        await stores.photos.insert(photo)
+
+        assert (await stored(stores, photo)).status is Status.READY
+
+    async def test_a_rejected_photo_says_why(self, stores: Stores, new_id: NewId) -> None:
+        """The reason stands beside the status."""
+        photo = photo_by(new_id)
+        await stores.photos.insert(photo)
+        await stores.photos.mark_rejected(photo.photo_id, "not an image")
+
+        assert await stored(stores, photo) == replace(photo, status=Status.REJECTED, reason="not an image")
+
+    async def test_only_a_rejected_photo_has_a_reason(self, stores: Stores, new_id: NewId) -> None:
+        """One that is made ready after all has none."""
+        photo = photo_by(new_id)
+        await stores.photos.insert(photo)
+        await stores.photos.mark_rejected(photo.photo_id, "the original is not there")
+        await stores.photos.mark_ready(photo.photo_id, THUMBNAIL)
+
+        assert await stored(stores, photo) == replace(photo, status=Status.READY, renditions=THUMBNAIL)
+
+    async def test_recording_a_delivery_changes_nothing_readers_see(
+        self, stores: Stores, new_id: NewId
+    ) -> None:
+        """It may be repeated."""
+        photo = photo_by(new_id)
+        await stores.photos.insert(photo)
+        await stores.photos.record_delivery(photo.photo_id, PUSHED)
+        await stores.photos.record_delivery(photo.photo_id, PUSHED)
+
+        assert await stored(stores, photo) == photo
+
+    async def test_a_tombstone_is_for_one_photo_and_author(self, stores: Stores, new_id: NewId) -> None:
+        """It is remembered without the photo; somebody else's delete buries nothing."""
+        photo, author = PhotoId(new_id()), UserId(new_id())
+        await stores.photos.bury(photo, author)
+        await stores.photos.bury(photo, author)
+
+        assert await stores.photos.is_buried(photo, author)
+        assert not await stores.photos.is_buried(photo, UserId(new_id()))
+        assert not await stores.photos.is_buried(PhotoId(new_id()), author)
+        assert await stores.photos.get([photo]) == {}
+
+    async def test_burying_leaves_the_row(self, stores: Stores, new_id: NewId) -> None:
+        """The tombstone is a fact of its own; `erase` is what changes the row."""
+        photo = photo_by(new_id)
+        await stores.photos.insert(photo)
+        await stores.photos.bury(photo.photo_id, photo.author_id)
+
+        assert await stored(stores, photo) == photo
+
+    async def test_an_erased_photo_stays_deleted(self, stores: Stores, new_id: NewId) -> None:
+        """Neither another upload nor a late rendition brings it or its caption back."""
+        photo = photo_by(new_id)
+        await stores.photos.insert(photo)
+        await stores.photos.erase(photo.photo_id)
+        await stores.photos.erase(photo.photo_id)
+        await stores.photos.insert(photo)
+        await stores.photos.mark_ready(photo.photo_id, THUMBNAIL)
+        found = await stored(stores, photo)
+
+        assert found.deleted
+        assert found.caption == ""
+
+
+@pytest.mark.anyio
+class AuthorPhotosSuite:
+    async def test_photos_come_newest_first(self, stores: Stores, new_id: NewId) -> None:
+        """In whatever order they were added, and however often."""
+        author, first, second, third = UserId(new_id()), *(PhotoId(new_id()) for _ in range(3))
+        for photo in (second, third, first, second):
+            await stores.author_photos.add(author, photo, ready=True)
+
+        assert await self.ids(stores, author) == [third, second, first]
+
+    async def test_a_page_is_below_its_place_and_within_its_limit(
+        self, stores: Stores, new_id: NewId
+    ) -> None:
+        """`below` itself is left out; fewer than asked for means that there are no more."""
+        author, first, second, third = UserId(new_id()), *(PhotoId(new_id()) for _ in range(3))
+        for photo in (first, second, third):
+            await stores.author_photos.add(author, photo, ready=True)
+
+        assert await self.ids(stores, author, below=third, each_max=1) == [second]
+        assert await self.ids(stores, author, below=third, each_max=3) == [second, first]
+        assert await self.ids(stores, author, below=first) == []
+
+    async def test_the_limit_is_for_each_author(self, stores: Stores, new_id: NewId) -> None:
+        """Of 130 authors, each has its newest two; one never seen has none."""
+        authors = [UserId(new_id()) for _ in range(130)]
+        photos = {author: [PhotoId(new_id()) for _ in range(3)] for author in authors[1:]}
+        adds = [(author, photo) for author, some in photos.items() for photo in some]
+        await asyncio.gather(*(stores.author_photos.add(*each, ready=True) for each in adds))
+        found = await stores.author_photos.newest(authors, below=ID_MAX, each_max=2)
+
+        assert [each.photo_id for author in authors[1:] for each in found[author]] == [
+            photo for author in authors[1:] for photo in reversed(photos[author][1:])
+        ]
+        assert found[authors[0]] == []
+        assert len(found) == 130
+
+    @pytest.mark.parametrize("order", [(False, True), (True, False), (True,), (True, True)])
+    async def test_ready_stays_ready(self, stores: Stores, new_id: NewId, order: tuple[bool, ...]) -> None:
+        """An upload that comes again does not take it back."""
+        author, photo = UserId(new_id()), PhotoId(new_id())
+        for ready in order:
+            await stores.author_photos.add(author, photo, ready=ready)
+        found = await stores.author_photos.newest([author], below=ID_MAX, each_max=5)
+
+        assert found == {author: [AuthorPhoto(photo_id=photo, ready=True)]}
+
+    async def test_what_is_not_ready_is_listed_as_such(self, stores: Stores, new_id: NewId) -> None:
+        """The author sees it; who else may is decided by readers."""
+        author, photo = UserId(new_id()), PhotoId(new_id())
+        await stores.author_photos.add(author, photo, ready=False)
+        found = await stores.author_photos.newest([author], below=ID_MAX, each_max=5)
+
+        assert found == {author: [AuthorPhoto(photo_id=photo, ready=False)]}
+
+    @pytest.mark.parametrize("order", ["ar", "ra", "arar", "rra", "raa"])
+    async def test_removed_is_removed_for_ever(self, stores: Stores, new_id: NewId, order: str) -> None:
+        """Adds before and after a removal lose against it, whatever the order."""
+        author, photo, other = UserId(new_id()), PhotoId(new_id()), PhotoId(new_id())
+        await stores.author_photos.add(author, other, ready=True)
+        for step in order:
+            if step == "a":
+                await stores.author_photos.add(author, photo, ready=True)
+            else:
+                await stores.author_photos.remove(author, photo)
+
+        assert await self.ids(stores, author) == [other]
+
+    async def test_a_removed_photo_does_not_count_towards_the_limit(
+        self, stores: Stores, new_id: NewId
+    ) -> None:
+        """A short page would otherwise say that there are no more."""
+        author, photos = UserId(new_id()), [PhotoId(new_id()) for _ in range(4)]
+        for photo in photos:
+            await stores.author_photos.add(author, photo, ready=True)
+        await stores.author_photos.remove(author, photos[3])
+        await stores.author_photos.remove(author, photos[2])
+
+        assert await self.ids(stores, author, each_max=2) == [photos[1], photos[0]]
+
+    async def ids(
+        self, stores: Stores, author: UserId, *, below: int = ID_MAX, each_max: int = 100
+    ) -> list[PhotoId]:
+        found = await stores.author_photos.newest([author], below=below, each_max=each_max)
+        return [each.photo_id for each in found[author]]

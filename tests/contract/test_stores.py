@@ -1,0 +1,81 @@
+"""The twins in memory keep what the ports promise."""
+
+from tests.contract.copies_suite import CopiesSuite
+from tests.contract.counted_suite import CountedSetsSuite
+from tests.contract.edges_suite import OwnEdgesSuite
+from tests.contract.notes_suite import NotesSuite
+from tests.contract.photos_suite import AuthorPhotosSuite, PhotosSuite
+from tests.contract.small_suite import (
+    AuthorsSuite,
+    OriginalsSuite,
+    ParkedPhotosSuite,
+    PulledAuthorsSuite,
+    RebuildBudgetSuite,
+    ShardLeasesSuite,
+    StopsSuite,
+)
+from tests.contract.timelines_suite import RebuildSuite, RingBytesSuite, TimelinesSuite
+
+
+class TestPhotos(PhotosSuite):
+    pass
+
+
+class TestAuthorPhotos(AuthorPhotosSuite):
+    pass
+
+
+class TestOwnEdges(OwnEdgesSuite):
+    pass
+
+
+class TestCountedSets(CountedSetsSuite):
+    pass
+
+
+class TestTimelines(TimelinesSuite):
+    pass
+
+
+class TestRebuild(RebuildSuite):
+    pass
+
+
+class TestRingBytes(RingBytesSuite):
+    pass
+
+
+class TestNotes(NotesSuite):
+    pass
+
+
+class TestCopies(CopiesSuite):
+    pass
+
+
+class TestAuthors(AuthorsSuite):
+    pass
+
+
+class TestPulledAuthors(PulledAuthorsSuite):
+    pass
+
+
+class TestParkedPhotos(ParkedPhotosSuite):
+    pass
+
+
+class TestStops(StopsSuite):
+    pass
+
+
+class TestOriginals(OriginalsSuite):
+    pass
+
+
+class TestRebuildBudget(RebuildBudgetSuite):
+    pass
+
+
+class TestShardLeases(ShardLeasesSuite):
+    pass

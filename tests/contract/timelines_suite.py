@@ -1,0 +1,443 @@
+"""What `Timelines` promises of the stored timelines."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from secrets import token_bytes
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from schemas.ids import PhotoId, UserId, pack_ids, unpack_ids
+from streams.core import ring
+from streams.stores.ports import PackedIds, Stores
+from tests.contract.limits import SLOTS
+from tests.contract.passing_time import PassingTime
+from tests.contract.ring_model import RingModel
+
+NewId = Callable[[], int]
+TOKEN, OTHER_TOKEN = b"rebuild1", b"rebuild2"
+
+
+def packed(*owners: int) -> PackedIds:
+    return PackedIds(pack_ids(owners))
+
+
+def photos(*ids: int) -> list[PhotoId]:
+    return [PhotoId(each) for each in ids]
+
+
+async def whole(stores: Stores, new_id: NewId, found: Iterable[int] = (), floor: int = 0) -> UserId:
+    """A new owner with a timeline."""
+    owner, token = UserId(new_id()), token_bytes(8)
+    assert await stores.timelines.begin_rebuild(owner, token)
+    assert await stores.timelines.finish_rebuild(owner, token, photos(*found), floor)
+    return owner
+
+
+async def ring_of(stores: Stores, owner: UserId) -> ring.Ring:
+    value = await stores.timelines.read(owner)
+    assert value is not None
+    return ring.parse(value)
+
+
+@pytest.mark.anyio
+class TimelinesSuite:
+    async def test_only_timelines_that_exist_are_written(self, stores: Stores, new_id: NewId) -> None:
+        """The answer is how many there were; nobody gets one by being written to."""
+        there, not_there = await whole(stores, new_id), UserId(new_id())
+
+        assert await stores.timelines.append(PhotoId(7), packed(not_there, there)) == 1
+        assert await stores.timelines.append(PhotoId(7), packed()) == 0
+        assert await stores.timelines.merge([not_there, there], photos(8)) == 1
+        assert await stores.timelines.merge([], photos(8)) == 0
+        assert await stores.timelines.read(not_there) is None
+        assert (await ring_of(stores, there)).ids == {7, 8}
+
+    async def test_existing_names_those_who_have_one(self, stores: Stores, new_id: NewId) -> None:
+        """A timeline that is being rebuilt is one; no owners are none."""
+        there, rebuilding, not_there = await whole(stores, new_id), UserId(new_id()), UserId(new_id())
+        await stores.timelines.begin_rebuild(rebuilding, TOKEN)
+        found = await stores.timelines.existing(packed(not_there, there, rebuilding))
+
+        assert set(unpack_ids(found)) == {there, rebuilding}
+        assert await stores.timelines.existing(packed(not_there)) == b""
+        assert await stores.timelines.existing(packed()) == b""
+
+    async def test_many_owners_are_written_by_one_call(self, stores: Stores, new_id: NewId) -> None:
+        """More than one request carries, for appends and for merges."""
+        owners = [UserId(new_id()) for _ in range(140)]
+        for owner in owners[::2]:
+            await stores.timelines.begin_rebuild(owner, TOKEN)
+
+        assert await stores.timelines.append(PhotoId(7), packed(*owners)) == 70
+        assert await stores.timelines.merge(owners, photos(8)) == 70
+        for owner in owners[::2]:
+            assert (await ring_of(stores, owner)).ids == {7, 8}
+
+    async def test_repeating_an_append_shows_the_photo_once(self, stores: Stores, new_id: NewId) -> None:
+        """Ids are unique once read."""
+        owner = await whole(stores, new_id)
+        for photo in (7, 8, 7):
+            await stores.timelines.append(PhotoId(photo), packed(owner))
+
+        assert (await ring_of(stores, owner)).ids == {7, 8}
+
+    async def test_what_is_overwritten_raises_the_floor(self, stores: Stores, new_id: NewId) -> None:
+        """The ring says down to which id it can vouch; before it is full, that is as deep as the database."""
+        owner = await whole(stores, new_id, floor=3)
+        for photo in range(10, 10 + SLOTS):
+            await stores.timelines.append(PhotoId(photo), packed(owner))
+
+        assert (await ring_of(stores, owner)).floor == 3
+
+        await stores.timelines.append(PhotoId(10 + SLOTS), packed(owner))
+        stored = await ring_of(stores, owner)
+
+        assert stored.floor == 10
+        assert stored.ids == set(range(11, 11 + SLOTS))
+
+    async def test_overwriting_an_older_photo_does_not_sink_the_floor(
+        self, stores: Stores, new_id: NewId
+    ) -> None:
+        """Arrivals out of order: what falls out may lie below the floor already."""
+        owner = await whole(stores, new_id)
+        for photo in (50, 5, 40, 30, 20, *range(100, 100 + SLOTS)):
+            await stores.timelines.append(PhotoId(photo), packed(owner))
+
+        assert (await ring_of(stores, owner)).floor == 50
+
+    async def test_ids_above_2_to_the_53_are_compared_exactly(self, stores: Stores, new_id: NewId) -> None:
+        """Two ids that differ in the last bit alone; numbers of 53 bits would take them for equal."""
+        top = 2**62 + 2**32
+        for low, high in ((top, top + 1), (top - 1, top), (2**63 - 2, 2**63 - 1)):
+            owner = await whole(stores, new_id)
+            for photo in (low, high, *range(1, SLOTS + 1)):
+                await stores.timelines.append(PhotoId(photo), packed(owner))
+
+            assert (await ring_of(stores, owner)).floor == high
+
+    async def test_a_new_photo_overwrites_the_oldest(self, stores: Stores, new_id: NewId) -> None:
+        """A layout is in ascending order, whatever order the database's answer was in."""
+        owner = await whole(stores, new_id, found=(14, 10, 12, 13, 11))
+        await stores.timelines.append(PhotoId(20), packed(owner))
+        stored = await ring_of(stores, owner)
+
+        assert stored.ids == {11, 12, 13, 14, 20}
+        assert stored.floor == 10
+
+    async def test_late_photos_never_push_out_newer_ones(self, stores: Stores, new_id: NewId) -> None:
+        """700 old photos, at once and one by one, leave a full timeline as it was."""
+        newest = range(1_000, 1_000 + SLOTS)
+        owner = await whole(stores, new_id, found=newest)
+        await stores.timelines.merge([owner], photos(*range(1, 701)))
+        for late in range(701, 721):
+            await stores.timelines.merge([owner], photos(late))
+        stored = await ring_of(stores, owner)
+
+        assert stored.ids == set(newest)
+        assert stored.floor == 720
+
+    async def test_a_late_photo_takes_its_place_by_id(self, stores: Stores, new_id: NewId) -> None:
+        """It pushes out the oldest, and the next append pushes out the oldest of what is left."""
+        owner = await whole(stores, new_id, found=(10, 20, 30, 40, 50))
+        await stores.timelines.merge([owner], photos(25))
+        await stores.timelines.append(PhotoId(60), packed(owner))
+        stored = await ring_of(stores, owner)
+
+        assert stored.ids == {25, 30, 40, 50, 60}
+        assert stored.floor == 20
+
+    async def test_nothing_is_merged_below_the_floor(self, stores: Stores, new_id: NewId) -> None:
+        """The ring says nothing about that depth; without its neighbours the photo would look like all."""
+        owner = await whole(stores, new_id, floor=100)
+        before = await stores.timelines.read(owner)
+
+        assert await stores.timelines.merge([owner], photos(99, 100)) == 1
+        assert await stores.timelines.read(owner) == before
+
+    async def test_merging_again_changes_nothing(self, stores: Stores, new_id: NewId) -> None:
+        """Not a byte, so that nobody else's swap is disturbed."""
+        owner = await whole(stores, new_id)
+        await stores.timelines.merge([owner], photos(7, 8))
+        before = await stores.timelines.read(owner)
+        await stores.timelines.merge([owner], photos(8, 7))
+
+        assert await stores.timelines.read(owner) == before
+
+    async def test_appends_and_merges_at_once_lose_nothing(self, stores: Stores, new_id: NewId) -> None:
+        """As many as there are slots, from as many callers."""
+        for _ in range(5):
+            owner = await whole(stores, new_id)
+            await asyncio.gather(
+                stores.timelines.append(PhotoId(50), packed(owner)),
+                stores.timelines.merge([owner], photos(10)),
+                stores.timelines.append(PhotoId(51), packed(owner)),
+                stores.timelines.merge([owner], photos(11)),
+                stores.timelines.append(PhotoId(52), packed(owner)),
+            )
+
+            assert (await ring_of(stores, owner)).ids == {10, 11, 50, 51, 52}
+
+    async def test_forgetting_takes_the_timeline_away(self, stores: Stores, new_id: NewId) -> None:
+        """It may be repeated, and the owner may have a new one."""
+        owner = await whole(stores, new_id, found=(7,))
+        await stores.timelines.forget(owner)
+        await stores.timelines.forget(owner)
+
+        assert await stores.timelines.read(owner) is None
+        assert await stores.timelines.begin_rebuild(owner, TOKEN)
+
+    async def test_forgetting_all_answers_how_many_there_were(self, stores: Stores, new_id: NewId) -> None:
+        """Whole ones and those being rebuilt; notes and copies are not timelines."""
+        await stores.timelines.forget_all()
+        owners = [await whole(stores, new_id) for _ in range(3)]
+        owners.append(UserId(new_id()))
+        await stores.timelines.begin_rebuild(owners[-1], TOKEN)
+        partition = new_id()
+        await stores.timelines.note(partition, 5, expected=None)
+
+        assert await stores.timelines.forget_all() == 4
+        assert [await stores.timelines.read(owner) for owner in owners] == [None] * 4
+        assert await stores.timelines.notes([partition]) == {partition: 5}
+        assert await stores.timelines.forget_all() == 0
+
+    async def test_a_timeline_that_nobody_reads_goes(
+        self, brief_stores: Stores, new_id: NewId, passing: PassingTime
+    ) -> None:
+        """Appends and merges do not prolong its life."""
+        owner = await whole(brief_stores, new_id)
+
+        async def gone() -> bool:
+            await brief_stores.timelines.merge([owner], photos(passing.now_ms()))
+            return await brief_stores.timelines.append(PhotoId(7), packed(owner)) == 0
+
+        await passing.until(gone, "a timeline that nobody reads goes")
+
+        assert await brief_stores.timelines.read(owner) is None
+
+    async def test_reading_keeps_a_timeline(
+        self, brief_stores: Stores, new_id: NewId, passing: PassingTime
+    ) -> None:
+        """Three lives later it is still there for whoever has kept reading."""
+        owner = await whole(brief_stores, new_id, found=(7,))
+        begun_ms = passing.now_ms()
+
+        async def long_after() -> bool:
+            assert (await ring_of(brief_stores, owner)).ids == {7}
+            return passing.now_ms() > begun_ms + 6_000
+
+        await passing.until(long_after, "three lives have passed")
+
+
+@pytest.mark.anyio
+class RebuildSuite:
+    async def test_a_timeline_being_rebuilt_says_so(self, stores: Stores, new_id: NewId) -> None:
+        """Its token is there until the rebuild is finished."""
+        owner = UserId(new_id())
+
+        assert await stores.timelines.begin_rebuild(owner, TOKEN)
+        assert (await ring_of(stores, owner)).token == TOKEN
+        assert await stores.timelines.finish_rebuild(owner, TOKEN, photos(9, 7, 8), 5)
+        stored = await ring_of(stores, owner)
+
+        assert stored.token == ring.NO_TOKEN
+        assert stored.ids == {7, 8, 9}
+        assert stored.floor == 5
+
+    async def test_of_racing_rebuilders_one_begins(self, stores: Stores, new_id: NewId) -> None:
+        """The others are told that there is a timeline, and the one's token stands."""
+        owner = UserId(new_id())
+        tokens = [token_bytes(8) for _ in range(8)]
+        begun = await asyncio.gather(*(stores.timelines.begin_rebuild(owner, token) for token in tokens))
+
+        assert sum(begun) == 1
+        assert (await ring_of(stores, owner)).token == tokens[begun.index(True)]
+
+    async def test_a_whole_timeline_is_not_rebuilt(self, stores: Stores, new_id: NewId) -> None:
+        """It stays as it is."""
+        owner = await whole(stores, new_id, found=(7,))
+
+        assert not await stores.timelines.begin_rebuild(owner, TOKEN)
+        assert (await ring_of(stores, owner)).ids == {7}
+
+    async def test_what_arrives_meanwhile_survives(self, stores: Stores, new_id: NewId) -> None:
+        """Law: rebuild loses nothing that arrives meanwhile, appended or merged."""
+        owner = UserId(new_id())
+        await stores.timelines.begin_rebuild(owner, TOKEN)
+        await stores.timelines.append(PhotoId(50), packed(owner))
+        await stores.timelines.merge([owner], photos(40))
+
+        assert await stores.timelines.finish_rebuild(owner, TOKEN, photos(30, 20), 10)
+        assert (await ring_of(stores, owner)).ids == {20, 30, 40, 50}
+
+    async def test_appends_racing_the_end_of_a_rebuild_survive(self, stores: Stores, new_id: NewId) -> None:
+        """Before, between or after the look and the swap."""
+        for _ in range(10):
+            owner = UserId(new_id())
+            await stores.timelines.begin_rebuild(owner, TOKEN)
+            _, _, finished = await asyncio.gather(
+                stores.timelines.append(PhotoId(50), packed(owner)),
+                stores.timelines.append(PhotoId(51), packed(owner)),
+                stores.timelines.finish_rebuild(owner, TOKEN, photos(30), 10),
+            )
+
+            assert finished
+            assert (await ring_of(stores, owner)).ids == {30, 50, 51}
+
+    async def test_what_arrived_below_the_depth_read_is_left_out(self, stores: Stores, new_id: NewId) -> None:
+        """Its neighbours are missing, so the ring must not vouch for it."""
+        owner = UserId(new_id())
+        await stores.timelines.begin_rebuild(owner, TOKEN)
+        await stores.timelines.merge([owner], photos(4))
+        await stores.timelines.finish_rebuild(owner, TOKEN, photos(30), 10)
+        stored = await ring_of(stores, owner)
+
+        assert stored.ids == {30}
+        assert stored.floor == 10
+
+    async def test_what_fell_out_meanwhile_is_not_vouched_for(self, stores: Stores, new_id: NewId) -> None:
+        """More arrivals than slots during the rebuild: the floor is at least what was overwritten."""
+        owner = UserId(new_id())
+        await stores.timelines.begin_rebuild(owner, TOKEN)
+        for photo in range(50, 51 + SLOTS):
+            await stores.timelines.append(PhotoId(photo), packed(owner))
+        await stores.timelines.finish_rebuild(owner, TOKEN, photos(30), 10)
+        stored = await ring_of(stores, owner)
+
+        assert stored.ids == set(range(51, 51 + SLOTS))
+        assert stored.floor == 50
+
+    async def test_more_than_fits_raises_the_floor(self, stores: Stores, new_id: NewId) -> None:
+        """Of all that the database holds the newest are kept."""
+        owner = await whole(stores, new_id, found=range(10, 12 + SLOTS), floor=3)
+        stored = await ring_of(stores, owner)
+
+        assert stored.ids == set(range(12, 12 + SLOTS))
+        assert stored.floor == 11
+
+    async def test_anothers_token_is_refused(self, stores: Stores, new_id: NewId) -> None:
+        """The rebuild that is under way is not disturbed."""
+        owner = UserId(new_id())
+        await stores.timelines.begin_rebuild(owner, TOKEN)
+
+        assert not await stores.timelines.finish_rebuild(owner, OTHER_TOKEN, photos(99), 0)
+        assert (await ring_of(stores, owner)).ids == frozenset()
+        assert await stores.timelines.finish_rebuild(owner, TOKEN, photos(7), 0)
+
+    async def test_a_rebuild_is_finished_once(self, stores: Stores, new_id: NewId) -> None:
+        """The second time the token is gone; what was appended since stays."""
+        owner = UserId(new_id())
+        await stores.timelines.begin_rebuild(owner, TOKEN)
+        await stores.timelines.finish_rebuild(owner, TOKEN, photos(7), 0)
+        await stores.timelines.append(PhotoId(9), packed(owner))
+
+        assert not await stores.timelines.finish_rebuild(owner, TOKEN, photos(1), 0)
+        assert (await ring_of(stores, owner)).ids == {7, 9}
+
+    async def test_forgotten_in_the_middle_it_is_not_finished(self, stores: Stores, new_id: NewId) -> None:
+        """Nothing comes back, also when somebody else has begun anew."""
+        owner = UserId(new_id())
+        await stores.timelines.begin_rebuild(owner, TOKEN)
+        await stores.timelines.forget(owner)
+
+        assert not await stores.timelines.finish_rebuild(owner, TOKEN, photos(7), 0)
+        assert await stores.timelines.read(owner) is None
+
+        await stores.timelines.begin_rebuild(owner, OTHER_TOKEN)
+
+        assert not await stores.timelines.finish_rebuild(owner, TOKEN, photos(7), 0)
+        assert (await ring_of(stores, owner)).ids == frozenset()
+
+    async def test_one_that_nobody_finishes_goes(
+        self, brief_stores: Stores, new_id: NewId, passing: PassingTime
+    ) -> None:
+        """Its rebuilder has died; neither reading nor appending keeps it, and another may begin."""
+        owner = UserId(new_id())
+        await brief_stores.timelines.begin_rebuild(owner, TOKEN)
+
+        async def gone() -> bool:
+            await brief_stores.timelines.append(PhotoId(7), packed(owner))
+            return await brief_stores.timelines.read(owner) is None
+
+        await passing.until(gone, "a rebuild that nobody finishes goes")
+
+        assert not await brief_stores.timelines.finish_rebuild(owner, TOKEN, photos(7), 0)
+        assert await brief_stores.timelines.begin_rebuild(owner, OTHER_TOKEN)
+
+    async def test_a_finished_one_lives_on(
+        self, brief_stores: Stores, new_id: NewId, passing: PassingTime
+    ) -> None:
+        """The short life was the rebuild's."""
+        owner = await whole(brief_stores, new_id)
+        begun_ms = passing.now_ms()
+
+        async def after_the_rebuilds_life() -> bool:
+            return passing.now_ms() > begun_ms + 1_000
+
+        await passing.until(after_the_rebuilds_life, "the rebuild's life has passed")
+
+        assert await brief_stores.timelines.append(PhotoId(7), packed(owner)) == 1
+
+
+ids = st.integers(1, 12)
+calls = st.lists(
+    st.one_of(
+        st.tuples(st.just("append"), ids),
+        st.tuples(st.just("merge"), st.lists(ids, max_size=8)),
+        st.tuples(st.just("begin"), st.sampled_from([TOKEN, OTHER_TOKEN])),
+        st.tuples(
+            st.just("finish"),
+            st.sampled_from([TOKEN, OTHER_TOKEN]),
+            st.lists(ids, max_size=8),
+            st.integers(0, 9),
+        ),
+        st.tuples(st.just("forget")),
+    ),
+    max_size=25,
+)
+
+
+@pytest.mark.anyio
+class RingBytesSuite:
+    @settings(
+        max_examples=60,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+    )
+    @given(steps=calls)
+    async def test_every_call_leaves_the_bytes_of_the_model(
+        self, stores: Stores, new_id: NewId, steps: list[tuple[object, ...]]
+    ) -> None:
+        """Appends, merges, rebuilds and forgetting in any order: the same bytes and the same answers."""
+        owner = UserId(new_id())
+        model: RingModel | None = None
+        for step in steps:
+            model = await self.take(stores, owner, model, step)
+
+            assert await stores.timelines.read(owner) == (None if model is None else model.value())
+
+    async def take(
+        self, stores: Stores, owner: UserId, model: RingModel | None, step: tuple[object, ...]
+    ) -> RingModel | None:
+        match step:
+            case ("append", int(photo)):
+                assert await stores.timelines.append(PhotoId(photo), packed(owner)) == int(model is not None)
+                if model is not None:
+                    model.append(photo)
+            case ("merge", list(late)):
+                assert await stores.timelines.merge([owner], photos(*late)) == int(model is not None)
+                if model is not None:
+                    model.merge(late)
+            case ("begin", bytes(token)):
+                assert await stores.timelines.begin_rebuild(owner, token) is (model is None)
+                model = model or RingModel(SLOTS, token)
+            case ("finish", bytes(token), list(found), int(floor)):
+                fits = model is not None and model.token == token
+                assert await stores.timelines.finish_rebuild(owner, token, photos(*found), floor) is fits
+                if model is not None and fits:
+                    model.finish(found, floor)
+            case ("forget",):
+                await stores.timelines.forget(owner)
+                model = None
+        return model

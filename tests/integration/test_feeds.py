@@ -1,0 +1,233 @@
+"""A feed holds the ready photos of those whom the reader follows now, and the reader's own."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from api.tokens import tokens_for
+from infra.local.deployment import Deployment
+from schemas.events import EventType
+from schemas.facts import PhotoDeleted, UserFollowed, UserUnfollowed
+from schemas.ids import PhotoId, UserId
+from streams.jobs.feed_client import FeedClient, feed_client, feed_path
+from streams.kafka.producer import Outgoing
+from streams.worker import Role
+from tests.integration.conftest import DeploymentFactory
+from tests.integration.making import fresh_photo_ids, upload
+
+pytestmark = pytest.mark.anyio
+
+READER, AUTHOR, OTHER = UserId(1), UserId(2), UserId(3)
+DEADLINE_S = 30.0
+
+
+def follows(deployment: Deployment, edges: Iterable[tuple[UserId, UserId]]) -> list[Outgoing]:
+    return [
+        deployment.outgoing(EventType.USER_FOLLOWED, UserFollowed(follower_id=follower, followee_id=followee))
+        for follower, followee in edges
+    ]
+
+
+@asynccontextmanager
+async def client_of(deployment: Deployment) -> AsyncIterator[FeedClient]:
+    async with feed_client(deployment.settings, tokens_for(deployment.settings)) as client:
+        yield client
+
+
+async def call(client: FeedClient, method: str, path: str, user: UserId) -> int:
+    """The status of a write over HTTP."""
+    headers = {"Authorization": f"Bearer {client.token_of(user)}"}
+    async with client.http.request(method, f"{client.api}{path}", headers=headers) as answer:
+        return answer.status
+
+
+async def eventually(what: str, check: Callable[[], Awaitable[bool]]) -> float:
+    """Wait until `check` holds; answers how many seconds that took."""
+    began = time.monotonic()
+    while not await check():
+        assert time.monotonic() - began < DEADLINE_S, f"still not so after {DEADLINE_S:.0f} s: {what}"
+        await asyncio.sleep(0.02)
+    return time.monotonic() - began
+
+
+async def feed_of(client: FeedClient, reader: UserId, depth: int = 2_000) -> list[PhotoId]:
+    return (await client.walk(reader, depth=depth)).ids
+
+
+async def test_an_author_crosses_the_threshold_and_back_without_gap_or_duplicate(
+    system: Callable[..., Deployment],
+) -> None:
+    """Pushed, pulled, pushed again, three times; posts in each phase; warm and cold readers see all, once."""
+    deployment = system(pull_followers_min=20, push_again_followers_max=15, bucket_members_max=8)
+    steady = [UserId(number) for number in range(100, 112)]
+    passing = [UserId(number) for number in range(200, 212)]
+    posted: list[PhotoId] = []
+
+    async def post(client: FeedClient) -> None:
+        photos = fresh_photo_ids(3)
+        posted.extend(photos)
+        await deployment.publish(upload(deployment, photo, AUTHOR) for photo in photos)
+        await deployment.drained()
+
+    async with client_of(deployment) as client:
+        await deployment.publish(follows(deployment, [(reader, AUTHOR) for reader in steady]))
+        await deployment.drained()
+        for reader in steady[::2]:  # The others stay cold until the end.
+            await feed_of(client, reader)
+        for _ in range(3):
+            await post(client)
+            await deployment.publish(follows(deployment, [(reader, AUTHOR) for reader in passing]))
+            await deployment.drained()
+            await post(client)
+            gone = [UserUnfollowed(follower_id=reader, followee_id=AUTHOR) for reader in passing]
+            await deployment.publish(
+                deployment.outgoing(EventType.USER_UNFOLLOWED, change) for change in gone
+            )
+            await deployment.drained()
+        await post(client)
+        feeds = {reader: await feed_of(client, reader) for reader in steady}
+
+    expected = sorted(posted, reverse=True)
+    assert feeds == dict.fromkeys(steady, expected)
+
+
+async def test_a_follow_brings_in_what_the_author_has(system: Callable[..., Deployment]) -> None:
+    """The last 20 of 1,000 with the next request; the stored timeline filled soon after."""
+    deployment = system()
+    photos = fresh_photo_ids(1_000, age_ms=120_000)
+    newest = sorted(photos, reverse=True)
+    async with client_of(deployment) as client:
+        await deployment.publish(upload(deployment, photo, AUTHOR) for photo in photos)
+        await deployment.drained()
+        assert [] == await feed_of(client, READER)
+
+        assert 204 == await call(client, "PUT", f"/v1/social/follow/{AUTHOR}", READER)
+        page = await client.page(READER, limit=20)
+        assert [str(photo) for photo in newest[:20]] == [item["photo_id"] for item in page.items]
+        await deployment.drained()
+        assert newest == await feed_of(client, READER)
+
+        assert 204 == await call(client, "DELETE", f"/v1/social/follow/{AUTHOR}", READER)
+        assert [] == (await client.page(READER, limit=20)).items
+
+
+async def test_what_a_caller_does_is_seen_in_their_next_request(system: Callable[..., Deployment]) -> None:
+    """Follow, unfollow, like, unlike and delete over HTTP."""
+    deployment = system()
+    [photo] = fresh_photo_ids(1)
+    async with client_of(deployment) as client:
+        await deployment.publish([upload(deployment, photo, AUTHOR)])
+        await deployment.drained()
+        assert 204 == await call(client, "PUT", f"/v1/photos/{photo}/like", READER)
+        body, _ = await client.get(f"/v1/photos/{photo}", READER)
+        assert body["liked"] is True
+        assert 204 == await call(client, "DELETE", f"/v1/photos/{photo}/like", READER)
+        body, _ = await client.get(f"/v1/photos/{photo}", READER)
+        assert body["liked"] is False
+        await call(client, "PUT", f"/v1/social/follow/{AUTHOR}", READER)
+        assert [photo] == await feed_of(client, READER)
+        assert 204 == await call(client, "DELETE", f"/v1/photos/{photo}", AUTHOR)
+        assert [] == await feed_of(client, READER)
+        assert 404 == await call(client, "PUT", f"/v1/photos/{photo}/like", READER)
+
+
+async def test_late_photos_push_out_no_newer_one(system: Callable[..., Deployment]) -> None:
+    """700 imports with old ids reach a reader whose timeline holds newer ones."""
+    deployment = system()
+    async with client_of(deployment) as client:
+        await deployment.publish(follows(deployment, [(READER, AUTHOR), (READER, OTHER)]))
+        await deployment.drained()
+        await feed_of(client, READER)
+        fresh = fresh_photo_ids(50)
+        await deployment.publish(upload(deployment, photo, AUTHOR) for photo in fresh)
+        await deployment.drained()
+        late = fresh_photo_ids(700, age_ms=3_600_000)
+        await deployment.publish(upload(deployment, photo, OTHER) for photo in late)
+        await deployment.drained()
+        found = await feed_of(client, READER)
+
+    assert sorted(fresh + late, reverse=True) == found
+
+
+async def test_pages_in_flight_bring_back_nobody(deploy: DeploymentFactory) -> None:
+    """Law: no ghost. Pages are held back by a worker without lanes; unfollow and delete are acknowledged first."""
+    deployment = deploy()
+    deployment.start_worker("lanes", roles=[Role.NORMAL, Role.BULK])
+    deployment.start_worker("check", roles=[Role.CHECK, Role.EDGES])
+    deployment.start_api()
+    unfollowed, deleted = fresh_photo_ids(2)
+    async with client_of(deployment) as client:
+        await deployment.publish(follows(deployment, [(READER, AUTHOR), (READER, OTHER)]))
+        await deployment.drained()
+        await feed_of(client, READER)
+        deployment.stack.stop_process(f"{deployment.namespace}lanes")
+        await deployment.publish([upload(deployment, unfollowed, AUTHOR), upload(deployment, deleted, OTHER)])
+        await eventually("the photos are ready", lambda: are_ready(client, [unfollowed, deleted]))
+        assert 204 == await call(client, "DELETE", f"/v1/social/follow/{AUTHOR}", READER)
+        assert 204 == await call(client, "DELETE", f"/v1/photos/{deleted}", OTHER)
+        assert [] == (await client.page(READER, limit=20)).items
+
+        deployment.start_worker("lanes", roles=[Role.NORMAL, Role.BULK])
+        await deployment.drained()
+
+        assert [] == await feed_of(client, READER)
+
+
+async def are_ready(client: FeedClient, photos: Sequence[PhotoId]) -> bool:
+    for photo in photos:
+        headers = {"Authorization": f"Bearer {client.token_of(OTHER)}"}
+        async with client.http.get(f"{client.api}/v1/photos/{photo}", headers=headers) as answer:
+            if answer.status != 200:
+                return False
+    return True
+
+
+async def test_a_delete_counts_only_with_the_photos_own_author(system: Callable[..., Deployment]) -> None:
+    """A delete before its upload is remembered; somebody else's has no effect, before or after."""
+    deployment = system()
+    mine, theirs, kept = fresh_photo_ids(3)
+
+    def delete(photo: PhotoId, author: UserId) -> Outgoing:
+        data = PhotoDeleted(photo_id=photo, author_id=author)
+        return deployment.outgoing(EventType.PHOTO_DELETED, data)
+
+    async with client_of(deployment) as client:
+        await deployment.publish(follows(deployment, [(READER, AUTHOR)]))
+        await deployment.publish([delete(mine, AUTHOR), delete(theirs, OTHER)])
+        await deployment.drained()
+        await deployment.publish(upload(deployment, photo, AUTHOR) for photo in (mine, theirs, kept))
+        await deployment.drained()
+        await deployment.publish([delete(kept, OTHER)])
+        await deployment.drained()
+        found = await feed_of(client, READER)
+        counts, _ = await client.get(f"/v1/users/{AUTHOR}", READER)
+
+    assert sorted([theirs, kept], reverse=True) == found
+    assert counts["photos"] == 2
+
+
+async def test_a_photo_without_renditions_is_seen_by_its_author_alone(
+    system: Callable[..., Deployment],
+) -> None:
+    """It is `processing` until its thumbnail exists; without its original it is `rejected` in the end."""
+    deployment = system(original_wait_s_max=3, original_poll_s=1)
+    [photo] = fresh_photo_ids(1)
+    async with client_of(deployment) as client:
+        await deployment.publish(follows(deployment, [(READER, AUTHOR)]))
+        await deployment.publish([upload(deployment, photo, AUTHOR, ready=False)])
+        await deployment.drained()
+        own = (await client.page(AUTHOR, limit=20)).items
+        assert [("processing", str(photo))] == [(item["status"], item["photo_id"]) for item in own]
+        assert [] == await feed_of(client, READER)
+
+        async def rejected() -> bool:
+            body, _ = await client.get(f"/v1/photos/{photo}", AUTHOR)
+            return bool(body["status"] == "rejected" and body["reason"] == "original_missing")
+
+        await eventually("the photo without an original is rejected", rejected)
+        assert [] == (await client.page(AUTHOR, limit=20)).items
+        body, _ = await client.get(feed_path(20).replace("feed", f"users/{AUTHOR}/photos"), AUTHOR)
+        assert [str(photo)] == [item["photo_id"] for item in body["items"]]

@@ -1,0 +1,177 @@
+"""Cassandra, Redis and S3 keep what the ports promise: the classes that the twins pass, on real servers."""
+
+import random
+from collections.abc import AsyncIterator, Callable
+from itertools import count
+from time import time
+from uuid import uuid4
+
+import botocore.session
+import pytest
+
+from infra.local.deployment import Deployment
+from infra.local.stack import Stack
+from streams.settings import Settings
+from streams.stores import cassandra_small
+from streams.stores.connect import connect
+from streams.stores.ports import Stores
+from tests.contract import limits
+from tests.contract.copies_suite import CopiesSuite
+from tests.contract.counted_suite import CountedSetsSuite
+from tests.contract.edges_suite import OwnEdgesSuite
+from tests.contract.notes_suite import NotesSuite
+from tests.contract.passing_time import RealTime
+from tests.contract.photos_suite import AuthorPhotosSuite, PhotosSuite
+from tests.contract.small_suite import (
+    AuthorsSuite,
+    OriginalsSuite,
+    ParkedPhotosSuite,
+    PulledAuthorsSuite,
+    RebuildBudgetSuite,
+    ShardLeasesSuite,
+    StopsSuite,
+)
+from tests.contract.timelines_suite import RebuildSuite, RingBytesSuite, TimelinesSuite
+
+TIMEOUT_MS = 10_000
+# Twice as long as a lease is past, so that no test meets the leases of another.
+SHARD_TESTS_APART_MS = 600_000
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def deployment(stack: Stack) -> Deployment:
+    environment = {
+        "SHUTTERLINE_TIMELINE_SLOTS": str(limits.SLOTS),
+        "SHUTTERLINE_TIMELINE_IDS": str(limits.SLOTS),
+        "SHUTTERLINE_REBUILDS_PER_S_MAX": str(limits.REBUILDS_PER_S_MAX),
+        # Fewer than the suites' owners, so that a call is cut into several.
+        "SHUTTERLINE_APPEND_OWNERS_MAX": "50",
+        "SHUTTERLINE_MERGE_OWNERS_MAX": "16",
+    }
+    made = Deployment(stack, f"t{uuid4().hex[:8]}.", environment)
+    made.prepare()
+    return made
+
+
+@pytest.fixture(scope="module")
+async def stores(deployment: Deployment) -> AsyncIterator[Stores]:
+    async with connect(deployment.settings, timeout_ms=TIMEOUT_MS) as connected:
+        yield connected
+
+
+@pytest.fixture(scope="module")
+async def brief_stores(deployment: Deployment) -> AsyncIterator[Stores]:
+    brief: Settings = deployment.settings.model_copy(
+        update={
+            "timeline_ttl_s": limits.BRIEF_TTL_S,
+            "timeline_renew_s": limits.BRIEF_RENEW_S,
+            "rebuild_ttl_ms": limits.BRIEF_REBUILD_TTL_MS,
+            "removed_edge_ttl_s": limits.BRIEF_REMOVED_TTL_S,
+        }
+    )
+    async with connect(brief, timeout_ms=TIMEOUT_MS) as connected:
+        yield connected
+
+
+@pytest.fixture
+def passing() -> RealTime:
+    return RealTime()
+
+
+@pytest.fixture
+def new_id() -> Callable[[], int]:
+    return count(random.randrange(1, 2**62)).__next__
+
+
+@pytest.fixture
+def put_original(deployment: Deployment) -> Callable[[str], None]:
+    """Puts an object into the media bucket."""
+    settings = deployment.settings
+    client = botocore.session.get_session().create_client(
+        "s3",
+        endpoint_url=settings.s3,
+        region_name=settings.s3_region,
+        aws_access_key_id=settings.s3_access_key,
+        aws_secret_access_key=settings.s3_secret_key.get_secret_value(),
+    )
+    return lambda key: client.put_object(Bucket=settings.s3_bucket, Key=key, Body=b"original")
+
+
+_shard_tests = count(int(time() * 1_000), SHARD_TESTS_APART_MS)
+
+
+@pytest.fixture
+def shard_now_ms(monkeypatch: pytest.MonkeyPatch) -> int:
+    """A time at which the leases of earlier tests have ended. There are few shards, and all are tried."""
+    monkeypatch.setattr(cassandra_small, "OWN_SHARDS", limits.SHARDS)
+    monkeypatch.setattr(cassandra_small, "LEASE_TRIES", limits.SHARDS)
+    return next(_shard_tests)
+
+
+class TestPhotos(PhotosSuite):
+    pass
+
+
+class TestAuthorPhotos(AuthorPhotosSuite):
+    pass
+
+
+class TestOwnEdges(OwnEdgesSuite):
+    pass
+
+
+class TestCountedSets(CountedSetsSuite):
+    pass
+
+
+class TestTimelines(TimelinesSuite):
+    pass
+
+
+class TestRebuild(RebuildSuite):
+    pass
+
+
+class TestRingBytes(RingBytesSuite):
+    pass
+
+
+class TestNotes(NotesSuite):
+    pass
+
+
+class TestCopies(CopiesSuite):
+    pass
+
+
+class TestAuthors(AuthorsSuite):
+    pass
+
+
+class TestPulledAuthors(PulledAuthorsSuite):
+    pass
+
+
+class TestParkedPhotos(ParkedPhotosSuite):
+    pass
+
+
+class TestStops(StopsSuite):
+    pass
+
+
+class TestOriginals(OriginalsSuite):
+    pass
+
+
+class TestRebuildBudget(RebuildBudgetSuite):
+    pass
+
+
+class TestShardLeases(ShardLeasesSuite):
+    pass

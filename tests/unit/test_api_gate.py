@@ -1,0 +1,148 @@
+"""Bounds around every request, and what is said of the process itself."""
+
+import asyncio
+from http import HTTPStatus
+
+import httpx
+import pytest
+from prometheus_client import REGISTRY
+
+from api.gate import Gate
+from tests.unit.fakes_api import World, eventually, make_world
+
+pytestmark = pytest.mark.anyio
+
+
+class _Stuck:
+    """Makes reads of whom somebody follows wait until let go; counts those that wait."""
+
+    def __init__(self, world: World) -> None:
+        self.waiting = 0
+        self.go = asyncio.Event()
+        following = world.stores.own_edges.following
+
+        async def stuck(*args: object) -> object:
+            self.waiting += 1
+            await self.go.wait()
+            return await following(*args)  # type: ignore[arg-type]  # As they came.
+
+        world.switches["own_edges"].following = stuck  # type: ignore[attr-defined]  # A hung database.
+
+
+async def test_a_request_ends_within_its_deadline() -> None:
+    """Law: every request ends within its deadline; what has not answered by then is 503."""
+    world = await make_world(request_deadline_ms=30)
+    stuck = _Stuck(world)
+    async with world.client(1) as client:
+        answer = await client.get("/v1/users/2")
+
+    assert stuck.waiting == 1
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_more_requests_than_the_limit_are_refused_at_once() -> None:
+    """503 without waiting; whoever watches gets through; afterwards all is as before."""
+    world = await make_world(requests_in_flight_max=2)
+    stuck = _Stuck(world)
+    async with world.client(1, roles=["ops"]) as client:
+        held = [asyncio.create_task(client.get(f"/v1/users/{user}")) for user in (2, 3)]
+        await eventually(lambda: stuck.waiting == 2, "two requests to be under way")
+        refused = await client.get("/v1/users/4")
+        watched = [(await client.get(path)).status_code for path in ("/healthz", "/readyz", "/metrics")]
+        stuck.go.set()
+        answers = [(await task).status_code for task in held]
+        later = await client.get("/v1/users/4")
+
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    assert (watched, answers, later.status_code) == ([200, 200, 200], [200, 200], 200)
+
+
+async def test_reads_of_the_database_are_bounded() -> None:
+    """A page that finds no read free in time is 503, not a wait without end."""
+    world = await make_world(database_reads_in_flight_max=1, request_deadline_ms=100)
+    world.fail("redis")
+    stuck = _Stuck(world)
+    async with world.client(1) as client:
+        first = asyncio.create_task(client.get("/v1/feed"))
+        await eventually(lambda: stuck.waiting == 1, "the first to read")
+        second = await client.get("/v1/feed")
+        stuck.go.set()
+        await first
+
+    assert (second.status_code, second.headers["retry-after"]) == (503, "1")
+
+
+async def test_a_bug_is_500_and_a_problem_document() -> None:
+    """What is our fault says so, and nothing of its cause."""
+    world = await make_world()
+
+    async def broken(*args: object) -> object:
+        raise RuntimeError("a secret cause")
+
+    world.switches["own_edges"].following = broken  # type: ignore[attr-defined]  # A bug.
+    async with world.client(1) as client:
+        answer = await client.get("/v1/users/2")
+
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
+    assert "secret" not in answer.text
+
+
+def _count(method: str, route: str, status: int) -> float:
+    labels = {"method": method, "route": route, "status": str(status)}
+    return REGISTRY.get_sample_value("shutterline_http_requests_total", labels) or 0.0
+
+
+async def test_requests_are_counted_by_route_never_by_id() -> None:
+    """The route's template is the label; unknown paths and methods share one each."""
+    world = await make_world()
+    counted = [
+        ("GET", "/v1/users/{user_id}", HTTPStatus.OK),
+        ("GET", "/v1/feed", HTTPStatus.OK),
+        ("GET", "unmatched", HTTPStatus.NOT_FOUND),
+        ("other", "/v1/feed", HTTPStatus.METHOD_NOT_ALLOWED),
+        ("PUT", "/v1/photos/{photo_id}/like", HTTPStatus.NOT_FOUND),
+    ]
+    before = [_count(*labels) for labels in counted]
+    async with world.client(1) as client:
+        for method, path in (
+            ("GET", "/v1/users/123456789"),
+            ("GET", "/v1/feed"),
+            ("GET", "/v1/nothing/123456789"),
+            ("BREW", "/v1/feed"),
+            ("PUT", "/v1/photos/123456789/like"),
+        ):
+            await client.request(method, path)
+    async with world.client(1, roles=["ops"]) as client:
+        text = (await client.get("/metrics")).text
+
+    assert [_count(*labels) - was for labels, was in zip(counted, before, strict=True)] == [1.0] * 5
+    assert "123456789" not in text
+
+
+async def test_readiness_is_that_every_store_answers() -> None:
+    """503 and the names of those that do not; liveness does not depend on them."""
+    world = await make_world()
+    world.fail("redis")
+    async with world.client() as client:
+        ready, alive = await client.get("/readyz"), await client.get("/healthz")
+        world.fail("redis", down=False)
+        again = await client.get("/readyz")
+
+    assert (ready.status_code, ready.headers["retry-after"]) == (503, "1")
+    assert ready.json()["detail"] == "No answer from redis."
+    assert (alive.status_code, again.status_code) == (200, 200)
+
+
+async def test_a_stated_length_that_is_no_number_is_refused() -> None:
+    """A server in front would have refused it; we do not guess either."""
+
+    async def never(*_: object) -> None:
+        raise AssertionError("must not be called")
+
+    gate = Gate(never, deadline_s=1, in_flight_max=1, body_bytes_max=10)
+    transport = httpx.ASGITransport(gate)
+    async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as client:
+        answer = await client.get("/", headers={"Content-Length": "-1"})
+
+    assert answer.status_code == 413

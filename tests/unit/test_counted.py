@@ -1,0 +1,156 @@
+"""Counted sets: what comes twice, late and out of order yields the same rows and the same count."""
+
+from collections.abc import Iterable, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.ids import ID_MAX
+from streams.core.counted import BUCKETS, LEVEL_MAX, Change, Membership, bucket_of, fold, level_for
+
+memberships = st.builds(Membership, time_us=st.integers(1, 4), removed=st.booleans())
+changes = st.lists(st.builds(Change, member=st.integers(1, 3), now=memberships), max_size=12)
+
+Bucket = tuple[dict[int, Membership], int]
+EMPTY: Bucket = ({}, 0)
+
+
+def apply(bucket: Bucket, batch: Sequence[Change]) -> Bucket:
+    """What the writer leaves behind: the rows that were there and those that are new, and the new count."""
+    rows, live = bucket
+    result = fold(rows, live, batch)
+    return {**rows, **result.rows}, result.live
+
+
+def truth(log: Iterable[Change]) -> dict[int, Membership]:
+    """The greatest state of each member, by time and then by `removed`."""
+    rows: dict[int, Membership] = {}
+    for change in log:
+        before = rows.get(change.member, change.now)
+        rows[change.member] = max(before, change.now, key=lambda state: (state.time_us, state.removed))
+    return rows
+
+
+def live_in(rows: dict[int, Membership]) -> int:
+    return sum(not state.removed for state in rows.values())
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "wins"),
+    [
+        (Membership(1, False), Membership(2, True), Membership(2, True)),
+        (Membership(1, True), Membership(2, False), Membership(2, False)),
+        (Membership(1, False), Membership(1, True), Membership(1, True)),
+    ],
+)
+def test_the_later_wins_and_at_equal_times_removed_does(
+    first: Membership, second: Membership, wins: Membership
+) -> None:
+    """Whichever of the two comes first."""
+    for one, other in ((first, second), (second, first)):
+        assert apply(EMPTY, [Change(7, one), Change(7, other)])[0] == {7: wins}
+        assert apply(apply(EMPTY, [Change(7, one)]), [Change(7, other)])[0] == {7: wins}
+
+
+def test_nothing_beats_itself() -> None:
+    """What is written already is not written again."""
+    state = Membership(1, removed=False)
+
+    assert not state.beats(state)
+    assert state.beats(None)
+
+
+@given(changes, st.data())
+def test_any_batches_in_any_order_end_with_the_truth(log: list[Change], data: st.DataObject) -> None:
+    """Shuffled, with repeats, cut anywhere: the rows are the greatest ones, the count is how many are in."""
+    arrivals = data.draw(
+        st.permutations(log + data.draw(st.lists(st.sampled_from(log)) if log else st.just([])))
+    )
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(arrivals)))))
+    bucket = EMPTY
+    for begin, end in zip([0, *cuts], [*cuts, len(arrivals)], strict=True):
+        bucket = apply(bucket, arrivals[begin:end])
+
+    rows, live = bucket
+    assert rows == truth(log)
+    assert live == live_in(rows)
+
+
+@given(changes, changes)
+def test_folding_again_changes_nothing(before: list[Change], batch: list[Change]) -> None:
+    """No row is written a second time, and the count stays."""
+    once = apply(apply(EMPTY, before), batch)
+    again = fold(*once, batch)
+
+    assert again.rows == {}
+    assert again.live == once[1]
+
+
+@given(changes, changes)
+def test_only_rows_that_changed_are_written(before: list[Change], batch: list[Change]) -> None:
+    """Every row written beats the one that is stored; what lost is left out."""
+    stored, live = apply(EMPTY, before)
+
+    for member, state in fold(stored, live, batch).rows.items():
+        assert state.beats(stored.get(member))
+
+
+@given(changes, changes, st.integers(0, 1_000))
+def test_the_count_moves_by_what_changed(before: list[Change], batch: list[Change], others: int) -> None:
+    """The bucket has rows that the batch does not touch; their count is carried over."""
+    stored, live = apply(EMPTY, before)
+    result = fold(stored, live + others, batch)
+
+    assert result.live == others + live_in({**stored, **result.rows})
+
+
+@given(changes, changes)
+def test_those_who_joined_are_in_by_an_event_of_this_batch(before: list[Change], batch: list[Change]) -> None:
+    """Also when it had been written before: the worker may have died before it asked for their backfill."""
+    stored, live = apply(EMPTY, before)
+    result = fold(stored, live, batch)
+    rows = {**stored, **result.rows}
+    mentioned = {change.member for change in batch}
+
+    assert set(result.joined) == {member for member in mentioned if not rows[member].removed}
+    assert len(result.joined) == len(set(result.joined))
+    assert fold(rows, result.live, batch).joined == result.joined
+
+
+@given(st.integers(1, ID_MAX), st.integers(0, LEVEL_MAX))
+def test_a_bucket_is_one_of_its_level(member: int, level: int) -> None:
+    """And the same each time."""
+    assert 0 <= bucket_of(member, level) < BUCKETS[level]
+    assert bucket_of(member, level) == bucket_of(member, level)
+
+
+def test_buckets_never_change() -> None:
+    """They are part of stored keys; another mix would lose every follower of a large account."""
+    assert [bucket_of(member, 3) for member in (1, 2, 3, 2**40, ID_MAX)] == [
+        1_509,
+        5_258,
+        10_480,
+        29_688,
+        57_021,
+    ]
+
+
+@pytest.mark.parametrize("step", [1, 1 << 10, 1 << 23])
+def test_members_spread_evenly(step: int) -> None:
+    """Ids of one app, of one shard or of one millisecond apart: no bucket holds twice its share."""
+    members = 64 * BUCKETS[1]
+    counts = [0] * BUCKETS[1]
+    for member in range(1, members * step, step):
+        counts[bucket_of(member, 1)] += 1
+
+    assert max(counts) < 2 * members / BUCKETS[1]
+
+
+@pytest.mark.parametrize(
+    ("total", "level", "expected"),
+    [(0, 0, 0), (3, 0, 0), (4, 0, 1), (48, 1, 1), (49, 1, 2), (49, 0, 2), (1, 2, 2), (10**9, 0, LEVEL_MAX)],
+)
+def test_a_set_grows_when_its_buckets_are_full(total: int, level: int, expected: int) -> None:
+    """With buckets of three: 3, 48, 3,072 members; a level never sinks, and the last holds any number."""
+    assert level_for(total, level, bucket_members_max=3) == expected

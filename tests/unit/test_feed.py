@@ -1,0 +1,444 @@
+"""The feed over memory twins: what a walk shows, what it must never show, and what it says of itself."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.ids import PhotoId, UserId
+from streams.core.feed import Completeness, Skeleton, Source, open_ended, union
+from tests.unit.fakes_api import World, eventually, make_world
+
+pytestmark = pytest.mark.anyio
+
+READER = 1
+# Small, so that every page crosses the boundaries between the sources.
+SMALL = {"timeline_ids": 5, "timeline_slots": 6, "pull_list_ids_max": 3, "feed_window_ids": 4}
+
+
+@dataclass(frozen=True)
+class Post:
+    photo: int
+    author: int
+    state: str  # ready, processing, rejected or deleted
+
+
+@dataclass(frozen=True)
+class Story:
+    followees: frozenset[int]
+    unfollowed: frozenset[int]
+    pulled: frozenset[int]
+    before: tuple[Post, ...]  # Before the timeline exists,
+    after: tuple[Post, ...]  # and after it.
+    later: tuple[Post, ...]  # While the walk is under way.
+    limits: tuple[int, ...]
+
+
+AUTHORS = st.integers(1, 5)
+STATES = st.sampled_from(["ready", "ready", "ready", "processing", "rejected", "deleted"])
+
+
+@st.composite
+def stories(draw: st.DrawFn) -> Story:
+    photos = draw(st.lists(st.integers(1, 60), unique=True, max_size=40))
+    posts = [Post(photo, draw(AUTHORS), draw(STATES)) for photo in photos]
+    cuts = sorted(draw(st.tuples(st.integers(0, len(posts)), st.integers(0, len(posts)))))
+    followees = draw(st.frozensets(st.integers(2, 5)))
+    return Story(
+        followees=followees,
+        unfollowed=draw(st.frozensets(st.integers(2, 5))),
+        pulled=draw(st.frozensets(st.integers(2, 5), max_size=2)),
+        before=tuple(posts[: cuts[0]]),
+        after=tuple(posts[cuts[0] : cuts[1]]),
+        later=tuple(posts[cuts[1] :]),
+        limits=tuple(draw(st.lists(st.integers(1, 4), min_size=1, max_size=4))),
+    )
+
+
+async def _post(world: World, post: Post, pulled: frozenset[int]) -> None:
+    if post.state in ("ready", "deleted"):
+        await world.post(post.photo, post.author, followers=() if post.author in pulled else (READER,))
+    else:
+        await world.upload(post.photo, post.author)
+    if post.state == "rejected":
+        await world.stores.photos.mark_rejected(PhotoId(post.photo), "too_large")
+    if post.state == "deleted":
+        await world.delete(post.photo, post.author)
+
+
+async def _tell(story: Story) -> World:
+    world = await make_world(**SMALL)
+    for author in story.pulled:
+        await world.pull(author)
+    for followee in story.followees | story.unfollowed:
+        await world.follow(READER, followee)
+    for post in story.before:
+        await _post(world, post, story.pulled)
+    await world.later(120)
+    await world.page(READER, 1)
+    for post in story.after:
+        await _post(world, post, story.pulled)
+    for followee in story.unfollowed - story.followees:
+        await world.follow(READER, followee, removed=True)
+    return world
+
+
+def _oracle(story: Story, posts: tuple[Post, ...]) -> list[int]:
+    shown = [
+        post.photo
+        for post in posts
+        if (post.author in story.followees and post.state == "ready")
+        or (post.author == READER and post.state in ("ready", "processing"))
+    ]
+    return sorted(shown, reverse=True)
+
+
+async def _walk(
+    world: World, limits: tuple[int, ...], between: Callable[[], Awaitable[None]] | None = None
+) -> list[int]:
+    """Every id of every page, while each page promises to be complete and is full before the end."""
+    ids: list[int] = []
+    below: int | None = None
+    for turn in range(200):
+        limit = limits[turn % len(limits)]
+        page = await world.page(READER, limit, below)
+        assert page.completeness is Completeness.COMPLETE
+        assert len(page.ids) == limit or page.below is None
+        ids += page.ids
+        below = page.below
+        if below is None:
+            return ids
+        if between is not None:
+            await between()
+    raise AssertionError("the walk does not end")
+
+
+@given(stories())
+@settings(deadline=None, max_examples=150)
+def test_a_walk_shows_what_the_oracle_says(story: Story) -> None:
+    """Law: no duplicate, no skip across pages, whatever the limits and wherever the sources end."""
+
+    async def run() -> list[int]:
+        return await _walk(await _tell(story), story.limits)
+
+    assert asyncio.run(run()) == _oracle(story, story.before + story.after)
+
+
+@given(stories())
+@settings(deadline=None, max_examples=100)
+def test_new_photos_shift_nothing_in_a_walk_under_way(story: Story) -> None:
+    """A cursor names a place in the order: what was there is shown once, and what is shown is shown once."""
+
+    async def run() -> list[int]:
+        world = await _tell(story)
+        coming = iter(story.later)
+
+        async def one_more() -> None:
+            post = next(coming, None)
+            if post is not None:
+                await _post(world, post, story.pulled)
+
+        return await _walk(world, story.limits, one_more)
+
+    walked = asyncio.run(run())
+    late = {post.photo for post in story.later}
+
+    assert walked == sorted(set(walked), reverse=True)
+    assert [photo for photo in walked if photo not in late] == _oracle(story, story.before + story.after)
+
+
+@given(stories())
+@settings(deadline=None, max_examples=60)
+def test_without_redis_a_walk_shows_the_same(story: Story) -> None:
+    """Redis may be lost at any moment: every page comes from the database, and is complete."""
+
+    async def run() -> list[int]:
+        world = await _tell(story)
+        world.fail("redis")
+        return await _walk(world, story.limits)
+
+    assert asyncio.run(run()) == _oracle(story, story.before + story.after)
+
+
+@given(
+    st.lists(st.tuples(st.frozensets(st.integers(1, 30)), st.integers(0, 30)), max_size=4),
+    st.integers(1, 31),
+)
+def test_a_union_shows_all_that_every_source_vouches_for(
+    stated: list[tuple[frozenset[int], int]], below: int
+) -> None:
+    """Descending, unique, below the cursor and above the greatest floor; of no sources nothing is known."""
+    sources = [Source(ids, floor) for ids, floor in stated]
+
+    skeleton = union(sources, below)
+
+    bound = max((floor for _, floor in stated), default=below - 1)
+    everything = {photo for ids, _ in stated for photo in ids}
+    assert skeleton.bound == bound
+    assert list(skeleton.ids) == [photo for photo in range(below - 1, bound, -1) if photo in everything]
+
+
+def test_an_open_ended_skeleton_never_says_that_it_is_the_end() -> None:
+    """What is being rebuilt knows nothing of what lies below its last id."""
+    assert open_ended(Skeleton((9, 7), 0), 20) == Skeleton((9, 7), 6)
+    assert open_ended(Skeleton((), 0), 20) == Skeleton((), 19)
+
+
+async def test_an_unfollow_hides_the_author_though_the_timeline_has_them() -> None:
+    """Law: no ghost, also where a page in flight lands in the timeline after the unfollow."""
+    world = await make_world()
+    await world.follow(READER, 2)
+    await world.post(10, 2)
+    await world.later(120)
+    await world.page(READER)
+    await world.follow(READER, 2, removed=True)
+    await world.post(11, 2, followers=(READER,))
+
+    page = await world.page(READER)
+
+    assert page.ids == []
+
+
+async def test_a_deleted_photo_is_gone_from_the_next_page() -> None:
+    """Law: no ghost: the timeline still has the id, the row says deleted."""
+    world = await make_world()
+    await world.follow(READER, 2)
+    for photo in (10, 11, 12):
+        await world.post(photo, 2)
+    await world.later(120)
+    await world.page(READER)
+    await world.delete(11, 2)
+
+    page = await world.page(READER)
+
+    assert page.ids == [12, 10]
+
+
+async def test_a_new_followee_is_seen_at_once() -> None:
+    """A followee of less than a minute is merged as if pulled: the backfill is not waited for."""
+    world = await make_world()
+    await world.post(10, 2)
+    await world.page(READER)
+    await world.follow(READER, 2)
+
+    page = await world.page(READER)
+
+    assert (page.ids, page.completeness) == ([10], Completeness.COMPLETE)
+
+
+async def test_thousands_of_new_followees_are_one_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More lists than a page may read are read as one window of the database instead."""
+    monkeypatch.setattr("api.skeleton.PULL_LISTS_MAX", 2)
+    world = await make_world()
+    for author in (2, 3, 4):
+        await world.post(author * 10, author)
+    await world.page(READER)
+    for author in (2, 3, 4):
+        await world.follow(READER, author)
+
+    page = await world.page(READER)
+
+    assert (page.ids, page.below) == ([40, 30, 20], None)
+    assert "get" not in [call for call in world.switches["author_photos"].calls if call != "newest"]
+
+
+async def test_a_page_costs_the_same_number_of_calls_whatever_its_length() -> None:
+    """Nothing on the feed's path costs a query per item."""
+    world = await make_world()
+    await world.follow(READER, 2)
+    for photo in range(10, 110):
+        await world.post(photo, 2)
+    await world.later(120)
+    await world.page(READER, 100)
+
+    async def calls(limit: int) -> int:
+        before = sum(len(switch.calls) for switch in world.switches.values())
+        assert len((await world.page(READER, limit)).ids) == limit
+        return sum(len(switch.calls) for switch in world.switches.values()) - before
+
+    assert await calls(1) == await calls(100)
+
+
+async def test_a_missing_timeline_is_rebuilt_and_served_at_once() -> None:
+    """The first read has everything, and leaves a timeline behind, also for who has no photos."""
+    world = await make_world()
+    await world.follow(READER, 2)
+    await world.post(10, 2)
+    await world.later(120)
+
+    page = await world.page(READER)
+
+    assert (page.ids, page.completeness) == ([10], Completeness.COMPLETE)
+    assert await world.stores.timelines.read(UserId(READER)) is not None
+    assert (await world.page(99)).completeness is Completeness.COMPLETE
+    assert await world.stores.timelines.read(UserId(99)) is not None
+
+
+async def test_a_timeline_that_another_rebuilds_says_so() -> None:
+    """Pull lists and what has arrived are shown, the page says `rebuilding` and does not claim to end."""
+    world = await make_world()
+    await world.follow(READER, 2)
+    await world.follow(READER, 3)
+    await world.post(10, 2)
+    await world.post(11, 3)
+    await world.pull(3)
+    await world.later(120)
+    await world.stores.timelines.begin_rebuild(UserId(READER), b"another!")
+    await world.post(12, 2, followers=(READER,))
+
+    page = await world.page(READER)
+
+    assert (page.ids, page.completeness) == ([12, 11], Completeness.REBUILDING)
+    assert page.below == 11
+
+
+async def test_rebuilds_over_the_limit_say_rebuilding() -> None:
+    """At most so many a second: a herd of cold readers waits, the database does not fall."""
+    world = await make_world(rebuilds_per_s_max=1)
+    await world.page(50)
+
+    page = await world.page(51)
+
+    assert (page.ids, page.below, page.completeness) == ([], None, Completeness.REBUILDING)
+
+
+async def test_a_slow_rebuild_goes_on_after_the_answer() -> None:
+    """The answer says `rebuilding` within its time; the next one finds the timeline."""
+    world = await make_world(request_deadline_ms=20)
+    await world.post(10, READER)
+    await world.later(120)
+    may_read = asyncio.Event()
+    newest = world.stores.author_photos.newest
+
+    async def slow_newest(*args: object, **kwargs: object) -> object:
+        if kwargs["each_max"] > 300:  # type: ignore[operator]  # The rebuild's, not the pull list's.
+            await may_read.wait()
+        return await newest(*args, **kwargs)  # type: ignore[arg-type]  # As they came.
+
+    world.switches["author_photos"].newest = slow_newest  # type: ignore[attr-defined]  # A slow database.
+    first = await world.page(READER)
+    may_read.set()
+    await eventually(lambda: not world.context.rebuilder.is_running(UserId(READER)), "the rebuild")
+    second = await world.page(READER)
+
+    assert first.completeness is Completeness.REBUILDING
+    assert (second.ids, second.completeness) == ([10], Completeness.COMPLETE)
+
+
+async def _warm(**overrides: object) -> World:
+    """A world in which the reader has just seen a page of two authors, one of them pulled."""
+    world = await make_world(**overrides)
+    await world.follow(READER, 2)
+    await world.follow(READER, 3)
+    await world.post(10, 2)
+    await world.post(11, 3)
+    await world.pull(3)
+    await world.later(120)
+    await world.page(READER)
+    await world.page(READER)
+    return world
+
+
+async def test_without_the_database_a_page_of_copies_is_stale() -> None:
+    """All that belongs on it is here, from copies; the likes of the caller are not known."""
+    world = await _warm()
+    world.fail("cassandra")
+
+    page = await world.page(READER)
+
+    assert (page.ids, page.completeness) == ([11, 10], Completeness.STALE)
+
+
+async def test_without_the_database_a_page_that_lacks_a_row_is_partial() -> None:
+    """A photo whose row nobody has is left out, and the page says that something is missing."""
+    world = await _warm()
+    await world.post(12, 2, followers=(READER,))
+    world.fail("cassandra")
+
+    page = await world.page(READER)
+
+    assert (page.ids, page.completeness) == ([11, 10], Completeness.PARTIAL)
+
+
+async def test_without_database_and_timeline_what_is_known_is_shown_as_partial() -> None:
+    """A page that needs the database ends early, says so, and names where to go on."""
+    world = await make_world(**SMALL)
+    await world.follow(READER, 2)
+    for photo in range(10, 30):
+        await world.post(photo, 2)
+    await world.later(120)
+    await world.page(READER, 10)
+    world.fail("cassandra")
+
+    page = await world.page(READER, 10)
+    world.fail("cassandra", down=False)
+    following = await world.page(READER, 3, page.below)
+
+    assert (page.ids, page.completeness) == ([29, 28, 27, 26, 25], Completeness.PARTIAL)
+    assert following.ids == [24, 23, 22]
+
+
+async def test_nobody_is_shown_when_it_is_not_known_who_is_followed() -> None:
+    """Law: no ghost: without the following set even what the timeline has stays hidden."""
+    world = await _warm()
+    await world.stores.copies.drop([b"f" + READER.to_bytes(8)])
+    world.fail("cassandra")
+
+    page = await world.page(READER)
+
+    assert (page.ids, page.below, page.completeness) == ([], None, Completeness.PARTIAL)
+
+
+async def test_with_no_store_at_all_a_page_is_empty_and_partial() -> None:
+    """A store that does not answer is never an error of the server's."""
+    world = await _warm()
+    world.fail("cassandra")
+    world.fail("redis")
+
+    page = await world.page(READER)
+
+    assert (page.ids, page.completeness) == ([], Completeness.PARTIAL)
+
+
+async def test_redis_that_fails_halfway_costs_nothing() -> None:
+    """Copies answer and the timeline does not: the page comes from the database."""
+    world = await _warm()
+    world.switches["timelines"].down = True
+
+    page = await world.page(READER)
+
+    assert (page.ids, page.completeness) == ([11, 10], Completeness.COMPLETE)
+
+
+async def test_a_timeline_that_may_be_older_than_the_log_makes_a_page_partial() -> None:
+    """Until the workers have verified this Redis, a page built from it does not claim to be complete."""
+    world = await _warm()
+    world.switches["timelines"]._store._verified.clear()
+
+    page = await world.page(READER)
+
+    assert page.completeness is Completeness.PARTIAL
+
+
+async def test_an_old_view_of_pulled_authors_makes_a_page_partial() -> None:
+    """An author whom this process does not know to be pulled yet may be missing."""
+    world = await _warm()
+    world.clock.ms += 1_000
+    object.__setattr__(world.context.pulled, "_known_s", -100.0)
+
+    page = await world.page(READER)
+
+    assert page.completeness is Completeness.PARTIAL
+
+
+async def test_a_pull_list_written_after_a_page_was_read_is_on_the_next() -> None:
+    """A write drops the copy of the list, so no page shows an old one."""
+    world = await _warm()
+    await world.post(12, 3)
+
+    page = await world.page(READER)
+
+    assert (page.ids, page.completeness) == ([12, 11, 10], Completeness.COMPLETE)

@@ -1,0 +1,145 @@
+"""The ring: nothing above its floor is ever lost, the floor never sinks, the value never grows."""
+
+from collections.abc import Iterable
+from functools import partial
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.ids import ID_MAX
+from streams.core import ring
+
+SLOTS = 4
+TOKEN = b"\x01rebuild"
+lay_out = partial(ring.lay_out, slots=SLOTS, floor=0, version=0)
+
+few_ids = st.lists(st.integers(1, 30), max_size=12)
+floors = st.integers(0, 30)
+
+
+def cells(value: bytes) -> list[int]:
+    """The slots in their order, empty ones left out."""
+    body = value[ring.HEADER_BYTES :]
+    return [slot for at in range(0, len(body), 8) if (slot := int.from_bytes(body[at : at + 8]))]
+
+
+def vouched_for(value: bytes, pushed: Iterable[int]) -> bool:
+    """Whether the ring holds every pushed photo above its floor."""
+    stored = ring.parse(value)
+    return {photo for photo in pushed if photo > stored.floor} <= stored.ids
+
+
+@given(st.lists(st.integers(1, ID_MAX), max_size=12), st.integers(0, ID_MAX), st.integers(0, 2**32 - 1))
+def test_what_is_laid_out_is_read_again(ids: list[int], floor: int, version: int) -> None:
+    """The newest ids, the version, the token, and a floor that is at least the newest that was dropped."""
+    kept = sorted(set(ids))[-SLOTS:]
+    dropped = set(ids) - set(kept)
+    value = ring.lay_out(ids, slots=SLOTS, floor=floor, version=version, token=TOKEN)
+    stored = ring.parse(value)
+
+    assert stored.ids == set(kept)
+    assert stored.floor == max({floor, *dropped})
+    assert stored.version == version
+    assert stored.token == ring.token_of(value) == TOKEN
+    assert stored.guard == value[: ring.GUARD_BYTES]
+
+
+@given(few_ids)
+def test_a_value_has_one_length(ids: list[int]) -> None:
+    """The header and every slot, empty or not, so that a timeline never grows."""
+    assert len(lay_out(ids)) == 24 + 8 * SLOTS
+
+
+@given(few_ids)
+def test_the_next_append_overwrites_the_oldest(ids: list[int]) -> None:
+    """Slots ascend from the first; the count of arrivals points at an empty slot or at the first."""
+    value = lay_out(ids)
+    arrivals = int.from_bytes(value[:4])
+
+    assert cells(value) == sorted(set(ids))[-SLOTS:]
+    assert arrivals == len(cells(value))
+    assert arrivals % SLOTS == (0 if arrivals == SLOTS else arrivals)
+
+
+def test_the_layout_is_the_documented_one() -> None:
+    """Bytes that scripts and other versions of the code rely on."""
+    value = ring.lay_out([3, 2], slots=3, floor=1, version=5, token=TOKEN)
+
+    assert value == b"\0\0\0\2" + b"\0\0\0\5" + TOKEN + bytes(7) + b"\1" + bytes(7) + b"\2" + bytes(
+        7
+    ) + b"\3" + bytes(8)
+
+
+def test_the_version_wraps() -> None:
+    """After four billion layouts it starts again, instead of failing."""
+    assert ring.parse(lay_out([1], version=2**32)).version == 0
+
+
+@given(few_ids, floors, few_ids)
+def test_a_merge_loses_nothing_above_the_floor(ids: list[int], floor: int, late: list[int]) -> None:
+    """Of what was there and what came late; the floor does not sink, and nothing is added below it."""
+    before = lay_out(ids, floor=floor)
+    merged = ring.merge(ring.parse(before), late, slots=SLOTS) or before
+    stored = ring.parse(merged)
+
+    assert vouched_for(merged, [*ring.parse(before).ids, *(each for each in late if each > floor)])
+    assert stored.floor >= ring.parse(before).floor
+    assert stored.ids <= {*ids, *late}
+    assert all(photo > ring.parse(before).floor for photo in stored.ids - ring.parse(before).ids)
+
+
+@given(few_ids, few_ids)
+def test_a_late_photo_never_pushes_out_a_newer_one(ids: list[int], late: list[int]) -> None:
+    """What is dropped is older than all that stays."""
+    before = ring.parse(lay_out(ids))
+    merged = ring.merge(before, late, slots=SLOTS)
+    after = before.ids if merged is None else ring.parse(merged).ids
+
+    for dropped in before.ids - after:
+        assert dropped < min(after)
+
+
+@given(few_ids, floors, few_ids)
+def test_merging_again_changes_nothing(ids: list[int], floor: int, late: list[int]) -> None:
+    """There is nothing to swap in then."""
+    before = lay_out(ids, floor=floor)
+    merged = ring.merge(ring.parse(before), late, slots=SLOTS) or before
+
+    assert ring.merge(ring.parse(merged), late, slots=SLOTS) is None
+
+
+@given(few_ids, few_ids)
+def test_a_merge_keeps_the_token_and_raises_the_version(ids: list[int], late: list[int]) -> None:
+    """A rebuild goes on, and whoever read before the swap finds that the ring has moved."""
+    before = ring.parse(lay_out(ids, version=7, token=TOKEN))
+    merged = ring.merge(before, late, slots=SLOTS)
+
+    if merged is not None:
+        after = ring.parse(merged)
+        assert (after.token, after.version) == (TOKEN, 8)
+        assert after.guard != before.guard
+
+
+@given(few_ids, floors, few_ids, floors)
+def test_a_rebuild_loses_nothing_above_the_floor(
+    arrived: list[int], ring_floor: int, found: list[int], floor: int
+) -> None:
+    """Law: rebuild loses nothing that arrives meanwhile. What the database holds is read down to `floor`."""
+    found = [photo for photo in found if photo > floor]
+    during = ring.parse(lay_out(arrived, floor=ring_floor, version=3, token=TOKEN))
+    value = ring.rebuilt(during, found, floor=floor, slots=SLOTS)
+    stored = ring.parse(value)
+
+    assert vouched_for(value, [*found, *during.ids])
+    assert stored.floor >= max(floor, during.floor)
+    assert stored.ids <= {*found, *during.ids}
+    assert all(photo > floor for photo in stored.ids)
+    assert (stored.token, stored.version) == (ring.NO_TOKEN, 4)
+
+
+@pytest.mark.parametrize("photo", [1, 2**53 + 1, ID_MAX])
+def test_ids_are_kept_to_the_last_bit(photo: int) -> None:
+    """Floating-point scores would lose it above 2^53."""
+    assert ring.parse(lay_out([photo])).ids == {photo}
+    assert ring.parse(lay_out([], floor=photo)).floor == photo
