@@ -1,78 +1,102 @@
 """The command line: one subcommand per job. Each imports its side of the system only when it runs."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
+from streams import cli_publish
+from streams.cli_failures import CommandFailed, load_settings, plain_failures
+
 # At module level because its decorators are how typer learns the commands; it holds no state.
-app = typer.Typer(name="shutterline", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(
+    name="shutterline",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Shutterline: events in through Kafka, feeds out over HTTP.",
+)
+STACK, RUN, TRY, LOOK = "The local stack", "Running it", "Trying it", "Looking into it"
 
-INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it.
+
+def _id(text: str) -> int:
+    from schemas.ids import parse_id
+
+    try:
+        return parse_id(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
-@app.command()
+User = Annotated[int, typer.Argument(parser=_id, metavar="USER", help="The user's id.")]
+
+
+@app.command(rich_help_panel=STACK, epilog="Example: shutterline up")
 def up(
     servers: Annotated[bool, typer.Option("--servers", help="Start the servers alone.")] = False,
 ) -> None:
     """Start what is missing of the local stack; return when all of it is ready."""
     from infra.local import commands
+    from infra.local.errors import StackError
     from infra.local.paths import project_home
 
-    with _plain_failures():
+    with plain_failures(StackError):
         commands.up(project_home(), Console(), servers_only=servers)
 
 
-@app.command()
+@app.command(rich_help_panel=STACK, epilog="Example: shutterline down")
 def down() -> None:
     """End the local stack; its data stays."""
     from infra.local import commands
+    from infra.local.errors import StackError
     from infra.local.paths import project_home
 
-    with _plain_failures():
+    with plain_failures(StackError):
         commands.down(project_home(), Console())
 
 
-@app.command()
+@app.command(rich_help_panel=STACK, epilog="Example: shutterline status")
 def status() -> None:
     """Show the processes of the local stack."""
     from infra.local import commands
+    from infra.local.errors import StackError
     from infra.local.paths import project_home
 
-    commands.status(project_home(), Console())
+    with plain_failures(StackError):
+        commands.status(project_home(), Console())
 
 
-@app.command()
+@app.command(rich_help_panel=STACK, epilog="Example: shutterline clean")
 def clean() -> None:
     """End the local stack and forget its data, addresses and secrets."""
     from infra.local import commands
+    from infra.local.errors import StackError
     from infra.local.paths import project_home
 
-    with _plain_failures():
+    with plain_failures(StackError):
         commands.clean(project_home(), Console())
 
 
-@app.command()
+@app.command(rich_help_panel=RUN, epilog="Example: shutterline topics")
 def topics() -> None:
     """Create the topics that are missing; verify those that are there."""
     from streams import cli
 
-    with _plain_failures():
+    with plain_failures():
         cli.topics(Console())
 
 
-@app.command()
+@app.command(rich_help_panel=RUN, epilog="Example: shutterline migrate")
 def migrate() -> None:
     """Bring Cassandra's tables up to date."""
     from streams import cli
 
-    with _plain_failures():
+    with plain_failures():
         cli.migrate(Console())
 
 
-@app.command()
+@app.command(rich_help_panel=RUN, epilog="Example: shutterline worker --roles check,edges")
 def worker(
     roles: Annotated[
         str, typer.Option(help="Which consumer groups this worker joins.")
@@ -80,48 +104,151 @@ def worker(
 ) -> None:
     """Run a worker: events in, timelines and edges out."""
     from streams import cli
-    from streams.worker import Role
 
-    try:
-        chosen = [Role(role) for role in roles.split(",")]
-    except ValueError as error:
-        raise typer.BadParameter(f"{error}; choose among {', '.join(Role)}") from error
-    cli.worker(chosen)
+    with plain_failures():
+        cli.worker(roles)
 
 
-@app.command()
+@app.command(rich_help_panel=RUN, epilog="Example: shutterline api")
 def api() -> None:
     """Serve the HTTP API at the address that SHUTTERLINE_API names."""
     from api.serve import run
     from streams.cli import log_to_stderr
-    from streams.settings import load
 
-    log_to_stderr()
-    run(load())
+    with plain_failures():
+        settings = load_settings()
+        log_to_stderr()
+        run(settings)
 
 
-@app.command()
-def resume(group: str) -> None:
+@app.command(rich_help_panel=RUN, epilog="Example: shutterline resume check")
+def resume(group: Annotated[str, typer.Argument(help="The consumer group.")]) -> None:
     """Let a consumer group that stopped at its dead-letter limit go on."""
     from streams import cli
 
-    with _plain_failures():
+    with plain_failures():
         cli.resume(group, Console())
 
 
-@contextmanager
-def _plain_failures() -> Iterator[None]:
-    """Show what went wrong with the stack in its own words, without a traceback."""
-    from infra.local.errors import StackError
-    from streams.cli import CommandFailed
+@app.command(rich_help_panel=RUN, epilog="Example: shutterline rebuild 7 8, or shutterline rebuild --all")
+def rebuild(
+    users: Annotated[
+        list[int] | None, typer.Argument(parser=_id, metavar="[USER]...", help="Whose timelines.")
+    ] = None,
+    everybody: Annotated[
+        bool, typer.Option("--all", help="Forget every timeline; each is rebuilt by its owner's next read.")
+    ] = False,
+) -> None:
+    """Rebuild timelines from Cassandra: those of some users now, or all as they are read."""
+    from schemas.ids import UserId
+    from streams import cli_rebuild
 
-    try:
-        yield
-    except (StackError, CommandFailed) as error:
-        Console(stderr=True).print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None
+    with plain_failures():
+        if everybody == bool(users):
+            raise CommandFailed("Give either the ids of users or --all.")
+        if everybody:
+            cli_rebuild.forget_all(Console())
+        else:
+            cli_rebuild.rebuild_users([UserId(user) for user in users or []], Console())
+
+
+@app.command(rich_help_panel=TRY, epilog="Example: shutterline demo --seed 2")
+def demo(
+    users: Annotated[int, typer.Option(min=100, max=100_000, help="How many make the network.")] = 3_000,
+    seconds: Annotated[int, typer.Option(min=1, max=3_600, help="How long the play lasts.")] = 45,
+    seed: Annotated[int, typer.Option(help="The same seed is the same network and play.")] = 1,
+) -> None:
+    """Show the whole pipeline at work on the local stack, and check the result."""
+    from infra.local.demo import Plan, run
+    from infra.local.errors import StackError
+    from infra.local.paths import project_home
+
+    with plain_failures(StackError):
+        run(project_home(), Plan(users=users, seconds=seconds, seed=seed), Console())
+
+
+@app.command(rich_help_panel=TRY, epilog="Example: shutterline load edges.tsv.gz")
+def load(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            exists=True, dir_okay=False, readable=True, help="Follower, tab, followee; a .gz is unpacked."
+        ),
+    ],
+) -> None:
+    """Publish follow edges from a file to Kafka. Repeating it is harmless."""
+    from streams import cli_load
+
+    with plain_failures():
+        cli_load.load(file, Console())
+
+
+app.add_typer(cli_publish.app, name="publish", rich_help_panel=TRY)
+
+
+@app.command(
+    rich_help_panel=TRY, epilog='Example: curl -H "Authorization: Bearer $(shutterline token 7)" …/v1/feed'
+)
+def token(
+    user: User,
+    role: Annotated[str | None, typer.Option(help="A role that the token has, such as ops.")] = None,
+    life: Annotated[int, typer.Option(metavar="SECONDS", help="How long it is valid.")] = 3_600,
+) -> None:
+    """Print a token that speaks for a user, for local runs; nothing else is printed."""
+    from api.tokens import mint_token
+    from schemas.ids import UserId
+
+    with plain_failures():
+        print(mint_token(load_settings(), UserId(user), roles=[role] if role else [], life_s=life))
+
+
+@app.command(rich_help_panel=LOOK, epilog="Example: shutterline feed 7 --all")
+def feed(
+    user: User,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="How many photos.")] = 20,
+    everything: Annotated[bool, typer.Option("--all", help="All pages.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The answer as it is.")] = False,
+) -> None:
+    """Read a user's feed through the HTTP API."""
+    from api.tokens import tokens_for
+    from schemas.ids import UserId
+    from streams import cli_feed
+
+    with plain_failures():
+        cli_feed.feed(
+            UserId(user),
+            limit=limit,
+            all_pages=everything,
+            as_json=as_json,
+            tokens_for=tokens_for,
+            console=Console(),
+        )
+
+
+@app.command(rich_help_panel=LOOK, epilog="Example: shutterline inspect author 7")
+def inspect(
+    subject: Annotated[Literal["user", "author", "photo"], typer.Argument()],
+    number: Annotated[int, typer.Argument(parser=_id, metavar="ID")],
+) -> None:
+    """Show what is stored of a user (as a reader), an author or a photo, and where."""
+    from streams import cli_inspect
+
+    with plain_failures():
+        cli_inspect.inspect(cli_inspect.Subject(subject), number, Console())
+
+
+@app.command(rich_help_panel=LOOK, epilog="Example: shutterline check --users 200")
+def check(
+    users: Annotated[int, typer.Option(min=1, max=100_000, help="How many to sample.")] = 50,
+    seed: Annotated[int, typer.Option(help="The same seed samples the same users.")] = 1,
+    depth: Annotated[int, typer.Option(min=1, max=100_000, help="How many photos of each feed.")] = 600,
+) -> None:
+    """Compare feeds, counts and edges of sampled users with a recomputation from Cassandra."""
+    from api.tokens import tokens_for
+    from streams import cli_check
+
+    with plain_failures():
+        cli_check.check(users=users, seed=seed, depth=depth, tokens_for=tokens_for, console=Console())
 
 
 def main() -> None:

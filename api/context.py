@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from fastapi import Depends
+from prometheus_client import Counter
 from starlette.requests import Request
 
 from api.auth import Caller, TokenVerifier, authenticate
@@ -64,7 +65,7 @@ def make_context(
     """
     wait_s = settings.request_deadline_ms / 1_000 * READ_WAIT_SHARE
     through = ReadThrough(
-        stores.copies, DatabaseReads(settings.database_reads_in_flight_max, wait_s), _count_copies
+        stores.copies, DatabaseReads(settings.database_reads_in_flight_max, wait_s), _copies_counter()
     )
     reads = Reads.of(stores, settings, through)
     pulled = PulledAuthorsView(stores.pulled, settings.pulled_authors_refresh_ms / 1_000)
@@ -128,9 +129,18 @@ def _signer(settings: Settings, media_key: RSAPrivateKey, clock_us: Callable[[],
     )
 
 
-def _count_copies(kind: str, hits: int, misses: int) -> None:
-    COPIES.labels(kind, "hit").inc(hits)
-    COPIES.labels(kind, "miss").inc(misses)
+def _copies_counter() -> Callable[[str, int, int], None]:
+    # Looking a counter up by its labels costs more than counting.
+    counters: dict[str, tuple[Counter, Counter]] = {}
+
+    def count(kind: str, hits: int, misses: int) -> None:
+        if kind not in counters:
+            counters[kind] = (COPIES.labels(kind, "hit"), COPIES.labels(kind, "miss"))
+        hit, miss = counters[kind]
+        hit.inc(hits)
+        miss.inc(misses)
+
+    return count
 
 
 def _count_rebuild(outcome: RebuildOutcome) -> None:

@@ -45,17 +45,13 @@ def _id(text: str, name: str) -> int:
 
 FeedLimitText = Annotated[
     str | None,
-    Query(),
-    WithJsonSchema(
-        {"type": "integer", "minimum": 1, "maximum": FEED_LIMIT_MAX, "default": FEED_LIMIT_DEFAULT}
-    ),
+    Query(description=f"{FEED_LIMIT_DEFAULT} where it is left out."),
+    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": FEED_LIMIT_MAX}),
 ]
 EdgesLimitText = Annotated[
     str | None,
-    Query(),
-    WithJsonSchema(
-        {"type": "integer", "minimum": 1, "maximum": EDGES_LIMIT_MAX, "default": EDGES_LIMIT_DEFAULT}
-    ),
+    Query(description=f"{EDGES_LIMIT_DEFAULT} where it is left out."),
+    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": EDGES_LIMIT_MAX}),
 ]
 CursorText = Annotated[
     str | None, Query(description="A `next_cursor` of this list."), WithJsonSchema({"type": "string"})

@@ -2,17 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Collection
 
 from rich.console import Console
 
-from streams.settings import Settings, load
-from streams.worker import Role, run_worker
-from topics.admin import TopicMismatch, ensure_topics
-
-
-class CommandFailed(Exception):
-    """Shown to the user as it is, without a traceback."""
+from streams.cli_failures import CommandFailed, load_settings, require
 
 
 def log_to_stderr() -> None:
@@ -24,7 +17,10 @@ def log_to_stderr() -> None:
 
 def topics(console: Console) -> None:
     """Create the topics that are missing and verify the others."""
-    settings = load()
+    from topics.admin import TopicMismatch, ensure_topics
+
+    settings = load_settings()
+    asyncio.run(require(settings, "kafka"))
     try:
         report = ensure_topics(settings.kafka, settings.namespace, client_config=settings.kafka_security)
     except TopicMismatch as error:
@@ -38,7 +34,8 @@ def migrate(console: Console) -> None:
     from streams.stores.migrations import MigrationRefused
     from streams.stores.migrations import migrate as apply
 
-    settings = load()
+    settings = load_settings()
+    asyncio.run(require(settings, "cassandra"))
     cluster = make_cluster(settings, timeout_s=30.0)
     try:
         applied = apply(cluster.connect(), settings)
@@ -51,24 +48,33 @@ def migrate(console: Console) -> None:
     console.print(f"keyspace {settings.keyspace}: {len(applied)} applied, all up to date")
 
 
-def worker(roles: Collection[Role]) -> None:
-    """Run a worker until it is told to stop."""
+def worker(roles: str) -> None:
+    """Run a worker of these roles (names and commas) until it is told to stop."""
     import uvloop
 
+    from streams.worker import Role, run_worker
+
+    settings, chosen = load_settings(), []
+    for name in roles.split(","):
+        if name not in [role.value for role in Role]:
+            raise CommandFailed(f"{name!r} is no role; choose among {', '.join(Role)}, with commas between")
+        chosen.append(Role(name))
     log_to_stderr()
-    uvloop.run(run_worker(load(), roles))
+    uvloop.run(run_worker(settings, chosen))
 
 
 def resume(group: str, console: Console) -> None:
     """Let the stopped partitions of a group go on."""
-    count = asyncio.run(_resume(load(), group))
+    count = asyncio.run(_resume(group))
     if count == 0:
-        raise CommandFailed(f"no partition of the group {group} is stopped; nothing to resume")
+        raise CommandFailed(f"No partition of the group {group} is stopped; there is nothing to resume.")
     console.print(f"{count} partitions of {group} go on within a second")
 
 
-async def _resume(settings: Settings, group: str) -> int:
+async def _resume(group: str) -> int:
     from streams.stores.connect import connect
 
+    settings = load_settings()
+    await require(settings, "cassandra")
     async with connect(settings, timeout_ms=settings.worker_store_timeout_ms) as stores:
         return await stores.stops.resume(group)

@@ -6,12 +6,14 @@ Bugs are the exception: whatever is not known here keeps its traceback.
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
 
-from streams.settings import Settings
+if TYPE_CHECKING:  # Reading settings costs more time than showing a command's help.
+    from streams.settings import Settings
 
 CONNECT_S = 3.0
 INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it.
@@ -22,14 +24,17 @@ class CommandFailed(Exception):  # noqa: N818 - it names what happened.
 
 
 @contextmanager
-def plain_failures() -> Iterator[None]:
-    """Turn failures into a sentence in red and exit code 1, a Ctrl-C into exit code 130."""
+def plain_failures(*told: type[Exception]) -> Iterator[None]:
+    """Turn failures into a sentence in red and exit code 1, a Ctrl-C into exit code 130.
+
+    The messages of the types `told` are for users as they are.
+    """
     try:
         yield
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
-    except Exception as error:  # This is where what a user can do about an error is decided.
-        sentence = sentence_for(error)
+    except Exception as error:  # Here is decided what a user can do about it.
+        sentence = str(error) if isinstance(error, told) else sentence_for(error)
         if sentence is None:
             raise
         Console(stderr=True).print(sentence, style="red", markup=False, highlight=False, soft_wrap=True)
@@ -42,10 +47,9 @@ def sentence_for(error: Exception) -> str | None:
     from confluent_kafka import KafkaException
     from pydantic import ValidationError
 
-    from infra.local.errors import StackError
     from streams.errors import StoreUnavailable
 
-    if isinstance(error, (CommandFailed, StackError)):
+    if isinstance(error, CommandFailed):
         return str(error)
     if isinstance(error, StoreUnavailable):
         return f"{error}. Look at `shutterline status`, or try again."
@@ -62,14 +66,14 @@ def _broken_rule(place: Sequence[object], value: object, message: str) -> str:
     return f"SHUTTERLINE_{name} is {value!r}: {rule}" if name else rule
 
 
-def load_settings() -> Settings:
+def load_settings() -> "Settings":
     """The settings of this run of a command; see `streams.settings.load`."""
     from streams.settings import load
 
     return load()
 
 
-async def require(settings: Settings, *servers: str) -> None:
+async def require(settings: "Settings", *servers: str) -> None:
     """Find out within seconds whether each of these is there: kafka, cassandra, redis, api.
 
     The clients themselves would go on trying, because a worker must.

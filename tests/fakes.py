@@ -1,7 +1,8 @@
 """Stores that fail when a test wants them to, and that can be stopped between any two steps."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from dataclasses import dataclass, field, fields
+from itertools import count
 from types import coroutine
 from typing import Any
 
@@ -20,8 +21,8 @@ class Moment:
 
 
 @coroutine
-def pause() -> Any:  # A generator by nature; what it yields goes to whoever drives the coroutine.
-    """Let everybody else run; under asyncio, until the loop comes round."""
+def pause() -> Generator[None, None, None]:
+    """Let whoever drives the coroutine go on: a test by hand, or asyncio's loop, which comes round."""
     yield
 
 
@@ -41,6 +42,7 @@ class FlakyStores:
     at: Callable[[Moment], Awaitable[None]] = _at_once
     moments: list[Moment] = field(default_factory=list, init=False)
     stores: Stores = field(init=False)
+    _calls: Iterator[int] = field(default_factory=count, init=False)
 
     def __post_init__(self) -> None:
         wrapped: dict[str, Any] = {
@@ -53,7 +55,7 @@ class FlakyStores:
         await self.at(moment)
 
     def next_number(self) -> int:
-        return sum(not moment.done for moment in self.moments)
+        return next(self._calls)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,9 +50,8 @@ class Deployment:
             "SHUTTERLINE_API": f"http://127.0.0.1:{_free_port()}",
             **(environment or {}),
         }
-        self.settings = Settings(
-            **{name.removeprefix("SHUTTERLINE_").lower(): value for name, value in self.environment.items()}
-        )
+        named = {name.removeprefix("SHUTTERLINE_").lower(): value for name, value in self.environment.items()}
+        self.settings = Settings.model_validate(named)
         self._started: set[str] = set()
 
     def prepare(self) -> None:

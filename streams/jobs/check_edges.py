@@ -14,9 +14,7 @@ EDGES_A_USER_MAX = 1_000
 EDGES_A_TIME = 100
 
 
-async def check_edges(
-    stores: Stores, user: UserId, followers: Sequence[int]
-) -> tuple[list[Finding], int]:
+async def check_edges(stores: Stores, user: UserId, followers: Sequence[int]) -> tuple[list[Finding], int]:
     """Findings on the edges from and to the user, and how many were compared.
 
     `followers` are the members of the user's set as its rows say.
@@ -44,9 +42,7 @@ async def _without_own_row(stores: Stores, user: UserId, followers: Sequence[int
         states = await asyncio.gather(
             *(stores.own_edges.state(OwnEdge.FOLLOWING, UserId(each), user) for each in some)
         )
-        missing += [
-            each for each, state in zip(some, states, strict=True) if state is None or state.removed
-        ]
+        missing += [each for each, state in zip(some, states, strict=True) if state is None or state.removed]
     return missing
 
 
@@ -56,9 +52,7 @@ async def _without_follower_row(stores: Stores, user: UserId, followees: Sequenc
     for some in slices(followees, EDGES_A_TIME):
         heads = await stores.counted.heads(SetKind.FOLLOWERS, some)
         keys = {
-            each: BucketKey(
-                SetKind.FOLLOWERS, each, heads[each].level, bucket_of(user, heads[each].level)
-            )
+            each: BucketKey(SetKind.FOLLOWERS, each, heads[each].level, bucket_of(user, heads[each].level))
             for each in some
         }
         buckets = await stores.counted.read({key: [user] for key in keys.values()})

@@ -2,8 +2,10 @@
 
 import gzip
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import time_ns
+from typing import IO, cast
 from uuid import uuid4
 
 from confluent_kafka import KafkaError, KafkaException, Message
@@ -18,84 +20,144 @@ from topics.partitioning import partition_of
 
 QUEUE_RECORDS_MAX = 50_000
 POLL_EVERY = 1_000
+# A broker that is away this long is not a hiccup; the file can be loaded again.
+ACKNOWLEDGE_MS_MAX = 60_000
 SOURCE = "/shutterline/load"
+HEADER = ("follower", "followee")
 
 
-class BadEdge(ValueError):
+class BadEdge(ValueError):  # noqa: N818 - it names what was found.
     """A line of the file is no edge; nothing after it was published."""
 
 
-def read_edges(path: Path) -> Iterator[tuple[int, int]]:
-    """(follower, followee) of each line of a TSV file, gzipped or not, with or without a header.
+def read_edges(lines: IO[bytes], name: str) -> Iterator[tuple[int, int]]:
+    """(follower, followee) of each line of a TSV file `name`, with or without a header.
 
     Raises:
         BadEdge: Names the line and what is wrong with it.
     """
-    opened = gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
-    with opened as lines:
+    number = 0
+    try:
         for number, line in enumerate(lines, 1):
-            fields = line.rstrip("\n").split("\t")
-            if number == 1 and fields == ["follower", "followee"]:
-                continue
-            try:
-                if len(fields) != 2:
-                    raise ValueError(f"{len(fields)} fields, but must be follower and followee")
-                follower, followee = parse_id(fields[0], "follower"), parse_id(fields[1], "followee")
-                if follower == followee:
-                    raise ValueError(f"{follower} follows itself")
-            except ValueError as error:
-                raise BadEdge(f"{path}, line {number}: {error}") from error
-            yield follower, followee
+            fields = tuple(line.rstrip(b"\r\n").decode().split("\t"))
+            if number > 1 or fields != HEADER:
+                yield _edge(fields)
+    except EOFError as error:
+        raise BadEdge(f"{name}, after line {number}: the file is cut off") from error
+    except (ValueError, OSError) as error:  # OSError: it is no gzip file, whatever its name says.
+        raise BadEdge(f"{name}, line {max(number, 1)}: {error}") from error
+
+
+def _edge(fields: tuple[str, ...]) -> tuple[int, int]:
+    if len(fields) != len(HEADER):
+        raise ValueError(f"{len(fields)} fields, but must be follower and followee with a tab between")
+    follower, followee = (parse_id(text, side) for text, side in zip(fields, HEADER, strict=True))
+    if follower == followee:
+        raise ValueError(f"{follower} follows itself")
+    return follower, followee
+
+
+@dataclass(slots=True)
+class EdgePublisher:
+    """Publishes edges without waiting for each; `close` waits for all."""
+
+    settings: Settings
+    _failed: list[KafkaError] = field(default_factory=list, init=False)
+    _producer: LibrdkafkaProducer = field(init=False)
+    _topic: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._topic = FOLLOWS.named(self.settings.namespace)
+        self._producer = LibrdkafkaProducer(
+            {
+                "bootstrap.servers": self.settings.kafka,
+                "enable.idempotence": True,
+                "linger.ms": 20,
+                "compression.type": "lz4",
+                "queue.buffering.max.messages": QUEUE_RECORDS_MAX,
+                "message.timeout.ms": ACKNOWLEDGE_MS_MAX,
+                "log_level": 3,
+                **self.settings.kafka_security,
+            }
+        )
+
+    def publish(self, follower: int, followee: int) -> None:
+        """Put the edge into the queue; waits while that is full."""
+        data = UserFollowed(follower_id=follower, followee_id=followee)
+        key, value, headers = encode_event(
+            EventType.USER_FOLLOWED, data, id=str(uuid4()), source=SOURCE, time_us=time_ns() // 1_000
+        )
+        partition = partition_of(FOLLOWS, follower)
+        while not self._produced(key, value, headers, partition):
+            self._producer.poll(0.1)
+
+    def check(self) -> None:
+        """Take in what has been acknowledged.
+
+        Raises:
+            KafkaException: A record was not, in time.
+        """
+        self._producer.poll(0)
+        if self._failed:
+            raise KafkaException(self._failed[0])
+
+    def close(self) -> None:
+        """Wait for every acknowledgement; raises as `check` does."""
+        self._producer.flush()
+        self.check()
+
+    def _produced(self, key: bytes, value: bytes, headers: list[tuple[str, bytes]], partition: int) -> bool:
+        try:
+            self._producer.produce(
+                self._topic, value, key, partition=partition, headers=headers, on_delivery=self._delivered
+            )
+        except BufferError:
+            return False
+        return True
+
+    def _delivered(self, error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            self._failed.append(error)
 
 
 def load_edges(path: Path, settings: Settings, advance: Callable[[int], None]) -> int:
     """Publish every edge, in the file's order; returns how many, when all are acknowledged.
 
-    Loading a file again changes nothing but the edges' times.
+    `advance` hears of each further `POLL_EVERY` edges. Loading a file again changes nothing
+    but the edges' times.
 
     Raises:
         BadEdge: See `read_edges`; the edges before it are published.
         KafkaException: A record was not acknowledged.
     """
-    failed: list[KafkaError] = []
-
-    def delivered(error: KafkaError | None, _: Message) -> None:
-        if error is not None:
-            failed.append(error)
-
-    producer = LibrdkafkaProducer(
-        {
-            "bootstrap.servers": settings.kafka,
-            "enable.idempotence": True,
-            "linger.ms": 20,
-            "compression.type": "lz4",
-            "queue.buffering.max.messages": QUEUE_RECORDS_MAX,
-            **settings.kafka_security,
-        }
-    )
-    topic, count = FOLLOWS.named(settings.namespace), 0
+    publisher, count = EdgePublisher(settings), 0
     try:
-        for follower, followee in read_edges(path):
-            data = UserFollowed(follower_id=follower, followee_id=followee)
-            key, value, headers = encode_event(
-                EventType.USER_FOLLOWED, data, id=str(uuid4()), source=SOURCE, time_us=time_ns() // 1_000
-            )
-            partition = partition_of(FOLLOWS, follower)
-            while True:
-                try:
-                    producer.produce(
-                        topic, value, key, partition=partition, headers=headers, on_delivery=delivered
-                    )
-                    break
-                except BufferError:
-                    producer.poll(0.1)
-            count += 1
-            if count % POLL_EVERY == 0:
-                producer.poll(0)
-                advance(POLL_EVERY)
+        with opened(path) as lines:
+            for follower, followee in read_edges(lines, str(path)):
+                publisher.publish(follower, followee)
+                count += 1
+                if count % POLL_EVERY == 0:
+                    publisher.check()
+                    advance(POLL_EVERY)
     finally:
-        producer.flush()
-    if failed:
-        raise KafkaException(failed[0])
+        publisher.close()
     advance(count % POLL_EVERY)
     return count
+
+
+def count_lines(path: Path) -> int:
+    """How many lines the file has; reads 5 million a second, a hundred times what publishing does.
+
+    Raises:
+        BadEdge: It cannot be unpacked.
+    """
+    try:
+        with opened(path) as lines:
+            return sum(1 for _ in lines)
+    except (OSError, EOFError) as error:
+        raise BadEdge(f"{path}: {error}") from error
+
+
+def opened(path: Path) -> IO[bytes]:
+    """The file's bytes, unpacked where its name ends in `.gz`."""
+    return cast("IO[bytes]", gzip.open(path)) if path.suffix == ".gz" else path.open("rb")

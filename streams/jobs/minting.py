@@ -15,7 +15,9 @@ def _clock_ms() -> int:
 
 
 @asynccontextmanager
-async def leased_minter(stores: Stores, *, clock_ms: Callable[[], int] = _clock_ms) -> AsyncIterator[IdMinter]:
+async def leased_minter(
+    stores: Stores, *, clock_ms: Callable[[], int] = _clock_ms
+) -> AsyncIterator[IdMinter]:
     """A minter of a shard that nobody else mints with; the shard is given back at the end.
 
     Who takes the shard next starts after what was reserved here, so giving it back early
@@ -40,7 +42,9 @@ async def leased_minter(stores: Stores, *, clock_ms: Callable[[], int] = _clock_
         await shards.release(holder, lease.shard)
 
 
-def _reserving(shards: ShardLeases, holder: str, shard: int, clock_ms: Callable[[], int]) -> Callable[[int], Awaitable[None]]:
+def _reserving(
+    shards: ShardLeases, holder: str, shard: int, clock_ms: Callable[[], int]
+) -> Callable[[int], Awaitable[None]]:
     async def reserve(until_ms: int) -> None:
         await shards.reserve(holder, shard, until_ms, clock_ms())
 

@@ -22,6 +22,7 @@ from streams.core.ring import TOKEN_BYTES
 from streams.errors import StoreUnavailable
 from streams.jobs.newest import newest_of
 from streams.stores.ports import Stores
+from streams.stores.read_through import TooManyReads
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class Rebuilder:
 
         Raises:
             StoreUnavailable: A store did not answer; ask again.
+            TooManyReads: The database is asked by too many already.
         """
         task = self._running.get(owner) or await self._begin(owner)
         if task is None:
@@ -86,7 +88,7 @@ class Rebuilder:
         del self._running[owner]
         if not task.cancelled() and task.exception() is not None:
             self.count(RebuildOutcome.FAILED)
-            log.warning("a rebuild failed: %s", task.exception())
+            log.warning("a rebuild failed", exc_info=task.exception())
 
     async def _run(self, owner: UserId, token: bytes) -> Source:
         try:
@@ -94,7 +96,7 @@ class Rebuilder:
             window = await newest_of(
                 self.stores.author_photos, [*followees, owner], below=TOP, count=self.timeline_ids
             )
-        except StoreUnavailable:
+        except (StoreUnavailable, TooManyReads):
             await self._give_up(owner)
             raise
         self.count(await self._finish(owner, token, window))

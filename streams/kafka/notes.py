@@ -31,6 +31,7 @@ from topics.catalogue import FANOUT
 
 WATCH_S = 1.0
 POLL_MS = 1_000
+UNKNOWN = -1  # No offset: a note that was never read is never as expected.
 log = logging.getLogger(__name__)
 
 Apply = Callable[[Record, Callable[[], bool]], Awaitable[None]]
@@ -90,9 +91,9 @@ class FanoutNotes:
         owned = self.owned()
         for partition in [each for each in self._noted if each not in owned]:
             del self._noted[partition]  # Another worker notes it now.
-        stored = await self.timelines.notes(sorted(owned))
-        moved = [each for each in sorted(owned) if stored.get(each) != self._noted.get(each, -1)]
-        for partition in moved:
+        # Also where nothing has moved: a Redis that was started again must be looked at first.
+        moved = await self.timelines.confirm({each: self._noted.get(each, UNKNOWN) for each in owned})
+        for partition in sorted(moved):
             if self._locks[partition].locked():
                 continue  # A batch is on its way, and will find out.
             async with self._locks[partition]:
@@ -123,7 +124,7 @@ class FanoutNotes:
         if noted != position and not await self.timelines.note(partition, position, expected=noted):
             raise StoreUnavailable("redis", "note", f"the note of partition {partition} moved meanwhile")
         self._noted[partition] = position
-        await self.timelines.mark_verified(partition)
+        await self.timelines.confirm({partition: position})
 
     async def _start_over(self, outcome: str) -> None:
         """Forget every timeline, before anything says that Redis is up to date."""

@@ -70,9 +70,7 @@ async def one_session(settings: Settings) -> AsyncIterator[CassandraSession]:
         NoHostAvailable: No node answers; commands look for one before.
     """
     timeout_s = settings.worker_store_timeout_ms / 1_000
-    breaker = Breaker(
-        failures_max=settings.breaker_failures_max, open_s=settings.breaker_open_ms / 1_000
-    )
+    breaker = Breaker(failures_max=settings.breaker_failures_max, open_s=settings.breaker_open_ms / 1_000)
     cluster = make_cluster(settings, timeout_s)
     try:
         session = await asyncio.to_thread(cluster.connect, settings.keyspace)

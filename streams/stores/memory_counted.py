@@ -69,7 +69,7 @@ class MemoryCountedSets:
 
     async def write(self, writes: Sequence[BucketWrite]) -> None:
         for write in writes:
-            self._of(write.key).write(write)
+            self._buckets.setdefault(write.key, self._of(write.key)).write(write)
 
     async def bucket(self, key: BucketKey) -> dict[int, Membership]:
         return dict(self._of(key).rows.items())
@@ -88,6 +88,5 @@ class MemoryCountedSets:
         return [member for member in self._of(key).members() if member > after][:limit]
 
     def _of(self, key: BucketKey) -> _Bucket:
-        if key not in self._buckets:
-            self._buckets[key] = _Bucket(self._clock_ms, self._removed_ttl_ms)
-        return self._buckets[key]
+        """The bucket, or an empty one that is not kept: most buckets of a level are never written."""
+        return self._buckets.get(key) or _Bucket(self._clock_ms, self._removed_ttl_ms)

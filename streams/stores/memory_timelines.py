@@ -105,8 +105,10 @@ class MemoryTimelines:
     async def verified(self) -> bool:
         return len(self._verified) >= self._fanout_partitions
 
-    async def mark_verified(self, partition: int) -> None:
-        self._verified.add(partition)
+    async def confirm(self, expected: Mapping[int, int]) -> set[int]:
+        as_expected = {each for each, position in expected.items() if self._notes.get(each) == position}
+        self._verified |= as_expected
+        return set(expected) - as_expected
 
     def _of(self, owner: UserId) -> _Stored | None:
         stored = self._rings.get(owner)

@@ -304,7 +304,8 @@ class Timelines(Protocol):
     async def verified(self) -> bool:
         """Whether every partition's worker has found this store to be as new as its commits."""
 
-    async def mark_verified(self, partition: int) -> None: ...
+    async def confirm(self, expected: Mapping[int, int]) -> set[int]:
+        """Mark the partitions whose note is as expected as verified; answers the others."""
 
 
 class RebuildBudget(Protocol):

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
+from schemas.ids import pack_id
 from streams.core.breaker import Breaker
 from streams.settings import Settings
 from streams.stores.redis_client import RedisClient
 from streams.stores.redis_copies import RedisCopies
-from schemas.ids import pack_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,7 @@ class RedisInspect:
 
     def __init__(self, settings: Settings) -> None:
         timeout_s = settings.worker_store_timeout_ms / 1_000
-        breaker = Breaker(
-            failures_max=settings.breaker_failures_max, open_s=settings.breaker_open_ms / 1_000
-        )
+        breaker = Breaker(failures_max=settings.breaker_failures_max, open_s=settings.breaker_open_ms / 1_000)
         self._client = RedisClient(settings.redis, breaker, timeout_s)
         self._timelines = settings.namespace.encode() + b"t"
         self.copies = RedisCopies(self._client, namespace=settings.namespace)

@@ -53,6 +53,7 @@ class RedisTimelines:
         self._existing = client.script("timeline_existing")
         self._swap = client.script("timeline_swap")
         self._note = client.script("note")
+        self._confirm = client.script("confirm")
 
     async def append(self, photo: PhotoId, owners: PackedIds) -> int:
         written = 0
@@ -187,11 +188,14 @@ class RedisTimelines:
         )
         return int(count) >= self._fanout_partitions
 
-    async def mark_verified(self, partition: int) -> None:
-        async def run(incarnation: bytes) -> None:
-            await self._redis.hset((self._verified + incarnation).decode(), str(partition), "1")
-
-        await self._client.call_in_incarnation("verified", run)
+    async def confirm(self, expected: Mapping[int, int]) -> set[int]:
+        partitions = sorted(expected)
+        keys = [self._note_key(partition) for partition in partitions]
+        args = [value for partition in partitions for value in (partition, expected[partition])]
+        moved = await self._client.call_in_incarnation(
+            "confirm", lambda incarnation: self._confirm(keys=[self._verified + incarnation, *keys], args=args)
+        )
+        return {int(partition) for partition in moved}
 
     def _key(self, owner: UserId) -> bytes:
         return self._prefix + pack_id(owner)

@@ -68,13 +68,13 @@ class NotesSuite:
         assert await stores.timelines.notes([first, second, third]) == {first: 1, second: 2}
 
     async def test_a_store_is_verified_when_every_partition_is(self, stores: Stores) -> None:
-        """One short of all is not enough, and marking one again adds nothing."""
-        for _ in range(2):
-            for partition in range(FANOUT.partitions - 1):
-                await stores.timelines.mark_verified(partition)
+        """One whose note is another is told, and keeps the store from being verified."""
+        *most, last = range(FANOUT.partitions)
+        await stores.timelines.note_all(dict.fromkeys(range(FANOUT.partitions), 7))
 
+        moved = await stores.timelines.confirm({**dict.fromkeys(most, 7), last: 8})
+
+        assert {last} == moved
         assert not await stores.timelines.verified()
-
-        await stores.timelines.mark_verified(FANOUT.partitions - 1)
-
+        assert set() == await stores.timelines.confirm({last: 7})
         assert await stores.timelines.verified()

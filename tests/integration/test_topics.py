@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # As in topics.admin.
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from topics.admin import TopicMismatch, ensure_topics
 from topics.catalogue import CATALOGUE, FANOUT, LIKES, RECORD_BYTES_MAX, UPLOADS

@@ -221,8 +221,9 @@ async def make_world(**overrides: object) -> World:
     switches = {each.name: Switchable(getattr(memory, each.name), each.name) for each in fields(Stores)}
     stores = replace(memory, **switches)  # They answer as the stores do.
     context = make_context(settings, stores, publisher, media_key=media_key(), clock_us=clock.us)
-    for partition in range(FANOUT.partitions):
-        await stores.timelines.mark_verified(partition)
+    positions = dict.fromkeys(range(FANOUT.partitions), 0)
+    await stores.timelines.note_all(positions)
+    await stores.timelines.confirm(positions)
     await context.pulled.refresh()
     return World(clock, publisher, switches, stores, context)
 

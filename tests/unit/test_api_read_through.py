@@ -57,7 +57,7 @@ class _World:
         self.database = _Database()
         self.counted: list[tuple[str, int, int]] = []
         self.through = ReadThrough(
-            self.copies,  # type: ignore[arg-type]  # Answers as the copies do.
+            self.copies,
             DatabaseReads(in_flight_max, wait_s=0.01),
             lambda *counted: self.counted.append(counted),
         )
@@ -195,7 +195,9 @@ def test_pull_lists_survive_their_bytes_and_know_how_deep_they_are(
         photo_id=IDS,
         author_id=IDS,
         created_at=st.datetimes(
-            min_value=datetime(1970, 1, 1), max_value=datetime(2100, 1, 1), timezones=st.just(UTC)
+            min_value=datetime(1970, 1, 1),  # noqa: DTZ001 - hypothesis adds the zone.
+            max_value=datetime(2100, 1, 1),  # noqa: DTZ001 - As above.
+            timezones=st.just(UTC),
         ),
         caption=st.text(),
         object_key=st.text(min_size=1),

@@ -118,14 +118,21 @@ async def test_a_write_whose_store_is_away_is_503_and_changes_nothing_seen(
     await world.post(10, OTHER)
     await world.post(11, ME)
     await world.follow(ME, 3)
-    before = await world.page(ME)
+    before = await world.page(ME), await _rows(world)
     world.fail(store)
     async with world.client(ME) as client:
         answer = await client.request(method, path)
     world.fail(store, down=False)
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-    assert await world.page(ME) == before
+    assert (await world.page(ME), await _rows(world)) == before
+
+
+async def _rows(world: World) -> list[object]:
+    """What the caller's own rows say."""
+    own = world.stores.own_edges
+    liked = await own.state(OwnEdge.LIKES, UserId(ME), 10)
+    return [await own.following(UserId(ME)), liked, await world.stores.photos.get([PhotoId(11)])]
 
 
 async def test_a_like_is_published_and_seen_by_the_next_request() -> None:

@@ -238,11 +238,13 @@ async def test_thousands_of_new_followees_are_one_window(monkeypatch: pytest.Mon
     await world.page(READER)
     for author in (2, 3, 4):
         await world.follow(READER, author)
+    before = len(world.switches["copies"].calls)
 
     page = await world.page(READER)
 
     assert (page.ids, page.below) == ([40, 30, 20], None)
-    assert "get" not in [call for call in world.switches["author_photos"].calls if call != "newest"]
+    # The following set, rows and totals; no lists.
+    assert world.switches["copies"].calls[before:].count("get") == 3
 
 
 async def test_a_page_costs_the_same_number_of_calls_whatever_its_length() -> None:
@@ -356,6 +358,17 @@ async def test_without_the_database_a_page_that_lacks_a_row_is_partial() -> None
     """A photo whose row nobody has is left out, and the page says that something is missing."""
     world = await _warm()
     await world.post(12, 2, followers=(READER,))
+    world.fail("cassandra")
+
+    page = await world.page(READER)
+
+    assert (page.ids, page.completeness) == ([11, 10], Completeness.PARTIAL)
+
+
+async def test_without_the_database_a_page_that_lacks_a_count_is_partial() -> None:
+    """Counts are copied for half a minute; later nobody knows them, and 0 is not claimed to be one."""
+    world = await _warm()
+    await world.later(31)
     world.fail("cassandra")
 
     page = await world.page(READER)

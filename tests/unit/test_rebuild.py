@@ -14,6 +14,7 @@ from streams.jobs.newest import newest_of
 from streams.jobs.rebuild import Rebuilder, RebuildOutcome
 from streams.stores.memory_photos import MemoryAuthorPhotos
 from streams.stores.ports import PackedIds
+from streams.stores.read_through import TooManyReads
 from tests.unit.fakes_api import World, eventually, make_world
 
 pytestmark = pytest.mark.anyio
@@ -38,7 +39,11 @@ def test_the_newest_are_exact(
             await store.add(UserId(author), PhotoId(photo), ready=ready)
         authors = [UserId(author) for author in (1, 2, 3, 4, 1)]
         reader = None if unready_of is None else UserId(unready_of)
-        return await newest_of(store, authors, below=below, count=count, unready_of=reader)
+        with pytest.MonkeyPatch.context() as patch:
+            # So small that every example needs several rounds and calls.
+            patch.setattr("streams.jobs.newest.EACH_MIN", 1)
+            patch.setattr("streams.jobs.newest.AUTHORS_A_CALL", 2)
+            return await newest_of(store, authors, below=below, count=count, unready_of=reader)
 
     found = asyncio.run(run())
 
@@ -202,6 +207,19 @@ async def test_a_failed_rebuild_lets_the_next_begin_at_once() -> None:
 
     assert found == Source((10,), 0)
     assert outcomes == [RebuildOutcome.FAILED, RebuildOutcome.REBUILT]
+
+
+async def test_a_rebuild_that_finds_the_database_busy_takes_its_timeline_away() -> None:
+    """Whom the owner follows is read within the bound of all reads; a refusal blocks nobody."""
+    world = await make_world()
+
+    async def followees_of(owner: UserId) -> list[UserId]:
+        raise TooManyReads
+
+    with pytest.raises(TooManyReads):
+        await _rebuilder(world, [], followees_of=followees_of).rebuild(OWNER, wait_s=1)
+
+    assert await world.stores.timelines.read(OWNER) is None
 
 
 async def test_a_timeline_keeps_the_newest_and_says_how_deep() -> None:

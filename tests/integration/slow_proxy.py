@@ -1,0 +1,79 @@
+"""A TCP proxy that delays a server's answers, on a loop of its own."""
+
+import asyncio
+from threading import Event, Thread
+from types import TracebackType
+from typing import Self
+
+CHUNK_BYTES = 65_536
+
+
+class SlowProxy:
+    """Forwards to `port`; while `delay_s` is not zero each answer waits that long. A context manager."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self.delay_s = 0.0
+        self.port = 0
+        self._started = Event()
+        self._loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self._run, name="slow-proxy", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self._started.wait(10)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        self.port = server.sockets[0].getsockname()[1]
+        self._started.set()
+        self._loop.run_forever()
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+        self._loop.run_until_complete(asyncio.sleep(0))
+        server.close()
+        self._loop.close()
+
+    async def _serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        try:
+            server, to_server = await asyncio.open_connection("127.0.0.1", self._target)
+        except OSError:
+            to_client.close()
+            return
+        await asyncio.gather(
+            self._pipe(client, to_server, slow=False), self._pipe(server, to_client, slow=True)
+        )
+
+    async def _pipe(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, slow: bool) -> None:
+        # A queue, so that a delay is a delay and not a lower rate.
+        due: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+
+        async def forward() -> None:
+            while True:
+                at, data = await due.get()
+                await asyncio.sleep(max(0.0, at - self._loop.time()))
+                if not data:
+                    return
+                sink.write(data)
+                await sink.drain()
+
+        forwarding = asyncio.create_task(forward())
+        try:
+            while data := await source.read(CHUNK_BYTES):
+                due.put_nowait((self._loop.time() + (self.delay_s if slow else 0.0), data))
+        except OSError:
+            pass
+        due.put_nowait((0.0, b""))
+        try:
+            await forwarding
+        except OSError:
+            pass
+        sink.close()

@@ -1,0 +1,170 @@
+"""The API on real servers: its wire, its writes as they come back through Kafka, and its end."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from api.tokens import mint_token
+from infra.local.deployment import Deployment
+from schemas.ids import UserId
+from tests.integration.making import fresh_photo_ids, upload
+
+pytestmark = pytest.mark.anyio
+
+ME, OTHER = UserId(1), UserId(2)
+DEADLINE_S = 30.0
+
+
+@asynccontextmanager
+async def _client(deployment: Deployment, user: UserId) -> AsyncIterator[httpx.AsyncClient]:
+    token = mint_token(deployment.settings, user, roles=["ops"])
+    headers = {"Authorization": f"Bearer {token}"}
+    async with httpx.AsyncClient(base_url=deployment.settings.api, headers=headers, timeout=10) as client:
+        yield client
+
+
+async def _eventually(what: str, check: Callable[[], Awaitable[bool]]) -> None:
+    began = time.monotonic()
+    while not await check():
+        assert time.monotonic() - began < DEADLINE_S, f"still not so after {DEADLINE_S:.0f} s: {what}"
+        await asyncio.sleep(0.05)
+
+
+async def test_a_users_day(system: Callable[..., Deployment]) -> None:
+    """Follow, read, like, unfollow, delete: the caller sees each at once, the counts follow exactly."""
+    deployment = system()
+    photo = fresh_photo_ids(1)[0]
+    async with _client(deployment, ME) as me, _client(deployment, OTHER) as other:
+
+        async def feed() -> list[str]:
+            page = (await me.get("/v1/feed")).json()
+            assert page["completeness"] in ("complete", "rebuilding")
+            return [item["photo_id"] for item in page["items"]]
+
+        async def counts(user: UserId) -> tuple[int, int, int]:
+            shown = (await me.get(f"/v1/users/{user}")).json()
+            return shown["followers"], shown["following"], shown["photos"]
+
+        async def like_count() -> int:
+            return int((await me.get(f"/v1/photos/{photo}")).json()["like_count"])
+
+        await deployment.publish([upload(deployment, photo, OTHER)])
+        await _eventually("the photo counts", lambda: _is(counts(OTHER), (0, 0, 1)))
+
+        assert (await me.put(f"/v1/social/follow/{OTHER}")).status_code == 204
+        assert await feed() == [str(photo)]
+        assert (await me.get("/v1/social/following")).json()["items"] == [str(OTHER)]
+        await _eventually("the follow counts", lambda: _is(counts(OTHER), (1, 0, 1)))
+        assert (await other.get("/v1/social/followers")).json()["items"] == [str(ME)]
+
+        for _ in range(2):
+            assert (await me.put(f"/v1/photos/{photo}/like")).status_code == 204
+        assert (await me.get("/v1/feed")).json()["items"][0]["liked"] is True
+        await _eventually("the like counts once", lambda: _is(like_count(), 1))
+
+        assert (await me.delete(f"/v1/social/follow/{OTHER}")).status_code == 204
+        assert await feed() == []
+        await _eventually("the unfollow counts", lambda: _is(counts(OTHER), (0, 0, 1)))
+
+        assert (await me.delete(f"/v1/photos/{photo}")).status_code == 403
+        assert [(await other.delete(f"/v1/photos/{photo}")).status_code for _ in range(2)] == [204, 204]
+        assert (await me.get(f"/v1/photos/{photo}")).status_code == 404
+        await _eventually("the delete counts", lambda: _is(counts(OTHER), (0, 0, 0)))
+
+
+async def _is(answer: Awaitable[object], expected: object) -> bool:
+    return await answer == expected
+
+
+async def _status(deployment: Deployment, request: bytes) -> int | None:
+    """The status that the bytes of a request are answered with; None when the connection is just closed."""
+    address = urlsplit(deployment.settings.api)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    try:
+        writer.write(request)
+        line = await asyncio.wait_for(reader.readline(), DEADLINE_S)
+    finally:
+        writer.close()
+        await writer.wait_closed()
+    return int(line.split()[1]) if line else None
+
+
+async def test_no_bytes_make_a_server_error(system: Callable[..., Deployment]) -> None:
+    """Whatever stands on the wire: an answer of 2xx or 4xx, or a closed connection; then it serves on."""
+    deployment = system()
+    token = mint_token(deployment.settings, ME).encode()
+    end = b" HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + token + b"\r\n\r\n"
+    requests = [
+        b"GET /v1/photos/\xff" + end,
+        b"GET /v1/photos/%FF%FE" + end,
+        b"GET /v1/photos/%00" + end,
+        b"GET /v1/feed?limit=%FF&cursor=%" + end,
+        b"GET /v1/feed?&&==&limit" + end,
+        b"GET //v1//feed" + end,
+        b"GET http://elsewhere/v1/feed" + end,
+        b"GET *" + end,
+        b"OPTIONS *" + end,
+        b"CONNECT x:1" + end,
+        b"BREW /v1/feed" + end,
+        b"get /v1/feed" + end,
+        b"GET /v1/feed HTTP/9.9\r\nHost: x\r\n\r\n",
+        b"GET /v1/feed HTTP/1.0\r\n\r\n",
+        b"GET /v1/feed HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \xff\xfe\r\n\r\n",
+        b"GET /v1/feed HTTP/1.1\r\nHost: x\r\nAuthorization:\r\n\r\n",
+        b"PUT /v1/social/follow/2 HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"PUT /v1/social/follow/2 HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n",
+        b"PUT /v1/social/follow/2 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"\r\n\r\n\r\nnonsense\r\n\r\n",
+    ]
+    statuses = {request: await _status(deployment, request) for request in requests}
+    alive = await _status(deployment, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+
+    assert {request: status for request, status in statuses.items() if (status or 400) >= 500} == {}
+    assert alive == 200
+
+
+async def test_head_has_no_body_on_the_wire(system: Callable[..., Deployment]) -> None:
+    """The next answer on the same connection begins right after its headers."""
+    deployment = system()
+    async with _client(deployment, ME) as me:
+        heads = [await me.head(path) for path in ("/v1/feed", "/healthz", "/nothing")]
+        get = await me.get("/healthz")
+
+    assert [(head.status_code, head.content) for head in heads] == [(200, b""), (200, b""), (404, b"")]
+    assert get.json() == {"status": "ok"}
+
+
+async def test_an_api_that_is_told_to_end_ends_in_order(system: Callable[..., Deployment]) -> None:
+    """SIGTERM: what was begun is answered or refused, never broken; the file of its metrics goes."""
+    deployment = system()
+    daemon = deployment.stack.process(f"{deployment.namespace}api")
+    named = daemon.metrics_file
+    assert named.read_text().strip() == urlsplit(deployment.settings.api).netloc
+    statuses: list[int] = []
+
+    async def ask_until_gone(me: httpx.AsyncClient) -> None:
+        while True:
+            try:
+                statuses.append((await me.get("/v1/feed")).status_code)
+            except (httpx.ConnectError, httpx.RemoteProtocolError, httpx.ReadError):
+                return  # Not accepted any more, or closed before the request was read.
+
+    async with _client(deployment, ME) as me:
+        asking = [asyncio.create_task(ask_until_gone(me)) for _ in range(8)]
+        await _eventually("requests are under way", lambda: _are_enough(statuses))
+        await asyncio.to_thread(daemon.stop)
+        await asyncio.gather(*asking)
+
+    assert set(statuses) == {200}
+    assert not named.exists()
+    assert "Traceback" not in daemon.log_file.read_text()
+
+
+async def _are_enough(statuses: list[int]) -> bool:
+    return len(statuses) >= 50

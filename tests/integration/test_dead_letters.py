@@ -1,0 +1,175 @@
+"""What can never succeed goes to the dead letters, unchanged and once; what is beside it is not touched."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import orjson
+import pytest
+from confluent_kafka import Consumer, Message, TopicPartition
+
+from infra.local.deployment import Deployment
+from schemas.events import EventType
+from schemas.facts import PhotoDeleted, PhotoLiked, UserFollowed
+from schemas.ids import PhotoId, UserId, first_id_at
+from streams.kafka.producer import Outgoing
+from streams.stores.connect import connect
+from streams.stores.ports import SetKind
+from tests.integration.making import fresh_photo_ids, upload
+from tests.integration.test_feeds import AUTHOR, OTHER, READER, client_of, feed_of, follows
+
+pytestmark = pytest.mark.anyio
+
+Header = tuple[str, bytes | None]
+DEADLINE_S = 30.0
+
+
+def read_all(deployment: Deployment, topic: str, count: int) -> list[Message]:
+    """The first `count` records of a topic of one partition; fewer when there are no more."""
+    consumer = Consumer({"bootstrap.servers": deployment.settings.kafka, "group.id": "test", "log_level": 0})
+    consumer.assign([TopicPartition(f"{deployment.namespace}{topic}", 0, 0)])
+    found: list[Message] = []
+    deadline = time.monotonic() + DEADLINE_S
+    while len(found) < count and time.monotonic() < deadline:
+        message = consumer.poll(1.0)
+        if message is not None and message.error() is None:
+            found.append(message)
+    _, end = consumer.get_watermark_offsets(TopicPartition(f"{deployment.namespace}{topic}", 0))
+    consumer.close()
+    assert end == len(found)
+    return found
+
+
+def broken(good: Outgoing, **changes: object) -> Outgoing:
+    """`good` with other headers (`ce_…`, None removes), `key` or `value`."""
+    headers: dict[str, bytes | None] = dict(good.headers)
+    for name, value in changes.items():
+        if name.startswith("ce_"):
+            if value is None:
+                headers.pop(name)
+            else:
+                headers[name] = value  # type: ignore[assignment]
+    return Outgoing(
+        good.topic,
+        good.partition,
+        changes.get("key", good.key),  # type: ignore[arg-type]
+        changes.get("value", good.value),  # type: ignore[arg-type]
+        list(headers.items()),
+    )
+
+
+def each_kind(good: Outgoing, other_type: bytes) -> list[tuple[str, Outgoing]]:
+    """Every kind of bad input that any topic can have, with its reason."""
+    return [
+        ("not_cloudevent", broken(good, ce_specversion=b"0.3")),
+        ("not_cloudevent", broken(good, ce_specversion=None, ce_id=None, ce_type=None)),
+        ("missing_attribute", broken(good, ce_id=None)),
+        ("missing_attribute", broken(good, ce_source=b"")),
+        ("missing_attribute", broken(good, ce_time=b"yesterday")),
+        ("unknown_type", broken(good, ce_type=b"photo.uploaded.v9")),
+        ("unknown_type", broken(good, ce_type=other_type)),
+        ("not_json", broken(good, value=None)),
+        ("not_json", broken(good, value=b"")),
+        ("not_json", broken(good, value=b"\xff\xfe")),
+        ("not_json", broken(good, value=b"[1]")),
+        ("invalid_data", broken(good, value=b"{}")),
+        ("key_mismatch", broken(good, key=None)),
+        ("key_mismatch", broken(good, key=b"999")),
+        ("from_the_future", broken(good, ce_time=b"2099-01-01T00:00:00Z")),
+    ]
+
+
+async def test_each_kind_of_bad_input_is_one_dead_letter(system: Callable[..., Deployment]) -> None:
+    """Key, value and headers byte for byte, the reason added; good events before and behind are handled."""
+    deployment = system()
+    known, good, future = *fresh_photo_ids(2), PhotoId(first_id_at(4_000_000_000_000 // 2))
+    like = deployment.outgoing(EventType.PHOTO_LIKED, PhotoLiked(photo_id=known, user_id=READER))
+    follow = follows(deployment, [(READER, AUTHOR)])[0]
+    stolen = deployment.outgoing(EventType.PHOTO_DELETED, PhotoDeleted(photo_id=known, author_id=OTHER))
+    itself = UserFollowed(follower_id=READER, followee_id=READER)
+    bad = {
+        "uploads": [
+            *each_kind(upload(deployment, good, AUTHOR), b"photo.liked.v1"),
+            ("author_conflict", upload(deployment, known, OTHER)),
+            ("author_conflict", stolen),
+            ("from_the_future", upload(deployment, future, AUTHOR)),
+        ],
+        "follows": [
+            *each_kind(follow, b"photo.liked.v1"),
+            ("self_follow", deployment.outgoing(EventType.USER_FOLLOWED, itself)),
+        ],
+        "likes": each_kind(like, b"user.followed.v1"),
+    }
+    await deployment.publish([upload(deployment, known, AUTHOR)])
+    await deployment.drained()
+    for letters in bad.values():
+        await deployment.publish(record for _, record in letters)
+    await deployment.publish([upload(deployment, good, AUTHOR), follow, like])
+    await deployment.drained()
+
+    for topic, letters in bad.items():
+        found = read_all(deployment, f"{topic}-dlq", len(letters))
+        assert sorted(reason for reason, _ in letters) == sorted(
+            dict(message.headers() or [])["shutterline_reason"].decode() for message in found
+        )
+        for _, record in letters:
+            [match] = [each for each in found if is_letter_of(each, record)]
+            added = dict(match.headers() or [])
+            assert added["shutterline_topic"] == record.topic.encode()
+            assert len(added["shutterline_error"]) > 10
+    async with client_of(deployment) as client, connect(deployment.settings, timeout_ms=5_000) as stores:
+        assert sorted([known, good], reverse=True) == await feed_of(client, READER)
+        assert (await stores.counted.heads(SetKind.LIKERS, [known]))[known].total == 1
+
+
+def is_letter_of(message: Message, record: Outgoing) -> bool:
+    """Whether the dead letter is this record: its bytes and its own headers, in order."""
+    own = list(record.headers)
+    return (message.key(), message.value(), (message.headers() or [])[: len(own)]) == (
+        record.key,
+        record.value,
+        own,
+    )
+
+
+async def test_a_partition_stops_at_the_limit_and_goes_on_when_resumed(
+    system: Callable[..., Deployment],
+) -> None:
+    """Exactly as many dead letters as the limit; other partitions go on; a restart does not resume it."""
+    deployment = system(dead_letters_in_a_row_max=5)
+    group = f"{deployment.namespace}check"
+    bad = [
+        Outgoing(f"{deployment.namespace}follows", 0, b"1", orjson.dumps({"n": number}), [])
+        for number in range(8)
+    ]
+    good = follows(deployment, [(READER, AUTHOR)])[0]
+    behind = Outgoing(good.topic, 0, good.key, good.value, good.headers)
+    elsewhere = deployment.outgoing(
+        EventType.USER_FOLLOWED, UserFollowed(follower_id=OTHER, followee_id=AUTHOR), partition=1
+    )
+    await deployment.publish([*bad, behind])
+    async with connect(deployment.settings, timeout_ms=5_000) as stores:
+
+        async def until(what: str, expected: object, ask: Callable[[], object]) -> None:
+            async with asyncio.timeout(DEADLINE_S):
+                while await ask() != expected:  # type: ignore[misc]
+                    await asyncio.sleep(0.1)
+
+        async def positions() -> list[tuple[int, int]]:
+            return [(stop.partition, stop.position) for stop in await stores.stops.stops(group)]
+
+        async def followers() -> int:
+            return (await stores.counted.heads(SetKind.FOLLOWERS, [AUTHOR]))[AUTHOR].total
+
+        await until("stopped", [(0, 5)], positions)
+        await deployment.publish([elsewhere])
+        await until("the other partition goes on", 1, followers)
+        deployment.stack.stop_process(f"{deployment.namespace}worker-1")
+        deployment.start_worker()
+        assert 5 == len(read_all(deployment, "follows-dlq", 5))
+        assert [(0, 5)] == await positions()
+
+        assert 1 == await stores.stops.resume(group)
+
+        await until("the rest is handled", 2, followers)
+        assert 8 == len(read_all(deployment, "follows-dlq", 8))

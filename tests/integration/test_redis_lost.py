@@ -1,0 +1,152 @@
+"""Redis may be lost, or come back older, at any moment; every feed is right again, and nothing is rebuilt in vain."""
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import redis
+
+from infra.local.deployment import Deployment
+from infra.local.stack import Stack
+from schemas.ids import PhotoId, UserId
+from tests.integration.conftest import DeploymentFactory
+from tests.integration.making import fresh_photo_ids, upload
+from tests.integration.test_feeds import client_of, feed_of, follows
+
+pytestmark = pytest.mark.anyio
+
+READERS = [UserId(number) for number in range(100, 140)]
+DEADLINE_S = 60.0
+AUTHORS = [UserId(number) for number in range(10, 20)]
+
+
+class Posting:
+    """Posts go on in the background until it is stopped."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment = deployment
+        self.photos: list[PhotoId] = []
+        self._going = True
+        self._task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        while self._going:
+            batch = fresh_photo_ids(len(AUTHORS))
+            self.photos.extend(batch)
+            await self.deployment.publish(
+                upload(self.deployment, photo, author) for photo, author in zip(batch, AUTHORS, strict=True)
+            )
+
+    async def stop(self) -> None:
+        self._going = False
+        await self._task
+
+    async def until(self, more: int) -> None:
+        """Wait for `more` photos."""
+        wanted = len(self.photos) + more
+        async with asyncio.timeout(DEADLINE_S):
+            while len(self.photos) < wanted:
+                if self._task.done():
+                    self._task.result()
+                await asyncio.sleep(0.05)
+
+    @property
+    def newest_first(self) -> list[PhotoId]:
+        return sorted(self.photos, reverse=True)
+
+
+async def everybody_follows_everybody(deployment: Deployment) -> None:
+    await deployment.publish(
+        follows(deployment, [(reader, author) for reader in READERS for author in AUTHORS])
+    )
+    await deployment.drained()
+
+
+async def test_a_redis_that_comes_back_older_is_repaired(
+    system: Callable[..., Deployment], stack: Stack, tmp_path: Path
+) -> None:
+    """Rolled back under load to an older snapshot: feeds as if nothing had happened, no timeline rebuilt."""
+    deployment = system()
+    await everybody_follows_everybody(deployment)
+    server = stack.server("redis")
+    async with client_of(deployment) as client:
+        for reader in READERS:
+            await feed_of(client, reader)
+        rebuilt = deployment.metric("shutterline_rebuilds_total", "api")
+        posting = Posting(deployment)
+        await posting.until(100)
+        shutil.copytree(server.data_dir, tmp_path / "older")
+        await posting.until(200)
+        await deployment_applied(deployment)
+        server.kill()
+        shutil.rmtree(server.data_dir)
+        shutil.copytree(tmp_path / "older", server.data_dir)
+        server.start()
+        server.wait_ready()
+        await posting.until(100)
+        await posting.stop()
+        await deployment.drained()
+        feeds = {reader: await feed_of(client, reader) for reader in READERS}
+
+    assert feeds == dict.fromkeys(READERS, posting.newest_first)
+    assert deployment.metric("shutterline_timeline_repaired_records_total") > 0
+    assert deployment.metric("shutterline_rebuilds_total", "api") == rebuilt
+
+
+async def deployment_applied(deployment: Deployment) -> None:
+    """Wait until something has been delivered after the snapshot."""
+    before = deployment.metric("shutterline_deliveries_total")
+    async with asyncio.timeout(DEADLINE_S):
+        while deployment.metric("shutterline_deliveries_total") < before + len(READERS) * 20:
+            await asyncio.sleep(0.1)
+
+
+async def test_a_flushed_redis_is_filled_again(system: Callable[..., Deployment], stack: Stack) -> None:
+    """Flushed while posts go on: every feed is right again, each timeline rebuilt as it is read."""
+    deployment = system()
+    await everybody_follows_everybody(deployment)
+    async with client_of(deployment) as client:
+        for reader in READERS:
+            await feed_of(client, reader)
+        posting = Posting(deployment)
+        await posting.until(100)
+        with redis.Redis(port=stack.server("redis").port) as direct:
+            direct.flushall()
+        await posting.until(100)
+        early = [await feed_of(client, reader) for reader in READERS[::2]]
+        await posting.stop()
+        await deployment.drained()
+        feeds = {reader: await feed_of(client, reader) for reader in READERS}
+
+    assert all(len(feed) >= 100 for feed in early)
+    assert feeds == dict.fromkeys(READERS, posting.newest_first)
+
+
+async def test_an_acknowledged_unfollow_survives_an_older_redis(
+    deploy: DeploymentFactory, stack: Stack, tmp_path: Path
+) -> None:
+    """Law: no ghost. Copies of the old following set come back with the snapshot and are not believed."""
+    deployment = deploy()
+    deployment.start_worker()
+    deployment.start_api()
+    server = stack.server("redis")
+    [photo] = fresh_photo_ids(1)
+    reader, author = READERS[0], AUTHORS[0]
+    async with client_of(deployment) as client:
+        await deployment.publish(follows(deployment, [(reader, author)]))
+        await deployment.publish([upload(deployment, photo, author)])
+        await deployment.drained()
+        assert [photo] == await feed_of(client, reader)
+        shutil.copytree(server.data_dir, tmp_path / "older")
+        headers = {"Authorization": f"Bearer {client.token_of(reader)}"}
+        async with client.http.delete(f"{client.api}/v1/social/follow/{author}", headers=headers) as answer:
+            assert answer.status == 204
+        server.kill()
+        shutil.rmtree(server.data_dir)
+        shutil.copytree(tmp_path / "older", server.data_dir)
+        server.start()
+        server.wait_ready()
+
+        assert [] == (await client.walk(reader, depth=20)).ids

@@ -1,0 +1,164 @@
+"""A world of two owners of one partition of `edges`, whose every step a schedule decides.
+
+Owners are coroutines that pause before and after each call of a store or of the outbox; a
+schedule of steps, kills and failures drives them, so each run is the same run again. What
+is not modelled: a store that loses or rolls back what it has acknowledged.
+"""
+
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from schemas.internal import Backfill, EdgeRecord, FanoutRecord
+from streams.core.counted import Membership
+from streams.errors import StoreUnavailable
+from streams.handlers.edges_batch import EdgesBatch
+from streams.stores.edge_kinds import KINDS
+from streams.stores.memory import memory_stores
+from streams.stores.ports import BucketWrite, CountedSets, SetKind, Stores
+from tests.fakes import FlakyStores, Moment, fail, pause
+from topics.catalogue import Lane
+
+BUCKET_MEMBERS_MAX = 3
+# More than any schedule needs; an owner that has not ended by then never will.
+LAST_STEPS_MAX = 200_000
+
+SetId = tuple[SetKind, int]
+
+
+@dataclass(slots=True)
+class World:
+    """What outlives an owner: the log, its committed place, the stores, and what was published."""
+
+    log: Sequence[EdgeRecord]
+    committed: int = 0
+    stores: Stores = field(default_factory=lambda: memory_stores(clock_ms=lambda: 1_800_000_000_000))
+    backfilled: set[tuple[int, int]] = field(default_factory=set)
+    late: list[Sequence[BucketWrite]] = field(default_factory=list)
+
+    async def land(self) -> None:
+        """Writes whose answer never came take effect after all."""
+        for writes in self.late:
+            await self.stores.counted.write(writes)
+        self.late.clear()
+
+    def truth(self) -> dict[SetId, dict[int, Membership]]:
+        """The greatest state of each member of each set, by time and then by `removed`."""
+        sets: dict[SetId, dict[int, Membership]] = {}
+        for record in self.log:
+            rows = sets.setdefault((KINDS[record.kind], record.owner), {})
+            state = Membership(time_us=record.time_us, removed=record.removed)
+            if state.beats(rows.get(record.member)):
+                rows[record.member] = state
+        return sets
+
+
+class Owner:
+    """One consumer of the partition, from its assignment to its end."""
+
+    def __init__(self, world: World, batch_records_max: int) -> None:
+        self._world = world
+        self._batch_records_max = batch_records_max
+        self._late_next = False
+        self._fault: bool | None = None  # Whether the next call fails when it is done, or before.
+        self._running: Coroutine[Any, Any, None] = self._run()
+        self.idle = False
+
+    def step(self) -> None:
+        """Go on to the next pause."""
+        self._running.send(None)
+
+    def kill(self) -> None:
+        self._running.close()
+
+    def fail_next(self, *, done: bool) -> None:
+        """The next call gets no answer; `done` says whether it was carried out."""
+        self._fault = done
+
+    def delay_next_write(self) -> None:
+        """The next write gets no answer, and takes effect only when the world lands it."""
+        self._late_next = True
+
+    async def _run(self) -> None:
+        flaky = FlakyStores(self._stores(), self._at)
+        writer = EdgesBatch(flaky.stores, _Outbox(self._world, self._at), BUCKET_MEMBERS_MAX, 2, 1)
+        position = self._world.committed
+        while True:
+            batch = self._world.log[position : position + self._batch_records_max]
+            self.idle = not batch
+            if self.idle:
+                await pause()
+                continue
+            end = position + len(batch)
+            try:
+                await writer.apply(batch, position, end)
+            except StoreUnavailable:
+                await pause()
+                continue
+            # Kafka refuses the commit of an owner that has been replaced.
+            self._world.committed = max(self._world.committed, end)
+            position = end
+
+    def _stores(self) -> Stores:
+        return replace(self._world.stores, counted=_LateWrites(self, self._world))
+
+    async def _at(self, moment: Moment) -> None:
+        await pause()
+        if self._fault is moment.done:
+            self._fault = None
+            fail(moment)
+
+    def takes_late(self) -> bool:
+        late, self._late_next = self._late_next, False
+        return late
+
+
+@dataclass(frozen=True, slots=True)
+class _Outbox:
+    """Publishes backfills into the world."""
+
+    world: World
+    at: Any
+
+    async def edges(self, records: Sequence[EdgeRecord]) -> None:
+        raise AssertionError("the writer of the sets publishes no edges")
+
+    async def fanout(self, records: Sequence[FanoutRecord], lane: Lane) -> None:
+        await self.at(Moment(0, "outbox", "fanout", done=False))
+        for record in records:
+            assert isinstance(record, Backfill)
+            self.world.backfilled.update(record.follows)
+        await self.at(Moment(0, "outbox", "fanout", done=True))
+
+
+class _LateWrites:
+    """The world's counted sets, some of whose writes take effect late."""
+
+    def __init__(self, owner: Owner, world: World) -> None:
+        self._owner = owner
+        self._world = world
+        self._real: CountedSets = world.stores.counted
+
+    async def write(self, writes: Sequence[BucketWrite]) -> None:
+        if self._owner.takes_late():
+            self._world.late.append(writes)
+            raise StoreUnavailable("cassandra", "write", "a test said so; it will take effect later")
+        await self._real.write(writes)
+
+    def __getattr__(self, operation: str) -> Any:
+        return getattr(self._real, operation)
+
+
+def run_to_the_end(world: World, batch_records_max: int) -> None:
+    """A last owner that nothing happens to reads the log to its end.
+
+    Raises:
+        AssertionError: It does not come to an end.
+    """
+    owner = Owner(world, batch_records_max)
+    for _ in range(LAST_STEPS_MAX):
+        owner.step()
+        if owner.idle:
+            owner.kill()
+            return
+    raise AssertionError(f"not at the end of {len(world.log)} records after {LAST_STEPS_MAX} steps")

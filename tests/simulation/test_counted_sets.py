@@ -1,0 +1,135 @@
+"""Law: counts are exact at quiescence, whatever was repeated, reordered, killed, or answered late.
+
+The real writer of the sets over stores in memory; hypothesis looks for a schedule that
+leaves a wrong count, a wrong member or a follower without a backfill.
+"""
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from schemas.ids import unpack_ids
+from schemas.internal import EdgeRecord
+from streams.core.counted import BUCKETS, bucket_of
+from streams.stores.edge_kinds import KIND_NUMBERS
+from streams.stores.ports import BucketKey, Head, SetKind
+from tests.simulation.schedules import Owner, World, run_to_the_end
+
+AUTHOR, PHOTO = 7, 9
+EXAMPLES = int(__import__("os").environ.get("EX", "300"))
+
+Step = tuple[str, int, int]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def edge(kind: SetKind, owner: int, member: int, time_us: int, removed: bool) -> EdgeRecord:
+    return EdgeRecord(KIND_NUMBERS[kind], member, owner, time_us, removed)
+
+
+# Few members and few times, so that changes meet.
+changes = st.one_of(
+    st.builds(
+        edge, st.just(SetKind.FOLLOWERS), st.just(AUTHOR), st.integers(1, 6), st.integers(1, 3), st.booleans()
+    ),
+    st.builds(
+        edge, st.just(SetKind.LIKERS), st.just(PHOTO), st.integers(1, 3), st.integers(1, 3), st.booleans()
+    ),
+)
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> list[EdgeRecord]:
+    """Changes around the joins of a crowd: none, or so many that the set grows by one level or by two."""
+    crowd = draw(st.sampled_from([0, 0, 2, 5, 44, 52]))
+    joins = [edge(SetKind.FOLLOWERS, AUTHOR, 100 + at, 1, removed=False) for at in range(crowd)]
+    at = draw(st.integers(0, crowd))
+    some = st.lists(changes, max_size=6)
+    return [*draw(some), *joins[:at], *draw(some), *joins[at:], *draw(some)]
+
+
+steps: st.SearchStrategy[Step] = st.one_of(
+    st.tuples(st.just("run"), st.integers(0, 1), st.integers(1, 60)),
+    st.tuples(st.just("run"), st.integers(0, 1), st.integers(1, 6)),
+    st.tuples(st.sampled_from(["kill", "fail before", "fail after", "late"]), st.integers(0, 1), st.just(0)),
+    st.tuples(st.sampled_from(["land", "rewind"]), st.just(0), st.just(0)),
+)
+batch_sizes = st.tuples(*[st.sampled_from([1, 2, 3, 7, 60])] * 3)
+
+
+async def play(world: World, schedule: Sequence[Step], sizes: tuple[int, ...]) -> None:
+    """Take the schedule's steps, then let a last owner finish; what is late lands at the very end."""
+    owners: list[Owner | None] = [None, None]
+    for action, who, count in schedule:
+        owner = owners[who] = owners[who] or Owner(world, sizes[who])
+        match action:
+            case "run":
+                for _ in range(count):
+                    owner.step()
+            case "kill":
+                owner.kill()
+                owners[who] = None
+            case "fail before" | "fail after":
+                owner.fail_next(done=action == "fail after")
+            case "late":
+                owner.delay_next_write()
+            case "land":
+                await world.land()
+            case "rewind":
+                world.committed = 0
+    for left in owners:
+        if left is not None:
+            left.kill()
+    run_to_the_end(world, sizes[2])
+    await world.land()
+
+
+async def check(world: World) -> None:
+    """Total, counts, members and backfills are those of the log."""
+    counted = world.stores.counted
+    for (kind, owner), rows in world.truth().items():
+        members = sorted(member for member, state in rows.items() if not state.removed)
+        head = (await counted.heads(kind, [owner]))[owner]
+        lives = await counted.lives(kind, owner, head.level)
+        found: list[int] = []
+        for bucket, live in lives.items():
+            some = unpack_ids(await counted.members(BucketKey(kind, owner, head.level, bucket)))
+            assert live == len(some), f"bucket {bucket} of level {head.level}"
+            assert all(bucket_of(member, head.level) == bucket for member in some)
+            found.extend(some)
+
+        assert sorted(found) == members
+        assert head.total == len(members)
+        assert len(lives) <= BUCKETS[head.level]
+        if kind is SetKind.FOLLOWERS:
+            assert {(member, owner) for member in members} <= world.backfilled
+
+
+@pytest.mark.anyio
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(log=logs(), schedule=st.lists(steps, max_size=40), sizes=batch_sizes)
+async def test_counts_are_exact_whatever_happens_to_the_owners(
+    log: list[EdgeRecord], schedule: list[Step], sizes: tuple[int, ...]
+) -> None:
+    """Two owners at once, kills at any call, failures before and after it, late writes, redelivery."""
+    world = World(log)
+    await play(world, schedule, sizes)
+
+    await check(world)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("size", [1, 2, 7, 60, 1_000])
+async def test_a_set_grows_through_its_levels(size: int) -> None:
+    """Record by record or all at once: 60 followers end in level 2, where buckets of three hold them."""
+    world = World([edge(SetKind.FOLLOWERS, AUTHOR, member, 1, removed=False) for member in range(1, 61)])
+    await play(world, [], (1, 1, size))
+    heads = await world.stores.counted.heads(SetKind.FOLLOWERS, [AUTHOR])
+
+    assert heads == {AUTHOR: Head(level=2, total=60)}
+    await check(world)
