@@ -63,7 +63,10 @@ async def wrong_following(stores: Stores, edges: Sequence[tuple[int, int]]) -> i
 
 
 async def difference(
-    deployment: Deployment, edges: Sequence[tuple[int, int]], posts: Mapping[PhotoId, int], readers: Sequence[int]
+    deployment: Deployment,
+    edges: Sequence[tuple[int, int]],
+    posts: Mapping[PhotoId, int],
+    readers: Sequence[int],
 ) -> tuple[int, str]:
     """Ids missing, too many, twice or out of order over all readers' feeds; and how long a page took."""
     following = defaultdict(set)

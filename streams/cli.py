@@ -12,6 +12,10 @@ def log_to_stderr() -> None:
     """One line a message, with its time; ours from INFO on, libraries' from WARNING."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("streams").setLevel(logging.INFO)
+    # It warns of a keyspace set by USE, on every process's start; ours is set once, by connect().
+    logging.getLogger("cassandra.protocol").setLevel(logging.ERROR)
+    # One line for each of its agents' supervisors.
+    logging.getLogger("streams.kafka.app").setLevel(logging.WARNING)
     logging.getLogger("api").setLevel(logging.INFO)
 
 

@@ -25,7 +25,7 @@ from streams.kafka.producer import Outgoing, Producer
 
 SOURCE = "/shutterline/demo"
 FOLLOWS_A_BATCH = 2_000
-EVENTS_PER_S = 200
+EVENTS_PER_S = 120
 TICK_S = 0.1
 EVENTS_A_TICK = int(EVENTS_PER_S * TICK_S)
 

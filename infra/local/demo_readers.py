@@ -13,7 +13,7 @@ from streams.jobs.feed_client import FeedClient, feed_path
 
 PAGE_PHOTOS = 20
 FIRST_READS_IN_FLIGHT = 8
-READING_AT_ONCE = 30
+READING_AT_ONCE = 20
 THINK_S = 1.0
 
 

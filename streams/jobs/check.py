@@ -13,7 +13,7 @@ from streams.jobs.check_counts import check_likes, check_user_counts, recount
 from streams.jobs.check_edges import check_edges
 from streams.jobs.check_feeds import compare_feed, expected_feed
 from streams.jobs.check_report import Finding, Found, Report
-from streams.jobs.feed_client import FeedClient, TokenOf, feed_client
+from streams.jobs.feed_client import FeedReader, TokenOf, feed_client
 from streams.settings import Settings
 from streams.stores.ports import SetKind, Stores
 
@@ -32,41 +32,55 @@ async def check_users(
     token_of: TokenOf,
     depth: int = DEPTH_DEFAULT,
     progress: Callable[[int], None] = lambda _: None,
-    look_again_s: float = LOOK_AGAIN_S,
 ) -> Report:
     """Check these users' feeds (down to `depth` photos), counts and edges.
 
-    While events are under way a first look may find what a second does not, so only what
-    is found twice, `look_again_s` apart, counts. `progress` hears how many users are done.
+    `progress` hears how many more users are done.
 
     Raises:
         StoreUnavailable: A store or the API did not answer.
         ApiRefused: The API refused a request.
     """
-    slots = asyncio.Semaphore(USERS_IN_FLIGHT)
     async with feed_client(settings, token_of) as client:
-        checker = _Checker(stores, client, depth, look_again_s)
+        return await check_through(client, stores, users, depth=depth, progress=progress)
 
-        async def check(user: UserId) -> Found:
-            async with slots:
-                found = await checker.check(user)
-            progress(1)
-            return found
 
-        tasks = [asyncio.create_task(check(user)) for user in users]
-        try:
-            found = await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+async def check_through(
+    client: FeedReader,
+    stores: Stores,
+    users: Sequence[UserId],
+    *,
+    depth: int = DEPTH_DEFAULT,
+    progress: Callable[[int], None] = lambda _: None,
+    look_again_s: float = LOOK_AGAIN_S,
+) -> Report:
+    """`check_users` over a client that is there already.
+
+    While events are under way a first look may find what a second does not, so only what
+    is found twice, `look_again_s` apart, counts.
+    """
+    slots, checker = asyncio.Semaphore(USERS_IN_FLIGHT), _Checker(stores, client, depth, look_again_s)
+
+    async def check(user: UserId) -> Found:
+        async with slots:
+            found = await checker.check(user)
+        progress(1)
+        return found
+
+    tasks = [asyncio.create_task(check(user)) for user in users]
+    try:
+        found = await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
     return Report.of(found, looked_again=checker.looked_again)
 
 
 @dataclass(slots=True)
 class _Checker:
     stores: Stores
-    client: FeedClient
+    client: FeedReader
     depth: int
     look_again_s: float
     looked_again: int = 0

@@ -1,6 +1,7 @@
 """Read the HTTP API as a client does: a page, a whole feed, a user's counts."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,8 +23,8 @@ SETTLE_S = 30.0
 RETRY_AFTER_S = 0.25
 CONNECTIONS_MAX = 32
 
-TokenOf = Callable[[UserId], str]
 Json = dict[str, Any]
+TokenOf = Callable[[UserId], str]
 
 
 class ApiRefused(Exception):  # noqa: N818 - it names what happened.
@@ -52,14 +53,12 @@ class Walk:
         return [PhotoId(int(item["photo_id"])) for item in self.items]
 
 
-@dataclass(frozen=True, slots=True)
-class FeedClient:
-    """Speaks for any user, by the tokens of `token_of`."""
+class FeedReader(ABC):
+    """Reads in the name of any user; asks again for what is not final."""
 
-    http: aiohttp.ClientSession
-    api: str
-    token_of: TokenOf
+    settle_s: float = SETTLE_S
 
+    @abstractmethod
     async def get(self, path: str, user: UserId) -> tuple[Json, float]:
         """The answer's JSON, and after how many seconds to ask again (0: it is final).
 
@@ -67,18 +66,6 @@ class FeedClient:
             ApiRefused: Any answer but 2xx, 429 and 503.
             StoreUnavailable: No answer, or 429 or 503.
         """
-        headers = {"Authorization": f"Bearer {self.token_of(user)}"}
-        try:
-            async with self.http.get(f"{self.api}{path}", headers=headers) as answer:
-                body: Json = await answer.json(content_type=None)
-                again_s = float(answer.headers.get("Retry-After", 0))
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            raise StoreUnavailable(STORE, path, f"{type(error).__name__} {error}") from error
-        if answer.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
-            raise StoreUnavailable(STORE, path, f"{answer.status} {body.get('detail')}")
-        if not answer.ok:
-            raise ApiRefused(f"{self.api}{path} answered {answer.status}: {body.get('detail')}")
-        return body, again_s
 
     async def page(self, user: UserId, *, limit: int, cursor: str | None = None) -> Page:
         """One page, asked for once; raises as `get` does."""
@@ -88,13 +75,13 @@ class FeedClient:
     async def settled(self, path: str, user: UserId) -> Json:
         """The answer to `path` once it is final; of a feed's page, once it is `complete`.
 
-        After `SETTLE_S` a page is answered as it is.
+        After `settle_s` a page is answered as it is.
 
         Raises:
             StoreUnavailable: Nothing but 429, 503 or no answer in that time.
             ApiRefused: See `get`.
         """
-        deadline_s = monotonic() + SETTLE_S
+        deadline_s = monotonic() + self.settle_s
         while True:
             again_s = RETRY_AFTER_S
             try:
@@ -116,6 +103,34 @@ class FeedClient:
             walk.complete &= page.completeness == "complete"
             cursor, walk.ended = page.next_cursor, page.next_cursor is None
         return walk
+
+
+@dataclass(frozen=True, slots=True)
+class FeedClient(FeedReader):
+    """Reads over HTTP, with the tokens of `token_of`."""
+
+    http: aiohttp.ClientSession
+    api: str
+    token_of: TokenOf
+
+    async def get(self, path: str, user: UserId) -> tuple[Json, float]:
+        headers = {"Authorization": f"Bearer {self.token_of(user)}"}
+        try:
+            async with self.http.get(f"{self.api}{path}", headers=headers) as answer:
+                body: Json = await answer.json(content_type=None)
+                again_s = float(answer.headers.get("Retry-After", 0))
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            raise StoreUnavailable(STORE, path, f"{type(error).__name__} {error}") from error
+        return final(path, answer.status, body), again_s
+
+
+def final(path: str, status: int, body: Json) -> Json:
+    """The body of an answer that is not an error; raises as `FeedReader.get` does."""
+    if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+        raise StoreUnavailable(STORE, path, f"{status} {body.get('detail')}")
+    if status >= HTTPStatus.BAD_REQUEST:
+        raise ApiRefused(f"The API answered {path} with {status}: {body.get('detail')}")
+    return body
 
 
 def feed_path(limit: int, cursor: str | None = None) -> str:

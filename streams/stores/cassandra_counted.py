@@ -18,9 +18,10 @@ from streams.stores.cassandra_session import CassandraSession
 from streams.stores.ports import BucketKey, BucketState, BucketWrite, Head, PackedIds, SetKind
 
 OWNERS_A_CALL = 100
-# Sets up to this size are read whole, many in one call; larger ones only the rows touched.
-WHOLE_MEMBERS_MAX = 50
-WHOLE_OWNERS_A_CALL = 40
+# Most sets are small and are read whole, many in one call; of a larger one this many rows are
+# read in vain, and then those touched.
+PEEK_ROWS = 32
+PEEK_OWNERS_A_CALL = 50
 MEMBERS_A_CALL = 100
 BUCKETS_A_CALL = 128
 STATEMENTS_A_BATCH = 300
@@ -38,7 +39,7 @@ class CassandraCountedSets:
         calls = [self._session.rows(table.heads, list(some)) for some in slices(owners, OWNERS_A_CALL)]
         heads = dict.fromkeys(owners, Head())
         for rows in await asyncio.gather(*calls):
-            for owner, level, total, _ in rows:
+            for owner, level, total in rows:
                 heads[owner] = Head(level=level or 0, total=total or 0)
         return heads
 
@@ -60,23 +61,20 @@ class CassandraCountedSets:
     ) -> dict[BucketKey, BucketState]:
         table = self._tables[kind]
         by_owner = {key.owner: key for key in keys}
+        states = {key: BucketState(rows={}, live=0) for key in keys}
         calls = [
-            self._session.rows(table.heads, list(some)) for some in slices(list(by_owner), OWNERS_A_CALL)
+            self._session.rows(table.peek, list(some)) for some in slices(list(by_owner), PEEK_OWNERS_A_CALL)
         ]
-        lives = {owner: live or 0 for rows in await asyncio.gather(*calls) for owner, _, _, live in rows}
-        whole = [owner for owner, live in lives.items() if live <= WHOLE_MEMBERS_MAX]
-        states = {key: BucketState(rows={}, live=lives.get(key.owner, 0)) for key in keys}
-        reads = [self._session.rows(table.whole, list(some)) for some in slices(whole, WHOLE_OWNERS_A_CALL)]
-        touched = [
-            self._touched(by_owner[owner], wanted[by_owner[owner]])
-            for owner, live in lives.items()
-            if live > WHOLE_MEMBERS_MAX
-        ]
-        for rows in await asyncio.gather(*reads):
-            for owner, member, removed, time_us in rows:
+        for rows in await asyncio.gather(*calls):
+            for owner, member, removed, time_us, live in rows:
+                key = by_owner[owner]
+                if live != states[key].live:
+                    states[key] = BucketState(rows=states[key].rows, live=live or 0)
                 if member is not None:
-                    states[by_owner[owner]].rows[member] = Membership(time_us=time_us, removed=removed)
-        for key, found in await asyncio.gather(*touched):
+                    states[key].rows[member] = Membership(time_us=time_us, removed=removed)
+        # Where the peek did not show the whole set, the rows wanted may be among the others.
+        partly = [key for key, state in states.items() if len(state.rows) == PEEK_ROWS]
+        for key, found in await asyncio.gather(*(self._touched(key, wanted[key]) for key in partly)):
             states[key].rows.update(found)
         return states
 
@@ -158,11 +156,12 @@ class _Table:
         row = "member_id, removed, WRITETIME(removed)"
         insert = f"INSERT INTO {table} (owner_id, level, bucket, member_id, removed)"
         self.heads = session.prepare(
-            f"SELECT DISTINCT owner_id, level_now, total, live FROM {table}"
+            f"SELECT DISTINCT owner_id, level_now, total FROM {table}"
             " WHERE owner_id IN ? AND level = 0 AND bucket = 0"
         )
-        self.whole = session.prepare(
-            f"SELECT owner_id, {row} FROM {table} WHERE owner_id IN ? AND level = 0 AND bucket = 0"
+        self.peek = session.prepare(
+            f"SELECT owner_id, {row}, live FROM {table} WHERE owner_id IN ? AND level = 0 AND bucket = 0"
+            f" PER PARTITION LIMIT {PEEK_ROWS}"
         )
         self.rows = session.prepare(f"SELECT {row} FROM {table} WHERE {bucket}")
         self.touched = session.prepare(f"SELECT {row} FROM {table} WHERE {bucket} AND member_id IN ?")
@@ -178,6 +177,10 @@ class _Table:
             f"{insert} VALUES (?, ?, ?, ?, true) USING TIMESTAMP ? AND TTL {removed_ttl_s}"
         )
         self._live = session.prepare(f"UPDATE {table} USING TIMESTAMP ? SET live = ? WHERE {bucket}")
+        self._live_and_head = session.prepare(
+            f"UPDATE {table} USING TIMESTAMP ? SET live = ?, level_now = ?, total = ?"
+            " WHERE owner_id = ? AND level = 0 AND bucket = 0"
+        )
         self._head = session.prepare(
             f"UPDATE {table} USING TIMESTAMP ? SET level_now = ?, total = ?"
             " WHERE owner_id = ? AND level = 0 AND bucket = 0"
@@ -189,9 +192,12 @@ class _Table:
             (self._leave if state.removed else self._join, (*key, member, state.time_us))
             for member, state in write.rows.items()
         ]
-        if write.live is not None:
-            found.append((self._live, (write.stamp, write.live, *key)))
-        if write.head is not None:
-            head = write.head
+        head = write.head
+        if head is not None and write.live is not None:
+            values = (write.stamp, write.live, head.level, head.total, write.key.owner)
+            found.append((self._live_and_head, values))
+        elif head is not None:
             found.append((self._head, (write.stamp, head.level, head.total, write.key.owner)))
+        elif write.live is not None:
+            found.append((self._live, (write.stamp, write.live, *key)))
         return found

@@ -193,7 +193,8 @@ class RedisTimelines:
         keys = [self._note_key(partition) for partition in partitions]
         args = [value for partition in partitions for value in (partition, expected[partition])]
         moved = await self._client.call_in_incarnation(
-            "confirm", lambda incarnation: self._confirm(keys=[self._verified + incarnation, *keys], args=args)
+            "confirm",
+            lambda incarnation: self._confirm(keys=[self._verified + incarnation, *keys], args=args),
         )
         return {int(partition) for partition in moved}
 

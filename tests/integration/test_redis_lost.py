@@ -11,6 +11,7 @@ import redis
 from infra.local.deployment import Deployment
 from infra.local.stack import Stack
 from schemas.ids import PhotoId, UserId
+from streams.kafka.producer import Producer
 from tests.integration.conftest import DeploymentFactory
 from tests.integration.making import fresh_photo_ids, upload
 from tests.integration.test_feeds import client_of, feed_of, follows
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.anyio
 
 READERS = [UserId(number) for number in range(100, 140)]
 DEADLINE_S = 60.0
+PAUSE_S = 0.3  # 33 photos a second.
 AUTHORS = [UserId(number) for number in range(10, 20)]
 
 
@@ -32,12 +34,17 @@ class Posting:
         self._task = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
-        while self._going:
-            batch = fresh_photo_ids(len(AUTHORS))
-            self.photos.extend(batch)
-            await self.deployment.publish(
-                upload(self.deployment, photo, author) for photo, author in zip(batch, AUTHORS, strict=True)
-            )
+        async with Producer(self.deployment.settings, timeout_ms=60_000) as producer:
+            while self._going:
+                batch = fresh_photo_ids(len(AUTHORS))
+                self.photos.extend(batch)
+                await producer.send(
+                    [
+                        upload(self.deployment, photo, author)
+                        for photo, author in zip(batch, AUTHORS, strict=True)
+                    ]
+                )
+                await asyncio.sleep(PAUSE_S)
 
     async def stop(self) -> None:
         self._going = False

@@ -1,0 +1,151 @@
+"""How fresh normal posts are while millions of bulk deliveries are queued, and without, interleaved.
+
+    python -m bench.lanes [--rounds 4] [--posts 300] [--backlog 3000000]
+
+One worker does everything. In each round ordinary authors post while nothing else goes on;
+then pages of a giant account, 50,000 followers with timelines, are queued on the bulk lane as
+often as the backlog needs, and the ordinary authors post again. Freshness is measured from
+the moment before `photo.uploaded` is published to the photo's being in the follower's
+timeline in Redis, looked at every few milliseconds.
+"""
+
+import argparse
+import asyncio
+import time
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from bench.running import bench_stack, percentiles
+from infra.local.deployment import Deployment
+from schemas.events import EventType
+from schemas.facts import UserFollowed
+from schemas.ids import PhotoId, UserId
+from schemas.internal import FanoutPage
+from streams.core import ring
+from streams.core.counted import BUCKETS
+from streams.kafka.outbox import KafkaOutbox
+from streams.kafka.producer import Producer
+from streams.stores.connect import connect
+from streams.stores.ports import SetKind, Stores
+from streams.worker import Role, group_of
+from tests.integration.making import fresh_photo_ids, upload
+from topics.catalogue import Lane
+
+GIANT = UserId(1)
+GIANT_FOLLOWERS = 50_000
+AUTHORS = [UserId(number) for number in range(1_000, 1_100)]
+READERS = [UserId(number) for number in range(2_000, 2_100)]
+LOOK_S = 0.003
+POST_EVERY_S = 0.05
+GIVE_UP_S = 60.0
+
+
+async def make_network(deployment: Deployment, stores: Stores) -> None:
+    """The giant's followers, all with a timeline; each ordinary author has one reader."""
+    edges = [(UserId(10_000 + number), GIANT) for number in range(GIANT_FOLLOWERS)]
+    edges += list(zip(READERS, AUTHORS, strict=True))
+    await deployment.publish(
+        deployment.outgoing(EventType.USER_FOLLOWED, UserFollowed(follower_id=follower, followee_id=followee))
+        for follower, followee in edges
+    )
+    await deployment.drained(1_200)
+    owners = [owner for owner, _ in edges]
+    for start in range(0, len(owners), 500):
+        await asyncio.gather(*(materialise(stores, owner) for owner in owners[start : start + 500]))
+
+
+async def materialise(stores: Stores, owner: UserId) -> None:
+    token = b"bench123"
+    await stores.timelines.begin_rebuild(owner, token)
+    await stores.timelines.finish_rebuild(owner, token, [], 0)
+
+
+async def queue_bulk(deployment: Deployment, stores: Stores, deliveries: int) -> int:
+    """Put pages of the giant on the bulk lane until they add up to `deliveries`; answers how many photos."""
+    level = (await stores.counted.heads(SetKind.FOLLOWERS, [GIANT]))[GIANT].level
+    photos = fresh_photo_ids(-(-deliveries // GIANT_FOLLOWERS))
+    async with Producer(deployment.settings, timeout_ms=60_000) as producer:
+        outbox = KafkaOutbox(producer, deployment.namespace)
+        now_ms = time.time_ns() // 1_000_000
+        for photo in photos:
+            pages = [FanoutPage(photo, GIANT, level, bucket, now_ms) for bucket in range(BUCKETS[level])]
+            await outbox.fanout(pages, Lane.BULK)
+    return len(photos)
+
+
+async def freshness(deployment: Deployment, stores: Stores, posts: int) -> list[float]:
+    """Post at a steady rate; seconds until each photo is in its reader's timeline."""
+    async with Producer(deployment.settings, timeout_ms=60_000) as producer:
+
+        async def post(number: int) -> float:
+            await asyncio.sleep(number * POST_EVERY_S)
+            [photo] = fresh_photo_ids(1)
+            began = time.monotonic()
+            at = number % len(AUTHORS)
+            await producer.send([upload(deployment, photo, AUTHORS[at])])
+            return await visible(stores, READERS[at], photo, began)
+
+        return list(await asyncio.gather(*(post(number) for number in range(posts))))
+
+
+async def visible(stores: Stores, reader: UserId, photo: PhotoId, began: float) -> float:
+    while time.monotonic() - began < GIVE_UP_S:
+        value = await stores.timelines.read(reader)
+        if value is not None and photo in ring.parse(value).ids:
+            return time.monotonic() - began
+        await asyncio.sleep(LOOK_S)
+    raise TimeoutError(f"{photo} is not in the timeline of {reader} after {GIVE_UP_S:.0f} s")
+
+
+async def run(arguments: argparse.Namespace, console: Console) -> None:
+    with bench_stack() as stack:
+        deployment = Deployment(stack, "", {})
+        deployment.prepare()
+        deployment.start_worker()
+        async with connect(deployment.settings, timeout_ms=20_000) as stores:
+            with console.status("making the network"):
+                await make_network(deployment, stores)
+            calm, busy = await rounds(deployment, stores, arguments, console)
+        deployment.stop()
+    console.print(f"without backlog: {len(calm)} posts, {percentiles(calm)}")
+    console.print(f"with backlog:    {len(busy)} posts, {percentiles(busy)}")
+    console.print(f"p99 with, divided by without: {p99(busy) / p99(calm):.2f}")
+
+
+async def rounds(
+    deployment: Deployment, stores: Stores, arguments: argparse.Namespace, console: Console
+) -> tuple[list[float], list[float]]:
+    calm: list[float] = []
+    busy: list[float] = []
+    bulk = group_of(deployment.settings, Role.BULK)
+    for number in range(arguments.rounds):
+        calm += await freshness(deployment, stores, arguments.posts)
+        photos = await queue_bulk(deployment, stores, arguments.backlog)
+        busy += await freshness(deployment, stores, arguments.posts)
+        left = (await deployment.lag())[bulk]
+        console.print(
+            f"round {number + 1}: {photos} photos of {GIANT_FOLLOWERS:,} followers queued; "
+            f"{left} pages were still queued after the last post"
+        )
+        await deployment.drained(1_200)
+    return calm, busy
+
+
+def p99(seconds: Sequence[float]) -> float:
+    ordered = sorted(seconds)
+    return ordered[int(len(ordered) * 0.99) - 1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--posts", type=int, default=300)
+    parser.add_argument("--backlog", type=int, default=3_000_000)
+    asyncio.run(run(parser.parse_args(), Console()))
+
+
+if __name__ == "__main__":
+    main()
