@@ -16,29 +16,24 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from bench.freshness import AUTHORS, READERS, freshness, materialise
 from bench.running import bench_stack, percentiles
 from infra.local.deployment import Deployment
 from schemas.events import EventType
 from schemas.facts import UserFollowed
-from schemas.ids import PhotoId, UserId
+from schemas.ids import UserId
 from schemas.internal import FanoutPage
-from streams.core import ring
 from streams.core.counted import BUCKETS
 from streams.kafka.outbox import KafkaOutbox
 from streams.kafka.producer import Producer
 from streams.stores.connect import connect
 from streams.stores.ports import SetKind, Stores
 from streams.worker import Role, group_of
-from tests.integration.making import fresh_photo_ids, upload
+from tests.integration.making import fresh_photo_ids
 from topics.catalogue import Lane
 
 GIANT = UserId(1)
 GIANT_FOLLOWERS = 50_000
-AUTHORS = [UserId(number) for number in range(1_000, 1_100)]
-READERS = [UserId(number) for number in range(2_000, 2_100)]
-LOOK_S = 0.003
-POST_EVERY_S = 0.05
-GIVE_UP_S = 60.0
 
 
 async def make_network(deployment: Deployment, stores: Stores) -> None:
@@ -55,12 +50,6 @@ async def make_network(deployment: Deployment, stores: Stores) -> None:
         await asyncio.gather(*(materialise(stores, owner) for owner in owners[start : start + 500]))
 
 
-async def materialise(stores: Stores, owner: UserId) -> None:
-    token = b"bench123"
-    await stores.timelines.begin_rebuild(owner, token)
-    await stores.timelines.finish_rebuild(owner, token, [], 0)
-
-
 async def queue_bulk(deployment: Deployment, stores: Stores, deliveries: int) -> int:
     """Put pages of the giant on the bulk lane until they add up to `deliveries`; answers how many photos."""
     level = (await stores.counted.heads(SetKind.FOLLOWERS, [GIANT]))[GIANT].level
@@ -72,30 +61,6 @@ async def queue_bulk(deployment: Deployment, stores: Stores, deliveries: int) ->
             pages = [FanoutPage(photo, GIANT, level, bucket, now_ms) for bucket in range(BUCKETS[level])]
             await outbox.fanout(pages, Lane.BULK)
     return len(photos)
-
-
-async def freshness(deployment: Deployment, stores: Stores, posts: int) -> list[float]:
-    """Post at a steady rate; seconds until each photo is in its reader's timeline."""
-    async with Producer(deployment.settings, timeout_ms=60_000) as producer:
-
-        async def post(number: int) -> float:
-            await asyncio.sleep(number * POST_EVERY_S)
-            [photo] = fresh_photo_ids(1)
-            began = time.monotonic()
-            at = number % len(AUTHORS)
-            await producer.send([upload(deployment, photo, AUTHORS[at])])
-            return await visible(stores, READERS[at], photo, began)
-
-        return list(await asyncio.gather(*(post(number) for number in range(posts))))
-
-
-async def visible(stores: Stores, reader: UserId, photo: PhotoId, began: float) -> float:
-    while time.monotonic() - began < GIVE_UP_S:
-        value = await stores.timelines.read(reader)
-        if value is not None and photo in ring.parse(value).ids:
-            return time.monotonic() - began
-        await asyncio.sleep(LOOK_S)
-    raise TimeoutError(f"{photo} is not in the timeline of {reader} after {GIVE_UP_S:.0f} s")
 
 
 async def run(arguments: argparse.Namespace, console: Console) -> None:

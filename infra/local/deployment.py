@@ -163,13 +163,11 @@ class Deployment:
             await asyncio.sleep(LOOK_S)
 
     def metric(self, name: str, process: str = "worker-1") -> float:
-        """The sum of a metric's samples of one process, labels ignored."""
+        """The sum of the samples of one process that begin with `name`: a name, or one with its labels."""
         address = self.stack.process(f"{self.namespace}{process}").metrics_file.read_text().strip()
         with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
             lines = answer.read().decode().splitlines()
-        return sum(
-            float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith((f"{name} ", f"{name}{{"))
-        )
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
 
     @property
     def topics(self) -> list[str]:

@@ -18,7 +18,9 @@ from streams.stores.ports import BucketKey, Head, SetKind
 from tests.simulation.schedules import Owner, World, run_to_the_end
 
 AUTHOR, PHOTO = 7, 9
-EXAMPLES = int(__import__("os").environ.get("EX", "300"))
+EXAMPLES = 300
+# More than the writer takes for any one batch here, growth included.
+STEPS_OF_A_BATCH = 60
 
 Step = tuple[str, int, int]
 
@@ -47,10 +49,14 @@ changes = st.one_of(
 def logs(draw: st.DrawFn) -> list[EdgeRecord]:
     """Changes around the joins of a crowd: none, or so many that the set grows by one level or by two."""
     crowd = draw(st.sampled_from([0, 0, 2, 5, 44, 52]))
-    joins = [edge(SetKind.FOLLOWERS, AUTHOR, 100 + at, 1, removed=False) for at in range(crowd)]
+    joins = [follow(100 + at) for at in range(crowd)]
     at = draw(st.integers(0, crowd))
     some = st.lists(changes, max_size=6)
     return [*draw(some), *joins[:at], *draw(some), *joins[at:], *draw(some)]
+
+
+def follow(member: int, *, removed: bool = False) -> EdgeRecord:
+    return edge(SetKind.FOLLOWERS, AUTHOR, member, 1, removed)
 
 
 steps: st.SearchStrategy[Step] = st.one_of(
@@ -124,10 +130,38 @@ async def test_counts_are_exact_whatever_happens_to_the_owners(
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("crowd", "sizes"), [(46, (60, 1, 3)), (5, (2, 1, 1)), (5, (1, 1, 5)), (52, (60, 1, 1))]
+)
+async def test_a_kill_at_any_step_leaves_exact_counts(crowd: int, sizes: tuple[int, ...]) -> None:
+    """Every step of a set that grows, and the next owner cuts its batches elsewhere. So a raise of the level
+    comes again with the stamp of an earlier offset, while the set's total stands at a later one."""
+    log = [follow(member) for member in range(1, crowd + 1)]
+    for killed_after in range(STEPS_OF_A_BATCH):
+        world = World(log)
+        await play(world, [("run", 0, killed_after), ("kill", 0, 0)], sizes)
+
+        await check(world)
+
+
+@pytest.mark.anyio
+async def test_a_copy_that_was_left_behind_does_no_harm() -> None:
+    """An owner dies while it copies a set to the next level; the set changes; then all comes again from the
+    first record, and the set is copied anew onto what was left."""
+    log = [follow(3, removed=True), follow(1), follow(1), follow(2), follow(1), follow(1, removed=True)]
+    for killed_after in range(STEPS_OF_A_BATCH):
+        world = World(log)
+        schedule = [("run", 0, killed_after), ("kill", 0, 0), ("run", 1, 200), ("rewind", 0, 0)]
+        await play(world, schedule, (3, 1, 3))
+
+        await check(world)
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize("size", [1, 2, 7, 60, 1_000])
 async def test_a_set_grows_through_its_levels(size: int) -> None:
     """Record by record or all at once: 60 followers end in level 2, where buckets of three hold them."""
-    world = World([edge(SetKind.FOLLOWERS, AUTHOR, member, 1, removed=False) for member in range(1, 61)])
+    world = World([follow(member) for member in range(1, 61)])
     await play(world, [], (1, 1, size))
     heads = await world.stores.counted.heads(SetKind.FOLLOWERS, [AUTHOR])
 

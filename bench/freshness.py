@@ -1,0 +1,51 @@
+"""Ordinary posts at a steady rate, and how long each takes to be in its reader's timeline.
+
+From the moment before `photo.uploaded` is published to the photo's being in the timeline in
+Redis, looked at every few milliseconds.
+"""
+
+import asyncio
+import time
+
+from infra.local.deployment import Deployment
+from schemas.ids import PhotoId, UserId
+from streams.core import ring
+from streams.kafka.producer import Producer
+from streams.stores.ports import Stores
+from tests.integration.making import fresh_photo_ids, upload
+
+AUTHORS = [UserId(number) for number in range(1_000, 1_100)]
+READERS = [UserId(number) for number in range(2_000, 2_100)]
+LOOK_S = 0.003
+POST_EVERY_S = 0.05
+GIVE_UP_S = 60.0
+
+
+async def materialise(stores: Stores, owner: UserId) -> None:
+    token = b"bench123"
+    await stores.timelines.begin_rebuild(owner, token)
+    await stores.timelines.finish_rebuild(owner, token, [], 0)
+
+
+async def freshness(deployment: Deployment, stores: Stores, posts: int) -> list[float]:
+    """Post at a steady rate; seconds until each photo is in its reader's timeline."""
+    async with Producer(deployment.settings, timeout_ms=60_000) as producer:
+
+        async def post(number: int) -> float:
+            await asyncio.sleep(number * POST_EVERY_S)
+            [photo] = fresh_photo_ids(1)
+            began = time.monotonic()
+            at = number % len(AUTHORS)
+            await producer.send([upload(deployment, photo, AUTHORS[at])])
+            return await visible(stores, READERS[at], photo, began)
+
+        return list(await asyncio.gather(*(post(number) for number in range(posts))))
+
+
+async def visible(stores: Stores, reader: UserId, photo: PhotoId, began: float) -> float:
+    while time.monotonic() - began < GIVE_UP_S:
+        value = await stores.timelines.read(reader)
+        if value is not None and photo in ring.parse(value).ids:
+            return time.monotonic() - began
+        await asyncio.sleep(LOOK_S)
+    raise TimeoutError(f"{photo} is not in the timeline of {reader} after {GIVE_UP_S:.0f} s")
