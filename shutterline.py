@@ -115,7 +115,7 @@ def api() -> None:
     from api.serve import run
     from streams.cli import log_to_stderr
 
-    with plain_failures():
+    with plain_failures(ValueError):  # An address, a secret or a key that is not what it must be.
         settings = load_settings()
         log_to_stderr()
         run(settings)

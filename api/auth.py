@@ -34,7 +34,7 @@ class Caller:
     roles: frozenset[str]
 
 
-class InvalidToken(Exception):  # noqa: N818 - it names the token.
+class InvalidToken(Exception):
     """The token proves nothing; the message says why."""
 
 

@@ -20,7 +20,7 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
 
 
-class Problem(Exception):  # noqa: N818 - the standard's word.
+class Problem(Exception):
     """An answer that is an error: raise it anywhere below a route."""
 
     def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None) -> None:

@@ -37,7 +37,7 @@ class Reason(StrEnum):
     FROM_THE_FUTURE = "from_the_future"
 
 
-class PoisonEvent(Exception):  # noqa: N818 - it names what the event is, as the field says it.
+class PoisonEvent(Exception):
     """The event can never succeed, however often it is tried; it belongs on the dead-letter topic.
 
     `error` is a sentence that names the value (shortened) and the rule.

@@ -13,7 +13,7 @@ from schemas.ids import SEQUENCES, SHARDS, PhotoId, compose_id
 from schemas.times import rfc3339, utc_datetime
 
 
-class ClockWentBack(Exception):  # noqa: N818 - it names what happened, as the field says it.
+class ClockWentBack(Exception):
     """The clock is behind ids that were issued, by more than is worth waiting for."""
 
     def __init__(self, shard: int, now_ms: int, issued_ms: int, wait_ms_max: int) -> None:

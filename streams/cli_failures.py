@@ -19,7 +19,7 @@ CONNECT_S = 3.0
 INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it.
 
 
-class CommandFailed(Exception):  # noqa: N818 - it names what happened.
+class CommandFailed(Exception):
     """Shown to the user as it is, without a traceback."""
 
 

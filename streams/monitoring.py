@@ -1,4 +1,4 @@
-"""A worker's own small HTTP server on the loopback: `/metrics` for Prometheus, `/readyz` for whoever started it."""
+"""A worker's own small HTTP server: `/metrics` for Prometheus, `/readyz` for whoever started it."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager

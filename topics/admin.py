@@ -23,7 +23,7 @@ VISIBLE_S_MAX = 30.0
 _LOOK_AGAIN_S = 0.1
 
 
-class TopicMismatch(Exception):  # noqa: N818 - it names what was found, as the field says it.
+class TopicMismatch(Exception):
     """Topics exist but are not as the catalogue says; nothing about them was changed."""
 
 

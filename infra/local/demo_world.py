@@ -13,8 +13,8 @@ from enum import StrEnum
 
 CELEBRITY = 1
 CELEBRITY_FOLLOWERS = 11_000  # Above the 10,000 from which an account counts as one.
-# How many a user follows: a Pareto tail with a mean of about 15.
-FOLLOWS_SCALE, FOLLOWS_SHAPE, FOLLOWS_MAX = 2.5, 1.2, 300
+# How many a user follows: a Pareto tail with a mean of about 7.
+FOLLOWS_SCALE, FOLLOWS_SHAPE, FOLLOWS_MAX = 2.0, 1.2, 300
 # Three in four follow somebody by popularity, the others anybody: so some get very many.
 BY_POPULARITY = 0.75
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Breaker:
-    """Closed while failures in a row stay below `failures_max`; otherwise one trial every `open_s` seconds."""
+    """Closed below `failures_max` failures in a row; otherwise one trial every `open_s` seconds."""
 
     failures_max: int
     open_s: float

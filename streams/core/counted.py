@@ -8,9 +8,9 @@ an event may come twice, late and out of order.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-# How many buckets a set has at each level. Each step is 16 or 64 times the last, so a
-# copy to the next level happens at most three times in a set's life.
-BUCKETS = (1, 16, 1_024, 65_536)
+# How many buckets a set has at each level. Each step is 16 times the last: a set is copied at
+# most four times in its life, and a page of fan-out is never less than a sixteenth full.
+BUCKETS = (1, 16, 256, 4_096, 65_536)
 LEVEL_MAX = len(BUCKETS) - 1
 
 _MASK = (1 << 64) - 1
@@ -81,7 +81,7 @@ def bucket_of(member: int, level: int) -> int:
 
 
 def level_for(total: int, level: int, bucket_members_max: int) -> int:
-    """The level at which `total` members fit, at least `level`: buckets hold `bucket_members_max` on average."""
+    """The level, at least `level`, at which buckets of `bucket_members_max` on average hold `total`."""
     while level < LEVEL_MAX and total > BUCKETS[level] * bucket_members_max:
         level += 1
     return level

@@ -6,8 +6,9 @@ batch touches, folds, and writes rows and count of each bucket in one mutation t
 applied whole. Counts are stamped with where the batch ends, so a second owner for a
 moment loses; what comes again finds its rows written and changes nothing.
 
-A set that outgrows its level is copied to the next, stamped with where the batch begins,
-and then the level is raised. The old rows stay: pages may still name them.
+A set that outgrows its level is copied to the next, stamped with where the batch begins or
+later than any copy that was left unfinished, and then the level is raised, for good. The old
+rows stay: pages may still name them.
 """
 
 from collections import OrderedDict, defaultdict
@@ -28,6 +29,11 @@ from topics.catalogue import Lane
 # A set of the highest level has 65,536 counts of 8 bytes, so 1,000 sets are 0.5 GB at the
 # very worst; only sets above level 0 are kept at all.
 LIVES_CACHED_MAX = 1_000
+
+# Room between two offsets for the stamps of copies that were left unfinished.
+COPIES_BITS = 8
+# A raise writes the level alone: with this stamp its total loses to any other.
+RAISE_STAMP = 0
 
 SetId = tuple[SetKind, int]
 
@@ -59,8 +65,8 @@ class EdgesBatch:
             raise
 
     def _stamp(self, offset: int) -> int:
-        # 2^48 offsets a generation are 89,000 years at 100 million records a second.
-        return self.generation << 48 | offset
+        # 2^40 offsets a generation are 3 years at 10,000 records a second in one partition.
+        return self.generation << 48 | offset << COPIES_BITS
 
     async def _apply(self, records: Sequence[EdgeRecord], begin: int, end: int) -> None:
         changes: dict[SetId, list[Change]] = defaultdict(list)
@@ -91,13 +97,16 @@ class EdgesBatch:
             if level > head.level:
                 heads[key] = await self._copy(key, head, level, stamp)
 
-    async def _copy(self, key: SetId, head: Head, level: int, stamp: int) -> Head:
+    async def _copy(self, key: SetId, head: Head, level: int, begin: int) -> Head:
         kind, owner = key
         rows: dict[int, dict[int, Membership]] = defaultdict(dict)
         for bucket in range(BUCKETS[head.level]):
             stored = await self.stores.counted.bucket(BucketKey(kind, owner, head.level, bucket))
             for member, state in stored.items():
                 rows[bucket_of(member, level)][member] = state
+        # A copy that was left unfinished may have counts here of the set as it was then. They
+        # lose; and so they must where this batch begins before the one that was to follow it.
+        stamp = max(begin, await self.stores.counted.newest_stamp(kind, owner, level) + 1)
         writes = [
             BucketWrite(
                 key=BucketKey(kind, owner, level, bucket),
@@ -111,7 +120,7 @@ class EdgesBatch:
         await self.stores.counted.write(writes)
         # Only now: whoever reads the new level finds every row there.
         raised = Head(level=level, total=head.total)
-        await self.stores.counted.write([_head_write(key, raised, stamp)])
+        await self.stores.counted.write([_head_write(key, raised, RAISE_STAMP)])
         self._lives.pop(key, None)
         return raised
 

@@ -8,7 +8,7 @@ from topics.catalogue import Lane
 
 
 class Outbox(Protocol):
-    """Returns when every in-sync replica has the records; raises `StoreUnavailable` when that is not known."""
+    """Returns when all in-sync replicas have the records; `StoreUnavailable` when that is not known."""
 
     async def edges(self, records: Sequence[EdgeRecord]) -> None: ...
 

@@ -27,7 +27,7 @@ Json = dict[str, Any]
 TokenOf = Callable[[UserId], str]
 
 
-class ApiRefused(Exception):  # noqa: N818 - it names what happened.
+class ApiRefused(Exception):
     """The API answered with an error that asking again does not change."""
 
 

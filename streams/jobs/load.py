@@ -26,7 +26,7 @@ SOURCE = "/shutterline/load"
 HEADER = ("follower", "followee")
 
 
-class BadEdge(ValueError):  # noqa: N818 - it names what was found.
+class BadEdge(ValueError):
     """A line of the file is no edge; nothing after it was published."""
 
 

@@ -14,7 +14,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-class NoLongerOurs(Exception):  # noqa: N818 - it is no error.
+class NoLongerOurs(Exception):
     """The partition went to another worker while its store was waited for."""
 
 

@@ -130,6 +130,15 @@ class CassandraCountedSets:
             bucket: live for rows in await asyncio.gather(*calls) for bucket, live in rows if live is not None
         }
 
+    async def newest_stamp(self, kind: SetKind, owner: int, level: int) -> int:
+        table = self._tables[kind]
+        calls = [
+            self._session.rows(table.stamps, owner, level, list(some))
+            for some in slices(range(BUCKETS[level]), BUCKETS_A_CALL)
+        ]
+        stamps = [stamp for rows in await asyncio.gather(*calls) for _, stamp in rows if stamp is not None]
+        return max(stamps, default=0)
+
     async def members(self, key: BucketKey) -> PackedIds:
         rows = await self._session.rows(self._tables[key.kind].members, key.owner, key.level, key.bucket)
         return PackedIds(pack_ids(member for member, removed in rows if removed is False))
@@ -177,13 +186,13 @@ class _Table:
             f"{insert} VALUES (?, ?, ?, ?, true) USING TIMESTAMP ? AND TTL {removed_ttl_s}"
         )
         self._live = session.prepare(f"UPDATE {table} USING TIMESTAMP ? SET live = ? WHERE {bucket}")
-        self._live_and_head = session.prepare(
-            f"UPDATE {table} USING TIMESTAMP ? SET live = ?, level_now = ?, total = ?"
-            " WHERE owner_id = ? AND level = 0 AND bucket = 0"
-        )
-        self._head = session.prepare(
-            f"UPDATE {table} USING TIMESTAMP ? SET level_now = ?, total = ?"
-            " WHERE owner_id = ? AND level = 0 AND bucket = 0"
+        head = "WHERE owner_id = ? AND level = 0 AND bucket = 0"
+        self._total = session.prepare(f"UPDATE {table} USING TIMESTAMP ? SET total = ? {head}")
+        # The level is its own timestamp, so it never sinks.
+        self._level = session.prepare(f"UPDATE {table} USING TIMESTAMP ? SET level_now = ? {head}")
+        self.stamps = session.prepare(
+            f"SELECT DISTINCT bucket, WRITETIME(live) FROM {table}"
+            " WHERE owner_id = ? AND level = ? AND bucket IN ?"
         )
 
     def statements(self, write: BucketWrite) -> list[tuple[PreparedStatement, tuple[Any, ...]]]:
@@ -192,12 +201,10 @@ class _Table:
             (self._leave if state.removed else self._join, (*key, member, state.time_us))
             for member, state in write.rows.items()
         ]
-        head = write.head
-        if head is not None and write.live is not None:
-            values = (write.stamp, write.live, head.level, head.total, write.key.owner)
-            found.append((self._live_and_head, values))
-        elif head is not None:
-            found.append((self._head, (write.stamp, head.level, head.total, write.key.owner)))
-        elif write.live is not None:
+        if write.live is not None:
             found.append((self._live, (write.stamp, write.live, *key)))
+        if write.head is not None:
+            found.append((self._total, (write.stamp, write.head.total, write.key.owner)))
+            if write.head.level > 0:
+                found.append((self._level, (write.head.level, write.head.level, write.key.owner)))
         return found

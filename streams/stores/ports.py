@@ -163,7 +163,8 @@ class BucketState:
 class BucketWrite:
     """Rows and count of one bucket, applied whole. `stamp` orders the counts of one bucket.
 
-    `head` goes in the same write and only to bucket 0 of level 0. Rows carry their own times.
+    `head` goes in the same write and only to bucket 0 of level 0; its level never sinks,
+    whatever the stamp. Rows carry their own times.
     """
 
     key: BucketKey
@@ -191,6 +192,9 @@ class CountedSets(Protocol):
 
     async def lives(self, kind: SetKind, owner: int, level: int) -> dict[int, int]:
         """The counts of the buckets that have any, by bucket."""
+
+    async def newest_stamp(self, kind: SetKind, owner: int, level: int) -> int:
+        """The greatest stamp of any count of that level; 0 where there is none."""
 
     async def members(self, key: BucketKey) -> PackedIds:
         """The members that are in, packed, in ascending order."""

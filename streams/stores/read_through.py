@@ -17,7 +17,7 @@ from streams.stores.ports import Copies
 V = TypeVar("V")
 
 
-class TooManyReads(Exception):  # noqa: N818 - it names what there is too much of.
+class TooManyReads(Exception):
     """As many reads of the database are under way as this process may have, and none ended in time."""
 
 

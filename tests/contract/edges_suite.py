@@ -118,21 +118,26 @@ class OwnEdgesSuite:
         """Unfollowed and followed again, the second time counts; an old event moves nothing."""
         member, owner = UserId(new_id()), new_id()
         await stores.own_edges.write(OwnEdge.FOLLOWING, member, owner, IN)
-        first_ms = passing.now_ms()
-
-        async def a_moment() -> bool:
-            return passing.now_ms() > first_ms
-
-        await passing.until(a_moment, "the next millisecond")
+        first_ms = await self.a_moment_later(passing)
         await stores.own_edges.write(OwnEdge.FOLLOWING, member, owner, OUT)
         again = Membership(NOW_US + 2, removed=False)
         await stores.own_edges.write(OwnEdge.FOLLOWING, member, owner, again)
         learned_ms = (await stores.own_edges.following(member))[0].seen_ms
-        await passing.until(a_moment, "the next millisecond")
+        await self.a_moment_later(passing)
         await stores.own_edges.write(OwnEdge.FOLLOWING, member, owner, IN)
 
         assert learned_ms > first_ms
         assert (await stores.own_edges.following(member))[0].seen_ms == learned_ms
+
+    async def a_moment_later(self, passing: PassingTime) -> int:
+        """Let the clock move; answers what it was."""
+        before_ms = passing.now_ms()
+
+        async def moved() -> bool:
+            return passing.now_ms() > before_ms
+
+        await passing.until(moved, "the next millisecond")
+        return before_ms
 
     async def test_likes_of_photos_of_all_ages_are_found(self, stores: Stores, new_id: NewId) -> None:
         """Photos of every year to 2057 in one call, and none that is not asked for."""

@@ -15,7 +15,7 @@ THUMBNAIL = Rendition(object_key="test/thumbnail.jpg", width=150, height=100)
 
 
 def fresh_photo_ids(count: int, *, age_ms: int = 0) -> list[PhotoId]:
-    """Ids as an upstream app would mint them now, or `age_ms` ago, ascending; never one twice in a process."""
+    """Ids as an upstream app would mint them now, or `age_ms` ago, ascending; none twice in a process."""
     now_ms = time.time_ns() // 1_000_000 - age_ms
     made = []
     for _ in range(count):

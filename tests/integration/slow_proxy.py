@@ -1,6 +1,7 @@
 """A TCP proxy that delays a server's answers, on a loop of its own."""
 
 import asyncio
+from contextlib import suppress
 from threading import Event, Thread
 from types import TracebackType
 from typing import Self
@@ -72,8 +73,6 @@ class SlowProxy:
         except OSError:
             pass
         due.put_nowait((0.0, b""))
-        try:
+        with suppress(OSError):
             await forwarding
-        except OSError:
-            pass
         sink.close()

@@ -6,7 +6,7 @@ import pytest
 
 from infra.local.deployment import Deployment
 from schemas.events import EventType
-from schemas.facts import PhotoDeleted, PhotoLiked, PhotoUnliked, PhotoUploaded, UserFollowed, UserUnfollowed
+from schemas.facts import PhotoDeleted, PhotoLiked, PhotoUnliked, UserFollowed, UserUnfollowed
 from schemas.ids import PhotoId, UserId
 from streams.kafka.producer import Outgoing
 from streams.stores.connect import connect

@@ -153,7 +153,7 @@ async def test_late_photos_push_out_no_newer_one(system: Callable[..., Deploymen
 
 
 async def test_pages_in_flight_bring_back_nobody(deploy: DeploymentFactory) -> None:
-    """Law: no ghost. Pages are held back by a worker without lanes; unfollow and delete are acknowledged first."""
+    """Law: no ghost. Pages are held back while unfollow and delete are acknowledged."""
     deployment = deploy()
     deployment.start_worker("lanes", roles=[Role.NORMAL, Role.BULK])
     deployment.start_worker("check", roles=[Role.CHECK, Role.EDGES])

@@ -127,7 +127,7 @@ def test_a_bucket_is_one_of_its_level(member: int, level: int) -> None:
 
 def test_buckets_never_change() -> None:
     """They are part of stored keys; another mix would lose every follower of a large account."""
-    assert [bucket_of(member, 3) for member in (1, 2, 3, 2**40, ID_MAX)] == [
+    assert [bucket_of(member, LEVEL_MAX) for member in (1, 2, 3, 2**40, ID_MAX)] == [
         1_509,
         5_258,
         10_480,
@@ -152,5 +152,5 @@ def test_members_spread_evenly(step: int) -> None:
     [(0, 0, 0), (3, 0, 0), (4, 0, 1), (48, 1, 1), (49, 1, 2), (49, 0, 2), (1, 2, 2), (10**9, 0, LEVEL_MAX)],
 )
 def test_a_set_grows_when_its_buckets_are_full(total: int, level: int, expected: int) -> None:
-    """With buckets of three: 3, 48, 3,072 members; a level never sinks, and the last holds any number."""
+    """With buckets of three: 3, 48, 768 members; a level never sinks, and the last holds any number."""
     assert level_for(total, level, bucket_members_max=3) == expected

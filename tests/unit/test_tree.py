@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.stores.migrations import MigrationRefused, Migration, read_migrations, to_apply
+from streams.stores.migrations import Migration, MigrationRefused, read_migrations, to_apply
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("schemas", "topics", "streams", "api", "infra", "bench", "tests")
