@@ -22,11 +22,11 @@ class Place:
 
 @dataclass(slots=True)
 class _State:
-    position: int = 0
+    position: int | None = None  # None: nothing has been handled here yet.
     excused: int = 0
     # When the partition was last seen to move, to have nothing to do, or to be excused.
     well_at_s: float = field(default_factory=monotonic)
-    seen_position: int = 0
+    seen_position: int | None = None
 
 
 @dataclass(slots=True)
@@ -59,6 +59,16 @@ class Progress:
         finally:
             state.excused -= 1
 
+    def begin(self, place: Place, position: int) -> None:
+        """Where the group had committed to when nothing has been handled here yet."""
+        state = self._states.get(place)
+        if state is not None and state.position is None:
+            state.position = position
+
+    def unknown(self) -> list[Place]:
+        """Partitions of which nothing is known yet."""
+        return sorted(place for place, state in self._states.items() if state.position is None)
+
     def owned(self) -> list[Place]:
         return sorted(self._states)
 
@@ -70,7 +80,7 @@ class Progress:
         now = monotonic()
         found = []
         for place, state in sorted(self._states.items()):
-            behind = ends.get(place, 0) > state.position
+            behind = ends.get(place, 0) > (state.position or 0)
             if state.excused or not behind or state.position != state.seen_position:
                 state.seen_position, state.well_at_s = state.position, now
             elif now - state.well_at_s > still_s_max:

@@ -28,6 +28,7 @@ class Watchdog:
             await asyncio.sleep(LOOK_S)
             places = self.progress.owned()
             try:
+                await self._begin()
                 ends = await self.offsets.ends({(place.topic, place.partition) for place in places})
             except StoreUnavailable as error:
                 log.debug("the broker did not say where logs end: %s", error)
@@ -39,3 +40,9 @@ class Watchdog:
                 self.fatal(
                     RuntimeError(f"no progress for {self.still_s_max:.0f} s although records wait: {names}")
                 )
+
+    async def _begin(self) -> None:
+        """Partitions in which nothing came yet are where their group had committed to."""
+        for place in self.progress.unknown():
+            committed = await self.offsets.committed(place.group, place.topic, [place.partition])
+            self.progress.begin(place, committed.get(place.partition, 0))

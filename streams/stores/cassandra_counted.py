@@ -5,7 +5,6 @@ may put many small sets into one request.
 """
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from cassandra.query import PreparedStatement
 from schemas.ids import pack_ids
 from streams.core.counted import BUCKETS, Membership
 from streams.core.slices import slices
-from streams.stores.cassandra_session import CassandraSession
+from streams.stores.cassandra_session import CassandraSession, Row
 from streams.stores.ports import BucketKey, BucketState, BucketWrite, Head, PackedIds, SetKind
 
 OWNERS_A_CALL = 100
@@ -25,6 +24,7 @@ PEEK_OWNERS_A_CALL = 50
 MEMBERS_A_CALL = 100
 BUCKETS_A_CALL = 128
 STATEMENTS_A_BATCH = 300
+MARKER = 0  # No member's id.
 
 
 class CassandraCountedSets:
@@ -44,61 +44,43 @@ class CassandraCountedSets:
         return heads
 
     async def read(self, wanted: Mapping[BucketKey, Iterable[int]]) -> dict[BucketKey, BucketState]:
-        groups: dict[tuple[SetKind, bool, int], list[BucketKey]] = defaultdict(list)
-        for key in wanted:
-            # Level 0 sets are read many owners a call; of a larger set many buckets a call.
-            groups[key.kind, key.level == 0, 0 if key.level == 0 else key.owner].append(key)
+        # Sets of level 0 are mostly small, and many are read in one call.
+        small = [key for key in wanted if key.level == 0]
         parts = await asyncio.gather(
-            *(
-                self._read_small(kind, keys, wanted) if flat else self._read_buckets(kind, keys, wanted)
-                for (kind, flat, _), keys in groups.items()
-            )
+            *(self._read_small(kind, [key for key in small if key.kind is kind], wanted) for kind in SetKind)
         )
-        return {key: state for part in parts for key, state in part.items()}
+        large = await asyncio.gather(
+            *(self._touched(key, members) for key, members in wanted.items() if key.level > 0)
+        )
+        return {key: state for part in parts for key, state in part.items()} | dict(large)
 
     async def _read_small(
         self, kind: SetKind, keys: Sequence[BucketKey], wanted: Mapping[BucketKey, Iterable[int]]
     ) -> dict[BucketKey, BucketState]:
         table = self._tables[kind]
         by_owner = {key.owner: key for key in keys}
-        states = {key: BucketState(rows={}, live=0) for key in keys}
+        peeked: dict[BucketKey, list[Row]] = {key: [] for key in keys}
         calls = [
             self._session.rows(table.peek, list(some)) for some in slices(list(by_owner), PEEK_OWNERS_A_CALL)
         ]
         for rows in await asyncio.gather(*calls):
-            for owner, member, removed, time_us, live in rows:
-                key = by_owner[owner]
-                if live != states[key].live:
-                    states[key] = BucketState(rows=states[key].rows, live=live or 0)
-                if member is not None:
-                    states[key].rows[member] = Membership(time_us=time_us, removed=removed)
+            for owner, *row in rows:
+                peeked[by_owner[owner]].append(tuple(row))
+        states = {key: _state(rows) for key, rows in peeked.items()}
         # Where the peek did not show the whole set, the rows wanted may be among the others.
-        partly = [key for key, state in states.items() if len(state.rows) == PEEK_ROWS]
-        for key, found in await asyncio.gather(*(self._touched(key, wanted[key]) for key in partly)):
-            states[key].rows.update(found)
+        partly = [key for key, rows in peeked.items() if len(rows) == PEEK_ROWS]
+        states.update(await asyncio.gather(*(self._touched(key, wanted[key]) for key in partly)))
         return states
 
-    async def _read_buckets(
-        self, kind: SetKind, keys: Sequence[BucketKey], wanted: Mapping[BucketKey, Iterable[int]]
-    ) -> dict[BucketKey, BucketState]:
-        level, owner = keys[0].level, keys[0].owner
-        lives = await self._lives(kind, owner, level, [key.bucket for key in keys])
-        found = await asyncio.gather(*(self._touched(key, wanted[key]) for key in keys))
-        return {key: BucketState(rows=rows, live=lives.get(key.bucket, 0)) for key, rows in found}
-
-    async def _touched(
-        self, key: BucketKey, members: Iterable[int]
-    ) -> tuple[BucketKey, dict[int, Membership]]:
+    async def _touched(self, key: BucketKey, members: Iterable[int]) -> tuple[BucketKey, BucketState]:
+        """Rows and count of one moment: one read of one partition, never two."""
         table = self._tables[key.kind]
-        calls = [
-            self._session.rows(table.touched, key.owner, key.level, key.bucket, list(some))
-            for some in slices(sorted(set(members)), MEMBERS_A_CALL)
-        ]
-        return key, {
-            member: Membership(time_us=time_us, removed=removed)
-            for rows in await asyncio.gather(*calls)
-            for member, removed, time_us in rows
-        }
+        named = sorted({MARKER, *members})
+        if len(named) > MEMBERS_A_CALL:
+            rows = await self._session.rows(table.rows, key.owner, key.level, key.bucket)
+        else:
+            rows = await self._session.rows(table.touched, key.owner, key.level, key.bucket, named)
+        return key, _state(rows)
 
     async def write(self, writes: Sequence[BucketWrite]) -> None:
         batches: list[list[tuple[PreparedStatement, tuple[object, ...]]]] = [[]]
@@ -109,22 +91,14 @@ class CassandraCountedSets:
         await asyncio.gather(*(self._session.batch(batch) for batch in batches if batch))
 
     async def bucket(self, key: BucketKey) -> dict[int, Membership]:
-        table = self._tables[key.kind]
-        rows = await self._session.rows(table.rows, key.owner, key.level, key.bucket)
-        return {
-            member: Membership(time_us=time_us, removed=removed)
-            for member, removed, time_us in rows
-            if member is not None
-        }
+        rows = await self._session.rows(self._tables[key.kind].rows, key.owner, key.level, key.bucket)
+        return _state(rows).rows
 
     async def lives(self, kind: SetKind, owner: int, level: int) -> dict[int, int]:
-        return await self._lives(kind, owner, level, range(BUCKETS[level]))
-
-    async def _lives(self, kind: SetKind, owner: int, level: int, buckets: Sequence[int]) -> dict[int, int]:
         table = self._tables[kind]
         calls = [
             self._session.rows(table.lives, owner, level, list(some))
-            for some in slices(buckets, BUCKETS_A_CALL)
+            for some in slices(range(BUCKETS[level]), BUCKETS_A_CALL)
         ]
         return {
             bucket: live for rows in await asyncio.gather(*calls) for bucket, live in rows if live is not None
@@ -156,20 +130,32 @@ class CassandraCountedSets:
         return found
 
 
+def _state(rows: Sequence[Row]) -> BucketState:
+    """Rows of one bucket (member, removed, time, count), all of one moment."""
+    return BucketState(
+        rows={
+            member: Membership(time_us=time_us, removed=removed)
+            for member, removed, time_us, _ in rows
+            if member  # Neither the marker nor a partition that has only its count.
+        },
+        live=(rows[0][3] or 0) if rows else 0,
+    )
+
+
 class _Table:
     """The statements of one table."""
 
     def __init__(self, session: CassandraSession, kind: SetKind, removed_ttl_s: int) -> None:
         table = kind.value
         bucket = "owner_id = ? AND level = ? AND bucket = ?"
-        row = "member_id, removed, WRITETIME(removed)"
+        row = "member_id, removed, WRITETIME(removed), live"
         insert = f"INSERT INTO {table} (owner_id, level, bucket, member_id, removed)"
         self.heads = session.prepare(
             f"SELECT DISTINCT owner_id, level_now, total FROM {table}"
             " WHERE owner_id IN ? AND level = 0 AND bucket = 0"
         )
         self.peek = session.prepare(
-            f"SELECT owner_id, {row}, live FROM {table} WHERE owner_id IN ? AND level = 0 AND bucket = 0"
+            f"SELECT owner_id, {row} FROM {table} WHERE owner_id IN ? AND level = 0 AND bucket = 0"
             f" PER PARTITION LIMIT {PEEK_ROWS}"
         )
         self.rows = session.prepare(f"SELECT {row} FROM {table} WHERE {bucket}")
@@ -185,7 +171,12 @@ class _Table:
         self._leave = session.prepare(
             f"{insert} VALUES (?, ?, ?, ?, true) USING TIMESTAMP ? AND TTL {removed_ttl_s}"
         )
-        self._live = session.prepare(f"UPDATE {table} USING TIMESTAMP ? SET live = ? WHERE {bucket}")
+        # The marker is a row that every bucket with a count has, so that a read of rows which
+        # are not there yet still answers with the count of the same moment.
+        self._live = session.prepare(
+            f"INSERT INTO {table} (owner_id, level, bucket, member_id, removed, live)"
+            f" VALUES (?, ?, ?, {MARKER}, true, ?) USING TIMESTAMP ?"
+        )
         head = "WHERE owner_id = ? AND level = 0 AND bucket = 0"
         self._total = session.prepare(f"UPDATE {table} USING TIMESTAMP ? SET total = ? {head}")
         # The level is its own timestamp, so it never sinks.
@@ -202,7 +193,7 @@ class _Table:
             for member, state in write.rows.items()
         ]
         if write.live is not None:
-            found.append((self._live, (write.stamp, write.live, *key)))
+            found.append((self._live, (*key, write.live, write.stamp)))
         if write.head is not None:
             found.append((self._total, (write.stamp, write.head.total, write.key.owner)))
             if write.head.level > 0:

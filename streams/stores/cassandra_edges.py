@@ -37,7 +37,8 @@ class CassandraOwnEdges:
             " USING TIMESTAMP ?"
         )
         self._unfollow = session.prepare(
-            "INSERT INTO following (follower_id, followee_id, removed) VALUES (?, ?, true)"
+            # seen_at, too: left behind by the follow, it would keep the row when this one expires.
+            "INSERT INTO following (follower_id, followee_id, removed, seen_at) VALUES (?, ?, true, ?)"
             f" USING TIMESTAMP ? AND TTL {removed_ttl_s}"
         )
         self._following = session.prepare(
@@ -75,9 +76,8 @@ class CassandraOwnEdges:
         if kind is OwnEdge.LIKES:
             statement = self._unlike if state.removed else self._like
             return statement, (member, era_of(owner), owner, state.time_us)
-        if state.removed:
-            return self._unfollow, (member, owner, state.time_us)
-        return self._follow, (member, owner, datetime.now(UTC), state.time_us)
+        statement = self._unfollow if state.removed else self._follow
+        return statement, (member, owner, datetime.now(UTC), state.time_us)
 
     async def state(self, kind: OwnEdge, member: UserId, owner: int) -> Membership | None:
         if kind is OwnEdge.LIKES:
@@ -93,7 +93,7 @@ class CassandraOwnEdges:
                 followee_id=UserId(followee), seen_ms=int(seen_at.replace(tzinfo=UTC).timestamp() * 1_000)
             )
             for followee, removed, seen_at in rows
-            if not removed
+            if removed is False
         ]
 
     async def liked(self, user: UserId, photos: Sequence[PhotoId]) -> set[PhotoId]:
@@ -101,4 +101,4 @@ class CassandraOwnEdges:
             return set()
         eras = sorted({era_of(photo) for photo in photos})
         rows = await self._session.rows(self._liked, user, eras, list(photos))
-        return {PhotoId(photo) for photo, removed in rows if not removed}
+        return {PhotoId(photo) for photo, removed in rows if removed is False}

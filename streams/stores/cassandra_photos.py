@@ -97,7 +97,7 @@ def _photo(row: tuple[Any, ...]) -> Photo:
         object_key=object_key,
         content_type=content_type,
         status=Status(status) if status else Status.PROCESSING,
-        reason=reason,
+        reason=reason if status == Status.REJECTED else None,
         renditions={
             name: StoredRendition(object_key=key, width=width, height=height)
             for name, (key, width, height) in stored.items()

@@ -91,7 +91,7 @@ class ParkedPhotosSuite:
         await stores.parked.park(other)
         for _ in range(2):
             await stores.parked.unpark(photo)
-        due = await stores.parked.due(photo.due_ms, 1_000)
+        due = await stores.parked.due(other.due_ms, 1_000)
         await stores.parked.unpark(other)
 
         assert photo not in due

@@ -32,6 +32,8 @@ class World:
 
     log: Sequence[EdgeRecord]
     committed: int = 0
+    generation: int = 0
+    bucket_members_max: int = BUCKET_MEMBERS_MAX
     stores: Stores = field(default_factory=lambda: memory_stores(clock_ms=lambda: 1_800_000_000_000))
     backfilled: set[tuple[int, int]] = field(default_factory=set)
     late: list[Sequence[BucketWrite]] = field(default_factory=list)
@@ -81,7 +83,11 @@ class Owner:
 
     async def _run(self) -> None:
         flaky = FlakyStores(self._stores(), self._at)
-        writer = EdgesBatch(flaky.stores, _Outbox(self._world, self._at), BUCKET_MEMBERS_MAX, 2, 1)
+        writer = EdgesBatch(
+            flaky.stores, _Outbox(self._world, self._at), self._world.bucket_members_max, 2, 1
+        )
+        self._world.generation += 1
+        generation = self._world.generation
         position = self._world.committed
         while True:
             batch = self._world.log[position : position + self._batch_records_max]
@@ -96,7 +102,8 @@ class Owner:
                 await pause()
                 continue
             # Kafka refuses the commit of an owner that has been replaced.
-            self._world.committed = max(self._world.committed, end)
+            if generation == self._world.generation:
+                self._world.committed = max(self._world.committed, end)
             position = end
 
     def _stores(self) -> Stores:

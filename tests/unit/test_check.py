@@ -130,6 +130,17 @@ async def test_deleted_and_unfollowed_photos_are_not_expected() -> None:
 
 
 @pytest.mark.anyio
+async def test_a_row_that_says_deleted_is_not_expected() -> None:
+    """Its place in the author's list goes a moment later."""
+    world = await _sound_world()
+
+    await world.stores.photos.erase(PhotoId(11))
+    report = await _check(world)
+
+    assert (report.difference, report.photos) == (0, 2)
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize("total", [0, 2])
 async def test_a_total_that_is_not_the_number_of_rows_is_found(total: int) -> None:
     """The API shows the stored total; the rows say otherwise."""
@@ -140,6 +151,37 @@ async def test_a_total_that_is_not_the_number_of_rows_is_found(total: int) -> No
 
     assert report.by_kind == {Kind.FOLLOWERS: 1}
     assert f"shown {total}, stored total {total}, rows 1" in str(report.examples[0])
+
+
+@pytest.mark.anyio
+async def test_members_who_left_are_not_counted() -> None:
+    """Their rows stay for a while and say so."""
+    world = await _sound_world()
+    left = BucketWrite(
+        key=BucketKey(SetKind.FOLLOWERS, AUTHOR, 0, 0),
+        rows={OTHER: Membership(2, removed=True)},
+        live=1,
+        head=None,
+        stamp=next(_stamps),
+    )
+
+    await world.stores.counted.write([left])
+
+    assert (await _check(world, AUTHOR)).difference == 0
+
+
+@pytest.mark.anyio
+async def test_a_heart_that_the_readers_own_row_does_not_have_is_found() -> None:
+    """`liked` comes from the reader's own side, and is one question a page."""
+    world = await _sound_world()
+
+    async def after(path: str, body: Json) -> None:
+        if path.startswith("/v1/feed"):
+            body["items"][0]["liked"] = True
+
+    report = await check_through(Client(world, after), world.stores, [ME], look_again_s=0.0)
+
+    assert report.by_kind == {Kind.LIKED: 1}
 
 
 @pytest.mark.anyio
@@ -204,6 +246,24 @@ async def test_what_a_second_look_does_not_find_does_not_count() -> None:
     async def after(path: str, _: Json) -> None:
         if path.startswith("/v1/users"):
             await world.post(13, AUTHOR, followers=(ME,))  # The page of the fan-out lands.
+
+    report = await check_through(Client(world, after), world.stores, [ME], look_again_s=0.0)
+
+    assert (report.difference, report.looked_again) == (0, 1)
+
+
+@pytest.mark.anyio
+async def test_each_look_may_find_something_else_under_way() -> None:
+    """Then neither has lasted, and nothing counts."""
+    world = await _sound_world()
+    await _check(world)
+    await world.post(13, AUTHOR)
+    await _set(world, SetKind.READY_PHOTOS, AUTHOR, [10, 11, 12, 13])
+
+    async def after(path: str, _: Json) -> None:
+        if path.startswith("/v1/users"):
+            await world.post(13, AUTHOR, followers=(ME,))
+            await world.post(14, AUTHOR)
 
     report = await check_through(Client(world, after), world.stores, [ME], look_again_s=0.0)
 
