@@ -6,9 +6,8 @@ batch touches, folds, and writes rows and count of each bucket in one mutation t
 applied whole. Counts are stamped with where the batch ends, so a second owner for a
 moment loses; what comes again finds its rows written and changes nothing.
 
-A set that outgrows its level is copied to the next, stamped with where the batch begins or
-later than any copy that was left unfinished, and then the level is raised, for good. The old
-rows stay: pages may still name them.
+A set that outgrows its level is copied to the next, stamped with where the batch begins,
+and then the level is raised. The old rows stay: pages may still name them.
 """
 
 from collections import OrderedDict, defaultdict
@@ -30,11 +29,6 @@ from topics.catalogue import Lane
 # very worst; only sets above level 0 are kept at all.
 LIVES_CACHED_MAX = 1_000
 
-# Room between two offsets for the stamps of copies that were left unfinished.
-COPIES_BITS = 8
-# A raise writes the level alone: with this stamp its total loses to any other.
-RAISE_STAMP = 0
-
 SetId = tuple[SetKind, int]
 
 
@@ -49,7 +43,7 @@ class EdgesBatch:
     generation: int
     # Counts of all buckets of large sets: nobody else writes them. Forgotten when a write
     # fails, because then it is not known.
-    _lives: OrderedDict[SetId, dict[int, int]] = field(default_factory=OrderedDict, init=False)
+    _lives: OrderedDict[tuple[SetId, int], dict[int, int]] = field(default_factory=OrderedDict, init=False)
 
     async def apply(self, records: Sequence[EdgeRecord], begin: int, end: int) -> None:
         """Apply the records of offsets [begin, end); repeatable.
@@ -65,8 +59,8 @@ class EdgesBatch:
             raise
 
     def _stamp(self, offset: int) -> int:
-        # 2^40 offsets a generation are 3 years at 10,000 records a second in one partition.
-        return self.generation << 48 | offset << COPIES_BITS
+        # 2^48 offsets a generation are 89,000 years at 100 million records a second.
+        return self.generation << 48 | offset
 
     async def _apply(self, records: Sequence[EdgeRecord], begin: int, end: int) -> None:
         changes: dict[SetId, list[Change]] = defaultdict(list)
@@ -95,18 +89,17 @@ class EdgesBatch:
             level = level_for(head.total + len(changes[key]), head.level, self.bucket_members_max)
             # One level at a time, or at once: a copy reads the level that holds the rows.
             if level > head.level:
-                heads[key] = await self._copy(key, head, level, stamp)
+                # What is copied holds all up to the total's stamp, also where this batch comes
+                # again: with an older one its counts would lose against those that are there.
+                heads[key] = await self._copy(key, head, level, max(stamp, head.stamp))
 
-    async def _copy(self, key: SetId, head: Head, level: int, begin: int) -> Head:
+    async def _copy(self, key: SetId, head: Head, level: int, stamp: int) -> Head:
         kind, owner = key
         rows: dict[int, dict[int, Membership]] = defaultdict(dict)
         for bucket in range(BUCKETS[head.level]):
             stored = await self.stores.counted.bucket(BucketKey(kind, owner, head.level, bucket))
             for member, state in stored.items():
                 rows[bucket_of(member, level)][member] = state
-        # A copy that was left unfinished may have counts here of the set as it was then. They
-        # lose; and so they must where this batch begins before the one that was to follow it.
-        stamp = max(begin, await self.stores.counted.newest_stamp(kind, owner, level) + 1)
         writes = [
             BucketWrite(
                 key=BucketKey(kind, owner, level, bucket),
@@ -120,8 +113,8 @@ class EdgesBatch:
         await self.stores.counted.write(writes)
         # Only now: whoever reads the new level finds every row there.
         raised = Head(level=level, total=head.total)
-        await self.stores.counted.write([_head_write(key, raised, RAISE_STAMP)])
-        self._lives.pop(key, None)
+        await self.stores.counted.write([_head_write(key, raised, stamp)])
+        self._lives.pop((key, level), None)
         return raised
 
     async def _fold(
@@ -161,13 +154,14 @@ class EdgesBatch:
         await self.stores.counted.write(totals)
 
     async def _known_lives(self, key: SetId, level: int) -> dict[int, int]:
-        known = self._lives.get(key)
+        # By level, too: another owner's count at the level before may have won.
+        known = self._lives.get((key, level))
         if known is None:
             known = await self.stores.counted.lives(*key, level)
-            self._lives[key] = known
+            self._lives[key, level] = known
             if len(self._lives) > LIVES_CACHED_MAX:
                 self._lives.popitem(last=False)
-        self._lives.move_to_end(key)
+        self._lives.move_to_end((key, level))
         return known
 
     async def _after(self, folds: dict[BucketKey, tuple[BucketState, Fold]]) -> None:

@@ -39,8 +39,8 @@ class CassandraCountedSets:
         calls = [self._session.rows(table.heads, list(some)) for some in slices(owners, OWNERS_A_CALL)]
         heads = dict.fromkeys(owners, Head())
         for rows in await asyncio.gather(*calls):
-            for owner, level, total in rows:
-                heads[owner] = Head(level=level or 0, total=total or 0)
+            for owner, level, total, stamp in rows:
+                heads[owner] = Head(level=level or 0, total=total or 0, stamp=stamp or 0)
         return heads
 
     async def read(self, wanted: Mapping[BucketKey, Iterable[int]]) -> dict[BucketKey, BucketState]:
@@ -104,15 +104,6 @@ class CassandraCountedSets:
             bucket: live for rows in await asyncio.gather(*calls) for bucket, live in rows if live is not None
         }
 
-    async def newest_stamp(self, kind: SetKind, owner: int, level: int) -> int:
-        table = self._tables[kind]
-        calls = [
-            self._session.rows(table.stamps, owner, level, list(some))
-            for some in slices(range(BUCKETS[level]), BUCKETS_A_CALL)
-        ]
-        stamps = [stamp for rows in await asyncio.gather(*calls) for _, stamp in rows if stamp is not None]
-        return max(stamps, default=0)
-
     async def members(self, key: BucketKey) -> PackedIds:
         rows = await self._session.rows(self._tables[key.kind].members, key.owner, key.level, key.bucket)
         return PackedIds(pack_ids(member for member, removed in rows if removed is False))
@@ -151,7 +142,7 @@ class _Table:
         row = "member_id, removed, WRITETIME(removed), live"
         insert = f"INSERT INTO {table} (owner_id, level, bucket, member_id, removed)"
         self.heads = session.prepare(
-            f"SELECT DISTINCT owner_id, level_now, total FROM {table}"
+            f"SELECT DISTINCT owner_id, level_now, total, WRITETIME(total) FROM {table}"
             " WHERE owner_id IN ? AND level = 0 AND bucket = 0"
         )
         self.peek = session.prepare(
@@ -177,13 +168,9 @@ class _Table:
             f"INSERT INTO {table} (owner_id, level, bucket, member_id, removed, live)"
             f" VALUES (?, ?, ?, {MARKER}, true, ?) USING TIMESTAMP ?"
         )
-        head = "WHERE owner_id = ? AND level = 0 AND bucket = 0"
-        self._total = session.prepare(f"UPDATE {table} USING TIMESTAMP ? SET total = ? {head}")
-        # The level is its own timestamp, so it never sinks.
-        self._level = session.prepare(f"UPDATE {table} USING TIMESTAMP ? SET level_now = ? {head}")
-        self.stamps = session.prepare(
-            f"SELECT DISTINCT bucket, WRITETIME(live) FROM {table}"
-            " WHERE owner_id = ? AND level = ? AND bucket IN ?"
+        self._head = session.prepare(
+            f"UPDATE {table} USING TIMESTAMP ? SET level_now = ?, total = ?"
+            " WHERE owner_id = ? AND level = 0 AND bucket = 0"
         )
 
     def statements(self, write: BucketWrite) -> list[tuple[PreparedStatement, tuple[Any, ...]]]:
@@ -195,7 +182,6 @@ class _Table:
         if write.live is not None:
             found.append((self._live, (*key, write.live, write.stamp)))
         if write.head is not None:
-            found.append((self._total, (write.stamp, write.head.total, write.key.owner)))
-            if write.head.level > 0:
-                found.append((self._level, (write.head.level, write.head.level, write.key.owner)))
+            head = write.head
+            found.append((self._head, (write.stamp, head.level, head.total, write.key.owner)))
         return found

@@ -36,7 +36,7 @@ class _Bucket:
         if write.live is not None:
             self.live.put(write.live, write.stamp)
         if write.head is not None:
-            self.level.put(write.head.level, write.head.level)  # A level never sinks.
+            self.level.put(write.head.level, write.stamp)
             self.total.put(write.head.total, write.stamp)
 
     def members(self) -> list[int]:
@@ -56,7 +56,8 @@ class MemoryCountedSets:
 
     def _head(self, kind: SetKind, owner: int) -> Head:
         bucket = self._of(BucketKey(kind, owner, 0, 0))
-        return Head(level=bucket.level.value or 0, total=bucket.total.value or 0)
+        stamp = max(0, bucket.total.stamp)
+        return Head(level=bucket.level.value or 0, total=bucket.total.value or 0, stamp=stamp)
 
     async def read(self, wanted: Mapping[BucketKey, Iterable[int]]) -> dict[BucketKey, BucketState]:
         return {key: self._state(key, members) for key, members in wanted.items()}
@@ -80,14 +81,6 @@ class MemoryCountedSets:
             for key, bucket in self._buckets.items()
             if (key.kind, key.owner, key.level) == (kind, owner, level) and bucket.live.value is not None
         }
-
-    async def newest_stamp(self, kind: SetKind, owner: int, level: int) -> int:
-        stamps = [
-            bucket.live.stamp
-            for key, bucket in self._buckets.items()
-            if (key.kind, key.owner, key.level) == (kind, owner, level)
-        ]
-        return max(stamps, default=0)
 
     async def members(self, key: BucketKey) -> PackedIds:
         return PackedIds(pack_ids(self._of(key).members()))

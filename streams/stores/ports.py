@@ -6,7 +6,7 @@ name says otherwise.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import NewType, Protocol
@@ -137,10 +137,14 @@ class SetKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A set's level and exact total; an unknown set is level 0 and total 0."""
+    """A set's level and exact total; an unknown set is level 0 and total 0.
+
+    `stamp` is the total's, as read; a write has its own.
+    """
 
     level: int = 0
     total: int = 0
+    stamp: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +167,8 @@ class BucketState:
 class BucketWrite:
     """Rows and count of one bucket, applied whole. `stamp` orders the counts of one bucket.
 
-    `head` goes in the same write and only to bucket 0 of level 0; its level never sinks,
-    whatever the stamp. Rows carry their own times.
+    `head` goes in the same write and only to bucket 0 of level 0, and is ordered by `stamp`, too;
+    at equal stamps the greater level and the greater total win. Rows carry their own times.
     """
 
     key: BucketKey
@@ -192,9 +196,6 @@ class CountedSets(Protocol):
 
     async def lives(self, kind: SetKind, owner: int, level: int) -> dict[int, int]:
         """The counts of the buckets that have any, by bucket."""
-
-    async def newest_stamp(self, kind: SetKind, owner: int, level: int) -> int:
-        """The greatest stamp of any count of that level; 0 where there is none."""
 
     async def members(self, key: BucketKey) -> PackedIds:
         """The members that are in, packed, in ascending order."""
