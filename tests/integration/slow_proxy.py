@@ -17,6 +17,8 @@ class SlowProxy:
         self.delay_s = 0.0
         self.port = 0
         self._started = Event()
+        self._pipes: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._run, name="slow-proxy", daemon=True)
 
@@ -28,20 +30,27 @@ class SlowProxy:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
-        self.port = server.sockets[0].getsockname()[1]
+        self._server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        self.port = self._server.sockets[0].getsockname()[1]
         self._started.set()
         self._loop.run_forever()
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
-        self._loop.run_until_complete(asyncio.sleep(0))
-        server.close()
         self._loop.close()
+
+    async def _close(self) -> None:
+        self._server.close()
+        for task in self._pipes:
+            task.cancel()
+        await asyncio.gather(*self._pipes, return_exceptions=True)
+        for writer in self._writers:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
 
     async def _serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         try:
@@ -49,9 +58,10 @@ class SlowProxy:
         except OSError:
             to_client.close()
             return
-        await asyncio.gather(
-            self._pipe(client, to_server, slow=False), self._pipe(server, to_client, slow=True)
-        )
+        self._writers.update((to_client, to_server))
+        for pipe in (self._pipe(client, to_server, slow=False), self._pipe(server, to_client, slow=True)):
+            task = asyncio.create_task(pipe)
+            self._pipes.add(task)
 
     async def _pipe(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, slow: bool) -> None:
         # A queue, so that a delay is a delay and not a lower rate.
@@ -66,13 +76,12 @@ class SlowProxy:
                 sink.write(data)
                 await sink.drain()
 
-        forwarding = asyncio.create_task(forward())
-        try:
-            while data := await source.read(CHUNK_BYTES):
-                due.put_nowait((self._loop.time() + (self.delay_s if slow else 0.0), data))
-        except OSError:
-            pass
-        due.put_nowait((0.0, b""))
+        async def take() -> None:
+            with suppress(OSError):
+                while data := await source.read(CHUNK_BYTES):
+                    due.put_nowait((self._loop.time() + (self.delay_s if slow else 0.0), data))
+            due.put_nowait((0.0, b""))
+
         with suppress(OSError):
-            await forwarding
+            await asyncio.gather(take(), forward())
         sink.close()
