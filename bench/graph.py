@@ -22,7 +22,7 @@ from rich.progress import Progress
 from bench.running import bench_stack, feed_client, percentiles
 from infra.local.deployment import Deployment
 from schemas.ids import PhotoId, UserId
-from streams.jobs.load import load_edges
+from streams.kafka.load import load_edges
 from streams.stores.connect import connect
 from streams.stores.ports import SetKind, Stores
 from tests.integration.making import fresh_photo_ids, upload

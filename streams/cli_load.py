@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from streams.cli_failures import CommandFailed, load_settings, require
-from streams.jobs.load import BadEdge, count_lines, load_edges
+from streams.kafka.load import BadEdge, count_lines, load_edges
 
 
 def load(path: Path, console: Console) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.jobs.load import BadEdge, count_lines, opened, read_edges
+from streams.kafka.load import BadEdge, count_lines, opened, read_edges
 
 
 def _file(folder: Path, content: bytes, name: str = "edges.tsv") -> Path:
