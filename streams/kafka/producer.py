@@ -18,6 +18,7 @@ from confluent_kafka import Producer as LibrdkafkaProducer
 
 from streams.core.breaker import Breaker
 from streams.errors import StoreUnavailable
+from streams.metrics import BREAKER
 from streams.settings import Settings
 
 STORE = "kafka"
@@ -65,10 +66,6 @@ class Producer:
         self._closing = Event()
         self._poller = Thread(target=self._poll, name="kafka-deliveries", daemon=True)
 
-    @property
-    def breaker_open(self) -> bool:
-        return self._breaker.is_open
-
     async def __aenter__(self) -> Self:
         self._poller.start()
         return self
@@ -96,8 +93,10 @@ class Producer:
         error = await sending.done
         if error is not None:
             self._breaker.failed(monotonic())
+            BREAKER.labels(STORE).set(self._breaker.is_open)
             raise StoreUnavailable(STORE, "produce", str(error))
         self._breaker.succeeded()
+        BREAKER.labels(STORE).set(self._breaker.is_open)
 
     def _produce(self, record: Outgoing, sending: "_Sending") -> None:
         try:

@@ -23,6 +23,7 @@ from cassandra.query import BatchStatement, BatchType, PreparedStatement, tuple_
 
 from streams.core.breaker import Breaker
 from streams.errors import StoreUnavailable
+from streams.metrics import BREAKER
 from streams.settings import Settings
 
 Row = tuple[Any, ...]
@@ -42,10 +43,6 @@ class CassandraSession:
         self._loop = asyncio.get_running_loop()
         self._answers: deque[tuple[asyncio.Future[list[Row]], list[Row] | BaseException]] = deque()
         self._waking = False
-
-    @property
-    def breaker_open(self) -> bool:
-        return self._breaker.is_open
 
     def prepare(self, cql: str, *, idempotent: bool = True) -> PreparedStatement:
         """Prepare a statement; blocks, so only while starting."""
@@ -79,8 +76,10 @@ class CassandraSession:
             raise  # We asked something wrong; waiting would not help.
         except (TimeoutError, DriverException, NoHostAvailable) as error:
             self._breaker.failed(monotonic())
+            BREAKER.labels(STORE).set(self._breaker.is_open)
             raise StoreUnavailable(STORE, operation, f"{type(error).__name__} {error}") from error
         self._breaker.succeeded()
+        BREAKER.labels(STORE).set(self._breaker.is_open)
         return answer
 
     def _execute(self, statement: Any) -> asyncio.Future[list[Row]]:

@@ -21,6 +21,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from streams.core.breaker import Breaker
 from streams.errors import StoreUnavailable
+from streams.metrics import BREAKER
 
 STORE = "redis"
 CONNECTIONS_MAX = 64
@@ -47,10 +48,6 @@ class RedisClient:
         )
         self.redis: Redis = Redis.from_pool(pool)
 
-    @property
-    def breaker_open(self) -> bool:
-        return self._breaker.is_open
-
     def script(self, name: str) -> AsyncScript:
         """The script `lua/NAME.lua`, called by its hash."""
         return self.redis.register_script((files("streams.stores") / "lua" / f"{name}.lua").read_text())
@@ -66,8 +63,10 @@ class RedisClient:
             if isinstance(error, ResponseError) and not _transient(error):
                 raise  # We asked something wrong; waiting would not help.
             self._breaker.failed(monotonic())
+            BREAKER.labels(STORE).set(self._breaker.is_open)
             raise StoreUnavailable(STORE, operation, f"{type(error).__name__} {error}") from error
         self._breaker.succeeded()
+        BREAKER.labels(STORE).set(self._breaker.is_open)
         return answer
 
     async def call_in_incarnation(self, operation: str, run: Callable[[bytes], Awaitable[Any]]) -> Any:

@@ -10,6 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from streams.core.breaker import Breaker
 from streams.errors import StoreUnavailable
+from streams.metrics import BREAKER
 from streams.settings import Settings
 
 STORE = "s3"
@@ -35,13 +36,17 @@ class S3Originals:
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") in _NOT_THERE:
                 self._breaker.succeeded()
+                BREAKER.labels(STORE).set(self._breaker.is_open)
                 return False
             self._breaker.failed(monotonic())
+            BREAKER.labels(STORE).set(self._breaker.is_open)
             raise StoreUnavailable(STORE, "head", str(error)) from error
         except (BotoCoreError, OSError, TimeoutError) as error:
             self._breaker.failed(monotonic())
+            BREAKER.labels(STORE).set(self._breaker.is_open)
             raise StoreUnavailable(STORE, "head", f"{type(error).__name__} {error}") from error
         self._breaker.succeeded()
+        BREAKER.labels(STORE).set(self._breaker.is_open)
         return True
 
 
