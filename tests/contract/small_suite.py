@@ -116,10 +116,11 @@ class ParkedPhotosSuite:
         self, stores: Stores, new_id: NewId, passing: PassingTime
     ) -> None:
         """The rest is due the next time."""
-        photos = [self.parked(new_id, passing.now_ms()) for _ in range(5)]
+        now_ms = passing.now_ms()
+        photos = [self.parked(new_id, now_ms) for _ in range(5)]
         for photo in photos:
             await stores.parked.park(photo)
-        due = await stores.parked.due(photos[0].due_ms, 3)
+        due = await stores.parked.due(now_ms, 3)
         for photo in photos:
             await stores.parked.unpark(photo)
 
