@@ -4,6 +4,7 @@
 `python -m pytest tests/integration`.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -16,7 +17,8 @@ from infra.local.lock import exclusive
 from infra.local.paths import Home
 from infra.local.stack import Stack
 
-HOME = Path(".local/test")
+# Another folder lets two runs go on side by side.
+HOME = Path(os.environ.get("SHUTTERLINE_TEST_HOME", ".local/test"))
 
 
 @pytest.fixture(scope="session")
