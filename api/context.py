@@ -84,7 +84,7 @@ def make_context(
         probes={
             "cassandra": stores.pulled.mark,
             "redis": stores.timelines.verified,
-            "s3": lambda: stores.originals.exists("readyz"),
+            "s3": lambda: stores.media.size("readyz"),
             **(probes or {}),
         },
     )

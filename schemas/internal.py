@@ -1,4 +1,4 @@
-"""The records of the pipeline's own topics `edges` and `fanout`.
+"""The records of the pipeline's own topics `edges`, `fanout` and `renditions`.
 
 An edge is 27 bytes, because millions of them are decoded a minute; the rest is JSON,
 because a record is a page of up to a thousand timelines.
@@ -105,3 +105,68 @@ def decode_fanout(value: bytes) -> FanoutRecord:
         return model(**fields)
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a record of fanout ({error!r}): {value[:200]!r}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class ThumbnailTask:
+    """Make a photo's thumbnail, and with it the photo ready.
+
+    `queued_ms`: when its original was known to be there, milliseconds since 1970.
+    """
+
+    photo_id: PhotoId
+    author_id: UserId
+    object_key: str
+    queued_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class FullTask:
+    """Make a photo's three larger renditions. Fields as of `ThumbnailTask`."""
+
+    photo_id: PhotoId
+    author_id: UserId
+    object_key: str
+    queued_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemovalTask:
+    """Remove all objects of ours that a deleted or rejected photo has, and what edges keep of it.
+
+    `object_keys` are its renditions' as far as the photo's row names them.
+    """
+
+    photo_id: PhotoId
+    object_keys: tuple[str, ...]
+
+
+RenditionTask = ThumbnailTask | FullTask | RemovalTask
+_TASK_TYPES: dict[str, type[ThumbnailTask | FullTask | RemovalTask]] = {
+    "thumbnail": ThumbnailTask,
+    "full": FullTask,
+    "removal": RemovalTask,
+}
+_TASK_NAMES = {model: name for name, model in _TASK_TYPES.items()}
+
+
+def encode_task(task: RenditionTask) -> bytes:
+    """The task as JSON, with its type in `t`."""
+    fields = {name: getattr(task, name) for name in task.__dataclass_fields__}
+    return orjson.dumps({"t": _TASK_NAMES[type(task)], **fields})
+
+
+def decode_task(value: bytes) -> RenditionTask:
+    """Read a record of `renditions`.
+
+    Raises:
+        ValueError: Not one of ours, or of a version that this process is too old for.
+    """
+    try:
+        fields: dict[str, Any] = orjson.loads(value)
+        model = _TASK_TYPES[fields.pop("t")]
+        if model is RemovalTask:
+            fields["object_keys"] = tuple(fields["object_keys"])
+        return model(**fields)
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a record of renditions ({error!r}): {value[:200]!r}") from error

@@ -80,6 +80,18 @@ class Settings(BaseSettings):
     rebuild_ttl_ms: PositiveInt = 30_000
     database_reads_in_flight_max: PositiveInt = 32
 
+    # Uploads over HTTP.
+    uploads_per_minute: PositiveInt = 5  # Of one user.
+    upload_bytes_max: PositiveInt = 25_000_000
+    upload_part_bytes: PositiveInt = 5 * 1_048_576  # More than this goes by parts; S3 wants no smaller ones.
+    upload_url_life_s: PositiveInt = 900
+    upload_life_s: PositiveInt = 3_600  # Then an unfinished one is aborted.
+    upload_body_s_max: PositiveInt = 120  # For an image that is the request's own body.
+    upload_bodies_in_flight_max: PositiveInt = 16  # Each holds a part in memory.
+    idempotency_key_life_s: PositiveInt = 86_400
+    media_timeout_ms: PositiveInt = 10_000
+    renditions_queued_max: PositiveInt = 500_000  # A full task counts as three; above, uploads are refused.
+
     # Delivery: the hybrid of push and pull.
     pull_followers_min: PositiveInt = 10_000
     push_again_followers_max: PositiveInt = 8_999
@@ -134,6 +146,11 @@ class Settings(BaseSettings):
     heartbeat_ms: PositiveInt = 300  # A group learns of a member that left or joined with a heartbeat.
     commit_interval_ms: PositiveInt = 1_000
     watchdog_s: PositiveInt = 60
+
+    @property
+    def object_prefix(self) -> str:
+        """What all keys of this system's own objects in the media bucket begin with."""
+        return "shutterline" + (f"-{self.namespace.rstrip('.')}" if self.namespace else "") + "/"
 
     @property
     def keyspace(self) -> str:

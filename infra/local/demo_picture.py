@@ -4,7 +4,7 @@ from typing import Any
 
 from schemas.facts import Rendition
 from streams.settings import Settings
-from streams.stores.s3_originals import s3_client
+from streams.stores.s3_bucket import s3_client
 
 SIDES = {"thumbnail": 150, "small": 320, "medium": 640, "large": 1_080}
 CONTENT_TYPE = "image/jpeg"

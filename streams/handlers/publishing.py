@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from schemas.internal import EdgeRecord, FanoutRecord
+from schemas.internal import EdgeRecord, FanoutRecord, RenditionTask
 from topics.catalogue import Lane
 
 
@@ -13,3 +13,5 @@ class Outbox(Protocol):
     async def edges(self, records: Sequence[EdgeRecord]) -> None: ...
 
     async def fanout(self, records: Sequence[FanoutRecord], lane: Lane) -> None: ...
+
+    async def renditions(self, tasks: Sequence[RenditionTask], lane: Lane) -> None: ...

@@ -40,7 +40,7 @@ class ParkedJob:
         stored = (await self.stores.photos.get([parked.photo_id])).get(parked.photo_id)
         if stored is None or stored.deleted:
             outcome = "deleted"
-        elif await self.stores.originals.exists(parked.object_key):
+        elif await self.stores.media.size(parked.object_key) is not None:
             outcome = "arrived"
         elif now_ms - parked.parked_ms >= self.settings.original_wait_s_max * 1_000:
             await self.stores.photos.mark_rejected(parked.photo_id, ORIGINAL_MISSING)

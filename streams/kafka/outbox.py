@@ -3,9 +3,18 @@
 from collections.abc import Sequence
 
 from schemas.ids import pack_id
-from schemas.internal import Backfill, EdgeRecord, FanoutPage, FanoutRecord, OwnPost, encode_fanout
+from schemas.internal import (
+    Backfill,
+    EdgeRecord,
+    FanoutPage,
+    FanoutRecord,
+    OwnPost,
+    RenditionTask,
+    encode_fanout,
+    encode_task,
+)
 from streams.kafka.producer import Outgoing, Producer
-from topics.catalogue import EDGES, FANOUT, Lane
+from topics.catalogue import EDGES, FANOUT, RENDITIONS, Lane
 from topics.partitioning import partition_of, partition_of_bucket
 
 
@@ -16,6 +25,7 @@ class KafkaOutbox:
         self._producer = producer
         self._edges = EDGES.named(namespace)
         self._fanout = FANOUT.named(namespace)
+        self._renditions = RENDITIONS.named(namespace)
 
     async def edges(self, records: Sequence[EdgeRecord]) -> None:
         await self._producer.send(
@@ -27,6 +37,19 @@ class KafkaOutbox:
 
     async def fanout(self, records: Sequence[FanoutRecord], lane: Lane) -> None:
         await self._producer.send([self._record(each, lane) for each in records])
+
+    async def renditions(self, tasks: Sequence[RenditionTask], lane: Lane) -> None:
+        await self._producer.send(
+            [
+                Outgoing(
+                    self._renditions,
+                    partition_of(RENDITIONS, each.photo_id, lane),
+                    pack_id(each.photo_id),
+                    encode_task(each),
+                )
+                for each in tasks
+            ]
+        )
 
     def _record(self, record: FanoutRecord, lane: Lane) -> Outgoing:
         match record:

@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
-
 from schemas.ids import PhotoId, UserId
 from streams.core.delivery import Delivery
 from streams.core.slices import slices
@@ -34,7 +32,10 @@ class CassandraPhotos:
             "SELECT photo_id, author_id, created_at, caption, object_key, content_type, status, reason,"
             " renditions, deleted FROM photos WHERE photo_id IN ?"
         )
-        self._ready = session.prepare("UPDATE photos SET status = 'ready', renditions = ? WHERE photo_id = ?")
+        self._ready = session.prepare(
+            "UPDATE photos SET status = 'ready', renditions = renditions + ? WHERE photo_id = ?"
+        )
+        self._add = session.prepare("UPDATE photos SET renditions = renditions + ? WHERE photo_id = ?")
         self._rejected = session.prepare(
             "UPDATE photos SET status = 'rejected', reason = ? WHERE photo_id = ?"
         )
@@ -67,8 +68,10 @@ class CassandraPhotos:
         return {photo.photo_id: photo for photo in found}
 
     async def mark_ready(self, photo: PhotoId, renditions: Mapping[str, StoredRendition]) -> None:
-        value = {name: [r.object_key, r.width, r.height] for name, r in renditions.items()}
-        await self._session.rows(self._ready, orjson.dumps(value), photo)
+        await self._session.rows(self._ready, _packed(renditions), photo)
+
+    async def add_renditions(self, photo: PhotoId, renditions: Mapping[str, StoredRendition]) -> None:
+        await self._session.rows(self._add, _packed(renditions), photo)
 
     async def mark_rejected(self, photo: PhotoId, reason: str) -> None:
         await self._session.rows(self._rejected, reason, photo)
@@ -86,9 +89,12 @@ class CassandraPhotos:
         await self._session.rows(self._erase, photo)
 
 
+def _packed(renditions: Mapping[str, StoredRendition]) -> dict[str, tuple[str, int, int]]:
+    return {name: (made.object_key, made.width, made.height) for name, made in renditions.items()}
+
+
 def _photo(row: tuple[Any, ...]) -> Photo:
     photo, author, created_at, caption, object_key, content_type, status, reason, renditions, deleted = row
-    stored: dict[str, list[Any]] = orjson.loads(renditions) if renditions else {}
     return Photo(
         photo_id=PhotoId(photo),
         author_id=UserId(author),
@@ -100,7 +106,7 @@ def _photo(row: tuple[Any, ...]) -> Photo:
         reason=reason if status == Status.REJECTED else None,
         renditions={
             name: StoredRendition(object_key=key, width=width, height=height)
-            for name, (key, width, height) in stored.items()
+            for name, (key, width, height) in (renditions or {}).items()
         },
         deleted=bool(deleted),
     )

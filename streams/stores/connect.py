@@ -21,12 +21,16 @@ from streams.stores.cassandra_small import (
     CassandraShardLeases,
     CassandraStops,
 )
+from streams.stores.cassandra_uploads import CassandraUploads
 from streams.stores.ports import Stores
 from streams.stores.redis_budget import RedisRebuildBudget
 from streams.stores.redis_client import RedisClient
 from streams.stores.redis_copies import RedisCopies
 from streams.stores.redis_timelines import RedisTimelines
-from streams.stores.s3_originals import S3Originals, s3_client
+from streams.stores.redis_upload_limit import RedisUploadLimit
+from streams.stores.s3_bucket import S3Bucket, s3_client
+from streams.stores.s3_media import S3MediaObjects
+from streams.stores.s3_uploads import S3MediaUploads
 from topics.catalogue import FANOUT
 
 log = logging.getLogger(__name__)
@@ -45,7 +49,9 @@ async def connect(settings: Settings, *, timeout_ms: int) -> AsyncIterator[Store
         database = CassandraSession(await _session(cluster, settings), _breaker(settings), timeout_s)
         redis = RedisClient(settings.redis, _breaker(settings), timeout_s)
         closing.push_async_callback(redis.close)
-        bucket = await closing.enter_async_context(s3_client(settings, timeout_s))
+        media_timeout_s = settings.media_timeout_ms / 1_000
+        client = await closing.enter_async_context(s3_client(settings, media_timeout_s))
+        bucket = S3Bucket(client, settings.s3_bucket, _breaker(settings), media_timeout_s)
         yield Stores(
             photos=CassandraPhotos(database),
             author_photos=CassandraAuthorPhotos(database),
@@ -55,7 +61,12 @@ async def connect(settings: Settings, *, timeout_ms: int) -> AsyncIterator[Store
             pulled=CassandraPulledAuthors(database),
             parked=CassandraParkedPhotos(database),
             stops=CassandraStops(database),
-            originals=S3Originals(bucket, settings.s3_bucket, _breaker(settings), timeout_s),
+            media=S3MediaObjects(bucket),
+            media_uploads=S3MediaUploads(bucket),
+            uploads=CassandraUploads(database),
+            upload_limit=RedisUploadLimit(
+                redis, namespace=settings.namespace, per_minute=settings.uploads_per_minute
+            ),
             timelines=_timelines(redis, settings),
             copies=RedisCopies(redis, namespace=settings.namespace),
             shards=CassandraShardLeases(database),

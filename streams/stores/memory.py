@@ -1,22 +1,23 @@
 """Every store in memory: what tests and the demonstration without servers use."""
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, MutableMapping
 
 from schemas.ids import OWN_SHARDS
 from streams.stores.memory_budget import MemoryRebuildBudget
 from streams.stores.memory_copies import MemoryCopies
 from streams.stores.memory_counted import MemoryCountedSets
 from streams.stores.memory_edges import MemoryOwnEdges
+from streams.stores.memory_media import MemoryMediaObjects, MemoryMediaUploads
 from streams.stores.memory_photos import MemoryAuthorPhotos, MemoryPhotos
 from streams.stores.memory_shards import MemoryShardLeases
 from streams.stores.memory_small import (
     MemoryAuthors,
-    MemoryOriginals,
     MemoryParkedPhotos,
     MemoryPulledAuthors,
     MemoryStops,
 )
 from streams.stores.memory_timelines import MemoryTimelines
+from streams.stores.memory_uploads import MemoryUploadLimit, MemoryUploads
 from streams.stores.ports import Stores
 from topics.catalogue import FANOUT
 
@@ -31,13 +32,15 @@ def memory_stores(
     rebuilds_per_s_max: int = 1_000,
     removed_edge_ttl_s: int = 28 * 86_400,
     shards: int = OWN_SHARDS,
-    object_keys: Container[str] = frozenset(),
+    uploads_per_minute: int = 5,
+    objects: MutableMapping[str, bytes] | None = None,
 ) -> Stores:
-    """Empty stores with the limits of `settings.py`, and a media bucket that holds `object_keys`.
+    """Empty stores with the limits of `settings.py`, and a media bucket that holds `objects`.
 
     Nothing in them waits, so what a caller sees between two awaits of its own is one moment.
     """
     removed_ttl_ms = removed_edge_ttl_s * 1_000
+    bucket: MutableMapping[str, bytes] = {} if objects is None else objects
     return Stores(
         photos=MemoryPhotos(),
         author_photos=MemoryAuthorPhotos(),
@@ -47,7 +50,10 @@ def memory_stores(
         pulled=MemoryPulledAuthors(),
         parked=MemoryParkedPhotos(),
         stops=MemoryStops(),
-        originals=MemoryOriginals(object_keys),
+        media=MemoryMediaObjects(bucket, clock_ms),
+        media_uploads=MemoryMediaUploads(bucket, clock_ms),
+        uploads=MemoryUploads(clock_ms),
+        upload_limit=MemoryUploadLimit(uploads_per_minute, clock_ms),
         timelines=MemoryTimelines(
             clock_ms,
             slots=timeline_slots,

@@ -34,9 +34,12 @@ class MemoryPhotos:
         return {photo: self._rows[photo] for photo in photos if photo in self._rows}
 
     async def mark_ready(self, photo: PhotoId, renditions: Mapping[str, StoredRendition]) -> None:
-        self._rows[photo] = replace(
-            self._rows[photo], status=Status.READY, reason=None, renditions=dict(renditions)
-        )
+        await self.add_renditions(photo, renditions)
+        self._rows[photo] = replace(self._rows[photo], status=Status.READY, reason=None)
+
+    async def add_renditions(self, photo: PhotoId, renditions: Mapping[str, StoredRendition]) -> None:
+        row = self._rows[photo]
+        self._rows[photo] = replace(row, renditions={**row.renditions, **renditions})
 
     async def mark_rejected(self, photo: PhotoId, reason: str) -> None:
         self._rows[photo] = replace(self._rows[photo], status=Status.REJECTED, reason=reason)

@@ -1,7 +1,5 @@
 """The small tables and the media bucket in memory."""
 
-from collections.abc import Container
-
 from schemas.ids import PhotoId, UserId
 from streams.core.delivery import Mode
 from streams.stores.ports import ParkedPhoto, Stop
@@ -72,13 +70,3 @@ class MemoryStops:
         for stop in stopped:
             del self._stops[stop.group, stop.topic, stop.partition]
         return len(stopped)
-
-
-class MemoryOriginals:
-    """A bucket that holds `object_keys`, which whoever made it may change."""
-
-    def __init__(self, object_keys: Container[str]) -> None:
-        self._object_keys = object_keys
-
-    async def exists(self, object_key: str) -> bool:
-        return object_key in self._object_keys

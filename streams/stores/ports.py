@@ -14,6 +14,7 @@ from typing import NewType, Protocol
 from schemas.ids import PhotoId, UserId
 from streams.core.counted import Membership
 from streams.core.delivery import Delivery, Mode
+from streams.stores.media_ports import MediaObjects, MediaUploads, UploadLimit, UploadStore
 
 # Packed ids: 8 bytes each, big-endian.
 PackedIds = NewType("PackedIds", bytes)
@@ -57,7 +58,11 @@ class PhotoStore(Protocol):
     async def get(self, photos: Sequence[PhotoId]) -> dict[PhotoId, Photo]:
         """The rows that exist, deleted ones included; at most 1,000 ids, one call a hundred."""
 
-    async def mark_ready(self, photo: PhotoId, renditions: Mapping[str, StoredRendition]) -> None: ...
+    async def mark_ready(self, photo: PhotoId, renditions: Mapping[str, StoredRendition]) -> None:
+        """Make the photo ready and add `renditions` to those that it has; of one name the last counts."""
+
+    async def add_renditions(self, photo: PhotoId, renditions: Mapping[str, StoredRendition]) -> None:
+        """Add renditions to those that the photo has, whatever its status."""
 
     async def mark_rejected(self, photo: PhotoId, reason: str) -> None: ...
 
@@ -262,12 +267,6 @@ class StopStore(Protocol):
         """Forget the group's stops; answers how many there were."""
 
 
-class Originals(Protocol):
-    """The media bucket."""
-
-    async def exists(self, object_key: str) -> bool: ...
-
-
 class Timelines(Protocol):
     """The stored timelines (rings) of those who read; only `fanout` and rebuilds write them."""
 
@@ -367,7 +366,10 @@ class Stores:
     pulled: PulledAuthors
     parked: ParkedPhotos
     stops: StopStore
-    originals: Originals
+    media: MediaObjects
+    media_uploads: MediaUploads
+    uploads: UploadStore
+    upload_limit: UploadLimit
     timelines: Timelines
     copies: Copies
     shards: ShardLeases

@@ -28,18 +28,18 @@ def new_id() -> Callable[[], int]:
 
 
 @pytest.fixture
-def object_keys() -> set[str]:
-    return set()
+def objects() -> dict[str, bytes]:
+    return {}
 
 
 @pytest.fixture
-def stores(passing: HandMovedTime, object_keys: set[str]) -> Stores:
+def stores(passing: HandMovedTime, objects: dict[str, bytes]) -> Stores:
     return memory_stores(
         clock_ms=passing.now_ms,
         timeline_slots=limits.SLOTS,
         rebuilds_per_s_max=limits.REBUILDS_PER_S_MAX,
         shards=limits.SHARDS,
-        object_keys=object_keys,
+        objects=objects,
     )
 
 
@@ -56,9 +56,9 @@ def brief_stores(passing: HandMovedTime) -> Stores:
 
 
 @pytest.fixture
-def put_original(object_keys: set[str]) -> Callable[[str], None]:
+def put_original(objects: dict[str, bytes]) -> Callable[[str], None]:
     """Puts an object into the media bucket."""
-    return object_keys.add
+    return lambda key: objects.update({key: b"original"})
 
 
 @pytest.fixture

@@ -88,14 +88,16 @@ class PhotosSuite:
         assert await stores.photos.get([]) == {}
 
     async def test_a_ready_photo_has_its_renditions(self, stores: Stores, new_id: NewId) -> None:
-        """The last set of renditions counts, and all of it."""
+        """Later ones join; of one name the last counts; a thumbnail that comes again takes none away."""
         photo = photo_by(new_id)
         await stores.photos.insert(photo)
-        await stores.photos.mark_ready(photo.photo_id, {"small": THUMBNAIL["thumbnail"]})
-        await stores.photos.mark_ready(photo.photo_id, THUMBNAIL)
+        small = {"small": StoredRendition(object_key="r/2", width=320, height=213)}
+        await stores.photos.mark_ready(photo.photo_id, {"thumbnail": small["small"]})
+        await stores.photos.add_renditions(photo.photo_id, small)
         await stores.photos.mark_ready(photo.photo_id, THUMBNAIL)
 
-        assert await stored(stores, photo) == replace(photo, status=Status.READY, renditions=THUMBNAIL)
+        expected = replace(photo, status=Status.READY, renditions={**THUMBNAIL, **small})
+        assert await stored(stores, photo) == expected
 
     async def test_a_repeated_upload_leaves_a_ready_photo_ready(self, stores: Stores, new_id: NewId) -> None:
         """An insert never changes what is there."""

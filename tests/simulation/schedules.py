@@ -9,7 +9,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from schemas.internal import Backfill, EdgeRecord, FanoutRecord
+from schemas.internal import Backfill, EdgeRecord, FanoutRecord, RenditionTask
 from streams.core.counted import Membership
 from streams.errors import StoreUnavailable
 from streams.handlers.edges_batch import EdgesBatch
@@ -129,6 +129,9 @@ class _Outbox:
 
     async def edges(self, records: Sequence[EdgeRecord]) -> None:
         raise AssertionError("the writer of the sets publishes no edges")
+
+    async def renditions(self, tasks: Sequence[RenditionTask], lane: Lane) -> None:
+        raise AssertionError("the writer of the sets makes no renditions")
 
     async def fanout(self, records: Sequence[FanoutRecord], lane: Lane) -> None:
         await self.at(Moment(0, "outbox", "fanout", done=False))

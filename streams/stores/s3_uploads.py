@@ -1,0 +1,101 @@
+"""Signed requests and uploads by parts to the media bucket."""
+
+from typing import Any
+
+from streams.stores.media_ports import SignedRequest, UnfinishedParts
+from streams.stores.s3_bucket import S3Bucket, S3Refused
+
+# S3 answers at most so many parts a call; an upload of ours has a handful.
+PARTS_A_CALL = 1_000
+
+
+class S3MediaUploads:
+    """`media_ports.MediaUploads` over S3."""
+
+    def __init__(self, bucket: S3Bucket) -> None:
+        self._bucket = bucket
+
+    async def sign_put(
+        self, object_key: str, *, content_type: str, size_bytes: int, life_s: int
+    ) -> SignedRequest:
+        # If-None-Match: what has arrived cannot be put again with other bytes of the same length.
+        url = await self._sign(
+            "put_object",
+            life_s,
+            Key=object_key,
+            ContentType=content_type,
+            ContentLength=size_bytes,
+            IfNoneMatch="*",
+        )
+        headers = {"Content-Type": content_type, "Content-Length": str(size_bytes), "If-None-Match": "*"}
+        return SignedRequest(url=url, headers=headers)
+
+    async def begin_parts(self, object_key: str, *, content_type: str) -> str:
+        answer = await self._bucket.call("create_multipart_upload", Key=object_key, ContentType=content_type)
+        return str(answer["UploadId"])
+
+    async def sign_part(
+        self, object_key: str, parts_id: str, number: int, *, size_bytes: int, life_s: int
+    ) -> SignedRequest:
+        url = await self._sign(
+            "upload_part",
+            life_s,
+            Key=object_key,
+            UploadId=parts_id,
+            PartNumber=number,
+            ContentLength=size_bytes,
+        )
+        return SignedRequest(url=url, headers={"Content-Length": str(size_bytes)})
+
+    async def put_part(self, object_key: str, parts_id: str, number: int, body: bytes) -> None:
+        await self._bucket.call(
+            "upload_part", Key=object_key, UploadId=parts_id, PartNumber=number, Body=body
+        )
+
+    async def parts(self, object_key: str, parts_id: str) -> dict[int, int] | None:
+        arrived = await self._arrived(object_key, parts_id)
+        return None if arrived is None else {part["PartNumber"]: int(part["Size"]) for part in arrived}
+
+    async def finish_parts(self, object_key: str, parts_id: str) -> None:
+        arrived = await self._arrived(object_key, parts_id)
+        if arrived is None:
+            return
+        parts = [{"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in arrived]
+        try:
+            await self._bucket.call(
+                "complete_multipart_upload",
+                Key=object_key,
+                UploadId=parts_id,
+                MultipartUpload={"Parts": parts},
+            )
+        except S3Refused:
+            # Two who finish it at once: the slower one finds it gone.
+            if await self._arrived(object_key, parts_id) is not None:
+                raise
+
+    async def abort_parts(self, object_key: str, parts_id: str) -> None:
+        await self._bucket.call("abort_multipart_upload", Key=object_key, UploadId=parts_id)
+
+    async def unfinished(self, prefix: str) -> list[UnfinishedParts]:
+        answer = await self._bucket.call("list_multipart_uploads", Prefix=prefix)
+        return [
+            UnfinishedParts(
+                object_key=each["Key"],
+                parts_id=each["UploadId"],
+                started_ms=int(each["Initiated"].timestamp() * 1_000),
+            )
+            for each in answer.get("Uploads", ())
+        ]
+
+    async def _arrived(self, object_key: str, parts_id: str) -> list[dict[str, Any]] | None:
+        answer = await self._bucket.call(
+            "list_parts", Key=object_key, UploadId=parts_id, MaxParts=PARTS_A_CALL
+        )
+        return None if answer is None else list(answer.get("Parts", ()))
+
+    async def _sign(self, operation: str, life_s: int, **arguments: object) -> str:
+        # No call is made: it is arithmetic.
+        url = await self._bucket.client.generate_presigned_url(
+            operation, Params={"Bucket": self._bucket.name, **arguments}, ExpiresIn=life_s
+        )
+        return str(url)
