@@ -1,0 +1,60 @@
+"""Watch consumer groups through the broker: when each has all its members and is stable."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from confluent_kafka import ConsumerGroupState
+from confluent_kafka.admin import AdminClient
+
+from infra.local.deployment import Deployment
+from streams.worker import Role, group_of
+
+LOOK_S = 0.02
+WAIT_S_MAX = 30.0
+
+
+@dataclass(slots=True)
+class GroupWatch:
+    """Looks every 20 ms. A stable group has given every partition to one of its members."""
+
+    deployment: Deployment
+    roles: tuple[Role, ...]
+    _admin: AdminClient = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._admin = AdminClient({"bootstrap.servers": self.deployment.settings.kafka})
+
+    def members(self) -> Mapping[str, int]:
+        """How many members each group has; 0 for one that is not stable."""
+        names = [group_of(self.deployment.settings, role) for role in self.roles]
+        found = self._admin.describe_consumer_groups(names)
+        return {name: _members(future.result()) for name, future in found.items()}
+
+    async def took(self, event: Callable[[], object], *, members: int) -> tuple[float, float]:
+        """Do `event`; answers after how many seconds all groups were stable with `members`, counted from
+        the event, and counted from when the first of them was seen rebalancing.
+
+        Raises:
+            TimeoutError: They were not within `WAIT_S_MAX`.
+        """
+        before = await asyncio.to_thread(self.members)
+        began = time.monotonic()
+        first_seen: float | None = None
+        acting = asyncio.create_task(asyncio.to_thread(event))
+        while time.monotonic() - began < WAIT_S_MAX:
+            seen = await asyncio.to_thread(self.members)
+            now = time.monotonic()
+            if first_seen is None and seen != before:
+                first_seen = now
+            if first_seen is not None and all(count == members for count in seen.values()):
+                await acting
+                return now - began, now - first_seen
+            await asyncio.sleep(LOOK_S)
+        raise TimeoutError(f"not stable with {members} members after {WAIT_S_MAX} s: {seen}")
+
+
+def _members(group: object) -> int:
+    stable = group.state == ConsumerGroupState.STABLE  # type: ignore[attr-defined]  # The client has no types.
+    return len(group.members) if stable else 0  # type: ignore[attr-defined]
