@@ -99,14 +99,15 @@ def migrate() -> None:
 @app.command(rich_help_panel=RUN, epilog="Example: shutterline worker --roles check,edges")
 def worker(
     roles: Annotated[
-        str, typer.Option(help="Which consumer groups this worker joins.")
-    ] = "check,edges,normal,bulk",
+        str | None, typer.Option(help="Which consumer groups this worker joins; by default all but media's.")
+    ] = None,
+    media: Annotated[bool, typer.Option("--media", help="Make renditions: join thumbnail and full.")] = False,
 ) -> None:
-    """Run a worker: events in, timelines and edges out."""
+    """Run a worker: events in, timelines and edges out; or, with --media, originals in, renditions out."""
     from streams import cli
 
     with plain_failures():
-        cli.worker(roles)
+        cli.worker(roles, media=media)
 
 
 @app.command(rich_help_panel=RUN, epilog="Example: shutterline api")
@@ -186,6 +187,23 @@ def load(
 app.add_typer(cli_publish.app, name="publish", rich_help_panel=TRY)
 
 
+@app.command(rich_help_panel=TRY, epilog="Example: shutterline upload 7 beach.jpg dunes.png")
+def upload(
+    user: User,
+    files: Annotated[
+        list[Path], typer.Argument(exists=True, dir_okay=False, readable=True, help="JPEG, PNG or WebP.")
+    ],
+    caption: Annotated[str, typer.Option(help="The same for all of them.")] = "",
+) -> None:
+    """Upload photos through the HTTP API. After a Ctrl-C the same command goes on where it was."""
+    from api.tokens import tokens_for
+    from schemas.ids import UserId
+    from streams import cli_upload
+
+    with plain_failures():
+        cli_upload.upload(UserId(user), files, caption, tokens_for=tokens_for, console=Console())
+
+
 @app.command(
     rich_help_panel=TRY, epilog='Example: curl -H "Authorization: Bearer $(shutterline token 7)" …/v1/feed'
 )
@@ -202,12 +220,15 @@ def token(
         print(mint_token(load_settings(), UserId(user), roles=[role] if role else [], life_s=life))
 
 
-@app.command(rich_help_panel=LOOK, epilog="Example: shutterline feed 7 --all")
+@app.command(rich_help_panel=LOOK, epilog="Example: shutterline feed 7 --html feed.html")
 def feed(
     user: User,
     limit: Annotated[int, typer.Option(min=1, max=100, help="How many photos.")] = 20,
     everything: Annotated[bool, typer.Option("--all", help="All pages.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The answer as it is.")] = False,
+    html: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Write a contact sheet to this file instead.")
+    ] = None,
 ) -> None:
     """Read a user's feed through the HTTP API."""
     from api.tokens import tokens_for
@@ -220,6 +241,7 @@ def feed(
             limit=limit,
             all_pages=everything,
             as_json=as_json,
+            html=html,
             tokens_for=tokens_for,
             console=Console(),
         )

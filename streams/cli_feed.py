@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from time import time
 
 import orjson
@@ -11,6 +12,7 @@ from rich.table import Table
 from schemas.ids import UserId
 from schemas.times import parse_rfc3339_us
 from streams.cli_failures import CommandFailed, load_settings, require
+from streams.jobs.contact_sheet import contact_sheet
 from streams.jobs.feed_client import (
     PAGE_PHOTOS_MAX,
     ApiRefused,
@@ -28,31 +30,38 @@ COLOURS = {"complete": "green", "partial": "yellow", "rebuilding": "yellow", "st
 
 
 def feed(
-    user: UserId, *, limit: int, all_pages: bool, as_json: bool, tokens_for: TokensFor, console: Console
+    user: UserId,
+    *,
+    limit: int,
+    all_pages: bool,
+    as_json: bool,
+    html: Path | None,
+    tokens_for: TokensFor,
+    console: Console,
 ) -> None:
-    """Show one page, or all of them.
+    """Show one page, or all of them; with `html` in a file, as a page for a browser.
 
     Raises:
         CommandFailed: The API refused the request.
         StoreUnavailable: The API did not answer.
     """
     try:
-        asyncio.run(_feed(user, limit, all_pages, as_json, tokens_for, console))
+        page = asyncio.run(_page(user, limit, all_pages, tokens_for))
     except ApiRefused as error:
         raise CommandFailed(str(error)) from error
-
-
-async def _feed(
-    user: UserId, limit: int, all_pages: bool, as_json: bool, tokens_for: TokensFor, console: Console
-) -> None:
-    settings = load_settings()
-    await require(settings, "api")
-    async with feed_client(settings, tokens_for(settings)) as client:
-        page = await _read(client, user, PAGE_PHOTOS_MAX if all_pages else limit, all_pages=all_pages)
-    if as_json:
+    if html is not None:
+        _write(user, page, html, console)
+    elif as_json:
         print(orjson.dumps(page, option=orjson.OPT_INDENT_2).decode())
     else:
         _show(user, page, console)
+
+
+async def _page(user: UserId, limit: int, all_pages: bool, tokens_for: TokensFor) -> Json:
+    settings = load_settings()
+    await require(settings, "api")
+    async with feed_client(settings, tokens_for(settings)) as client:
+        return await _read(client, user, PAGE_PHOTOS_MAX if all_pages else limit, all_pages=all_pages)
 
 
 async def _read(client: FeedClient, user: UserId, limit: int, *, all_pages: bool) -> Json:
@@ -62,6 +71,19 @@ async def _read(client: FeedClient, user: UserId, limit: int, *, all_pages: bool
         more, _ = await client.get(feed_path(limit, page["next_cursor"]), user)
         page = {**more, "items": page["items"] + more["items"]}
     return page
+
+
+def _write(user: UserId, page: Json, html: Path, console: Console) -> None:
+    """Write the page.
+
+    Raises:
+        CommandFailed: It cannot be written there.
+    """
+    try:
+        html.write_text(contact_sheet(user, page))
+    except OSError as error:
+        raise CommandFailed(f"{html} cannot be written: {error.strerror}") from error
+    console.print(f"{len(page['items'])} photos; open {html.resolve().as_uri()}", soft_wrap=True)
 
 
 def _show(user: UserId, page: Json, console: Console) -> None:

@@ -16,7 +16,7 @@ from streams.settings import Settings
 SECRET = "a secret of more than thirty-two bytes"
 STACK = ["up", "down", "status", "clean", "demo"]
 RUNNING = ["topics", "migrate", "worker", "api", "resume", "rebuild"]
-COMMANDS = [*STACK, *RUNNING, "load", "token", "feed", "inspect", "check"]
+COMMANDS = [*STACK, *RUNNING, "load", "token", "upload", "feed", "inspect", "check"]
 CHANGES = ["user.followed", "user.unfollowed", "photo.liked", "photo.unliked"]
 EVENTS = ["photo.uploaded", "photo.deleted", *CHANGES]
 
