@@ -24,16 +24,19 @@ from infra.local.demo_play import EVENTS_PER_S, Publishers
 from infra.local.demo_readers import Readers
 from infra.local.demo_report import Outcome, show, show_next
 from infra.local.demo_stack import start
+from infra.local.demo_uploads import PICTURES, Uploaded, upload_pictures
 from infra.local.demo_world import CELEBRITY, World
 from infra.local.deployment import Deployment
 from infra.local.paths import Home
 from schemas.ids import PhotoId, UserId
 from streams.cli_failures import CommandFailed
+from streams.cli_feed import feed
 from streams.core.slices import slices
 from streams.jobs.check import check_users
 from streams.jobs.check_report import Report
 from streams.jobs.feed_client import FeedClient, feed_client
 from streams.jobs.minting import leased_minter
+from streams.jobs.upload_client import upload_client
 from streams.kafka.producer import Producer
 from streams.stores.connect import connect
 from streams.stores.ports import Status, Stores
@@ -45,6 +48,7 @@ TIMELINES_MEASURED = 20
 PHOTOS_A_CALL = 1_000
 TIMEOUT_MS = 60_000
 DRAIN_S = 300.0
+SHEET = "demo-feed.html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,18 @@ def run(home: Home, plan: Plan, console: Console) -> None:
             f"Difference {outcome.difference}, but must be 0. `shutterline check` looks again, "
             f"`shutterline inspect` shows what is stored, and {home.log} has the logs."
         )
-    show_next(deployment, demo.readers_ids[0], console)
+    console.print()
+    sheet = home.root / SHEET
+    feed(
+        demo.viewer,
+        limit=PICTURES,
+        all_pages=False,
+        as_json=False,
+        html=sheet,
+        tokens_for=tokens_for,
+        console=console,
+    )
+    show_next(deployment, demo.viewer, console)
 
 
 @dataclass(slots=True)
@@ -91,6 +106,11 @@ class _Demo:
     def __post_init__(self) -> None:
         self.world = World(self.plan.users, self.plan.seed)
         self.readers_ids = [UserId(user) for user in self.world.readers(READERS)]
+
+    @property
+    def viewer(self) -> UserId:
+        """The reader who follows most: whose feed has most to look at."""
+        return max(self.readers_ids, key=lambda user: len(self.world.followees(user)))
 
     async def run(self) -> Outcome:
         settings = self.deployment.settings
@@ -141,21 +161,37 @@ class _Demo:
                 task.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
         self._done(f"{len(actions):,} events published in {play_s:.1f} s, handled {drain_s:.1f} s later")
+        measured = (await self._sample()).since(before)
+        uploaded = await self._upload()
+        await self._drained()
+        photos = [*publishers.photos, *uploaded.photos]
         return Outcome(
             events=len(actions),
             play_s=play_s,
             drain_s=drain_s,
-            measured=(await self._sample()).since(before),
+            measured=measured,
+            uploaded=uploaded,
             deliveries_per_s_peak=live.peak_per_s,
             reads=len(readers.took_s),
             reads_failed=readers.failed,
             read_p50_ms=readers.percentile_ms(50),
             read_p99_ms=readers.percentile_ms(99),
             bytes_an_entry=await self._bytes_an_entry(),
-            photos=len(publishers.photos),
-            photos_lost=await _lost(stores, publishers.photos),
+            photos=len(photos),
+            photos_lost=await _lost(stores, photos),
             check=await self._check(stores),
         )
+
+    async def _upload(self) -> Uploaded:
+        """Pictures by those whom the viewer follows."""
+        settings = self.deployment.settings
+        authors = [UserId(user) for user in self.world.followees(self.viewer)[:PICTURES]]
+        folder = self.deployment.stack.home.root / "demo"
+        async with upload_client(settings, tokens_for(settings), waiting=lambda _: None) as client:
+            with bar(self.console, "uploading pictures", len(authors)) as advance:
+                uploaded = await upload_pictures(client, authors, folder, advance)
+        self._done(f"{len(uploaded.photos)} pictures drawn, uploaded over HTTP, and ready")
+        return uploaded
 
     async def _drained(self) -> float:
         """Wait until the worker has handled everything; answers how many seconds that took.

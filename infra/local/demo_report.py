@@ -8,6 +8,7 @@ from rich.table import Table
 
 from infra.local.commands import WORKER
 from infra.local.demo_metrics import Sample, quantile
+from infra.local.demo_uploads import Uploaded
 from infra.local.deployment import Deployment
 from infra.local.paths import PROJECT
 from schemas.ids import UserId
@@ -28,6 +29,7 @@ class Outcome:
     read_p50_ms: float | None
     read_p99_ms: float | None
     bytes_an_entry: float | None
+    uploaded: Uploaded
     photos: int
     photos_lost: int
     check: Report
@@ -69,6 +71,11 @@ def _rows(outcome: Outcome) -> Sequence[tuple[str, str]]:
             "timeline memory",
             f"{outcome.bytes_an_entry:.1f} bytes an entry" if outcome.bytes_an_entry else "-",
         ),
+        (
+            "uploads",
+            f"{len(outcome.uploaded.photos)} of {outcome.uploaded.size_bytes / 1_000_000:.1f} MB in all, "
+            f"ready {max(outcome.uploaded.ready_s, default=0):.1f} s after their last byte at most",
+        ),
         ("photos", f"{outcome.photos:,} posted, {outcome.photos_lost} lost"),
         (
             "compared",
@@ -97,7 +104,8 @@ def show_next(deployment: Deployment, reader: UserId, console: Console) -> None:
     metrics = deployment.stack.process(WORKER).metrics_file.read_text().strip()
     console.print()
     for text, what in (
-        (f"{typed} feed {reader}", "a feed, as a table"),
+        (f"{typed} feed {reader}", "a feed, as a table; --html FILE writes it as a page"),
+        (f"{typed} upload {reader} photo.jpg", "a picture of your own into the feeds of those who follow"),
         (f'curl -H "Authorization: Bearer $({typed} token {reader})" {api}/v1/feed', "the same over HTTP"),
         (f"{typed} inspect user {reader}", "what is stored of this user, and where"),
         (f"{api}/metrics and http://{metrics}/metrics", "metrics of the API and of the worker"),

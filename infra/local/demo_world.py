@@ -92,6 +92,10 @@ class World:
         everybody = range(CELEBRITY + 1, self.users + 1)
         return random.Random(self.seed).sample(everybody, min(count, len(everybody)))
 
+    def followees(self, user: int) -> Sequence[int]:
+        """Whom the user follows as things stand, the celebrity not among them."""
+        return sorted(self._following[user] - {CELEBRITY})
+
     def _action(self, deed: Deed) -> Action:
         """The deed, or a post where there is nothing to do it to."""
         user = self._somebody()
@@ -110,7 +114,7 @@ class World:
                 for edge in self._follow(user, self._anybody()):
                     return Action(deed, *edge)
             case Deed.UNFOLLOW:
-                followees = sorted(self._following[user] - {CELEBRITY})
+                followees = self.followees(user)
                 if followees:
                     followee = self._random.choice(followees)
                     self._following[user].remove(followee)
