@@ -33,24 +33,31 @@ class GroupWatch:
         return {name: _members(future.result()) for name, future in found.items()}
 
     async def took(self, event: Callable[[], object], *, members: int) -> tuple[float, float]:
-        """Do `event`; answers after how many seconds all groups were stable with `members`, counted from
-        the event, and counted from when the first of them was seen rebalancing.
+        """Do `event`; answers after how many seconds all groups were stable with `members`, and how many
+        seconds the slowest group went without an owner of every partition meanwhile.
+
+        The latter begins when the group is first seen changing: a process that joins joins its
+        groups one after the other, while it starts.
 
         Raises:
             TimeoutError: They were not within `WAIT_S_MAX`.
         """
         before = await asyncio.to_thread(self.members)
+        changed_s: dict[str, float] = {}
+        ended_s: dict[str, float] = {}
         began = time.monotonic()
-        first_seen: float | None = None
         acting = asyncio.create_task(asyncio.to_thread(event))
         while time.monotonic() - began < WAIT_S_MAX:
             seen = await asyncio.to_thread(self.members)
-            now = time.monotonic()
-            if first_seen is None and seen != before:
-                first_seen = now
-            if first_seen is not None and all(count == members for count in seen.values()):
+            now = time.monotonic() - began
+            for group, count in seen.items():
+                if count != before[group]:
+                    changed_s.setdefault(group, now)
+                if count == members:
+                    ended_s.setdefault(group, now)
+            if len(ended_s) == len(before):
                 await acting
-                return now - began, now - first_seen
+                return max(ended_s.values()), max(ended_s[group] - changed_s[group] for group in before)
             await asyncio.sleep(LOOK_S)
         raise TimeoutError(f"not stable with {members} members after {WAIT_S_MAX} s: {seen}")
 
