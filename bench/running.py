@@ -1,6 +1,7 @@
 """What the benches share: a stack of their own, feeds over HTTP, and percentiles."""
 
 import asyncio
+import os
 import statistics
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -13,7 +14,8 @@ import jwt
 from infra.local.deployment import Deployment
 from infra.local.stack import Stack
 
-HOME = Path(".local/bench")
+# Another folder lets two benches go on side by side, for those who only try them.
+HOME = Path(os.environ.get("SHUTTERLINE_BENCH_HOME", ".local/bench"))
 PAGE_PHOTOS = 100
 RETRIES_MAX = 200
 

@@ -1,0 +1,252 @@
+"""Real photos through the whole of it: HTTP, bucket, renditions, feeds, edge; and hostile files.
+
+    python -m bench.photos FOLDER [--photos 200]
+
+FOLDER has images.tsv and what it names. A third of the photos goes by parts, each with a
+connection that is cut half-way and then resumed. A follower's feed is watched all the
+time: whatever shows in it must have a thumbnail that can be fetched through the edge.
+Then every file that is not good is uploaded while the memory of the media worker and its
+children is watched, and a good photo after each tenth.
+"""
+
+import argparse
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil  # type: ignore[import-untyped]
+from rich.console import Console
+from rich.progress import Progress
+
+from api.tokens import tokens_for
+from bench.media_checks import faults, missing
+from bench.photo_files import Listed, listed
+from bench.running import bench_stack, percentiles
+from infra.local.deployment import Deployment
+from schemas.events import EventType
+from schemas.facts import UserFollowed
+from schemas.ids import PhotoId, UserId
+from streams.errors import StoreUnavailable
+from streams.jobs.feed_client import ApiRefused, Json, feed_path
+from streams.jobs.upload_client import UploadClient, upload_client
+
+READER = UserId(1)
+AUTHORS = [UserId(100 + number) for number in range(40)]
+PART_BYTES = 16_384
+AT_ONCE = 4
+READY_S = 120.0
+LOOK_S = 0.05
+MIB = 1024 * 1024
+
+
+@dataclass(slots=True)
+class Run:
+    """One client, and what was seen."""
+
+    client: UploadClient
+    media_pid: int
+    seen: dict[str, bool] = field(
+        default_factory=dict
+    )  # Photos of the reader's feed: was the thumbnail there?
+    memory_bytes_max: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    async def watch_feed(self) -> None:
+        """For ever: fetch the thumbnail of whatever the feed shows for the first time."""
+        while True:
+            with suppress(StoreUnavailable, ApiRefused):
+                page = await self.client.ask("GET", feed_path(100), READER)
+                for item in page["items"]:
+                    if item["photo_id"] not in self.seen:
+                        self.seen[item["photo_id"]] = await self._has_thumbnail(item)
+            await asyncio.sleep(LOOK_S)
+
+    async def _has_thumbnail(self, item: Json) -> bool:
+        made = item["renditions"].get("thumbnail")
+        if item["status"] != "ready" or made is None:
+            return False
+        async with self.client.http.get(made["url"]) as answer:
+            return answer.status == 200
+
+    async def watch_memory(self) -> None:
+        """For ever: the memory of the media worker and its children."""
+        while True:
+            self.memory_bytes_max = max(
+                self.memory_bytes_max, await asyncio.to_thread(_memory, self.media_pid)
+            )
+            await asyncio.sleep(LOOK_S)
+
+    async def upload(self, number: int, photo: Listed, *, cut: bool) -> PhotoId:
+        author = AUTHORS[number % len(AUTHORS)]
+        caption = f"no. {number}"
+        if cut:
+            await self._cut(author, photo, caption)
+        return await self.client.upload(author, photo.file, caption, lambda _: None)
+
+    async def _cut(self, author: UserId, photo: Listed, caption: str) -> None:
+        """Begin the upload, send one part whole and another half, and go away."""
+        file = photo.file
+        body = {"content_type": file.content_type, "bytes": file.size_bytes, "caption": caption}
+        headers = {"Idempotency-Key": file.key(caption)}
+        begun = await self.client.ask("POST", "/v1/photos", author, json=body, headers=headers)
+        parts = begun["upload"]["parts"]
+        content = await asyncio.to_thread(file.path.read_bytes)
+        async with self.client.http.put(
+            parts[0]["url"], data=content[:PART_BYTES], headers=parts[0]["headers"]
+        ) as answer:
+            answer.raise_for_status()
+        await _half(parts[1], content[PART_BYTES : 2 * PART_BYTES])
+        left = await self.client.ask("GET", f"/v1/photos/{begun['photo_id']}/upload", author)
+        arrived = [part["number"] for part in left["upload"]["parts"] if part["arrived"]]
+        if arrived != [1]:
+            self.faults.append(f"{file.path.name}: parts {arrived} have arrived, but only the first did")
+
+    async def check(self, number: int, photo: Listed, photo_id: PhotoId) -> None:
+        """Wait for all four renditions, fetch them through the edge, and look into them."""
+        author, deadline = AUTHORS[number % len(AUTHORS)], time.monotonic() + READY_S
+        while True:
+            shown = await self.client.ask("GET", f"/v1/photos/{photo_id}", author)
+            if shown["status"] == "rejected" or not missing(shown["renditions"]):
+                break
+            if time.monotonic() > deadline:
+                break
+            await asyncio.sleep(LOOK_S)
+        name = photo.file.path.name
+        if shown["status"] != "ready" or missing(shown["renditions"]):
+            self.faults.append(f"{name}: {shown['status']} {shown['reason']} {missing(shown['renditions'])}")
+            return
+        for each, made in shown["renditions"].items():
+            async with self.client.http.get(made["url"]) as answer:
+                if answer.status != 200:
+                    self.faults.append(f"{name}: the edge answers {answer.status} for {each}")
+                    continue
+                found = faults(each, made, await answer.read(), photo.width, photo.height)
+                self.faults.extend(f"{name}: {fault}" for fault in found)
+
+
+async def _half(part: Json, content: bytes) -> None:
+    """Send half of a part's bytes over a connection of its own, and cut that."""
+    address = urlsplit(part["url"])
+    _, writer = await asyncio.open_connection(address.hostname, address.port)
+    lines = [f"PUT {address.path}?{address.query} HTTP/1.1", f"Host: {address.netloc}"]
+    lines += [f"{name}: {value}" for name, value in part["headers"].items()]
+    writer.write("\r\n".join([*lines, "", ""]).encode() + content[: len(content) // 2])
+    await writer.drain()
+    writer.transport.abort()
+
+
+def _memory(pid: int) -> int:
+    """Proportional memory: what several processes share is counted once."""
+    total = 0
+    with suppress(psutil.NoSuchProcess):
+        for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):
+                total += process.memory_full_info().pss
+    return total
+
+
+async def good_photos(run: Run, photos: Sequence[Listed], console: Console) -> None:
+    by_size = sorted(photos, key=lambda photo: photo.file.size_bytes, reverse=True)
+    cut = set(range(len(photos) // 3))  # The largest: those that have two parts at least.
+    slots = asyncio.Semaphore(AT_ONCE)
+    began = time.monotonic()
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("uploading real photos", total=len(by_size))
+
+        async def one(number: int, photo: Listed) -> PhotoId:
+            async with slots:
+                photo_id = await run.upload(number, photo, cut=number in cut)
+                await run.check(number, photo, photo_id)
+                progress.advance(task)
+                return photo_id
+
+        ids = await asyncio.gather(*(one(number, photo) for number, photo in enumerate(by_size)))
+    took_s = time.monotonic() - began
+    await asyncio.sleep(2.0)  # The last ones come into the feed.
+    early = [photo for photo, had in run.seen.items() if not had]
+    console.print(
+        f"{len(ids)} photos, {len(cut)} of them by parts that were cut and resumed: {took_s:.1f} s; "
+        f"{len(run.faults)} faults; {len(run.seen)} of {len(set(ids))} seen in the follower's feed, "
+        f"{len(early)} of them before their thumbnail was there"
+    )
+    for fault in [*run.faults, *(f"{photo} was seen too early" for photo in early)]:
+        console.print(f"  {fault}", markup=False, highlight=False)
+
+
+async def hostile_files(run: Run, files: Sequence[Listed], good: Listed, console: Console) -> None:
+    """One after the other; between them a good photo, and how long that takes."""
+    became: Counter[str] = Counter()
+    ready_s: list[float] = []
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("uploading hostile files", total=len(files))
+        for number, hostile in enumerate(files):
+            author = AUTHORS[number % len(AUTHORS)]
+            photo = await run.upload(number, hostile, cut=False)
+            if number % 10 == 0:
+                began = time.monotonic()
+                other = await run.client.upload(author, good.file, f"good after {number}", lambda _: None)
+                shown = await run.client.settled(author, other, READY_S)
+                ready_s.append(time.monotonic() - began)
+                if shown["status"] != "ready":
+                    run.faults.append(f"the good photo after {hostile.file.path.name} is {shown['status']}")
+            shown = await run.client.settled(author, photo, READY_S)
+            became[f"{shown['status']} {shown['reason'] or ''}".strip()] += 1
+            if shown["status"] == "processing":
+                run.faults.append(f"{hostile.file.path.name} is still processing")
+            progress.advance(task)
+    console.print(
+        f"{len(files)} hostile or broken files: {dict(became)}; a good photo beside them is ready after "
+        f"{percentiles(ready_s)}, at most {max(ready_s):.2f} s; media worker and children at most "
+        f"{run.memory_bytes_max / MIB:.0f} MiB; {len(run.faults)} faults"
+    )
+    for fault in run.faults:
+        console.print(f"  {fault}", markup=False, highlight=False)
+
+
+async def run_all(arguments: argparse.Namespace, console: Console) -> None:
+    files = listed(arguments.folder)
+    good = sorted((each for each in files if each.is_good), key=lambda each: -each.file.size_bytes)
+    with bench_stack() as stack:
+        deployment = Deployment(
+            stack,
+            "",
+            {"SHUTTERLINE_UPLOADS_PER_MINUTE": "100000", "SHUTTERLINE_UPLOAD_PART_BYTES": str(PART_BYTES)},
+        )
+        deployment.prepare()
+        deployment.start_worker()
+        media = deployment.start_media()
+        deployment.start_api()
+        follows = [UserFollowed(follower_id=READER, followee_id=author) for author in AUTHORS]
+        await deployment.publish(deployment.outgoing(EventType.USER_FOLLOWED, each) for each in follows)
+        await deployment.drained()
+        settings = deployment.settings
+        async with upload_client(settings, tokens_for(settings), waiting=lambda _: None) as client:
+            run = Run(client, media.pid or 0)
+            watching = [asyncio.create_task(run.watch_feed()), asyncio.create_task(run.watch_memory())]
+            await good_photos(run, good[: arguments.photos], console)
+            run.faults.clear()
+            await hostile_files(run, [each for each in files if not each.is_good], good[0], console)
+            for task in watching:
+                task.cancel()
+            await asyncio.gather(*watching, return_exceptions=True)
+        if media.pid != run.media_pid:
+            console.print(f"the media worker was lost:\n{media.log_tail()}", markup=False)
+        deployment.stop()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--photos", type=int, default=200)
+    asyncio.run(run_all(parser.parse_args(), Console()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""How long a thumbnail waits while full renditions are queued, and without.
+
+    python -m bench.thumbnails [--queued 2000] [--seconds 40]
+
+Posts of 12-megapixel photos at a steady rate, from `photo.uploaded` to the photo's being
+ready; in turns without and with a backlog of full renditions of the same photo. The ratio
+of the two p99 is what the lanes are for.
+"""
+
+import argparse
+import asyncio
+import statistics
+import time
+from datetime import UTC, datetime
+
+import psutil  # type: ignore[import-untyped]
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import AdminClient
+from rich.console import Console
+
+from bench.running import bench_stack, percentiles
+from infra.local.demo_picture import draw
+from infra.local.deployment import Deployment
+from schemas.events import EventType
+from schemas.facts import PhotoUploaded
+from schemas.ids import PhotoId, UserId
+from schemas.internal import FullTask
+from streams.kafka.offsets import Offsets
+from streams.kafka.outbox import KafkaOutbox
+from streams.kafka.producer import Producer
+from streams.stores.connect import connect
+from streams.stores.ports import Photo, Status, StoredRendition, Stores
+from streams.worker import Role, group_of
+from tests.integration.making import fresh_photo_ids
+from topics.catalogue import RENDITIONS, Lane
+
+AUTHOR = UserId(7)
+ORIGINAL = "bench/12-megapixels.jpg"
+WIDTH = 4_243  # 3:2 makes 12 megapixels.
+POSTS_PER_S = 2.0
+LOOK_S = 0.005
+GIVE_UP_S = 120.0
+THUMBNAIL = {"thumbnail": StoredRendition(object_key="bench/thumbnail.jpg", width=150, height=100)}
+
+
+async def post(stores: Stores, deployment: Deployment, producer: Producer) -> float:
+    """Seconds from before the event until the photo is ready."""
+    [photo] = fresh_photo_ids(1)
+    data = PhotoUploaded(
+        photo_id=photo,
+        author_id=AUTHOR,
+        object_key=ORIGINAL,
+        content_type="image/jpeg",
+        created_at=datetime.now(UTC),
+    )
+    began = time.monotonic()
+    await producer.send([deployment.outgoing(EventType.PHOTO_UPLOADED, data)])
+    while time.monotonic() - began < GIVE_UP_S:
+        row = (await stores.photos.get([photo])).get(photo)
+        if row is not None and row.status is Status.READY:
+            return time.monotonic() - began
+        await asyncio.sleep(LOOK_S)
+    raise TimeoutError(f"{photo} is not ready after {GIVE_UP_S:.0f} s")
+
+
+async def posts(stores: Stores, deployment: Deployment, producer: Producer, seconds: float) -> list[float]:
+    async def later(number: int) -> float:
+        await asyncio.sleep(number / POSTS_PER_S)
+        return await post(stores, deployment, producer)
+
+    return list(await asyncio.gather(*(later(number) for number in range(int(seconds * POSTS_PER_S)))))
+
+
+async def queue_full(stores: Stores, outbox: KafkaOutbox, count: int) -> None:
+    """Photos that have their thumbnail and wait for the rest."""
+    photos = fresh_photo_ids(count)
+
+    async def ready(photo: PhotoId) -> None:
+        row = Photo(
+            photo_id=photo,
+            author_id=AUTHOR,
+            created_at=datetime.now(UTC),
+            caption="",
+            object_key=ORIGINAL,
+            content_type="image/jpeg",
+            renditions={},
+        )
+        await stores.photos.insert(row)
+        await stores.photos.mark_ready(photo, THUMBNAIL)
+
+    await asyncio.gather(*(ready(photo) for photo in photos))
+    now_ms = time.time_ns() // 1_000_000
+    await outbox.renditions([FullTask(photo, AUTHOR, ORIGINAL, now_ms) for photo in photos], Lane.FULL)
+
+
+async def queued(deployment: Deployment) -> int:
+    """Full renditions that nobody has made yet."""
+    offsets, partitions = Offsets(deployment.settings), RENDITIONS.range_of(Lane.FULL)
+    name = RENDITIONS.named(deployment.namespace)
+    ends = await offsets.ends([(name, partition) for partition in partitions])
+    done = await offsets.committed(group_of(deployment.settings, Role.FULL), name, partitions)
+    return sum(ends[name, partition] - done.get(partition, 0) for partition in partitions)
+
+
+async def run(arguments: argparse.Namespace, console: Console) -> None:
+    with bench_stack() as stack:
+        deployment = Deployment(stack, "", {})
+        deployment.prepare()
+        deployment.start_worker()
+        deployment.start_media()
+        settings = deployment.settings
+        picture = await asyncio.to_thread(lambda: draw(1, WIDTH).jpegsave_buffer(Q=90))
+        async with (
+            connect(settings, timeout_ms=60_000) as stores,
+            Producer(settings, timeout_ms=60_000) as producer,
+        ):
+            await stores.media.put(ORIGINAL, picture, content_type="image/jpeg")
+            outbox = KafkaOutbox(producer, deployment.namespace)
+            await posts(stores, deployment, producer, 5)  # The first ones pay for warming up.
+            alone: list[float] = []
+            beside: list[float] = []
+            for turn in range(2):
+                psutil.cpu_percent()
+                alone += await posts(stores, deployment, producer, arguments.seconds / 2)
+                idle_cpu = psutil.cpu_percent()
+                if turn == 1:
+                    continue
+                await queue_full(stores, outbox, arguments.queued)
+                psutil.cpu_percent()
+                beside += await posts(stores, deployment, producer, arguments.seconds)
+                left = await queued(deployment)
+                console.print(
+                    f"{left} full renditions were still queued in the end; CPU {psutil.cpu_percent():.0f} % "
+                    f"with them, {idle_cpu:.0f} % without"
+                )
+                await drop_backlog(deployment)
+        ratio = _p99(beside) / _p99(alone)
+        console.print(f"thumbnails alone: {percentiles(alone)}")
+        console.print(
+            f"beside {arguments.queued} full renditions: {percentiles(beside)}; p99 ratio {ratio:.2f}"
+        )
+        deployment.stop()
+
+
+async def drop_backlog(deployment: Deployment) -> None:
+    """Commit past it, so that the last turn is without: working it off would take minutes."""
+    deployment.stack.stop_process("media-1")
+    name = RENDITIONS.named(deployment.namespace)
+    ends = await Offsets(deployment.settings).ends([(name, at) for at in RENDITIONS.range_of(Lane.FULL)])
+    wanted = ConsumerGroupTopicPartitions(
+        group_of(deployment.settings, Role.FULL),
+        [TopicPartition(topic, partition, end) for (topic, partition), end in ends.items()],
+    )
+    admin = AdminClient({"bootstrap.servers": deployment.settings.kafka})
+    for future in admin.alter_consumer_group_offsets([wanted]).values():
+        future.result()
+    deployment.start_media()
+
+
+def _p99(seconds: list[float]) -> float:
+    return statistics.quantiles(seconds, n=100, method="inclusive")[98]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--queued", type=int, default=2_000)
+    parser.add_argument("--seconds", type=float, default=40)
+    asyncio.run(run(parser.parse_args(), Console()))
+
+
+if __name__ == "__main__":
+    main()
