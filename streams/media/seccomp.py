@@ -1,0 +1,107 @@
+"""A seccomp filter that leaves a process arithmetic on memory, threads, and its open descriptors.
+
+An allow-list: a call that a future kernel adds is refused too. A refused call answers EPERM
+rather than killing, so that a harmless attempt (glib asking for a file that may not exist)
+does not cost a photo.
+"""
+
+import ctypes
+import errno
+import struct
+from collections.abc import Iterator
+
+from streams.media.syscalls import Architecture
+
+_PR_SET_NAME = 15
+_PR_SET_SECCOMP = 22
+_SECCOMP_MODE_FILTER = 2
+
+_ALLOW = 0x7FFF0000
+_KILL_PROCESS = 0x80000000
+_ERRNO = 0x00050000
+
+# Classic BPF: load a word, jump if equal, jump if any bit is set, return.
+_LOAD, _IF_EQUAL, _IF_BITS, _RETURN = 0x20, 0x15, 0x45, 0x06
+# struct seccomp_data: number, architecture, instruction pointer, six arguments of 64 bits. Both
+# architectures are little-endian, so the low half of an argument comes first.
+_NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16
+
+_PROT_EXEC = 0x4
+_CLONE_THREAD = 0x10000
+_CLONE_NAMESPACES = 0x7E020000
+
+Instruction = tuple[int, int, int, int]
+
+
+def install(architecture: Architecture, own_pid: int) -> None:
+    """Bind this process, for good, to the system calls allowed. It must have set no_new_privs.
+
+    Raises:
+        OSError: The kernel refuses the filter.
+    """
+    program = b"".join(struct.pack("HBBI", *each) for each in _program(architecture, own_pid))
+    instructions = ctypes.create_string_buffer(program, len(program))
+    # struct sock_fprog: how many, then a pointer, aligned.
+    head = struct.pack("HP", len(program) // 8, ctypes.addressof(instructions))
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.create_string_buffer(head, len(head)), 0, 0):
+        raise OSError(ctypes.get_errno(), "the kernel refused the seccomp filter of a decoder")
+
+
+def _program(architecture: Architecture, own_pid: int) -> Iterator[Instruction]:
+    yield from [
+        (_LOAD, 0, 0, _ARCHITECTURE_AT),
+        (_IF_EQUAL, 1, 0, architecture.audit),
+        (_RETURN, 0, 0, _KILL_PROCESS),  # Another architecture's numbers would mean other calls.
+        (_LOAD, 0, 0, _NUMBER_AT),
+    ]
+    for number in sorted(architecture.allowed):
+        yield from [(_IF_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ALLOW)]
+    # Memory, but none that can be run: what a decoder is tricked into writing stays data.
+    for number in (architecture.mmap, architecture.mprotect):
+        yield from _unless_bits(number, argument=2, bits=_PROT_EXEC)
+    yield from _threads_only(architecture.clone)
+    # Its flags are in memory, where a filter cannot look; glibc falls back to clone.
+    yield from [(_IF_EQUAL, 0, 1, architecture.clone3), (_RETURN, 0, 0, _ERRNO | errno.ENOSYS)]
+    yield from _only_with(architecture.prctl, argument=0, value=_PR_SET_NAME)  # glib names its threads.
+    yield from _only_with(architecture.tgkill, argument=0, value=own_pid)  # abort() is a signal to oneself.
+    yield _refuse()
+
+
+def _refuse() -> Instruction:
+    return (_RETURN, 0, 0, _ERRNO | errno.EPERM)
+
+
+def _argument_at(argument: int) -> int:
+    return _ARGUMENTS_AT + 8 * argument
+
+
+def _only_with(number: int, *, argument: int, value: int) -> list[Instruction]:
+    return [
+        (_IF_EQUAL, 0, 4, number),
+        (_LOAD, 0, 0, _argument_at(argument)),
+        (_IF_EQUAL, 0, 1, value),
+        (_RETURN, 0, 0, _ALLOW),
+        _refuse(),
+    ]
+
+
+def _unless_bits(number: int, *, argument: int, bits: int) -> list[Instruction]:
+    return [
+        (_IF_EQUAL, 0, 4, number),
+        (_LOAD, 0, 0, _argument_at(argument)),
+        (_IF_BITS, 1, 0, bits),
+        (_RETURN, 0, 0, _ALLOW),
+        _refuse(),
+    ]
+
+
+def _threads_only(clone: int) -> list[Instruction]:
+    return [
+        (_IF_EQUAL, 0, 5, clone),
+        (_LOAD, 0, 0, _argument_at(0)),
+        (_IF_BITS, 0, 2, _CLONE_THREAD),
+        (_IF_BITS, 1, 0, _CLONE_NAMESPACES),
+        (_RETURN, 0, 0, _ALLOW),
+        _refuse(),
+    ]
