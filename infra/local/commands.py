@@ -23,6 +23,7 @@ from infra.local.stack import Stack
 
 API = "api"
 WORKER = "worker-1"
+MEDIA = "media-1"
 MIB = 1024 * 1024
 
 
@@ -74,6 +75,20 @@ def clean(home: Home, console: Console) -> None:
         progress.done("forgotten; the downloaded servers and .venv stay")
 
 
+def rotate_media_key(home: Home, console: Console) -> None:
+    """Sign photo URLs with a new key from now on; running edges trust it and the one before."""
+    with exclusive(home.root, console.print), shown(console) as progress:
+        stack = Stack(home.root)
+        key = stack.rotate_media_key()
+        progress.done(f"{key.key_id} is the key that signs photo URLs; the one before it stays trusted")
+    if API in stack.running():
+        console.print(
+            "The API signs with the key before until it is started again: end it with "
+            f"`kill $(cat {stack.process(API).pid_file})`, then `make up`. Do so before the next rotation.",
+            soft_wrap=True,
+        )
+
+
 def status(home: Home, console: Console) -> None:
     """Show every process of the stack, also those that have died."""
     stack = Stack(home.root)
@@ -107,9 +122,11 @@ def _start_programs(stack: Stack, progress: Progress) -> None:
     _run(["migrate"], environment, progress)
     found = stack.running()
     worker = stack.start_process(WORKER, _shutterline("worker"))
+    media = stack.start_process(MEDIA, _shutterline("worker", "--media"))
     api = stack.start_process(API, _shutterline("api"))
     answers = {
         worker: lambda: _worker_answers(worker),
+        media: lambda: _worker_answers(media),
         api: lambda: http_answers(f"127.0.0.1:{stack.port(API)}", "/readyz"),
     }
     wait_ready(answers, found=found, progress=progress)

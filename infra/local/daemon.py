@@ -51,6 +51,10 @@ class Daemon:
         return self.home.log / f"{self.name}.log"
 
     @property
+    def pid_file(self) -> Path:
+        return self.home.run / f"{self.name}.pid"
+
+    @property
     def metrics_file(self) -> Path:
         """Where the process itself writes the address of its metrics, if it has any."""
         return self.home.run / f"{self.name}.metrics"
@@ -142,7 +146,7 @@ class Daemon:
 
     def _recorded(self) -> tuple[int, int] | None:
         try:
-            pid = (self.home.run / f"{self.name}.pid").read_text()
+            pid = self.pid_file.read_text()
             started = (self.home.run / f"{self.name}.started").read_text()
             return int(pid), int(started)
         except (FileNotFoundError, ValueError):

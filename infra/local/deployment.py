@@ -18,12 +18,12 @@ from infra.local.stack import Stack
 from schemas.events import EventData, EventType, encode_event
 from streams.kafka.offsets import Offsets
 from streams.kafka.producer import Outgoing, Producer
+from streams.roles import EVENT_ROLES, LANES, MEDIA_ROLES, RENDITION_LANES, Role, group_of
 from streams.settings import Settings
 from streams.stores.cassandra_session import make_cluster
 from streams.stores.migrations import migrate
-from streams.worker import LANES, Role, group_of
 from topics.admin import ensure_topics
-from topics.catalogue import CATALOGUE, EDGES, FANOUT, FOLLOWS, LIKES, UPLOADS
+from topics.catalogue import CATALOGUE, EDGES, FANOUT, FOLLOWS, LIKES, RENDITIONS, UPLOADS
 from topics.partitioning import partition_of
 
 READY_S = 90.0
@@ -53,6 +53,8 @@ class Deployment:
         named = {name.removeprefix("SHUTTERLINE_").lower(): value for name, value in self.environment.items()}
         self.settings = Settings.model_validate(named)
         self._started: set[str] = set()
+        self._has_media = False
+        self._offsets: Offsets | None = None
 
     def prepare(self) -> None:
         """Make the topics and the keyspace; nothing happens where they are there."""
@@ -64,12 +66,17 @@ class Deployment:
             cluster.shutdown()
 
     def start_worker(
-        self, name: str = "worker-1", roles: Collection[Role] = tuple(Role), **environment: str
+        self, name: str = "worker-1", roles: Collection[Role] = EVENT_ROLES, **environment: str
     ) -> Daemon:
         """Start a worker and wait until it has its partitions."""
         daemon = self._start(name, ["worker", "--roles", ",".join(roles)], environment)
         self.wait_ready(daemon, lambda: f"http://{daemon.metrics_file.read_text().strip()}/readyz")
         return daemon
+
+    def start_media(self, name: str = "media-1", **environment: str) -> Daemon:
+        """Start a worker that makes renditions, and wait until it has its partitions."""
+        self._has_media = True
+        return self.start_worker(name, MEDIA_ROLES, **environment)
 
     def start_api(self, name: str = "api", **environment: str) -> Daemon:
         """Start the API and wait until every store answers it."""
@@ -132,10 +139,15 @@ class Deployment:
 
     async def lag(self) -> dict[str, int]:
         """Records that each consumer group has not committed yet."""
-        offsets = Offsets(self.settings)
+        # Kept, because it holds a connection for each group.
+        offsets = self._offsets = self._offsets or Offsets(self.settings)
         groups = [(Role.CHECK, topic, range(topic.partitions)) for topic in (UPLOADS, FOLLOWS, LIKES)]
         groups += [(Role.EDGES, EDGES, range(EDGES.partitions))]
         groups += [(role, FANOUT, FANOUT.range_of(lane)) for role, lane in LANES.items()]
+        if self._has_media:  # Without, nobody is to commit what lies there.
+            groups += [
+                (role, RENDITIONS, RENDITIONS.range_of(lane)) for role, lane in RENDITION_LANES.items()
+            ]
         lags: dict[str, int] = {}
         for role, topic, partitions in groups:
             name, group = topic.named(self.namespace), group_of(self.settings, role)

@@ -34,6 +34,22 @@ def look(pid: int) -> Seen | None:
     return Seen(start_ticks=int(fields[19]), state=fields[0], threads=int(fields[17]))
 
 
+def children(pid: int) -> list[int]:
+    """The processes that it has started itself and that are still there."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def command_line(pid: int) -> str:
+    """What it was started with, or what it calls itself now; empty for a process that has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def uptime_s(seen: Seen) -> float:
     """For how long the process has been there."""
     machine_s = float(Path("/proc/uptime").read_text().split()[0])

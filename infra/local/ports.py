@@ -16,7 +16,10 @@ OWNERS: Mapping[str, str] = {
     "cassandra_storage": "cassandra",
     "redis": "redis",
     "s3": "s3",
+    "shield": "shield",
+    "shield_status": "shield",
     "edge": "edge",
+    "edge_status": "edge",
     "api": "api",
 }
 # Below 32768, where the kernel takes the near ends of outgoing connections from: a port chosen there could be
@@ -86,7 +89,7 @@ def choose(
                 f"another one with SHUTTERLINE_{name.upper()}_PORT"
             )
         else:
-            chosen[name] = _unused({*wanted.values(), *remembered.values(), *chosen.values()}, free)
+            chosen[name] = unused({*wanted.values(), *remembered.values(), *chosen.values()}, free)
     return chosen
 
 
@@ -103,7 +106,8 @@ def save(path: Path, ports: Mapping[str, int]) -> None:
     path.write_text(json.dumps(ports, indent=2) + "\n")
 
 
-def _unused(avoid: Collection[int], free: Callable[[int], bool]) -> int:
+def unused(avoid: Collection[int], free: Callable[[int], bool] = is_free) -> int:
+    """A port that nobody listens on, and none of `avoid`."""
     # At random, so that two stacks that start in the same second do not settle on the same port.
     for _ in range(TRIES_MAX):
         port = random.randint(FIRST, LAST)

@@ -23,20 +23,24 @@ class Server(Daemon, ABC):
         ports: Mapping[str, int],
         *,
         dies_with_parent: bool,
+        name: str | None = None,
     ) -> None:
-        """`ports` is read at every start, so that its owner may choose again while nothing runs."""
-        super().__init__(self.kind, home, dies_with_parent=dies_with_parent)
+        """`ports` is read at every start, so that its owner may choose again while nothing runs.
+
+        `name` is for a second one of its kind; the first is called what its kind is called.
+        """
+        super().__init__(name or self.kind, home, dies_with_parent=dies_with_parent)
         self.library = library
         self.ports = ports
 
     @property
     def port(self) -> int:
-        return self.ports[self.kind]
+        return self.ports[self.name]
 
     @property
     def data_dir(self) -> Path:
         """All that it keeps; delete it while it is stopped for an empty server."""
-        return self.home.data / self.kind
+        return self.home.data / self.name
 
     def start(self, extra_environment: Mapping[str, str] | None = None) -> bool:
         """Start it unless it runs already; True if this call started it. `wait_ready` follows."""
@@ -68,7 +72,7 @@ class Server(Daemon, ABC):
 
     @property
     def _conf_dir(self) -> Path:
-        return self.home.conf / self.kind
+        return self.home.conf / self.name
 
     def _write_conf(self, template: str, **values: object) -> Path:
         """Fill in the template beside this module and write it; it may hold secrets."""

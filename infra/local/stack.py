@@ -12,22 +12,33 @@ import shutil
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from infra.local import ports
+from infra.local import media_keys, ports
 from infra.local.cassandra_server import CassandraServer
-from infra.local.credentials import MEDIA_KEY_ID, load_or_make
+from infra.local.credentials import load_or_make
 from infra.local.daemon import Daemon, stop_all
+from infra.local.edge_server import EdgeServer, media_url
 from infra.local.errors import StackError
 from infra.local.jars import missing
 from infra.local.kafka_server import KafkaServer
+from infra.local.media_keys import MediaKey
+from infra.local.nginx_server import NginxServer
 from infra.local.paths import PROJECT, Home, shared_library
 from infra.local.progress import Progress, Silent
 from infra.local.readiness import wait_ready
 from infra.local.redis_server import RedisServer
 from infra.local.s3_server import MEDIA_BUCKET, S3Server
 from infra.local.server import Server
+from infra.local.shield_server import ShieldServer
 
 # The order of starting: the slowest first; Kafka last, because its first start formats its folder beforehand.
-KINDS: Sequence[type[Server]] = (CassandraServer, S3Server, RedisServer, KafkaServer)
+KINDS: Sequence[type[Server]] = (
+    CassandraServer,
+    S3Server,
+    RedisServer,
+    ShieldServer,
+    EdgeServer,
+    KafkaServer,
+)
 # Kept when all else of a stack is forgotten: it took minutes to download.
 LIBRARY_NAME = "lib"
 
@@ -73,6 +84,35 @@ class Stack:
         started = [server.name for server in self._servers() if server.start()]
         wait_ready({server: server.answers for server in self._servers()}, found=found, progress=progress)
         return started
+
+    def start_edge(self, name: str) -> EdgeServer:
+        """Start one more edge beside `edge`, and return when it answers.
+
+        It belongs to this object: another one of the same folder can end it, and does not know its ports.
+        """
+        for port in (name, f"{name}_status"):
+            self._ports.setdefault(port, ports.unused(self._ports.values()))
+        edge = EdgeServer(
+            self.home, self._library, self._ports, dies_with_parent=self._dies_with_parent, name=name
+        )
+        self._daemons[name] = edge
+        edge.start()
+        edge.wait_ready()
+        return edge
+
+    def rotate_media_key(self) -> MediaKey:
+        """Make the key that signs photo URLs from now on; the one before it stays trusted, older ones do not.
+
+        Edges that run take it up at once and lose no request. Who signs has to be started again; until then
+        it signs with the key before, which is good until the next rotation.
+        """
+        key, *_ = media_keys.rotate(self.home.secrets)
+        for edge in self._servers():
+            if isinstance(edge, EdgeServer):
+                edge.reload()
+        if self._ports:
+            self.write_environment()
+        return key
 
     def choose_ports(self) -> None:
         """Settle on the ports and remember them for the next run."""
@@ -157,6 +197,8 @@ class Stack:
         if not self._ports:
             raise StackError(f"the stack in {self.home.root} has no ports yet: start it first")
         credentials = load_or_make(self.home.secrets)
+        # The shield comes first, as KINDS has it.
+        caches = [server for server in self._servers() if isinstance(server, NginxServer)]
         local = {name: f"127.0.0.1:{port}" for name, port in self._ports.items()}
         return {
             "SHUTTERLINE_KAFKA": local["kafka"],
@@ -166,9 +208,14 @@ class Stack:
             "SHUTTERLINE_S3_BUCKET": MEDIA_BUCKET,
             "SHUTTERLINE_S3_ACCESS_KEY": credentials.s3_access_key,
             "SHUTTERLINE_S3_SECRET_KEY": credentials.s3_secret_key,
-            "SHUTTERLINE_MEDIA_URL": f"http://{local['edge']}",
-            "SHUTTERLINE_MEDIA_KEY_ID": MEDIA_KEY_ID,
-            "SHUTTERLINE_MEDIA_PRIVATE_KEY": str(credentials.media_private_key),
+            "SHUTTERLINE_MEDIA_URL": media_url(self._ports),
+            "SHUTTERLINE_MEDIA_KEY_ID": credentials.media_keys[0].key_id,
+            "SHUTTERLINE_MEDIA_PRIVATE_KEY": str(credentials.media_keys[0].private_key),
+            "SHUTTERLINE_EDGES": ",".join(f"http://{cache.status_address}" for cache in caches),
+            "SHUTTERLINE_EDGE_SECRET": credentials.edge_secret,
+            "SHUTTERLINE_EDGE_VIEWS": ",".join(
+                str(cache.views_dir) for cache in caches if isinstance(cache, EdgeServer)
+            ),
             "SHUTTERLINE_JWT_SECRET": credentials.jwt_secret,
             "SHUTTERLINE_OPS_OPEN": "1",
             "SHUTTERLINE_API": f"http://{local['api']}",

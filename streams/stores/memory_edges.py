@@ -4,8 +4,10 @@ from collections.abc import Callable, Sequence
 
 from schemas.ids import PhotoId, UserId
 from streams.core.counted import Membership
+from streams.core.eras import era_of
+from streams.core.feed import END
 from streams.stores.memory_rows import LatestRows
-from streams.stores.ports import Followee, OwnEdge
+from streams.stores.ports import EraLikes, Followee, OwnEdge
 
 
 class MemoryOwnEdges:
@@ -40,6 +42,16 @@ class MemoryOwnEdges:
     async def liked(self, user: UserId, photos: Sequence[PhotoId]) -> set[PhotoId]:
         rows = self._of(OwnEdge.LIKES, user)
         return {photo for photo in photos if (state := rows.get(photo)) is not None and not state.removed}
+
+    async def newest_likes(self, user: UserId, era: int, count: int) -> EraLikes:
+        rows = [
+            (photo, state) for photo, state in self._of(OwnEdge.LIKES, user).items() if era_of(photo) == era
+        ]
+        newest = rows[-count:]
+        return EraLikes(
+            photos=[PhotoId(photo) for photo, state in reversed(newest) if not state.removed],
+            floor=newest[0][0] - 1 if len(newest) == count else END,
+        )
 
     def _of(self, kind: OwnEdge, member: UserId) -> LatestRows:
         return self._rows.setdefault((kind, member), LatestRows(self._clock_ms, self._removed_ttl_ms))

@@ -94,7 +94,7 @@ def test_nothing_listens_beyond_the_loopback(stack: Stack) -> None:
 def test_each_server_listens_on_its_own_ports_alone(stack: Stack) -> None:
     """A port that nobody chose would clash when two stacks run side by side."""
     chosen = {stack.port(name) for name in ("kafka", "kafka_controller", "cassandra", "cassandra_storage")}
-    chosen |= {stack.port(name) for name in ("redis", "s3")}
+    chosen |= {stack.port(name) for name in ("redis", "s3", "shield", "shield_status", "edge", "edge_status")}
     open_ports = {
         connection.laddr.port
         for server in stack.processes()
@@ -132,7 +132,9 @@ def test_two_stacks_run_side_by_side(stack: Stack, tmp_path: Path) -> None:
         other.stop()
 
     assert other.running() == set()
-    assert all(stack.server(name).answers() for name in ("kafka", "cassandra", "redis", "s3"))
+    assert all(
+        stack.server(name).answers() for name in ("kafka", "cassandra", "redis", "s3", "shield", "edge")
+    )
 
 
 def test_a_paused_server_answers_again_when_it_goes_on(stack: Stack) -> None:

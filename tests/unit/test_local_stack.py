@@ -392,7 +392,7 @@ class TestStackFiles:
 
         assert made == credentials.load_or_make(home.secrets)
         assert {file.stat().st_mode & 0o777 for file in home.secrets.iterdir()} == {0o600}
-        assert made.media_private_key.read_text().startswith("-----BEGIN PRIVATE KEY-----")
+        assert made.media_keys[0].private_key.read_text().startswith("-----BEGIN PRIVATE KEY-----")
 
     def test_two_stacks_share_no_secret(self, tmp_path: Path) -> None:
         """A token of one is worth nothing in the other."""

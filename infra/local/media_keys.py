@@ -1,0 +1,89 @@
+"""The keys that sign photo URLs: the newest signs, the newest two are trusted."""
+
+import base64
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+RSA_BITS = 2048  # CloudFront takes RSA keys of 2048 bits.
+# URLs signed with the one before stay valid until the next rotation.
+TRUSTED_MAX = 2
+# 80 bits: two keys of one id would take a trillion keys.
+ID_HEX_DIGITS = 20
+_NAME = re.compile(r"media-key-(\d{6})\.pem")
+
+
+@dataclass(frozen=True)
+class MediaKey:
+    """One key pair: the private key as a PEM file, the public one as base64 of its DER."""
+
+    private_key: Path
+    public_key: str
+
+    @property
+    def key_id(self) -> str:
+        """By it an edge finds the key, as CloudFront does; made of the public key, so no two share one."""
+        return f"K{hashlib.sha256(base64.b64decode(self.public_key)).hexdigest()[:ID_HEX_DIGITS].upper()}"
+
+
+def load_or_make(folder: Path) -> tuple[MediaKey, ...]:
+    """The trusted keys in `folder`, newest first; one is made where there is none."""
+    numbers = _numbers(folder)
+    if not numbers:
+        _make(folder, 1)
+        numbers = [1]
+    return tuple(_key(folder, number) for number in numbers[:TRUSTED_MAX])
+
+
+def rotate(folder: Path) -> tuple[MediaKey, ...]:
+    """Make a new key and forget those that are not trusted any more; the trusted ones, newest first."""
+    _make(folder, max(_numbers(folder), default=0) + 1)
+    for number in _numbers(folder)[TRUSTED_MAX:]:
+        _private(folder, number).unlink()
+        _public(folder, number).unlink()
+    return load_or_make(folder)
+
+
+def _numbers(folder: Path) -> list[int]:
+    """Newest first."""
+    matches = (_NAME.fullmatch(file.name) for file in folder.iterdir())
+    return sorted((int(match.group(1)) for match in matches if match), reverse=True)
+
+
+def _private(folder: Path, number: int) -> Path:
+    return folder / f"media-key-{number:06}.pem"
+
+
+def _public(folder: Path, number: int) -> Path:
+    return folder / f"media-key-{number:06}.pub"
+
+
+def _key(folder: Path, number: int) -> MediaKey:
+    return MediaKey(_private(folder, number), _public(folder, number).read_text())
+
+
+def _make(folder: Path, number: int) -> None:
+    # Imported here: it takes longer than all else that a start with kept secrets does in Python. For the same
+    # reason the public key is kept beside the private one.
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    key = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
+    public = key.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    # The private one last: with it the key is there.
+    _write(_public(folder, number), base64.b64encode(public))
+    _write(_private(folder, number), private)
+
+
+def _write(path: Path, content: bytes) -> None:
+    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content)
+    draft.replace(path)
