@@ -1,0 +1,101 @@
+"""What the cleaning's own stores promise, and what it asks of the others."""
+
+from collections.abc import Callable
+
+import pytest
+
+from schemas.ids import PhotoId
+from streams.stores.cleaning_ports import PLACE_MIN, Walk
+from streams.stores.ports import StoredRendition, Stores
+from tests.contract.passing_time import PassingTime
+from tests.contract.photos_suite import photo_by
+
+NewId = Callable[[], int]
+MADE = {
+    name: StoredRendition(object_key=f"r/{name}", width=1, height=1)
+    for name in ("thumbnail", "small", "large")
+}
+
+
+@pytest.mark.anyio
+class PhotoWalkSuite:
+    async def test_a_walk_meets_every_photo_once(self, stores: Stores, new_id: NewId) -> None:
+        """Page by page, in the order of their places; at the end there is nothing."""
+        photos = [photo_by(new_id) for _ in range(7)]
+        for photo in photos:
+            await stores.photos.insert(photo)
+        met: list[tuple[int, PhotoId]] = []
+        while page := await stores.photo_walk.after(met[-1][0] if met else PLACE_MIN, limit=3):
+            assert len(page) <= 3
+            met += page
+
+        ids = [photo for _, photo in met]
+        assert len(ids) == len(set(ids))
+        assert {photo.photo_id for photo in photos} <= set(ids)
+        assert sorted(met) == met
+
+
+@pytest.mark.anyio
+class ForgottenRenditionsSuite:
+    async def test_forgotten_renditions_are_not_named(self, stores: Stores, new_id: NewId) -> None:
+        """The others are; forgetting twice is once, and one that is not there is none."""
+        photo = photo_by(new_id)
+        await stores.photos.insert(photo)
+        await stores.photos.mark_ready(photo.photo_id, MADE)
+        for _ in range(2):
+            await stores.photos.forget_renditions(photo.photo_id, ["thumbnail", "large", "medium"])
+
+        row = (await stores.photos.get([photo.photo_id]))[photo.photo_id]
+        assert {"small": MADE["small"]} == row.renditions
+
+    async def test_a_forgotten_rendition_is_named_once_it_is_made_again(
+        self, stores: Stores, new_id: NewId
+    ) -> None:
+        """Also after all were forgotten."""
+        photo = photo_by(new_id)
+        await stores.photos.insert(photo)
+        await stores.photos.mark_ready(photo.photo_id, MADE)
+        await stores.photos.forget_renditions(photo.photo_id, list(MADE))
+        before = (await stores.photos.get([photo.photo_id]))[photo.photo_id]
+        await stores.photos.add_renditions(photo.photo_id, {"small": MADE["small"]})
+
+        row = (await stores.photos.get([photo.photo_id]))[photo.photo_id]
+        assert {} == before.renditions
+        assert {"small": MADE["small"]} == row.renditions
+
+
+@pytest.mark.anyio
+class MissingObjectsSuite:
+    async def test_the_first_note_stands(self, stores: Stores, new_id: NewId, passing: PassingTime) -> None:
+        """Until it is forgotten; then the next one is the first."""
+        photo, other = PhotoId(new_id()), PhotoId(new_id())
+        now_ms = passing.now_ms()
+        for later_ms in (0, 1_000):
+            await stores.missing_objects.note(photo, now_ms + later_ms)
+        await stores.missing_objects.note(other, now_ms)
+        noted = await stores.missing_objects.all()
+        for _ in range(2):
+            await stores.missing_objects.forget(photo)
+        forgotten = await stores.missing_objects.all()
+        await stores.missing_objects.note(photo, now_ms + 2_000)
+
+        assert (now_ms, now_ms) == (noted[photo], noted[other])
+        assert photo not in forgotten
+        assert other in forgotten
+        assert now_ms + 2_000 == (await stores.missing_objects.all())[photo]
+
+
+@pytest.mark.anyio
+class CleaningPlacesSuite:
+    async def test_each_walk_has_its_place(self, stores: Stores) -> None:
+        """The beginning, before it was ever moved, and when it is moved there."""
+        begun = {walk: await stores.cleaning_places.place(walk) for walk in Walk}
+        await stores.cleaning_places.move(Walk.OBJECTS, "a/9")
+        await stores.cleaning_places.move(Walk.PHOTOS, "-5")
+        moved = {walk: await stores.cleaning_places.place(walk) for walk in Walk}
+        for walk in Walk:
+            await stores.cleaning_places.move(walk, "")
+
+        assert {Walk.OBJECTS: "", Walk.PHOTOS: ""} == begun
+        assert {Walk.OBJECTS: "a/9", Walk.PHOTOS: "-5"} == moved
+        assert begun == {walk: await stores.cleaning_places.place(walk) for walk in Walk}
