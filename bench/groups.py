@@ -9,7 +9,7 @@ from confluent_kafka import ConsumerGroupState
 from confluent_kafka.admin import AdminClient
 
 from infra.local.deployment import Deployment
-from streams.worker import Role, group_of
+from streams.roles import Role, group_of
 
 LOOK_S = 0.02
 WAIT_S_MAX = 30.0

@@ -26,9 +26,9 @@ from schemas.internal import FanoutPage
 from streams.core.counted import BUCKETS
 from streams.kafka.outbox import KafkaOutbox
 from streams.kafka.producer import Producer
+from streams.roles import Role, group_of
 from streams.stores.connect import connect
 from streams.stores.ports import SetKind, Stores
-from streams.worker import Role, group_of
 from tests.integration.making import fresh_photo_ids
 from topics.catalogue import Lane
 

@@ -28,9 +28,9 @@ from schemas.internal import FullTask
 from streams.kafka.offsets import Offsets
 from streams.kafka.outbox import KafkaOutbox
 from streams.kafka.producer import Producer
+from streams.roles import Role, group_of
 from streams.stores.connect import connect
 from streams.stores.ports import Photo, Status, StoredRendition, Stores
-from streams.worker import Role, group_of
 from tests.integration.making import fresh_photo_ids
 from topics.catalogue import RENDITIONS, Lane
 

@@ -134,11 +134,13 @@ class FullTask:
 class RemovalTask:
     """Remove all objects of ours that a deleted or rejected photo has, and what edges keep of it.
 
-    `object_keys` are its renditions' as far as the photo's row names them.
+    `object_keys` are its renditions' as far as the photo's row names them. Without `original`
+    that stays: a rejected photo's goes after a grace time.
     """
 
     photo_id: PhotoId
     object_keys: tuple[str, ...]
+    original: bool
 
 
 RenditionTask = ThumbnailTask | FullTask | RemovalTask

@@ -52,17 +52,26 @@ def migrate(console: Console) -> None:
     console.print(f"keyspace {settings.keyspace}: {len(applied)} applied, all up to date")
 
 
-def worker(roles: str) -> None:
-    """Run a worker of these roles (names and commas) until it is told to stop."""
+def worker(roles: str | None, *, media: bool) -> None:
+    """Run a worker of these roles (names and commas) until it is told to stop.
+
+    By default those that handle events; with `media` those that make renditions.
+    """
     import uvloop
 
-    from streams.worker import Role, run_worker
+    from streams.roles import EVENT_ROLES, MEDIA_ROLES, Role
+    from streams.worker import run_worker
 
-    settings, chosen = load_settings(), []
-    for name in roles.split(","):
-        if name not in [role.value for role in Role]:
-            raise CommandFailed(f"{name!r} is no role; choose among {', '.join(Role)}, with commas between")
-        chosen.append(Role(name))
+    if media and roles is not None:
+        raise CommandFailed("Give either --media or --roles.")
+    settings, chosen = load_settings(), list(MEDIA_ROLES if media else EVENT_ROLES)
+    if roles is not None:
+        for name in roles.split(","):
+            if name not in [role.value for role in Role]:
+                raise CommandFailed(
+                    f"{name!r} is no role; choose among {', '.join(Role)}, with commas between"
+                )
+        chosen = [Role(name) for name in roles.split(",")]
     log_to_stderr()
     uvloop.run(run_worker(settings, chosen))
 

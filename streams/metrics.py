@@ -32,3 +32,42 @@ POSITION = Gauge(
     "shutterline_consumer_position", "The next offset to handle.", ["group", "topic", "partition"]
 )
 PARKED = Counter("shutterline_parked_photos", "Photos whose original was waited for.", ["outcome"])
+
+# Renditions.
+RENDITIONS_QUEUED = Gauge("shutterline_renditions_queued", "Tasks that are not committed yet.", ["lane"])
+RENDITIONS_OLDEST = Gauge(
+    "shutterline_renditions_oldest_age_seconds",
+    "Since when the oldest task that is being handled here was queued; 0 where there is none.",
+    ["lane"],
+)
+RENDITION_TASKS = Counter(
+    "shutterline_rendition_tasks", "Tasks of renditions, by what became of them.", ["lane", "outcome"]
+)
+RENDITION_WAIT = Histogram(
+    "shutterline_rendition_wait_seconds",
+    "From the moment that an original was known to be there to its renditions' being stored.",
+    ["lane"],
+    # 30 s is the objective: 95 % of thumbnails.
+    buckets=(0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 900, 3_600),
+)
+DECODE_COST = Histogram(
+    "shutterline_decode_seconds_per_megapixel",
+    "Processor time of a decoder for a megapixel of its original.",
+    ["lane"],
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1),
+)
+REJECTED = Counter("shutterline_rejected_photos", "Photos that can never have renditions.", ["reason"])
+
+# Cleaning.
+UPLOADS_UNFINISHED = Gauge(
+    "shutterline_uploads_unfinished", "Uploads that the last pass found unfinished an hour after their start."
+)
+CLEANING_FOUND = Counter("shutterline_cleaning_found", "What should not be there, by kind.", ["kind"])
+CLEANING_SETTLED = Counter(
+    "shutterline_cleaning_settled", "What should not have been there and was removed or mended.", ["kind"]
+)
+CLEANING_REMOVED = Counter("shutterline_cleaning_removed_bytes", "Bytes of the objects that were removed.")
+PHOTOS_WITHOUT_OBJECTS = Gauge(
+    "shutterline_photos_without_objects", "Ready photos that lack objects which nothing can make again."
+)
+CLEANING_ENDED = Gauge("shutterline_cleaning_ended_timestamp_seconds", "When a pass last ended, since 1970.")

@@ -1,12 +1,4 @@
-"""One worker process: the composition root of the write side.
-
-Roles are consumer groups, and can be deployed apart:
-
-    check    agents on uploads, follows and likes
-    edges    the batch loop on edges
-    normal   the normal lane of fanout
-    bulk     the bulk lane of fanout
-"""
+"""One worker process: the composition root of the write side; `roles.py` says what it may be made of."""
 
 import asyncio
 import logging
@@ -14,7 +6,7 @@ import signal
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from enum import StrEnum
+from functools import partial
 from time import time
 from typing import Any
 
@@ -23,10 +15,13 @@ import faust
 from schemas.envelope import PoisonEvent
 from schemas.events import Event
 from schemas.facts import PhotoDeleted, PhotoUploaded
+from streams import media_lanes
 from streams.core.delivery import DeliveryLimits
 from streams.handlers.edge_changed import follows_changed, likes_changed
 from streams.handlers.photo_deleted import photo_deleted
 from streams.handlers.photo_uploaded import photo_uploaded
+from streams.handlers.rendition_rules import Decoder
+from streams.jobs.clean import CleaningJob
 from streams.jobs.parked import ParkedJob
 from streams.kafka.agent import add_agent
 from streams.kafka.app import make_app
@@ -36,34 +31,22 @@ from streams.kafka.lane import FanoutLane
 from streams.kafka.notes import FanoutNotes
 from streams.kafka.offsets import Offsets
 from streams.kafka.outbox import KafkaOutbox
+from streams.kafka.places import Places
 from streams.kafka.producer import Producer
 from streams.kafka.progress import Place, Progress
+from streams.kafka.publisher import KafkaPublisher
+from streams.kafka.renditions_lane import RenditionsLane
 from streams.kafka.stops import Stops
 from streams.kafka.waiting import until_answered
 from streams.kafka.watchdog import Watchdog
 from streams.monitoring import serve_metrics
+from streams.roles import LANES, RENDITION_LANES, Role, group_of
 from streams.settings import Settings
 from streams.stores.connect import connect
 from streams.stores.ports import Stores
-from topics.catalogue import FANOUT, FOLLOWS, LIKES, UPLOADS, Lane, Topic
+from topics.catalogue import FANOUT, FOLLOWS, LIKES, RENDITIONS, UPLOADS, Lane, Topic
 
 log = logging.getLogger(__name__)
-
-
-class Role(StrEnum):
-    CHECK = "check"
-    EDGES = "edges"
-    NORMAL = "normal"
-    BULK = "bulk"
-
-
-LANES = {Role.NORMAL: Lane.NORMAL, Role.BULK: Lane.BULK}
-
-
-def group_of(settings: Settings, role: Role) -> str:
-    """The role's consumer group."""
-    name = f"fanout-{role}" if role in LANES else role.value
-    return f"{settings.namespace}{name}"
 
 
 @dataclass(slots=True)
@@ -115,7 +98,7 @@ class Worker:
                 fatal=self.fatal,
             )
         self.apps.append(app)
-        self.loops.append(ParkedJob(self.settings, self.stores).run)
+        self.loops.append(ParkedJob(self.settings, self.stores, self.outbox).run)
 
     def add_edges(self) -> None:
         group = group_of(self.settings, Role.EDGES)
@@ -159,6 +142,45 @@ class Worker:
         )
         self.apps.append(app)
         self.loops.append(notes.watch)
+
+    def add_renditions(self, role: Role, decoder: Decoder, places: Places) -> None:
+        settings, lane, group = self.settings, RENDITION_LANES[role], group_of(self.settings, role)
+        topic = RENDITIONS.named(settings.namespace)
+        app = make_app(
+            settings,
+            group,
+            {topic: RENDITIONS.range_of(lane)},
+            poll_records_max=settings.renditions_poll_records_max,
+            buffer_records_max=settings.renditions_buffer_records_max,
+        )
+        handler = RenditionsLane(
+            settings=settings,
+            stores=self.stores,
+            outbox=self.outbox,
+            decoder=decoder,
+            rules=media_lanes.rendition_rules(settings),
+            limits=delivery_limits(settings),
+            group=group,
+            lane=lane,
+            places=places,
+            progress=self.progress,
+        )
+        add_agent(
+            app,
+            f"renditions-{lane}",
+            topic,
+            handler,
+            batch_records_max=settings.renditions_batch_records_max,
+            fatal=self.fatal,
+        )
+        self.apps.append(app)
+        self.loops.append(partial(handler.watch, self.offsets))
+
+    def add_cleaning(self) -> None:
+        publisher = KafkaPublisher(
+            self.producer, namespace=self.settings.namespace, source=self.settings.event_source
+        )
+        self.loops.append(CleaningJob(self.settings, self.stores, self.outbox, publisher).run)
 
     async def _uploads(
         self, events: Sequence[Event], still_ours: Callable[[], bool]
@@ -273,5 +295,12 @@ async def run_worker(settings: Settings, roles: Collection[Role]) -> None:
         for role in LANES:
             if role in roles:
                 worker.add_lane(role)
+        lanes = {role: lane for role, lane in RENDITION_LANES.items() if role in roles}
+        decoder_of = await closing.enter_async_context(media_lanes.decoders(settings, lanes.values()))
+        places = media_lanes.places(settings)
+        for role, lane in lanes.items():
+            worker.add_renditions(role, decoder_of[lane], places)
+        if lanes:
+            worker.add_cleaning()
         await closing.enter_async_context(serve_metrics(settings, worker.ready))
         await worker.run(stopping)

@@ -150,7 +150,7 @@ RENDITIONS = Topic(
     lanes=(LaneRange(Lane.THUMBNAIL, 0, 2), LaneRange(Lane.FULL, 2, 6)),
     retention_ms=7 * _DAY_MS,
     owner="pipeline",
-    producers=("uploads check", "renditions thumbnail"),
+    producers=("uploads check", "renditions thumbnail", "renditions full"),
     consumers=("renditions thumbnail", "renditions full"),
 )
 

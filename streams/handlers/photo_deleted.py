@@ -9,8 +9,9 @@ from schemas.facts import PhotoDeleted
 from schemas.ids import PhotoId, UserId
 from schemas.internal import EdgeRecord
 from streams.handlers.publishing import Outbox
+from streams.handlers.removal_task import remove_later
 from streams.stores.copy_keys import photo_key, pull_list_key
-from streams.stores.edge_kinds import DELETED_TIME_US, KIND_NUMBERS
+from streams.stores.edge_kinds import KIND_NUMBERS, LEFT_TIME_US
 from streams.stores.ports import SetKind, Stores
 
 
@@ -35,11 +36,15 @@ async def photo_deleted(stores: Stores, outbox: Outbox, data: PhotoDeleted) -> N
 
 
 async def delete_photo(stores: Stores, outbox: Outbox, photo: PhotoId, author: UserId) -> None:
-    """Take away a photo that its author has deleted; after it returns no page shows it."""
+    """Take away a photo that its author has deleted; after it returns no page shows it.
+
+    Its objects are removed by a task of their own, since there may be a backlog of those.
+    """
     await hide_photo(stores, photo, author)
     await outbox.edges(
-        [EdgeRecord(KIND_NUMBERS[SetKind.READY_PHOTOS], photo, author, DELETED_TIME_US, removed=True)]
+        [EdgeRecord(KIND_NUMBERS[SetKind.READY_PHOTOS], photo, author, LEFT_TIME_US, removed=True)]
     )
+    await remove_later(stores, outbox, photo)
 
 
 async def hide_photo(stores: Stores, photo: PhotoId, author: UserId) -> None:

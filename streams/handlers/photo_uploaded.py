@@ -1,21 +1,18 @@
-"""A photo has been uploaded: write its row, and either deliver it or wait for what is missing.
-
-Law: delete and upload cannot miss each other. Each writes its own fact first and then
-reads the other's: here the row, then the tombstone.
-"""
+"""A photo has been uploaded: write its row, then deliver it, have its renditions made, or wait for it."""
 
 from datetime import UTC, datetime
 
-from schemas.envelope import PoisonEvent, Reason
 from schemas.facts import PhotoUploaded
 from schemas.ids import PhotoId, UserId
+from schemas.internal import ThumbnailTask
 from streams.core.delivery import DeliveryLimits
 from streams.errors import StoreUnavailable
+from streams.handlers.photo_begun import insert_photo, show_processing
 from streams.handlers.photo_deleted import delete_photo
 from streams.handlers.photo_ready import photo_ready
 from streams.handlers.publishing import Outbox
-from streams.stores.copy_keys import photo_key, pull_list_key
-from streams.stores.ports import ParkedPhoto, Photo, Status, StoredRendition, Stores
+from streams.stores.ports import ParkedPhoto, Photo, StoredRendition, Stores
+from topics.catalogue import Lane
 
 
 async def photo_uploaded(
@@ -34,35 +31,26 @@ async def photo_uploaded(
         StoreUnavailable: Nothing is known about the writes; handle the event again.
     """
     photo = _photo(data)
-    author = await stores.photos.insert(photo)
-    if author != photo.author_id:
-        raise PoisonEvent(
-            Reason.AUTHOR_CONFLICT,
-            f"photo_id {photo.photo_id} is known with author {author}, but the event says {photo.author_id}",
-        )
-    if await stores.photos.is_buried(photo.photo_id, photo.author_id):
+    if not await insert_photo(stores, photo):
         await delete_photo(stores, outbox, photo.photo_id, photo.author_id)
-        return
-    if "thumbnail" in photo.renditions:
+    elif "thumbnail" in photo.renditions:
         await photo_ready(
             stores, outbox, photo.photo_id, photo.author_id, photo.renditions, limits=limits, now_ms=now_ms
         )
-        return
-    stored = (await stores.photos.get([photo.photo_id])).get(photo.photo_id)
-    if stored is not None and stored.status is not Status.PROCESSING:
-        return  # Made ready or rejected before; the event has come again.
-    await stores.author_photos.add(photo.author_id, photo.photo_id, ready=False)
-    await stores.copies.drop([photo_key(photo.photo_id), pull_list_key(photo.author_id)])
-    if not await _is_there(stores, photo.object_key):
-        await stores.parked.park(
-            ParkedPhoto(
-                photo_id=photo.photo_id,
-                author_id=photo.author_id,
-                object_key=photo.object_key,
-                parked_ms=now_ms,
-                due_ms=now_ms + original_poll_ms,
+    elif await show_processing(stores, photo):
+        if await _is_there(stores, photo.object_key):
+            task = ThumbnailTask(photo.photo_id, photo.author_id, photo.object_key, queued_ms=now_ms)
+            await outbox.renditions([task], Lane.THUMBNAIL)
+        else:
+            await stores.parked.park(
+                ParkedPhoto(
+                    photo_id=photo.photo_id,
+                    author_id=photo.author_id,
+                    object_key=photo.object_key,
+                    parked_ms=now_ms,
+                    due_ms=now_ms + original_poll_ms,
+                )
             )
-        )
 
 
 async def _is_there(stores: Stores, object_key: str) -> bool:

@@ -1,15 +1,18 @@
-"""Look again for originals that had not arrived; reject their photos when they never do."""
+"""Look again for originals that had not arrived: have their renditions made, or reject their photos."""
 
 import asyncio
 import logging
 from dataclasses import dataclass, replace
 from time import time
 
+from schemas.internal import ThumbnailTask
 from streams.errors import StoreUnavailable
+from streams.handlers.photo_rejected import reject_photo
+from streams.handlers.publishing import Outbox
 from streams.metrics import PARKED
 from streams.settings import Settings
-from streams.stores.copy_keys import photo_key, pull_list_key
 from streams.stores.ports import ParkedPhoto, Stores
+from topics.catalogue import Lane
 
 log = logging.getLogger(__name__)
 ORIGINAL_MISSING = "original_missing"
@@ -21,6 +24,7 @@ class ParkedJob:
 
     settings: Settings
     stores: Stores
+    outbox: Outbox
 
     async def run(self) -> None:
         """For ever, every `original_poll_s`."""
@@ -40,11 +44,15 @@ class ParkedJob:
         stored = (await self.stores.photos.get([parked.photo_id])).get(parked.photo_id)
         if stored is None or stored.deleted:
             outcome = "deleted"
+        elif stored.reason is not None:
+            await self._reject(parked, stored.reason)
+            outcome = "rejected"
         elif await self.stores.media.size(parked.object_key) is not None:
+            task = ThumbnailTask(parked.photo_id, parked.author_id, parked.object_key, queued_ms=now_ms)
+            await self.outbox.renditions([task], Lane.THUMBNAIL)
             outcome = "arrived"
         elif now_ms - parked.parked_ms >= self.settings.original_wait_s_max * 1_000:
-            await self.stores.photos.mark_rejected(parked.photo_id, ORIGINAL_MISSING)
-            await self.stores.copies.drop([photo_key(parked.photo_id), pull_list_key(parked.author_id)])
+            await self._reject(parked, ORIGINAL_MISSING)
             outcome = "rejected"
         else:
             later = replace(parked, due_ms=now_ms + self.settings.original_poll_s * 1_000)
@@ -53,3 +61,6 @@ class ParkedJob:
         # Last, so that a death before it only means to look again.
         await self.stores.parked.unpark(parked)
         PARKED.labels(outcome).inc()
+
+    async def _reject(self, parked: ParkedPhoto, reason: str) -> None:
+        await reject_photo(self.stores, self.outbox, parked.photo_id, parked.author_id, reason)

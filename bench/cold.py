@@ -1,0 +1,80 @@
+"""Readers who have no timeline, all at once: one rebuild each, within the limits, and all answered at the end."""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import aiohttp
+
+from infra.local.deployment import Deployment
+from schemas.ids import UserId
+from streams.errors import StoreUnavailable
+from streams.jobs.feed_client import FeedClient, TokenOf, feed_path
+
+PAGE_PHOTOS = 20
+SAMPLE_S = 0.25
+# Clients double their wait from try to try, up to this, and never wait the same as others.
+WAIT_S_MAX = 8.0
+SLACK_S = 1.5  # Between the API's deadline and its answer's being read by 5,000 clients of one process.
+
+
+@dataclass(slots=True)
+class ColdStart:
+    """What happened until everybody had a complete page."""
+
+    took_s: float = 0.0
+    rebuilds: float = 0.0
+    rebuilds_in_a_second_max: float = 0.0
+    answers: Counter[str] = field(default_factory=Counter)
+    slowest_s: float = 0.0
+
+
+async def cold_start(deployment: Deployment, readers: Sequence[UserId], token_of: TokenOf) -> ColdStart:
+    """Everybody asks at once, and again until their page is complete."""
+    start = ColdStart()
+    before = await asyncio.to_thread(_rebuilds, deployment)
+    done = asyncio.Event()
+    sampling = asyncio.create_task(_fastest_second(deployment, done))
+    connector = aiohttp.TCPConnector(limit=0)
+    began_s = time.monotonic()
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=60)) as http:
+        client = FeedClient(http, deployment.settings.api, token_of)
+        await asyncio.gather(*(_until_complete(client, reader, start) for reader in readers))
+    start.took_s = time.monotonic() - began_s
+    done.set()
+    start.rebuilds_in_a_second_max = await sampling
+    start.rebuilds = await asyncio.to_thread(_rebuilds, deployment) - before
+    return start
+
+
+async def _until_complete(client: FeedClient, reader: UserId, start: ColdStart) -> None:
+    wait_s = 1.0
+    while True:
+        asked_s = time.monotonic()
+        try:
+            body, again_s = await client.get(feed_path(PAGE_PHOTOS), reader)
+            answer = str(body["completeness"])
+        except StoreUnavailable as error:
+            answer, again_s = str(error).split(": ", 1)[-1].split(" ", 1)[0], 1.0
+        start.answers[answer] += 1
+        start.slowest_s = max(start.slowest_s, time.monotonic() - asked_s)
+        if answer == "complete":
+            return
+        await asyncio.sleep(max(again_s, wait_s) * random.uniform(1.0, 2.0))
+        wait_s = min(2 * wait_s, WAIT_S_MAX)
+
+
+async def _fastest_second(deployment: Deployment, done: asyncio.Event) -> float:
+    seen: list[float] = []
+    while not done.is_set():
+        seen.append(await asyncio.to_thread(_rebuilds, deployment))
+        await asyncio.sleep(SAMPLE_S)
+    steps = int(1 / SAMPLE_S)
+    return max((after - before for before, after in zip(seen, seen[steps:], strict=False)), default=0)
+
+
+def _rebuilds(deployment: Deployment) -> float:
+    return deployment.metric('shutterline_rebuilds_total{outcome="rebuilt"}', "api")

@@ -1,0 +1,75 @@
+"""What CPU each process of a stack uses meanwhile, and what the machine had left."""
+
+import os
+import time
+from dataclasses import dataclass
+from typing import Self
+
+import psutil
+
+from infra.local.stack import Stack
+
+OWN_NAME = "this bench"
+# Above these shares nothing more can be had of a core, or of the machine.
+CORE_FULL = 0.9
+MACHINE_FULL = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class CpuClock:
+    """Seconds of CPU up to a moment: of each process by name, and of the machine, busy and in all."""
+
+    processes: dict[str, float]
+    busy_s: float
+    all_s: float
+    at_s: float
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        pids = {daemon.name: daemon.pid for daemon in stack.processes()} | {OWN_NAME: os.getpid()}
+        used = {name: psutil.Process(pid).cpu_times() for name, pid in pids.items() if pid is not None}
+        machine = psutil.cpu_times()
+        return cls(
+            processes={name: times.user + times.system for name, times in used.items()},
+            busy_s=sum(machine) - machine.idle - machine.iowait - machine.guest - machine.guest_nice,
+            all_s=sum(machine) - machine.guest - machine.guest_nice,
+            at_s=time.monotonic(),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CpuUse:
+    """The CPU between two moments."""
+
+    before: CpuClock
+    after: CpuClock
+
+    def cores(self, name: str) -> float:
+        """How many cores the process used; more than 1 where it has several busy threads."""
+        used_s = self.after.processes[name] - self.before.processes.get(name, 0.0)
+        return used_s / (self.after.at_s - self.before.at_s)
+
+    @property
+    def machine(self) -> float:
+        """The busy share of the whole machine, with what others did on it."""
+        return (self.after.busy_s - self.before.busy_s) / (self.after.all_s - self.before.all_s)
+
+    def each(self, count: int) -> str:
+        """Milliseconds of every process for each of `count` pieces of work, the greatest first."""
+        elapsed_s = self.after.at_s - self.before.at_s
+        cores = {name: self.cores(name) for name in self.after.processes}
+        parts = [
+            f"{name} {1_000 * cores[name] * elapsed_s / count:.2f}"
+            for name in sorted(cores, key=cores.__getitem__, reverse=True)
+        ]
+        return "ms of CPU each: " + ", ".join(parts)
+
+    def limit(self, name: str) -> str:
+        """What there was no more of, as far as the CPU goes; `name` is a process of one thread."""
+        machine = f"the machine was {100 * self.machine:.0f}% busy"
+        own = f"{name} used {100 * self.cores(name):.0f}% of a core"
+        if self.cores(name) > CORE_FULL:
+            return f"the limit was the core of {name}; {machine}"
+        if self.machine > MACHINE_FULL:
+            return f"the limit was the machine: {machine}, {own}"
+        return f"nothing was at its limit: {own}, {machine}"

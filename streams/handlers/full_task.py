@@ -1,0 +1,57 @@
+"""Make a photo's larger renditions, after its thumbnail."""
+
+from schemas.internal import FullTask
+from streams.handlers.photo_rejected import reject_photo
+from streams.handlers.publishing import Outbox
+from streams.handlers.removal_task import remove_later
+from streams.handlers.rendition_rules import (
+    LARGER,
+    Decoder,
+    Outcome,
+    RenditionRules,
+    has_gone,
+    put_renditions,
+    read_original,
+    row_of,
+)
+from streams.media.rejected import Rejected
+from streams.stores.copy_keys import photo_key
+from streams.stores.ports import Stores
+
+
+async def full_task(
+    stores: Stores, outbox: Outbox, decoder: Decoder, task: FullTask, rules: RenditionRules
+) -> Outcome:
+    """Handle a `FullTask`; repeatable at every line.
+
+    Raises:
+        StoreUnavailable: Nothing is known about the writes; handle the task again.
+    """
+    photo, author = task.photo_id, task.author_id
+    stored = await row_of(stores, photo)
+    if stored is None:
+        return Outcome.GONE
+    if stored.reason is not None:
+        await reject_photo(stores, outbox, photo, author, stored.reason)
+        return Outcome.GONE
+    if stored.deleted:
+        # A try before this one may have put objects after the delete had looked for some.
+        await remove_later(stores, outbox, photo)
+        return Outcome.GONE
+    outcome = Outcome.AGAIN
+    if not stored.renditions.keys() >= LARGER:
+        original = await read_original(stores, task, rules)
+        if original is None:
+            return Outcome.PARKED
+        try:
+            made = await decoder.full(original)
+        except Rejected as rejected:
+            await reject_photo(stores, outbox, photo, author, rejected.reason)
+            return Outcome.REJECTED
+        await stores.photos.add_renditions(photo, await put_renditions(stores, photo, made, rules))
+        outcome = Outcome.MADE
+    await stores.copies.drop([photo_key(photo)])
+    if await has_gone(stores, photo, author):
+        await remove_later(stores, outbox, photo)
+        return Outcome.GONE
+    return outcome

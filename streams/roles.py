@@ -1,0 +1,40 @@
+"""What a worker can be: each role is a consumer group, and can be deployed apart.
+
+check    agents on uploads, follows and likes
+edges    the batch loop on edges
+normal   the normal lane of fanout
+bulk     the bulk lane of fanout
+
+thumbnail, full    the lanes of renditions, in a process of their own: decoding takes all
+                   the processor that it is given
+"""
+
+from enum import StrEnum
+
+from streams.settings import Settings
+from topics.catalogue import FANOUT, RENDITIONS, Lane
+
+
+class Role(StrEnum):
+    CHECK = "check"
+    EDGES = "edges"
+    NORMAL = "normal"
+    BULK = "bulk"
+    THUMBNAIL = "thumbnail"
+    FULL = "full"
+
+
+LANES = {Role.NORMAL: Lane.NORMAL, Role.BULK: Lane.BULK}
+RENDITION_LANES = {Role.THUMBNAIL: Lane.THUMBNAIL, Role.FULL: Lane.FULL}
+MEDIA_ROLES = tuple(RENDITION_LANES)
+EVENT_ROLES = tuple(role for role in Role if role not in RENDITION_LANES)
+
+
+def group_of(settings: Settings, role: Role) -> str:
+    """The role's consumer group."""
+    name = role.value
+    if role in LANES:
+        name = f"{FANOUT.name}-{role}"
+    elif role in RENDITION_LANES:
+        name = f"{RENDITIONS.name}-{role}"
+    return f"{settings.namespace}{name}"
