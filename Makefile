@@ -25,10 +25,11 @@ demo: servers ## show the whole pipeline at work on real servers
 	@$(BIN)/shutterline demo
 
 test: style servers ## every check and every test, with real servers
-	@$(BIN)/python -m pytest $(TESTS) tests/integration
+	@$(BIN)/python -m pytest -n 2 $(TESTS)
+	@$(BIN)/python -m pytest tests/integration
 
 check: style ## the fast loop: style, types, import rules, tests without servers
-	@$(BIN)/python -m pytest $(TESTS)
+	@$(BIN)/python -m pytest -n 2 --hypothesis-profile=quick $(TESTS)
 
 style: $(READY)
 	@$(BIN)/ruff format --check .

@@ -78,6 +78,17 @@ def clean() -> None:
         commands.clean(project_home(), Console())
 
 
+@app.command(name="rotate-media-key", rich_help_panel=STACK, epilog="Example: shutterline rotate-media-key")
+def rotate_media_key() -> None:
+    """Make the key that signs photo URLs anew; URLs of the key before stay valid, older ones do not."""
+    from infra.local import commands
+    from infra.local.errors import StackError
+    from infra.local.paths import project_home
+
+    with plain_failures(StackError):
+        commands.rotate_media_key(project_home(), Console())
+
+
 @app.command(rich_help_panel=RUN, epilog="Example: shutterline topics")
 def topics() -> None:
     """Create the topics that are missing; verify those that are there."""
@@ -122,6 +133,15 @@ def api() -> None:
         run(settings)
 
 
+@app.command(rich_help_panel=RUN, epilog="Example: shutterline warm")
+def warm() -> None:
+    """Fetch the most viewed photos again into every edge; to be run more often than their copies expire."""
+    from streams import cli_warm
+
+    with plain_failures():
+        cli_warm.warm(Console())
+
+
 @app.command(rich_help_panel=RUN, epilog="Example: shutterline resume check")
 def resume(group: Annotated[str, typer.Argument(help="The consumer group.")]) -> None:
     """Let a consumer group that stopped at its dead-letter limit go on."""
@@ -151,6 +171,16 @@ def rebuild(
             cli_rebuild.forget_all(Console())
         else:
             cli_rebuild.rebuild_users([UserId(user) for user in users or []], Console())
+
+
+@app.command("clean-media", rich_help_panel=RUN, epilog="Example: shutterline clean-media")
+def clean_media() -> None:
+    """Bring media bucket and database together: end abandoned uploads, remove orphans, mend what is lost."""
+    from streams import cli_clean
+    from streams.stores.s3_bucket import S3Refused
+
+    with plain_failures(S3Refused):
+        cli_clean.clean_media(Console())
 
 
 @app.command(rich_help_panel=TRY, epilog="Example: shutterline demo --seed 2")

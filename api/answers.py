@@ -7,10 +7,10 @@ import orjson
 from starlette.responses import Response
 
 
-def json_answer(body: Any, headers: dict[str, str] | None = None) -> Response:
+def json_answer(body: Any, headers: dict[str, str] | None = None, *, status: int = HTTPStatus.OK) -> Response:
     # What one caller sees, no cache may show another.
     all_headers = {"Cache-Control": "no-store", **(headers or {})}
-    return Response(orjson.dumps(body), headers=all_headers, media_type="application/json")
+    return Response(orjson.dumps(body), status, headers=all_headers, media_type="application/json")
 
 
 def done() -> Response:

@@ -1,6 +1,7 @@
 """The HTTP application: every route, with what it may answer."""
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
@@ -11,24 +12,27 @@ from starlette.types import Scope
 from api.context import ApiContext
 from api.documents import (
     FEED_PATH,
+    UPLOAD_REQUEST,
     USER_PHOTOS_PATH,
     get_asyncapi_json,
     get_openapi_json,
     openapi_document,
     problem_responses,
+    upload_responses,
 )
 from api.feed import get_feed
 from api.followers import get_followers
-from api.gate import Gate
+from api.gate import UPLOADS_PATH, Bounds, Gate
+from api.gate_body import BodyBounds
 from api.health import get_healthz, get_metrics, get_readyz
 from api.likes import delete_like, put_like
 from api.photos import delete_photo, get_photo, get_user_photos
 from api.problems import add_handlers
 from api.social import delete_follow, get_following, put_follow
+from api.uploads import get_upload, post_complete, post_photo
 from api.users import get_user
-from api.views import EdgePage, HealthView, PhotoPage, PhotoView, UserView
-
-NO_CONTENT = 204
+from api.views import EdgePage, HealthView, PhotoPage, PhotoView, UploadView, UserView
+from streams.settings import Settings
 
 
 def create_app(context: ApiContext) -> FastAPI:
@@ -42,20 +46,31 @@ def create_app(context: ApiContext) -> FastAPI:
         telemetry={"tracing": False},
     )
     app.state.context = context
-    settings = context.settings
     app.add_middleware(
         Gate,
-        deadline_s=settings.request_deadline_ms / 1_000,
-        in_flight_max=settings.requests_in_flight_max,
-        body_bytes_max=settings.request_body_bytes_max,
+        usual=_usual_bounds(context.settings),
+        uploads=_upload_bounds(context.settings),
+        in_flight_max=context.settings.requests_in_flight_max,
     )
     add_handlers(app)
     _add_reads(app)
     _add_writes(app)
+    _add_uploads(app)
     _add_open_routes(app)
     document = openapi_document(app)
     app.openapi = lambda: document  # type: ignore[method-assign]  # FastAPI's documented way.
     return app
+
+
+def _usual_bounds(settings: Settings) -> Bounds:
+    body = BodyBounds(settings.request_body_bytes_max, settings.upload_idle_s_max)
+    return Bounds(settings.request_deadline_ms / 1_000, body)
+
+
+def _upload_bounds(settings: Settings) -> Bounds:
+    return Bounds(
+        settings.upload_body_s_max, BodyBounds(settings.upload_bytes_max, settings.upload_idle_s_max)
+    )
 
 
 def _add_reads(app: FastAPI) -> None:
@@ -77,6 +92,32 @@ def _add_writes(app: FastAPI) -> None:
     _write(app, "PUT", follow, put_follow, "social", 401, 409, 413, 422, 503)
     _write(app, "POST", follow, put_follow, "social", 401, 409, 413, 422, 503)
     _write(app, "DELETE", follow, delete_follow, "social", 401, 413, 422, 503)
+
+
+def _add_uploads(app: FastAPI) -> None:
+    photo = f"{UPLOADS_PATH}/{{photo_id}}"
+    app.add_api_route(
+        UPLOADS_PATH,
+        post_photo,
+        methods=["POST"],
+        status_code=HTTPStatus.CREATED,
+        response_model=None,
+        tags=["uploads"],
+        operation_id="post_photo",
+        responses=upload_responses(400, 401, 408, 410, 413, 415, 422, 429, 503),
+        openapi_extra=UPLOAD_REQUEST,
+    )
+    _get(app, f"{photo}/upload", get_upload, UploadView, "uploads", 401, 403, 404, 409, 410, 422, 503)
+    app.add_api_route(
+        f"{photo}/complete",
+        post_complete,
+        methods=["POST"],
+        status_code=HTTPStatus.ACCEPTED,
+        response_model=None,
+        tags=["uploads"],
+        operation_id="post_complete",
+        responses=problem_responses(401, 403, 404, 409, 410, 413, 422, 503),
+    )
 
 
 def _add_open_routes(app: FastAPI) -> None:
@@ -121,7 +162,7 @@ def _write(
         path,
         endpoint,
         methods=[method],
-        status_code=NO_CONTENT,
+        status_code=HTTPStatus.NO_CONTENT,
         response_model=None,
         tags=[tag],
         operation_id=f"{method.lower()}_{endpoint.__name__.split('_')[1]}",

@@ -2,19 +2,22 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
 import jwt
 from starlette.requests import Request
 
-from api.keys import Keys
+from api.keys import Keys, VerificationKey
 from api.problems import Problem
 from schemas.ids import UserId, parse_id
 from schemas.quoting import quoted
 
 TOKEN_CHARS_MAX = 8_192
+# About a kilobyte each; a signature costs 0.1 ms, and apps send the same token for an hour.
+TOKENS_KEPT_MAX = 4_096
+TOKEN_KEPT_CHARS_MAX = 1_024
 OPS_ROLE = "ops"
 NUMBER_MAX = 2**53  # Also keeps out infinity and what float() cannot hold; comparisons keep out NaN.
 
@@ -34,13 +37,27 @@ class Caller:
     roles: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Proven:
+    """What a token says, and the key that its signature was checked with."""
+
+    kid: str | None
+    key: VerificationKey
+    claims: Mapping[str, Any]
+    caller: Caller
+
+
 class InvalidToken(Exception):
     """The token proves nothing; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenVerifier:
-    """Checks tokens against `keys`. Empty `issuer` or `audience` are not checked."""
+    """Checks tokens against `keys`. Empty `issuer` or `audience` are not checked.
+
+    A signature that was found to be right is not checked again while its key is the
+    same; that there still is that key, and the times, are looked at for every request.
+    """
 
     keys: Keys
     issuer: str
@@ -48,6 +65,7 @@ class TokenVerifier:
     leeway_s: int
     life_s_max: int
     clock_us: Callable[[], int]
+    _proven: dict[str, _Proven] = field(default_factory=dict, init=False)
 
     async def verify(self, token: str) -> Caller:
         """The caller whom the token names.
@@ -56,18 +74,34 @@ class TokenVerifier:
             InvalidToken: It is malformed, expired, or not signed by a key of ours.
             StoreUnavailable: The key set could not be fetched.
         """
+        proven = self._proven.get(token)
+        if proven is None or await self.keys.key_for(proven.kid) != proven.key:
+            proven = await self._prove(token)
+            self._keep(token, proven)
+        self._check_times(proven.claims)
+        return proven.caller
+
+    async def _prove(self, token: str) -> _Proven:
+        """All of the token but its times."""
         if len(token) > TOKEN_CHARS_MAX:
             raise InvalidToken(f"the token has {len(token)} characters, but may have {TOKEN_CHARS_MAX}")
         if not _COMPACT.fullmatch(token):
             raise InvalidToken("the token is not three parts of base64url")
         header = _header(token)
-        key = await self.keys.key_for(header.get("kid"))
+        kid = header.get("kid")
+        key = await self.keys.key_for(kid)
         if key is None:
             raise InvalidToken("no key of ours has the token's kid")
         # The key decides which algorithm verifies; the token's own word only has to agree.
         claims = self._claims(token, key.key, key.algorithm)
-        self._check_times(claims)
-        return Caller(_subject(claims), _roles(claims))
+        return _Proven(kid, key, claims, Caller(_subject(claims), _roles(claims)))
+
+    def _keep(self, token: str, proven: _Proven) -> None:
+        self._proven.pop(token, None)
+        if len(token) <= TOKEN_KEPT_CHARS_MAX:
+            self._proven[token] = proven
+        if len(self._proven) > TOKENS_KEPT_MAX:
+            del self._proven[next(iter(self._proven))]
 
     def _claims(self, token: str, key: Any, algorithm: str) -> dict[str, Any]:
         options: Any = {

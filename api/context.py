@@ -1,9 +1,10 @@
 """What every route works with; made once a process."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from time import time_ns
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from fastapi import Depends
@@ -13,13 +14,14 @@ from starlette.requests import Request
 from api.auth import Caller, TokenVerifier, authenticate
 from api.keys import keys_from
 from api.metrics import COPIES, MEDIA_URLS, REBUILDS
-from api.publishing import EventPublisher
+from api.photo_ids import PhotoIds
 from api.pulled_view import PulledAuthorsView
 from api.reads import Reads
 from api.signing import UrlSigner
 from api.skeleton import FeedSources
 from schemas.ids import UserId
 from streams.errors import StoreUnavailable
+from streams.handlers.publishing import EventPublisher
 from streams.jobs.rebuild import Rebuilder, RebuildOutcome
 from streams.settings import Settings
 from streams.stores.ports import Stores
@@ -32,6 +34,15 @@ READ_WAIT_SHARE = 0.5
 Probe = Callable[[], Awaitable[object]]
 
 
+class RenditionsQueue(Protocol):
+    async def queued(self) -> int:
+        """How many renditions waited to be made, some seconds ago.
+
+        Raises:
+            StoreUnavailable: That is not known.
+        """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiContext:
     """One process's means. `probes` ask each store by name whether it answers."""
@@ -39,6 +50,9 @@ class ApiContext:
     settings: Settings
     stores: Stores
     publisher: EventPublisher
+    queue: RenditionsQueue
+    ids: PhotoIds
+    bodies: asyncio.Semaphore
     clock_us: Callable[[], int]
     verifier: TokenVerifier
     signer: UrlSigner
@@ -53,12 +67,12 @@ def make_context(
     settings: Settings,
     stores: Stores,
     publisher: EventPublisher,
+    queue: RenditionsQueue,
     *,
     media_key: RSAPrivateKey,
-    probes: Mapping[str, Probe] | None = None,
     clock_us: Callable[[], int] = lambda: time_ns() // 1_000,
 ) -> ApiContext:
-    """Put the parts together. `probes` are of what is not among `stores`.
+    """Put the parts together.
 
     Raises:
         ValueError: A setting is not what it must be, such as a secret that is too short.
@@ -70,10 +84,18 @@ def make_context(
     reads = Reads.of(stores, settings, through)
     pulled = PulledAuthorsView(stores.pulled, settings.pulled_authors_refresh_ms / 1_000)
     rebuilder = _rebuilder(settings, stores, reads)
+
+    async def kafka_answers() -> None:
+        await publisher.ping()
+        await queue.queued()
+
     return ApiContext(
         settings=settings,
         stores=stores,
         publisher=publisher,
+        queue=queue,
+        ids=PhotoIds(stores, lambda: clock_us() // 1_000),
+        bodies=asyncio.Semaphore(settings.upload_bodies_in_flight_max),
         clock_us=clock_us,
         verifier=_verifier(settings, clock_us),
         signer=_signer(settings, media_key, clock_us),
@@ -85,7 +107,7 @@ def make_context(
             "cassandra": stores.pulled.mark,
             "redis": stores.timelines.verified,
             "s3": lambda: stores.media.size("readyz"),
-            **(probes or {}),
+            "kafka": kafka_answers,
         },
     )
 

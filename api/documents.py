@@ -1,6 +1,7 @@
 """The two contracts, generated: /openapi.json and /asyncapi.json."""
 
-from typing import Any
+from http import HTTPStatus
+from typing import Any, get_args
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -8,8 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.answers import json_answer
+from api.gate import JSON
 from api.problems import MEDIA_TYPE
-from api.views import ProblemView
+from api.views import AcceptedPhotoView, BegunUploadView, ProblemView, UploadRequest
+from schemas.fields import CAPTION_CHARS_MAX, ContentType
 from topics.asyncapi import asyncapi_document
 
 Json = dict[str, Any]
@@ -22,15 +25,20 @@ _RETRY_AFTER: Json = {
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}, "required": True}
 }
 _PROBLEMS: dict[int, Json] = {
+    400: {"description": "The connection ended before the body did."},
     401: {
         "description": "No token, or one that is not valid.",
         "headers": {"WWW-Authenticate": {"schema": {"type": "string"}, "required": True}},
     },
     403: {"description": "The caller may not do this."},
     404: {"description": "There is nothing there that the caller can see."},
-    409: {"description": "It would break a limit."},
+    408: {"description": "The body stopped arriving."},
+    409: {"description": "Not as things stand: it would break a limit, or bytes are missing, or none are."},
+    410: {"description": "The upload has ended: it was not completed in time, or its photo was deleted."},
     413: {"description": "The body is too large."},
+    415: {"description": "Neither JSON nor an image of a type that is taken."},
     422: {"description": "The input is not as stated here."},
+    429: {"description": "The caller has begun too many uploads in a minute.", "headers": _RETRY_AFTER},
     503: {"description": "Not now: a store or this process is overloaded or away.", "headers": _RETRY_AFTER},
 }
 
@@ -38,6 +46,44 @@ _PROBLEMS: dict[int, Json] = {
 def problem_responses(*statuses: int) -> dict[int | str, Json]:
     """What a route's errors look like, for FastAPI."""
     return {status: {**_PROBLEMS[status], "content": _PROBLEM} for status in statuses}
+
+
+def upload_responses(*problems: int) -> dict[int | str, Json]:
+    """The answers of POST /v1/photos: what differs by how the image comes, and the errors."""
+    return {
+        HTTPStatus.CREATED: {"description": "Begun (JSON).", "model": BegunUploadView},
+        HTTPStatus.ACCEPTED: {
+            "description": "In the pipeline (the image itself).",
+            "model": AcceptedPhotoView,
+        },
+        **problem_responses(*problems),
+    }
+
+
+_IMAGE = {"schema": {"type": "string", "format": "binary", "maxLength": 25_000_000}}
+UPLOAD_REQUEST: Json = {
+    "parameters": [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "description": "The same key is the same photo for 24 hours; with another body it is refused.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[ -~]+$"},
+        },
+        {
+            "name": "caption",
+            "in": "query",
+            "description": "Where the image itself is the body.",
+            "schema": {"type": "string", "maxLength": CAPTION_CHARS_MAX},
+        },
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {
+            JSON: {"schema": UploadRequest.model_json_schema()},
+            **dict.fromkeys(get_args(ContentType), _IMAGE),
+        },
+    },
+}
 
 
 def openapi_document(app: FastAPI) -> Json:

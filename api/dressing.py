@@ -8,10 +8,11 @@ from api.presenting import Json, Likes, present
 from schemas.ids import PhotoId, UserId
 from streams.core.feed import Gaps
 from streams.errors import StoreUnavailable
-from streams.stores.ports import Photo, SetKind
+from streams.stores.copy_codecs import SeenPhoto
+from streams.stores.ports import SetKind
 
 
-async def dress(context: ApiContext, reader: UserId, photos: Sequence[Photo], gaps: Gaps) -> list[Json]:
+async def dress(context: ApiContext, reader: UserId, photos: Sequence[SeenPhoto], gaps: Gaps) -> list[Json]:
     """The photos' JSON, at most 100 of them. Notes in `gaps` which likes are not known."""
     ids = [photo.photo_id for photo in photos]
     totals, own = await asyncio.gather(
@@ -25,7 +26,7 @@ async def _liked(context: ApiContext, reader: UserId, photos: Sequence[PhotoId],
     if not photos:
         return set()
     try:
-        return await context.stores.own_edges.liked(reader, photos)
+        return await context.reads.liked(reader, photos)
     except StoreUnavailable:
         gaps.copied = True
         return set()

@@ -4,6 +4,8 @@ Skeleton (pull lists, timeline, database) → rules → rows and likes → prese
 number of calls to stores does not depend on the number of photos.
 """
 
+from collections.abc import Sequence
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -18,7 +20,7 @@ from api.problems import RETRY_AFTER_S
 from api.rules import in_feed
 from api.walk import Walk
 from schemas.ids import UserId
-from streams.core.feed import TOP, Completeness, Gaps, Skeleton, union
+from streams.core.feed import TOP, Completeness, Gaps, Skeleton, Source, open_ended, union
 from streams.stores.copy_codecs import Following
 
 
@@ -51,16 +53,29 @@ async def feed_page(context: ApiContext, reader: UserId, query: PageQuery) -> Js
         gaps.missing = True
         return page_json([], below, CursorKind.FEED, gaps)
     following = found.values[reader]
-    skeleton = union((), below)
+    stored: Sequence[Source] = ()
     if found.copies_answered:
-        skeleton = await context.sources.stored(reader, following, below, gaps)
-    walk = _walk(context, reader, following, gaps)
-    photos, place = await walk.page(skeleton, below, query.limit)
+        stored = await context.sources.stored(reader, following, below, gaps)
+    walk = _walk(context, reader, following, stored, gaps)
+    photos, place = await walk.page(_newest(stored, below, query.limit, gaps), below, query.limit)
     return page_json(await dress(context, reader, photos, gaps), place, CursorKind.FEED, gaps)
 
 
-def _walk(context: ApiContext, reader: UserId, following: Following, gaps: Gaps) -> Walk:
+def _newest(stored: Sequence[Source], below: int, limit: int, gaps: Gaps) -> Skeleton:
+    """Where the walk begins: with about what the page needs, if the walk may go deeper."""
+    if gaps.rebuilding:
+        return open_ended(union(stored, below), below)
+    # One more tells whether there are more, and an id may be in the timeline and in a list.
+    return union(stored, below, 2 * (limit + 1))
+
+
+def _walk(
+    context: ApiContext, reader: UserId, following: Following, stored: Sequence[Source], gaps: Gaps
+) -> Walk:
     async def deeper(below: int) -> Skeleton:
+        skeleton = union(stored, below)
+        if skeleton.bound < below - 1:
+            return skeleton
         return await context.sources.deeper(reader, following, below)
 
     return Walk(

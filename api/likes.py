@@ -12,6 +12,8 @@ from api.own_edges import write_own_edge
 from api.photos import visible_photo
 from schemas.events import EventType, PhotoLiked, PhotoUnliked
 from schemas.ids import PhotoId, UserId
+from streams.core.eras import era_of
+from streams.stores.copy_keys import likes_key
 from streams.stores.ports import OwnEdge
 from topics.catalogue import LIKES
 
@@ -44,4 +46,6 @@ async def _change(context: ApiContext, user: UserId, photo_id: PhotoId, *, remov
         data=fact(photo_id=photo_id, user_id=user),
         removed=removed,
     )
+    # Otherwise the old likes would be read; failing, it is a 503.
+    await context.stores.copies.drop([likes_key(user, era_of(photo_id))])
     return done()

@@ -1,6 +1,5 @@
 """Photos: one, an author's, and taking one away."""
 
-from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import Depends
@@ -12,15 +11,16 @@ from api.cursors import CursorKind
 from api.dressing import dress
 from api.feed import page_answer, page_json
 from api.inputs import PageQuery, photo_id_of, user_id_of, user_photos_query
-from api.problems import Problem, not_found, unavailable
+from api.problems import not_found, unavailable
 from api.rules import is_visible
+from api.uploads_standing import own_row, withdraw
 from api.walk import Walk
 from schemas.events import EventType, PhotoDeleted
 from schemas.ids import PhotoId, UserId
 from streams.core.feed import TOP, Completeness, Gaps, Skeleton, Source, union
 from streams.handlers.photo_deleted import hide_photo
 from streams.jobs.newest import newest_of
-from streams.stores.ports import Photo
+from streams.stores.copy_codecs import SeenPhoto
 from topics.catalogue import UPLOADS
 
 
@@ -37,7 +37,7 @@ async def get_photo(
     return json_answer(shown[0])
 
 
-async def visible_photo(context: ApiContext, reader: UserId, photo_id: PhotoId) -> Photo:
+async def visible_photo(context: ApiContext, reader: UserId, photo_id: PhotoId) -> SeenPhoto:
     """The photo's row, where the reader may see it.
 
     Raises:
@@ -78,7 +78,7 @@ async def _newest(context: ApiContext, reader: UserId, author: UserId, below: in
     if author not in found.values:
         return union((), below)
     photos = found.values[author]
-    ids = [*photos.ready, *photos.unready] if author == reader else photos.ready
+    ids = photos.all if author == reader else photos.ready
     return union([Source(ids, photos.floor(context.settings.pull_list_ids_max))], below)
 
 
@@ -93,16 +93,15 @@ async def delete_photo(
     context: InContext, caller: ByCaller, photo_id: Annotated[PhotoId, Depends(photo_id_of)]
 ) -> Response:
     """Take the caller's photo away for good; also when repeated, and before it is ready."""
-    reader = caller.user_id
-    photo = (await context.stores.photos.get([photo_id])).get(photo_id)
-    if photo is None or (photo.author_id != reader and not is_visible(photo, reader)):
-        raise not_found(f"photo {photo_id}")
-    if photo.author_id != reader:
-        raise Problem(HTTPStatus.FORBIDDEN, f"Photo {photo_id} is another author's.")
+    reader, stores = caller.user_id, context.stores
+    if await own_row(context, reader, photo_id) is None and await withdraw(context, reader, photo_id):
+        return done()
     event = PhotoDeleted(photo_id=photo_id, author_id=reader)
     await context.publisher.publish(
         UPLOADS, reader, EventType.PHOTO_DELETED, event, time_us=context.clock_us()
     )
     # Law: no ghost. Not left to the event's consumer: after this answer no page shows the photo.
-    await hide_photo(context.stores, photo_id, reader)
+    # Without a row there is none to hide: who writes it finds the tombstone that is there by now.
+    if await stores.photos.get([photo_id]):
+        await hide_photo(stores, photo_id, reader)
     return done()

@@ -6,8 +6,8 @@ from typing import Any
 
 from api.signing import UrlSigner
 from schemas.ids import PhotoId
-from schemas.times import rfc3339
-from streams.stores.ports import Photo, Status
+from streams.stores.copy_codecs import SeenPhoto
+from streams.stores.ports import Status
 
 Json = dict[str, Any]
 
@@ -20,25 +20,25 @@ class Likes:
     own: Collection[PhotoId]
 
 
-async def present(photos: Sequence[Photo], likes: Likes, signer: UrlSigner) -> list[Json]:
+async def present(photos: Sequence[SeenPhoto], likes: Likes, signer: UrlSigner) -> list[Json]:
     """The photos' JSON, in order; URLs are signed all at once."""
-    keys = {made.object_key for photo in photos for made in photo.renditions.values()}
+    keys = [object_key for photo in photos for _, object_key, _, _ in photo.renditions]
     urls = await signer.urls(keys)
     return [_photo(photo, likes, urls.__getitem__) for photo in photos]
 
 
-def _photo(photo: Photo, likes: Likes, url_of: Callable[[str], str]) -> Json:
+def _photo(photo: SeenPhoto, likes: Likes, url_of: Callable[[str], str]) -> Json:
     return {
         "photo_id": str(photo.photo_id),
         "author_id": str(photo.author_id),
         "caption": photo.caption,
-        "created_at": rfc3339(photo.created_at),
+        "created_at": photo.created_at,
         "like_count": likes.totals.get(photo.photo_id, 0),
         "liked": photo.photo_id in likes.own,
         "status": photo.status.value,
         "reason": photo.reason if photo.status is Status.REJECTED else None,
         "renditions": {
-            name: {"url": url_of(made.object_key), "width": made.width, "height": made.height}
-            for name, made in photo.renditions.items()
+            name: {"url": url_of(object_key), "width": width, "height": height}
+            for name, object_key, width, height in photo.renditions
         },
     }

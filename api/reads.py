@@ -2,30 +2,40 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 from schemas.ids import ID_MAX, PhotoId, UserId
+from streams.core.eras import era_of
+from streams.errors import StoreUnavailable
 from streams.settings import Settings
 from streams.stores.copy_codecs import (
     NO_PHOTO,
     Following,
     PullList,
+    SeenPhoto,
     decode_following,
+    decode_likes,
     decode_photo,
     decode_pull_list,
     decode_total,
     encode_following,
+    encode_likes,
     encode_photo,
     encode_pull_list,
     encode_total,
 )
-from streams.stores.copy_keys import count_key, following_key, photo_key, pull_list_key
-from streams.stores.ports import Photo, SetKind, Stores
+from streams.stores.copy_keys import count_key, following_key, likes_key, photo_key, pull_list_key
+from streams.stores.ports import EraLikes, OwnEdges, SetKind, Stores
 from streams.stores.read_through import CopyKind, Found, ReadThrough
 
 # An upload drops the copy that says there is no such photo; this bounds the copies of
 # ids that somebody makes up.
 ABSENT_PHOTO_COPY_S = 10
+
+# 4 kB, as much as the timeline; older likes are looked for by the page.
+LIKES_COPIED_MAX = 500
+LIKES_COPY_S = 3_600
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +43,9 @@ class Reads:
     """Every read that a page makes of both stores."""
 
     through: ReadThrough
+    own_edges: OwnEdges
     following_kind: CopyKind[Following]
-    photo_kind: CopyKind[Photo]
+    photo_kind: CopyKind[SeenPhoto]
     pull_list_kind: CopyKind[PullList]
     total_kinds: Mapping[SetKind, CopyKind[int]]
 
@@ -42,6 +53,7 @@ class Reads:
     def of(cls, stores: Stores, settings: Settings, through: ReadThrough) -> Self:
         return cls(
             through=through,
+            own_edges=stores.own_edges,
             following_kind=_following(stores, settings),
             photo_kind=_photos(stores, settings),
             pull_list_kind=_pull_lists(stores, settings),
@@ -51,7 +63,7 @@ class Reads:
     async def following(self, user: UserId) -> Found[Following]:
         return await self.through.get(self.following_kind, [user])
 
-    async def photos(self, photos: Sequence[int]) -> Found[Photo]:
+    async def photos(self, photos: Sequence[int]) -> Found[SeenPhoto]:
         return await self.through.get(self.photo_kind, photos)
 
     async def pull_lists(self, authors: Sequence[int]) -> Found[PullList]:
@@ -60,6 +72,35 @@ class Reads:
 
     async def totals(self, kind: SetKind, owners: Sequence[int]) -> Found[int]:
         return await self.through.get(self.total_kinds[kind], owners)
+
+    async def liked(self, user: UserId, photos: Sequence[PhotoId]) -> set[PhotoId]:
+        """Which of `photos` (at most 100) the user likes.
+
+        Raises:
+            StoreUnavailable: Neither a copy nor the database answered for some.
+            TooManyReads: See `DatabaseReads`.
+        """
+        found = await self.through.get(self._likes_of(user), list({era_of(photo) for photo in photos}))
+        if found.unknown:
+            raise StoreUnavailable("cassandra", "newest likes", "not known now")
+        floors = {era: likes.floor for era, likes in found.values.items()}
+        known = {photo for likes in found.values.values() for photo in likes.photos}
+        deeper = [photo for photo in photos if photo <= floors[era_of(photo)]]
+        older = await self.own_edges.liked(user, deeper) if deeper else set()
+        return older | known.intersection(photos)
+
+    def _likes_of(self, user: UserId) -> CopyKind[EraLikes]:
+        async def load(eras: Sequence[int]) -> dict[int, EraLikes]:
+            return {era: await self.own_edges.newest_likes(user, era, LIKES_COPIED_MAX) for era in eras}
+
+        return CopyKind(
+            name="likes",
+            key=partial(likes_key, user),
+            encode=encode_likes,
+            decode=decode_likes,
+            load=load,
+            ttl_s=LIKES_COPY_S,
+        )
 
 
 def _following(stores: Stores, settings: Settings) -> CopyKind[Following]:
@@ -79,10 +120,10 @@ def _following(stores: Stores, settings: Settings) -> CopyKind[Following]:
     )
 
 
-def _photos(stores: Stores, settings: Settings) -> CopyKind[Photo]:
-    async def load(photos: Sequence[int]) -> Mapping[int, Photo]:
+def _photos(stores: Stores, settings: Settings) -> CopyKind[SeenPhoto]:
+    async def load(photos: Sequence[int]) -> Mapping[int, SeenPhoto]:
         found = await stores.photos.get([PhotoId(photo) for photo in photos])
-        return {int(photo): row for photo, row in found.items()}
+        return {int(photo): SeenPhoto.of(row) for photo, row in found.items()}
 
     return CopyKind(
         name="photos",

@@ -3,10 +3,11 @@
 from collections.abc import Container
 
 from schemas.ids import UserId
+from streams.stores.copy_codecs import SeenPhoto
 from streams.stores.ports import Photo, Status
 
 
-def in_feed(photo: Photo, reader: UserId, followees: Container[UserId]) -> bool:
+def in_feed(photo: SeenPhoto, reader: UserId, followees: Container[UserId]) -> bool:
     """Whether the reader's feed shows it: ready and by somebody followed now; the own while processing, too.
 
     Law: no ghost. `followees` is the current set; what a timeline says counts for nothing.
@@ -18,6 +19,6 @@ def in_feed(photo: Photo, reader: UserId, followees: Container[UserId]) -> bool:
     return photo.status is Status.READY and photo.author_id in followees
 
 
-def is_visible(photo: Photo, reader: UserId) -> bool:
+def is_visible(photo: Photo | SeenPhoto, reader: UserId) -> bool:
     """Whether the photo exists for the reader at all: ready, or the own in any state; never when deleted."""
     return not photo.deleted and (photo.status is Status.READY or photo.author_id == reader)

@@ -6,7 +6,7 @@ half an hour, which also lets browsers and edges keep what they fetched.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,12 +47,22 @@ class UrlSigner:
                 f"media_url_life_s_min={self.life_s_min} must be below media_url_life_s_max={self.life_s_max}"
             )
 
-    async def urls(self, object_keys: Collection[str]) -> dict[str, str]:
+    async def urls(self, object_keys: Iterable[str]) -> dict[str, str]:
         """An absolute URL for each object key; signs off the event loop, where RSA runs without the GIL."""
         now_s = self.clock_us() // 1_000_000
-        urls = {key: kept[1] for key in object_keys if (kept := self._still_kept(key, now_s))}
-        missing = [key for key in object_keys if key not in urls]
+        urls: dict[str, str] = {}
+        missing: set[str] = set()
+        for key in object_keys:
+            kept = self._kept.get(key)
+            if kept is not None and kept[0] - now_s > self.life_s_min:
+                urls[key] = kept[1]
+            else:
+                missing.add(key)
         self.count(len(urls), len(missing))
+        return urls | await self._signed(list(missing), now_s) if missing else urls
+
+    async def _signed(self, missing: Sequence[str], now_s: int) -> dict[str, str]:
+        urls: dict[str, str] = {}
         turns = [
             asyncio.to_thread(self._sign_all, {key: self._expires_s(key, now_s) for key in some})
             for some in slices(missing, URLS_A_THREAD)
@@ -61,10 +71,6 @@ class UrlSigner:
             self._keep(signed)
             urls |= {key: url for key, (_, url) in signed.items()}
         return urls
-
-    def _still_kept(self, object_key: str, now_s: int) -> tuple[int, str] | None:
-        kept = self._kept.get(object_key)
-        return kept if kept is not None and kept[0] - now_s > self.life_s_min else None
 
     def _expires_s(self, object_key: str, now_s: int) -> int:
         """When the key's present period ends, and `life_s_min` more; different keys' periods begin apart."""

@@ -5,14 +5,14 @@ in the timelines for a minute by then, so in this order none falls between the t
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from api.pulled_view import PulledAuthorsView
 from api.reads import Reads
 from schemas.ids import UserId
 from streams.core import ring
-from streams.core.feed import END, Gaps, Skeleton, Source, open_ended, union
+from streams.core.feed import END, Gaps, Skeleton, Source, union
 from streams.errors import StoreUnavailable
 from streams.jobs.newest import newest_of
 from streams.jobs.rebuild import Rebuilder
@@ -39,8 +39,8 @@ class FeedSources:
     rebuilder: Rebuilder
     clock_us: Callable[[], int]
 
-    async def stored(self, reader: UserId, following: Following, below: int, gaps: Gaps) -> Skeleton:
-        """What is kept ready for the reader; nothing is known where Redis does not answer.
+    async def stored(self, reader: UserId, following: Following, below: int, gaps: Gaps) -> Sequence[Source]:
+        """What is kept ready for the reader; nothing where Redis does not answer.
 
         Notes in `gaps` what is not vouched for.
         """
@@ -48,9 +48,8 @@ class FeedSources:
             lists = await self._pull_lists(reader, following, below, gaps)
             timeline = await self._timeline(reader, gaps)
         except StoreUnavailable:
-            return union((), below)
-        skeleton = union([*lists, timeline], below)
-        return open_ended(skeleton, below) if gaps.rebuilding else skeleton
+            return ()
+        return [*lists, timeline]
 
     async def deeper(self, reader: UserId, following: Following, below: int) -> Skeleton:
         """The next window of the database, over everybody followed and the reader.
@@ -80,7 +79,7 @@ class FeedSources:
         ids_max = self.settings.pull_list_ids_max
         return [
             Source(
-                [*photos.ready, *photos.unready] if author == reader else photos.ready,
+                photos.all if author == reader else photos.ready,
                 photos.floor(ids_max),
             )
             for author, photos in found.values.items()
@@ -108,4 +107,4 @@ class FeedSources:
         stored = ring.parse(value)
         gaps.rebuilding |= stored.token != ring.NO_TOKEN
         gaps.missing |= not (is_verified and self.pulled.is_fresh())
-        return Source(stored.ids, stored.floor)
+        return Source(stored.descending(), stored.floor)

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
+from schemas.fields import Caption
 from streams.core.feed import Completeness
 from streams.stores.ports import Status
 
@@ -56,6 +57,64 @@ class EdgePage(BaseModel):
 
     items: list[Id]
     next_cursor: NextCursor
+
+
+class UploadRequest(BaseModel):
+    """A photo that is to be uploaded; unknown fields are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    content_type: Annotated[StrictStr, Field(description="`image/jpeg`, `image/png` or `image/webp`.")]
+    size_bytes: Annotated[StrictInt, Field(alias="bytes", ge=1, description="At most 25,000,000.")]
+    caption: Caption = ""
+
+
+Url = Annotated[str, Field(description="Signed: it takes exactly these bytes, with exactly these headers.")]
+ExpiresAt = Annotated[str, Field(json_schema_extra={"format": "date-time"}, description="Of the URLs.")]
+
+
+class SignedPutView(BaseModel):
+    """Up to 5 MiB: one request to the media bucket, which succeeds once."""
+
+    method: Literal["PUT"]
+    url: Url
+    headers: dict[str, str]
+    expires_at: ExpiresAt
+
+
+class SignedPartView(BaseModel):
+    """A part; all have `part_bytes` but the last, which has the rest."""
+
+    number: Annotated[int, Field(ge=1)]
+    url: Url
+    headers: dict[str, str]
+    arrived: bool
+
+
+class SignedPartsView(BaseModel):
+    """Above 5 MiB: one PUT a part, in any order; what has arrived need not be sent again."""
+
+    part_bytes: Annotated[int, Field(ge=1)]
+    parts: list[SignedPartView]
+    expires_at: ExpiresAt
+
+
+class UploadView(BaseModel):
+    """How the bytes get into the media bucket."""
+
+    upload: SignedPutView | SignedPartsView
+
+
+class BegunUploadView(UploadView):
+    """An upload that has begun; `complete` it when the bytes are there."""
+
+    photo_id: Id
+
+
+class AcceptedPhotoView(BaseModel):
+    """A photo whose bytes are there."""
+
+    photo_id: Id
 
 
 class HealthView(BaseModel):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from streams.core.feed import END, Gaps, Skeleton
 from streams.errors import StoreUnavailable
-from streams.stores.ports import Photo
+from streams.stores.copy_codecs import SeenPhoto
 from streams.stores.read_through import Found
 
 # Rows are fetched a page's worth at a time, and twice as many each time that was not
@@ -15,21 +15,21 @@ CHUNK_PHOTOS_MAX = 500
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """How one page's photos are found. `deeper` answers what the database knows below a place."""
+    """How one page's photos are found. `deeper` answers what else is known below a place."""
 
-    rows: Callable[[Sequence[int]], Awaitable[Found[Photo]]]
-    is_shown: Callable[[Photo], bool]
+    rows: Callable[[Sequence[int]], Awaitable[Found[SeenPhoto]]]
+    is_shown: Callable[[SeenPhoto], bool]
     deeper: Callable[[int], Awaitable[Skeleton]] | None
     gaps: Gaps
 
-    async def page(self, skeleton: Skeleton, below: int, limit: int) -> tuple[list[Photo], int | None]:
+    async def page(self, skeleton: Skeleton, below: int, limit: int) -> tuple[list[SeenPhoto], int | None]:
         """Up to `limit` photos in the skeleton's order, and the place below which the next page begins.
 
         The place is None at the end. It is the last *scanned* id, so that what is
         filtered is neither shown twice nor skipped. Notes in `gaps` what was not found
         out; only then is a page shorter than `limit` before the end.
         """
-        photos: list[Photo] = []
+        photos: list[SeenPhoto] = []
         place = below
         while True:
             scanned = await self._scan(skeleton.ids, limit, photos)
@@ -46,7 +46,7 @@ class Walk:
                 return photos, place
             skeleton = deeper
 
-    async def _scan(self, ids: Sequence[int], limit: int, photos: list[Photo]) -> int:
+    async def _scan(self, ids: Sequence[int], limit: int, photos: list[SeenPhoto]) -> int:
         """Add what is shown, up to `limit` in all; answers how many ids were scanned."""
         at, chunk = 0, limit
         while at < len(ids) and len(photos) < limit:

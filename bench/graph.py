@@ -19,7 +19,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from bench.running import bench_stack, feed_client, percentiles
+from bench.running import bench_stack, percentiles, timed_client
 from infra.local.deployment import Deployment
 from schemas.ids import PhotoId, UserId
 from streams.kafka.load import load_edges
@@ -73,13 +73,16 @@ async def difference(
     for follower, followee in edges:
         following[follower].add(followee)
     gate = asyncio.Semaphore(WALKS_AT_ONCE)
-    async with feed_client(deployment) as client:
+    async with timed_client(deployment) as client:
 
         async def differs(reader: int) -> int:
             seen = following[reader] | {reader}
             expected = sorted((photo for photo, author in posts.items() if author in seen), reverse=True)
             async with gate:
-                found = await client.walk(reader, len(posts) + 1)
+                walk = await client.walk(UserId(reader), depth=len(posts) + 1)
+            if not walk.complete:
+                raise TimeoutError(f"the feed of {reader} stayed incomplete")
+            found = list(walk.ids)
             return len(set(expected) ^ set(found)) + (found != expected)
 
         total = sum(await asyncio.gather(*(differs(reader) for reader in readers)))
@@ -131,9 +134,9 @@ async def measure(
     posts = dict(zip(fresh_photo_ids(arguments.posts), authors, strict=True))
     audience = sorted({follower for follower, followee in edges if followee in set(authors)})
     readers = chosen.sample(audience, min(arguments.readers, len(audience)))
-    async with feed_client(deployment) as client:
+    async with timed_client(deployment) as client:
         for reader in readers[::2]:  # These have a timeline before the posts.
-            await client.walk(reader, 1)
+            await client.walk(UserId(reader), depth=1)
     began = time.monotonic()
     records = [upload(deployment, PhotoId(photo), UserId(author)) for photo, author in posts.items()]
     half = len(records) // 2

@@ -1,13 +1,16 @@
 """Real photos and hostile files of a folder with an `images.tsv` that says what each is."""
 
 import csv
-from dataclasses import dataclass
+import struct
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
+from zlib import crc32
 
 from streams.jobs.upload_client import PhotoFile
 
 CONTENT_TYPES = {"jpegload": "image/jpeg", "pngload": "image/png", "webpload": "image/webp"}
+HEAVY_BYTES, PAD_BYTES = 5_500_000, 65_000  # More than one part of 5 MiB.
 SIDE_MAX, PIXELS_MAX = 16_384, 50_000_000
 # Orientations that lie on their side.
 TURNED = frozenset("5678")
@@ -30,6 +33,30 @@ def listed(folder: Path) -> list[Listed]:
     return [_listed(folder, row) for row in rows if (folder / row["path"]).stat().st_size]
 
 
+def heavy(photo: Listed, folder: Path) -> Listed:
+    """The same photo with so much metadata that it goes by parts; a copy in `folder`.
+
+    Raises:
+        ValueError: It is neither JPEG nor PNG.
+    """
+    body = photo.file.path.read_bytes()
+    pads = -(-HEAVY_BYTES // PAD_BYTES)
+    match photo.file.content_type:
+        case "image/jpeg":  # Comments, after the start of the image.
+            pad = b"\xff\xfe" + struct.pack(">H", PAD_BYTES + 2) + bytes(PAD_BYTES)
+            body = body[:2] + pads * pad + body[2:]
+        case "image/png":  # Private chunks, after the header.
+            chunk = b"prVt" + bytes(PAD_BYTES)
+            pad = struct.pack(">I", PAD_BYTES) + chunk + struct.pack(">I", crc32(chunk))
+            body = body[:33] + pads * pad + body[33:]
+        case other:
+            raise ValueError(f"{photo.file.path} is {other}, but only JPEG and PNG are made heavy")
+    digest = sha256(body).hexdigest()
+    path = folder / f"{digest[:16]}-{photo.file.path.name}"
+    path.write_bytes(body)
+    return replace(photo, file=replace(photo.file, path=path, size_bytes=len(body), digest=digest))
+
+
 def _listed(folder: Path, row: dict[str, str]) -> Listed:
     path = folder / row["path"]
     body = path.read_bytes()
@@ -42,6 +69,7 @@ def _listed(folder: Path, row: dict[str, str]) -> Listed:
         row["loader"] in CONTENT_TYPES
         and row["libvips_8.18_fail_on_error"] == "ok"
         and row["pages"] in ("", "1")
+        and b"acTL" not in body  # An animated PNG, which the table does not tell from a still one.
         and max(width, height) <= SIDE_MAX
         and width * height <= PIXELS_MAX
     )

@@ -2,8 +2,8 @@
 
     python -m bench.photos FOLDER [--photos 200]
 
-FOLDER has images.tsv and what it names. A third of the photos goes by parts, each with a
-connection that is cut half-way and then resumed. A follower's feed is watched all the
+FOLDER has images.tsv and what it names. A third of the photos is made heavy with metadata and goes by
+parts, each with a connection that is cut half-way and then resumed. A follower's feed is watched all the
 time: whatever shows in it must have a thumbnail that can be fetched through the edge.
 Then every file that is not good is uploaded while the memory of the media worker and its
 children is watched, and a good photo after each tenth.
@@ -11,6 +11,7 @@ children is watched, and a good photo after each tenth.
 
 import argparse
 import asyncio
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ from rich.progress import Progress
 
 from api.tokens import tokens_for
 from bench.media_checks import faults, missing
-from bench.photo_files import Listed, listed
+from bench.photo_files import Listed, heavy, listed
 from bench.running import bench_stack, percentiles
 from infra.local.deployment import Deployment
 from schemas.events import EventType
@@ -37,11 +38,11 @@ from streams.jobs.upload_client import UploadClient, upload_client
 
 READER = UserId(1)
 AUTHORS = [UserId(100 + number) for number in range(40)]
-PART_BYTES = 16_384
 AT_ONCE = 4
 READY_S = 120.0
 LOOK_S = 0.05
 MIB = 1024 * 1024
+WEBP = "image/webp"
 
 
 @dataclass(slots=True)
@@ -96,11 +97,12 @@ class Run:
         begun = await self.client.ask("POST", "/v1/photos", author, json=body, headers=headers)
         parts = begun["upload"]["parts"]
         content = await asyncio.to_thread(file.path.read_bytes)
+        size_bytes = begun["upload"]["part_bytes"]
         async with self.client.http.put(
-            parts[0]["url"], data=content[:PART_BYTES], headers=parts[0]["headers"]
+            parts[0]["url"], data=content[:size_bytes], headers=parts[0]["headers"]
         ) as answer:
             answer.raise_for_status()
-        await _half(parts[1], content[PART_BYTES : 2 * PART_BYTES])
+        await _half(parts[1], content[size_bytes:])
         left = await self.client.ask("GET", f"/v1/photos/{begun['photo_id']}/upload", author)
         arrived = [part["number"] for part in left["upload"]["parts"] if part["arrived"]]
         if arrived != [1]:
@@ -150,27 +152,26 @@ def _memory(pid: int) -> int:
     return total
 
 
-async def good_photos(run: Run, photos: Sequence[Listed], console: Console) -> None:
-    by_size = sorted(photos, key=lambda photo: photo.file.size_bytes, reverse=True)
-    cut = set(range(len(photos) // 3))  # The largest: those that have two parts at least.
+async def good_photos(run: Run, photos: Sequence[Listed], cut: int, console: Console) -> None:
+    """The first `cut` go by parts."""
     slots = asyncio.Semaphore(AT_ONCE)
     began = time.monotonic()
     with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("uploading real photos", total=len(by_size))
+        task = progress.add_task("uploading real photos", total=len(photos))
 
         async def one(number: int, photo: Listed) -> PhotoId:
             async with slots:
-                photo_id = await run.upload(number, photo, cut=number in cut)
+                photo_id = await run.upload(number, photo, cut=number < cut)
                 await run.check(number, photo, photo_id)
                 progress.advance(task)
                 return photo_id
 
-        ids = await asyncio.gather(*(one(number, photo) for number, photo in enumerate(by_size)))
+        ids = await asyncio.gather(*(one(number, photo) for number, photo in enumerate(photos)))
     took_s = time.monotonic() - began
     await asyncio.sleep(2.0)  # The last ones come into the feed.
     early = [photo for photo, had in run.seen.items() if not had]
     console.print(
-        f"{len(ids)} photos, {len(cut)} of them by parts that were cut and resumed: {took_s:.1f} s; "
+        f"{len(ids)} photos, {cut} of them by parts that were cut and resumed: {took_s:.1f} s; "
         f"{len(run.faults)} faults; {len(run.seen)} of {len(set(ids))} seen in the follower's feed, "
         f"{len(early)} of them before their thumbnail was there"
     )
@@ -215,7 +216,7 @@ async def run_all(arguments: argparse.Namespace, console: Console) -> None:
         deployment = Deployment(
             stack,
             "",
-            {"SHUTTERLINE_UPLOADS_PER_MINUTE": "100000", "SHUTTERLINE_UPLOAD_PART_BYTES": str(PART_BYTES)},
+            {"SHUTTERLINE_UPLOADS_PER_MINUTE": "100000"},
         )
         deployment.prepare()
         deployment.start_worker()
@@ -228,7 +229,12 @@ async def run_all(arguments: argparse.Namespace, console: Console) -> None:
         async with upload_client(settings, tokens_for(settings), waiting=lambda _: None) as client:
             run = Run(client, media.pid or 0)
             watching = [asyncio.create_task(run.watch_feed()), asyncio.create_task(run.watch_memory())]
-            await good_photos(run, good[: arguments.photos], console)
+            cut = arguments.photos // 3
+            with tempfile.TemporaryDirectory() as folder:
+                by_parts = [each for each in good if each.file.content_type != WEBP][:cut]
+                plain = [each for each in good if each not in by_parts][: arguments.photos - cut]
+                padded = [heavy(each, Path(folder)) for each in by_parts]
+                await good_photos(run, [*padded, *plain], cut, console)
             run.faults.clear()
             await hostile_files(run, [each for each in files if not each.is_good], good[0], console)
             for task in watching:

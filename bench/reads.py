@@ -2,37 +2,61 @@
 
     python -m bench.reads [--rate 200] [--seconds 30] [--cold 5000]
 
-Open loop: a request starts when it is due, whether or not earlier ones are answered, so a
-slow answer cannot hide the ones behind it.
+One API process. Every author is a celebrity here, so every page merges 50 pull lists, and
+every photo has its four renditions, so every page signs 80 URLs.
 """
 
 import argparse
 import asyncio
-import time
-from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from rich.console import Console
 
 from api.tokens import tokens_for
+from bench.cold import cold_start
+from bench.cpu import CpuClock, CpuUse
 from bench.running import bench_stack, percentiles
+from bench.steady import steady
 from infra.local.deployment import Deployment
 from schemas.events import EventType
-from schemas.facts import UserFollowed
-from schemas.ids import UserId
-from streams.errors import StoreUnavailable
-from streams.jobs.feed_client import FeedClient, feed_client, feed_path
-from tests.integration.making import fresh_photo_ids, upload
+from schemas.facts import PhotoUploaded, Rendition, UserFollowed
+from schemas.ids import PhotoId, UserId
+from streams.jobs.feed_client import TokenOf, feed_client
+from streams.kafka.producer import Outgoing
+from tests.integration.making import fresh_photo_ids
 
 AUTHORS = [UserId(number) for number in range(1, 51)]
 READERS = [UserId(number) for number in range(1_000, 1_200)]
 COLD_FROM = 100_000
+COLD_FOLLOWEES = 10
 PHOTOS_EACH = 40
-SAMPLE_S = 0.25
+SIDES = {"thumbnail": 150, "small": 320, "medium": 640, "large": 1_080}
+WARM_UP_S = 3.0
 
 
-async def make_network(deployment: Deployment, cold: int) -> None:
+def photo_of(deployment: Deployment, photo: PhotoId, author: UserId) -> Outgoing:
+    """A photo whose renditions an upstream app has made."""
+    data = PhotoUploaded(
+        photo_id=photo,
+        author_id=author,
+        object_key=f"bench/{photo}.jpg",
+        content_type="image/jpeg",
+        caption="a caption as long as people write them",
+        created_at=datetime.now(UTC),
+        renditions={
+            name: Rendition(object_key=f"bench/{photo}/{name}.jpg", width=side, height=side)
+            for name, side in SIDES.items()
+        },
+    )
+    return deployment.outgoing(EventType.PHOTO_UPLOADED, data)
+
+
+async def make_network(deployment: Deployment, cold: Sequence[UserId]) -> None:
     edges = [(reader, author) for reader in READERS for author in AUTHORS]
-    edges += [(UserId(COLD_FROM + n), AUTHORS[(n + k) % 50]) for n in range(cold) for k in range(10)]
+    edges += [
+        (reader, AUTHORS[(reader + k) % len(AUTHORS)]) for reader in cold for k in range(COLD_FOLLOWEES)
+    ]
     await deployment.publish(
         deployment.outgoing(EventType.USER_FOLLOWED, UserFollowed(follower_id=follower, followee_id=followee))
         for follower, followee in edges
@@ -41,90 +65,56 @@ async def make_network(deployment: Deployment, cold: int) -> None:
     for _ in range(PHOTOS_EACH):
         photos = fresh_photo_ids(len(AUTHORS))
         await deployment.publish(
-            upload(deployment, photo, author) for photo, author in zip(photos, AUTHORS, strict=True)
+            photo_of(deployment, photo, author) for photo, author in zip(photos, AUTHORS, strict=True)
         )
     await deployment.drained(600)
 
 
-async def steady(client: FeedClient, rate: int, seconds: int) -> list[float]:
-    """Seconds that each request of the steady load took."""
-
-    async def one(number: int) -> float:
-        await asyncio.sleep(number / rate)
-        began = time.monotonic()
-        page = await client.page(READERS[number % len(READERS)], limit=20)
-        if page.completeness != "complete":
-            raise RuntimeError(f"a page said {page.completeness}")
-        return time.monotonic() - began
-
-    return list(await asyncio.gather(*(one(number) for number in range(rate * seconds))))
-
-
-async def cold_start(deployment: Deployment, client: FeedClient, readers: int) -> None:
-    """Everybody at once; then everybody again until all pages are complete."""
-    console = Console()
-    answers: Counter[str] = Counter()
-    done = asyncio.Event()
-
-    async def one(reader: UserId) -> None:
-        while True:
-            try:
-                body, again_s = await client.get(feed_path(20), reader)
-                answers[body["completeness"]] += 1
-                if body["completeness"] == "complete":
-                    return
-            except StoreUnavailable:
-                answers["503"] += 1
-                again_s = 1.0
-            await asyncio.sleep(again_s)
-
-    async def fastest_second() -> float:
-        seen: list[float] = []
-        while not done.is_set():
-            seen.append(await asyncio.to_thread(rebuilds, deployment))
-            await asyncio.sleep(SAMPLE_S)
-        steps = int(1 / SAMPLE_S)
-        return max((after - before for before, after in zip(seen, seen[steps:], strict=False)), default=0)
-
-    sampling = asyncio.create_task(fastest_second())
-    began, before = time.monotonic(), rebuilds(deployment)
-    await asyncio.gather(*(one(UserId(COLD_FROM + number)) for number in range(readers)))
-    took_s = time.monotonic() - began
-    done.set()
-    made = rebuilds(deployment) - before
+async def measure_steady(
+    deployment: Deployment, token_of: TokenOf, rate: int, seconds: int, console: Console
+) -> None:
+    async with feed_client(deployment.settings, token_of) as client:
+        for reader in READERS:
+            await client.walk(reader, depth=1)
+    await steady(deployment, READERS, token_of, rate // 2, WARM_UP_S)
+    before = CpuClock.read(deployment.stack)
+    load = await steady(deployment, READERS, token_of, rate, seconds)
+    use = CpuUse(before, CpuClock.read(deployment.stack))
     console.print(
-        f"{readers} cold readers: {made:.0f} rebuilds, all complete after {took_s:.1f} s, at most "
-        f"{await sampling:.0f} rebuilds in a second; answers {dict(answers)}"
+        f"{rate} reads a second, 50 pulled authors, {max(load.page_bytes):,} bytes a page: "
+        f"{percentiles(load.took_s)}; {dict(load.answers)}"
     )
+    console.print(f"{use.each(len(load.took_s))}; {use.limit('api')}")
 
 
-def rebuilds(deployment: Deployment) -> float:
-    return deployment.metric('shutterline_rebuilds_total{outcome="rebuilt"}', "api")
+async def measure_cold(
+    deployment: Deployment, token_of: TokenOf, cold: Sequence[UserId], console: Console
+) -> None:
+    before = CpuClock.read(deployment.stack)
+    start = await cold_start(deployment, cold, token_of)
+    use = CpuUse(before, CpuClock.read(deployment.stack))
+    console.print(
+        f"{len(cold)} cold readers: {start.rebuilds:.0f} rebuilds, at most "
+        f"{start.rebuilds_in_a_second_max:.0f} in a second, all complete after {start.took_s:.1f} s; "
+        f"slowest answer {start.slowest_s:.2f} s; {dict(start.answers)}"
+    )
+    console.print(f"{use.each(len(cold))}; {use.limit('api')}")
 
 
 async def run(arguments: argparse.Namespace, console: Console) -> None:
+    cold = [UserId(COLD_FROM + number) for number in range(arguments.cold)]
     with bench_stack() as stack:
-        # Every author is a celebrity here, so every page merges 50 pull lists.
         deployment = Deployment(
-            stack,
-            "",
-            {
-                "SHUTTERLINE_PULL_FOLLOWERS_MIN": "2",
-                "SHUTTERLINE_PUSH_AGAIN_FOLLOWERS_MAX": "1",
-                "SHUTTERLINE_REQUESTS_IN_FLIGHT_MAX": "8192",
-            },
+            stack, "", {"SHUTTERLINE_PULL_FOLLOWERS_MIN": "2", "SHUTTERLINE_PUSH_AGAIN_FOLLOWERS_MAX": "1"}
         )
         deployment.prepare()
         deployment.start_worker()
         deployment.start_api()
         with console.status("making the network"):
-            await make_network(deployment, arguments.cold)
-        async with feed_client(deployment.settings, tokens_for(deployment.settings)) as client:
-            for reader in READERS:
-                await client.walk(reader, depth=20)
-            took = await steady(client, arguments.rate, arguments.seconds)
-            console.print(f"{arguments.rate} reads a second, 50 pulled authors: {percentiles(took)}")
-            await cold_start(deployment, client, arguments.cold)
+            await make_network(deployment, cold)
+        token_of = tokens_for(deployment.settings)
+        await measure_steady(deployment, token_of, arguments.rate, arguments.seconds, console)
+        await measure_cold(deployment, token_of, cold, console)
         deployment.stop()
 
 

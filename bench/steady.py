@@ -22,7 +22,7 @@ COMPLETENESS = b'"completeness":"'
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How long each page took in seconds, how many bytes they had, and what was answered, by status and completeness."""
+    """Seconds and bytes of each page, and how often which status and completeness were answered."""
 
     took_s: list[float] = field(default_factory=list)
     page_bytes: list[int] = field(default_factory=list)

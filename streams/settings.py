@@ -11,6 +11,8 @@ from typing import Self
 from pydantic import Field, PositiveInt, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from streams.media.made import RenditionFormat
+
 LOCAL_ENVIRONMENT = Path(".local/shutterline.env")
 
 
@@ -52,6 +54,15 @@ class Settings(BaseSettings):
     media_url_life_s_min: PositiveInt = 1_800
     media_url_life_s_max: PositiveInt = 3_600
 
+    # The edge. Addresses with commas between, of the status ports: the shield first, then each edge.
+    edges: str = ""
+    edge_secret: SecretStr = SecretStr("")
+    edge_timeout_ms: PositiveInt = 5_000
+    # The folders of the edges' logs of views, with commas between; what part of all objects stays warm.
+    edge_views: str = ""
+    warm_share: float = Field(default=0.0001, gt=0, le=1)
+    warm_in_flight_max: PositiveInt = 8
+
     # Who may ask.
     jwt_secret: SecretStr = SecretStr("")
     jwks: str = ""
@@ -87,10 +98,38 @@ class Settings(BaseSettings):
     upload_url_life_s: PositiveInt = 900
     upload_life_s: PositiveInt = 3_600  # Then an unfinished one is aborted.
     upload_body_s_max: PositiveInt = 120  # For an image that is the request's own body.
-    upload_bodies_in_flight_max: PositiveInt = 16  # Each holds a part in memory.
+    upload_idle_s_max: PositiveInt = 15  # Between two pieces of it.
+    upload_bodies_in_flight_max: PositiveInt = 16  # Each costs 17 MB of memory: three parts.
     idempotency_key_life_s: PositiveInt = 86_400
-    media_timeout_ms: PositiveInt = 10_000
+    media_timeout_ms: PositiveInt = 10_000  # For a transfer.
+    media_look_timeout_ms: PositiveInt = 1_000  # For what moves no bytes.
     renditions_queued_max: PositiveInt = 500_000  # A full task counts as three; above, uploads are refused.
+
+    # Renditions. A decoder is a child process; `streams/media/limits.py` says what the limits mean.
+    rendition_format: RenditionFormat = RenditionFormat.JPEG
+    thumbnail_children_max: PositiveInt = 2
+    full_children_max: PositiveInt = 2
+    # A batch's tasks wait for each other: few, so that one slow original delays few.
+    renditions_batch_records_max: PositiveInt = 8
+    renditions_poll_records_max: PositiveInt = 100
+    renditions_buffer_records_max: PositiveInt = 1_000
+    original_pixels_max: PositiveInt = 50_000_000
+    original_side_pixels_max: PositiveInt = 16_384
+    decoder_memory_bytes_max: PositiveInt = 112 * 1_048_576
+    large_decoder_memory_bytes_max: PositiveInt = 512 * 1_048_576
+    decoder_cpu_s_max: PositiveInt = 20
+    thumbnail_decoder_wall_s_max: PositiveInt = 60
+    full_decoder_wall_s_max: PositiveInt = 600  # They give way, so they may take long without being stuck.
+
+    # Cleaning. Unfinished uploads go after `upload_life_s`.
+    cleaning_interval_s: PositiveInt = 3_600
+    cleaning_objects_max: PositiveInt = 200_000  # A run; the next goes on from there.
+    cleaning_photos_max: PositiveInt = 20_000  # Likewise, with four questions to S3 a photo.
+    cleaning_calls_in_flight_max: PositiveInt = 8  # So that readers and workers hardly notice.
+    # Long enough for somebody to see a report and stop what is wrong: a day holds one working day.
+    orphan_grace_s: PositiveInt = 86_400  # Since the object was put.
+    rejected_original_grace_s: PositiveInt = 86_400  # Since the object was put.
+    missing_grace_s: PositiveInt = 86_400  # Since its objects were first not found.
 
     # Delivery: the hybrid of push and pull.
     pull_followers_min: PositiveInt = 10_000
@@ -166,11 +205,14 @@ class Settings(BaseSettings):
                 f"pull_followers_min={self.pull_followers_min}"
             )
         # A larger poll fills the buffer of every partition at once and stalls the whole app.
-        for lane in ("normal", "bulk"):
+        for lane in ("normal", "bulk", "renditions"):
             poll = getattr(self, f"{lane}_poll_records_max")
             buffer = getattr(self, f"{lane}_buffer_records_max")
             if poll * 5 > buffer:
                 raise ValueError(f"{lane}_poll_records_max={poll} must be at most a fifth of {buffer}")
+        # Otherwise the cleaning would take away what is still arriving.
+        if self.upload_body_s_max >= self.upload_life_s:
+            raise ValueError(f"{self.upload_body_s_max=} must be below {self.upload_life_s=}")
         if self.timeline_ids > self.timeline_slots:
             raise ValueError(f"timeline_ids={self.timeline_ids} must fit {self.timeline_slots=}")
         return self

@@ -3,5 +3,7 @@
 from hypothesis import settings
 
 # Time is measured by bench/, never asserted by a test.
-settings.register_profile("shutterline", deadline=None)
-settings.load_profile("shutterline")
+settings.register_profile("thorough", deadline=None)
+# For the fast loop: `--hypothesis-profile=quick`.
+settings.register_profile("quick", deadline=None, max_examples=15)
+settings.load_profile("thorough")

@@ -1,7 +1,9 @@
 """Stores that fail when a test wants them to, and that can be stopped between any two steps."""
 
-from collections.abc import Awaitable, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from dataclasses import dataclass, field, fields
+from functools import partial
+from inspect import isasyncgenfunction
 from itertools import count
 from types import coroutine
 from typing import Any
@@ -12,7 +14,7 @@ from streams.stores.ports import Stores
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Just before (or, when `done`, just after) the call of this number; `store` is a field of `Stores`."""
+    """Just before (or, when `done`, just after) the call of this number; `store` as in `Stores`."""
 
     number: int
     store: str
@@ -50,6 +52,10 @@ class FlakyStores:
         }
         self.stores = Stores(**wrapped)
 
+    def around(self, name: str, other: Any) -> Any:
+        """Something that is no store, such as an outbox, whose calls meet `at` as well."""
+        return _Flaky(self, name, other)
+
     async def meet(self, moment: Moment) -> None:
         self.moments.append(moment)
         await self.at(moment)
@@ -66,8 +72,10 @@ class _Flaky:
     name: str
     real: Any
 
-    def __getattr__(self, operation: str) -> Callable[..., Awaitable[Any]]:
+    def __getattr__(self, operation: str) -> Callable[..., Any]:
         method = getattr(self.real, operation)
+        if isasyncgenfunction(method):
+            return partial(self._each, operation, method)
 
         async def call(*args: Any, **named: Any) -> Any:
             number = self.flaky.next_number()
@@ -77,6 +85,14 @@ class _Flaky:
             return answer
 
         return call
+
+    async def _each(self, operation: str, method: Callable[..., AsyncIterator[Any]]) -> AsyncIterator[Any]:
+        """What answers one by one is one call."""
+        number = self.flaky.next_number()
+        await self.flaky.meet(Moment(number, self.name, operation, done=False))
+        async for each in method():
+            yield each
+        await self.flaky.meet(Moment(number, self.name, operation, done=True))
 
 
 def fail(moment: Moment) -> None:

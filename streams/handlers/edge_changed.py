@@ -11,8 +11,9 @@ from schemas.events import Event
 from schemas.facts import FollowChange, LikeChange, PhotoUnliked, UserUnfollowed
 from schemas.internal import EdgeRecord
 from streams.core.counted import Membership
+from streams.core.eras import era_of
 from streams.handlers.publishing import Outbox
-from streams.stores.copy_keys import following_key
+from streams.stores.copy_keys import following_key, likes_key
 from streams.stores.edge_kinds import KIND_NUMBERS
 from streams.stores.ports import OwnEdge, SetKind, Stores
 
@@ -35,7 +36,7 @@ async def follows_changed(stores: Stores, outbox: Outbox, events: Sequence[Event
 
 
 async def likes_changed(stores: Stores, outbox: Outbox, events: Sequence[Event]) -> None:
-    """Write `likes_by_user`, pass the edges on.
+    """Write `likes_by_user`, drop its copies, pass the edges on.
 
     Raises:
         StoreUnavailable: Nothing is known about the writes; handle the events again.
@@ -46,6 +47,7 @@ async def likes_changed(stores: Stores, outbox: Outbox, events: Sequence[Event])
         if isinstance(each.data, LikeChange)
     ]
     await stores.own_edges.write_all(OwnEdge.LIKES, edges)
+    await stores.copies.drop(list({likes_key(member, era_of(photo)) for member, photo, _ in edges}))
     await outbox.edges([_record(SetKind.LIKERS, *edge) for edge in edges])
 
 

@@ -1,17 +1,41 @@
-"""What the handlers ask of Kafka: the internal topics, each send acknowledged."""
+"""What the handlers and the API ask of Kafka, each send acknowledged."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
+from schemas.events import EventData, EventType
 from schemas.internal import EdgeRecord, FanoutRecord, RenditionTask
-from topics.catalogue import Lane
+from topics.catalogue import Lane, Topic
 
 
 class Outbox(Protocol):
-    """Returns when all in-sync replicas have the records; `StoreUnavailable` when that is not known."""
+    """Writes the internal topics.
+
+    Returns when all in-sync replicas have the records; `StoreUnavailable` when that is not known.
+    """
 
     async def edges(self, records: Sequence[EdgeRecord]) -> None: ...
 
     async def fanout(self, records: Sequence[FanoutRecord], lane: Lane) -> None: ...
 
     async def renditions(self, tasks: Sequence[RenditionTask], lane: Lane) -> None: ...
+
+
+class EventPublisher(Protocol):
+    """Publishes events to the topics that others write, too."""
+
+    async def publish(
+        self, topic: Topic, key_id: int, event_type: EventType, data: EventData, *, time_us: int
+    ) -> None:
+        """Publish one event; acknowledged by all in-sync replicas when it returns.
+
+        Raises:
+            StoreUnavailable: It may be there all the same; publishing it again is harmless.
+        """
+
+    async def ping(self) -> None:
+        """Ask whether Kafka answers; an answer of less than a second ago counts.
+
+        Raises:
+            StoreUnavailable: It does not.
+        """

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from time import time_ns
 from uuid import uuid4
 
 from schemas.minting import IdMinter
+from streams.errors import StoreUnavailable
 from streams.stores.ports import ShardLeases, Stores
 
 
@@ -39,7 +40,8 @@ async def leased_minter(
     try:
         yield minter
     finally:
-        await shards.release(holder, lease.shard)
+        with suppress(StoreUnavailable):  # Then the lease runs out by itself.
+            await shards.release(holder, lease.shard)
 
 
 def _reserving(

@@ -82,13 +82,13 @@ class UploadClient:
         """
         body = {"content_type": file.content_type, "bytes": file.size_bytes, "caption": caption}
         headers = {"Idempotency-Key": file.key(caption)}
-        begun = await self._ask("POST", "/v1/photos", user, json=body, headers=headers)
+        begun = await self.ask("POST", "/v1/photos", user, json=body, headers=headers)
         photo, how = PhotoId(int(begun["photo_id"])), begun["upload"]
         if "parts" in how:
             await self._put_parts(file, how, advance)
         else:
             await self._put(file, how, 0, file.size_bytes, advance)
-        await self._ask("POST", f"/v1/photos/{photo}/complete", user)
+        await self.ask("POST", f"/v1/photos/{photo}/complete", user)
         return photo
 
     async def settled(self, user: UserId, photo: PhotoId, deadline_s: float) -> Json:
@@ -96,7 +96,7 @@ class UploadClient:
         loop = asyncio.get_running_loop()
         until_s = loop.time() + deadline_s
         while True:
-            seen = await self._ask("GET", f"/v1/photos/{photo}", user)
+            seen = await self.ask("GET", f"/v1/photos/{photo}", user)
             if seen["status"] != "processing" or loop.time() > until_s:
                 return seen
             await asyncio.sleep(LOOK_S)
@@ -139,7 +139,7 @@ class UploadClient:
         if answer.status >= HTTPStatus.BAD_REQUEST and answer.status != HTTPStatus.PRECONDITION_FAILED:
             raise ApiRefused(f"The media bucket refused {file.path} with {answer.status}: {text[:300]}")
 
-    async def _ask(
+    async def ask(
         self,
         method: str,
         path: str,

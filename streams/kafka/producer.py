@@ -24,6 +24,8 @@ from streams.settings import Settings
 STORE = "kafka"
 POLL_S = 0.05
 FLUSH_S = 5.0
+PING_S_MAX = 1.0
+PING_AGE_S_MAX = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,9 @@ class Producer:
         self._delivered: deque[tuple[_Sending, KafkaError | None]] = deque()
         self._waking = False
         self._closing = Event()
+        self._pinging = asyncio.Lock()
+        self._pinged_s = float("-inf")
+        self._ping_failure = ""
         self._poller = Thread(target=self._poll, name="kafka-deliveries", daemon=True)
 
     async def __aenter__(self) -> Self:
@@ -97,6 +102,30 @@ class Producer:
             raise StoreUnavailable(STORE, "produce", str(error))
         self._breaker.succeeded()
         BREAKER.labels(STORE).set(self._breaker.is_open)
+
+    async def ping(self, topic: str) -> None:
+        """Ask the brokers who leads this topic; answers, also that there was none, count for a second.
+
+        Raises:
+            StoreUnavailable: No answer, or nobody leads a partition of it.
+        """
+        async with self._pinging:
+            if monotonic() - self._pinged_s > PING_AGE_S_MAX:
+                # An answer is as old as its question, because what ends meanwhile does not show.
+                asked_s = monotonic()
+                self._ping_failure = await asyncio.to_thread(self._ask_for_leaders, topic)
+                self._pinged_s = monotonic() if self._ping_failure else asked_s
+        if self._ping_failure:
+            raise StoreUnavailable(STORE, "ping", self._ping_failure)
+
+    def _ask_for_leaders(self, topic: str) -> str:
+        """What is wrong; empty where nothing is."""
+        try:
+            found = self._producer.list_topics(topic, timeout=PING_S_MAX).topics[topic]
+        except KafkaException as error:
+            return str(error)
+        errors = [found.error, *(each.error for each in found.partitions.values())]
+        return "; ".join(str(each) for each in errors if each is not None)
 
     def _produce(self, record: Outgoing, sending: "_Sending") -> None:
         try:

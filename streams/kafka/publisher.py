@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from schemas.events import EventData, EventType, encode_event
 from streams.kafka.producer import Outgoing, Producer
-from topics.catalogue import Topic
+from topics.catalogue import UPLOADS, Topic
 from topics.partitioning import partition_of
 
 
@@ -39,3 +39,11 @@ class KafkaPublisher:
         await self._producer.send(
             [Outgoing(topic.named(self._namespace), partition_of(topic, key_id), key, value, headers)]
         )
+
+    async def ping(self) -> None:
+        """Ask whether Kafka answers; an answer of less than a second ago counts.
+
+        Raises:
+            StoreUnavailable: It does not.
+        """
+        await self._producer.ping(UPLOADS.named(self._namespace))

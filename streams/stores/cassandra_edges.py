@@ -6,21 +6,16 @@ from datetime import UTC, datetime
 
 from cassandra.query import PreparedStatement
 
-from schemas.ids import PhotoId, UserId, id_ms
+from schemas.ids import PhotoId, UserId
 from streams.core.counted import Membership
+from streams.core.eras import era_of
+from streams.core.feed import END
 from streams.core.slices import slices
 from streams.stores.cassandra_session import CassandraSession
-from streams.stores.ports import Followee, OwnEdge
+from streams.stores.ports import EraLikes, Followee, OwnEdge
 
-# An era of photo ids, in milliseconds: 2^35, 397 days. It bounds the partition of a busy user.
-_ERA_BITS = 35
 # One request of 100 rows costs a tenth of 100 requests, on the client and on the server.
 EDGES_A_BATCH = 100
-
-
-def era_of(photo: int) -> int:
-    """The era in which the photo's id was minted."""
-    return id_ms(PhotoId(photo)) >> _ERA_BITS
 
 
 class CassandraOwnEdges:
@@ -57,6 +52,10 @@ class CassandraOwnEdges:
         )
         self._liked = session.prepare(
             "SELECT photo_id, removed FROM likes_by_user WHERE user_id = ? AND era IN ? AND photo_id IN ?"
+        )
+        self._newest_likes = session.prepare(
+            "SELECT photo_id, removed FROM likes_by_user WHERE user_id = ? AND era = ?"
+            " ORDER BY photo_id DESC LIMIT ?"
         )
         self._like_state = session.prepare(
             "SELECT removed, WRITETIME(removed) FROM likes_by_user"
@@ -102,3 +101,11 @@ class CassandraOwnEdges:
         eras = sorted({era_of(photo) for photo in photos})
         rows = await self._session.rows(self._liked, user, eras, list(photos))
         return {PhotoId(photo) for photo, removed in rows if removed is False}
+
+    async def newest_likes(self, user: UserId, era: int, count: int) -> EraLikes:
+        rows = await self._session.rows(self._newest_likes, user, era, count)
+        return EraLikes(
+            photos=[PhotoId(photo) for photo, removed in rows if removed is False],
+            # The last row's photo is known itself, liked or not.
+            floor=rows[-1][0] - 1 if len(rows) == count else END,
+        )

@@ -1,7 +1,7 @@
 """Photos, tombstones and each author's list in Cassandra."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,8 +14,9 @@ from streams.stores.ports import AuthorPhoto, Photo, Status, StoredRendition
 PHOTOS_A_CALL = 100
 AUTHORS_A_CALL = 64
 
-# Rows of an author's list are added at 1 and removed at 2, so removal wins in any order.
-_ADDED, _REMOVED = 1, 2
+# Rows of an author's list are added at 1 and rejected or removed at 2, so these win in any order;
+# of equal times the removal wins.
+_ADDED, _REJECTED, _REMOVED = 1, 2, 2
 
 
 class CassandraPhotos:
@@ -36,6 +37,7 @@ class CassandraPhotos:
             "UPDATE photos SET status = 'ready', renditions = renditions + ? WHERE photo_id = ?"
         )
         self._add = session.prepare("UPDATE photos SET renditions = renditions + ? WHERE photo_id = ?")
+        self._forget = session.prepare("UPDATE photos SET renditions = renditions - ? WHERE photo_id = ?")
         self._rejected = session.prepare(
             "UPDATE photos SET status = 'rejected', reason = ? WHERE photo_id = ?"
         )
@@ -73,6 +75,9 @@ class CassandraPhotos:
     async def add_renditions(self, photo: PhotoId, renditions: Mapping[str, StoredRendition]) -> None:
         await self._session.rows(self._add, _packed(renditions), photo)
 
+    async def forget_renditions(self, photo: PhotoId, names: Collection[str]) -> None:
+        await self._session.rows(self._forget, set(names), photo)
+
     async def mark_rejected(self, photo: PhotoId, reason: str) -> None:
         await self._session.rows(self._rejected, reason, photo)
 
@@ -102,8 +107,9 @@ def _photo(row: tuple[Any, ...]) -> Photo:
         caption=caption or "",
         object_key=object_key,
         content_type=content_type,
-        status=Status(status) if status else Status.PROCESSING,
-        reason=reason if status == Status.REJECTED else None,
+        # A reason stands for good: a thumbnail that comes late makes no rejected photo ready.
+        status=Status.REJECTED if reason else Status(status or Status.PROCESSING),
+        reason=reason,
         renditions={
             name: StoredRendition(object_key=key, width=width, height=height)
             for name, (key, width, height) in (renditions or {}).items()
@@ -128,6 +134,10 @@ class CassandraAuthorPhotos:
             "INSERT INTO photos_by_author (author_id, photo_id, ready) VALUES (?, ?, true)"
             f" USING TIMESTAMP {_ADDED}"
         )
+        self._reject = session.prepare(
+            f"UPDATE photos_by_author USING TIMESTAMP {_REJECTED} SET ready = false"
+            " WHERE author_id = ? AND photo_id = ?"
+        )
         self._remove = session.prepare(
             f"DELETE FROM photos_by_author USING TIMESTAMP {_REMOVED} WHERE author_id = ? AND photo_id = ?"
         )
@@ -138,6 +148,9 @@ class CassandraAuthorPhotos:
 
     async def add(self, author: UserId, photo: PhotoId, *, ready: bool) -> None:
         await self._session.rows(self._add_ready if ready else self._add, author, photo)
+
+    async def reject(self, author: UserId, photo: PhotoId) -> None:
+        await self._session.rows(self._reject, author, photo)
 
     async def remove(self, author: UserId, photo: PhotoId) -> None:
         await self._session.rows(self._remove, author, photo)

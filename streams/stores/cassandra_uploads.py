@@ -32,7 +32,10 @@ class CassandraUploads:
             idempotent=False,
         )
         self._move = session.prepare(
-            "UPDATE uploads SET state = ? WHERE photo_id = ? IF state = 'uploading'", idempotent=False
+            "UPDATE uploads SET state = ? WHERE photo_id = ? IF state = ?", idempotent=False
+        )
+        self._enter = session.prepare(
+            "DELETE FROM uploads WHERE photo_id = ? IF state = 'completed'", idempotent=False
         )
         self._remove = session.prepare("DELETE FROM uploads WHERE photo_id = ? IF EXISTS", idempotent=False)
         self._some = session.prepare(
@@ -47,7 +50,7 @@ class CassandraUploads:
             "SELECT photo_id, fingerprint FROM upload_keys WHERE user_id = ? AND key = ?"
         )
         self._release = session.prepare(
-            "DELETE FROM upload_keys WHERE user_id = ? AND key = ? IF EXISTS", idempotent=False
+            "DELETE FROM upload_keys WHERE user_id = ? AND key = ? IF photo_id = ?", idempotent=False
         )
 
     async def insert(self, upload: Upload) -> None:
@@ -68,23 +71,28 @@ class CassandraUploads:
         rows = await self._session.rows(self._get, photo)
         return _upload(rows[0]) if rows else None
 
-    async def set_parts_id(self, photo: PhotoId, parts_id: str) -> str:
+    async def set_parts_id(self, photo: PhotoId, parts_id: str) -> str | None:
         if (await self._session.rows(self._set_parts, parts_id, photo))[0][0]:
             return parts_id
         stands = await self.get(photo)
-        return stands.parts_id if stands and stands.parts_id else parts_id
+        return stands.parts_id if stands and stands.state is UploadState.UPLOADING else None
 
     async def complete(self, photo: PhotoId) -> UploadState | None:
-        return await self._moved(photo, UploadState.COMPLETED)
+        return await self._moved(photo, UploadState.UPLOADING, UploadState.COMPLETED)
 
     async def abort(self, photo: PhotoId) -> UploadState | None:
-        return await self._moved(photo, UploadState.ABORTED)
+        return await self._moved(photo, UploadState.UPLOADING, UploadState.ABORTED)
 
-    async def _moved(self, photo: PhotoId, state: UploadState) -> UploadState | None:
-        applied, *stood = (await self._session.rows(self._move, state, photo))[0]
-        if applied:
-            return state
-        return UploadState(stood[-1]) if stood and stood[-1] else None
+    async def take_back(self, photo: PhotoId) -> UploadState | None:
+        return await self._moved(photo, UploadState.COMPLETED, UploadState.ABORTED)
+
+    async def _moved(self, photo: PhotoId, before: UploadState, after: UploadState) -> UploadState | None:
+        answer = (await self._session.rows(self._move, after, photo, before))[0]
+        return after if answer[0] else _stands(answer)
+
+    async def enter(self, photo: PhotoId) -> UploadState | None:
+        answer = (await self._session.rows(self._enter, photo))[0]
+        return UploadState.COMPLETED if answer[0] else _stands(answer)
 
     async def remove(self, photo: PhotoId) -> None:
         await self._session.rows(self._remove, photo)
@@ -108,8 +116,13 @@ class CassandraUploads:
         rows = await self._session.rows(self._claimed, user, key)
         return KeyClaim(PhotoId(rows[0][0]), bytes(rows[0][1])) if rows else None
 
-    async def release_key(self, user: UserId, key: str) -> None:
-        await self._session.rows(self._release, user, key)
+    async def release_key(self, user: UserId, key: str, photo: PhotoId) -> None:
+        await self._session.rows(self._release, user, key, photo)
+
+
+def _stands(refused: tuple[Any, ...]) -> UploadState | None:
+    """The state in the answer of a condition that did not hold; without a row it has no such column."""
+    return UploadState(refused[1]) if len(refused) > 1 and refused[1] else None
 
 
 def _upload(row: tuple[Any, ...]) -> Upload:

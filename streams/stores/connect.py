@@ -10,6 +10,11 @@ from tenacity import before_sleep_log, retry, retry_if_exception_type, wait_rand
 
 from streams.core.breaker import Breaker
 from streams.settings import Settings
+from streams.stores.cassandra_cleaning import (
+    CassandraCleaningPlaces,
+    CassandraMissingObjects,
+    CassandraPhotoWalk,
+)
 from streams.stores.cassandra_counted import CassandraCountedSets
 from streams.stores.cassandra_edges import CassandraOwnEdges
 from streams.stores.cassandra_photos import CassandraAuthorPhotos, CassandraPhotos
@@ -22,6 +27,7 @@ from streams.stores.cassandra_small import (
     CassandraStops,
 )
 from streams.stores.cassandra_uploads import CassandraUploads
+from streams.stores.edge_caches import edge_caches
 from streams.stores.ports import Stores
 from streams.stores.redis_budget import RedisRebuildBudget
 from streams.stores.redis_client import RedisClient
@@ -51,7 +57,13 @@ async def connect(settings: Settings, *, timeout_ms: int) -> AsyncIterator[Store
         closing.push_async_callback(redis.close)
         media_timeout_s = settings.media_timeout_ms / 1_000
         client = await closing.enter_async_context(s3_client(settings, media_timeout_s))
-        bucket = S3Bucket(client, settings.s3_bucket, _breaker(settings), media_timeout_s)
+        bucket = S3Bucket(
+            client,
+            settings.s3_bucket,
+            _breaker(settings),
+            look_timeout_s=settings.media_look_timeout_ms / 1_000,
+            transfer_timeout_s=media_timeout_s,
+        )
         yield Stores(
             photos=CassandraPhotos(database),
             author_photos=CassandraAuthorPhotos(database),
@@ -67,6 +79,10 @@ async def connect(settings: Settings, *, timeout_ms: int) -> AsyncIterator[Store
             upload_limit=RedisUploadLimit(
                 redis, namespace=settings.namespace, per_minute=settings.uploads_per_minute
             ),
+            photo_walk=CassandraPhotoWalk(database),
+            missing_objects=CassandraMissingObjects(database),
+            cleaning_places=CassandraCleaningPlaces(database),
+            edge_caches=await closing.enter_async_context(edge_caches(settings)),
             timelines=_timelines(redis, settings),
             copies=RedisCopies(redis, namespace=settings.namespace),
             shards=CassandraShardLeases(database),

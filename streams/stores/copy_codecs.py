@@ -2,18 +2,17 @@
 
 import struct
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from sys import byteorder
-from typing import Self, TypeAlias, cast
+from typing import Any, NamedTuple, Self, TypeAlias, cast
 
 import orjson
 
-from schemas.ids import ID_MAX, UserId
+from schemas.ids import ID_MAX, PhotoId, UserId
 from schemas.times import rfc3339
 from streams.core.feed import END
-from streams.stores.ports import AuthorPhoto, Photo, Status, StoredRendition
+from streams.stores.ports import AuthorPhoto, EraLikes, Photo, Status
 
 NO_PHOTO = b"null"
 
@@ -36,12 +35,54 @@ class PullList:
             unready=[each.photo_id for each in photos if not each.ready],
         )
 
+    @property
+    def all(self) -> Sequence[int]:
+        """Both together, descending."""
+        return sorted([*self.ready, *self.unready], reverse=True) if self.unready else self.ready
+
     def floor(self, ids_max: int) -> int:
         """The id down to which the list, cut at `ids_max`, is complete; 0 when all are here."""
         if len(self.ready) + len(self.unready) < ids_max:
             return END
         # The last id is here itself.
         return min(*self.ready[-1:], *self.unready[-1:], ID_MAX) - 1
+
+
+# Name, object key, width, height.
+Rendition: TypeAlias = Sequence[Any]
+
+
+class SeenPhoto(NamedTuple):
+    """What readers need of a photo's row, as JSON has it.
+
+    A page makes 20 of them, so this is a tuple: a dataclass with a datetime and a
+    mapping of dataclasses takes four times as long to make, and again to show.
+    """
+
+    photo_id: PhotoId
+    author_id: UserId
+    created_at: str  # RFC 3339.
+    caption: str
+    status: Status
+    reason: str | None
+    deleted: bool
+    renditions: Sequence[Rendition]
+
+    @classmethod
+    def of(cls, photo: Photo) -> Self:
+        return cls(
+            photo.photo_id,
+            photo.author_id,
+            rfc3339(photo.created_at),
+            photo.caption,
+            photo.status,
+            photo.reason,
+            photo.deleted,
+            [[name, made.object_key, made.width, made.height] for name, made in photo.renditions.items()],
+        )
+
+
+_STATUSES = {status.value: status for status in Status}
 
 
 def encode_following(following: Following) -> bytes:
@@ -55,20 +96,14 @@ def decode_following(value: bytes) -> Following:
 
 
 def encode_pull_list(photos: PullList) -> bytes:
-    flags = dict.fromkeys(photos.ready, 1) | dict.fromkeys(photos.unready, 0)
-    flat = [number for photo in sorted(flags, reverse=True) for number in (photo, flags[photo])]
-    return struct.pack(f">{len(flat)}Q", *flat)
+    numbers = (len(photos.ready), *photos.ready, *photos.unready)
+    return struct.pack(f">{len(numbers)}Q", *numbers)
 
 
 def decode_pull_list(value: bytes) -> PullList:
     numbers = _numbers(value)
-    photos, flags = numbers[::2], numbers[1::2]
-    if all(flags):
-        return PullList(ready=photos, unready=())
-    return PullList(
-        ready=[photo for photo, ready in zip(photos, flags, strict=True) if ready],
-        unready=[photo for photo, ready in zip(photos, flags, strict=True) if not ready],
-    )
+    unready_from = numbers[0] + 1
+    return PullList(ready=numbers[1:unready_from], unready=numbers[unready_from:])
 
 
 def _numbers(value: bytes) -> Sequence[int]:
@@ -79,41 +114,23 @@ def _numbers(value: bytes) -> Sequence[int]:
     return numbers
 
 
-def encode_photo(photo: Photo) -> bytes:
-    return orjson.dumps(
-        {
-            "photo_id": photo.photo_id,
-            "author_id": photo.author_id,
-            "created_at": rfc3339(photo.created_at),
-            "caption": photo.caption,
-            "object_key": photo.object_key,
-            "content_type": photo.content_type,
-            "status": photo.status,
-            "reason": photo.reason,
-            "renditions": _packed_renditions(photo.renditions),
-            "deleted": photo.deleted,
-        }
-    )
+def encode_photo(photo: SeenPhoto) -> bytes:
+    return orjson.dumps(tuple(photo))
 
 
-def decode_photo(value: bytes) -> Photo:
-    stored = orjson.loads(value)
-    renditions = {
-        name: StoredRendition(object_key=object_key, width=width, height=height)
-        for name, (object_key, width, height) in stored["renditions"].items()
-    }
-    return Photo(
-        **{
-            **stored,
-            "created_at": datetime.fromisoformat(stored["created_at"]),
-            "status": Status(stored["status"]),
-            "renditions": renditions,
-        }
-    )
+def decode_photo(value: bytes) -> SeenPhoto:
+    photo_id, author_id, created_at, caption, status, reason, deleted, renditions = orjson.loads(value)
+    return SeenPhoto(photo_id, author_id, created_at, caption, _STATUSES[status], reason, deleted, renditions)
 
 
-def _packed_renditions(renditions: Mapping[str, StoredRendition]) -> dict[str, tuple[str, int, int]]:
-    return {name: (each.object_key, each.width, each.height) for name, each in renditions.items()}
+def encode_likes(likes: EraLikes) -> bytes:
+    numbers = (likes.floor, *likes.photos)
+    return struct.pack(f">{len(numbers)}Q", *numbers)
+
+
+def decode_likes(value: bytes) -> EraLikes:
+    numbers = _numbers(value)
+    return EraLikes(photos=cast("Sequence[PhotoId]", numbers[1:]), floor=numbers[0])
 
 
 def encode_total(total: int) -> bytes:

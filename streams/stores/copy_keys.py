@@ -1,11 +1,13 @@
 """How the copies in Redis are called, and what their bytes are.
 
     f + user     whom the user follows: pairs of followee and seen_ms, 8 bytes each
-    p + photo    the photo's row as JSON; `null` for one that does not exist
-    l + author   the author's newest photos: pairs of photo and 1 when ready, 8 bytes each
+    s + photo    what readers see of the photo's row, as JSON; `null` for one that does not exist
+    a + author   the author's newest photos: how many are ready, these, then the others; 8 bytes each
+    k + user + era   the newest photos of one era that the user likes: the floor, then these, 8 bytes each
     c + kind + owner   a counted set's total, decimal
 
-Ids are 8 bytes, big-endian. Whoever writes the truth drops the copy.
+Ids are 8 bytes, big-endian. Whoever writes the truth drops the copy. A copy of another
+shape gets another letter, because processes of two versions share a Redis for a while.
 """
 
 from schemas.ids import pack_id
@@ -19,11 +21,15 @@ def following_key(user: int) -> bytes:
 
 
 def photo_key(photo: int) -> bytes:
-    return b"p" + pack_id(photo)
+    return b"s" + pack_id(photo)
 
 
 def pull_list_key(author: int) -> bytes:
-    return b"l" + pack_id(author)
+    return b"a" + pack_id(author)
+
+
+def likes_key(user: int, era: int) -> bytes:
+    return b"k" + pack_id(user) + pack_id(era)
 
 
 def count_key(kind: SetKind, owner: int) -> bytes:

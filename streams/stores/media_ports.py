@@ -43,7 +43,7 @@ class MediaObjects(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedRequest:
-    """A request that whoever has it may make until it expires; it must carry all `headers`."""
+    """A PUT that whoever has it may make until it expires; it must carry all `headers`."""
 
     url: str
     headers: Mapping[str, str]
@@ -64,7 +64,7 @@ class MediaUploads(Protocol):
     async def sign_put(
         self, object_key: str, *, content_type: str, size_bytes: int, life_s: int
     ) -> SignedRequest:
-        """A PUT of exactly these bytes and this type, which succeeds once."""
+        """A PUT of exactly so many bytes of this type, which succeeds once. Signing asks no server."""
 
     async def begin_parts(self, object_key: str, *, content_type: str) -> str:
         """Begin an upload by parts; answers its `parts_id`."""
@@ -72,15 +72,19 @@ class MediaUploads(Protocol):
     async def sign_part(
         self, object_key: str, parts_id: str, number: int, *, size_bytes: int, life_s: int
     ) -> SignedRequest:
-        """A PUT of part `number` (from 1) with exactly so many bytes."""
+        """A PUT of part `number` (from 1) with exactly so many bytes. Signing asks no server."""
 
     async def put_part(self, object_key: str, parts_id: str, number: int, body: bytes) -> None: ...
 
-    async def parts(self, object_key: str, parts_id: str) -> dict[int, int] | None:
-        """The bytes of each part that has arrived, by number; None where there is no such upload."""
+    async def parts(self, object_key: str, parts_id: str) -> dict[int, int]:
+        """The bytes of each part that has arrived, by number; none where there is no such upload."""
 
-    async def finish_parts(self, object_key: str, parts_id: str) -> None:
-        """Make the object of the parts that have arrived; nothing happens where that is done already."""
+    async def finish_parts(self, object_key: str, parts_id: str, sizes: Mapping[int, int]) -> None:
+        """Make the object if exactly these parts (bytes by number) have arrived; otherwise nothing happens.
+
+        Nothing happens either where it was finished or aborted before: whether the object is
+        there, `MediaObjects.size` says.
+        """
 
     async def abort_parts(self, object_key: str, parts_id: str) -> None:
         """Forget the upload and its parts; nothing happens where there is no such upload."""
@@ -88,8 +92,13 @@ class MediaUploads(Protocol):
     async def unfinished(self, prefix: str) -> list[UnfinishedParts]:
         """Every upload by parts under `prefix` that is under way."""
 
+    async def expire_unfinished(self, prefix: str) -> bool:
+        """Let the bucket itself forget unfinished uploads under `prefix` after a day; False if it cannot."""
+
 
 class UploadState(StrEnum):
+    """Uploading until the bytes are all there; completed until the photo is in the pipeline."""
+
     UPLOADING = "uploading"
     COMPLETED = "completed"
     ABORTED = "aborted"
@@ -123,22 +132,36 @@ class KeyClaim:
 
 
 class UploadStore(Protocol):
-    """One row an upload, and the idempotency keys."""
+    """One row an upload until its photo is in the pipeline, and the idempotency keys.
 
-    async def insert(self, upload: Upload) -> None: ...
+    Of those who move one row's state at once, one wins, and the others learn what stands.
+    """
+
+    async def insert(self, upload: Upload) -> None:
+        """Write the row of a new id; nothing happens where there is one."""
 
     async def get(self, photo: PhotoId) -> Upload | None: ...
 
-    async def set_parts_id(self, photo: PhotoId, parts_id: str) -> str:
-        """Remember the upload by parts unless there is one; answers the one that stands."""
+    async def set_parts_id(self, photo: PhotoId, parts_id: str) -> str | None:
+        """Remember the upload by parts unless there is one; the one that stands, None if not uploading."""
 
     async def complete(self, photo: PhotoId) -> UploadState | None:
-        """Take it from uploading to completed, if it is there; answers the state now, None without a row."""
+        """From uploading to completed; answers the state now, None without a row."""
 
     async def abort(self, photo: PhotoId) -> UploadState | None:
-        """Take it from uploading to aborted, if it is there; answers the state now, None without a row."""
+        """From uploading to aborted; answers the state now, None without a row."""
 
-    async def remove(self, photo: PhotoId) -> None: ...
+    async def take_back(self, photo: PhotoId) -> UploadState | None:
+        """From completed to aborted; answers the state now, None without a row."""
+
+    async def enter(self, photo: PhotoId) -> UploadState | None:
+        """Remove the row of a completed upload, whose photo is in the pipeline.
+
+        Answers the state that it had; only where that is completed it was removed by this call.
+        """
+
+    async def remove(self, photo: PhotoId) -> None:
+        """Remove the row, whatever its state."""
 
     def all(self) -> AsyncIterator[Upload]:
         """Every row, in no order, a thousand a call."""
@@ -148,14 +171,15 @@ class UploadStore(Protocol):
 
     async def claimed(self, user: UserId, key: str) -> KeyClaim | None: ...
 
-    async def release_key(self, user: UserId, key: str) -> None: ...
+    async def release_key(self, user: UserId, key: str, photo: PhotoId) -> None:
+        """Let the key stand for nothing, if it stands for this photo."""
 
 
 class UploadLimit(Protocol):
-    """How many uploads a user may begin a minute, counted over all processes."""
+    """How many uploads a user may begin a minute, counted over all processes; `name` is the upload's."""
 
-    async def take(self, user: UserId, photo: PhotoId) -> int | None:
-        """Count one more; None when that is allowed, otherwise in how many milliseconds to ask again."""
+    async def take(self, user: UserId, name: str) -> int | None:
+        """Count one more, each name once; None when allowed, otherwise in how many milliseconds to ask."""
 
-    async def give_back(self, user: UserId, photo: PhotoId) -> None:
+    async def give_back(self, user: UserId, name: str) -> None:
         """Do not count it after all."""

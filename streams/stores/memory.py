@@ -4,8 +4,10 @@ from collections.abc import Callable, MutableMapping
 
 from schemas.ids import OWN_SHARDS
 from streams.stores.memory_budget import MemoryRebuildBudget
+from streams.stores.memory_cleaning import MemoryCleaningPlaces, MemoryMissingObjects, MemoryPhotoWalk
 from streams.stores.memory_copies import MemoryCopies
 from streams.stores.memory_counted import MemoryCountedSets
+from streams.stores.memory_edge_caches import MemoryEdgeCaches
 from streams.stores.memory_edges import MemoryOwnEdges
 from streams.stores.memory_media import MemoryMediaObjects, MemoryMediaUploads
 from streams.stores.memory_photos import MemoryAuthorPhotos, MemoryPhotos
@@ -41,8 +43,9 @@ def memory_stores(
     """
     removed_ttl_ms = removed_edge_ttl_s * 1_000
     bucket: MutableMapping[str, bytes] = {} if objects is None else objects
+    photos = MemoryPhotos()
     return Stores(
-        photos=MemoryPhotos(),
+        photos=photos,
         author_photos=MemoryAuthorPhotos(),
         own_edges=MemoryOwnEdges(clock_ms, removed_ttl_ms),
         counted=MemoryCountedSets(clock_ms, removed_ttl_ms),
@@ -54,6 +57,10 @@ def memory_stores(
         media_uploads=MemoryMediaUploads(bucket, clock_ms),
         uploads=MemoryUploads(clock_ms),
         upload_limit=MemoryUploadLimit(uploads_per_minute, clock_ms),
+        photo_walk=MemoryPhotoWalk(photos),
+        missing_objects=MemoryMissingObjects(),
+        cleaning_places=MemoryCleaningPlaces(),
+        edge_caches=MemoryEdgeCaches(),
         timelines=MemoryTimelines(
             clock_ms,
             slots=timeline_slots,

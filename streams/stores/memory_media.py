@@ -1,7 +1,11 @@
-"""The media bucket in memory; requests are signed in a way that only this twin understands."""
+"""The media bucket in memory, and a server of its signed requests, which only this twin understands."""
 
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from hashlib import sha256
+from http import HTTPStatus
 from itertools import count
+from secrets import token_hex
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from streams.stores.media_ports import SignedRequest, StoredObject, UnfinishedParts
 
@@ -45,11 +49,12 @@ class MemoryMediaObjects:
 
 
 class MemoryMediaUploads:
-    """Uploads by parts into the same `objects`."""
+    """Uploads into the same `objects`. `put_signed` is the server that takes the signed requests."""
 
     def __init__(self, objects: MutableMapping[str, bytes], clock_ms: Callable[[], int]) -> None:
         self._objects = objects
         self._clock_ms = clock_ms
+        self._secret = token_hex(16)
         self._numbers = count(1)
         self._parts: dict[tuple[str, str], dict[int, bytes]] = {}
         self._started_ms: dict[tuple[str, str], int] = {}
@@ -58,7 +63,7 @@ class MemoryMediaUploads:
         self, object_key: str, *, content_type: str, size_bytes: int, life_s: int
     ) -> SignedRequest:
         headers = {"Content-Type": content_type, "Content-Length": str(size_bytes), "If-None-Match": "*"}
-        return SignedRequest(url=f"memory://{object_key}?life={life_s}", headers=headers)
+        return self._sign(object_key, headers, life_s)
 
     async def begin_parts(self, object_key: str, *, content_type: str) -> str:
         parts_id = str(next(self._numbers))
@@ -69,19 +74,51 @@ class MemoryMediaUploads:
     async def sign_part(
         self, object_key: str, parts_id: str, number: int, *, size_bytes: int, life_s: int
     ) -> SignedRequest:
-        url = f"memory://{object_key}?parts={parts_id}&number={number}&life={life_s}"
-        return SignedRequest(url=url, headers={"Content-Length": str(size_bytes)})
+        headers = {"Content-Length": str(size_bytes)}
+        return self._sign(object_key, headers, life_s, parts=parts_id, number=str(number))
+
+    def _sign(self, object_key: str, headers: Mapping[str, str], life_s: int, **query: str) -> SignedRequest:
+        query["until_ms"] = str(self._clock_ms() + life_s * 1_000)
+        signature = self._signature(object_key, query, headers)
+        return SignedRequest(
+            url=f"memory://bucket/{object_key}?{urlencode({**query, 'signature': signature})}",
+            headers=headers,
+        )
+
+    def _signature(self, object_key: str, query: Mapping[str, str], headers: Mapping[str, str]) -> str:
+        signed = [self._secret, object_key, sorted(query.items()), sorted(headers.items())]
+        return sha256(repr(signed).encode()).hexdigest()
+
+    async def put_signed(self, request: SignedRequest, body: bytes) -> int:
+        """Make the request; the status of its answer, as S3's is."""
+        place = urlsplit(request.url)
+        object_key, query = place.path.removeprefix("/"), dict(parse_qsl(place.query))
+        sent = {**request.headers, "Content-Length": str(len(body))}
+        signature = query.pop("signature", "")
+        is_forged = signature != self._signature(object_key, query, sent)
+        if is_forged or self._clock_ms() >= int(query["until_ms"]):
+            return HTTPStatus.FORBIDDEN
+        if "parts" in query:
+            parts = self._parts.get((object_key, query["parts"]))
+            if parts is None:
+                return HTTPStatus.NOT_FOUND
+            parts[int(query["number"])] = body
+        elif object_key in self._objects:
+            return HTTPStatus.PRECONDITION_FAILED
+        else:
+            self._objects[object_key] = body
+        return HTTPStatus.OK
 
     async def put_part(self, object_key: str, parts_id: str, number: int, body: bytes) -> None:
         self._parts[object_key, parts_id][number] = body
 
-    async def parts(self, object_key: str, parts_id: str) -> dict[int, int] | None:
-        parts = self._parts.get((object_key, parts_id))
-        return None if parts is None else {number: len(body) for number, body in sorted(parts.items())}
+    async def parts(self, object_key: str, parts_id: str) -> dict[int, int]:
+        parts = self._parts.get((object_key, parts_id), {})
+        return {number: len(body) for number, body in sorted(parts.items())}
 
-    async def finish_parts(self, object_key: str, parts_id: str) -> None:
-        parts = self._parts.pop((object_key, parts_id), None)
-        if parts is not None:
+    async def finish_parts(self, object_key: str, parts_id: str, sizes: Mapping[int, int]) -> None:
+        if sizes and sizes == await self.parts(object_key, parts_id):
+            parts = self._parts.pop((object_key, parts_id))
             self._objects[object_key] = b"".join(body for _, body in sorted(parts.items()))
 
     async def abort_parts(self, object_key: str, parts_id: str) -> None:
@@ -93,3 +130,6 @@ class MemoryMediaUploads:
             for key, parts_id in self._parts
             if key.startswith(prefix)
         ]
+
+    async def expire_unfinished(self, prefix: str) -> bool:
+        return False

@@ -1,7 +1,7 @@
 """Photos, tombstones and each author's list in memory."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from schemas.ids import PhotoId, UserId
@@ -35,17 +35,27 @@ class MemoryPhotos:
 
     async def mark_ready(self, photo: PhotoId, renditions: Mapping[str, StoredRendition]) -> None:
         await self.add_renditions(photo, renditions)
-        self._rows[photo] = replace(self._rows[photo], status=Status.READY, reason=None)
+        if self._rows[photo].status is not Status.REJECTED:
+            self._rows[photo] = replace(self._rows[photo], status=Status.READY)
 
     async def add_renditions(self, photo: PhotoId, renditions: Mapping[str, StoredRendition]) -> None:
         row = self._rows[photo]
         self._rows[photo] = replace(row, renditions={**row.renditions, **renditions})
+
+    async def forget_renditions(self, photo: PhotoId, names: Collection[str]) -> None:
+        row = self._rows[photo]
+        left = {name: made for name, made in row.renditions.items() if name not in names}
+        self._rows[photo] = replace(row, renditions=left)
 
     async def mark_rejected(self, photo: PhotoId, reason: str) -> None:
         self._rows[photo] = replace(self._rows[photo], status=Status.REJECTED, reason=reason)
 
     async def record_delivery(self, photo: PhotoId, delivery: Delivery) -> None:
         self.deliveries[photo] = delivery
+
+    def ids(self) -> list[PhotoId]:
+        """Of every row, ascending."""
+        return sorted(self._rows)
 
     async def bury(self, photo: PhotoId, author: UserId) -> None:
         self._tombstones.add((photo, author))
@@ -58,14 +68,18 @@ class MemoryPhotos:
 
 
 class MemoryAuthorPhotos:
-    """Each author's photos; removed ones are remembered, so that they cannot come back."""
+    """Each author's photos; what was removed or rejected is remembered, so that it cannot come back."""
 
     def __init__(self) -> None:
         self._ready: dict[UserId, dict[PhotoId, bool]] = defaultdict(dict)
         self._removed: set[tuple[UserId, PhotoId]] = set()
+        self._rejected: set[tuple[UserId, PhotoId]] = set()
 
     async def add(self, author: UserId, photo: PhotoId, *, ready: bool) -> None:
         self._ready[author][photo] = ready or self._ready[author].get(photo, False)
+
+    async def reject(self, author: UserId, photo: PhotoId) -> None:
+        self._rejected.add((author, photo))
 
     async def remove(self, author: UserId, photo: PhotoId) -> None:
         self._removed.add((author, photo))
@@ -77,7 +91,7 @@ class MemoryAuthorPhotos:
 
     def _newest(self, author: UserId, below: int) -> list[AuthorPhoto]:
         return [
-            AuthorPhoto(photo_id=photo, ready=ready)
+            AuthorPhoto(photo_id=photo, ready=ready and (author, photo) not in self._rejected)
             for photo, ready in sorted(self._ready[author].items(), reverse=True)
             if photo < below and (author, photo) not in self._removed
         ]

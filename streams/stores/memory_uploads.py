@@ -26,27 +26,38 @@ class MemoryUploads:
     async def get(self, photo: PhotoId) -> Upload | None:
         return self._rows.get(photo)
 
-    async def set_parts_id(self, photo: PhotoId, parts_id: str) -> str:
+    async def set_parts_id(self, photo: PhotoId, parts_id: str) -> str | None:
         row = self._rows.get(photo)
         if row is None or row.state is not UploadState.UPLOADING:
-            return row.parts_id or parts_id if row else parts_id
-        if row.parts_id is None:
-            self._rows[photo] = replace(row, parts_id=parts_id)
-        return self._rows[photo].parts_id or parts_id
+            return None
+        stands = row.parts_id or parts_id
+        self._rows[photo] = replace(row, parts_id=stands)
+        return stands
 
     async def complete(self, photo: PhotoId) -> UploadState | None:
-        return self._moved(photo, UploadState.COMPLETED)
+        return self._moved(photo, UploadState.UPLOADING, UploadState.COMPLETED)
 
     async def abort(self, photo: PhotoId) -> UploadState | None:
-        return self._moved(photo, UploadState.ABORTED)
+        return self._moved(photo, UploadState.UPLOADING, UploadState.ABORTED)
 
-    def _moved(self, photo: PhotoId, state: UploadState) -> UploadState | None:
+    async def take_back(self, photo: PhotoId) -> UploadState | None:
+        return self._moved(photo, UploadState.COMPLETED, UploadState.ABORTED)
+
+    def _moved(self, photo: PhotoId, before: UploadState, after: UploadState) -> UploadState | None:
         row = self._rows.get(photo)
         if row is None:
             return None
-        if row.state is UploadState.UPLOADING:
-            self._rows[photo] = replace(row, state=state)
+        if row.state is before:
+            self._rows[photo] = replace(row, state=after)
         return self._rows[photo].state
+
+    async def enter(self, photo: PhotoId) -> UploadState | None:
+        row = self._rows.get(photo)
+        if row is None:
+            return None
+        if row.state is UploadState.COMPLETED:
+            del self._rows[photo]
+        return row.state
 
     async def remove(self, photo: PhotoId) -> None:
         self._rows.pop(photo, None)
@@ -65,8 +76,10 @@ class MemoryUploads:
         claim, until_ms = self._keys.get((user, key), (None, 0))
         return claim if self._clock_ms() < until_ms else None
 
-    async def release_key(self, user: UserId, key: str) -> None:
-        self._keys.pop((user, key), None)
+    async def release_key(self, user: UserId, key: str, photo: PhotoId) -> None:
+        stands = await self.claimed(user, key)
+        if stands is not None and stands.photo_id == photo:
+            del self._keys[user, key]
 
 
 class MemoryUploadLimit:
@@ -75,18 +88,18 @@ class MemoryUploadLimit:
     def __init__(self, per_minute: int, clock_ms: Callable[[], int]) -> None:
         self._per_minute = per_minute
         self._clock_ms = clock_ms
-        self._counted_ms: dict[UserId, dict[PhotoId, int]] = defaultdict(dict)
+        self._counted_ms: dict[UserId, dict[str, int]] = defaultdict(dict)
 
-    async def take(self, user: UserId, photo: PhotoId) -> int | None:
+    async def take(self, user: UserId, name: str) -> int | None:
         now_ms = self._clock_ms()
         counted = {each: at for each, at in self._counted_ms[user].items() if at > now_ms - WINDOW_MS}
         self._counted_ms[user] = counted
-        if photo in counted:
+        if name in counted:
             return None
         if len(counted) >= self._per_minute:
             return max(1, min(counted.values()) + WINDOW_MS - now_ms)
-        counted[photo] = now_ms
+        counted[name] = now_ms
         return None
 
-    async def give_back(self, user: UserId, photo: PhotoId) -> None:
-        self._counted_ms[user].pop(photo, None)
+    async def give_back(self, user: UserId, name: str) -> None:
+        self._counted_ms[user].pop(name, None)

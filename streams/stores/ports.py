@@ -5,7 +5,7 @@ every one may be repeated. Times are microseconds since 1970 (`time_us`) unless 
 name says otherwise.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -14,6 +14,8 @@ from typing import NewType, Protocol
 from schemas.ids import PhotoId, UserId
 from streams.core.counted import Membership
 from streams.core.delivery import Delivery, Mode
+from streams.stores.cleaning_ports import CleaningPlaces, MissingObjects, PhotoWalk
+from streams.stores.edge_ports import EdgeCaches
 from streams.stores.media_ports import MediaObjects, MediaUploads, UploadLimit, UploadStore
 
 # Packed ids: 8 bytes each, big-endian.
@@ -64,7 +66,11 @@ class PhotoStore(Protocol):
     async def add_renditions(self, photo: PhotoId, renditions: Mapping[str, StoredRendition]) -> None:
         """Add renditions to those that the photo has, whatever its status."""
 
-    async def mark_rejected(self, photo: PhotoId, reason: str) -> None: ...
+    async def forget_renditions(self, photo: PhotoId, names: Collection[str]) -> None:
+        """Take renditions out of the row, which are not in the bucket any more."""
+
+    async def mark_rejected(self, photo: PhotoId, reason: str) -> None:
+        """Reject the photo for good: whatever comes earlier or later, it is not ready."""
 
     async def record_delivery(self, photo: PhotoId, delivery: Delivery) -> None: ...
 
@@ -87,7 +93,10 @@ class AuthorPhotos(Protocol):
     """Each author's photos by id, descending. What is removed stays so, whatever the order of calls."""
 
     async def add(self, author: UserId, photo: PhotoId, *, ready: bool) -> None:
-        """Twice is once; ready stays ready."""
+        """Twice is once; ready stays ready unless it is rejected."""
+
+    async def reject(self, author: UserId, photo: PhotoId) -> None:
+        """A photo that was added is listed as not ready, for good."""
 
     async def remove(self, author: UserId, photo: PhotoId) -> None: ...
 
@@ -115,6 +124,14 @@ class Followee:
     seen_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class EraLikes:
+    """The newest photos of one era that a user likes, descending: all of those above `floor`."""
+
+    photos: Sequence[PhotoId]
+    floor: int
+
+
 class OwnEdges(Protocol):
     """The member's own side of follows and likes. The later time wins; at equal times removed wins."""
 
@@ -130,6 +147,9 @@ class OwnEdges(Protocol):
 
     async def liked(self, user: UserId, photos: Sequence[PhotoId]) -> set[PhotoId]:
         """Which of `photos` (at most 100) the user likes; one call."""
+
+    async def newest_likes(self, user: UserId, era: int, count: int) -> EraLikes:
+        """What the user likes among the photos of one era (`core/eras.py`); reads at most `count` rows."""
 
 
 class SetKind(StrEnum):
@@ -370,6 +390,10 @@ class Stores:
     media_uploads: MediaUploads
     uploads: UploadStore
     upload_limit: UploadLimit
+    photo_walk: PhotoWalk
+    missing_objects: MissingObjects
+    cleaning_places: CleaningPlaces
+    edge_caches: EdgeCaches
     timelines: Timelines
     copies: Copies
     shards: ShardLeases

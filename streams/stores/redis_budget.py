@@ -8,13 +8,14 @@ class RedisRebuildBudget:
 
     def __init__(self, client: RedisClient, *, namespace: str, per_s_max: int) -> None:
         self._client = client
-        self._key = f"{namespace}budget:rebuilds"
+        self._key = f"{namespace}budget:rebuilds".encode()
         # Refill and burst add up to the limit.
-        self._burst = max(1, per_s_max // 10)
-        self._per_s = max(1, per_s_max - self._burst)
+        burst = max(1, per_s_max // 10)
+        self._args = [b"%d" % max(1, per_s_max - burst), b"%d" % burst]
         self._take = client.script("budget_take")
 
     async def take(self) -> bool:
         """Whether one more rebuild may begin now."""
-        args = [self._per_s, self._burst]
-        return bool(await self._client.call("budget", self._take, keys=[self._key], args=args))
+        return bool(
+            await self._client.call("budget", self._client.ask_script, self._take, [self._key], self._args)
+        )

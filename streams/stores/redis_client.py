@@ -7,7 +7,7 @@ older state carry it in their name.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from importlib.resources import files
 from time import monotonic
 from typing import Any
@@ -17,11 +17,12 @@ from redis.asyncio.connection import Connection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from streams.core.breaker import Breaker
 from streams.errors import StoreUnavailable
 from streams.metrics import BREAKER
+from streams.stores.redis_shared import SharedConnection
 
 STORE = "redis"
 CONNECTIONS_MAX = 64
@@ -36,6 +37,7 @@ class RedisClient:
         self._breaker = breaker
         self._timeout_s = timeout_s
         self._incarnation = b""
+        self._is_open = BREAKER.labels(STORE)  # Looked up once: that costs more than setting it.
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=CONNECTIONS_MAX,
@@ -47,6 +49,7 @@ class RedisClient:
             redis_connect_func=self._connected,
         )
         self.redis: Redis = Redis.from_pool(pool)
+        self._shared = SharedConnection(pool.make_connection, timeout_s)
 
     def script(self, name: str) -> AsyncScript:
         """The script `lua/NAME.lua`, called by its hash."""
@@ -63,11 +66,27 @@ class RedisClient:
             if isinstance(error, ResponseError) and not _transient(error):
                 raise  # We asked something wrong; waiting would not help.
             self._breaker.failed(monotonic())
-            BREAKER.labels(STORE).set(self._breaker.is_open)
+            self._is_open.set(self._breaker.is_open)
             raise StoreUnavailable(STORE, operation, f"{type(error).__name__} {error}") from error
         self._breaker.succeeded()
-        BREAKER.labels(STORE).set(self._breaker.is_open)
+        self._is_open.set(self._breaker.is_open)
         return answer
+
+    def ask(self, *command: bytes) -> asyncio.Future[Any]:
+        """The answer to one plain command, for `call`: over a connection that many share.
+
+        What is asked for one after the other is answered in that order.
+        """
+        return self._shared.ask(*command)
+
+    async def ask_script(self, script: AsyncScript, keys: Sequence[bytes], args: Sequence[bytes]) -> Any:
+        """`ask` for a script that is quickly done; a long one would have all others wait for it."""
+        command = (b"EVALSHA", script.sha.encode(), b"%d" % len(keys), *keys, *args)
+        try:
+            return await self.ask(*command)
+        except NoScriptError:
+            await self.ask(b"SCRIPT", b"LOAD", str(script.script).encode())
+            return await self.ask(*command)
 
     async def call_in_incarnation(self, operation: str, run: Callable[[bytes], Awaitable[Any]]) -> Any:
         """`call` with the name of the incarnation that really answered.
@@ -86,6 +105,7 @@ class RedisClient:
         raise StoreUnavailable(STORE, operation, "the server keeps restarting")
 
     async def close(self) -> None:
+        await self._shared.close()
         await self.redis.aclose()
         await self.redis.connection_pool.disconnect()
 

@@ -5,9 +5,9 @@ the server's incarnation: a Redis that came back older would otherwise show copi
 had been dropped since.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from secrets import token_bytes
-from typing import Any
 
 from streams.stores.redis_client import RedisClient
 
@@ -28,7 +28,7 @@ class RedisCopies:
         if not keys:
             return []
         values = await self._client.call_in_incarnation(
-            "get copies", lambda incarnation: self._redis.mget(self._names(keys, incarnation))
+            "get copies", lambda incarnation: self._client.ask(b"MGET", *self._names(keys, incarnation))
         )
         return [value[1:] if value is not None and value[:1] == _VALUE else None for value in values]
 
@@ -36,10 +36,11 @@ class RedisCopies:
         token = token_bytes(8)
 
         async def run(incarnation: bytes) -> None:
-            pipe = self._redis.pipeline(transaction=False)
-            for name in self._names(keys, incarnation):
-                pipe.set(name, _LEASE + token, nx=True, px=LEASE_MS)
-            await pipe.execute()
+            value, life = _LEASE + token, b"%d" % LEASE_MS
+            names = self._names(keys, incarnation)
+            await asyncio.gather(
+                *(self._client.ask(b"SET", name, value, b"NX", b"PX", life) for name in names)
+            )
 
         await self._client.call_in_incarnation("lease copies", run)
         return token
@@ -47,10 +48,12 @@ class RedisCopies:
     async def fill(self, token: bytes, values: Mapping[bytes, bytes], ttl_s: int) -> None:
         if not values:
             return
-        args: list[Any] = [_LEASE + token, ttl_s * 1_000, *(_VALUE + value for value in values.values())]
+        args = [_LEASE + token, b"%d" % (ttl_s * 1_000), *(_VALUE + value for value in values.values())]
         await self._client.call_in_incarnation(
             "fill copies",
-            lambda incarnation: self._fill(keys=self._names(list(values), incarnation), args=args),
+            lambda incarnation: self._client.ask_script(
+                self._fill, self._names(list(values), incarnation), args
+            ),
         )
 
     async def drop(self, keys: Sequence[bytes]) -> None:

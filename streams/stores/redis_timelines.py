@@ -5,6 +5,7 @@ NAMESPACE n + partition     how far a partition of `fanout` has been applied
 NAMESPACE v + incarnation   partitions that found this server to be as new as their commits
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import cast
 
@@ -45,7 +46,7 @@ class RedisTimelines:
         self._slots = slots
         self._ttl_s = ttl_s
         self._renew_s = renew_s
-        self._rebuild_ttl_ms = rebuild_ttl_ms
+        self._rebuild_ttl = b"%d" % rebuild_ttl_ms
         self._append_owners_max = append_owners_max
         self._merge_owners_max = merge_owners_max
         self._fanout_partitions = fanout_partitions
@@ -111,10 +112,7 @@ class RedisTimelines:
         key = self._key(owner)
 
         async def run() -> tuple[bytes | None, int]:
-            pipe = self._redis.pipeline(transaction=False)
-            pipe.get(key)
-            pipe.ttl(key)
-            value, ttl_s = await pipe.execute()
+            value, ttl_s = await asyncio.gather(self._client.ask(b"GET", key), self._client.ask(b"TTL", key))
             return value, ttl_s
 
         value, ttl_s = await self._client.call("read", run)
@@ -130,19 +128,20 @@ class RedisTimelines:
     async def begin_rebuild(self, owner: UserId, token: bytes) -> bool:
         empty = ring.lay_out((), slots=self._slots, floor=0, version=0, token=token)
         made = await self._client.call(
-            "rebuild", self._redis.set, self._key(owner), empty, nx=True, px=self._rebuild_ttl_ms
+            "rebuild", self._client.ask, b"SET", self._key(owner), empty, b"NX", b"PX", self._rebuild_ttl
         )
         return bool(made)
 
     async def finish_rebuild(self, owner: UserId, token: bytes, found: Sequence[PhotoId], floor: int) -> bool:
         key = self._key(owner)
         for _ in range(SWAP_TRIES):
-            value = await self._client.call("rebuild", self._redis.get, key)
+            value = await self._client.call("rebuild", self._client.ask, b"GET", key)
             if value is None or ring.token_of(value) != token:
                 return False
             stored = ring.parse(value)
-            args = [stored.guard, ring.rebuilt(stored, found, floor=floor, slots=self._slots), self._ttl_s]
-            if await self._client.call("rebuild", self._swap, keys=[key], args=args):
+            new = ring.rebuilt(stored, found, floor=floor, slots=self._slots)
+            args = [stored.guard, new, b"%d" % self._ttl_s]
+            if await self._client.call("rebuild", self._client.ask_script, self._swap, [key], args):
                 return True
         raise StoreUnavailable(STORE, "rebuild", f"the timeline of {owner} moved {SWAP_TRIES} times")
 
@@ -184,7 +183,7 @@ class RedisTimelines:
 
     async def verified(self) -> bool:
         count = await self._client.call_in_incarnation(
-            "verified", lambda incarnation: self._redis.hlen((self._verified + incarnation).decode())
+            "verified", lambda incarnation: self._client.ask(b"HLEN", self._verified + incarnation)
         )
         return int(count) >= self._fanout_partitions
 

@@ -1,6 +1,6 @@
 """How many uploads a user has begun in the last minute, in Redis."""
 
-from schemas.ids import PhotoId, UserId
+from schemas.ids import UserId
 from streams.stores.redis_client import RedisClient
 
 WINDOW_MS = 60_000
@@ -15,13 +15,13 @@ class RedisUploadLimit:
         self._per_minute = per_minute
         self._take = client.script("upload_take")
 
-    async def take(self, user: UserId, photo: PhotoId) -> int | None:
-        args = [str(photo), self._per_minute, WINDOW_MS]
+    async def take(self, user: UserId, name: str) -> int | None:
+        args = [name, self._per_minute, WINDOW_MS]
         wait_ms = int(await self._client.call("uploads", self._take, keys=[self._key(user)], args=args))
         return wait_ms or None
 
-    async def give_back(self, user: UserId, photo: PhotoId) -> None:
-        await self._client.call("uploads", self._client.redis.zrem, self._key(user), str(photo))
+    async def give_back(self, user: UserId, name: str) -> None:
+        await self._client.call("uploads", self._client.redis.zrem, self._key(user), name)
 
     def _key(self, user: UserId) -> str:
         return f"{self._prefix}{user}"

@@ -4,6 +4,7 @@ import asyncio
 from time import monotonic
 from typing import Any
 
+import aiohttp
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
@@ -15,6 +16,16 @@ from streams.settings import Settings
 
 STORE = "s3"
 _NOT_THERE = frozenset({"404", "NoSuchKey", "NotFound", "NoSuchUpload"})
+# Refusals that pass by themselves.
+_TRANSIENT = frozenset({"RequestTimeout", "OperationAborted", "ConditionalRequestConflict"})
+# Operations that take as long as their bytes do; finishing parts copies them, on some servers.
+_TRANSFERS = frozenset(
+    {
+        *("get_object", "put_object", "upload_part", "complete_multipart_upload"),
+        # And as long as their thousand keys do.
+        *("list_objects_v2", "list_multipart_uploads", "delete_objects"),
+    }
+)
 _CONNECTIONS_MAX = 64
 
 
@@ -29,11 +40,14 @@ class S3Refused(Exception):
 class S3Bucket:
     """Calls on one bucket; `client` is an aiobotocore client."""
 
-    def __init__(self, client: Any, name: str, breaker: Breaker, timeout_s: float) -> None:
+    def __init__(
+        self, client: Any, name: str, breaker: Breaker, *, look_timeout_s: float, transfer_timeout_s: float
+    ) -> None:
         self.client = client
         self.name = name
         self._breaker = breaker
-        self._timeout_s = timeout_s
+        self._look_timeout_s = look_timeout_s
+        self._transfer_timeout_s = transfer_timeout_s
 
     async def call(self, operation: str, **arguments: object) -> Any:
         """The answer to one operation of the client; None where its object or upload is not there.
@@ -44,8 +58,9 @@ class S3Bucket:
         """
         if not self._breaker.allows(monotonic()):
             raise StoreUnavailable(STORE, operation, "its breaker is open")
+        timeout_s = self._transfer_timeout_s if operation in _TRANSFERS else self._look_timeout_s
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(timeout_s):
                 answer = await getattr(self.client, operation)(Bucket=self.name, **arguments)
                 body = answer.get("Body")
                 if body is not None:
@@ -53,7 +68,7 @@ class S3Bucket:
                         answer["Body"] = await stream.read()
         except ClientError as error:
             return self._refused(operation, error)
-        except (BotoCoreError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+        except (BotoCoreError, aiohttp.ClientError, OSError, TimeoutError) as error:
             self._answered(False)
             raise StoreUnavailable(STORE, operation, f"{type(error).__name__} {error}") from error
         self._answered(True)
@@ -63,7 +78,8 @@ class S3Bucket:
         """None for what is not there; raises otherwise."""
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
         code = str(error.response.get("Error", {}).get("Code", status))
-        if status >= 500 or status == 429:
+        # 501 is an answer: it will never do that.
+        if (status >= 500 and status != 501) or status == 429:
             self._answered(False)
             raise StoreUnavailable(STORE, operation, str(error)) from error
         self._answered(True)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from streams.stores.media_ports import StoredObject
-from streams.stores.s3_bucket import S3Bucket
+from streams.stores.s3_bucket import S3Bucket, S3Refused
 
 # A year: whatever is put never changes, since its name holds the hash of its bytes.
 IMMUTABLE = "public, max-age=31536000, immutable"
@@ -21,7 +21,12 @@ class S3MediaObjects:
         return None if answer is None else int(answer["ContentLength"])
 
     async def read(self, object_key: str, *, bytes_max: int) -> bytes | None:
-        answer = await self._bucket.call("get_object", Key=object_key, Range=f"bytes=0-{bytes_max}")
+        try:
+            answer = await self._bucket.call("get_object", Key=object_key, Range=f"bytes=0-{bytes_max}")
+        except S3Refused as refused:
+            if refused.code == "InvalidRange":
+                return b""  # An empty object has not even the first byte.
+            raise
         return None if answer is None else bytes(answer["Body"])
 
     async def put(self, object_key: str, body: bytes, *, content_type: str) -> None:
@@ -32,7 +37,9 @@ class S3MediaObjects:
     async def delete(self, object_keys: Sequence[str]) -> None:
         for start in range(0, len(object_keys), KEYS_A_CALL):
             some = [{"Key": key} for key in object_keys[start : start + KEYS_A_CALL]]
-            await self._bucket.call("delete_objects", Delete={"Objects": some, "Quiet": True})
+            answer = await self._bucket.call("delete_objects", Delete={"Objects": some, "Quiet": True})
+            for each in answer.get("Errors", ()):
+                raise S3Refused("delete_objects", each["Code"], f"{each['Key']} {each.get('Message', '')}")
 
     async def list(self, prefix: str, *, after: str = "", limit: int) -> list[StoredObject]:
         answer = await self._bucket.call("list_objects_v2", Prefix=prefix, StartAfter=after, MaxKeys=limit)

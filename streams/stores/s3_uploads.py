@@ -1,9 +1,11 @@
 """Signed requests and uploads by parts to the media bucket."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from streams.stores.media_ports import SignedRequest, UnfinishedParts
-from streams.stores.s3_bucket import S3Bucket, S3Refused
+from streams.stores.s3_bucket import S3Bucket
+from streams.stores.s3_lifecycle import expire_unfinished
 
 # S3 answers at most so many parts a call; an upload of ours has a handful.
 PARTS_A_CALL = 1_000
@@ -52,46 +54,48 @@ class S3MediaUploads:
             "upload_part", Key=object_key, UploadId=parts_id, PartNumber=number, Body=body
         )
 
-    async def parts(self, object_key: str, parts_id: str) -> dict[int, int] | None:
+    async def parts(self, object_key: str, parts_id: str) -> dict[int, int]:
         arrived = await self._arrived(object_key, parts_id)
-        return None if arrived is None else {part["PartNumber"]: int(part["Size"]) for part in arrived}
+        return {part["PartNumber"]: int(part["Size"]) for part in arrived}
 
-    async def finish_parts(self, object_key: str, parts_id: str) -> None:
+    async def finish_parts(self, object_key: str, parts_id: str, sizes: Mapping[int, int]) -> None:
         arrived = await self._arrived(object_key, parts_id)
-        if arrived is None:
+        if sizes != {part["PartNumber"]: int(part["Size"]) for part in arrived}:
             return
         parts = [{"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in arrived]
-        try:
-            await self._bucket.call(
-                "complete_multipart_upload",
-                Key=object_key,
-                UploadId=parts_id,
-                MultipartUpload={"Parts": parts},
-            )
-        except S3Refused:
-            # Two who finish it at once: the slower one finds it gone.
-            if await self._arrived(object_key, parts_id) is not None:
-                raise
+        # None, as of everything that is not there: somebody else has finished or aborted it.
+        await self._bucket.call(
+            "complete_multipart_upload", Key=object_key, UploadId=parts_id, MultipartUpload={"Parts": parts}
+        )
 
     async def abort_parts(self, object_key: str, parts_id: str) -> None:
         await self._bucket.call("abort_multipart_upload", Key=object_key, UploadId=parts_id)
 
     async def unfinished(self, prefix: str) -> list[UnfinishedParts]:
-        answer = await self._bucket.call("list_multipart_uploads", Prefix=prefix)
-        return [
-            UnfinishedParts(
-                object_key=each["Key"],
-                parts_id=each["UploadId"],
-                started_ms=int(each["Initiated"].timestamp() * 1_000),
+        found: list[UnfinishedParts] = []
+        place: dict[str, object] = {}
+        while True:
+            answer = await self._bucket.call("list_multipart_uploads", Prefix=prefix, **place)
+            found.extend(
+                UnfinishedParts(
+                    object_key=each["Key"],
+                    parts_id=each["UploadId"],
+                    started_ms=int(each["Initiated"].timestamp() * 1_000),
+                )
+                for each in answer.get("Uploads", ())
             )
-            for each in answer.get("Uploads", ())
-        ]
+            if not answer.get("IsTruncated"):
+                return found
+            place = {"KeyMarker": answer["NextKeyMarker"], "UploadIdMarker": answer["NextUploadIdMarker"]}
 
-    async def _arrived(self, object_key: str, parts_id: str) -> list[dict[str, Any]] | None:
+    async def expire_unfinished(self, prefix: str) -> bool:
+        return await expire_unfinished(self._bucket, prefix)
+
+    async def _arrived(self, object_key: str, parts_id: str) -> list[dict[str, Any]]:
         answer = await self._bucket.call(
             "list_parts", Key=object_key, UploadId=parts_id, MaxParts=PARTS_A_CALL
         )
-        return None if answer is None else list(answer.get("Parts", ()))
+        return list((answer or {}).get("Parts", ()))
 
     async def _sign(self, operation: str, life_s: int, **arguments: object) -> str:
         # No call is made: it is arithmetic.

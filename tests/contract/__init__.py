@@ -8,5 +8,5 @@ a second or two), `passing` (time) and `new_id` (ids that no other test has).
 import pytest
 
 # Suites are not named as tests are, so their asserts would not explain themselves.
-SUITES = ("copies", "counted", "edges", "notes", "photos", "small", "timelines")
+SUITES = ("cleaning", "copies", "counted", "edges", "notes", "photos", "small", "timelines")
 pytest.register_assert_rewrite(*(f"tests.contract.{name}_suite" for name in SUITES))

@@ -3,12 +3,15 @@
 import random
 from collections.abc import Callable
 from itertools import count
+from typing import cast
 
 import pytest
 
 from streams.stores.memory import memory_stores
+from streams.stores.memory_media import MemoryMediaUploads
 from streams.stores.ports import Stores
 from tests.contract import limits
+from tests.contract.media_suite import PutSigned
 from tests.contract.passing_time import HandMovedTime
 
 
@@ -65,3 +68,9 @@ def put_original(objects: dict[str, bytes]) -> Callable[[str], None]:
 def shard_now_ms() -> int:
     """A time at which every shard lease of earlier tests has ended."""
     return 1_800_000_000_000
+
+
+@pytest.fixture
+def put_signed(stores: Stores) -> PutSigned:
+    """Makes a signed request."""
+    return cast(MemoryMediaUploads, stores.media_uploads).put_signed

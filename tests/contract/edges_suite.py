@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from schemas.ids import EPOCH_MS, PhotoId, UserId, compose_id
 from streams.core.counted import Membership
-from streams.stores.ports import OwnEdge, Stores
+from streams.core.eras import era_of
+from streams.stores.ports import EraLikes, OwnEdge, Stores
 from tests.contract.passing_time import PassingTime
 
 NewId = Callable[[], int]
@@ -148,6 +149,24 @@ class OwnEdgesSuite:
 
         assert await stores.own_edges.liked(member, photos[:-1]) == set(photos[:-1])
         assert await stores.own_edges.liked(member, []) == set()
+
+    async def test_the_newest_likes_of_an_era_say_how_deep_they_are(
+        self, stores: Stores, new_id: NewId
+    ) -> None:
+        """Descending; what was taken back counts as read and is left out; other eras are others'."""
+        member = UserId(new_id())
+        photos = [PhotoId(compose_id(EPOCH_MS + hour * 3_600_000, 5, 5)) for hour in range(5)]
+        other_era = PhotoId(compose_id(EPOCH_MS + 3 * 365 * 86_400_000, 5, 5))
+        edges = [(member, photo, IN) for photo in [*photos, other_era]]
+        await stores.own_edges.write_all(OwnEdge.LIKES, edges)
+        await stores.own_edges.write(OwnEdge.LIKES, member, photos[3], LATER_OUT)
+        newest = stores.own_edges.newest_likes
+        era = era_of(photos[0])
+
+        assert await newest(member, era, 6) == EraLikes([photos[4], photos[2], photos[1], photos[0]], 0)
+        assert await newest(member, era, 3) == EraLikes([photos[4], photos[2]], photos[2] - 1)
+        assert await newest(member, era_of(other_era), 3) == EraLikes([other_era], 0)
+        assert await newest(UserId(new_id()), era, 3) == EraLikes([], 0)
 
     @kinds
     async def test_a_removed_edge_vanishes_and_stays_out(

@@ -116,14 +116,19 @@ class PhotosSuite:
 
         assert await stored(stores, photo) == replace(photo, status=Status.REJECTED, reason="not an image")
 
-    async def test_only_a_rejected_photo_has_a_reason(self, stores: Stores, new_id: NewId) -> None:
-        """One that is made ready after all has none."""
+    @pytest.mark.parametrize("order", ["jr", "rj", "jrj"])
+    async def test_rejected_is_rejected_for_ever(self, stores: Stores, new_id: NewId, order: str) -> None:
+        """Made ready before or after: it stays rejected, with its reason."""
         photo = photo_by(new_id)
         await stores.photos.insert(photo)
-        await stores.photos.mark_rejected(photo.photo_id, "the original is not there")
-        await stores.photos.mark_ready(photo.photo_id, THUMBNAIL)
+        for step in order:
+            if step == "j":
+                await stores.photos.mark_rejected(photo.photo_id, "broken")
+            else:
+                await stores.photos.mark_ready(photo.photo_id, THUMBNAIL)
+        found = await stored(stores, photo)
 
-        assert await stored(stores, photo) == replace(photo, status=Status.READY, renditions=THUMBNAIL)
+        assert (Status.REJECTED, "broken") == (found.status, found.reason)
 
     async def test_recording_a_delivery_changes_nothing_readers_see(
         self, stores: Stores, new_id: NewId
@@ -222,6 +227,35 @@ class AuthorPhotosSuite:
         found = await stores.author_photos.newest([author], below=ID_MAX, each_max=5)
 
         assert found == {author: [AuthorPhoto(photo_id=photo, ready=False)]}
+
+    @pytest.mark.parametrize("order", ["rj", "jr", "arj", "rja", "jar"])
+    async def test_a_rejected_photo_is_listed_and_never_ready(
+        self, stores: Stores, new_id: NewId, order: str
+    ) -> None:
+        """Whatever the order of what is said of it: added, ready, rejected."""
+        author, photo = UserId(new_id()), PhotoId(new_id())
+        for step in order:
+            if step == "j":
+                await stores.author_photos.reject(author, photo)
+            else:
+                await stores.author_photos.add(author, photo, ready=step == "r")
+        found = await stores.author_photos.newest([author], below=ID_MAX, each_max=5)
+
+        assert found == {author: [AuthorPhoto(photo_id=photo, ready=False)]}
+
+    @pytest.mark.parametrize("order", ["rjd", "rdj", "djr", "jdr"])
+    async def test_a_rejected_photo_can_be_removed(self, stores: Stores, new_id: NewId, order: str) -> None:
+        """Removal beats rejection, too, whatever the order."""
+        author, photo = UserId(new_id()), PhotoId(new_id())
+        for step in order:
+            if step == "r":
+                await stores.author_photos.add(author, photo, ready=True)
+            elif step == "j":
+                await stores.author_photos.reject(author, photo)
+            else:
+                await stores.author_photos.remove(author, photo)
+
+        assert await self.ids(stores, author) == []
 
     @pytest.mark.parametrize("order", ["ar", "ra", "arar", "rra", "raa"])
     async def test_removed_is_removed_for_ever(self, stores: Stores, new_id: NewId, order: str) -> None:

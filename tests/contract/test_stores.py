@@ -1,8 +1,15 @@
 """The twins in memory keep what the ports promise."""
 
+from tests.contract.cleaning_suite import (
+    CleaningPlacesSuite,
+    ForgottenRenditionsSuite,
+    MissingObjectsSuite,
+    PhotoWalkSuite,
+)
 from tests.contract.copies_suite import CopiesSuite
 from tests.contract.counted_suite import CountedSetsSuite
 from tests.contract.edges_suite import OwnEdgesSuite
+from tests.contract.media_suite import MediaObjectsSuite, PartsSuite, SignedPutSuite
 from tests.contract.notes_suite import NotesSuite
 from tests.contract.photos_suite import AuthorPhotosSuite, PhotosSuite
 from tests.contract.small_suite import (
@@ -15,6 +22,7 @@ from tests.contract.small_suite import (
     StopsSuite,
 )
 from tests.contract.timelines_suite import RebuildSuite, RingBytesSuite, TimelinesSuite
+from tests.contract.uploads_suite import UploadKeysSuite, UploadLimitSuite, UploadsSuite
 
 
 class TestPhotos(PhotosSuite):
@@ -78,4 +86,44 @@ class TestRebuildBudget(RebuildBudgetSuite):
 
 
 class TestShardLeases(ShardLeasesSuite):
+    pass
+
+
+class TestMediaObjects(MediaObjectsSuite):
+    pass
+
+
+class TestSignedPut(SignedPutSuite):
+    pass
+
+
+class TestParts(PartsSuite):
+    pass
+
+
+class TestUploads(UploadsSuite):
+    pass
+
+
+class TestUploadKeys(UploadKeysSuite):
+    pass
+
+
+class TestUploadLimit(UploadLimitSuite):
+    pass
+
+
+class TestPhotoWalk(PhotoWalkSuite):
+    pass
+
+
+class TestForgottenRenditions(ForgottenRenditionsSuite):
+    pass
+
+
+class TestMissingObjects(MissingObjectsSuite):
+    pass
+
+
+class TestCleaningPlaces(CleaningPlacesSuite):
     pass

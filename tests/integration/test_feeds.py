@@ -14,7 +14,7 @@ from schemas.facts import PhotoDeleted, UserFollowed, UserUnfollowed
 from schemas.ids import PhotoId, UserId
 from streams.jobs.feed_client import FeedClient, feed_client, feed_path
 from streams.kafka.producer import Outgoing
-from streams.worker import Role
+from streams.roles import Role
 from tests.integration.conftest import DeploymentFactory
 from tests.integration.making import fresh_photo_ids, upload
 

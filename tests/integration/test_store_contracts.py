@@ -7,6 +7,7 @@ from time import time
 from uuid import uuid4
 
 import botocore.session
+import httpx
 import pytest
 
 from infra.local.deployment import Deployment
@@ -14,11 +15,19 @@ from infra.local.stack import Stack
 from streams.settings import Settings
 from streams.stores import cassandra_small
 from streams.stores.connect import connect
+from streams.stores.media_ports import SignedRequest
 from streams.stores.ports import Stores
 from tests.contract import limits
+from tests.contract.cleaning_suite import (
+    CleaningPlacesSuite,
+    ForgottenRenditionsSuite,
+    MissingObjectsSuite,
+    PhotoWalkSuite,
+)
 from tests.contract.copies_suite import CopiesSuite
 from tests.contract.counted_suite import CountedSetsSuite
 from tests.contract.edges_suite import OwnEdgesSuite
+from tests.contract.media_suite import MediaObjectsSuite, PartsSuite, PutSigned, SignedPutSuite
 from tests.contract.notes_suite import NotesSuite
 from tests.contract.passing_time import RealTime
 from tests.contract.photos_suite import AuthorPhotosSuite, PhotosSuite
@@ -32,6 +41,7 @@ from tests.contract.small_suite import (
     StopsSuite,
 )
 from tests.contract.timelines_suite import RebuildSuite, RingBytesSuite, TimelinesSuite
+from tests.contract.uploads_suite import UploadKeysSuite, UploadLimitSuite, UploadsSuite
 
 TIMEOUT_MS = 10_000
 # Twice as long as a lease is past, so that no test meets the leases of another.
@@ -100,6 +110,19 @@ def put_original(deployment: Deployment) -> Callable[[str], None]:
         aws_secret_access_key=settings.s3_secret_key.get_secret_value(),
     )
     return lambda key: client.put_object(Bucket=settings.s3_bucket, Key=key, Body=b"original")
+
+
+@pytest.fixture
+async def put_signed() -> AsyncIterator[PutSigned]:
+    """Makes a signed request, as any HTTP client does."""
+    async with httpx.AsyncClient() as client:
+
+        async def put(request: SignedRequest, body: bytes) -> int:
+            # The client counts the length itself.
+            headers = {name: value for name, value in request.headers.items() if name != "Content-Length"}
+            return (await client.put(request.url, content=body, headers=headers)).status_code
+
+        yield put
 
 
 _shard_tests = count(int(time() * 1_000), SHARD_TESTS_APART_MS)
@@ -174,4 +197,44 @@ class TestRebuildBudget(RebuildBudgetSuite):
 
 
 class TestShardLeases(ShardLeasesSuite):
+    pass
+
+
+class TestMediaObjects(MediaObjectsSuite):
+    pass
+
+
+class TestSignedPut(SignedPutSuite):
+    pass
+
+
+class TestParts(PartsSuite):
+    pass
+
+
+class TestUploads(UploadsSuite):
+    pass
+
+
+class TestUploadKeys(UploadKeysSuite):
+    pass
+
+
+class TestUploadLimit(UploadLimitSuite):
+    pass
+
+
+class TestPhotoWalk(PhotoWalkSuite):
+    pass
+
+
+class TestForgottenRenditions(ForgottenRenditionsSuite):
+    pass
+
+
+class TestMissingObjects(MissingObjectsSuite):
+    pass
+
+
+class TestCleaningPlaces(CleaningPlacesSuite):
     pass

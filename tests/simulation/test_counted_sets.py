@@ -18,7 +18,8 @@ from streams.stores.ports import BucketKey, Head, SetKind
 from tests.simulation.schedules import Owner, World, run_to_the_end
 
 AUTHOR, PHOTO = 7, 9
-EXAMPLES = 300
+# Three times as many as other properties have: the state space is large.
+EXAMPLES = 3 * settings().max_examples
 # More than the writer takes for any one batch here, growth included.
 STEPS_OF_A_BATCH = 60
 

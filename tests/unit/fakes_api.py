@@ -18,6 +18,7 @@ from api.context import ApiContext, make_context
 from api.cursors import CursorKind, decode_cursor
 from api.feed import feed_page
 from api.inputs import PageQuery
+from api.photo_ids import PhotoIds
 from schemas.events import EventData, EventType
 from schemas.ids import PhotoId, UserId, pack_ids
 from streams.core.counted import Membership
@@ -60,10 +61,11 @@ class Published:
 
 @dataclass(slots=True)
 class FakePublisher:
-    """Remembers what was published; `down` refuses."""
+    """Remembers what was published; `down` refuses. `fails_after_ping`: it is published, and nobody knows."""
 
     published: list[Published] = field(default_factory=list)
     down: bool = False
+    fails_after_ping: bool = False
 
     async def publish(
         self, topic: Topic, key_id: int, event_type: EventType, data: EventData, *, time_us: int
@@ -71,6 +73,22 @@ class FakePublisher:
         if self.down:
             raise StoreUnavailable("kafka", "produce", "down")
         self.published.append(Published(topic.name, key_id, event_type, data, time_us))
+        if self.fails_after_ping:
+            raise StoreUnavailable("kafka", "produce", "no acknowledgement")
+
+    async def ping(self) -> None:
+        if self.down:
+            raise StoreUnavailable("kafka", "ping", "down")
+
+
+@dataclass(slots=True)
+class FakeQueue:
+    """So many renditions wait."""
+
+    length: int = 0
+
+    async def queued(self) -> int:
+        return self.length
 
 
 class Switchable:
@@ -95,7 +113,8 @@ class Switchable:
         return call
 
 
-_REDIS = {"timelines", "copies", "rebuild_budget"}
+_REDIS = {"timelines", "copies", "rebuild_budget", "upload_limit"}
+_S3 = {"media", "media_uploads"}
 RENDITIONS: Mapping[str, StoredRendition] = {
     "thumbnail": StoredRendition(object_key="r/1/thumbnail.jpg", width=150, height=100)
 }
@@ -117,11 +136,16 @@ class Page:
 
 @dataclass(slots=True)
 class World:
-    """The API over memory twins. Photo ids are small numbers; nothing depends on when they were minted."""
+    """The API over memory twins; `stores` are `memory` with switches.
+
+    Photo ids are small numbers; nothing depends on when they were minted.
+    """
 
     clock: Clock
     publisher: FakePublisher
+    queue: FakeQueue
     switches: dict[str, Switchable]
+    memory: Stores
     stores: Stores
     context: ApiContext
     _app: FastAPI | None = None
@@ -133,12 +157,17 @@ class World:
             self._app = create_app(self.context)
         return self._app
 
+    def adopt(self, app: FastAPI) -> None:
+        """Serve with an application that was made of the same settings."""
+        self._app = app
+        app.state.context = self.context
+
     def fail(self, store: str, down: bool = True) -> None:
-        """Redis, Cassandra or Kafka stops answering, or answers again."""
+        """Redis, Cassandra, S3 or Kafka stops answering, or answers again."""
         if store == "kafka":
             self.publisher.down = down
         for name, switch in self.switches.items():
-            if (name in _REDIS) == (store == "redis") and store != "kafka":
+            if store == ("redis" if name in _REDIS else "s3" if name in _S3 else "cassandra"):
                 switch.down = down
 
     def client(self, user: int | None = None, **claims: object) -> httpx.AsyncClient:
@@ -210,22 +239,34 @@ class World:
 
 async def make_world(**overrides: object) -> World:
     """A world whose workers have verified Redis and whose pulled authors are known."""
-    clock = Clock()
-    publisher = FakePublisher()
+    clock = Clock(NOW_MS - 1_000)
+    publisher, queue = FakePublisher(), FakeQueue()
     settings = Settings(jwt_secret=SECRET, **overrides)  # type: ignore[arg-type]  # pydantic checks them.
     memory = memory_stores(
         clock_ms=lambda: clock.ms,
         timeline_slots=settings.timeline_slots,
         rebuilds_per_s_max=settings.rebuilds_per_s_max,
+        uploads_per_minute=settings.uploads_per_minute,
     )
     switches = {each.name: Switchable(getattr(memory, each.name), each.name) for each in fields(Stores)}
     stores = replace(memory, **switches)  # They answer as the stores do.
-    context = make_context(settings, stores, publisher, media_key=media_key(), clock_us=clock.us)
+    made = make_context(settings, stores, publisher, queue, media_key=media_key(), clock_us=clock.us)
+    # A lease is given back when all is over, whatever a test has switched off.
+    context = replace(made, ids=PhotoIds(memory, lambda: clock.ms))
     positions = dict.fromkeys(range(FANOUT.partitions), 0)
     await stores.timelines.note_all(positions)
     await stores.timelines.confirm(positions)
     await context.pulled.refresh()
-    return World(clock, publisher, switches, stores, context)
+    await _lease_shard(context, clock)
+    return World(clock, publisher, queue, switches, memory, stores, context)
+
+
+async def _lease_shard(context: ApiContext, clock: Clock) -> None:
+    """The first id waits for the clock, which stands still here, to pass the lease's own millisecond."""
+    minting = asyncio.create_task(context.ids.mint())
+    await asyncio.sleep(0)
+    clock.ms = NOW_MS
+    await minting
 
 
 async def eventually(condition: Callable[[], object], what: str) -> None:

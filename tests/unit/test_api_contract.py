@@ -16,6 +16,9 @@ OPERATIONS = {
     ("get", "/v1/users/{user_id}"),
     ("get", "/v1/photos/{photo_id}"),
     ("delete", "/v1/photos/{photo_id}"),
+    ("post", "/v1/photos"),
+    ("get", "/v1/photos/{photo_id}/upload"),
+    ("post", "/v1/photos/{photo_id}/complete"),
     ("put", "/v1/photos/{photo_id}/like"),
     ("delete", "/v1/photos/{photo_id}/like"),
     ("put", "/v1/social/follow/{user_id}"),
@@ -86,7 +89,7 @@ async def test_every_operation_states_token_answers_and_problems() -> None:
             assert {"401", "422", "503"} <= set(problems)
         for status, each in problems.items():
             assert list(each["content"]) == ["application/problem+json"]
-            assert ("Retry-After" in each.get("headers", {})) == (status == "503")
+            assert ("Retry-After" in each.get("headers", {})) == (status in ("429", "503"))
 
 
 async def test_the_document_states_the_limits_of_limits() -> None:

@@ -6,8 +6,12 @@ from http import HTTPStatus
 import httpx
 import pytest
 from prometheus_client import REGISTRY
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.gate import Gate
+from api.gate import Bounds, Gate
+from api.gate_body import BodyBounds
+from api.problems import Problem, problem_response, unavailable
 from tests.unit.fakes_api import World, eventually, make_world
 
 pytestmark = pytest.mark.anyio
@@ -140,9 +144,109 @@ async def test_a_stated_length_that_is_no_number_is_refused() -> None:
     async def never(*_: object) -> None:
         raise AssertionError("must not be called")
 
-    gate = Gate(never, deadline_s=1, in_flight_max=1, body_bytes_max=10)
+    bounds = Bounds(1, BodyBounds(10, 1))
+    gate = Gate(never, usual=bounds, uploads=bounds, in_flight_max=1)
     transport = httpx.ASGITransport(gate)
     async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as client:
         answer = await client.get("/", headers={"Content-Length": "-1"})
 
     assert answer.status_code == 413
+
+
+class _Wire:
+    """One request whose body comes as the test says, and what is answered."""
+
+    def __init__(self, *pieces: bytes, ends: bool, headers: tuple[tuple[bytes, bytes], ...]) -> None:
+        self._pieces = [*pieces]
+        self._ends = ends
+        self.scope = {"type": "http", "method": "POST", "path": "/v1/photos", "headers": list(headers)}
+        self.sent: list[Message] = []
+        self.read = 0
+
+    async def receive(self) -> Message:
+        if self._pieces:
+            self.read += 1
+            piece = self._pieces.pop(0)
+            return {"type": "http.request", "body": piece, "more_body": bool(self._pieces) or not self._ends}
+        await asyncio.Event().wait()
+        raise AssertionError("nothing more comes")
+
+    async def send(self, message: Message) -> None:
+        self.sent.append({**message, "read": self.read})
+
+    @property
+    def status(self) -> int:
+        return int(self.sent[0]["status"])
+
+
+CHUNKED = ((b"transfer-encoding", b"chunked"), (b"content-type", b"image/png"))
+
+
+async def _reads(scope: Scope, receive: Receive, send: Send) -> None:
+    """An application that reads all of the body, as FastAPI's routes do."""
+    try:
+        while (await receive()).get("more_body"):
+            pass
+    except Problem as problem:
+        await problem_response(problem)(scope, receive, send)
+    else:
+        await Response()(scope, receive, send)
+
+
+async def _refuses(scope: Scope, receive: Receive, send: Send) -> None:
+    """An application that answers without reading."""
+    await problem_response(unavailable("not now"))(scope, receive, send)
+
+
+def _gate(app: ASGIApp, *, idle_s: float = 5.0) -> Gate:
+    usual = Bounds(1, BodyBounds(4, idle_s))
+    return Gate(app, usual=usual, uploads=Bounds(1, BodyBounds(10, idle_s)), in_flight_max=1)
+
+
+async def test_a_body_that_stops_arriving_is_408() -> None:
+    """After the time that is allowed between two pieces, not only at the request's deadline."""
+    wire = _Wire(b"123", ends=False, headers=CHUNKED)
+    await _gate(_reads, idle_s=0.02)(wire.scope, wire.receive, wire.send)
+
+    assert (wire.status, wire.sent[-1]["more_body"]) == (408, False)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "size", "status"),
+    [
+        (b"image/png", 10, 200),
+        (b"image/png", 11, 413),
+        (b"application/json", 4, 200),
+        (b"application/json", 5, 413),
+    ],
+)
+async def test_bodies_are_bounded_while_they_arrive(content_type: bytes, size: int, status: int) -> None:
+    """Each kind by its own limit; nobody states a length."""
+    headers = ((b"transfer-encoding", b"chunked"), (b"content-type", content_type))
+    wire = _Wire(*[b"x"] * size, ends=True, headers=headers)
+    await _gate(_reads)(wire.scope, wire.receive, wire.send)
+
+    assert wire.status == status
+
+
+async def test_an_early_answer_is_sent_at_once_and_its_connection_closed_later() -> None:
+    """Whoever still writes when a connection closes might never read the answer."""
+    wire = _Wire(b"12", b"34", b"56", ends=True, headers=CHUNKED)
+    await _gate(_refuses)(wire.scope, wire.receive, wire.send)
+    start, answer, end = wire.sent
+
+    assert (b"connection", b"close") in start["headers"]
+    assert (wire.status, answer["read"], answer["more_body"]) == (503, 0, True)
+    assert (end["read"], end["more_body"]) == (3, False)
+
+
+@pytest.mark.parametrize("headers", [(), ((b"content-length", b"10"),)])
+async def test_a_small_body_that_nobody_reads_keeps_its_connection(
+    headers: tuple[tuple[bytes, bytes], ...],
+) -> None:
+    """The server throws it away by itself."""
+    wire = _Wire(b"1234567890", ends=True, headers=(*headers, (b"content-type", b"image/png")))
+    await _gate(_refuses)(wire.scope, wire.receive, wire.send)
+
+    assert (b"connection", b"close") not in wire.sent[0]["headers"]
+    assert wire.sent[-1]["more_body"] is False

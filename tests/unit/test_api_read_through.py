@@ -13,17 +13,20 @@ from streams.core.feed import END
 from streams.errors import StoreUnavailable
 from streams.stores.copy_codecs import (
     PullList,
+    SeenPhoto,
     decode_following,
+    decode_likes,
     decode_photo,
     decode_pull_list,
     decode_total,
     encode_following,
+    encode_likes,
     encode_photo,
     encode_pull_list,
     encode_total,
 )
 from streams.stores.memory_copies import MemoryCopies
-from streams.stores.ports import AuthorPhoto, Photo, Status, StoredRendition
+from streams.stores.ports import AuthorPhoto, EraLikes, Photo, Status, StoredRendition
 from streams.stores.read_through import CopyKind, DatabaseReads, Found, ReadThrough, TooManyReads
 from tests.unit.fakes_api import Clock, Switchable
 
@@ -217,5 +220,22 @@ def test_pull_lists_survive_their_bytes_and_know_how_deep_they_are(
     )
 )
 def test_photos_survive_their_bytes(photo: Photo) -> None:
-    """Every field."""
-    assert decode_photo(encode_photo(photo)) == photo
+    """Every field that readers need."""
+    seen = SeenPhoto.of(photo)
+
+    assert decode_photo(encode_photo(seen)) == seen
+    assert (seen.photo_id, seen.author_id, seen.caption) == (photo.photo_id, photo.author_id, photo.caption)
+    assert (seen.status, seen.reason, seen.deleted) == (photo.status, photo.reason, photo.deleted)
+    assert datetime.fromisoformat(seen.created_at) == photo.created_at
+    assert {
+        name: StoredRendition(object_key=object_key, width=width, height=height)
+        for name, object_key, width, height in seen.renditions
+    } == photo.renditions
+
+
+@given(st.lists(IDS, unique=True, max_size=20), st.integers(0, ID_MAX))
+def test_likes_survive_their_bytes(photos: list[int], floor: int) -> None:
+    """In the same order, and how deep they are."""
+    decoded = decode_likes(encode_likes(EraLikes([PhotoId(photo) for photo in photos], floor)))
+
+    assert (list(decoded.photos), decoded.floor) == (photos, floor)

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from api.auth import TOKEN_CHARS_MAX, InvalidToken, TokenVerifier
+from api.auth import TOKEN_CHARS_MAX, TOKEN_KEPT_CHARS_MAX, InvalidToken, TokenVerifier
 from api.keys import FETCH_PAUSE_S, KEY_SET_AGE_S_MAX, JwksKeys, Keys, SecretKeys, keys_from, parse_key_set
 from schemas.ids import ID_MAX
 from streams.errors import StoreUnavailable
@@ -347,6 +347,45 @@ async def test_a_key_that_was_taken_out_stops_counting() -> None:
     now_s += KEY_SET_AGE_S_MAX + 1
 
     assert await keys.key_for("leaked") is None
+
+
+async def test_a_token_that_was_good_is_looked_at_again() -> None:
+    """Its times at every request; and its signature, when its key is not the same any more."""
+    now_s = 1_000.0
+    clock_s = float(NOW_S)
+    source = _Source(_jwk(RSA_KEY, "a"))
+    keys = JwksKeys(source, clock_s=lambda: now_s)
+    verifier = _verifier(keys, clock_us=lambda: int(clock_s * 1_000_000))
+    token = jwt.encode(_claims(exp=NOW_S + 60), RSA_KEY, "RS256", {"kid": "a"})
+    assert (await verifier.verify(token)).user_id == (await verifier.verify(token)).user_id == 7
+
+    clock_s += 90
+    with pytest.raises(InvalidToken, match="expired"):
+        await verifier.verify(token)
+    clock_s -= 90
+    source.document = _key_set(_jwk(EC_KEY, "a"))
+    now_s += KEY_SET_AGE_S_MAX + 1
+    with pytest.raises(InvalidToken):
+        await verifier.verify(token)
+
+
+async def test_a_checked_signature_is_not_checked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only of the newest tokens, and of none that is long: what is remembered is bounded."""
+    monkeypatch.setattr("api.auth.TOKENS_KEPT_MAX", 2)
+    decode, checked = jwt.decode, list[str]()
+
+    def counting(token: str, *args: Any, **kwargs: Any) -> Any:
+        checked.append(token)
+        return decode(token, *args, **kwargs)
+
+    monkeypatch.setattr("api.auth.jwt.decode", counting)
+    verifier = _verifier()
+    first, second, third = (_signed(HS256, _claims(sub=str(user))) for user in (1, 2, 3))
+    long = _signed(HS256, _claims(sub="4", padding="x" * TOKEN_KEPT_CHARS_MAX))
+    for token in (first, second, second, long, long, first, third, first):
+        await verifier.verify(token)
+
+    assert checked == [first, second, long, long, third, first]
 
 
 async def test_a_key_set_that_is_away_keeps_what_was_known() -> None:

@@ -14,8 +14,8 @@ from streams.errors import StoreUnavailable
 from streams.settings import Settings
 
 SECRET = "a secret of more than thirty-two bytes"
-STACK = ["up", "down", "status", "clean", "demo"]
-RUNNING = ["topics", "migrate", "worker", "api", "resume", "rebuild"]
+STACK = ["up", "down", "status", "clean", "rotate-media-key", "demo"]
+RUNNING = ["topics", "migrate", "worker", "api", "warm", "resume", "rebuild", "clean-media"]
 COMMANDS = [*STACK, *RUNNING, "load", "token", "upload", "feed", "inspect", "check"]
 CHANGES = ["user.followed", "user.unfollowed", "photo.liked", "photo.unliked"]
 EVENTS = ["photo.uploaded", "photo.deleted", *CHANGES]
@@ -105,7 +105,38 @@ def test_a_role_that_there_is_not_is_named() -> None:
     result = _run("worker", "--roles", "check,chess")
 
     assert result.exit_code == 1
-    assert "'chess' is no role; choose among check, edges, normal, bulk" in result.stderr
+    assert "'chess' is no role; choose among check, edges, normal, bulk, thumbnail, full" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "roles"),
+    [
+        ([], "check edges normal bulk"),
+        (["--media"], "thumbnail full"),
+        (["--roles", "full,check"], "full check"),
+    ],
+)
+def test_a_worker_has_the_roles_of_its_kind(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], roles: str
+) -> None:
+    """Those that handle events, those that make renditions, or those that are named."""
+    begun: list[str] = []
+
+    async def run_worker(_: Settings, chosen: list[str]) -> None:
+        begun.extend(chosen)
+
+    monkeypatch.setattr("streams.worker.run_worker", run_worker)
+    result = _run("worker", *arguments)
+
+    assert (0, roles.split()) == (result.exit_code, begun), result.output
+
+
+def test_a_worker_takes_either_media_or_roles() -> None:
+    """Both are a mistake."""
+    result = _run("worker", "--media", "--roles", "check")
+
+    assert result.exit_code == 1
+    assert "either --media or --roles" in result.stderr
 
 
 @pytest.mark.parametrize(

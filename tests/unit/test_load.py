@@ -69,7 +69,9 @@ def test_what_is_before_a_bad_line_is_read(tmp_path: Path) -> None:
             next(edges)
 
 
-@pytest.mark.parametrize("content", [b"not packed at all", gzip.compress(b"1\t2\n" * 10_000)[:-20]])
+@pytest.mark.parametrize(
+    "content", [b"not packed at all", gzip.compress(b"1\t2\n" * 10_000)[:-20]], ids=["not packed", "cut off"]
+)
 def test_a_damaged_archive_is_told_in_words(tmp_path: Path, content: bytes) -> None:
     """By its name it is packed; by its bytes it is not, or not to the end."""
     path = tmp_path / "edges.tsv.gz"

@@ -39,6 +39,7 @@ def test_what_is_laid_out_is_read_again(ids: list[int], floor: int, version: int
     stored = ring.parse(value)
 
     assert stored.ids == set(kept)
+    assert stored.descending() == sorted(kept, reverse=True)
     assert stored.floor == max({floor, *dropped})
     assert stored.version == version
     assert stored.token == ring.token_of(value) == TOKEN

@@ -1,7 +1,7 @@
 -- Count one upload of a user, if the last minute has room for it.
 --
--- KEYS[1]  the user's uploads: photo ids by when they were counted, in milliseconds
--- ARGV[1]  the photo's id
+-- KEYS[1]  the user's uploads: names by when they were counted, in milliseconds
+-- ARGV[1]  the upload's name
 -- ARGV[2]  how many there may be
 -- ARGV[3]  in how many milliseconds
 -- returns  0 when it was counted (also when it had been before), otherwise in how many

@@ -1,0 +1,277 @@
+"""What the media bucket promises: objects, signed requests that are really made, and parts."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import pytest
+
+from streams.stores.media_ports import SignedRequest
+from streams.stores.ports import Stores
+from tests.contract.passing_time import PassingTime
+
+NewId = Callable[[], int]
+# Makes a signed request with this body, and answers its status.
+PutSigned = Callable[[SignedRequest, bytes], Awaitable[int]]
+
+JPEG, PNG = "image/jpeg", "image/png"
+# S3 takes no smaller part but the last.
+PART_BYTES = 5 * 1_048_576
+LIFE_S = 60
+OK, FORBIDDEN, TAKEN = 200, 403, 412
+
+
+@pytest.mark.anyio
+class MediaObjectsSuite:
+    async def test_what_was_put_is_there(self, stores: Stores, new_id: NewId) -> None:
+        """Its size and its bytes; nothing of another key."""
+        key = f"suite/{new_id()}"
+        await stores.media.put(key, b"12345", content_type=JPEG)
+
+        assert await stores.media.size(key) == 5
+        assert await stores.media.read(key, bytes_max=100) == b"12345"
+        assert await stores.media.size(f"{key}0") is None
+        assert await stores.media.read(f"{key}0", bytes_max=100) is None
+
+    async def test_an_empty_object_is_there(self, stores: Stores, new_id: NewId) -> None:
+        """No bytes are not no object."""
+        key = f"suite/{new_id()}"
+        await stores.media.put(key, b"", content_type=JPEG)
+
+        assert (await stores.media.size(key), await stores.media.read(key, bytes_max=5)) == (0, b"")
+
+    @pytest.mark.parametrize(("bytes_max", "expected"), [(4, b"12345"), (5, b"12345"), (2, b"123")])
+    async def test_reading_ends_one_byte_after_the_limit(
+        self, stores: Stores, new_id: NewId, bytes_max: int, expected: bytes
+    ) -> None:
+        """So that the reader sees that there is more."""
+        key = f"suite/{new_id()}"
+        await stores.media.put(key, b"12345", content_type=JPEG)
+
+        assert await stores.media.read(key, bytes_max=bytes_max) == expected
+
+    async def test_deleted_objects_are_gone(self, stores: Stores, new_id: NewId) -> None:
+        """Several at once; one that is not there does not matter, nor does none at all."""
+        keys = [f"suite/{new_id()}" for _ in range(3)]
+        for key in keys:
+            await stores.media.put(key, b"1", content_type=JPEG)
+        await stores.media.delete([])
+        for _ in range(2):
+            await stores.media.delete(keys[:2])
+
+        assert [await stores.media.size(key) for key in keys] == [None, None, 1]
+
+    async def test_a_listing_goes_on_after_its_last_key(
+        self, stores: Stores, new_id: NewId, passing: PassingTime
+    ) -> None:
+        """In order of keys, of one prefix, with sizes and times."""
+        prefix = f"suite/{new_id()}/"
+        for number in range(5):
+            await stores.media.put(f"{prefix}{number}", b"x" * number, content_type=JPEG)
+        await stores.media.put(f"{prefix[:-1]}0", b"x", content_type=JPEG)
+        first = await stores.media.list(prefix, limit=2)
+        rest = await stores.media.list(prefix, after=first[-1].object_key, limit=1_000)
+
+        assert [each.object_key for each in (*first, *rest)] == [f"{prefix}{number}" for number in range(5)]
+        assert [each.size_bytes for each in (*first, *rest)] == [0, 1, 2, 3, 4]
+        assert all(abs(each.modified_ms - passing.now_ms()) < 60_000 for each in first)
+        assert await stores.media.list(f"{prefix}none", limit=10) == []
+
+
+@pytest.mark.anyio
+class SignedPutSuite:
+    async def _signed(self, stores: Stores, key: str, life_s: int = LIFE_S) -> SignedRequest:
+        return await stores.media_uploads.sign_put(key, content_type=PNG, size_bytes=5, life_s=life_s)
+
+    async def test_a_signed_put_puts_the_object_once(
+        self, stores: Stores, new_id: NewId, put_signed: PutSigned
+    ) -> None:
+        """What has arrived cannot be put again with other bytes of the same length."""
+        key = f"suite/{new_id()}"
+        signed = await self._signed(stores, key)
+        statuses = [await put_signed(signed, body) for body in (b"12345", b"54321")]
+        again = await put_signed(await self._signed(stores, key), b"54321")
+
+        assert ([*statuses, again], await stores.media.read(key, bytes_max=9)) == (
+            [OK, TAKEN, TAKEN],
+            b"12345",
+        )
+
+    async def test_of_racing_puts_one_is_stored(
+        self, stores: Stores, new_id: NewId, put_signed: PutSigned
+    ) -> None:
+        """Whoever comes second is told so."""
+        signed = await self._signed(stores, f"suite/{new_id()}")
+        statuses = await asyncio.gather(*(put_signed(signed, b"%05d" % number) for number in range(8)))
+
+        assert sorted(statuses) == [OK, *[TAKEN] * 7]
+
+    @pytest.mark.parametrize("body", [b"", b"1234", b"123456"])
+    async def test_another_length_is_refused(
+        self, stores: Stores, new_id: NewId, put_signed: PutSigned, body: bytes
+    ) -> None:
+        """The signature pins it."""
+        key = f"suite/{new_id()}"
+
+        assert await put_signed(await self._signed(stores, key), body) == FORBIDDEN
+        assert await stores.media.size(key) is None
+
+    @pytest.mark.parametrize(
+        "headers", [{"Content-Type": JPEG}, {"Content-Type": None}, {"If-None-Match": None}]
+    )
+    async def test_other_headers_are_refused(
+        self, stores: Stores, new_id: NewId, put_signed: PutSigned, headers: dict[str, str | None]
+    ) -> None:
+        """Another type, none, or without the condition that keeps what is there."""
+        key = f"suite/{new_id()}"
+        signed = await self._signed(stores, key)
+        sent = {name: value for name, value in {**signed.headers, **headers}.items() if value is not None}
+
+        assert await put_signed(replace(signed, headers=sent), b"12345") == FORBIDDEN
+        assert await stores.media.size(key) is None
+
+    async def test_a_forged_request_is_refused(
+        self, stores: Stores, new_id: NewId, put_signed: PutSigned
+    ) -> None:
+        """Another key, another signature."""
+        key, other = f"suite/{new_id()}", f"suite/{new_id()}"
+        signed = await self._signed(stores, key)
+        last = signed.url[-1]
+        urls = [signed.url.replace(key, other), signed.url[:-1] + ("0" if last != "0" else "1")]
+
+        assert [await put_signed(replace(signed, url=url), b"12345") for url in urls] == [FORBIDDEN] * 2
+        assert [await stores.media.size(each) for each in (key, other)] == [None, None]
+
+    async def test_a_signed_put_expires(
+        self, stores: Stores, new_id: NewId, put_signed: PutSigned, passing: PassingTime
+    ) -> None:
+        """After its life nobody can use it, whoever has it."""
+        key = f"suite/{new_id()}"
+        signed = await self._signed(stores, key, life_s=1)
+
+        began_ms = passing.now_ms()
+        await passing.until(_at_least(passing, began_ms + 2_500), "two seconds and a half to pass")
+
+        assert await put_signed(signed, b"12345") == FORBIDDEN
+        assert await stores.media.size(key) is None
+
+
+def _at_least(passing: PassingTime, then_ms: int) -> Callable[[], Awaitable[bool]]:
+    async def passed() -> bool:
+        return passing.now_ms() >= then_ms
+
+    return passed
+
+
+@pytest.mark.anyio
+class PartsSuite:
+    async def test_parts_make_the_object_once_all_are_there(
+        self, stores: Stores, new_id: NewId, put_signed: PutSigned
+    ) -> None:
+        """Signed or put by the API itself, in any order; before that nothing of it is there."""
+        key, uploads = f"suite/{new_id()}", stores.media_uploads
+        sizes = {1: PART_BYTES, 2: PART_BYTES, 3: 3}
+        parts_id = await uploads.begin_parts(key, content_type=PNG)
+        last = await uploads.sign_part(key, parts_id, 3, size_bytes=3, life_s=LIFE_S)
+        first = await uploads.sign_part(key, parts_id, 1, size_bytes=PART_BYTES, life_s=LIFE_S)
+        arrived = [await uploads.parts(key, parts_id)]
+        for signed, body in ((last, b"ccc"), (first, b"a" * PART_BYTES)):
+            assert await put_signed(signed, body) == OK
+            arrived.append(await uploads.parts(key, parts_id))
+        await uploads.finish_parts(key, parts_id, sizes)
+        early = await stores.media.size(key)
+        await uploads.put_part(key, parts_id, 2, b"b" * PART_BYTES)
+        for _ in range(2):
+            await uploads.finish_parts(key, parts_id, sizes)
+
+        assert arrived == [{}, {3: 3}, {1: PART_BYTES, 3: 3}]
+        assert (early, await stores.media.size(key)) == (None, 2 * PART_BYTES + 3)
+        made = await stores.media.read(key, bytes_max=3 * PART_BYTES)
+        assert made == b"a" * PART_BYTES + b"b" * PART_BYTES + b"ccc"
+        assert await uploads.parts(key, parts_id) == {}
+
+    async def test_a_part_may_be_put_again(
+        self, stores: Stores, new_id: NewId, put_signed: PutSigned
+    ) -> None:
+        """A connection may have been cut after the last byte; the last bytes count."""
+        key, uploads = f"suite/{new_id()}", stores.media_uploads
+        parts_id = await uploads.begin_parts(key, content_type=PNG)
+        signed = await uploads.sign_part(key, parts_id, 1, size_bytes=3, life_s=LIFE_S)
+        statuses = [await put_signed(signed, body) for body in (b"abc", b"def")]
+        await uploads.finish_parts(key, parts_id, {1: 3})
+
+        assert (statuses, await stores.media.read(key, bytes_max=9)) == ([OK, OK], b"def")
+
+    async def test_a_signed_part_is_of_its_length_and_number_alone(
+        self, stores: Stores, new_id: NewId, put_signed: PutSigned
+    ) -> None:
+        """Longer, shorter, or as another part: refused."""
+        key, uploads = f"suite/{new_id()}", stores.media_uploads
+        parts_id = await uploads.begin_parts(key, content_type=PNG)
+        signed = await uploads.sign_part(key, parts_id, 1, size_bytes=3, life_s=LIFE_S)
+        renumbered = replace(signed, url=_renumbered(signed.url))
+        assert renumbered != signed
+        statuses = [
+            await put_signed(signed, b"ab"),
+            await put_signed(signed, b"abcd"),
+            await put_signed(renumbered, b"abc"),
+        ]
+
+        assert (statuses, await uploads.parts(key, parts_id)) == ([FORBIDDEN] * 3, {})
+
+    async def test_other_parts_than_stated_make_nothing(self, stores: Stores, new_id: NewId) -> None:
+        """One too many, one of another length, or none."""
+        key, uploads = f"suite/{new_id()}", stores.media_uploads
+        parts_id = await uploads.begin_parts(key, content_type=PNG)
+        await uploads.finish_parts(key, parts_id, {1: 3})
+        await uploads.put_part(key, parts_id, 1, b"abc")
+        for sizes in ({1: 4}, {1: 3, 2: 3}, {2: 3}):
+            await uploads.finish_parts(key, parts_id, sizes)
+
+        assert await stores.media.size(key) is None
+        assert await uploads.parts(key, parts_id) == {1: 3}
+
+    async def test_an_aborted_upload_is_forgotten(self, stores: Stores, new_id: NewId) -> None:
+        """Its parts go, no object is made, and aborting again or one never begun is nothing."""
+        key, uploads = f"suite/{new_id()}", stores.media_uploads
+        parts_id = await uploads.begin_parts(key, content_type=PNG)
+        await uploads.put_part(key, parts_id, 1, b"abc")
+        for _ in range(2):
+            await uploads.abort_parts(key, parts_id)
+        await uploads.finish_parts(key, parts_id, {1: 3})
+
+        assert await uploads.parts(key, parts_id) == {}
+        assert (await stores.media.size(key), await uploads.unfinished(key)) == (None, [])
+
+    async def test_unfinished_uploads_are_listed(
+        self, stores: Stores, new_id: NewId, passing: PassingTime
+    ) -> None:
+        """With when they began; several of one key, none that is finished or aborted."""
+        prefix, uploads = f"suite/{new_id()}/", stores.media_uploads
+        under_way = {await uploads.begin_parts(f"{prefix}1", content_type=PNG) for _ in range(2)}
+        finished = await uploads.begin_parts(f"{prefix}2", content_type=PNG)
+        await uploads.put_part(f"{prefix}2", finished, 1, b"abc")
+        await uploads.finish_parts(f"{prefix}2", finished, {1: 3})
+        aborted = await uploads.begin_parts(f"{prefix}3", content_type=PNG)
+        await uploads.abort_parts(f"{prefix}3", aborted)
+        listed = await uploads.unfinished(prefix)
+
+        assert {(each.object_key, each.parts_id) for each in listed} == {
+            (f"{prefix}1", parts_id) for parts_id in under_way
+        }
+        assert all(abs(each.started_ms - passing.now_ms()) < 60_000 for each in listed)
+
+    async def test_two_may_finish_at_once(self, stores: Stores, new_id: NewId) -> None:
+        """The object is there, whole, and neither is told of an error."""
+        key, uploads = f"suite/{new_id()}", stores.media_uploads
+        parts_id = await uploads.begin_parts(key, content_type=PNG)
+        await uploads.put_part(key, parts_id, 1, b"abc")
+        await asyncio.gather(*(uploads.finish_parts(key, parts_id, {1: 3}) for _ in range(4)))
+
+        assert await stores.media.read(key, bytes_max=9) == b"abc"
+
+
+def _renumbered(url: str) -> str:
+    for name in ("partNumber", "number"):
+        url = url.replace(f"{name}=1", f"{name}=2")
+    return url

@@ -1,0 +1,262 @@
+"""What the rows of uploads, the idempotency keys and the limit promise."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from schemas.ids import PhotoId, UserId
+from schemas.times import utc_datetime
+from streams.stores.media_ports import KeyClaim, Upload, UploadState
+from streams.stores.ports import Stores
+from tests.contract.passing_time import PassingTime
+
+NewId = Callable[[], int]
+LIFE_S = 60
+PER_MINUTE = 5
+UPLOADING, COMPLETED, ABORTED = UploadState.UPLOADING, UploadState.COMPLETED, UploadState.ABORTED
+
+
+def an_upload(new_id: NewId) -> Upload:
+    photo = PhotoId(new_id())
+    return Upload(
+        photo_id=photo,
+        author_id=UserId(new_id()),
+        object_key=f"originals/{photo}",
+        content_type="image/png",
+        size_bytes=5,
+        caption="a caption with \x00 and \U0001f4f7",
+        created_at=utc_datetime(1_800_000_000_123_000),
+    )
+
+
+@pytest.mark.anyio
+class UploadsSuite:
+    async def test_a_row_comes_back_as_it_was_written(self, stores: Stores, new_id: NewId) -> None:
+        """Also without size and caption; writing it again changes nothing."""
+        first = an_upload(new_id)
+        second = replace(an_upload(new_id), size_bytes=None, caption="")
+        for upload in (first, second):
+            await stores.uploads.insert(upload)
+            await stores.uploads.insert(replace(upload, caption="another"))
+
+        assert [await stores.uploads.get(each.photo_id) for each in (first, second)] == [first, second]
+        assert await stores.uploads.get(PhotoId(new_id())) is None
+
+    async def test_the_first_upload_by_parts_stands(self, stores: Stores, new_id: NewId) -> None:
+        """All who race learn the same; nobody does who comes when it is not uploading any more."""
+        upload = an_upload(new_id)
+        await stores.uploads.insert(upload)
+        answers = await asyncio.gather(
+            *(stores.uploads.set_parts_id(upload.photo_id, f"parts-{number}") for number in range(4))
+        )
+        (stands,) = set(answers)
+
+        assert await stores.uploads.get(upload.photo_id) == replace(upload, parts_id=stands)
+        assert await stores.uploads.set_parts_id(PhotoId(new_id()), "parts") is None
+        await stores.uploads.complete(upload.photo_id)
+        assert await stores.uploads.set_parts_id(upload.photo_id, "parts") is None
+
+    async def test_states_move_forward_alone(self, stores: Stores, new_id: NewId) -> None:
+        """Each move answers what stands; from the wrong state nothing moves."""
+        rows = stores.uploads
+        completed, aborted = an_upload(new_id), an_upload(new_id)
+        for upload in (completed, aborted):
+            await rows.insert(upload)
+        moves = [
+            await rows.take_back(completed.photo_id),
+            await rows.enter(completed.photo_id),
+            await rows.complete(completed.photo_id),
+            await rows.complete(completed.photo_id),
+            await rows.abort(completed.photo_id),
+            await rows.abort(aborted.photo_id),
+            await rows.abort(aborted.photo_id),
+            await rows.complete(aborted.photo_id),
+            await rows.take_back(aborted.photo_id),
+            await rows.enter(aborted.photo_id),
+        ]
+
+        assert moves == [UPLOADING] * 2 + [COMPLETED] * 3 + [ABORTED] * 5
+        assert await rows.get(completed.photo_id) == replace(completed, state=COMPLETED)
+        assert await rows.get(aborted.photo_id) == replace(aborted, state=ABORTED)
+
+    async def test_a_completed_upload_can_be_taken_back(self, stores: Stores, new_id: NewId) -> None:
+        """After that it cannot enter the pipeline."""
+        upload, rows = an_upload(new_id), stores.uploads
+        await rows.insert(upload)
+        await rows.complete(upload.photo_id)
+
+        assert await rows.take_back(upload.photo_id) is ABORTED
+        assert await rows.enter(upload.photo_id) is ABORTED
+        assert await rows.get(upload.photo_id) == replace(upload, state=ABORTED)
+
+    async def test_entering_removes_the_row_once(self, stores: Stores, new_id: NewId) -> None:
+        """The second finds none, and nothing can be taken back."""
+        upload, rows = an_upload(new_id), stores.uploads
+        await rows.insert(upload)
+        await rows.complete(upload.photo_id)
+
+        assert [await rows.enter(upload.photo_id) for _ in range(2)] == [COMPLETED, None]
+        assert await rows.take_back(upload.photo_id) is None
+        assert await rows.get(upload.photo_id) is None
+
+    async def test_without_a_row_nothing_moves(self, stores: Stores, new_id: NewId) -> None:
+        """And no row is made by trying."""
+        photo, rows = PhotoId(new_id()), stores.uploads
+        moves = [rows.complete, rows.abort, rows.take_back, rows.enter]
+
+        assert [await move(photo) for move in moves] == [None] * 4
+        await rows.remove(photo)
+        assert await rows.get(photo) is None
+
+    async def test_of_completing_and_aborting_at_once_one_wins(self, stores: Stores, new_id: NewId) -> None:
+        """Law: a completed upload's bytes are never removed as if it had been given up."""
+        for _ in range(5):
+            upload, rows = an_upload(new_id), stores.uploads
+            await rows.insert(upload)
+            answers = await asyncio.gather(
+                rows.complete(upload.photo_id), rows.abort(upload.photo_id), rows.complete(upload.photo_id)
+            )
+
+            stands = await rows.get(upload.photo_id)
+            assert stands is not None
+            assert set(answers) == {stands.state}
+            assert stands.state in (COMPLETED, ABORTED)
+
+    async def test_of_entering_and_taking_back_at_once_one_wins(self, stores: Stores, new_id: NewId) -> None:
+        """Law: what is taken back has not been acknowledged by anybody."""
+        upload, rows = an_upload(new_id), stores.uploads
+        await rows.insert(upload)
+        await rows.complete(upload.photo_id)
+        entered, taken = await asyncio.gather(rows.enter(upload.photo_id), rows.take_back(upload.photo_id))
+
+        assert (entered, taken) in ((COMPLETED, None), (ABORTED, ABORTED))
+
+    async def test_a_removed_row_is_gone(self, stores: Stores, new_id: NewId) -> None:
+        """In every state, and twice is once."""
+        for move in (None, stores.uploads.complete, stores.uploads.abort):
+            upload = an_upload(new_id)
+            await stores.uploads.insert(upload)
+            if move is not None:
+                await move(upload.photo_id)
+            for _ in range(2):
+                await stores.uploads.remove(upload.photo_id)
+
+            assert await stores.uploads.get(upload.photo_id) is None
+
+    async def test_all_rows_are_walked_once(self, stores: Stores, new_id: NewId) -> None:
+        """Whatever their state."""
+        uploads = [an_upload(new_id) for _ in range(7)]
+        for upload in uploads:
+            await stores.uploads.insert(upload)
+        await stores.uploads.complete(uploads[0].photo_id)
+        walked = Counter([each.photo_id async for each in stores.uploads.all()])
+
+        assert {photo: walked[photo] for photo in (each.photo_id for each in uploads)} == {
+            each.photo_id: 1 for each in uploads
+        }
+
+
+def a_claim(new_id: NewId) -> KeyClaim:
+    return KeyClaim(PhotoId(new_id()), new_id().to_bytes(32, "big"))
+
+
+@pytest.mark.anyio
+class UploadKeysSuite:
+    async def test_the_first_claim_stands(self, stores: Stores, new_id: NewId) -> None:
+        """For that user and key alone."""
+        user, other = UserId(new_id()), UserId(new_id())
+        first, second = a_claim(new_id), a_claim(new_id)
+        rows = stores.uploads
+
+        assert await rows.claimed(user, "key") is None
+        assert await rows.claim_key(user, "key", first, life_s=LIFE_S) == first
+        assert await rows.claim_key(user, "key", second, life_s=LIFE_S) == first
+        assert await rows.claimed(user, "key") == first
+        assert await rows.claim_key(user, "Key", second, life_s=LIFE_S) == second
+        assert await rows.claimed(other, "key") is None
+
+    async def test_racing_claims_agree(self, stores: Stores, new_id: NewId) -> None:
+        """All are told the same."""
+        user = UserId(new_id())
+        claims = [a_claim(new_id) for _ in range(6)]
+        answers = await asyncio.gather(
+            *(stores.uploads.claim_key(user, "key", claim, life_s=LIFE_S) for claim in claims)
+        )
+
+        assert len(set(answers)) == 1
+        assert await stores.uploads.claimed(user, "key") == answers[0]
+
+    async def test_a_key_is_released_by_its_own_photo_alone(self, stores: Stores, new_id: NewId) -> None:
+        """Then it may stand for another; releasing one that stands for nothing is nothing."""
+        user, first, second = UserId(new_id()), a_claim(new_id), a_claim(new_id)
+        rows = stores.uploads
+        await rows.release_key(user, "key", first.photo_id)
+        await rows.claim_key(user, "key", first, life_s=LIFE_S)
+        await rows.release_key(user, "key", second.photo_id)
+        assert await rows.claimed(user, "key") == first
+        for _ in range(2):
+            await rows.release_key(user, "key", first.photo_id)
+
+        assert await rows.claimed(user, "key") is None
+        assert await rows.claim_key(user, "key", second, life_s=LIFE_S) == second
+
+    async def test_a_key_is_forgotten_after_its_life(
+        self, stores: Stores, new_id: NewId, passing: PassingTime
+    ) -> None:
+        """Then it may stand for another photo."""
+        user, claim = UserId(new_id()), a_claim(new_id)
+        await stores.uploads.claim_key(user, "key", claim, life_s=1)
+
+        async def forgotten() -> bool:
+            return await stores.uploads.claimed(user, "key") is None
+
+        await passing.until(forgotten, "the key to be forgotten")
+        again = a_claim(new_id)
+
+        assert await stores.uploads.claim_key(user, "key", again, life_s=LIFE_S) == again
+
+
+@pytest.mark.anyio
+class UploadLimitSuite:
+    async def test_so_many_a_minute_and_no_more(self, stores: Stores, new_id: NewId) -> None:
+        """The next is told when to come; another user is not concerned."""
+        user, other = UserId(new_id()), UserId(new_id())
+        answers = [await stores.upload_limit.take(user, str(new_id())) for _ in range(PER_MINUTE)]
+        wait_ms = await stores.upload_limit.take(user, str(new_id()))
+
+        assert answers == [None] * PER_MINUTE
+        assert wait_ms is not None
+        assert 50_000 < wait_ms <= 60_000
+        assert await stores.upload_limit.take(other, str(new_id())) is None
+
+    async def test_one_upload_counts_once(self, stores: Stores, new_id: NewId) -> None:
+        """Also when it is counted again while there is no room."""
+        user, names = UserId(new_id()), [str(new_id()) for _ in range(PER_MINUTE)]
+        answers = [await stores.upload_limit.take(user, name) for name in names * 2]
+
+        assert answers == [None] * PER_MINUTE * 2
+        assert await stores.upload_limit.take(user, str(new_id())) is not None
+
+    async def test_what_is_given_back_is_not_counted(self, stores: Stores, new_id: NewId) -> None:
+        """Giving back what was not counted makes no room."""
+        user, names = UserId(new_id()), [str(new_id()) for _ in range(PER_MINUTE)]
+        for name in names:
+            await stores.upload_limit.take(user, name)
+        for _ in range(2):
+            await stores.upload_limit.give_back(user, names[2])
+        await stores.upload_limit.give_back(user, str(new_id()))
+
+        assert await stores.upload_limit.take(user, str(new_id())) is None
+        assert await stores.upload_limit.take(user, str(new_id())) is not None
+
+    async def test_of_racing_uploads_so_many_pass(self, stores: Stores, new_id: NewId) -> None:
+        """Two that looked first would both find room."""
+        user = UserId(new_id())
+        answers = await asyncio.gather(
+            *(stores.upload_limit.take(user, str(new_id())) for _ in range(4 * PER_MINUTE))
+        )
+
+        assert sum(answer is None for answer in answers) == PER_MINUTE
