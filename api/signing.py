@@ -30,7 +30,11 @@ URLS_A_THREAD = 25
 
 @dataclass(slots=True)
 class UrlSigner:
-    """Signs URLs that are valid for `life_s_min` to `life_s_max`, and stay the same for the time between."""
+    """Signs URLs that are valid for `life_s_min` to `life_s_max`, and stay the same for the time between.
+
+    What is being signed for one page is waited for by the others: a hundred readers of
+    the same new photos would otherwise sign each of them a hundred times.
+    """
 
     media_url: str
     key_id: str
@@ -40,6 +44,7 @@ class UrlSigner:
     clock_us: Callable[[], int]
     count: Callable[[int, int], None]  # How many URLs were kept from before, and how many signed.
     _kept: OrderedDict[str, tuple[int, str]] = field(default_factory=OrderedDict, init=False)
+    _signing: dict[str, asyncio.Task[dict[str, tuple[int, str]]]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         if not self.life_s_min < self.life_s_max:
@@ -58,19 +63,28 @@ class UrlSigner:
                 urls[key] = kept[1]
             else:
                 missing.add(key)
-        self.count(len(urls), len(missing))
-        return urls | await self._signed(list(missing), now_s) if missing else urls
+        new = missing - self._signing.keys()
+        self.count(len(urls) + len(missing) - len(new), len(new))
+        return urls | await self._signed(missing, list(new), now_s) if missing else urls
 
-    async def _signed(self, missing: Sequence[str], now_s: int) -> dict[str, str]:
-        urls: dict[str, str] = {}
-        turns = [
-            asyncio.to_thread(self._sign_all, {key: self._expires_s(key, now_s) for key in some})
-            for some in slices(missing, URLS_A_THREAD)
-        ]
-        for signed in await asyncio.gather(*turns):
+    async def _signed(self, missing: set[str], new: Sequence[str], now_s: int) -> dict[str, str]:
+        """URLs of what is missing; `new` is what nobody signs yet."""
+        for some in slices(new, URLS_A_THREAD):
+            task = asyncio.create_task(self._sign({key: self._expires_s(key, now_s) for key in some}))
+            self._signing |= dict.fromkeys(some, task)
+        tasks = {self._signing[key] for key in missing}
+        # Unlike gather, this leaves them alone when a page's deadline passes: others wait, too.
+        await asyncio.wait(tasks)
+        return {key: url for task in tasks for key, (_, url) in task.result().items() if key in missing}
+
+    async def _sign(self, expires_s: dict[str, int]) -> dict[str, tuple[int, str]]:
+        try:
+            signed = await asyncio.to_thread(self._sign_all, expires_s)
             self._keep(signed)
-            urls |= {key: url for key, (_, url) in signed.items()}
-        return urls
+        finally:
+            for key in expires_s:
+                del self._signing[key]
+        return signed
 
     def _expires_s(self, object_key: str, now_s: int) -> int:
         """When the key's present period ends, and `life_s_min` more; different keys' periods begin apart."""

@@ -30,6 +30,7 @@ Row = tuple[Any, ...]
 STORE = "cassandra"
 IN_FLIGHT_MAX = 128  # More is slower: the driver's own CPU is the limit.
 FETCH_ROWS = 5_000
+CONNECT_TIMEOUT_S = 5.0  # No request waits for a connection.
 
 
 class CassandraSession:
@@ -141,8 +142,8 @@ def make_cluster(settings: Settings, timeout_s: float) -> Cluster:
         auth_provider=auth,
         ssl_context=_tls(settings),
         protocol_version=5,
-        connect_timeout=timeout_s,
-        control_connection_timeout=timeout_s,
+        connect_timeout=CONNECT_TIMEOUT_S,
+        control_connection_timeout=CONNECT_TIMEOUT_S,
         idle_heartbeat_interval=2,
         idle_heartbeat_timeout=2,
         reconnection_policy=ConstantReconnectionPolicy(1.0, None),

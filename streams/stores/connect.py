@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from cassandra.cluster import Cluster, NoHostAvailable, Session
+from cassandra.cluster import NoHostAvailable, Session
 from tenacity import before_sleep_log, retry, retry_if_exception_type, wait_random_exponential
 
 from streams.core.breaker import Breaker
@@ -50,9 +50,9 @@ async def connect(settings: Settings, *, timeout_ms: int) -> AsyncIterator[Store
     """
     timeout_s = timeout_ms / 1_000
     async with AsyncExitStack() as closing:
-        cluster = make_cluster(settings, timeout_s)
-        closing.callback(cluster.shutdown)
-        database = CassandraSession(await _session(cluster, settings), _breaker(settings), timeout_s)
+        session = await _session(settings, timeout_s)
+        closing.callback(session.cluster.shutdown)
+        database = CassandraSession(session, _breaker(settings), timeout_s)
         redis = RedisClient(settings.redis, _breaker(settings), timeout_s)
         closing.push_async_callback(redis.close)
         media_timeout_s = settings.media_timeout_ms / 1_000
@@ -115,5 +115,7 @@ def _timelines(redis: RedisClient, settings: Settings) -> RedisTimelines:
     wait=wait_random_exponential(multiplier=0.5, max=5),
     before_sleep=before_sleep_log(log, logging.WARNING),
 )
-async def _session(cluster: Cluster, settings: Settings) -> Session:
+async def _session(settings: Settings, timeout_s: float) -> Session:
+    # A new one for each try: a cluster whose connect has failed is shut down for good.
+    cluster = make_cluster(settings, timeout_s)
     return await asyncio.to_thread(cluster.connect, settings.keyspace)

@@ -146,6 +146,7 @@ async def older_than(photos: Sequence[PhotoId], seconds: int) -> int:
 async def system(deploy: DeploymentFactory) -> AsyncIterator[System]:
     deployment = deploy(
         upload_life_s=UPLOAD_LIFE_S,
+        upload_body_s_max=1,  # Shorter than an upload may live.
         orphan_grace_s=GRACE_S,
         rejected_original_grace_s=GRACE_S,
         missing_grace_s=GRACE_S,

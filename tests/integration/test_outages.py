@@ -105,3 +105,24 @@ async def test_a_slow_store_loses_nothing(deploy: DeploymentFactory, stack: Stac
         reading = await outage(deployment, slow, quick)
 
     assert_answered(reading)
+
+
+async def test_a_process_that_starts_before_cassandra_waits_for_it(
+    stack: Stack, deploy: DeploymentFactory
+) -> None:
+    """However often it has tried; it says so, and is ready soon after."""
+    deployment, server = deploy(), stack.server("cassandra")
+    server.stop()
+    try:
+        starting = asyncio.create_task(asyncio.to_thread(deployment.start_api))
+        api = stack.process(f"{deployment.namespace}api")
+        async with asyncio.timeout(60):
+            # Its second try is the one that matters: the first has used the first cluster up.
+            while api.log_tail().count("Retrying") < 2:
+                assert not starting.done(), starting.result()
+                await asyncio.sleep(0.1)
+    finally:
+        server.start()
+        await asyncio.to_thread(server.wait_ready)
+
+    await starting

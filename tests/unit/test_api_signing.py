@@ -1,5 +1,6 @@
 """Signed photo URLs: CloudFront's canned policy, and how long a URL stays the same."""
 
+import asyncio
 from base64 import b64decode
 from urllib.parse import parse_qs, urlsplit
 
@@ -78,6 +79,24 @@ async def test_a_url_is_signed_once_a_period() -> None:
     await signer.urls(["a", "b", "c"])
 
     assert counted == [(0, 2), (2, 1)]
+
+
+async def test_pages_at_once_sign_a_url_once() -> None:
+    """The first asks, the others wait for it; one that gives up takes nothing from the others."""
+    counted: list[tuple[int, int]] = []
+    signer = _signer(Clock(), counted)
+    keys = [f"key-{number}" for number in range(60)]
+
+    pages = [asyncio.create_task(signer.urls(keys[start:])) for start in (0, 20, 40)]
+    await asyncio.sleep(0)
+    pages[0].cancel()
+    _, second, third = await asyncio.gather(*pages, return_exceptions=True)
+
+    assert isinstance(second, dict)
+    assert isinstance(third, dict)
+    assert (set(second), set(third)) == (set(keys[20:]), set(keys[40:]))
+    assert third.items() <= second.items()
+    assert counted == [(0, 60), (40, 0), (20, 0)]
 
 
 async def test_urls_kept_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
