@@ -26,7 +26,7 @@ demo: servers ## show the whole pipeline at work on real servers
 
 test: style servers ## every check and every test, with real servers
 	@$(BIN)/python -m pytest -n 2 $(TESTS)
-	@$(BIN)/python -m pytest tests/integration
+	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/integration
 
 check: style ## the fast loop: style, types, import rules, tests without servers
 	@$(BIN)/python -m pytest -n 2 --hypothesis-profile=quick $(TESTS)

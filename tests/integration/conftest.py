@@ -17,8 +17,10 @@ from infra.local.lock import exclusive
 from infra.local.paths import Home
 from infra.local.stack import Stack
 
-# Another folder lets two runs go on side by side.
-HOME = Path(os.environ.get("SHUTTERLINE_TEST_HOME", ".local/test"))
+# Another folder lets two runs go on side by side; each of several pytest workers has its own.
+HOME = Path(os.environ.get("SHUTTERLINE_TEST_HOME", ".local/test")) / os.environ.get(
+    "PYTEST_XDIST_WORKER", ""
+)
 
 
 @pytest.fixture(scope="session")
