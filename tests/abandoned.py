@@ -11,7 +11,7 @@ from enum import StrEnum
 from schemas.ids import PhotoId, UserId, id_ms
 from streams.core.object_keys import ObjectKeys
 from streams.stores.media_ports import KeyClaim, Upload
-from streams.stores.ports import Photo, Stores
+from streams.stores.ports import Stores
 
 AUTHOR = UserId(7)
 LAST_PART = b"y" * 100
@@ -103,16 +103,3 @@ async def remains(stores: Stores, keys: ObjectKeys, photo: PhotoId) -> set[str]:
         "photo": bool(await stores.photos.get([photo])),
     }
     return {name for name, is_there in found.items() if is_there}
-
-
-def photo_of(upload: Upload) -> Photo:
-    """The row with which a completed upload enters the pipeline."""
-    return Photo(
-        photo_id=upload.photo_id,
-        author_id=upload.author_id,
-        created_at=upload.created_at,
-        caption=upload.caption,
-        object_key=upload.object_key,
-        content_type=upload.content_type,
-        renditions={},
-    )

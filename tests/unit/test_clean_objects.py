@@ -8,12 +8,13 @@ import pytest
 from schemas.ids import PhotoId
 from streams.errors import StoreUnavailable
 from streams.handlers.photo_begun import begin_photo
+from streams.handlers.upload_completed import photo_of
 from streams.jobs import clean_objects
 from streams.jobs.clean_report import SUSPICIOUS_MIN, Kind
 from streams.stores.cleaning_ports import Walk
 from streams.stores.memory_edge_caches import MemoryEdgeCaches
 from streams.stores.ports import StoredRendition
-from tests.abandoned import AUTHOR, Half, leave, photo_of
+from tests.abandoned import AUTHOR, Half, leave
 from tests.fakes import FlakyStores, Moment, fail, pause
 from tests.unit.cleaning_world import DAY_MS, HOUR_MS, NAMES, CleaningWorld, counts
 

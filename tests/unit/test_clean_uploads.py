@@ -13,9 +13,10 @@ from streams.errors import StoreUnavailable
 from streams.handlers.photo_begun import begin_photo
 from streams.handlers.photo_deleted import photo_deleted
 from streams.handlers.removal_task import removal_task
+from streams.handlers.upload_completed import photo_of
 from streams.jobs.clean_report import Kind
 from streams.stores.media_ports import UploadState
-from tests.abandoned import AUTHOR, LAST_PART, Half, halves, leave, photo_of, remains
+from tests.abandoned import AUTHOR, LAST_PART, Half, halves, leave, remains
 from tests.fakes import FlakyStores, Moment, fail, pause
 from tests.unit.cleaning_world import DAY_MS, HOUR_MS, CleaningWorld, counts
 
