@@ -23,8 +23,6 @@ from streams.stores.media_ports import KeyClaim, SignedRequest, Upload, UploadSt
 
 # What stands for an upload by parts whose name is forgotten, because its parts are an object.
 DONE = "done"
-# In all well within a request's deadline.
-FINISH_WAITS_S = (0.05, 0.1, 0.2)
 
 
 async def start_signed(context: ApiContext, user: UserId, wanted: Wanted, key: str | None) -> Response:
@@ -161,31 +159,10 @@ async def all_arrived(context: ApiContext, upload: Upload) -> bool:
     Raises:
         StoreUnavailable: The bucket does not say.
     """
-    for wait_s in FINISH_WAITS_S:
-        # Of several who make one object of the same parts at once, the bucket fails some, and
-        # meanwhile shows neither parts nor object.
-        with suppress(StoreUnavailable):
-            if await _is_whole(context, upload):
-                return True
-            if not await _is_being_made(context, upload):
-                return False
-        await asyncio.sleep(wait_s)
-    return await _is_whole(context, upload)
-
-
-async def _is_whole(context: ApiContext, upload: Upload) -> bool:
-    stores = context.stores
     if upload.parts_id is not None:
         sizes = part_sizes(context, upload)
-        await stores.media_uploads.finish_parts(upload.object_key, upload.parts_id, sizes)
-    return await stores.media.size(upload.object_key) == upload.size_bytes
-
-
-async def _is_being_made(context: ApiContext, upload: Upload) -> bool:
-    """Whether somebody may be making the object: then there are no parts any more."""
-    if upload.parts_id is None:
-        return False
-    return not await context.stores.media_uploads.parts(upload.object_key, upload.parts_id)
+        await context.stores.media_uploads.finish_parts(upload.object_key, upload.parts_id, sizes)
+    return await context.stores.media.size(upload.object_key) == upload.size_bytes
 
 
 def not_all_there(upload: Upload) -> Problem:

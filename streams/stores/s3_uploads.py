@@ -1,7 +1,19 @@
 """Signed requests and uploads by parts to the media bucket."""
 
 from collections.abc import Mapping
+from operator import not_
 from typing import Any
+
+from botocore.exceptions import ClientError
+from tenacity import (
+    RetryCallState,
+    retry,
+    retry_if_exception,
+    retry_if_result,
+    stop_after_attempt,
+    wait_chain,
+    wait_fixed,
+)
 
 from streams.stores.media_ports import SignedRequest, UnfinishedParts
 from streams.stores.s3_bucket import S3Bucket
@@ -9,6 +21,28 @@ from streams.stores.s3_lifecycle import expire_unfinished
 
 # S3 answers at most so many parts a call; an upload of ours has a handful.
 PARTS_A_CALL = 1_000
+# In all well within a request's deadline.
+RACE_WAITS_S = (0.05, 0.1, 0.2)
+
+
+def _server_failed(error: BaseException) -> bool:
+    # It did answer: what did not is an outage, and not waited for here.
+    return isinstance(error.__cause__, ClientError)
+
+
+def _last_outcome(state: RetryCallState) -> Any:
+    assert state.outcome is not None
+    return state.outcome.result()
+
+
+# Of several who finish or abort the same parts at once, some servers tell some of an error of
+# their own, and meanwhile show neither parts nor object. Looking again settles it.
+_settled = retry(
+    retry=retry_if_exception(_server_failed) | retry_if_result(not_),
+    wait=wait_chain(*map(wait_fixed, RACE_WAITS_S)),
+    stop=stop_after_attempt(1 + len(RACE_WAITS_S)),
+    retry_error_callback=_last_outcome,
+)
 
 
 class S3MediaUploads:
@@ -59,17 +93,30 @@ class S3MediaUploads:
         return {part["PartNumber"]: int(part["Size"]) for part in arrived}
 
     async def finish_parts(self, object_key: str, parts_id: str, sizes: Mapping[int, int]) -> None:
+        await self._finish(object_key, parts_id, sizes)
+
+    @_settled
+    async def _finish(self, object_key: str, parts_id: str, sizes: Mapping[int, int]) -> bool:
+        """False while somebody else may be making the object."""
         arrived = await self._arrived(object_key, parts_id)
+        if not arrived:
+            return await self._bucket.call("head_object", Key=object_key) is not None
         if sizes != {part["PartNumber"]: int(part["Size"]) for part in arrived}:
-            return
+            return True
         parts = [{"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in arrived]
         # None, as of everything that is not there: somebody else has finished or aborted it.
-        await self._bucket.call(
+        answer = await self._bucket.call(
             "complete_multipart_upload", Key=object_key, UploadId=parts_id, MultipartUpload={"Parts": parts}
         )
+        return answer is not None
 
     async def abort_parts(self, object_key: str, parts_id: str) -> None:
+        await self._abort(object_key, parts_id)
+
+    @_settled
+    async def _abort(self, object_key: str, parts_id: str) -> bool:
         await self._bucket.call("abort_multipart_upload", Key=object_key, UploadId=parts_id)
+        return True
 
     async def unfinished(self, prefix: str) -> list[UnfinishedParts]:
         found: list[UnfinishedParts] = []
