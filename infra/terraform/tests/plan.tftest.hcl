@@ -1,0 +1,103 @@
+# Plans against a provider that makes nothing: no account, no network.
+
+mock_provider "aws" {
+  mock_data "aws_iam_policy_document" {
+    defaults = {
+      json = "{\"Version\": \"2012-10-17\", \"Statement\": []}"
+    }
+  }
+}
+
+variables {
+  environment  = "staging"
+  owner        = "feeds"
+  region       = "eu-west-1"
+  media_bucket = "photos-staging"
+  media_keys   = { first = "-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----\n" }
+}
+
+run "unfinished_uploads_end_after_a_day_under_our_prefix_alone" {
+  command = plan
+
+  assert {
+    condition     = one(aws_s3_bucket_lifecycle_configuration.media.rule[0].filter).prefix == "shutterline/"
+    error_message = "The rule must be for our own objects."
+  }
+
+  assert {
+    condition     = one(aws_s3_bucket_lifecycle_configuration.media.rule[0].abort_incomplete_multipart_upload).days_after_initiation == 1
+    error_message = "An unfinished upload must end after a day."
+  }
+
+  assert {
+    condition     = length(aws_s3_bucket_cors_configuration.media) == 0
+    error_message = "Without origins no page may put anything."
+  }
+}
+
+run "a_namespace_is_in_the_prefix_and_before_the_topics" {
+  command = plan
+
+  variables {
+    namespace = "blue."
+  }
+
+  assert {
+    condition     = one(aws_s3_bucket_lifecycle_configuration.media.rule[0].filter).prefix == "shutterline-blue/"
+    error_message = "The rule must follow the namespace."
+  }
+
+  assert {
+    condition     = output.topics["blue.fanout"].partitions == local.catalogue["fanout"].partitions
+    error_message = "Topics must be the catalogue's."
+  }
+}
+
+run "nothing_is_served_or_read_without_a_signature" {
+  command = plan
+
+  assert {
+    condition = alltrue([
+      aws_s3_bucket_public_access_block.media.block_public_acls,
+      aws_s3_bucket_public_access_block.media.block_public_policy,
+      aws_s3_bucket_public_access_block.media.ignore_public_acls,
+      aws_s3_bucket_public_access_block.media.restrict_public_buckets,
+    ])
+    error_message = "The bucket must be closed."
+  }
+
+  assert {
+    condition     = one(one(aws_cloudfront_cache_policy.media.parameters_in_cache_key_and_forwarded_to_origin).query_strings_config).query_string_behavior == "none"
+    error_message = "A signature must not divide the cache."
+  }
+}
+
+run "a_private_key_is_refused" {
+  command = plan
+
+  variables {
+    media_keys = { first = "-----BEGIN PRIVATE KEY-----" }
+  }
+
+  expect_failures = [var.media_keys]
+}
+
+run "a_third_key_is_refused" {
+  command = plan
+
+  variables {
+    media_keys = { for name in ["a", "b", "c"] : name => "-----BEGIN PUBLIC KEY-----" }
+  }
+
+  expect_failures = [var.media_keys]
+}
+
+run "an_origin_with_a_star_is_refused" {
+  command = plan
+
+  variables {
+    upload_origins = ["https://*.example"]
+  }
+
+  expect_failures = [var.upload_origins]
+}
