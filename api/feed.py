@@ -47,6 +47,11 @@ async def feed_page(context: ApiContext, reader: UserId, query: PageQuery) -> Js
     """
     gaps = Gaps()
     below = query.place[0] if query.place else TOP
+    if await context.sources.must_wait(reader):
+        # When thousands come at once, making each a page of what little is known would take
+        # the time that their rebuilds need.
+        gaps.rebuilding = True
+        return page_json([], below, CursorKind.FEED, gaps)
     found = await context.reads.following(reader)
     if found.unknown:
         # Law: no ghost. Whom the reader follows is not known, so nobody's photos are shown.

@@ -51,6 +51,15 @@ class FeedSources:
             return ()
         return [*lists, timeline]
 
+    async def must_wait(self, reader: UserId) -> bool:
+        """Whether the reader's timeline is not there, and cannot be rebuilt before others' are."""
+        if not self.rebuilder.is_full or self.rebuilder.is_running(reader):
+            return False
+        try:
+            return await self.stores.timelines.read(reader) is None
+        except StoreUnavailable:
+            return False  # A page can do without.
+
     async def deeper(self, reader: UserId, following: Following, below: int) -> Skeleton:
         """The next window of the database, over everybody followed and the reader.
 

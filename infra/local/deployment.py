@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 from infra.local.daemon import Daemon
@@ -98,8 +99,8 @@ class Deployment:
 
     def stop(self) -> None:
         """End the processes of this deployment."""
-        for name in sorted(self._started):
-            self.stack.stop_process(name)
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(self.stack.stop_process, sorted(self._started)))
 
     def _start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> Daemon:
         full = f"{self.namespace}{name}"

@@ -46,6 +46,11 @@ class Rebuilder:
     count: Callable[[RebuildOutcome], None]
     _running: dict[UserId, asyncio.Task[Source]] = field(default_factory=dict, init=False)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether this process can begin no other rebuild now."""
+        return len(self._running) >= self.in_flight_max
+
     def is_running(self, owner: UserId) -> bool:
         return owner in self._running
 
@@ -72,7 +77,7 @@ class Rebuilder:
         await asyncio.gather(*self._running.values(), return_exceptions=True)
 
     async def _begin(self, owner: UserId) -> asyncio.Task[Source] | None:
-        if len(self._running) >= self.in_flight_max or not await self.stores.rebuild_budget.take():
+        if self.is_full or not await self.stores.rebuild_budget.take():
             self.count(RebuildOutcome.LIMITED)
             return None
         token = token_bytes(TOKEN_BYTES)

@@ -6,6 +6,8 @@
 
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -45,9 +47,8 @@ def kafka_bootstrap(stack: Stack) -> str:
 DeploymentFactory = Callable[..., Deployment]
 
 
-@pytest.fixture
-def deploy(stack: Stack) -> Iterator[DeploymentFactory]:
-    """Make a deployment with a namespace of its own; settings by name. Its processes end with the test."""
+@contextmanager
+def _deployments(stack: Stack) -> Iterator[DeploymentFactory]:
     made: list[Deployment] = []
 
     def make(**settings: object) -> Deployment:
@@ -63,16 +64,38 @@ def deploy(stack: Stack) -> Iterator[DeploymentFactory]:
 
 
 @pytest.fixture
-def system(deploy: DeploymentFactory) -> Callable[..., Deployment]:
+def deploy(stack: Stack) -> Iterator[DeploymentFactory]:
+    """Make a deployment with a namespace of its own; settings by name. Its processes end with the test."""
+    with _deployments(stack) as make:
+        yield make
+
+
+@pytest.fixture
+def system(deploy: DeploymentFactory) -> DeploymentFactory:
     """A deployment that runs: one worker and the API; settings by name."""
 
     def start(**settings: object) -> Deployment:
         deployment = deploy(**settings)
-        deployment.start_worker()
-        deployment.start_api()
+        start_both(deployment)
         return deployment
 
     return start
+
+
+@pytest.fixture(scope="module")
+def shared(stack: Stack) -> Iterator[Deployment]:
+    """One that runs with the settings as they are, for all tests of a file: each has users of its own."""
+    with _deployments(stack) as make:
+        deployment = make()
+        start_both(deployment)
+        yield deployment
+
+
+def start_both(deployment: Deployment) -> None:
+    """Start a worker and the API at once, which waits for processes more than for a core."""
+    with ThreadPoolExecutor() as threads:
+        for started in [threads.submit(deployment.start_worker), threads.submit(deployment.start_api)]:
+            started.result()
 
 
 @pytest.fixture

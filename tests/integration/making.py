@@ -11,6 +11,7 @@ from schemas.ids import SHARDS, PhotoId, UserId, compose_id
 from streams.kafka.producer import Outgoing
 
 _sequence = itertools.count()
+_users = itertools.count(1)
 THUMBNAIL = Rendition(object_key="test/thumbnail.jpg", width=150, height=100)
 
 
@@ -22,6 +23,11 @@ def fresh_photo_ids(count: int, *, age_ms: int = 0) -> list[PhotoId]:
         number = next(_sequence)
         made.append(PhotoId(compose_id(now_ms, SHARDS // 2 + number // 1024 % (SHARDS // 2), number % 1024)))
     return sorted(made)
+
+
+def fresh_users(count: int) -> list[UserId]:
+    """Users whom nobody knows yet; none twice in a process."""
+    return [UserId(next(_users)) for _ in range(count)]
 
 
 def upload(

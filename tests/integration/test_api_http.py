@@ -12,6 +12,7 @@ import pytest
 from api.tokens import mint_token
 from infra.local.deployment import Deployment
 from schemas.ids import UserId
+from tests.integration.conftest import DeploymentFactory
 from tests.integration.making import fresh_photo_ids, upload
 
 pytestmark = pytest.mark.anyio
@@ -35,11 +36,11 @@ async def _eventually(what: str, check: Callable[[], Awaitable[bool]]) -> None:
         await asyncio.sleep(0.05)
 
 
-async def test_a_users_day(system: Callable[..., Deployment]) -> None:
+async def test_a_users_day(shared: Deployment) -> None:
     """Follow, read, like, unfollow, delete: the caller sees each at once, the counts follow exactly."""
-    deployment = system()
+    shared = shared
     photo = fresh_photo_ids(1)[0]
-    async with _client(deployment, ME) as me, _client(deployment, OTHER) as other:
+    async with _client(shared, ME) as me, _client(shared, OTHER) as other:
 
         async def feed() -> list[str]:
             page = (await me.get("/v1/feed")).json()
@@ -53,7 +54,7 @@ async def test_a_users_day(system: Callable[..., Deployment]) -> None:
         async def like_count() -> int:
             return int((await me.get(f"/v1/photos/{photo}")).json()["like_count"])
 
-        await deployment.publish([upload(deployment, photo, OTHER)])
+        await shared.publish([upload(shared, photo, OTHER)])
         await _eventually("the photo counts", lambda: _is(counts(OTHER), (0, 0, 1)))
 
         assert (await me.put(f"/v1/social/follow/{OTHER}")).status_code == 204
@@ -81,9 +82,9 @@ async def _is(answer: Awaitable[object], expected: object) -> bool:
     return await answer == expected
 
 
-async def _status(deployment: Deployment, request: bytes) -> int | None:
+async def _status(shared: Deployment, request: bytes) -> int | None:
     """The status that the bytes of a request are answered with; None when the connection is just closed."""
-    address = urlsplit(deployment.settings.api)
+    address = urlsplit(shared.settings.api)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     try:
         writer.write(request)
@@ -94,10 +95,10 @@ async def _status(deployment: Deployment, request: bytes) -> int | None:
     return int(line.split()[1]) if line else None
 
 
-async def test_no_bytes_make_a_server_error(system: Callable[..., Deployment]) -> None:
+async def test_no_bytes_make_a_server_error(shared: Deployment) -> None:
     """Whatever stands on the wire: an answer of 2xx or 4xx, or a closed connection; then it serves on."""
-    deployment = system()
-    token = mint_token(deployment.settings, ME).encode()
+    shared = shared
+    token = mint_token(shared.settings, ME).encode()
     end = b" HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + token + b"\r\n\r\n"
     requests = [
         b"GET /v1/photos/\xff" + end,
@@ -122,17 +123,17 @@ async def test_no_bytes_make_a_server_error(system: Callable[..., Deployment]) -
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         b"\r\n\r\n\r\nnonsense\r\n\r\n",
     ]
-    statuses = {request: await _status(deployment, request) for request in requests}
-    alive = await _status(deployment, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    statuses = {request: await _status(shared, request) for request in requests}
+    alive = await _status(shared, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
 
     assert {request: status for request, status in statuses.items() if (status or 400) >= 500} == {}
     assert alive == 200
 
 
-async def test_head_has_no_body_on_the_wire(system: Callable[..., Deployment]) -> None:
+async def test_head_has_no_body_on_the_wire(shared: Deployment) -> None:
     """The next answer on the same connection begins right after its headers."""
-    deployment = system()
-    async with _client(deployment, ME) as me:
+    shared = shared
+    async with _client(shared, ME) as me:
         heads = [await me.head(path) for path in ("/v1/feed", "/healthz", "/nothing")]
         get = await me.get("/healthz")
 
@@ -140,7 +141,7 @@ async def test_head_has_no_body_on_the_wire(system: Callable[..., Deployment]) -
     assert get.json() == {"status": "ok"}
 
 
-async def test_an_api_that_is_told_to_end_ends_in_order(system: Callable[..., Deployment]) -> None:
+async def test_an_api_that_is_told_to_end_ends_in_order(system: DeploymentFactory) -> None:
     """SIGTERM: what was begun is answered or refused, never broken; the file of its metrics goes."""
     deployment = system()
     daemon = deployment.stack.process(f"{deployment.namespace}api")

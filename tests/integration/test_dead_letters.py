@@ -11,15 +11,17 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from infra.local.deployment import Deployment
 from schemas.events import EventType
 from schemas.facts import PhotoDeleted, PhotoLiked, UserFollowed
-from schemas.ids import PhotoId, first_id_at
+from schemas.ids import PhotoId, UserId, first_id_at
 from streams.kafka.producer import Outgoing
 from streams.stores.connect import connect
 from streams.stores.ports import SetKind
+from tests.integration.conftest import DeploymentFactory
 from tests.integration.making import fresh_photo_ids, upload
-from tests.integration.test_feeds import AUTHOR, OTHER, READER, client_of, feed_of, follows
+from tests.integration.test_feeds import client_of, feed_of, follows
 
 pytestmark = pytest.mark.anyio
 
+READER, AUTHOR, OTHER = UserId(1), UserId(2), UserId(3)
 Header = tuple[str, bytes | None]
 DEADLINE_S = 30.0
 
@@ -79,7 +81,7 @@ def each_kind(good: Outgoing, other_type: bytes) -> list[tuple[str, Outgoing]]:
     ]
 
 
-async def test_each_kind_of_bad_input_is_one_dead_letter(system: Callable[..., Deployment]) -> None:
+async def test_each_kind_of_bad_input_is_one_dead_letter(system: DeploymentFactory) -> None:
     """Key, value and headers byte for byte, the reason added; good events before and behind are handled."""
     deployment = system()
     known, good, future = *fresh_photo_ids(2), PhotoId(first_id_at(4_000_000_000_000 // 2))
@@ -133,7 +135,7 @@ def is_letter_of(message: Message, record: Outgoing) -> bool:
 
 
 async def test_a_partition_stops_at_the_limit_and_goes_on_when_resumed(
-    system: Callable[..., Deployment],
+    system: DeploymentFactory,
 ) -> None:
     """Exactly as many dead letters as the limit; other partitions go on; a restart does not resume it."""
     deployment = system(dead_letters_in_a_row_max=5)

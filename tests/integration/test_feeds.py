@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 import pytest
 
@@ -16,12 +17,24 @@ from streams.jobs.feed_client import FeedClient, feed_client, feed_path
 from streams.kafka.producer import Outgoing
 from streams.roles import Role
 from tests.integration.conftest import DeploymentFactory
-from tests.integration.making import fresh_photo_ids, upload
+from tests.integration.making import fresh_photo_ids, fresh_users, upload
 
 pytestmark = pytest.mark.anyio
 
-READER, AUTHOR, OTHER = UserId(1), UserId(2), UserId(3)
 DEADLINE_S = 30.0
+
+
+class People(NamedTuple):
+    """Three users whom no other test knows."""
+
+    reader: UserId
+    author: UserId
+    other: UserId
+
+
+@pytest.fixture
+def people() -> People:
+    return People(*fresh_users(3))
 
 
 def follows(deployment: Deployment, edges: Iterable[tuple[UserId, UserId]]) -> list[Outgoing]:
@@ -58,31 +71,30 @@ async def feed_of(client: FeedClient, reader: UserId, depth: int = 2_000) -> lis
 
 
 async def test_an_author_crosses_the_threshold_and_back_without_gap_or_duplicate(
-    system: Callable[..., Deployment],
+    system: DeploymentFactory, people: People
 ) -> None:
     """Pushed, pulled, pushed again, three times; posts in each phase; warm and cold readers see all, once."""
     deployment = system(pull_followers_min=20, push_again_followers_max=15, bucket_members_max=8)
-    steady = [UserId(number) for number in range(100, 112)]
-    passing = [UserId(number) for number in range(200, 212)]
+    author, steady, passing = people.author, fresh_users(12), fresh_users(12)
     posted: list[PhotoId] = []
 
     async def post(client: FeedClient) -> None:
         photos = fresh_photo_ids(3)
         posted.extend(photos)
-        await deployment.publish(upload(deployment, photo, AUTHOR) for photo in photos)
+        await deployment.publish(upload(deployment, photo, author) for photo in photos)
         await deployment.drained()
 
     async with client_of(deployment) as client:
-        await deployment.publish(follows(deployment, [(reader, AUTHOR) for reader in steady]))
+        await deployment.publish(follows(deployment, [(reader, author) for reader in steady]))
         await deployment.drained()
         for reader in steady[::2]:  # The others stay cold until the end.
             await feed_of(client, reader)
         for _ in range(3):
             await post(client)
-            await deployment.publish(follows(deployment, [(reader, AUTHOR) for reader in passing]))
+            await deployment.publish(follows(deployment, [(reader, author) for reader in passing]))
             await deployment.drained()
             await post(client)
-            gone = [UserUnfollowed(follower_id=reader, followee_id=AUTHOR) for reader in passing]
+            gone = [UserUnfollowed(follower_id=reader, followee_id=author) for reader in passing]
             await deployment.publish(
                 deployment.outgoing(EventType.USER_UNFOLLOWED, change) for change in gone
             )
@@ -94,140 +106,140 @@ async def test_an_author_crosses_the_threshold_and_back_without_gap_or_duplicate
     assert feeds == dict.fromkeys(steady, expected)
 
 
-async def test_a_follow_brings_in_what_the_author_has(system: Callable[..., Deployment]) -> None:
+async def test_a_follow_brings_in_what_the_author_has(shared: Deployment, people: People) -> None:
     """The last 20 of 1,000 with the next request; the stored timeline filled soon after."""
-    deployment = system()
+    deployment, (reader, author, _) = shared, people
     photos = fresh_photo_ids(1_000, age_ms=120_000)
     newest = sorted(photos, reverse=True)
     async with client_of(deployment) as client:
-        await deployment.publish(upload(deployment, photo, AUTHOR) for photo in photos)
+        await deployment.publish(upload(deployment, photo, author) for photo in photos)
         await deployment.drained()
-        assert [] == await feed_of(client, READER)
+        assert [] == await feed_of(client, reader)
 
-        assert 204 == await call(client, "PUT", f"/v1/social/follow/{AUTHOR}", READER)
-        page = await client.page(READER, limit=20)
+        assert 204 == await call(client, "PUT", f"/v1/social/follow/{author}", reader)
+        page = await client.page(reader, limit=20)
         assert [str(photo) for photo in newest[:20]] == [item["photo_id"] for item in page.items]
         await deployment.drained()
-        assert newest == await feed_of(client, READER)
+        assert newest == await feed_of(client, reader)
 
-        assert 204 == await call(client, "DELETE", f"/v1/social/follow/{AUTHOR}", READER)
-        assert [] == (await client.page(READER, limit=20)).items
+        assert 204 == await call(client, "DELETE", f"/v1/social/follow/{author}", reader)
+        assert [] == (await client.page(reader, limit=20)).items
 
 
-async def test_what_a_caller_does_is_seen_in_their_next_request(system: Callable[..., Deployment]) -> None:
+async def test_what_a_caller_does_is_seen_in_their_next_request(shared: Deployment, people: People) -> None:
     """Follow, unfollow, like, unlike and delete over HTTP."""
-    deployment = system()
+    deployment, (reader, author, _) = shared, people
     [photo] = fresh_photo_ids(1)
     async with client_of(deployment) as client:
-        await deployment.publish([upload(deployment, photo, AUTHOR)])
+        await deployment.publish([upload(deployment, photo, author)])
         await deployment.drained()
-        assert 204 == await call(client, "PUT", f"/v1/photos/{photo}/like", READER)
-        body, _ = await client.get(f"/v1/photos/{photo}", READER)
+        assert 204 == await call(client, "PUT", f"/v1/photos/{photo}/like", reader)
+        body, _ = await client.get(f"/v1/photos/{photo}", reader)
         assert body["liked"] is True
-        assert 204 == await call(client, "DELETE", f"/v1/photos/{photo}/like", READER)
-        body, _ = await client.get(f"/v1/photos/{photo}", READER)
+        assert 204 == await call(client, "DELETE", f"/v1/photos/{photo}/like", reader)
+        body, _ = await client.get(f"/v1/photos/{photo}", reader)
         assert body["liked"] is False
-        await call(client, "PUT", f"/v1/social/follow/{AUTHOR}", READER)
-        assert [photo] == await feed_of(client, READER)
-        assert 204 == await call(client, "DELETE", f"/v1/photos/{photo}", AUTHOR)
-        assert [] == await feed_of(client, READER)
-        assert 404 == await call(client, "PUT", f"/v1/photos/{photo}/like", READER)
+        await call(client, "PUT", f"/v1/social/follow/{author}", reader)
+        assert [photo] == await feed_of(client, reader)
+        assert 204 == await call(client, "DELETE", f"/v1/photos/{photo}", author)
+        assert [] == await feed_of(client, reader)
+        assert 404 == await call(client, "PUT", f"/v1/photos/{photo}/like", reader)
 
 
-async def test_late_photos_push_out_no_newer_one(system: Callable[..., Deployment]) -> None:
+async def test_late_photos_push_out_no_newer_one(shared: Deployment, people: People) -> None:
     """700 imports with old ids reach a reader whose timeline holds newer ones."""
-    deployment = system()
+    deployment, (reader, author, other) = shared, people
     async with client_of(deployment) as client:
-        await deployment.publish(follows(deployment, [(READER, AUTHOR), (READER, OTHER)]))
+        await deployment.publish(follows(deployment, [(reader, author), (reader, other)]))
         await deployment.drained()
-        await feed_of(client, READER)
+        await feed_of(client, reader)
         fresh = fresh_photo_ids(50)
-        await deployment.publish(upload(deployment, photo, AUTHOR) for photo in fresh)
+        await deployment.publish(upload(deployment, photo, author) for photo in fresh)
         await deployment.drained()
         late = fresh_photo_ids(700, age_ms=3_600_000)
-        await deployment.publish(upload(deployment, photo, OTHER) for photo in late)
+        await deployment.publish(upload(deployment, photo, other) for photo in late)
         await deployment.drained()
-        found = await feed_of(client, READER)
+        found = await feed_of(client, reader)
 
     assert sorted(fresh + late, reverse=True) == found
 
 
-async def test_pages_in_flight_bring_back_nobody(deploy: DeploymentFactory) -> None:
+async def test_pages_in_flight_bring_back_nobody(deploy: DeploymentFactory, people: People) -> None:
     """Law: no ghost. Pages are held back while unfollow and delete are acknowledged."""
-    deployment = deploy()
+    deployment, (reader, author, other) = deploy(), people
     deployment.start_worker("lanes", roles=[Role.NORMAL, Role.BULK])
     deployment.start_worker("check", roles=[Role.CHECK, Role.EDGES])
     deployment.start_api()
     unfollowed, deleted = fresh_photo_ids(2)
     async with client_of(deployment) as client:
-        await deployment.publish(follows(deployment, [(READER, AUTHOR), (READER, OTHER)]))
+        await deployment.publish(follows(deployment, [(reader, author), (reader, other)]))
         await deployment.drained()
-        await feed_of(client, READER)
+        await feed_of(client, reader)
         deployment.stack.stop_process(f"{deployment.namespace}lanes")
-        await deployment.publish([upload(deployment, unfollowed, AUTHOR), upload(deployment, deleted, OTHER)])
-        await eventually("the photos are ready", lambda: are_ready(client, [unfollowed, deleted]))
-        assert 204 == await call(client, "DELETE", f"/v1/social/follow/{AUTHOR}", READER)
-        assert 204 == await call(client, "DELETE", f"/v1/photos/{deleted}", OTHER)
-        assert [] == (await client.page(READER, limit=20)).items
+        await deployment.publish([upload(deployment, unfollowed, author), upload(deployment, deleted, other)])
+        await eventually("the photos are ready", lambda: are_ready(client, other, [unfollowed, deleted]))
+        assert 204 == await call(client, "DELETE", f"/v1/social/follow/{author}", reader)
+        assert 204 == await call(client, "DELETE", f"/v1/photos/{deleted}", other)
+        assert [] == (await client.page(reader, limit=20)).items
 
         deployment.start_worker("lanes", roles=[Role.NORMAL, Role.BULK])
         await deployment.drained()
 
-        assert [] == await feed_of(client, READER)
+        assert [] == await feed_of(client, reader)
 
 
-async def are_ready(client: FeedClient, photos: Sequence[PhotoId]) -> bool:
+async def are_ready(client: FeedClient, reader: UserId, photos: Sequence[PhotoId]) -> bool:
     for photo in photos:
-        headers = {"Authorization": f"Bearer {client.token_of(OTHER)}"}
+        headers = {"Authorization": f"Bearer {client.token_of(reader)}"}
         async with client.http.get(f"{client.api}/v1/photos/{photo}", headers=headers) as answer:
             if answer.status != 200:
                 return False
     return True
 
 
-async def test_a_delete_counts_only_with_the_photos_own_author(system: Callable[..., Deployment]) -> None:
+async def test_a_delete_counts_only_with_the_photos_own_author(shared: Deployment, people: People) -> None:
     """A delete before its upload is remembered; somebody else's has no effect, before or after."""
-    deployment = system()
+    deployment, (reader, author, other) = shared, people
     mine, theirs, kept = fresh_photo_ids(3)
 
-    def delete(photo: PhotoId, author: UserId) -> Outgoing:
-        data = PhotoDeleted(photo_id=photo, author_id=author)
+    def delete(photo: PhotoId, who: UserId) -> Outgoing:
+        data = PhotoDeleted(photo_id=photo, author_id=who)
         return deployment.outgoing(EventType.PHOTO_DELETED, data)
 
     async with client_of(deployment) as client:
-        await deployment.publish(follows(deployment, [(READER, AUTHOR)]))
-        await deployment.publish([delete(mine, AUTHOR), delete(theirs, OTHER)])
+        await deployment.publish(follows(deployment, [(reader, author)]))
+        await deployment.publish([delete(mine, author), delete(theirs, other)])
         await deployment.drained()
-        await deployment.publish(upload(deployment, photo, AUTHOR) for photo in (mine, theirs, kept))
+        await deployment.publish(upload(deployment, photo, author) for photo in (mine, theirs, kept))
         await deployment.drained()
-        await deployment.publish([delete(kept, OTHER)])
+        await deployment.publish([delete(kept, other)])
         await deployment.drained()
-        found = await feed_of(client, READER)
-        counts, _ = await client.get(f"/v1/users/{AUTHOR}", READER)
+        found = await feed_of(client, reader)
+        counts, _ = await client.get(f"/v1/users/{author}", reader)
 
     assert sorted([theirs, kept], reverse=True) == found
     assert counts["photos"] == 2
 
 
 async def test_a_photo_without_renditions_is_seen_by_its_author_alone(
-    system: Callable[..., Deployment],
+    system: DeploymentFactory, people: People
 ) -> None:
     """It is `processing` until its thumbnail exists; without its original it is `rejected` in the end."""
-    deployment = system(original_wait_s_max=3, original_poll_s=1)
+    deployment, (reader, author, _) = system(original_wait_s_max=3, original_poll_s=1), people
     [photo] = fresh_photo_ids(1)
     async with client_of(deployment) as client:
-        await deployment.publish(follows(deployment, [(READER, AUTHOR)]))
-        await deployment.publish([upload(deployment, photo, AUTHOR, ready=False)])
+        await deployment.publish(follows(deployment, [(reader, author)]))
+        await deployment.publish([upload(deployment, photo, author, ready=False)])
         await deployment.drained()
-        own = (await client.page(AUTHOR, limit=20)).items
+        own = (await client.page(author, limit=20)).items
         assert [("processing", str(photo))] == [(item["status"], item["photo_id"]) for item in own]
-        assert [] == await feed_of(client, READER)
+        assert [] == await feed_of(client, reader)
 
         async def rejected() -> bool:
-            body, _ = await client.get(f"/v1/photos/{photo}", AUTHOR)
+            body, _ = await client.get(f"/v1/photos/{photo}", author)
             return bool(body["status"] == "rejected" and body["reason"] == "original_missing")
 
         await eventually("the photo without an original is rejected", rejected)
-        assert [] == (await client.page(AUTHOR, limit=20)).items
-        body, _ = await client.get(feed_path(20).replace("feed", f"users/{AUTHOR}/photos"), AUTHOR)
+        assert [] == (await client.page(author, limit=20)).items
+        body, _ = await client.get(feed_path(20).replace("feed", f"users/{author}/photos"), author)
         assert [str(photo)] == [item["photo_id"] for item in body["items"]]

@@ -14,7 +14,7 @@ from streams.jobs.feed_client import FeedClient, feed_path
 from tests.integration.conftest import DeploymentFactory
 from tests.integration.slow_proxy import SlowProxy
 from tests.integration.test_feeds import client_of, feed_of
-from tests.integration.test_redis_lost import READERS, Posting, everybody_follows_everybody
+from tests.integration.test_redis_lost import Posting, everybody_follows_everybody
 
 pytestmark = pytest.mark.anyio
 
@@ -46,12 +46,12 @@ class Reading:
 
 async def outage(deployment: Deployment, begin: Callable[[], None], end: Callable[[], None]) -> Reading:
     """Read and post through an outage; afterwards every feed is whole."""
-    await everybody_follows_everybody(deployment)
+    everybody, authors = await everybody_follows_everybody(deployment)
     async with client_of(deployment) as client:
-        for reader in READERS[::2]:
+        for reader in everybody[::2]:
             await feed_of(client, reader)
-        posting, reading = Posting(deployment), Reading(client)
-        readers = [asyncio.create_task(reading.run(reader)) for reader in READERS[:4]]
+        posting, reading = Posting(deployment, authors), Reading(client)
+        readers = [asyncio.create_task(reading.run(reader)) for reader in everybody[:4]]
         await posting.until(50)
         begin()
         await asyncio.sleep(OUTAGE_S)
@@ -61,7 +61,7 @@ async def outage(deployment: Deployment, begin: Callable[[], None], end: Callabl
         reading.going = False
         await asyncio.gather(*readers)
         await deployment.drained(240)
-        for reader in READERS:
+        for reader in everybody:
             assert posting.newest_first == await feed_of(client, reader), reader
     return reading
 
@@ -73,13 +73,11 @@ def assert_answered(reading: Reading) -> None:
 
 
 @pytest.mark.parametrize("store", ["redis", "cassandra", "kafka", "s3"])
-async def test_a_stopped_store_loses_nothing(
-    system: Callable[..., Deployment], stack: Stack, store: str
-) -> None:
+async def test_a_stopped_store_loses_nothing(shared: Deployment, stack: Stack, store: str) -> None:
     """The server hangs (SIGSTOP): its connections stay open and nothing is answered."""
     server = stack.server(store)
 
-    reading = await outage(system(), server.pause, server.resume)
+    reading = await outage(shared, server.pause, server.resume)
 
     assert_answered(reading)
     if store in ("redis", "kafka", "s3"):

@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,23 +12,22 @@ from infra.local.deployment import Deployment
 from infra.local.stack import Stack
 from schemas.ids import PhotoId, UserId
 from streams.kafka.producer import Producer
-from tests.integration.conftest import DeploymentFactory
-from tests.integration.making import fresh_photo_ids, upload
+from tests.integration.making import fresh_photo_ids, fresh_users, upload
 from tests.integration.test_feeds import client_of, feed_of, follows
 
 pytestmark = pytest.mark.anyio
 
-READERS = [UserId(number) for number in range(100, 140)]
+READERS, AUTHORS = 40, 10
 DEADLINE_S = 60.0
 PAUSE_S = 0.3  # 33 photos a second.
-AUTHORS = [UserId(number) for number in range(10, 20)]
 
 
 class Posting:
-    """Posts go on in the background until it is stopped."""
+    """Posts of `authors` go on in the background until it is stopped."""
 
-    def __init__(self, deployment: Deployment) -> None:
+    def __init__(self, deployment: Deployment, authors: Sequence[UserId]) -> None:
         self.deployment = deployment
+        self.authors = authors
         self.photos: list[PhotoId] = []
         self._going = True
         self._task = asyncio.create_task(self._run())
@@ -36,12 +35,12 @@ class Posting:
     async def _run(self) -> None:
         async with Producer(self.deployment.settings, timeout_ms=60_000) as producer:
             while self._going:
-                batch = fresh_photo_ids(len(AUTHORS))
+                batch = fresh_photo_ids(len(self.authors))
                 self.photos.extend(batch)
                 await producer.send(
                     [
                         upload(self.deployment, photo, author)
-                        for photo, author in zip(batch, AUTHORS, strict=True)
+                        for photo, author in zip(batch, self.authors, strict=True)
                     ]
                 )
                 await asyncio.sleep(PAUSE_S)
@@ -64,25 +63,28 @@ class Posting:
         return sorted(self.photos, reverse=True)
 
 
-async def everybody_follows_everybody(deployment: Deployment) -> None:
+async def everybody_follows_everybody(deployment: Deployment) -> tuple[list[UserId], list[UserId]]:
+    """New readers, and new authors whom each of them follows."""
+    readers, authors = fresh_users(READERS), fresh_users(AUTHORS)
     await deployment.publish(
-        follows(deployment, [(reader, author) for reader in READERS for author in AUTHORS])
+        follows(deployment, [(reader, author) for reader in readers for author in authors])
     )
     await deployment.drained()
+    return readers, authors
 
 
 async def test_a_redis_that_comes_back_older_is_repaired(
-    system: Callable[..., Deployment], stack: Stack, tmp_path: Path
+    shared: Deployment, stack: Stack, tmp_path: Path
 ) -> None:
     """Rolled back under load to an older snapshot: feeds as if nothing had happened, no timeline rebuilt."""
-    deployment = system()
-    await everybody_follows_everybody(deployment)
+    deployment = shared
+    readers, authors = await everybody_follows_everybody(deployment)
     server = stack.server("redis")
     async with client_of(deployment) as client:
-        for reader in READERS:
+        for reader in readers:
             await feed_of(client, reader)
         rebuilt = deployment.metric("shutterline_rebuilds_total", "api")
-        posting = Posting(deployment)
+        posting = Posting(deployment, authors)
         await posting.until(100)
         shutil.copytree(server.data_dir, tmp_path / "older")
         await posting.until(200)
@@ -95,9 +97,9 @@ async def test_a_redis_that_comes_back_older_is_repaired(
         await posting.until(100)
         await posting.stop()
         await deployment.drained()
-        feeds = {reader: await feed_of(client, reader) for reader in READERS}
+        feeds = {reader: await feed_of(client, reader) for reader in readers}
 
-    assert feeds == dict.fromkeys(READERS, posting.newest_first)
+    assert feeds == dict.fromkeys(readers, posting.newest_first)
     assert deployment.metric("shutterline_timeline_repaired_records_total") > 0
     assert deployment.metric("shutterline_rebuilds_total", "api") == rebuilt
 
@@ -110,37 +112,35 @@ async def deployment_applied(deployment: Deployment) -> None:
             await asyncio.sleep(0.1)
 
 
-async def test_a_flushed_redis_is_filled_again(system: Callable[..., Deployment], stack: Stack) -> None:
+async def test_a_flushed_redis_is_filled_again(shared: Deployment, stack: Stack) -> None:
     """Flushed while posts go on: every feed is right again, each timeline rebuilt as it is read."""
-    deployment = system()
-    await everybody_follows_everybody(deployment)
+    deployment = shared
+    readers, authors = await everybody_follows_everybody(deployment)
     async with client_of(deployment) as client:
-        for reader in READERS:
+        for reader in readers:
             await feed_of(client, reader)
-        posting = Posting(deployment)
+        posting = Posting(deployment, authors)
         await posting.until(100)
         with redis.Redis(port=stack.server("redis").port) as direct:
             direct.flushall()
         await posting.until(100)
-        early = [await feed_of(client, reader) for reader in READERS[::2]]
+        early = [await feed_of(client, reader) for reader in readers[::2]]
         await posting.stop()
         await deployment.drained()
-        feeds = {reader: await feed_of(client, reader) for reader in READERS}
+        feeds = {reader: await feed_of(client, reader) for reader in readers}
 
     assert all(len(feed) >= 100 for feed in early)
-    assert feeds == dict.fromkeys(READERS, posting.newest_first)
+    assert feeds == dict.fromkeys(readers, posting.newest_first)
 
 
 async def test_an_acknowledged_unfollow_survives_an_older_redis(
-    deploy: DeploymentFactory, stack: Stack, tmp_path: Path
+    shared: Deployment, stack: Stack, tmp_path: Path
 ) -> None:
     """Law: no ghost. Copies of the old following set come back with the snapshot and are not believed."""
-    deployment = deploy()
-    deployment.start_worker()
-    deployment.start_api()
+    deployment = shared
     server = stack.server("redis")
     [photo] = fresh_photo_ids(1)
-    reader, author = READERS[0], AUTHORS[0]
+    reader, author = fresh_users(2)
     async with client_of(deployment) as client:
         await deployment.publish(follows(deployment, [(reader, author)]))
         await deployment.publish([upload(deployment, photo, author)])

@@ -16,7 +16,7 @@ from streams.handlers.upload_completed import upload_completed
 from streams.handlers.upload_discarded import discard_upload
 from streams.stores.media_ports import SignedRequest, Upload, UploadState
 from streams.stores.memory_media import MemoryMediaUploads
-from tests.fakes import FlakyStores, Moment
+from tests.fakes import FlakyStores, Moment, pause
 from tests.unit.fakes_api import World, make_world, media_key
 
 ME, OTHER = 1, 2
@@ -167,3 +167,8 @@ def through(world: World, at: Callable[[Moment], Awaitable[None]]) -> FlakyStore
     world.context = replace(made, ids=world.context.ids)
     world.adopt(world.app)
     return flaky
+
+
+async def together(moment: Moment) -> None:
+    """Whoever calls a store lets the others go on first, so that all go in step."""
+    await pause()

@@ -1,0 +1,134 @@
+"""What the tests of the edge do with it: put objects, sign URLs, ask, count, wait."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import botocore.session
+from botocore.config import Config
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+from api.signing import UrlSigner, load_media_key
+from infra.local.credentials import load_or_make
+from infra.local.media_keys import MediaKey
+from infra.local.nginx_server import NginxServer
+from infra.local.s3_server import MEDIA_BUCKET, REGION
+from infra.local.stack import Stack
+from streams.settings import Settings
+from tests.integration.plain_http import Answer, ask, target_of
+
+DEADLINE_S = 30.0
+REQUESTS = 1_000
+SIGNATURES = 7
+LONG = "max-age=3600"
+FILES = 8  # upkeep.js
+
+
+@dataclass(frozen=True)
+class Photos:
+    """What the tests do with the stack: put objects, sign URLs, ask, count."""
+
+    stack: Stack
+    s3: Any
+
+    @property
+    def edges(self) -> Sequence[int]:
+        return [self.stack.server(name).port for name in ("edge", "edge-2")]
+
+    @property
+    def settings(self) -> Settings:
+        environment = self.stack.environment()
+        return Settings.model_validate(
+            {name.removeprefix("SHUTTERLINE_").lower(): value for name, value in environment.items()}
+        )
+
+    def put(self, key: str, body: bytes, cache_control: str | None = LONG) -> str:
+        """Put an object; answers its key."""
+        more = {} if cache_control is None else {"CacheControl": cache_control}
+        self.s3.put_object(Bucket=MEDIA_BUCKET, Key=key, Body=body, ContentType="image/jpeg", **more)
+        return key
+
+    def delete(self, key: str) -> None:
+        self.s3.delete_object(Bucket=MEDIA_BUCKET, Key=key)
+
+    async def sign(
+        self, key: str, *, life_s: int = 1_800, signed_with: MediaKey | None = None, base: str = ""
+    ) -> str:
+        """The target of a URL that is valid for `life_s`; the newest key signs unless another is given."""
+        media_key = signed_with or load_or_make(self.stack.home.secrets).media_keys[0]
+        signer = UrlSigner(
+            media_url=base or self.settings.media_url,
+            key_id=media_key.key_id,
+            private_key=private_key(media_key),
+            life_s_min=life_s,
+            life_s_max=life_s + 1,
+            clock_us=lambda: time.time_ns() // 1_000,
+            count=lambda kept, signed: None,
+        )
+        return target_of((await signer.urls([key]))[key])
+
+    async def view(self, key: str, edge: int = 0, headers: Mapping[str, str] | None = None) -> Answer:
+        return await ask(self.edges[edge], await self.sign(key), headers=headers)
+
+    async def view_all(self, key: str, requests: int) -> list[Answer]:
+        """As many requests at once, over several signatures and both edges."""
+        targets = [await self.sign(key, life_s=1_800 + number) for number in range(SIGNATURES)]
+        return await asyncio.gather(
+            *(
+                ask(self.edges[number % 2], targets[number % SIGNATURES], headers={"Cookie": f"u={number}"})
+                for number in range(requests)
+            )
+        )
+
+    async def metric(self, server: str, sample: str) -> int:
+        """Of one server, the sum of the samples that begin so."""
+        nginx = self.stack.server(server)
+        assert isinstance(nginx, NginxServer)
+        return summed(await ask(nginx.status_port, "/metrics"), sample)
+
+    async def fetches(self) -> tuple[int, int]:
+        """How often the shield asked S3, and how often S3 was asked for an object."""
+        of_s3 = await ask(self.stack.server("s3").port, "/metrics")
+        lines = [line for line in of_s3.body.decode().splitlines() if 'operation="GetObject"' in line]
+        counts = [line for line in lines if line.startswith("http_server_request_duration_seconds_count")]
+        asked = await self.metric("shield", "shutterline_edge_origin_fetches_total")
+        return asked, sum(int(float(line.rsplit(" ", 1)[1])) for line in counts)
+
+
+@cache
+def private_key(key: MediaKey) -> RSAPrivateKey:
+    return load_media_key(key.private_key)
+
+
+def summed(metrics: Answer, sample: str) -> int:
+    lines = metrics.body.decode().splitlines()
+    return sum(int(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(sample))
+
+
+async def eventually(claim: str, true: Callable[[], Any]) -> None:
+    """Ask until the answer is true; say what was awaited when it is not."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not await true():
+        assert time.monotonic() < deadline, f"not within {DEADLINE_S} s: {claim}"
+        await asyncio.sleep(0.1)
+
+
+def clock_reaches(moment_s: float) -> Callable[[], Any]:
+    async def reached() -> bool:
+        return time.time() >= moment_s
+
+    return reached
+
+
+def s3_client(stack: Stack, access_key: str, secret_key: str) -> Any:
+    return botocore.session.get_session().create_client(
+        "s3",
+        region_name=REGION,
+        endpoint_url=f"http://127.0.0.1:{stack.port('s3')}",
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret_key,
+        config=Config(s3={"addressing_style": "path"}, signature_version="s3v4"),
+    )
