@@ -11,7 +11,7 @@ and then the level is raised. The old rows stay: pages may still name them.
 """
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from schemas.ids import UserId
@@ -28,6 +28,8 @@ from topics.catalogue import Lane
 # A set of the highest level has 65,536 counts of 8 bytes, so 1,000 sets are 0.5 GB at the
 # very worst; only sets above level 0 are kept at all.
 LIVES_CACHED_MAX = 1_000
+# About 200 bytes each, for each partition.
+HEADS_CACHED_MAX = 20_000
 
 SetId = tuple[SetKind, int]
 
@@ -41,9 +43,11 @@ class EdgesBatch:
     bucket_members_max: int
     backfill_follows_max: int
     generation: int
-    # Counts of all buckets of large sets: nobody else writes them. Forgotten when a write
-    # fails, because then it is not known.
+    # Counts of all buckets of large sets, and heads as they were last written here: nobody else
+    # writes them, and whoever did for a moment is overruled by the next stamp. Forgotten when
+    # a write fails, because then it is not known.
     _lives: OrderedDict[tuple[SetId, int], dict[int, int]] = field(default_factory=OrderedDict, init=False)
+    _heads: OrderedDict[SetId, Head] = field(default_factory=OrderedDict, init=False)
 
     async def apply(self, records: Sequence[EdgeRecord], begin: int, end: int) -> None:
         """Apply the records of offsets [begin, end); repeatable.
@@ -56,6 +60,7 @@ class EdgesBatch:
             await self._apply(records, self._stamp(begin), self._stamp(end))
         except BaseException:
             self._lives.clear()
+            self._heads.clear()
             raise
 
     def _stamp(self, offset: int) -> int:
@@ -67,21 +72,32 @@ class EdgesBatch:
         for record in records:
             now = Membership(time_us=record.time_us, removed=record.removed)
             changes[KINDS[record.kind], record.owner].append(Change(record.member, now))
-        heads = await self._heads(changes)
+        heads = await self._read_heads(changes)
         await self._grow(heads, changes, begin)
         folds = await self._fold(heads, changes)
-        await self._write(heads, folds, end)
+        self._remember(await self._write(heads, folds, end))
         await self._after(folds)
 
-    async def _heads(self, sets: Iterable[SetId]) -> dict[SetId, Head]:
-        owners: dict[SetKind, list[int]] = defaultdict(list)
+    async def _read_heads(self, sets: Iterable[SetId]) -> dict[SetId, Head]:
+        heads: dict[SetId, Head] = {}
+        unknown: dict[SetKind, list[int]] = defaultdict(list)
         for kind, owner in sets:
-            owners[kind].append(owner)
-        return {
-            (kind, owner): head
-            for kind, some in owners.items()
-            for owner, head in (await self.stores.counted.heads(kind, some)).items()
-        }
+            known = self._heads.get((kind, owner))
+            if known is None:
+                unknown[kind].append(owner)
+            else:
+                heads[kind, owner] = known
+        for kind, some in unknown.items():
+            found = await self.stores.counted.heads(kind, some)
+            heads.update({(kind, owner): head for owner, head in found.items()})
+        return heads
+
+    def _remember(self, written: Mapping[SetId, Head]) -> None:
+        for key, head in written.items():
+            self._heads[key] = head
+            self._heads.move_to_end(key)
+        while len(self._heads) > HEADS_CACHED_MAX:
+            self._heads.popitem(last=False)
 
     async def _grow(self, heads: dict[SetId, Head], changes: dict[SetId, list[Change]], stamp: int) -> None:
         for key, head in heads.items():
@@ -126,7 +142,8 @@ class EdgesBatch:
             for change in some:
                 wanted[BucketKey(kind, owner, level, bucket_of(change.member, level))].append(change)
         states = await self.stores.counted.read(
-            {key: [change.member for change in some] for key, some in wanted.items()}
+            {key: [change.member for change in some] for key, some in wanted.items()},
+            totals={key: heads[key.kind, key.owner].total for key in wanted if key.level == 0},
         )
         return {
             key: (states[key], fold(states[key].rows, states[key].live, some)) for key, some in wanted.items()
@@ -134,13 +151,15 @@ class EdgesBatch:
 
     async def _write(
         self, heads: dict[SetId, Head], folds: dict[BucketKey, tuple[BucketState, Fold]], stamp: int
-    ) -> None:
+    ) -> dict[SetId, Head]:
+        """Answers the heads as they are now."""
+        written: dict[SetId, Head] = {}
         touched: dict[SetId, dict[int, int]] = defaultdict(dict)
         writes: list[BucketWrite] = []
         for key, (_, result) in folds.items():
             head = None
             if key.level == 0:
-                head = Head(level=0, total=result.live)
+                head = written[key.kind, key.owner] = Head(level=0, total=result.live, stamp=stamp)
             else:
                 touched[key.kind, key.owner][key.bucket] = result.live
             writes.append(BucketWrite(key=key, rows=result.rows, live=result.live, head=head, stamp=stamp))
@@ -150,8 +169,10 @@ class EdgesBatch:
             level = heads[kind, owner].level
             known = await self._known_lives((kind, owner), level)
             known.update(lives)
-            totals.append(_head_write((kind, owner), Head(level=level, total=sum(known.values())), stamp))
+            head = written[kind, owner] = Head(level=level, total=sum(known.values()), stamp=stamp)
+            totals.append(_head_write((kind, owner), head, stamp))
         await self.stores.counted.write(totals)
+        return written
 
     async def _known_lives(self, key: SetId, level: int) -> dict[int, int]:
         # By level, too: another owner's count at the level before may have won.

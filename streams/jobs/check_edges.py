@@ -55,7 +55,7 @@ async def _without_follower_row(stores: Stores, user: UserId, followees: Sequenc
             each: BucketKey(SetKind.FOLLOWERS, each, heads[each].level, bucket_of(user, heads[each].level))
             for each in some
         }
-        buckets = await stores.counted.read({key: [user] for key in keys.values()})
+        buckets = await stores.counted.read({key: [user] for key in keys.values()}, totals={})
         states = {each: buckets[key].rows.get(user) for each, key in keys.items()}
         missing += [each for each, state in states.items() if state is None or state.removed]
     return missing

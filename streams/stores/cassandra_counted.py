@@ -5,7 +5,7 @@ may put many small sets into one request.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from cassandra.query import PreparedStatement
@@ -17,10 +17,13 @@ from streams.stores.cassandra_session import CassandraSession, Row
 from streams.stores.ports import BucketKey, BucketState, BucketWrite, Head, PackedIds, SetKind
 
 OWNERS_A_CALL = 100
-# Most sets are small and are read whole, many in one call; of a larger one this many rows are
-# read in vain, and then those touched.
+# Most sets are small and are read whole, many in one call; of one that is not known to be larger
+# this many rows are read in vain, and then those touched.
 PEEK_ROWS = 32
 PEEK_OWNERS_A_CALL = 50
+# Of a few larger sets of level 0 the rows touched are read in one call, each member named for
+# each set: a call costs more than 100 rows that are not there.
+TOUCHED_OWNERS_A_CALL = 8
 MEMBERS_A_CALL = 100
 BUCKETS_A_CALL = 128
 STATEMENTS_A_BATCH = 300
@@ -43,44 +46,79 @@ class CassandraCountedSets:
                 heads[owner] = Head(level=level or 0, total=total or 0, stamp=stamp or 0)
         return heads
 
-    async def read(self, wanted: Mapping[BucketKey, Iterable[int]]) -> dict[BucketKey, BucketState]:
-        # Sets of level 0 are mostly small, and many are read in one call.
-        small = [key for key in wanted if key.level == 0]
-        parts = await asyncio.gather(
-            *(self._read_small(kind, [key for key in small if key.kind is kind], wanted) for kind in SetKind)
-        )
-        large = await asyncio.gather(
-            *(self._touched(key, members) for key, members in wanted.items() if key.level > 0)
-        )
-        return {key: state for part in parts for key, state in part.items()} | dict(large)
-
-    async def _read_small(
-        self, kind: SetKind, keys: Sequence[BucketKey], wanted: Mapping[BucketKey, Iterable[int]]
+    async def read(
+        self, wanted: Mapping[BucketKey, Collection[int]], *, totals: Mapping[BucketKey, int]
     ) -> dict[BucketKey, BucketState]:
-        table = self._tables[kind]
+        # Sets of level 0 are mostly small, and many are read in one call.
+        first = [key for key in wanted if key.level == 0]
+        parts = await asyncio.gather(
+            *(
+                self._read_first([key for key in first if key.kind is kind], wanted, totals)
+                for kind in SetKind
+            ),
+            *(self._touched([key], members) for key, members in wanted.items() if key.level > 0),
+        )
+        return {key: state for part in parts for key, state in part.items()}
+
+    async def _read_first(
+        self,
+        keys: Sequence[BucketKey],
+        wanted: Mapping[BucketKey, Collection[int]],
+        totals: Mapping[BucketKey, int],
+    ) -> dict[BucketKey, BucketState]:
+        """Buckets of level 0, all of one kind."""
+        large = [key for key in keys if totals.get(key, 0) >= PEEK_ROWS]
+        peeked = await self._peek([key for key in keys if totals.get(key, 0) < PEEK_ROWS])
+        # Where the peek did not show the whole set, the rows wanted may be among the others.
+        large += [key for key, rows in peeked.items() if len(rows) == PEEK_ROWS]
+        groups: list[list[BucketKey]] = [[]]
+        named = 0
+        for key in large:
+            if len(groups[-1]) == TOUCHED_OWNERS_A_CALL or named + len(wanted[key]) > MEMBERS_A_CALL:
+                groups.append([])
+                named = 0
+            groups[-1].append(key)
+            named += len(wanted[key])
+        touched = await asyncio.gather(
+            *(
+                self._touched(group, {member for key in group for member in wanted[key]})
+                for group in groups
+                if group
+            )
+        )
+        states = {key: _state(rows) for key, rows in peeked.items()}
+        return states | {key: state for group in touched for key, state in group.items()}
+
+    async def _peek(self, keys: Sequence[BucketKey]) -> dict[BucketKey, list[Row]]:
         by_owner = {key.owner: key for key in keys}
         peeked: dict[BucketKey, list[Row]] = {key: [] for key in keys}
         calls = [
-            self._session.rows(table.peek, list(some)) for some in slices(list(by_owner), PEEK_OWNERS_A_CALL)
+            self._session.rows(self._tables[keys[0].kind].peek, list(some))
+            for some in slices(list(by_owner), PEEK_OWNERS_A_CALL)
         ]
         for rows in await asyncio.gather(*calls):
             for owner, *row in rows:
                 peeked[by_owner[owner]].append(tuple(row))
-        states = {key: _state(rows) for key, rows in peeked.items()}
-        # Where the peek did not show the whole set, the rows wanted may be among the others.
-        partly = [key for key, rows in peeked.items() if len(rows) == PEEK_ROWS]
-        states.update(await asyncio.gather(*(self._touched(key, wanted[key]) for key in partly)))
-        return states
+        return peeked
 
-    async def _touched(self, key: BucketKey, members: Iterable[int]) -> tuple[BucketKey, BucketState]:
-        """Rows and count of one moment: one read of one partition, never two."""
-        table = self._tables[key.kind]
+    async def _touched(
+        self, keys: Sequence[BucketKey], members: Collection[int]
+    ) -> dict[BucketKey, BucketState]:
+        """Rows and count of one moment: each partition is read once, never twice.
+
+        The keys differ in their owner alone.
+        """
+        table, first = self._tables[keys[0].kind], keys[0]
         named = sorted({MARKER, *members})
-        if len(named) > MEMBERS_A_CALL:
-            rows = await self._session.rows(table.rows, key.owner, key.level, key.bucket)
-        else:
-            rows = await self._session.rows(table.touched, key.owner, key.level, key.bucket, named)
-        return key, _state(rows)
+        if len(named) > MEMBERS_A_CALL + 1:
+            rows = await self._session.rows(table.rows, first.owner, first.level, first.bucket)
+            return {first: _state(rows)}
+        owners = [key.owner for key in keys]
+        rows = await self._session.rows(table.touched, owners, first.level, first.bucket, named)
+        found: dict[int, list[Row]] = {owner: [] for owner in owners}
+        for owner, *row in rows:
+            found[owner].append(tuple(row))
+        return {key: _state(found[key.owner]) for key in keys}
 
     async def write(self, writes: Sequence[BucketWrite]) -> None:
         batches: list[list[tuple[PreparedStatement, tuple[object, ...]]]] = [[]]
@@ -150,7 +188,10 @@ class _Table:
             f" PER PARTITION LIMIT {PEEK_ROWS}"
         )
         self.rows = session.prepare(f"SELECT {row} FROM {table} WHERE {bucket}")
-        self.touched = session.prepare(f"SELECT {row} FROM {table} WHERE {bucket} AND member_id IN ?")
+        self.touched = session.prepare(
+            f"SELECT owner_id, {row} FROM {table}"
+            " WHERE owner_id IN ? AND level = ? AND bucket = ? AND member_id IN ?"
+        )
         self.members = session.prepare(f"SELECT member_id, removed FROM {table} WHERE {bucket}")
         self.page = session.prepare(
             f"SELECT member_id, removed FROM {table} WHERE {bucket} AND member_id > ? LIMIT ?"
@@ -168,6 +209,10 @@ class _Table:
             f"INSERT INTO {table} (owner_id, level, bucket, member_id, removed, live)"
             f" VALUES (?, ?, ?, {MARKER}, true, ?) USING TIMESTAMP ?"
         )
+        self._live_and_head = session.prepare(
+            f"INSERT INTO {table} (owner_id, level, bucket, member_id, removed, live, level_now, total)"
+            f" VALUES (?, 0, 0, {MARKER}, true, ?, ?, ?) USING TIMESTAMP ?"
+        )
         self._head = session.prepare(
             f"UPDATE {table} USING TIMESTAMP ? SET level_now = ?, total = ?"
             " WHERE owner_id = ? AND level = 0 AND bucket = 0"
@@ -179,9 +224,12 @@ class _Table:
             (self._leave if state.removed else self._join, (*key, member, state.time_us))
             for member, state in write.rows.items()
         ]
-        if write.live is not None:
+        head = write.head
+        if write.live is not None and head is not None:
+            values = (write.key.owner, write.live, head.level, head.total, write.stamp)
+            found.append((self._live_and_head, values))
+        elif write.live is not None:
             found.append((self._live, (*key, write.live, write.stamp)))
-        if write.head is not None:
-            head = write.head
+        elif head is not None:
             found.append((self._head, (write.stamp, head.level, head.total, write.key.owner)))
         return found

@@ -1,6 +1,6 @@
 """Counted sets in memory: rows and their count share a bucket and are written at once."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from schemas.ids import pack_ids
@@ -59,10 +59,12 @@ class MemoryCountedSets:
         stamp = max(0, bucket.total.stamp)
         return Head(level=bucket.level.value or 0, total=bucket.total.value or 0, stamp=stamp)
 
-    async def read(self, wanted: Mapping[BucketKey, Iterable[int]]) -> dict[BucketKey, BucketState]:
+    async def read(
+        self, wanted: Mapping[BucketKey, Collection[int]], *, totals: Mapping[BucketKey, int]
+    ) -> dict[BucketKey, BucketState]:
         return {key: self._state(key, members) for key, members in wanted.items()}
 
-    def _state(self, key: BucketKey, members: Iterable[int]) -> BucketState:
+    def _state(self, key: BucketKey, members: Collection[int]) -> BucketState:
         bucket = self._of(key)
         found = {member: bucket.rows.get(member) for member in members}
         rows = {member: state for member, state in found.items() if state is not None}

@@ -5,7 +5,7 @@ every one may be repeated. Times are microseconds since 1970 (`time_us`) unless 
 name says otherwise.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -209,8 +209,13 @@ class CountedSets(Protocol):
     async def heads(self, kind: SetKind, owners: Sequence[int]) -> dict[int, Head]:
         """Level and total of every owner asked for; one call for every 100."""
 
-    async def read(self, wanted: Mapping[BucketKey, Iterable[int]]) -> dict[BucketKey, BucketState]:
-        """Each bucket's count and the rows of the members named."""
+    async def read(
+        self, wanted: Mapping[BucketKey, Collection[int]], *, totals: Mapping[BucketKey, int]
+    ) -> dict[BucketKey, BucketState]:
+        """Each bucket's count and the rows of the members named, and maybe others.
+
+        `totals` are how many members buckets are known to have; they only make it quicker.
+        """
 
     async def write(self, writes: Sequence[BucketWrite]) -> None:
         """Apply each write whole or not at all. A count with an older stamp than the stored one loses,

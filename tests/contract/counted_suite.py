@@ -41,7 +41,7 @@ async def head_of(stores: Stores, key: BucketKey) -> Head:
 
 
 async def live_of(stores: Stores, key: BucketKey) -> int:
-    return (await stores.counted.read({key: ()}))[key].live
+    return (await stores.counted.read({key: ()}, totals={}))[key].live
 
 
 Part = tuple[dict[int, Membership], int, int]
@@ -77,7 +77,7 @@ class CountedSetsSuite:
         owners = [key.owner, *(new_id() for _ in range(229))]
 
         assert await stores.counted.heads(kind, owners) == dict.fromkeys(owners, Head())
-        assert await stores.counted.read({key: [1]}) == {key: BucketState(rows={}, live=0)}
+        assert await stores.counted.read({key: [1]}, totals={}) == {key: BucketState(rows={}, live=0)}
         assert await stores.counted.bucket(key) == {}
         assert await stores.counted.lives(kind, key.owner, 0) == {}
         assert await stores.counted.members(key) == b""
@@ -108,21 +108,36 @@ class CountedSetsSuite:
             for level, bucket in ((0, 0), (1, 0), (1, 15), (2, 200))
         ]
         await stores.counted.write([writing(key, {at: IN}, live=at) for at, key in enumerate(keys, 1)])
-        states = await stores.counted.read({key: range(1, len(keys) + 1) for key in keys})
+        members = range(1, len(keys) + 1)
+        states = await stores.counted.read(dict.fromkeys(keys, members), totals={})
 
         assert states == {key: BucketState(rows={at: IN}, live=at) for at, key in enumerate(keys, 1)}
         assert await stores.counted.lives(SetKind.FOLLOWERS, owner, 1) == {0: 2, 15: 3}
 
-    async def test_a_read_has_the_rows_asked_for(self, stores: Stores, new_id: NewId) -> None:
-        """At least those; one that is not there is left out."""
-        for members in (3, 130):
-            key = first_bucket(new_id)
-            rows = dict.fromkeys(range(1, members + 1), IN)
-            await stores.counted.write([writing(key, rows, live=members)])
-            state = (await stores.counted.read({key: [1, 2, members, 1_000]}))[key]
+    @pytest.mark.parametrize("known", [False, True])
+    @pytest.mark.parametrize("asked", [1, 30, 150])
+    async def test_a_read_has_the_rows_asked_for(
+        self, stores: Stores, new_id: NewId, known: bool, asked: int
+    ) -> None:
+        """At least those, whether the sizes are known or not; what is not there is left out."""
+        sizes = {first_bucket(new_id): members for members in (0, 3, 40, 130, 40, 130, *[35] * 12)}
+        await stores.counted.write(
+            [
+                writing(key, dict.fromkeys(range(1, members + 1), IN), live=members)
+                for key, members in sizes.items()
+                if members
+            ]
+        )
+        wanted = {
+            key: [*range(max(1, members - asked), members + 1), 1_000] for key, members in sizes.items()
+        }
+        states = await stores.counted.read(wanted, totals=sizes if known else {})
 
-            assert state.live == members
-            assert {1: IN, 2: IN, members: IN}.items() <= state.rows.items() <= rows.items()
+        assert {key: state.live for key, state in states.items()} == sizes
+        for key, members in sizes.items():
+            present = {member: IN for member in wanted[key] if member <= members}
+            assert present.items() <= states[key].rows.items()
+            assert states[key].rows.keys() <= set(range(1, members + 1))
 
     @pytest.mark.parametrize(("level", "members"), [(0, 1), (0, 60), (1, 1)])
     async def test_a_read_sees_rows_and_count_of_one_moment(
@@ -145,7 +160,7 @@ class CountedSetsSuite:
 
         async def read() -> None:
             while not done.is_set():
-                states.append((await stores.counted.read({key: [1]}))[key])
+                states.append((await stores.counted.read({key: [1]}, totals={}))[key])
 
         await asyncio.gather(write(), *(read() for _ in range(4)))
 
@@ -221,7 +236,7 @@ class CountedSetsSuite:
         key = first_bucket(new_id)
         for rows, live, stamp in parts:
             await stores.counted.write([writing(key, rows, live=live, stamp=stamp)])
-        state = (await stores.counted.read({key: [1, 2, 3]}))[key]
+        state = (await stores.counted.read({key: [1, 2, 3]}, totals={}))[key]
 
         expected: dict[int, Membership] = {}
         for rows, _, _ in parts:
@@ -271,7 +286,7 @@ class CountedSetsSuite:
         owners = [key.owner for key in keys]
 
         assert await stores.counted.heads(SetKind.LIKERS, owners) == dict.fromkeys(owners, Head(total=1))
-        assert await stores.counted.read({key: [1] for key in keys}) == {
+        assert await stores.counted.read({key: [1] for key in keys}, totals={}) == {
             key: BucketState(rows={1: IN}, live=1) for key in keys
         }
 
@@ -301,6 +316,8 @@ class CountedSetsSuite:
 
         await passing.until(cleared, "a removed row is cleared away")
 
-        assert await brief_stores.counted.read({key: [1, 2]}) == {key: BucketState(rows={2: IN}, live=1)}
+        assert await brief_stores.counted.read({key: [1, 2]}, totals={}) == {
+            key: BucketState(rows={2: IN}, live=1)
+        }
         assert await brief_stores.counted.page(key, after=0, limit=5) == [2]
         assert list(unpack_ids(await brief_stores.counted.members(key))) == [2]
