@@ -44,7 +44,9 @@ class Reading:
             await asyncio.sleep(0.05)
 
 
-async def outage(deployment: Deployment, begin: Callable[[], None], end: Callable[[], None]) -> Reading:
+async def outage(
+    deployment: Deployment, begin: Callable[[], None], end: Callable[[], None], *, outage_s: float = OUTAGE_S
+) -> Reading:
     """Read and post through an outage; afterwards every feed is whole."""
     everybody, authors = await everybody_follows_everybody(deployment)
     async with client_of(deployment) as client:
@@ -54,7 +56,7 @@ async def outage(deployment: Deployment, begin: Callable[[], None], end: Callabl
         readers = [asyncio.create_task(reading.run(reader)) for reader in everybody[:4]]
         await posting.until(50)
         begin()
-        await asyncio.sleep(OUTAGE_S)
+        await asyncio.sleep(outage_s)
         end()
         await posting.until(50)
         await posting.stop()
