@@ -5,12 +5,15 @@ because a record is a page of up to a thousand timelines.
 """
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
 from schemas.ids import PhotoId, UserId
+
+Model = TypeVar("Model")
 
 _EDGE = struct.Struct(">BBBqqq")
 _EDGE_VERSION = 1
@@ -87,8 +90,7 @@ _NAMES = {model: name for name, model in _TYPES.items()}
 
 def encode_fanout(record: FanoutRecord) -> bytes:
     """The record as JSON, with its type in `t`."""
-    fields = {name: getattr(record, name) for name in record.__dataclass_fields__}
-    return orjson.dumps({"t": _NAMES[type(record)], **fields})
+    return _encode(record, _NAMES[type(record)])
 
 
 def decode_fanout(value: bytes) -> FanoutRecord:
@@ -97,14 +99,7 @@ def decode_fanout(value: bytes) -> FanoutRecord:
     Raises:
         ValueError: Not one of ours, or of a version that this process is too old for.
     """
-    try:
-        fields: dict[str, Any] = orjson.loads(value)
-        model = _TYPES[fields.pop("t")]
-        if model is Backfill:
-            fields["follows"] = tuple((owner, author) for owner, author in fields["follows"])
-        return model(**fields)
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"not a record of fanout ({error!r}): {value[:200]!r}") from error
+    return _decode(value, _TYPES, "fanout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +149,7 @@ _TASK_NAMES = {model: name for name, model in _TASK_TYPES.items()}
 
 def encode_task(task: RenditionTask) -> bytes:
     """The task as JSON, with its type in `t`."""
-    fields = {name: getattr(task, name) for name in task.__dataclass_fields__}
-    return orjson.dumps({"t": _TASK_NAMES[type(task)], **fields})
+    return _encode(task, _TASK_NAMES[type(task)])
 
 
 def decode_task(value: bytes) -> RenditionTask:
@@ -164,11 +158,24 @@ def decode_task(value: bytes) -> RenditionTask:
     Raises:
         ValueError: Not one of ours, or of a version that this process is too old for.
     """
+    return _decode(value, _TASK_TYPES, "renditions")
+
+
+def _encode(record: FanoutRecord | RenditionTask, name: str) -> bytes:
+    return orjson.dumps({"t": name, **{each: getattr(record, each) for each in record.__dataclass_fields__}})
+
+
+def _decode(value: bytes, types: Mapping[str, type[Model]], topic: str) -> Model:
     try:
         fields: dict[str, Any] = orjson.loads(value)
-        model = _TASK_TYPES[fields.pop("t")]
-        if model is RemovalTask:
-            fields["object_keys"] = tuple(fields["object_keys"])
-        return model(**fields)
+        model = types[fields.pop("t")]
+        return model(**{name: _frozen(each) for name, each in fields.items()})
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"not a record of renditions ({error!r}): {value[:200]!r}") from error
+        raise ValueError(f"not a record of {topic} ({error!r}): {value[:200]!r}") from error
+
+
+def _frozen(field: object) -> object:
+    """Records hold tuples, of numbers, names or pairs; JSON has lists."""
+    if not isinstance(field, list):
+        return field
+    return tuple(tuple(each) if isinstance(each, list) else each for each in field)

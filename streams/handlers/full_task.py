@@ -12,7 +12,7 @@ from streams.handlers.rendition_rules import (
     has_gone,
     put_renditions,
     read_original,
-    row_of,
+    row_to_make,
 )
 from streams.media.rejected import Rejected
 from streams.stores.copy_keys import photo_key
@@ -28,15 +28,8 @@ async def full_task(
         StoreUnavailable: Nothing is known about the writes; handle the task again.
     """
     photo, author = task.photo_id, task.author_id
-    stored = await row_of(stores, photo)
+    stored = await row_to_make(stores, outbox, task)
     if stored is None:
-        return Outcome.GONE
-    if stored.reason is not None:
-        await reject_photo(stores, outbox, photo, author, stored.reason)
-        return Outcome.GONE
-    if stored.deleted:
-        # A try before this one may have put objects after the delete had looked for some.
-        await remove_later(stores, outbox, photo)
         return Outcome.GONE
     outcome = Outcome.AGAIN
     if not stored.renditions.keys() >= LARGER:

@@ -8,6 +8,9 @@ from typing import Protocol
 from schemas.ids import PhotoId, UserId
 from schemas.internal import FullTask, ThumbnailTask
 from streams.core.object_keys import ObjectKeys
+from streams.handlers.photo_rejected import reject_photo
+from streams.handlers.publishing import Outbox
+from streams.handlers.removal_task import remove_later
 from streams.media.made import Made, RenditionFormat
 from streams.stores.ports import ParkedPhoto, Photo, Status, StoredRendition, Stores
 
@@ -45,6 +48,25 @@ class RenditionRules:
     original_bytes_max: int
     original_poll_ms: int
     clock_ms: Callable[[], int]
+
+
+async def row_to_make(stores: Stores, outbox: Outbox, task: ThumbnailTask | FullTask) -> Photo | None:
+    """The photo's row; None where nothing is to be made any more, and what may be left of a try goes.
+
+    Raises:
+        StoreUnavailable: Handle the task again.
+    """
+    stored = await row_of(stores, task.photo_id)
+    if stored is None:
+        return None
+    if stored.reason is not None:
+        await reject_photo(stores, outbox, task.photo_id, task.author_id, stored.reason)
+        return None
+    if stored.deleted:
+        # A try before this one may have put objects after the delete had looked for some.
+        await remove_later(stores, outbox, task.photo_id)
+        return None
+    return stored
 
 
 async def read_original(

@@ -9,7 +9,6 @@ from streams.core.delivery import DeliveryLimits
 from streams.handlers.photo_ready import photo_ready
 from streams.handlers.photo_rejected import reject_photo
 from streams.handlers.publishing import Outbox
-from streams.handlers.removal_task import remove_later
 from streams.handlers.rendition_rules import (
     LARGER,
     THUMBNAIL,
@@ -18,7 +17,7 @@ from streams.handlers.rendition_rules import (
     RenditionRules,
     put_renditions,
     read_original,
-    row_of,
+    row_to_make,
 )
 from streams.media.rejected import Rejected
 from streams.stores.ports import Stores
@@ -40,15 +39,8 @@ async def thumbnail_task(
         StoreUnavailable: Nothing is known about the writes; handle the task again.
     """
     photo, author = task.photo_id, task.author_id
-    stored = await row_of(stores, photo)
+    stored = await row_to_make(stores, outbox, task)
     if stored is None:
-        return Outcome.GONE
-    if stored.reason is not None:
-        await reject_photo(stores, outbox, photo, author, stored.reason)
-        return Outcome.GONE
-    if stored.deleted:
-        # A try before this one may have put an object after the delete had looked for some.
-        await remove_later(stores, outbox, photo)
         return Outcome.GONE
     outcome, renditions = Outcome.AGAIN, stored.renditions
     if THUMBNAIL not in renditions:

@@ -66,11 +66,11 @@ def this_architecture() -> Architecture:
     """The architecture of this machine.
 
     Raises:
-        NotImplementedError: The numbers of its system calls are not known here.
+        RuntimeError: The numbers of its system calls are not known here.
     """
     machine = platform.machine()
     if platform.system() != "Linux" or machine not in _ARCHITECTURES:
-        raise NotImplementedError(
+        raise RuntimeError(
             f"decoders are confined on Linux of {', '.join(_ARCHITECTURES)} only, not on "
             f"{platform.system()} of {machine}; add its system calls to streams/media/syscalls.py"
         )
