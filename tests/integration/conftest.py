@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import pytest
 
+from infra.local.daemon import Daemon
 from infra.local.deployment import Deployment
 from infra.local.errors import StackError
 from infra.local.lock import exclusive
@@ -76,7 +77,7 @@ def system(deploy: DeploymentFactory) -> DeploymentFactory:
 
     def start(**settings: object) -> Deployment:
         deployment = deploy(**settings)
-        start_both(deployment)
+        start_together(deployment.start_worker, deployment.start_api)
         return deployment
 
     return start
@@ -87,14 +88,14 @@ def shared(stack: Stack) -> Iterator[Deployment]:
     """One that runs with the settings as they are, for all tests of a file: each has users of its own."""
     with _deployments(stack) as make:
         deployment = make()
-        start_both(deployment)
+        start_together(deployment.start_worker, deployment.start_api)
         yield deployment
 
 
-def start_both(deployment: Deployment) -> None:
-    """Start a worker and the API at once, which waits for processes more than for a core."""
+def start_together(*starts: Callable[[], Daemon]) -> None:
+    """Start processes at once, each of which waits more than it computes."""
     with ThreadPoolExecutor() as threads:
-        for started in [threads.submit(deployment.start_worker), threads.submit(deployment.start_api)]:
+        for started in [threads.submit(start) for start in starts]:
             started.result()
 
 

@@ -1,6 +1,7 @@
 """Counts are exact at quiescence: likes, followers, photos, whatever was repeated, reordered or killed."""
 
 import random
+from functools import partial
 
 import pytest
 
@@ -11,7 +12,7 @@ from schemas.ids import PhotoId, UserId
 from streams.kafka.producer import Outgoing
 from streams.stores.connect import connect
 from streams.stores.ports import SetKind
-from tests.integration.conftest import DeploymentFactory
+from tests.integration.conftest import DeploymentFactory, start_together
 from tests.integration.making import fresh_photo_ids, upload
 
 pytestmark = pytest.mark.anyio
@@ -79,13 +80,15 @@ async def test_counts_are_exact_after_repeats_disorder_and_kills(deploy: Deploym
         world.edge(SetKind.LIKERS, member, photos[0])
     records = world.records * 3
     world.random.shuffle(records)
-    workers = [deployment.start_worker(f"worker-{number}") for number in (1, 2)]
+    names = ["worker-1", "worker-2"]
+    start_together(*(partial(deployment.start_worker, name) for name in names))
+    workers = [deployment.stack.process(f"{deployment.namespace}{name}") for name in names]
 
     third = len(records) // 3
     for index, worker in enumerate(workers):
         await deployment.publish(records[index * third : (index + 1) * third])
         worker.kill()
-        deployment.start_worker(f"worker-{index + 1}")
+        deployment.start_worker(names[index])
     await deployment.publish(records[2 * third :])
     await deployment.drained(180)
 
