@@ -242,8 +242,9 @@ class Worker:
         loops = [*self.loops, watchdog.run, self.own_assignments]
         tasks = [asyncio.create_task(loop()) for loop in loops]
         try:
-            # At once, because each sleeps for a second in its start.
-            await asyncio.gather(*(app.start() for app in self.apps))
+            # One after the other: started at once, some of Faust's apps never read what they own.
+            for app in self.apps:
+                await app.start()
             stop = asyncio.create_task(stopping.wait())
             ends: list[asyncio.Future[Any]] = [stop, self.failed, *tasks]
             done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
