@@ -4,7 +4,6 @@ For tests, benches and the demo: any number live beside each other on one stack.
 """
 
 import asyncio
-import socket
 import sys
 import time
 import urllib.error
@@ -13,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
+from infra.local import ports
 from infra.local.daemon import Daemon
 from infra.local.errors import StackError
 from infra.local.stack import Stack
@@ -38,6 +38,9 @@ TOPIC_OF = {
     EventType.PHOTO_UNLIKED: LIKES,
 }
 
+# A process and where it says that it is ready.
+Starting = tuple[Daemon, Callable[[], str]]
+
 
 class Deployment:
     """`environment` has settings of this deployment alone, by the names of the contract."""
@@ -48,7 +51,7 @@ class Deployment:
         self.environment = {
             **stack.environment(),
             "SHUTTERLINE_NAMESPACE": namespace,
-            "SHUTTERLINE_API": f"http://127.0.0.1:{_free_port()}",
+            "SHUTTERLINE_API": f"http://127.0.0.1:{ports.unused(())}",
             **(environment or {}),
         }
         named = {name.removeprefix("SHUTTERLINE_").lower(): value for name, value in self.environment.items()}
@@ -70,23 +73,37 @@ class Deployment:
         self, name: str = "worker-1", roles: Collection[Role] = EVENT_ROLES, **environment: str
     ) -> Daemon:
         """Start a worker and wait until it has its partitions."""
-        daemon = self._start(name, ["worker", "--roles", ",".join(roles)], environment)
-        self.wait_ready(daemon, lambda: f"http://{daemon.metrics_file.read_text().strip()}/readyz")
-        return daemon
+        return self.wait_ready(*self._worker(name, roles, environment))
 
     def start_media(self, name: str = "media-1", **environment: str) -> Daemon:
         """Start a worker that makes renditions, and wait until it has its partitions."""
-        self._has_media = True
-        return self.start_worker(name, MEDIA_ROLES, **environment)
+        return self.wait_ready(*self._media(name, environment))
 
     def start_api(self, name: str = "api", **environment: str) -> Daemon:
         """Start the API and wait until every store answers it."""
-        daemon = self._start(name, ["api"], environment)
-        self.wait_ready(daemon, lambda: f"{self.settings.api}/readyz")
-        return daemon
+        return self.wait_ready(*self._api(name, environment))
 
-    def wait_ready(self, daemon: Daemon, url: Callable[[], str]) -> None:
-        """Wait until the process answers 200 at `url`.
+    def start_all(self, *, media: bool = False) -> None:
+        """A worker and the API, and one that makes renditions if asked for; they start side by side."""
+        begun = [self._worker("worker-1", EVENT_ROLES, {}), self._api("api", {})]
+        if media:
+            begun.append(self._media("media-1", {}))
+        for daemon, url in begun:
+            self.wait_ready(daemon, url)
+
+    def _worker(self, name: str, roles: Collection[Role], environment: Mapping[str, str]) -> Starting:
+        daemon = self._start(name, ["worker", "--roles", ",".join(roles)], environment)
+        return daemon, lambda: f"http://{daemon.metrics_file.read_text().strip()}/readyz"
+
+    def _media(self, name: str, environment: Mapping[str, str]) -> Starting:
+        self._has_media = True
+        return self._worker(name, MEDIA_ROLES, environment)
+
+    def _api(self, name: str, environment: Mapping[str, str]) -> Starting:
+        return self._start(name, ["api"], environment), lambda: f"{self.settings.api}/readyz"
+
+    def wait_ready(self, daemon: Daemon, url: Callable[[], str]) -> Daemon:
+        """Wait until the process answers 200 at `url`; answers the process.
 
         Raises:
             StackError: It ended, or did not answer in time; with the end of its log.
@@ -96,6 +113,7 @@ class Deployment:
             if daemon.pid is None or time.monotonic() > deadline:
                 raise StackError(f"{daemon.name} is not ready:\n{daemon.log_tail()}")
             time.sleep(LOOK_S)
+        return daemon
 
     def stop(self) -> None:
         """End the processes of this deployment."""
@@ -185,12 +203,6 @@ class Deployment:
     @property
     def topics(self) -> list[str]:
         return [topic.named(self.namespace) for topic in CATALOGUE.values()]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _answers(url: Callable[[], str]) -> bool:

@@ -6,14 +6,12 @@
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from infra.local.daemon import Daemon
 from infra.local.deployment import Deployment
 from infra.local.errors import StackError
 from infra.local.lock import exclusive
@@ -77,7 +75,7 @@ def system(deploy: DeploymentFactory) -> DeploymentFactory:
 
     def start(**settings: object) -> Deployment:
         deployment = deploy(**settings)
-        start_together(deployment.start_worker, deployment.start_api)
+        deployment.start_all()
         return deployment
 
     return start
@@ -88,15 +86,8 @@ def shared(stack: Stack) -> Iterator[Deployment]:
     """One that runs with the settings as they are, for all tests of a file: each has users of its own."""
     with _deployments(stack) as make:
         deployment = make()
-        start_together(deployment.start_worker, deployment.start_api)
+        deployment.start_all()
         yield deployment
-
-
-def start_together(*starts: Callable[[], Daemon]) -> None:
-    """Start processes at once, each of which waits more than it computes."""
-    with ThreadPoolExecutor() as threads:
-        for started in [threads.submit(start) for start in starts]:
-            started.result()
 
 
 @pytest.fixture

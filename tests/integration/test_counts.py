@@ -1,7 +1,6 @@
 """Counts are exact at quiescence: likes, followers, photos, whatever was repeated, reordered or killed."""
 
 import random
-from functools import partial
 
 import pytest
 
@@ -12,7 +11,7 @@ from schemas.ids import PhotoId, UserId
 from streams.kafka.producer import Outgoing
 from streams.stores.connect import connect
 from streams.stores.ports import SetKind
-from tests.integration.conftest import DeploymentFactory, start_together
+from tests.integration.conftest import DeploymentFactory
 from tests.integration.making import fresh_photo_ids, upload
 
 pytestmark = pytest.mark.anyio
@@ -81,8 +80,7 @@ async def test_counts_are_exact_after_repeats_disorder_and_kills(deploy: Deploym
     records = world.records * 3
     world.random.shuffle(records)
     names = ["worker-1", "worker-2"]
-    start_together(*(partial(deployment.start_worker, name) for name in names))
-    workers = [deployment.stack.process(f"{deployment.namespace}{name}") for name in names]
+    workers = [deployment.start_worker(name) for name in names]
 
     third = len(records) // 3
     for index, worker in enumerate(workers):

@@ -16,7 +16,7 @@ from schemas.ids import PhotoId, UserId
 from streams.jobs.feed_client import FeedClient, feed_client, feed_path
 from streams.kafka.producer import Outgoing
 from streams.roles import Role
-from tests.integration.conftest import DeploymentFactory, start_together
+from tests.integration.conftest import DeploymentFactory
 from tests.integration.making import fresh_photo_ids, fresh_users, upload
 
 pytestmark = pytest.mark.anyio
@@ -167,11 +167,9 @@ async def test_late_photos_push_out_no_newer_one(shared: Deployment, people: Peo
 async def test_pages_in_flight_bring_back_nobody(deploy: DeploymentFactory, people: People) -> None:
     """Law: no ghost. Pages are held back while unfollow and delete are acknowledged."""
     deployment, (reader, author, other) = deploy(), people
-    start_together(
-        lambda: deployment.start_worker("lanes", roles=[Role.NORMAL, Role.BULK]),
-        lambda: deployment.start_worker("check", roles=[Role.CHECK, Role.EDGES]),
-        deployment.start_api,
-    )
+    deployment.start_worker("lanes", roles=[Role.NORMAL, Role.BULK])
+    deployment.start_worker("check", roles=[Role.CHECK, Role.EDGES])
+    deployment.start_api()
     unfollowed, deleted = fresh_photo_ids(2)
     async with client_of(deployment) as client:
         await deployment.publish(follows(deployment, [(reader, author), (reader, other)]))

@@ -11,7 +11,7 @@ from infra.local.deployment import Deployment
 from infra.local.stack import Stack
 from schemas.ids import UserId
 from streams.jobs.feed_client import FeedClient, feed_path
-from tests.integration.conftest import DeploymentFactory, start_together
+from tests.integration.conftest import DeploymentFactory
 from tests.integration.slow_proxy import SlowProxy
 from tests.integration.test_feeds import client_of, feed_of
 from tests.integration.test_redis_lost import Posting, everybody_follows_everybody
@@ -93,7 +93,7 @@ async def test_a_slow_store_loses_nothing(deploy: DeploymentFactory, stack: Stac
     with SlowProxy(stack.server(store).port) as proxy:
         address = f"127.0.0.1:{proxy.port}"
         deployment = deploy(**{store: f"redis://{address}/0" if store == "redis" else address})
-        start_together(deployment.start_worker, deployment.start_api)
+        deployment.start_all()
 
         def slow() -> None:
             proxy.delay_s = SLOW_S

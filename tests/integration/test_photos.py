@@ -21,7 +21,7 @@ from streams.jobs.feed_client import FeedClient, Json, feed_path
 from streams.kafka.producer import Outgoing
 from streams.stores.connect import connect
 from streams.stores.ports import Photo, Status, Stores
-from tests.integration.conftest import DeploymentFactory, start_together
+from tests.integration.conftest import DeploymentFactory
 from tests.integration.making import fresh_photo_ids
 from tests.integration.test_feeds import call, client_of, eventually, feed_of, follows
 
@@ -87,7 +87,7 @@ def system(deploy: DeploymentFactory) -> Callable[..., Deployment]:
 
     def start(**settings: object) -> Deployment:
         deployment = deploy(**settings)
-        start_together(deployment.start_worker, deployment.start_media, deployment.start_api)
+        deployment.start_all(media=True)
         return deployment
 
     return start
@@ -185,7 +185,7 @@ async def caught(worker: Daemon) -> psutil.Process:
 async def test_killed_decoders_and_workers_lose_nothing(deploy: DeploymentFactory) -> None:
     """kill -9 of decoders and of the whole worker while it works: every photo made, once, counts exact."""
     deployment = deploy()
-    start_together(deployment.start_worker, deployment.start_api)
+    deployment.start_all()
     photos = fresh_photo_ids(12)
     # Large enough that decoders can be caught at work: a PNG is decoded whole.
     body = drawn(2_400, 1_800).pngsave_buffer(compression=1)
