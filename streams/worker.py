@@ -242,9 +242,8 @@ class Worker:
         loops = [*self.loops, watchdog.run, self.own_assignments]
         tasks = [asyncio.create_task(loop()) for loop in loops]
         try:
-            # One after the other: started at once, some of Faust's apps never read what they own.
-            for app in self.apps:
-                await app.start()
+            # At once, because each sleeps for a second in its start.
+            await asyncio.gather(*(app.start() for app in self.apps))
             stop = asyncio.create_task(stopping.wait())
             ends: list[asyncio.Future[Any]] = [stop, self.failed, *tasks]
             done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
