@@ -51,10 +51,14 @@ async def client_of(deployment: Deployment) -> AsyncIterator[FeedClient]:
 
 
 async def call(client: FeedClient, method: str, path: str, user: UserId) -> int:
-    """The status of a write over HTTP."""
+    """The status of a write over HTTP; where it is 503 it is asked for again, as clients are told to."""
     headers = {"Authorization": f"Bearer {client.token_of(user)}"}
-    async with client.http.request(method, f"{client.api}{path}", headers=headers) as answer:
-        return answer.status
+    deadline_s = time.monotonic() + DEADLINE_S
+    while True:
+        async with client.http.request(method, f"{client.api}{path}", headers=headers) as answer:
+            if answer.status != 503 or time.monotonic() > deadline_s:
+                return answer.status
+            await asyncio.sleep(float(answer.headers["Retry-After"]))
 
 
 async def eventually(what: str, check: Callable[[], Awaitable[bool]]) -> float:
