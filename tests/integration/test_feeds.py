@@ -229,7 +229,8 @@ async def test_a_photo_without_renditions_is_seen_by_its_author_alone(
     system: DeploymentFactory, people: People
 ) -> None:
     """It is `processing` until its thumbnail exists; without its original it is `rejected` in the end."""
-    deployment, (reader, author, _) = system(original_wait_s_max=3, original_poll_s=1), people
+    # Long enough that it is not rejected before this looks, on two busy cores.
+    deployment, (reader, author, _) = system(original_wait_s_max=12, original_poll_s=1), people
     [photo] = fresh_photo_ids(1)
     async with client_of(deployment) as client:
         await deployment.publish(follows(deployment, [(reader, author)]))
