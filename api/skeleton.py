@@ -15,7 +15,7 @@ from streams.core import ring
 from streams.core.feed import END, Gaps, Skeleton, Source, union
 from streams.errors import StoreUnavailable
 from streams.jobs.newest import newest_of
-from streams.jobs.rebuild import Rebuilder
+from streams.jobs.rebuild import Rebuilder, RebuildOutcome
 from streams.settings import Settings
 from streams.stores.copy_codecs import Following
 from streams.stores.ports import Stores
@@ -56,9 +56,12 @@ class FeedSources:
         if not self.rebuilder.is_full or self.rebuilder.is_running(reader):
             return False
         try:
-            return await self.stores.timelines.read(reader) is None
+            is_there = await self.stores.timelines.read(reader) is not None
         except StoreUnavailable:
             return False  # A page can do without.
+        if not is_there:
+            self.rebuilder.count(RebuildOutcome.LIMITED)
+        return not is_there
 
     async def deeper(self, reader: UserId, following: Following, below: int) -> Skeleton:
         """The next window of the database, over everybody followed and the reader.

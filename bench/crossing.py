@@ -33,8 +33,7 @@ async def run(rounds: int, console: Console) -> None:
     with bench_stack() as stack:
         deployment = Deployment(stack, "")
         deployment.prepare()
-        deployment.start_worker()
-        deployment.start_api()
+        deployment.start_all()
         low, high = (
             deployment.settings.push_again_followers_max,
             deployment.settings.pull_followers_min,

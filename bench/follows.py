@@ -71,8 +71,7 @@ async def run(arguments: argparse.Namespace, console: Console) -> None:
     with bench_stack() as stack:
         deployment = Deployment(stack, "")
         deployment.prepare()
-        deployment.start_worker()
-        deployment.start_api()
+        deployment.start_all()
         newest: dict[UserId, list[PhotoId]] = {}
         async with (
             connect(deployment.settings, timeout_ms=60_000) as stores,

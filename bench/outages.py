@@ -29,8 +29,7 @@ SLOW = ("redis", "cassandra")
 def started(stack: Stack, namespace: str, environment: dict[str, str]) -> Iterator[Deployment]:
     deployment = Deployment(stack, namespace, environment)
     deployment.prepare()
-    deployment.start_worker()
-    deployment.start_api()
+    deployment.start_all()
     yield deployment
     deployment.stop()
 

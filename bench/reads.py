@@ -108,8 +108,7 @@ async def run(arguments: argparse.Namespace, console: Console) -> None:
             stack, "", {"SHUTTERLINE_PULL_FOLLOWERS_MIN": "2", "SHUTTERLINE_PUSH_AGAIN_FOLLOWERS_MAX": "1"}
         )
         deployment.prepare()
-        deployment.start_worker()
-        deployment.start_api()
+        deployment.start_all()
         with console.status("making the network"):
             await make_network(deployment, cold)
         token_of = tokens_for(deployment.settings)

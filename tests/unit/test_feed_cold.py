@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from prometheus_client import REGISTRY
 
 from schemas.ids import UserId
 from streams.core.feed import Completeness
@@ -56,6 +57,10 @@ async def test_rebuilds_over_the_limit_say_rebuilding() -> None:
     assert (page.ids, page.below, page.completeness) == ([], None, Completeness.REBUILDING)
 
 
+def limited() -> float:
+    return REGISTRY.get_sample_value("shutterline_rebuilds_total", {"outcome": "limited"}) or 0.0
+
+
 def hold_the_database(world: World) -> asyncio.Event:
     """What a rebuild reads waits for the event."""
     may_read = asyncio.Event()
@@ -94,10 +99,12 @@ async def test_behind_others_rebuilds_a_cold_reader_costs_nothing_and_a_warm_one
     may_read = hold_the_database(world)
     await world.page(50)
     world.fail("cassandra")
+    before = limited()
     cold = await world.page(51)
     warm = await world.page(READER)
     may_read.set()
 
     assert (cold.ids, cold.below, cold.completeness) == ([], None, Completeness.REBUILDING)
+    assert limited() == before + 1
     assert warm.ids == [10]
     assert await world.stores.timelines.read(UserId(51)) is None
