@@ -11,56 +11,17 @@ timeline in Redis, looked at every 20 ms.
 
 import argparse
 import asyncio
-import time
 from collections.abc import Sequence
 
 from rich.console import Console
 
 from bench.freshness import AUTHORS, READERS, freshness, materialise
+from bench.giant import GIANT_FOLLOWERS, follow, make_giant, queue_bulk
 from bench.running import bench_stack, percentiles
 from infra.local.deployment import Deployment
-from schemas.events import EventType
-from schemas.facts import UserFollowed
-from schemas.ids import UserId
-from schemas.internal import FanoutPage
-from streams.core.counted import BUCKETS
-from streams.kafka.outbox import KafkaOutbox
-from streams.kafka.producer import Producer
 from streams.roles import Role, group_of
 from streams.stores.connect import connect
-from streams.stores.ports import SetKind, Stores
-from tests.integration.making import fresh_photo_ids
-from topics.catalogue import Lane
-
-GIANT = UserId(1)
-GIANT_FOLLOWERS = 50_000
-
-
-async def make_network(deployment: Deployment, stores: Stores) -> None:
-    """The giant's followers, all with a timeline; each ordinary author has one reader."""
-    edges = [(UserId(10_000 + number), GIANT) for number in range(GIANT_FOLLOWERS)]
-    edges += list(zip(READERS, AUTHORS, strict=True))
-    await deployment.publish(
-        deployment.outgoing(EventType.USER_FOLLOWED, UserFollowed(follower_id=follower, followee_id=followee))
-        for follower, followee in edges
-    )
-    await deployment.drained(1_200)
-    owners = [owner for owner, _ in edges]
-    for start in range(0, len(owners), 500):
-        await asyncio.gather(*(materialise(stores, owner) for owner in owners[start : start + 500]))
-
-
-async def queue_bulk(deployment: Deployment, stores: Stores, deliveries: int) -> int:
-    """Put pages of the giant on the bulk lane until they add up to `deliveries`; answers how many photos."""
-    level = (await stores.counted.heads(SetKind.FOLLOWERS, [GIANT]))[GIANT].level
-    photos = fresh_photo_ids(-(-deliveries // GIANT_FOLLOWERS))
-    async with Producer(deployment.settings, timeout_ms=60_000) as producer:
-        outbox = KafkaOutbox(producer, deployment.namespace)
-        now_ms = time.time_ns() // 1_000_000
-        for photo in photos:
-            pages = [FanoutPage(photo, GIANT, level, bucket, now_ms) for bucket in range(BUCKETS[level])]
-            await outbox.fanout(pages, Lane.BULK)
-    return len(photos)
+from streams.stores.ports import Stores
 
 
 async def run(arguments: argparse.Namespace, console: Console) -> None:
@@ -70,7 +31,10 @@ async def run(arguments: argparse.Namespace, console: Console) -> None:
         deployment.start_worker()
         async with connect(deployment.settings, timeout_ms=20_000) as stores:
             with console.status("making the network"):
-                await make_network(deployment, stores)
+                await follow(deployment, list(zip(READERS, AUTHORS, strict=True)))
+                for reader in READERS:
+                    await materialise(stores, reader)
+                await make_giant(deployment, stores)
             calm, busy = await rounds(deployment, stores, arguments, console)
         deployment.stop()
     console.print(f"without backlog: {len(calm)} posts, {percentiles(calm)}")

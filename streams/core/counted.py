@@ -40,13 +40,14 @@ class Change:
 class Fold:
     """What a batch does to one bucket.
 
-    `rows` are to be written; `live` is the bucket's new count; `joined` are the members
-    that are in because of an event of this batch, also when it had been written before.
+    `rows` are to be written; `live` is the bucket's new count; `joined` and `left` are the
+    members that this batch names, by whether they are in, also when that had been written before.
     """
 
     rows: dict[int, Membership]
     live: int
-    joined: tuple[int, ...]
+    joined: frozenset[int]
+    left: frozenset[int]
 
 
 def fold(stored: Mapping[int, Membership], live: int, changes: Iterable[Change]) -> Fold:
@@ -55,17 +56,17 @@ def fold(stored: Mapping[int, Membership], live: int, changes: Iterable[Change])
     `live` is the count that stands beside those rows.
     """
     rows: dict[int, Membership] = {}
-    mentioned: dict[int, Membership] = {}
+    named: set[int] = set()
     for change in changes:
-        mentioned[change.member] = change.now
+        named.add(change.member)
         before = rows.get(change.member) or stored.get(change.member)
         if change.now.beats(before):
             rows[change.member] = change.now
             live += _in(change.now) - _in(before)
     # A worker may have died between the rows and what follows from them (a backfill), so
     # a change that finds itself stored already counts as joining again.
-    joined = tuple(member for member in mentioned if not (rows.get(member) or stored[member]).removed)
-    return Fold(rows=rows, live=live, joined=joined)
+    joined = frozenset(member for member in named if not (rows.get(member) or stored[member]).removed)
+    return Fold(rows=rows, live=live, joined=joined, left=frozenset(named - joined))
 
 
 def _in(state: Membership | None) -> int:

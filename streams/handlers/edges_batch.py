@@ -14,7 +14,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from schemas.ids import UserId
+from schemas.ids import UserId, pack_ids, unpack_ids
 from schemas.internal import Backfill, EdgeRecord
 from streams.core.counted import BUCKETS, Change, Fold, Membership, bucket_of, fold, level_for
 from streams.core.slices import slices
@@ -22,7 +22,7 @@ from streams.errors import StoreUnavailable
 from streams.handlers.publishing import Outbox
 from streams.stores.copy_keys import count_key
 from streams.stores.edge_kinds import KINDS
-from streams.stores.ports import BucketKey, BucketState, BucketWrite, Head, SetKind, Stores
+from streams.stores.ports import BucketKey, BucketState, BucketWrite, Head, PackedIds, SetKind, Stores
 from topics.catalogue import Lane
 
 # A set of the highest level has 65,536 counts of 8 bytes, so 1,000 sets are 0.5 GB at the
@@ -75,7 +75,8 @@ class EdgesBatch:
         heads = await self._read_heads(changes)
         await self._grow(heads, changes, begin)
         folds = await self._fold(heads, changes)
-        self._remember(await self._write(heads, folds, end))
+        pages = await self._pages(folds)
+        self._remember(await self._write(heads, folds, pages, end))
         await self._after(folds)
 
     async def _read_heads(self, sets: Iterable[SetId]) -> dict[SetId, Head]:
@@ -116,16 +117,19 @@ class EdgesBatch:
             stored = await self.stores.counted.bucket(BucketKey(kind, owner, head.level, bucket))
             for member, state in stored.items():
                 rows[bucket_of(member, level)][member] = state
-        writes = [
-            BucketWrite(
-                key=BucketKey(kind, owner, level, bucket),
-                rows=some,
-                live=sum(not state.removed for state in some.values()),
-                head=None,
-                stamp=stamp,
+        writes = []
+        for bucket, some in rows.items():
+            live = _live(some)
+            writes.append(
+                BucketWrite(
+                    key=BucketKey(kind, owner, level, bucket),
+                    rows=some,
+                    live=len(live),
+                    head=None,
+                    stamp=stamp,
+                    page=_packed(live) if kind is SetKind.FOLLOWERS else None,
+                )
             )
-            for bucket, some in rows.items()
-        ]
         await self.stores.counted.write(writes)
         # Only now: whoever reads the new level finds every row there.
         raised = Head(level=level, total=head.total)
@@ -149,8 +153,27 @@ class EdgesBatch:
             key: (states[key], fold(states[key].rows, states[key].live, some)) for key, some in wanted.items()
         }
 
+    async def _pages(self, folds: Mapping[BucketKey, tuple[BucketState, Fold]]) -> dict[BucketKey, PackedIds]:
+        """The new page of each bucket of followers: a set, so that joining or leaving again changes nothing.
+
+        It may be read at another moment than the rows: what another owner added or took away
+        meanwhile this batch names too, or a later one will.
+        """
+        states = {key: state for key, (state, _) in folds.items() if key.kind is SetKind.FOLLOWERS}
+        stored = await self.stores.counted.members([key for key, state in states.items() if not state.whole])
+        pages = {}
+        for key, state in states.items():
+            members = _live(state.rows) if state.whole else set(unpack_ids(stored[key]))
+            result = folds[key][1]
+            pages[key] = _packed((members | result.joined) - result.left)
+        return pages
+
     async def _write(
-        self, heads: dict[SetId, Head], folds: dict[BucketKey, tuple[BucketState, Fold]], stamp: int
+        self,
+        heads: Mapping[SetId, Head],
+        folds: Mapping[BucketKey, tuple[BucketState, Fold]],
+        pages: Mapping[BucketKey, PackedIds],
+        stamp: int,
     ) -> dict[SetId, Head]:
         """Answers the heads as they are now."""
         written: dict[SetId, Head] = {}
@@ -162,7 +185,7 @@ class EdgesBatch:
                 head = written[key.kind, key.owner] = Head(level=0, total=result.live, stamp=stamp)
             else:
                 touched[key.kind, key.owner][key.bucket] = result.live
-            writes.append(BucketWrite(key=key, rows=result.rows, live=result.live, head=head, stamp=stamp))
+            writes.append(BucketWrite(key, result.rows, result.live, head, stamp, pages.get(key)))
         await self.stores.counted.write(writes)
         totals = []
         for (kind, owner), lives in touched.items():
@@ -202,6 +225,14 @@ class EdgesBatch:
                 await self.stores.copies.drop(some)
         except StoreUnavailable:
             pass  # Copies of counts live for seconds; counting does not wait for Redis.
+
+
+def _live(rows: Mapping[int, Membership]) -> set[int]:
+    return {member for member, state in rows.items() if not state.removed}
+
+
+def _packed(members: Iterable[int]) -> PackedIds:
+    return PackedIds(pack_ids(sorted(members)))
 
 
 def _head_write(key: SetId, head: Head, stamp: int) -> BucketWrite:

@@ -22,7 +22,7 @@ async def apply_fanout(
     match record:
         case FanoutPage():
             key = BucketKey(SetKind.FOLLOWERS, record.author_id, record.level, record.bucket)
-            owners = await stores.counted.members(key)
+            owners = (await stores.counted.members([key]))[key]
             return await _put(stores, record.photo_id, owners, now_ms - fresh_ms_max)
         case OwnPost():
             owners = PackedIds(pack_ids([record.author_id]))

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from schemas.ids import ID_MAX, PhotoId, UserId
+from schemas.ids import ID_MAX, PhotoId, UserId, unpack_ids
 from streams.core.counted import BUCKETS
 from streams.core.slices import slices
 from streams.jobs.check_report import Finding, Kind
@@ -20,27 +20,35 @@ AUTHOR_PHOTOS_MAX = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Recount:
-    """A set's stored total, and its members as the rows of its level say."""
+    """A set's stored total, its members as the rows of its level say, and how many fan-out has otherwise."""
 
     total: int
     members: Sequence[int]
+    pages_differ: int
 
     def differs_from(self, shown: int) -> bool:
-        return not shown == self.total == len(self.members)
+        return self.pages_differ > 0 or not shown == self.total == len(self.members)
 
     def beside(self, shown: int) -> str:
-        return f"shown {shown}, stored total {self.total}, rows {len(self.members)}"
+        told = f"shown {shown}, stored total {self.total}, rows {len(self.members)}"
+        return f"{told}, {self.pages_differ} otherwise in their pages" if self.pages_differ else told
 
 
 async def recount(stores: Stores, kind: SetKind, owner: int) -> Recount:
     """Count the rows of all buckets of the set's level."""
     head = (await stores.counted.heads(kind, [owner]))[owner]
     members: list[int] = []
+    pages_differ = 0
     for some in slices(range(BUCKETS[head.level]), BUCKETS_A_TIME):
         keys = [BucketKey(kind, owner, head.level, bucket) for bucket in some]
-        for rows in await asyncio.gather(*(stores.counted.bucket(key) for key in keys)):
-            members += [member for member, state in rows.items() if not state.removed]
-    return Recount(head.total, members)
+        pages = await stores.counted.members(keys) if kind is SetKind.FOLLOWERS else {}
+        buckets = await asyncio.gather(*(stores.counted.bucket(key) for key in keys))
+        for key, rows in zip(keys, buckets, strict=True):
+            live = [member for member, state in rows.items() if not state.removed]
+            members += live
+            if key in pages:
+                pages_differ += len(set(live).symmetric_difference(unpack_ids(pages[key])))
+    return Recount(head.total, members, pages_differ)
 
 
 async def check_user_counts(

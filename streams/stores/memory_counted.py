@@ -2,22 +2,27 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from schemas.ids import pack_ids
 from streams.core.counted import Membership
 from streams.stores.memory_rows import LatestRows
 from streams.stores.ports import BucketKey, BucketState, BucketWrite, Head, PackedIds, SetKind
 
+T = TypeVar("T", int, PackedIds)
+
 
 @dataclass(slots=True)
-class _Cell:
-    """One number: the later stamp wins, at equal stamps the greater value, as in Cassandra."""
+class _Cell(Generic[T]):
+    """The later stamp wins; at equal stamps none does, else the greater value, as in Cassandra."""
 
-    value: int | None = None
+    value: T | None = None
     stamp: int = -1
 
-    def put(self, value: int, stamp: int) -> None:
-        if self.value is None or (stamp, value) > (self.stamp, self.value):
+    def put(self, value: T | None, stamp: int) -> None:
+        if stamp < self.stamp or (stamp == self.stamp and self.value is None):
+            return
+        if stamp > self.stamp or value is None or (self.value is not None and value > self.value):
             self.value, self.stamp = value, stamp
 
 
@@ -26,15 +31,17 @@ class _Bucket:
 
     def __init__(self, clock_ms: Callable[[], int], removed_ttl_ms: int) -> None:
         self.rows = LatestRows(clock_ms, removed_ttl_ms)
-        self.live = _Cell()
-        self.level = _Cell()
-        self.total = _Cell()
+        self.live = _Cell[int]()
+        self.page = _Cell[PackedIds]()
+        self.level = _Cell[int]()
+        self.total = _Cell[int]()
 
     def write(self, write: BucketWrite) -> None:
         for member, state in write.rows.items():
             self.rows.put(member, state)
         if write.live is not None:
             self.live.put(write.live, write.stamp)
+            self.page.put(write.page, write.stamp)
         if write.head is not None:
             self.level.put(write.head.level, write.stamp)
             self.total.put(write.head.total, write.stamp)
@@ -66,9 +73,10 @@ class MemoryCountedSets:
 
     def _state(self, key: BucketKey, members: Collection[int]) -> BucketState:
         bucket = self._of(key)
-        found = {member: bucket.rows.get(member) for member in members}
-        rows = {member: state for member, state in found.items() if state is not None}
-        return BucketState(rows=rows, live=bucket.live.value or 0)
+        # As in Cassandra, where sets of level 0 are mostly read whole and others by the rows named.
+        whole = key.level == 0
+        rows = {member: state for member, state in bucket.rows.items() if whole or member in members}
+        return BucketState(rows=rows, live=bucket.live.value or 0, whole=whole)
 
     async def write(self, writes: Sequence[BucketWrite]) -> None:
         for write in writes:
@@ -84,8 +92,12 @@ class MemoryCountedSets:
             if (key.kind, key.owner, key.level) == (kind, owner, level) and bucket.live.value is not None
         }
 
-    async def members(self, key: BucketKey) -> PackedIds:
-        return PackedIds(pack_ids(self._of(key).members()))
+    async def members(self, keys: Sequence[BucketKey]) -> dict[BucketKey, PackedIds]:
+        found = {key: self._of(key) for key in keys}
+        return {
+            key: PackedIds(pack_ids(bucket.members())) if bucket.page.value is None else bucket.page.value
+            for key, bucket in found.items()
+        }
 
     async def page(self, key: BucketKey, *, after: int, limit: int) -> list[int]:
         return [member for member in self._of(key).members() if member > after][:limit]

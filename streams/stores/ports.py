@@ -182,10 +182,11 @@ class BucketKey:
 
 @dataclass(frozen=True, slots=True)
 class BucketState:
-    """A bucket's count, and of its rows at least those that were asked for."""
+    """A bucket's count, and of its rows at least those that were asked for; all of them if `whole`."""
 
     rows: dict[int, Membership]
     live: int
+    whole: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +195,8 @@ class BucketWrite:
 
     `head` goes in the same write and only to bucket 0 of level 0, and is ordered by `stamp`, too;
     at equal stamps the greater level and the greater total win. Rows carry their own times.
+    `page` are the members of a bucket of followers, packed in ascending order; it is written
+    with the count, and without one the rows are read instead.
     """
 
     key: BucketKey
@@ -201,6 +204,7 @@ class BucketWrite:
     live: int | None
     head: Head | None
     stamp: int
+    page: PackedIds | None = None
 
 
 class CountedSets(Protocol):
@@ -227,8 +231,8 @@ class CountedSets(Protocol):
     async def lives(self, kind: SetKind, owner: int, level: int) -> dict[int, int]:
         """The counts of the buckets that have any, by bucket."""
 
-    async def members(self, key: BucketKey) -> PackedIds:
-        """The members that are in, packed, in ascending order."""
+    async def members(self, keys: Sequence[BucketKey]) -> dict[BucketKey, PackedIds]:
+        """Each bucket's members that are in, packed, in ascending order: its page, else its rows."""
 
     async def page(self, key: BucketKey, *, after: int, limit: int) -> list[int]:
         """Up to `limit` members of one bucket that are in, ascending, with ids above `after`."""

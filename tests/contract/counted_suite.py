@@ -1,16 +1,16 @@
 """What `CountedSets` promises."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from itertools import permutations
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.ids import unpack_ids
+from schemas.ids import pack_ids, unpack_ids
 from streams.core.counted import Membership
-from streams.stores.ports import BucketKey, BucketState, BucketWrite, Head, SetKind, Stores
+from streams.stores.ports import BucketKey, BucketState, BucketWrite, Head, PackedIds, SetKind, Stores
 from tests.contract.passing_time import PassingTime
 
 NewId = Callable[[], int]
@@ -32,8 +32,10 @@ def writing(
     live: int | None = None,
     head: Head | None = None,
     stamp: int = 1,
+    page: Collection[int] | None = None,
 ) -> BucketWrite:
-    return BucketWrite(key=key, rows=rows or {}, live=live, head=head, stamp=stamp)
+    packed = None if page is None else PackedIds(pack_ids(page))
+    return BucketWrite(key=key, rows=rows or {}, live=live, head=head, stamp=stamp, page=packed)
 
 
 async def head_of(stores: Stores, key: BucketKey) -> Head:
@@ -42,6 +44,19 @@ async def head_of(stores: Stores, key: BucketKey) -> Head:
 
 async def live_of(stores: Stores, key: BucketKey) -> int:
     return (await stores.counted.read({key: ()}, totals={}))[key].live
+
+
+Bucket = tuple[Mapping[int, Membership], int]
+
+
+async def members_of(stores: Stores, key: BucketKey) -> tuple[int, ...]:
+    return unpack_ids((await stores.counted.members([key]))[key])
+
+
+async def read(stores: Stores, wanted: Mapping[BucketKey, Collection[int]]) -> dict[BucketKey, Bucket]:
+    """Rows and count of each bucket, read without knowing their sizes."""
+    states = await stores.counted.read(wanted, totals={})
+    return {key: (state.rows, state.live) for key, state in states.items()}
 
 
 Part = tuple[dict[int, Membership], int, int]
@@ -77,10 +92,10 @@ class CountedSetsSuite:
         owners = [key.owner, *(new_id() for _ in range(229))]
 
         assert await stores.counted.heads(kind, owners) == dict.fromkeys(owners, Head())
-        assert await stores.counted.read({key: [1]}, totals={}) == {key: BucketState(rows={}, live=0)}
+        assert await read(stores, {key: [1]}) == {key: ({}, 0)}
         assert await stores.counted.bucket(key) == {}
         assert await stores.counted.lives(kind, key.owner, 0) == {}
-        assert await stores.counted.members(key) == b""
+        assert await members_of(stores, key) == ()
         assert await stores.counted.page(key, after=0, limit=10) == []
 
     @pytest.mark.parametrize("kind", SetKind)
@@ -109,9 +124,9 @@ class CountedSetsSuite:
         ]
         await stores.counted.write([writing(key, {at: IN}, live=at) for at, key in enumerate(keys, 1)])
         members = range(1, len(keys) + 1)
-        states = await stores.counted.read(dict.fromkeys(keys, members), totals={})
+        states = await read(stores, dict.fromkeys(keys, members))
 
-        assert states == {key: BucketState(rows={at: IN}, live=at) for at, key in enumerate(keys, 1)}
+        assert states == {key: ({at: IN}, at) for at, key in enumerate(keys, 1)}
         assert await stores.counted.lives(SetKind.FOLLOWERS, owner, 1) == {0: 2, 15: 3}
 
     @pytest.mark.parametrize("known", [False, True])
@@ -253,8 +268,68 @@ class CountedSetsSuite:
         rows = {ids[3]: IN, ids[0]: IN, ids[2]: OUT, ids[1]: IN}
         await stores.counted.write([writing(key, rows, live=3, head=Head(level=0, total=3))])
 
-        assert list(unpack_ids(await stores.counted.members(key))) == [ids[0], ids[1], ids[3]]
+        assert await members_of(stores, key) == (ids[0], ids[1], ids[3])
         assert await stores.counted.bucket(key) == rows
+
+    @pytest.mark.parametrize("order", list(permutations([(1, (8, 9)), (2, (3, 5, 9))])))
+    async def test_a_page_is_read_in_place_of_the_rows(
+        self, stores: Stores, new_id: NewId, order: tuple[tuple[int, tuple[int, ...]], ...]
+    ) -> None:
+        """It goes with the count, so the later stamp wins; an empty page is a page."""
+        key = BucketKey(SetKind.FOLLOWERS, new_id(), 1, 3)
+        for stamp, members in order:
+            await stores.counted.write([writing(key, {7: IN}, live=1, stamp=stamp, page=members)])
+
+            assert await members_of(stores, key) == (members if stamp == order[0][0] else (3, 5, 9))
+        await stores.counted.write([writing(key, live=0, stamp=4, page=())])
+
+        assert await members_of(stores, key) == ()
+        assert await stores.counted.bucket(key) == {7: IN}
+
+    async def test_without_a_page_the_rows_are_read(self, stores: Stores, new_id: NewId) -> None:
+        """Also where there was one, and beside others that have one."""
+        key, other = (BucketKey(SetKind.FOLLOWERS, new_id(), 1, bucket) for bucket in (3, 4))
+        await stores.counted.write([writing(each, {7: IN}, live=1, page=(9,)) for each in (key, other)])
+        await stores.counted.write([writing(key, live=1, stamp=2)])
+
+        assert await members_of(stores, key) == (7,)
+        assert await members_of(stores, other) == (9,)
+
+    async def test_members_of_many_buckets_are_answered_at_once(self, stores: Stores, new_id: NewId) -> None:
+        """Of many owners and of many levels and buckets of one, and of those never written."""
+        owner = new_id()
+        keys = [first_bucket(new_id) for _ in range(120)]
+        keys += [BucketKey(SetKind.FOLLOWERS, owner, level, at) for level in (1, 2) for at in range(140)]
+        keys += [BucketKey(kind, owner, 1, 5) for kind in (SetKind.LIKERS, SetKind.READY_PHOTOS)]
+        members = {key: (at,) if at % 3 else () for at, key in enumerate(keys)}
+        writes = [
+            writing(
+                key,
+                dict.fromkeys(some, IN),
+                live=len(some),
+                page=some if at % 2 and key.kind is SetKind.FOLLOWERS else None,
+            )
+            for at, (key, some) in enumerate(members.items())
+            if some
+        ]
+        await stores.counted.write(writes)
+        found = await stores.counted.members(keys)
+
+        assert {key: unpack_ids(some) for key, some in found.items()} == members
+        assert await stores.counted.members([]) == {}
+
+    async def test_a_read_says_whether_it_is_whole(self, stores: Stores, new_id: NewId) -> None:
+        """Only where all rows of the bucket are answered: its members are known then."""
+        sizes = {first_bucket(new_id): members for members in (0, 3, 31, 32, 40, 130)}
+        sizes |= {BucketKey(SetKind.FOLLOWERS, new_id(), 1, 0): members for members in (3, 40)}
+        for key, members in sizes.items():
+            rows = dict.fromkeys(range(1, members + 1), IN)
+            await stores.counted.write([writing(key, rows, live=members)])
+        states = await stores.counted.read(dict.fromkeys(sizes, (1,)), totals={})
+
+        whole = {key: state for key, state in states.items() if state.whole}
+        assert whole
+        assert {key: len(state.rows) for key, state in whole.items()} == {key: sizes[key] for key in whole}
 
     async def test_pages_cut_the_members_without_gap_or_repeat(self, stores: Stores, new_id: NewId) -> None:
         """Ascending, above `after`; removed members never shorten a page while there are more."""
@@ -276,7 +351,7 @@ class CountedSetsSuite:
         await stores.counted.write([writing(key, rows, live=1_200)])
 
         assert await stores.counted.bucket(key) == rows
-        assert len(await stores.counted.members(key)) == 1_200 * 8
+        assert await members_of(stores, key) == tuple(rows)
 
     async def test_many_buckets_are_written_by_one_call(self, stores: Stores, new_id: NewId) -> None:
         """More than one request holds; no writes are nothing."""
@@ -286,9 +361,7 @@ class CountedSetsSuite:
         owners = [key.owner for key in keys]
 
         assert await stores.counted.heads(SetKind.LIKERS, owners) == dict.fromkeys(owners, Head(total=1))
-        assert await stores.counted.read({key: [1] for key in keys}, totals={}) == {
-            key: BucketState(rows={1: IN}, live=1) for key in keys
-        }
+        assert await read(stores, {key: [1] for key in keys}) == {key: ({1: IN}, 1) for key in keys}
 
     async def test_the_counts_of_a_level_are_those_of_its_buckets(
         self, stores: Stores, new_id: NewId
@@ -316,8 +389,6 @@ class CountedSetsSuite:
 
         await passing.until(cleared, "a removed row is cleared away")
 
-        assert await brief_stores.counted.read({key: [1, 2]}, totals={}) == {
-            key: BucketState(rows={2: IN}, live=1)
-        }
+        assert await read(brief_stores, {key: [1, 2]}) == {key: ({2: IN}, 1)}
         assert await brief_stores.counted.page(key, after=0, limit=5) == [2]
-        assert list(unpack_ids(await brief_stores.counted.members(key))) == [2]
+        assert await members_of(brief_stores, key) == (2,)

@@ -107,7 +107,7 @@ async def play(
 
 
 async def check(world: World) -> None:
-    """Total, counts, members and backfills are those of the log."""
+    """Total, counts, pages, members and backfills are those of the log."""
     counted = world.stores.counted
     for (kind, owner), rows in world.truth().items():
         members = sorted(member for member, state in rows.items() if not state.removed)
@@ -115,7 +115,10 @@ async def check(world: World) -> None:
         lives = await counted.lives(kind, owner, head.level)
         found: list[int] = []
         for bucket, live in lives.items():
-            some = unpack_ids(await counted.members(BucketKey(kind, owner, head.level, bucket)))
+            key = BucketKey(kind, owner, head.level, bucket)
+            some = unpack_ids((await counted.members([key]))[key])
+            stored = await counted.bucket(key)
+            assert list(some) == sorted(member for member, row in stored.items() if not row.removed)
             assert live == len(some), f"bucket {bucket} of level {head.level}"
             assert all(bucket_of(member, head.level) == bucket for member in some)
             found.extend(some)

@@ -214,7 +214,8 @@ class World:
             )
         row = (await self.real.photos.get([PHOTO]))[PHOTO]
         head = (await self.real.counted.heads(SetKind.READY_PHOTOS, [AUTHOR]))[AUTHOR]
-        members = await self.real.counted.members(BucketKey(SetKind.READY_PHOTOS, AUTHOR, head.level, 0))
+        bucket = BucketKey(SetKind.READY_PHOTOS, AUTHOR, head.level, 0)
+        members = (await self.real.counted.members([bucket]))[bucket]
         listed = (await self.real.author_photos.newest([AUTHOR], below=2**62, each_max=9))[AUTHOR]
         stored = await self.real.timelines.read(FOLLOWER)
         return EndState(

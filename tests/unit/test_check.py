@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.ids import PhotoId, UserId
+from schemas.ids import PhotoId, UserId, pack_ids
 from streams.core.counted import Membership
 from streams.jobs.check import check_through
 from streams.jobs.check_feeds import Expected, compare_feed
 from streams.jobs.check_report import Kind, Report
 from streams.jobs.feed_client import FeedReader, Json, Walk, final
-from streams.stores.ports import BucketKey, BucketWrite, Head, OwnEdge, SetKind
+from streams.stores.ports import BucketKey, BucketWrite, Head, OwnEdge, PackedIds, SetKind
 from tests.unit.fakes_api import World, make_world
 
 ME, AUTHOR, OTHER = UserId(1), UserId(2), UserId(3)
@@ -48,7 +48,13 @@ async def _check(world: World, *users: UserId) -> Report:
 
 
 async def _set(
-    world: World, kind: SetKind, owner: int, members: list[int], *, total: int | None = None
+    world: World,
+    kind: SetKind,
+    owner: int,
+    members: list[int],
+    *,
+    total: int | None = None,
+    page: tuple[int, ...] | None = None,
 ) -> None:
     """A set of level 0 as its writer leaves it, or with another `total` than it has; twice is newer."""
     head = Head(level=0, total=len(members) if total is None else total)
@@ -58,6 +64,7 @@ async def _set(
         live=len(members),
         head=head,
         stamp=next(_stamps),
+        page=None if page is None else PackedIds(pack_ids(page)),
     )
     await world.stores.counted.write([write])
 
@@ -151,6 +158,20 @@ async def test_a_total_that_is_not_the_number_of_rows_is_found(total: int) -> No
 
     assert report.by_kind == {Kind.FOLLOWERS: 1}
     assert f"shown {total}, stored total {total}, rows 1" in str(report.examples[0])
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("page", [(), (ME, OTHER), (OTHER,)])
+async def test_a_page_of_fan_out_that_is_not_its_rows_is_found(page: tuple[UserId, ...]) -> None:
+    """Whoever is left out would get no posts, however right the counts are."""
+    world = await _sound_world()
+    await _set(world, SetKind.FOLLOWERS, AUTHOR, [ME], page=page)
+
+    report = await _check(world, AUTHOR)
+
+    assert report.by_kind == {Kind.FOLLOWERS: 1}
+    differ = len({ME} ^ set(page))
+    assert f"rows 1, {differ} otherwise in their pages" in str(report.examples[0])
 
 
 @pytest.mark.anyio

@@ -1,0 +1,51 @@
+"""A giant account, 50,000 followers with timelines, and pages of it on the bulk lane."""
+
+import asyncio
+import time
+
+from bench.freshness import materialise
+from infra.local.deployment import Deployment
+from schemas.events import EventType
+from schemas.facts import UserFollowed
+from schemas.ids import UserId
+from schemas.internal import FanoutPage
+from streams.core.counted import BUCKETS
+from streams.kafka.outbox import KafkaOutbox
+from streams.kafka.producer import Producer
+from streams.stores.ports import SetKind, Stores
+from tests.integration.making import fresh_photo_ids
+from topics.catalogue import Lane
+
+GIANT = UserId(1)
+GIANT_FOLLOWERS = 50_000
+_FOLLOWER_FROM = 10_000
+
+
+async def make_giant(deployment: Deployment, stores: Stores) -> None:
+    """The giant's followers, who follow through Kafka, all with a timeline."""
+    followers = [UserId(_FOLLOWER_FROM + number) for number in range(GIANT_FOLLOWERS)]
+    await follow(deployment, [(follower, GIANT) for follower in followers])
+    for start in range(0, len(followers), 500):
+        await asyncio.gather(*(materialise(stores, owner) for owner in followers[start : start + 500]))
+
+
+async def follow(deployment: Deployment, edges: list[tuple[UserId, UserId]]) -> None:
+    """Each (follower, followee), through Kafka; returns when all is done that follows from it."""
+    await deployment.publish(
+        deployment.outgoing(EventType.USER_FOLLOWED, UserFollowed(follower_id=follower, followee_id=followee))
+        for follower, followee in edges
+    )
+    await deployment.drained(1_200)
+
+
+async def queue_bulk(deployment: Deployment, stores: Stores, deliveries: int) -> int:
+    """Put pages of the giant on the bulk lane until they add up to `deliveries`; answers how many photos."""
+    level = (await stores.counted.heads(SetKind.FOLLOWERS, [GIANT]))[GIANT].level
+    photos = fresh_photo_ids(-(-deliveries // GIANT_FOLLOWERS))
+    async with Producer(deployment.settings, timeout_ms=60_000) as producer:
+        outbox = KafkaOutbox(producer, deployment.namespace)
+        now_ms = time.time_ns() // 1_000_000
+        for photo in photos:
+            pages = [FanoutPage(photo, GIANT, level, bucket, now_ms) for bucket in range(BUCKETS[level])]
+            await outbox.fanout(pages, Lane.BULK)
+    return len(photos)
