@@ -1,37 +1,38 @@
 """Records of `fanout`: put photos on timelines. Nothing else writes them, besides a rebuild.
 
-A fresh photo is appended by one script call a page; a late one is merged by id, so that
-an old photo never pushes out a newer one. Repeatable: entries are unique by id once read.
+A fresh photo is appended by one script call for each 500 of its owners; a late one is merged
+by id, so that an old photo never pushes out a newer one. Repeatable: entries are unique by id
+once read. Each function may raise StoreUnavailable: nothing is known about the writes then,
+call it again.
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 from schemas.ids import ID_MAX, PhotoId, UserId, id_ms, pack_ids, unpack_ids
-from schemas.internal import Backfill, FanoutPage, FanoutRecord, OwnPost
+from schemas.internal import Backfill, FanoutPage, OwnPost
 from streams.stores.ports import BucketKey, PackedIds, SetKind, Stores
 
 
-async def apply_fanout(
-    stores: Stores, record: FanoutRecord, *, now_ms: int, fresh_ms_max: int, backfill_photos_max: int
-) -> int:
-    """Apply one record; answers how many timelines have the photo now.
+async def owners_by_photo(stores: Stores, posts: Sequence[FanoutPage | OwnPost]) -> dict[PhotoId, PackedIds]:
+    """On whose timelines each photo belongs by these records.
 
-    Raises:
-        StoreUnavailable: Nothing is known about the writes; apply it again.
+    Law: no lost post. The pages are read after the records were published, so after the photos' rows.
     """
-    match record:
-        case FanoutPage():
-            key = BucketKey(SetKind.FOLLOWERS, record.author_id, record.level, record.bucket)
-            owners = (await stores.counted.members([key]))[key]
-            return await _put(stores, record.photo_id, owners, now_ms - fresh_ms_max)
-        case OwnPost():
-            owners = PackedIds(pack_ids([record.author_id]))
-            return await _put(stores, record.photo_id, owners, now_ms - fresh_ms_max)
-        case Backfill():
-            return await _backfill(stores, record, backfill_photos_max)
+    keys = {
+        post: BucketKey(SetKind.FOLLOWERS, post.author_id, post.level, post.bucket)
+        for post in posts
+        if isinstance(post, FanoutPage)
+    }
+    pages = await stores.counted.members(list(set(keys.values())))
+    owners: dict[PhotoId, list[bytes]] = defaultdict(list)
+    for post in posts:
+        owners[post.photo_id].append(pages[keys[post]] if post in keys else pack_ids([post.author_id]))
+    return {photo: PackedIds(b"".join(some)) for photo, some in owners.items()}
 
 
-async def _put(stores: Stores, photo: PhotoId, owners: PackedIds, fresh_since_ms: int) -> int:
+async def put_photo(stores: Stores, photo: PhotoId, owners: PackedIds, *, fresh_since_ms: int) -> int:
+    """Put the photo on those timelines that exist; answers how many there are."""
     if not owners:
         return 0
     if id_ms(photo) > fresh_since_ms:
@@ -39,7 +40,8 @@ async def _put(stores: Stores, photo: PhotoId, owners: PackedIds, fresh_since_ms
     return await stores.timelines.merge([UserId(owner) for owner in unpack_ids(owners)], [photo])
 
 
-async def _backfill(stores: Stores, record: Backfill, photos_max: int) -> int:
+async def backfill(stores: Stores, record: Backfill, *, photos_max: int) -> int:
+    """Merge the authors' newest photos into the timelines of those who follow them now."""
     owners = pack_ids(sorted({owner for owner, _ in record.follows}))
     # Most have no timeline, because they do not read; they cost a look.
     exist = set(unpack_ids(await stores.timelines.existing(PackedIds(owners))))

@@ -5,13 +5,16 @@ older than the commit is found by its note, see `notes.py`.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from time import time
+from typing import TypeVar
 
 from schemas.envelope import Record
-from schemas.internal import Backfill, decode_fanout
-from streams.handlers.fanout_records import apply_fanout
+from schemas.ids import PhotoId
+from schemas.internal import Backfill, FanoutPage, OwnPost, decode_fanout
+from streams.handlers.fanout_records import backfill, owners_by_photo, put_photo
 from streams.kafka.agent import Delivered
 from streams.kafka.notes import FanoutNotes
 from streams.kafka.progress import Place, Progress
@@ -21,10 +24,12 @@ from streams.settings import Settings
 from streams.stores.ports import Stores
 from topics.catalogue import Lane
 
+T = TypeVar("T")
+
 
 @dataclass(slots=True)
 class FanoutLane:
-    """Handles the batches of one lane; at most `calls` records of it are being applied at any time."""
+    """Handles the batches of one lane, with at most `calls` calls of the stores under way at any time."""
 
     settings: Settings
     stores: Stores
@@ -42,29 +47,48 @@ class FanoutLane:
             with self.progress.excused(place):
                 async with self.notes.lock(partition):
                     await self.notes.ensure(partition, records[0].offset, delivered.still_ours)
-                    await asyncio.gather(*(self.apply(each, delivered.still_ours) for each in records))
+                    await self.apply(records, delivered.still_ours)
                     await self.notes.advance(partition, end, delivered.still_ours)
         except NoLongerOurs:
             return
         delivered.ack(len(records))
         self.progress.handled(place, end)
 
-    async def apply(self, record: Record, still_ours: Callable[[], bool]) -> None:
-        """Apply one record, waiting for the stores; also used by the repair."""
-        assert record.value is not None  # Only this system writes the topic.
-        decoded = decode_fanout(record.value)
+    async def apply(self, records: Sequence[Record], still_ours: Callable[[], bool]) -> None:
+        """Apply records of one partition, waiting for the stores; also used by the repair."""
+        decoded = [decode_fanout(record.value) for record in records if record.value is not None]
+        posts = [each for each in decoded if not isinstance(each, Backfill)]
+        await asyncio.gather(
+            self._put_all(posts, still_ours),
+            *(self._backfill(each, still_ours) for each in decoded if isinstance(each, Backfill)),
+        )
 
-        async def apply() -> int:
-            async with self.calls:
-                return await apply_fanout(
-                    self.stores,
-                    decoded,
-                    now_ms=int(time() * 1_000),
-                    fresh_ms_max=self.settings.fresh_s_max * 1_000,
-                    backfill_photos_max=self.settings.timeline_slots,
-                )
+    async def _put_all(self, posts: Sequence[FanoutPage | OwnPost], still_ours: Callable[[], bool]) -> None:
+        owners = await self._answered(lambda: owners_by_photo(self.stores, posts), still_ours)
+        ready_ms = defaultdict(list)
+        for post in posts:
+            ready_ms[post.photo_id].append(post.ready_ms)
 
-        written = await until_answered(self.settings, apply, still_ours=still_ours)
+        async def put(photo: PhotoId) -> None:
+            since_ms = int(time() * 1_000) - self.settings.fresh_s_max * 1_000
+            written = await self._answered(
+                lambda: put_photo(self.stores, photo, owners[photo], fresh_since_ms=since_ms), still_ours
+            )
+            DELIVERIES.labels(self.lane.value).inc(written)
+            for each in ready_ms[photo]:
+                FRESHNESS.labels(self.lane.value).observe(max(0.0, time() - each / 1_000))
+
+        await asyncio.gather(*(put(photo) for photo in owners))
+
+    async def _backfill(self, record: Backfill, still_ours: Callable[[], bool]) -> None:
+        written = await self._answered(
+            lambda: backfill(self.stores, record, photos_max=self.settings.timeline_slots), still_ours
+        )
         DELIVERIES.labels(self.lane.value).inc(written)
-        if not isinstance(decoded, Backfill):
-            FRESHNESS.labels(self.lane.value).observe(max(0.0, time() - decoded.ready_ms / 1_000))
+
+    async def _answered(self, run: Callable[[], Awaitable[T]], still_ours: Callable[[], bool]) -> T:
+        async def one() -> T:
+            async with self.calls:
+                return await run()
+
+        return await until_answered(self.settings, one, still_ours=still_ours)

@@ -13,7 +13,7 @@ a partition knows what it noted last. Where the note is another:
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -34,7 +34,7 @@ POLL_MS = 1_000
 UNKNOWN = -1  # No offset: a note that was never read is never as expected.
 log = logging.getLogger(__name__)
 
-Apply = Callable[[Record, Callable[[], bool]], Awaitable[None]]
+Apply = Callable[[Sequence[Record], Callable[[], bool]], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -154,10 +154,8 @@ class FanoutNotes:
                 fetched = await consumer.getmany(
                     place, timeout_ms=POLL_MS, max_records=self.settings.fanout_batch_records_max
                 )
-                records = [each for each in fetched.get(place, ()) if each.offset < end]
-                await asyncio.gather(
-                    *(self.apply(_record(each), lambda: partition in self.owned()) for each in records)
-                )
+                records = [_record(each) for each in fetched.get(place, ()) if each.offset < end]
+                await self.apply(records, lambda: partition in self.owned())
                 REPAIRED_RECORDS.inc(len(records))
                 begin = await consumer.position(place)
         except KafkaError as error:

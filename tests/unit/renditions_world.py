@@ -13,13 +13,21 @@ from typing import Any
 
 from schemas.facts import PhotoDeleted, PhotoUploaded
 from schemas.ids import PhotoId, UserId, compose_id, unpack_ids
-from schemas.internal import EdgeRecord, FanoutRecord, FullTask, RemovalTask, RenditionTask, ThumbnailTask
+from schemas.internal import (
+    Backfill,
+    EdgeRecord,
+    FanoutRecord,
+    FullTask,
+    RemovalTask,
+    RenditionTask,
+    ThumbnailTask,
+)
 from streams.core import ring
 from streams.core.delivery import DeliveryLimits
 from streams.core.object_keys import ObjectKeys
 from streams.errors import StoreUnavailable
 from streams.handlers.edges_batch import EdgesBatch
-from streams.handlers.fanout_records import apply_fanout
+from streams.handlers.fanout_records import backfill, owners_by_photo, put_photo
 from streams.handlers.full_task import full_task
 from streams.handlers.photo_deleted import photo_deleted
 from streams.handlers.photo_rejected import reject_photo
@@ -204,14 +212,20 @@ class World:
         await self.real.timelines.begin_rebuild(FOLLOWER, b"12345678")
         await self.real.timelines.finish_rebuild(FOLLOWER, b"12345678", [], 0)
 
+    async def _apply_fanout(self) -> None:
+        records = self.log.fanout_log
+        posts = [record for record in records if not isinstance(record, Backfill)]
+        for photo, owners in (await owners_by_photo(self.real, posts)).items():
+            await put_photo(self.real, photo, owners, fresh_since_ms=self.now_ms - 60_000)
+        for record in records:
+            if isinstance(record, Backfill):
+                await backfill(self.real, record, photos_max=9)
+
     async def end_state(self) -> EndState:
         """After everything published has been handled, twice over."""
         edges = [*self.log.edges_log, *self.log.edges_log]
         await self._writer(Log()).apply(edges, 1, 1 + len(edges))
-        for record in self.log.fanout_log:
-            await apply_fanout(
-                self.real, record, now_ms=self.now_ms, fresh_ms_max=60_000, backfill_photos_max=9
-            )
+        await self._apply_fanout()
         row = (await self.real.photos.get([PHOTO]))[PHOTO]
         head = (await self.real.counted.heads(SetKind.READY_PHOTOS, [AUTHOR]))[AUTHOR]
         bucket = BucketKey(SetKind.READY_PHOTOS, AUTHOR, head.level, 0)
