@@ -9,6 +9,7 @@ Repeatable at every line. Deciding twice may choose push once and pull once; rea
 merge by id, so both is harmless and neither is impossible.
 """
 
+import asyncio
 from collections.abc import Mapping
 
 from schemas.ids import PhotoId, UserId
@@ -38,23 +39,27 @@ async def photo_ready(
     Raises:
         StoreUnavailable: Nothing is known about the writes; announce it again.
     """
-    await stores.photos.mark_ready(photo, renditions)
-    await stores.author_photos.add(author, photo, ready=True)
-    await stores.copies.drop([photo_key(photo), pull_list_key(author)])
-    await outbox.edges(
-        [EdgeRecord(KIND_NUMBERS[SetKind.READY_PHOTOS], photo, author, READY_TIME_US, removed=False)]
+    await asyncio.gather(
+        stores.photos.mark_ready(photo, renditions), stores.author_photos.add(author, photo, ready=True)
     )
-    head = (await stores.counted.heads(SetKind.FOLLOWERS, [author]))[author]
-    remembered = await stores.authors.mode_by_size(author)
+    ready = EdgeRecord(KIND_NUMBERS[SetKind.READY_PHOTOS], photo, author, READY_TIME_US, removed=False)
+    # The level must be read when the row is there: a follower who joins at a later one is backfilled.
+    heads, remembered, *_ = await asyncio.gather(
+        stores.counted.heads(SetKind.FOLLOWERS, [author]),
+        stores.authors.mode_by_size(author),
+        stores.copies.drop([photo_key(photo), pull_list_key(author)]),
+        outbox.edges([ready]),
+    )
+    head = heads[author]
     delivery = decide(Conditions(followers=head.total, mode_by_size=remembered), limits)
+    own = outbox.fanout([OwnPost(photo, author, now_ms)], Lane.NORMAL)
     if delivery.mode is Mode.PUSH:
         pages = [
             FanoutPage(photo, author, head.level, bucket, now_ms) for bucket in range(BUCKETS[head.level])
         ]
-        await outbox.fanout(pages, delivery.lane)
+        await asyncio.gather(outbox.fanout(pages, delivery.lane), own)
     else:
-        await stores.pulled.add(author)
-    await outbox.fanout([OwnPost(photo, author, now_ms)], Lane.NORMAL)
+        await asyncio.gather(stores.pulled.add(author), own)
     await stores.photos.record_delivery(photo, delivery)
     if delivery.mode_by_size not in (None, remembered):
         await stores.authors.remember_mode(author, delivery.mode_by_size)

@@ -1,4 +1,4 @@
-"""Wait for a store: retry with jitter a few times, then go on trying until it answers."""
+"""Wait for a store: try again at once, then with jitter a few times, then until it answers."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -35,6 +35,10 @@ async def until_answered(
         if state.attempt_number == settings.store_attempts_max:
             log.warning("waiting for %s: %s", error.store, error)
 
+    try:
+        return await run()  # Nearly always; what follows costs more than most calls do.
+    except StoreUnavailable as error:
+        RETRIES.labels(error.store).inc()
     waiting = False
     try:
         async for attempt in AsyncRetrying(
@@ -43,7 +47,7 @@ async def until_answered(
             after=after_try,
         ):
             with attempt:
-                if attempt.retry_state.attempt_number > 1 and not still_ours():
+                if not still_ours():
                     raise NoLongerOurs
                 if attempt.retry_state.attempt_number > settings.store_attempts_max and not waiting:
                     waiting = True

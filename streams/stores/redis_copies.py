@@ -59,7 +59,8 @@ class RedisCopies:
     async def drop(self, keys: Sequence[bytes]) -> None:
         if keys:
             await self._client.call_in_incarnation(
-                "drop copies", lambda incarnation: self._redis.unlink(*self._names(keys, incarnation))
+                "drop copies",
+                lambda incarnation: self._client.ask(b"UNLINK", *self._names(keys, incarnation)),
             )
 
     def _names(self, keys: Sequence[bytes], incarnation: bytes) -> list[bytes]:

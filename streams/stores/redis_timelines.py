@@ -173,9 +173,9 @@ class RedisTimelines:
         }
 
     async def note(self, partition: int, position: int, *, expected: int | None) -> bool:
-        args = ["" if expected is None else expected, position]
+        args = [b"" if expected is None else b"%d" % expected, b"%d" % position]
         key = self._note_key(partition)
-        return bool(await self._client.call("note", self._note, keys=[key], args=args))
+        return bool(await self._client.call("note", self._client.ask_script, self._note, [key], args))
 
     async def note_all(self, positions: Mapping[int, int]) -> bool:
         values = {self._note_key(partition): position for partition, position in positions.items()}
