@@ -49,14 +49,16 @@ async def rounds(
     busy: list[float] = []
     bulk = group_of(deployment.settings, Role.BULK)
     for number in range(arguments.rounds):
-        calm += await freshness(deployment, stores, arguments.posts)
+        without = await freshness(deployment, stores, arguments.posts)
         photos = await queue_bulk(deployment, stores, arguments.backlog)
-        busy += await freshness(deployment, stores, arguments.posts)
+        beside = await freshness(deployment, stores, arguments.posts)
         left = (await deployment.lag())[bulk]
         console.print(
-            f"round {number + 1}: {photos} photos of {GIANT_FOLLOWERS:,} followers queued; "
-            f"{left} pages were still queued after the last post"
+            f"round {number + 1}: without {percentiles(without)}; with {percentiles(beside)}; {photos} photos "
+            f"of {GIANT_FOLLOWERS:,} followers queued, {left} pages still after the last post"
         )
+        calm += without
+        busy += beside
         if number + 1 < arguments.rounds:
             await deployment.drained(1_200)
     return calm, busy

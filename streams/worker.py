@@ -27,6 +27,7 @@ from streams.kafka.agent import add_agent
 from streams.kafka.app import make_app
 from streams.kafka.check_stage import CheckStage, EventsHandler
 from streams.kafka.edges_loop import EdgesLoop
+from streams.kafka.giving_way import GivingWay
 from streams.kafka.lane import FanoutLane
 from streams.kafka.notes import FanoutNotes
 from streams.kafka.offsets import Offsets
@@ -57,6 +58,7 @@ class Worker:
     stores: Stores
     producer: Producer
     offsets: Offsets
+    way: GivingWay
     progress: Progress = field(default_factory=Progress)
     apps: list[faust.App] = field(default_factory=list)
     loops: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)
@@ -129,7 +131,7 @@ class Worker:
             owned=lambda: {tp.partition for tp in _assignment(app)},
         )
         handler = FanoutLane(
-            settings, self.stores, group, lane, notes, self.progress, asyncio.Semaphore(calls)
+            settings, self.stores, group, lane, notes, self.progress, asyncio.Semaphore(calls), self.way
         )
         notes.apply = handler.apply
         add_agent(
@@ -192,7 +194,8 @@ class Worker:
                 return poison
             return None
 
-        return await asyncio.gather(*(outcome(event) for event in events))
+        with self.way.waited_for():
+            return await asyncio.gather(*(outcome(event) for event in events))
 
     async def _upload(self, event: Event) -> None:
         if isinstance(event.data, PhotoUploaded):
@@ -287,7 +290,7 @@ async def run_worker(settings: Settings, roles: Collection[Role]) -> None:
         producer = await closing.enter_async_context(
             Producer(settings, timeout_ms=settings.worker_store_timeout_ms)
         )
-        worker = Worker(settings, stores, producer, Offsets(settings))
+        worker = Worker(settings, stores, producer, Offsets(settings), GivingWay(settings.bulk_rest_ratio))
         if Role.CHECK in roles:
             worker.add_check()
         if Role.EDGES in roles:

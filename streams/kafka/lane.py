@@ -7,8 +7,9 @@ older than the commit is found by its note, see `notes.py`.
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from time import time
+from time import monotonic, time
 from typing import TypeVar
 
 from schemas.envelope import Record
@@ -16,6 +17,7 @@ from schemas.ids import PhotoId
 from schemas.internal import Backfill, FanoutPage, OwnPost, decode_fanout
 from streams.handlers.fanout_records import backfill, owners_by_photo, put_photo
 from streams.kafka.agent import Delivered
+from streams.kafka.giving_way import GivingWay
 from streams.kafka.notes import FanoutNotes
 from streams.kafka.progress import Place, Progress
 from streams.kafka.waiting import NoLongerOurs, until_answered
@@ -29,7 +31,10 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class FanoutLane:
-    """Handles the batches of one lane, with at most `calls` calls of the stores under way at any time."""
+    """Handles the batches of one lane, with at most `calls` calls of the stores under way at any time.
+
+    The bulk lane gives way to the normal one, and to what else of this process somebody waits for.
+    """
 
     settings: Settings
     stores: Stores
@@ -38,13 +43,15 @@ class FanoutLane:
     notes: FanoutNotes
     progress: Progress
     calls: asyncio.Semaphore
+    way: GivingWay
 
     async def __call__(self, delivered: Delivered) -> None:
         records = delivered.records
         partition, end = records[0].partition, records[-1].offset + 1
         place = Place(self.group, records[0].topic, partition)
+        way = self.way.waited_for() if self.lane is Lane.NORMAL else nullcontext()
         try:
-            with self.progress.excused(place):
+            with self.progress.excused(place), way:
                 async with self.notes.lock(partition):
                     await self.notes.ensure(partition, records[0].offset, delivered.still_ours)
                     await self.apply(records, delivered.still_ours)
@@ -89,6 +96,10 @@ class FanoutLane:
     async def _answered(self, run: Callable[[], Awaitable[T]], still_ours: Callable[[], bool]) -> T:
         async def one() -> T:
             async with self.calls:
-                return await run()
+                began_s = monotonic()
+                answer = await run()
+                if self.lane is Lane.BULK:
+                    await self.way.rest(monotonic() - began_s)
+                return answer
 
         return await until_answered(self.settings, one, still_ours=still_ours)
