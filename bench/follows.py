@@ -23,7 +23,7 @@ from streams.stores.connect import connect
 from streams.stores.ports import Stores
 from tests.integration.making import fresh_photo_ids, upload
 
-AUTHORS = [UserId(number) for number in range(1, 11)]
+AUTHORS = [UserId(number) for number in range(1, 4)]
 READER_FROM = 1_000
 PHOTOS_EACH = 1_000
 STORED = 500  # settings.timeline_ids

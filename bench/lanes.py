@@ -54,8 +54,8 @@ async def rounds(
         beside = await freshness(deployment, stores, arguments.posts)
         left = (await deployment.lag())[bulk]
         console.print(
-            f"round {number + 1}: without {percentiles(without)}; with {percentiles(beside)}; {photos} photos "
-            f"of {GIANT_FOLLOWERS:,} followers queued, {left} pages still after the last post"
+            f"round {number + 1}: without {percentiles(without)}; with {percentiles(beside)}; "
+            f"{photos} photos of {GIANT_FOLLOWERS:,} followers queued, {left} pages still after the last post"
         )
         calm += without
         busy += beside

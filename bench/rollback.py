@@ -1,0 +1,100 @@
+"""Redis comes back older than it was while photos are posted and feeds are read.
+
+    python -m bench.rollback [--seconds 30]
+
+Its files are copied, posts go on for that long, then it is killed and started on the copy. The
+bench fails unless, afterwards, every feed of 40 readers holds every photo once, newest first, and
+no timeline was rebuilt for it. Stated are how many records of `fanout` were applied again and
+how long that took after Redis was back.
+"""
+
+import argparse
+import asyncio
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from bench.running import bench_stack
+from infra.local.deployment import Deployment
+from infra.local.stack import Stack
+from tests.integration.test_feeds import client_of, feed_of
+from tests.integration.test_redis_lost import Posting, everybody_follows_everybody
+
+REPAIRED = "shutterline_timeline_repaired_records_total"
+REPAIRS = 'shutterline_timeline_repairs_total{outcome="repaired"}'
+REBUILDS = "shutterline_rebuilds_total"
+LOOK_S = 0.1
+AFTER_S = 5.0
+
+
+async def roll_back(stack: Stack, seconds: float) -> float:
+    """Put the server back to where it was `seconds` ago; answers when it was there again."""
+    server = stack.server("redis")
+    with tempfile.TemporaryDirectory() as folder:
+        older = Path(folder) / "older"
+        await asyncio.to_thread(shutil.copytree, server.data_dir, older)
+        await asyncio.sleep(seconds)
+        server.kill()
+        shutil.rmtree(server.data_dir)
+        shutil.copytree(older, server.data_dir)
+        server.start()
+        await asyncio.to_thread(server.wait_ready)
+    return time.monotonic()
+
+
+async def until_repaired(deployment: Deployment) -> None:
+    """Until no more partition has been repaired for two seconds."""
+    repairs, steady_s = -1.0, time.monotonic()
+    while time.monotonic() - steady_s < 2:
+        now = deployment.metric(REPAIRS)
+        if now != repairs:
+            repairs, steady_s = now, time.monotonic()
+        await asyncio.sleep(LOOK_S)
+
+
+async def run(seconds: float, console: Console) -> None:
+    with bench_stack() as stack:
+        deployment = Deployment(stack, "")
+        deployment.prepare()
+        deployment.start_all()
+        readers, authors = await everybody_follows_everybody(deployment)
+        async with client_of(deployment) as client:
+            for reader in readers:
+                await feed_of(client, reader)
+            rebuilt = deployment.metric(REBUILDS, "api")
+            posting = Posting(deployment, authors)
+            await asyncio.sleep(AFTER_S)
+            before = len(posting.photos)
+            back_s = await roll_back(stack, seconds)
+            lost = len(posting.photos) - before
+            await until_repaired(deployment)
+            took_s = time.monotonic() - back_s - 2
+            await asyncio.sleep(AFTER_S)
+            await posting.stop()
+            await deployment.drained()
+            wrong = 0
+            for reader in readers:
+                wrong += await feed_of(client, reader) != posting.newest_first
+        console.print(
+            f"Redis {seconds:.0f} s older, {lost} photos posted meanwhile and {len(posting.photos)} in all: "
+            f"{wrong} of {len(readers)} feeds differ; {deployment.metric(REPAIRED):.0f} records applied again "
+            f"within {took_s:.1f} s; {deployment.metric(REBUILDS, 'api') - rebuilt:.0f} timelines rebuilt"
+        )
+        deployment.stop()
+    if wrong:
+        raise SystemExit(1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=30)
+    asyncio.run(run(parser.parse_args().seconds, Console()))
+
+
+if __name__ == "__main__":
+    main()
