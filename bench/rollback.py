@@ -80,8 +80,9 @@ async def run(seconds: float, console: Console) -> None:
                 wrong += await feed_of(client, reader) != posting.newest_first
         console.print(
             f"Redis {seconds:.0f} s older, {lost} photos posted meanwhile and {len(posting.photos)} in all: "
-            f"{wrong} of {len(readers)} feeds differ; {deployment.metric(REPAIRED):.0f} records applied again "
-            f"within {took_s:.1f} s; {deployment.metric(REBUILDS, 'api') - rebuilt:.0f} timelines rebuilt"
+            f"{wrong} of {len(readers)} feeds differ; "
+            f"{deployment.metric(REPAIRED):.0f} records applied again within {took_s:.1f} s; "
+            f"{deployment.metric(REBUILDS, 'api') - rebuilt:.0f} timelines rebuilt"
         )
         deployment.stop()
     if wrong:

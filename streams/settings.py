@@ -151,6 +151,7 @@ class Settings(BaseSettings):
     # While posts are being checked or delivered in the same process, bulk rests this many times as
     # long as each of its calls took: at 3 it has a quarter of the time.
     bulk_rest_ratio: int = Field(default=3, ge=0)
+    bulk_rest_ms_max: PositiveInt = 500
     normal_calls_in_flight_max: PositiveInt = 8
     backfill_follows_max: PositiveInt = 1_000
 

@@ -290,7 +290,8 @@ async def run_worker(settings: Settings, roles: Collection[Role]) -> None:
         producer = await closing.enter_async_context(
             Producer(settings, timeout_ms=settings.worker_store_timeout_ms)
         )
-        worker = Worker(settings, stores, producer, Offsets(settings), GivingWay(settings.bulk_rest_ratio))
+        way = GivingWay(settings.bulk_rest_ratio, settings.bulk_rest_ms_max / 1_000)
+        worker = Worker(settings, stores, producer, Offsets(settings), way)
         if Role.CHECK in roles:
             worker.add_check()
         if Role.EDGES in roles:

@@ -15,10 +15,12 @@ class GivingWay:
     """What one process has in hand that somebody waits for, and how long others rest meanwhile.
 
     Whoever gives way works one part of the time in `rest_ratio` + 1 while there is such work,
-    and all of it while there is none; so nobody stands still for good.
+    and all of it while there is none. No rest is longer than `rest_s_max` seconds, also where a
+    store takes long to answer; so nobody stands still for good.
     """
 
     rest_ratio: int
+    rest_s_max: float
     _in_hand: int = field(default=0, init=False)
 
     @contextmanager
@@ -33,4 +35,4 @@ class GivingWay:
     async def rest(self, worked_s: float) -> None:
         """After `worked_s` seconds of work: let what is waited for, if there is any, have the machine."""
         if self._in_hand > 0:
-            await asyncio.sleep(worked_s * self.rest_ratio)
+            await asyncio.sleep(min(worked_s * self.rest_ratio, self.rest_s_max))

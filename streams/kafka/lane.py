@@ -13,7 +13,7 @@ from time import monotonic, time
 from typing import TypeVar
 
 from schemas.envelope import Record
-from schemas.ids import PhotoId
+from schemas.ids import ID_BYTES, PhotoId
 from schemas.internal import Backfill, FanoutPage, OwnPost, decode_fanout
 from streams.handlers.fanout_records import backfill, owners_by_photo, put_photo
 from streams.kafka.agent import Delivered
@@ -23,7 +23,7 @@ from streams.kafka.progress import Place, Progress
 from streams.kafka.waiting import NoLongerOurs, until_answered
 from streams.metrics import DELIVERIES, FRESHNESS
 from streams.settings import Settings
-from streams.stores.ports import Stores
+from streams.stores.ports import PackedIds, Stores
 from topics.catalogue import Lane
 
 T = TypeVar("T")
@@ -76,12 +76,18 @@ class FanoutLane:
         for post in posts:
             ready_ms[post.photo_id].append(post.ready_ms)
 
-        async def put(photo: PhotoId) -> None:
+        async def put_part(photo: PhotoId, part: PackedIds) -> None:
             since_ms = int(time() * 1_000) - self.settings.fresh_s_max * 1_000
             written = await self._answered(
-                lambda: put_photo(self.stores, photo, owners[photo], fresh_since_ms=since_ms), still_ours
+                lambda: put_photo(self.stores, photo, part, fresh_since_ms=since_ms), still_ours
             )
             DELIVERIES.labels(self.lane.value).inc(written)
+
+        async def put(photo: PhotoId) -> None:
+            # A call each, so that only what was not answered is repeated, and bulk rests in between.
+            some, length = owners[photo], self.settings.append_owners_max * ID_BYTES
+            parts = [PackedIds(some[at : at + length]) for at in range(0, len(some), length)]
+            await asyncio.gather(*(put_part(photo, part) for part in parts))
             for each in ready_ms[photo]:
                 FRESHNESS.labels(self.lane.value).observe(max(0.0, time() - each / 1_000))
 

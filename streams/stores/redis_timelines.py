@@ -9,14 +9,13 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from schemas.ids import PhotoId, UserId, pack_id
+from schemas.ids import ID_BYTES, PhotoId, UserId, pack_id
 from streams.core import ring
 from streams.core.slices import slices
 from streams.errors import StoreUnavailable
 from streams.stores.ports import PackedIds
 from streams.stores.redis_client import STORE, RedisClient
 
-ID_BYTES = 8
 # A swap fails when an append came between; each try reads again.
 SWAP_TRIES = 20
 SCAN_KEYS = 1_000
