@@ -8,6 +8,8 @@ import asyncio
 import time
 
 from infra.local.deployment import Deployment
+from schemas.events import EventType
+from schemas.facts import UserFollowed
 from schemas.ids import PhotoId, UserId
 from streams.core import ring
 from streams.kafka.producer import Producer
@@ -25,6 +27,22 @@ async def materialise(stores: Stores, owner: UserId) -> None:
     token = b"bench123"
     await stores.timelines.begin_rebuild(owner, token)
     await stores.timelines.finish_rebuild(owner, token, [], 0)
+
+
+async def follow(deployment: Deployment, edges: list[tuple[UserId, UserId]]) -> None:
+    """Each (follower, followee), through Kafka; returns when all is done that follows from it."""
+    await deployment.publish(
+        deployment.outgoing(EventType.USER_FOLLOWED, UserFollowed(follower_id=follower, followee_id=followee))
+        for follower, followee in edges
+    )
+    await deployment.drained(1_200)
+
+
+async def make_readers(deployment: Deployment, stores: Stores) -> None:
+    """Each author has one reader, who has a timeline."""
+    await follow(deployment, list(zip(READERS, AUTHORS, strict=True)))
+    for reader in READERS:
+        await materialise(stores, reader)
 
 
 async def freshness(deployment: Deployment, stores: Stores, posts: int) -> list[float]:

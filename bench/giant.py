@@ -3,10 +3,8 @@
 import asyncio
 import time
 
-from bench.freshness import materialise
+from bench.freshness import follow, materialise
 from infra.local.deployment import Deployment
-from schemas.events import EventType
-from schemas.facts import UserFollowed
 from schemas.ids import UserId
 from schemas.internal import FanoutPage
 from streams.core.counted import BUCKETS
@@ -27,15 +25,6 @@ async def make_giant(deployment: Deployment, stores: Stores) -> None:
     await follow(deployment, [(follower, GIANT) for follower in followers])
     for start in range(0, len(followers), 500):
         await asyncio.gather(*(materialise(stores, owner) for owner in followers[start : start + 500]))
-
-
-async def follow(deployment: Deployment, edges: list[tuple[UserId, UserId]]) -> None:
-    """Each (follower, followee), through Kafka; returns when all is done that follows from it."""
-    await deployment.publish(
-        deployment.outgoing(EventType.USER_FOLLOWED, UserFollowed(follower_id=follower, followee_id=followee))
-        for follower, followee in edges
-    )
-    await deployment.drained(1_200)
 
 
 async def queue_bulk(deployment: Deployment, stores: Stores, deliveries: int) -> int:

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from bench.freshness import AUTHORS, READERS, freshness, materialise
-from bench.giant import GIANT_FOLLOWERS, follow, make_giant, queue_bulk
+from bench.freshness import freshness, make_readers
+from bench.giant import GIANT_FOLLOWERS, make_giant, queue_bulk
 from bench.running import bench_stack, percentiles
 from infra.local.deployment import Deployment
 from streams.roles import Role, group_of
@@ -31,9 +31,7 @@ async def run(arguments: argparse.Namespace, console: Console) -> None:
         deployment.start_worker()
         async with connect(deployment.settings, timeout_ms=20_000) as stores:
             with console.status("making the network"):
-                await follow(deployment, list(zip(READERS, AUTHORS, strict=True)))
-                for reader in READERS:
-                    await materialise(stores, reader)
+                await make_readers(deployment, stores)
                 await make_giant(deployment, stores)
             calm, busy = await rounds(deployment, stores, arguments, console)
         deployment.stop()

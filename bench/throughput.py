@@ -14,8 +14,8 @@ import time
 from rich.console import Console
 
 from bench.cpu import CpuClock, CpuUse
-from bench.freshness import AUTHORS, READERS, materialise
-from bench.giant import GIANT_FOLLOWERS, follow, make_giant, queue_bulk
+from bench.freshness import AUTHORS, make_readers
+from bench.giant import GIANT_FOLLOWERS, make_giant, queue_bulk
 from bench.running import bench_stack
 from infra.local.deployment import Deployment
 from infra.local.stack import Stack
@@ -57,9 +57,7 @@ async def run(arguments: argparse.Namespace, console: Console) -> None:
         deployment.start_worker()
         async with connect(deployment.settings, timeout_ms=20_000) as stores:
             with console.status("making the network"):
-                await follow(deployment, list(zip(READERS, AUTHORS, strict=True)))
-                for reader in READERS:
-                    await materialise(stores, reader)
+                await make_readers(deployment, stores)
             await posts(stack, deployment, arguments.posts, console)
             with console.status("making the giant"):
                 await make_giant(deployment, stores)
