@@ -12,6 +12,9 @@ from dataclasses import dataclass
 # most four times in its life, and a page of fan-out is never less than a sixteenth full.
 BUCKETS = (1, 16, 256, 4_096, 65_536)
 LEVEL_MAX = len(BUCKETS) - 1
+# From this level on, sets of more than 16,000, buckets of followers are kept packed, too. Lower, a page
+# would be written anew for nearly every follow: that had a database of two cores time out.
+PAGE_LEVEL_MIN = 2
 
 _MASK = (1 << 64) - 1
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from schemas.ids import UserId, pack_ids, unpack_ids
 from schemas.internal import Backfill, EdgeRecord
-from streams.core.counted import BUCKETS, Change, Fold, Membership, bucket_of, fold, level_for
+from streams.core.counted import BUCKETS, PAGE_LEVEL_MIN, Change, Fold, Membership, bucket_of, fold, level_for
 from streams.core.slices import slices
 from streams.errors import StoreUnavailable
 from streams.handlers.publishing import Outbox
@@ -43,6 +43,7 @@ class EdgesBatch:
     bucket_members_max: int
     backfill_follows_max: int
     generation: int
+    page_level_min: int = PAGE_LEVEL_MIN
     # Counts of all buckets of large sets, and heads as they were last written here: nobody else
     # writes them, and whoever did for a moment is overruled by the next stamp. Forgotten when
     # a write fails, because then it is not known.
@@ -127,7 +128,7 @@ class EdgesBatch:
                     live=len(live),
                     head=None,
                     stamp=stamp,
-                    page=_packed(live) if kind is SetKind.FOLLOWERS else None,
+                    page=_packed(live) if self._has_pages(kind, level) else None,
                 )
             )
         await self.stores.counted.write(writes)
@@ -154,19 +155,21 @@ class EdgesBatch:
         }
 
     async def _pages(self, folds: Mapping[BucketKey, tuple[BucketState, Fold]]) -> dict[BucketKey, PackedIds]:
-        """The new page of each bucket of followers: a set, so that joining or leaving again changes nothing.
+        """The new page of each bucket that has one: a set, so that joining or leaving again changes nothing.
 
         It may be read at another moment than the rows: what another owner added or took away
         meanwhile this batch names too, or a later one will.
         """
-        states = {key: state for key, (state, _) in folds.items() if key.kind is SetKind.FOLLOWERS}
-        stored = await self.stores.counted.members([key for key, state in states.items() if not state.whole])
+        paged = [key for key in folds if self._has_pages(key.kind, key.level)]
+        stored = await self.stores.counted.members(paged)
         pages = {}
-        for key, state in states.items():
-            members = _live(state.rows) if state.whole else set(unpack_ids(stored[key]))
+        for key in paged:
             result = folds[key][1]
-            pages[key] = _packed((members | result.joined) - result.left)
+            pages[key] = _packed((set(unpack_ids(stored[key])) | result.joined) - result.left)
         return pages
+
+    def _has_pages(self, kind: SetKind, level: int) -> bool:
+        return kind is SetKind.FOLLOWERS and level >= self.page_level_min
 
     async def _write(
         self,

@@ -12,7 +12,7 @@ from typing import Any
 from cassandra.query import PreparedStatement
 
 from schemas.ids import pack_ids
-from streams.core.counted import BUCKETS, Membership
+from streams.core.counted import BUCKETS, PAGE_LEVEL_MIN, Membership
 from streams.core.slices import slices
 from streams.stores.cassandra_session import CassandraSession, Row
 from streams.stores.ports import BucketKey, BucketState, BucketWrite, Head, PackedIds, SetKind
@@ -38,8 +38,7 @@ class CassandraCountedSets:
         self._tables = {kind: _Table(session, kind, removed_ttl_s) for kind in SetKind}
         self._session = session
         self._pages_of = session.prepare(
-            "SELECT DISTINCT owner_id, bucket, page FROM followers"
-            " WHERE owner_id IN ? AND level = ? AND bucket IN ?"
+            "SELECT DISTINCT bucket, page FROM followers WHERE owner_id = ? AND level = ? AND bucket IN ?"
         )
 
     async def heads(self, kind: SetKind, owners: Sequence[int]) -> dict[int, Head]:
@@ -91,7 +90,7 @@ class CassandraCountedSets:
                 if group
             )
         )
-        states = {key: _state(rows, whole=len(rows) < PEEK_ROWS) for key, rows in peeked.items()}
+        states = {key: _state(rows) for key, rows in peeked.items()}
         return states | {key: state for group in touched for key, state in group.items()}
 
     async def _peek(self, keys: Sequence[BucketKey]) -> dict[BucketKey, list[Row]]:
@@ -117,13 +116,13 @@ class CassandraCountedSets:
         named = sorted({MARKER, *members})
         if len(named) > MEMBERS_A_CALL + 1:
             rows = await self._session.rows(table.rows, first.owner, first.level, first.bucket)
-            return {first: _state(rows, whole=True)}
+            return {first: _state(rows)}
         owners = [key.owner for key in keys]
         rows = await self._session.rows(table.touched, owners, first.level, first.bucket, named)
         found: dict[int, list[Row]] = {owner: [] for owner in owners}
         for owner, *row in rows:
             found[owner].append(tuple(row))
-        return {key: _state(found[key.owner], whole=False) for key in keys}
+        return {key: _state(found[key.owner]) for key in keys}
 
     async def write(self, writes: Sequence[BucketWrite]) -> None:
         batches: list[list[tuple[PreparedStatement, tuple[object, ...]]]] = [[]]
@@ -135,7 +134,7 @@ class CassandraCountedSets:
 
     async def bucket(self, key: BucketKey) -> dict[int, Membership]:
         rows = await self._session.rows(self._tables[key.kind].rows, key.owner, key.level, key.bucket)
-        return _state(rows, whole=True).rows
+        return _state(rows).rows
 
     async def lives(self, kind: SetKind, owner: int, level: int) -> dict[int, int]:
         table = self._tables[kind]
@@ -148,33 +147,25 @@ class CassandraCountedSets:
         }
 
     async def members(self, keys: Sequence[BucketKey]) -> dict[BucketKey, PackedIds]:
-        found = await self._pages([key for key in keys if key.kind is SetKind.FOLLOWERS])
+        paged: dict[tuple[int, int], list[BucketKey]] = defaultdict(list)
+        for key in keys:
+            if key.kind is SetKind.FOLLOWERS and key.level >= PAGE_LEVEL_MIN:
+                paged[key.owner, key.level].append(key)
+        calls = [some for each in paged.values() for some in slices(each, BUCKETS_A_CALL)]
+        found = {
+            key: page for some in await asyncio.gather(*map(self._pages, calls)) for key, page in some.items()
+        }
+        # Smaller sets, and pages from before there were any.
         unpaged = [key for key in keys if key not in found]
         return found | dict(zip(unpaged, await asyncio.gather(*map(self._members, unpaged)), strict=True))
 
     async def _pages(self, keys: Sequence[BucketKey]) -> dict[BucketKey, PackedIds]:
-        """Those of `keys` that have a page; many owners a call at level 0, many buckets of one above."""
-        calls = list(slices([key for key in keys if key.level == 0], PEEK_OWNERS_A_CALL))
-        above: dict[tuple[int, int], list[BucketKey]] = defaultdict(list)
-        for key in keys:
-            if key.level > 0:
-                above[key.owner, key.level].append(key)
-        calls += [part for some in above.values() for part in slices(some, BUCKETS_A_CALL)]
-        answers = await asyncio.gather(
-            *(
-                self._session.rows(
-                    self._pages_of,
-                    sorted({key.owner for key in some}),
-                    some[0].level,
-                    sorted({key.bucket for key in some}),
-                )
-                for some in calls
-            )
-        )
+        """Those of some buckets of one set and level that have a page."""
+        kind, owner, level = keys[0].kind, keys[0].owner, keys[0].level
+        rows = await self._session.rows(self._pages_of, owner, level, sorted({key.bucket for key in keys}))
         return {
-            BucketKey(SetKind.FOLLOWERS, owner, some[0].level, bucket): PackedIds(page)
-            for some, rows in zip(calls, answers, strict=True)
-            for owner, bucket, page in rows
+            BucketKey(kind, owner, level, bucket): PackedIds(page)
+            for bucket, page in rows
             if page is not None
         }
 
@@ -195,7 +186,7 @@ class CassandraCountedSets:
         return found
 
 
-def _state(rows: Sequence[Row], *, whole: bool) -> BucketState:
+def _state(rows: Sequence[Row]) -> BucketState:
     """Rows of one bucket (member, removed, time, count), all of one moment."""
     return BucketState(
         rows={
@@ -204,7 +195,6 @@ def _state(rows: Sequence[Row], *, whole: bool) -> BucketState:
             if member  # Neither the marker nor a partition that has only its count.
         },
         live=(rows[0][3] or 0) if rows else 0,
-        whole=whole,
     )
 
 
@@ -242,15 +232,18 @@ class _Table:
         )
         # The marker is a row that every bucket with a count has, so that a read of rows which
         # are not there yet still answers with the count of the same moment.
-        page, value = (", page", ", ?") if kind is SetKind.FOLLOWERS else ("", "")
-        self._has_page = bool(page)
         self._live = session.prepare(
-            f"INSERT INTO {table} (owner_id, level, bucket, member_id, removed, live{page})"
-            f" VALUES (?, ?, ?, {MARKER}, true, ?{value}) USING TIMESTAMP ?"
+            f"INSERT INTO {table} (owner_id, level, bucket, member_id, removed, live)"
+            f" VALUES (?, ?, ?, {MARKER}, true, ?) USING TIMESTAMP ?"
         )
+        if kind is SetKind.FOLLOWERS:
+            self._live_and_page = session.prepare(
+                f"INSERT INTO {table} (owner_id, level, bucket, member_id, removed, live, page)"
+                f" VALUES (?, ?, ?, {MARKER}, true, ?, ?) USING TIMESTAMP ?"
+            )
         self._live_and_head = session.prepare(
-            f"INSERT INTO {table} (owner_id, level, bucket, member_id, removed, live, level_now, total{page})"
-            f" VALUES (?, 0, 0, {MARKER}, true, ?, ?, ?{value}) USING TIMESTAMP ?"
+            f"INSERT INTO {table} (owner_id, level, bucket, member_id, removed, live, level_now, total)"
+            f" VALUES (?, 0, 0, {MARKER}, true, ?, ?, ?) USING TIMESTAMP ?"
         )
         self._head = session.prepare(
             f"UPDATE {table} USING TIMESTAMP ? SET level_now = ?, total = ?"
@@ -263,12 +256,14 @@ class _Table:
             (self._leave if state.removed else self._join, (*key, member, state.time_us))
             for member, state in write.rows.items()
         ]
-        head, page = write.head, (write.page,) if self._has_page else ()
+        head = write.head
         if write.live is not None and head is not None:
-            values = (write.key.owner, write.live, head.level, head.total, *page, write.stamp)
+            values = (write.key.owner, write.live, head.level, head.total, write.stamp)
             found.append((self._live_and_head, values))
+        elif write.live is not None and write.page is not None:
+            found.append((self._live_and_page, (*key, write.live, write.page, write.stamp)))
         elif write.live is not None:
-            found.append((self._live, (*key, write.live, *page, write.stamp)))
+            found.append((self._live, (*key, write.live, write.stamp)))
         elif head is not None:
             found.append((self._head, (write.stamp, head.level, head.total, write.key.owner)))
         return found

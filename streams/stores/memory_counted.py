@@ -14,15 +14,13 @@ T = TypeVar("T", int, PackedIds)
 
 @dataclass(slots=True)
 class _Cell(Generic[T]):
-    """The later stamp wins; at equal stamps none does, else the greater value, as in Cassandra."""
+    """The later stamp wins, at equal stamps the greater value, as in Cassandra."""
 
     value: T | None = None
     stamp: int = -1
 
-    def put(self, value: T | None, stamp: int) -> None:
-        if stamp < self.stamp or (stamp == self.stamp and self.value is None):
-            return
-        if stamp > self.stamp or value is None or (self.value is not None and value > self.value):
+    def put(self, value: T, stamp: int) -> None:
+        if self.value is None or (stamp, value) > (self.stamp, self.value):
             self.value, self.stamp = value, stamp
 
 
@@ -41,7 +39,8 @@ class _Bucket:
             self.rows.put(member, state)
         if write.live is not None:
             self.live.put(write.live, write.stamp)
-            self.page.put(write.page, write.stamp)
+            if write.page is not None:
+                self.page.put(write.page, write.stamp)
         if write.head is not None:
             self.level.put(write.head.level, write.stamp)
             self.total.put(write.head.total, write.stamp)
@@ -73,10 +72,9 @@ class MemoryCountedSets:
 
     def _state(self, key: BucketKey, members: Collection[int]) -> BucketState:
         bucket = self._of(key)
-        # As in Cassandra, where sets of level 0 are mostly read whole and others by the rows named.
-        whole = key.level == 0
-        rows = {member: state for member, state in bucket.rows.items() if whole or member in members}
-        return BucketState(rows=rows, live=bucket.live.value or 0, whole=whole)
+        found = {member: bucket.rows.get(member) for member in members}
+        rows = {member: state for member, state in found.items() if state is not None}
+        return BucketState(rows=rows, live=bucket.live.value or 0)
 
     async def write(self, writes: Sequence[BucketWrite]) -> None:
         for write in writes:

@@ -182,11 +182,10 @@ class BucketKey:
 
 @dataclass(frozen=True, slots=True)
 class BucketState:
-    """A bucket's count, and of its rows at least those that were asked for; all of them if `whole`."""
+    """A bucket's count, and of its rows at least those that were asked for."""
 
     rows: dict[int, Membership]
     live: int
-    whole: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,8 +194,8 @@ class BucketWrite:
 
     `head` goes in the same write and only to bucket 0 of level 0, and is ordered by `stamp`, too;
     at equal stamps the greater level and the greater total win. Rows carry their own times.
-    `page` are the members of a bucket of followers, packed in ascending order; it is written
-    with the count, and without one the rows are read instead.
+    `page` are the members of a bucket of followers, packed in ascending order, from `PAGE_LEVEL_MIN`
+    on; it goes with the count.
     """
 
     key: BucketKey

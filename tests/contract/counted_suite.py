@@ -276,7 +276,7 @@ class CountedSetsSuite:
         self, stores: Stores, new_id: NewId, order: tuple[tuple[int, tuple[int, ...]], ...]
     ) -> None:
         """It goes with the count, so the later stamp wins; an empty page is a page."""
-        key = BucketKey(SetKind.FOLLOWERS, new_id(), 1, 3)
+        key = BucketKey(SetKind.FOLLOWERS, new_id(), 2, 3)
         for stamp, members in order:
             await stores.counted.write([writing(key, {7: IN}, live=1, stamp=stamp, page=members)])
 
@@ -287,10 +287,11 @@ class CountedSetsSuite:
         assert await stores.counted.bucket(key) == {7: IN}
 
     async def test_without_a_page_the_rows_are_read(self, stores: Stores, new_id: NewId) -> None:
-        """Also where there was one, and beside others that have one."""
-        key, other = (BucketKey(SetKind.FOLLOWERS, new_id(), 1, bucket) for bucket in (3, 4))
-        await stores.counted.write([writing(each, {7: IN}, live=1, page=(9,)) for each in (key, other)])
-        await stores.counted.write([writing(key, live=1, stamp=2)])
+        """Beside others that have one."""
+        key, other = (BucketKey(SetKind.FOLLOWERS, new_id(), 2, bucket) for bucket in (3, 4))
+        await stores.counted.write(
+            [writing(key, {7: IN}, live=1), writing(other, {7: IN}, live=1, page=(9,))]
+        )
 
         assert await members_of(stores, key) == (7,)
         assert await members_of(stores, other) == (9,)
@@ -299,7 +300,7 @@ class CountedSetsSuite:
         """Of many owners and of many levels and buckets of one, and of those never written."""
         owner = new_id()
         keys = [first_bucket(new_id) for _ in range(120)]
-        keys += [BucketKey(SetKind.FOLLOWERS, owner, level, at) for level in (1, 2) for at in range(140)]
+        keys += [BucketKey(SetKind.FOLLOWERS, owner, level, at) for level in (1, 2, 3) for at in range(140)]
         keys += [BucketKey(kind, owner, 1, 5) for kind in (SetKind.LIKERS, SetKind.READY_PHOTOS)]
         members = {key: (at,) if at % 3 else () for at, key in enumerate(keys)}
         writes = [
@@ -317,19 +318,6 @@ class CountedSetsSuite:
 
         assert {key: unpack_ids(some) for key, some in found.items()} == members
         assert await stores.counted.members([]) == {}
-
-    async def test_a_read_says_whether_it_is_whole(self, stores: Stores, new_id: NewId) -> None:
-        """Only where all rows of the bucket are answered: its members are known then."""
-        sizes = {first_bucket(new_id): members for members in (0, 3, 31, 32, 40, 130)}
-        sizes |= {BucketKey(SetKind.FOLLOWERS, new_id(), 1, 0): members for members in (3, 40)}
-        for key, members in sizes.items():
-            rows = dict.fromkeys(range(1, members + 1), IN)
-            await stores.counted.write([writing(key, rows, live=members)])
-        states = await stores.counted.read(dict.fromkeys(sizes, (1,)), totals={})
-
-        whole = {key: state for key, state in states.items() if state.whole}
-        assert whole
-        assert {key: len(state.rows) for key, state in whole.items()} == {key: sizes[key] for key in whole}
 
     async def test_pages_cut_the_members_without_gap_or_repeat(self, stores: Stores, new_id: NewId) -> None:
         """Ascending, above `after`; removed members never shorten a page while there are more."""

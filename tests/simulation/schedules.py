@@ -84,7 +84,12 @@ class Owner:
     async def _run(self) -> None:
         flaky = FlakyStores(self._stores(), self._at)
         writer = EdgesBatch(
-            flaky.stores, _Outbox(self._world, self._at), self._world.bucket_members_max, 2, 1
+            flaky.stores,
+            _Outbox(self._world, self._at),
+            self._world.bucket_members_max,
+            2,
+            1,
+            page_level_min=0,
         )
         self._world.generation += 1
         generation = self._world.generation
