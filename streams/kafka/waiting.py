@@ -27,18 +27,20 @@ async def until_answered(
         NoLongerOurs: The partition was taken away; another worker handles the record.
     """
 
+    def failed(error: StoreUnavailable, tries: int) -> None:
+        RETRIES.labels(error.store).inc()
+        if tries == settings.store_attempts_max:
+            log.warning("waiting for %s: %s", error.store, error)
+
     def after_try(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        if not isinstance(error, StoreUnavailable):
-            return
-        RETRIES.labels(error.store).inc()
-        if state.attempt_number == settings.store_attempts_max:
-            log.warning("waiting for %s: %s", error.store, error)
+        if isinstance(error, StoreUnavailable):
+            failed(error, 1 + state.attempt_number)
 
     try:
         return await run()  # Nearly always; what follows costs more than most calls do.
     except StoreUnavailable as error:
-        RETRIES.labels(error.store).inc()
+        failed(error, 1)
     waiting = False
     try:
         async for attempt in AsyncRetrying(
@@ -49,7 +51,7 @@ async def until_answered(
             with attempt:
                 if not still_ours():
                     raise NoLongerOurs
-                if attempt.retry_state.attempt_number > settings.store_attempts_max and not waiting:
+                if attempt.retry_state.attempt_number >= settings.store_attempts_max and not waiting:
                     waiting = True
                     WAITING.inc()
                 return await run()

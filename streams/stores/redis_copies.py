@@ -20,7 +20,6 @@ class RedisCopies:
 
     def __init__(self, client: RedisClient, *, namespace: str) -> None:
         self._client = client
-        self._redis = client.redis
         self._prefix = namespace.encode() + b"y"
         self._fill = client.script("copy_fill")
 
