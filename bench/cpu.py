@@ -17,10 +17,14 @@ MACHINE_FULL = 0.9
 
 @dataclass(frozen=True, slots=True)
 class CpuClock:
-    """Seconds of CPU up to a moment: of each process by name, and of the machine, busy and in all."""
+    """Seconds of CPU up to a moment: of each process by name, and of the machine, busy and in all.
+
+    `stolen_s` of the busy ones had the host of a virtual machine for others.
+    """
 
     processes: dict[str, float]
     busy_s: float
+    stolen_s: float
     all_s: float
     at_s: float
 
@@ -32,6 +36,7 @@ class CpuClock:
         return cls(
             processes={name: times.user + times.system for name, times in used.items()},
             busy_s=sum(machine) - machine.idle - machine.iowait - machine.guest - machine.guest_nice,
+            stolen_s=machine.steal,
             all_s=sum(machine) - machine.guest - machine.guest_nice,
             at_s=time.monotonic(),
         )
@@ -54,6 +59,11 @@ class CpuUse:
         """The busy share of the whole machine, with what others did on it."""
         return (self.after.busy_s - self.before.busy_s) / (self.after.all_s - self.before.all_s)
 
+    @property
+    def stolen(self) -> float:
+        """The share of the whole machine that its host gave to others."""
+        return (self.after.stolen_s - self.before.stolen_s) / (self.after.all_s - self.before.all_s)
+
     def each(self, count: int) -> str:
         """Milliseconds of every process for each of `count` pieces of work, the greatest first."""
         elapsed_s = self.after.at_s - self.before.at_s
@@ -66,7 +76,7 @@ class CpuUse:
 
     def limit(self, name: str) -> str:
         """What there was no more of, as far as the CPU goes; `name` is a process of one thread."""
-        machine = f"the machine was {100 * self.machine:.0f}% busy"
+        machine = f"the machine was {100 * self.machine:.0f}% busy, {100 * self.stolen:.0f}% for its host"
         own = f"{name} used {100 * self.cores(name):.0f}% of a core"
         if self.cores(name) > CORE_FULL:
             return f"the limit was the core of {name}; {machine}"

@@ -19,6 +19,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
+from bench.cpu import CpuClock, CpuUse
 from bench.running import bench_stack, percentiles, timed_client
 from infra.local.deployment import Deployment
 from schemas.ids import PhotoId, UserId
@@ -112,7 +113,7 @@ async def measure(
     arguments: argparse.Namespace,
     console: Console,
 ) -> int:
-    began = time.monotonic()
+    began, before = time.monotonic(), CpuClock.read(deployment.stack)
     with tempfile.NamedTemporaryFile("w", suffix=".tsv") as shifted, Progress(console=console) as progress:
         shifted.writelines(f"{follower}\t{followee}\n" for follower, followee in edges)
         shifted.flush()
@@ -125,7 +126,9 @@ async def measure(
         deployment.start_worker("worker-3")
     await deployment.drained(1_200)
     took_s = time.monotonic() - began
+    use = CpuUse(before, CpuClock.read(deployment.stack))
     console.print(f"{len(edges):,} edges loaded in {took_s:.0f} s, {len(edges) / took_s:,.0f} a second")
+    console.print(f"{use.each(len(edges))}; {use.limit('worker-1')}")
     async with connect(deployment.settings, timeout_ms=20_000) as stores:
         console.print(f"accounts with a wrong count: {await wrong_counts(stores, edges)}")
         console.print(f"accounts whose two tables disagree: {await wrong_following(stores, edges)}")

@@ -160,9 +160,11 @@ class Settings(BaseSettings):
     edges_generation: PositiveInt = 1
 
     # Batches and buffers of the consumers, in records.
-    check_batch_records_max: PositiveInt = 128
+    uploads_batch_records_max: PositiveInt = 128  # Each is some calls to stores.
+    check_batch_records_max: PositiveInt = 500  # Follows and likes: a batch is some calls.
     edges_batch_records_max: PositiveInt = 10_000
     edges_linger_ms: PositiveInt = 200
+    edges_rest_ms_max: PositiveInt = 1_000  # After a batch that took longer, as much longer.
     normal_poll_records_max: PositiveInt = 100
     normal_buffer_records_max: PositiveInt = 500
     bulk_poll_records_max: PositiveInt = 50

@@ -76,10 +76,10 @@ class Worker:
 
     def add_check(self) -> None:
         group = group_of(self.settings, Role.CHECK)
-        topics: dict[Topic, EventsHandler] = {
-            UPLOADS: self._uploads,
-            FOLLOWS: self._follows,
-            LIKES: self._likes,
+        topics: dict[Topic, tuple[EventsHandler, int]] = {
+            UPLOADS: (self._uploads, self.settings.uploads_batch_records_max),
+            FOLLOWS: (self._follows, self.settings.check_batch_records_max),
+            LIKES: (self._likes, self.settings.check_batch_records_max),
         }
         app = make_app(
             self.settings,
@@ -89,14 +89,14 @@ class Worker:
             buffer_records_max=2_560,
         )
         stops = Stops(self.settings, self.stores.stops, self.progress)
-        for topic, handle in topics.items():
+        for topic, (handle, batch_records_max) in topics.items():
             stage = CheckStage(self.settings, topic, group, handle, self.producer, stops, self.progress)
             add_agent(
                 app,
                 f"check-{topic.name}",
                 topic.named(self.settings.namespace),
                 stage,
-                batch_records_max=self.settings.check_batch_records_max,
+                batch_records_max=batch_records_max,
                 fatal=self.fatal,
             )
         self.apps.append(app)

@@ -10,13 +10,14 @@ A set that outgrows its level is copied to the next, stamped with where the batc
 and then the level is raised. The old rows stay: pages may still name them.
 """
 
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from schemas.ids import UserId, pack_ids, unpack_ids
 from schemas.internal import Backfill, EdgeRecord
 from streams.core.counted import BUCKETS, PAGE_LEVEL_MIN, Change, Fold, Membership, bucket_of, fold, level_for
+from streams.core.recent import Recent
 from streams.core.slices import slices
 from streams.errors import StoreUnavailable
 from streams.handlers.publishing import Outbox
@@ -28,10 +29,24 @@ from topics.catalogue import Lane
 # A set of the highest level has 65,536 counts of 8 bytes, so 1,000 sets are 0.5 GB at the
 # very worst; only sets above level 0 are kept at all.
 LIVES_CACHED_MAX = 1_000
-# About 200 bytes each, for each partition.
-HEADS_CACHED_MAX = 20_000
+# Sets and rows of small sets, about 200 bytes each, for each partition.
+KNOWN_MAX = 50_000
+# To read one row of a larger set costs less than to keep all.
+KNOWN_ROWS_MAX = 32
 
 SetId = tuple[SetKind, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A set as it was last written here, with all rows if it is small, removed ones included."""
+
+    head: Head
+    rows: Mapping[int, Membership] | None
+
+    @property
+    def weight(self) -> int:
+        return 1 + len(self.rows or ())
 
 
 @dataclass(slots=True)
@@ -44,11 +59,16 @@ class EdgesBatch:
     backfill_follows_max: int
     generation: int
     page_level_min: int = PAGE_LEVEL_MIN
-    # Counts of all buckets of large sets, and heads as they were last written here: nobody else
-    # writes them, and whoever did for a moment is overruled by the next stamp. Forgotten when
-    # a write fails, because then it is not known.
-    _lives: OrderedDict[tuple[SetId, int], dict[int, int]] = field(default_factory=OrderedDict, init=False)
-    _heads: OrderedDict[SetId, Head] = field(default_factory=OrderedDict, init=False)
+    known_max: int = KNOWN_MAX
+    # Sets, and counts of all buckets of large sets, as they were last written here: nobody else
+    # writes them. Whoever did for a moment wrote rows of records that come here, too, and counts
+    # that the next stamp overrules. Forgotten when a write fails, because then it is not known.
+    _known: Recent[SetId, _Known] = field(init=False)
+    _lives: Recent[tuple[SetId, int], dict[int, int]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._known = Recent(self.known_max, lambda known: known.weight)
+        self._lives = Recent(LIVES_CACHED_MAX)
 
     async def apply(self, records: Sequence[EdgeRecord], begin: int, end: int) -> None:
         """Apply the records of offsets [begin, end); repeatable.
@@ -61,7 +81,7 @@ class EdgesBatch:
             await self._apply(records, self._stamp(begin), self._stamp(end))
         except BaseException:
             self._lives.clear()
-            self._heads.clear()
+            self._known.clear()
             raise
 
     def _stamp(self, offset: int) -> int:
@@ -77,29 +97,33 @@ class EdgesBatch:
         await self._grow(heads, changes, begin)
         folds = await self._fold(heads, changes)
         pages = await self._pages(folds)
-        self._remember(await self._write(heads, folds, pages, end))
+        self._remember(await self._write(heads, folds, pages, end), folds)
         await self._after(folds)
 
     async def _read_heads(self, sets: Iterable[SetId]) -> dict[SetId, Head]:
         heads: dict[SetId, Head] = {}
         unknown: dict[SetKind, list[int]] = defaultdict(list)
         for kind, owner in sets:
-            known = self._heads.get((kind, owner))
+            known = self._known.get((kind, owner))
             if known is None:
                 unknown[kind].append(owner)
             else:
-                heads[kind, owner] = known
+                heads[kind, owner] = known.head
         for kind, some in unknown.items():
             found = await self.stores.counted.heads(kind, some)
             heads.update({(kind, owner): head for owner, head in found.items()})
         return heads
 
-    def _remember(self, written: Mapping[SetId, Head]) -> None:
-        for key, head in written.items():
-            self._heads[key] = head
-            self._heads.move_to_end(key)
-        while len(self._heads) > HEADS_CACHED_MAX:
-            self._heads.popitem(last=False)
+    def _remember(
+        self, written: Mapping[SetId, Head], folds: Mapping[BucketKey, tuple[BucketState, Fold]]
+    ) -> None:
+        for (kind, owner), head in written.items():
+            rows = None
+            if head.level == 0:
+                state, result = folds[BucketKey(kind, owner, 0, 0)]
+                if state.is_whole and len(state.rows) + len(result.rows) <= KNOWN_ROWS_MAX:
+                    rows = {**state.rows, **result.rows}
+            self._known.put((kind, owner), _Known(head, rows))
 
     async def _grow(self, heads: dict[SetId, Head], changes: dict[SetId, list[Change]], stamp: int) -> None:
         for key, head in heads.items():
@@ -135,7 +159,7 @@ class EdgesBatch:
         # Only now: whoever reads the new level finds every row there.
         raised = Head(level=level, total=head.total)
         await self.stores.counted.write([_head_write(key, raised, stamp)])
-        self._lives.pop((key, level), None)
+        self._lives.forget((key, level))
         return raised
 
     async def _fold(
@@ -146,13 +170,23 @@ class EdgesBatch:
             level = heads[kind, owner].level
             for change in some:
                 wanted[BucketKey(kind, owner, level, bucket_of(change.member, level))].append(change)
-        states = await self.stores.counted.read(
-            {key: [change.member for change in some] for key, some in wanted.items()},
-            totals={key: heads[key.kind, key.owner].total for key in wanted if key.level == 0},
-        )
+        states = self._known_states(wanted)
+        if unknown := wanted.keys() - states.keys():
+            states |= await self.stores.counted.read(
+                {key: [change.member for change in wanted[key]] for key in unknown},
+                totals={key: heads[key.kind, key.owner].total for key in unknown if key.level == 0},
+            )
         return {
             key: (states[key], fold(states[key].rows, states[key].live, some)) for key, some in wanted.items()
         }
+
+    def _known_states(self, keys: Iterable[BucketKey]) -> dict[BucketKey, BucketState]:
+        states: dict[BucketKey, BucketState] = {}
+        for key in keys:
+            known = self._known.get((key.kind, key.owner)) if key.level == 0 else None
+            if known is not None and known.rows is not None:
+                states[key] = BucketState(known.rows, known.head.total, is_whole=True)
+        return states
 
     async def _pages(self, folds: Mapping[BucketKey, tuple[BucketState, Fold]]) -> dict[BucketKey, PackedIds]:
         """The new page of each bucket that has one: a set, so that joining or leaving again changes nothing.
@@ -205,10 +239,7 @@ class EdgesBatch:
         known = self._lives.get((key, level))
         if known is None:
             known = await self.stores.counted.lives(*key, level)
-            self._lives[key, level] = known
-            if len(self._lives) > LIVES_CACHED_MAX:
-                self._lives.popitem(last=False)
-        self._lives.move_to_end((key, level))
+            self._lives.put((key, level), known)
         return known
 
     async def _after(self, folds: dict[BucketKey, tuple[BucketState, Fold]]) -> None:

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from time import monotonic
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
@@ -63,10 +64,7 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
         try:
             while True:
                 try:
-                    # Taking a breath makes the batches larger, and an edge much cheaper.
-                    await asyncio.gather(
-                        self._poll(consumer), asyncio.sleep(self.settings.edges_linger_ms / 1_000)
-                    )
+                    await self._poll_and_rest(consumer)
                 except KafkaError as error:
                     log.warning("edges: %r; trying again", error)
                     await asyncio.sleep(RETRY_S)
@@ -81,6 +79,14 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         self.progress.own(self.group, {self._place(each) for each in assigned})
         self.ready.set()
+
+    async def _poll_and_rest(self, consumer: AIOKafkaConsumer) -> None:
+        """Taking a breath makes the batches larger, and an edge much cheaper; under load a longer one."""
+        linger_s, rest_s_max = self.settings.edges_linger_ms / 1_000, self.settings.edges_rest_ms_max / 1_000
+        began_s = monotonic()
+        await asyncio.gather(self._poll(consumer), asyncio.sleep(linger_s))
+        late_s = monotonic() - began_s - linger_s
+        await asyncio.sleep(min(late_s, rest_s_max))
 
     async def _poll(self, consumer: AIOKafkaConsumer) -> None:
         fetched = await consumer.getmany(

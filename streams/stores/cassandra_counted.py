@@ -90,7 +90,7 @@ class CassandraCountedSets:
                 if group
             )
         )
-        states = {key: _state(rows) for key, rows in peeked.items()}
+        states = {key: _state(rows, is_whole=len(rows) < PEEK_ROWS) for key, rows in peeked.items()}
         return states | {key: state for group in touched for key, state in group.items()}
 
     async def _peek(self, keys: Sequence[BucketKey]) -> dict[BucketKey, list[Row]]:
@@ -116,13 +116,13 @@ class CassandraCountedSets:
         named = sorted({MARKER, *members})
         if len(named) > MEMBERS_A_CALL + 1:
             rows = await self._session.rows(table.rows, first.owner, first.level, first.bucket)
-            return {first: _state(rows)}
+            return {first: _state(rows, is_whole=True)}
         owners = [key.owner for key in keys]
         rows = await self._session.rows(table.touched, owners, first.level, first.bucket, named)
         found: dict[int, list[Row]] = {owner: [] for owner in owners}
         for owner, *row in rows:
             found[owner].append(tuple(row))
-        return {key: _state(found[key.owner]) for key in keys}
+        return {key: _state(found[key.owner], is_whole=False) for key in keys}
 
     async def write(self, writes: Sequence[BucketWrite]) -> None:
         batches: list[list[tuple[PreparedStatement, tuple[object, ...]]]] = [[]]
@@ -134,7 +134,7 @@ class CassandraCountedSets:
 
     async def bucket(self, key: BucketKey) -> dict[int, Membership]:
         rows = await self._session.rows(self._tables[key.kind].rows, key.owner, key.level, key.bucket)
-        return _state(rows).rows
+        return dict(_state(rows, is_whole=True).rows)
 
     async def lives(self, kind: SetKind, owner: int, level: int) -> dict[int, int]:
         table = self._tables[kind]
@@ -186,7 +186,7 @@ class CassandraCountedSets:
         return found
 
 
-def _state(rows: Sequence[Row]) -> BucketState:
+def _state(rows: Sequence[Row], *, is_whole: bool) -> BucketState:
     """Rows of one bucket (member, removed, time, count), all of one moment."""
     return BucketState(
         rows={
@@ -195,6 +195,7 @@ def _state(rows: Sequence[Row]) -> BucketState:
             if member  # Neither the marker nor a partition that has only its count.
         },
         live=(rows[0][3] or 0) if rows else 0,
+        is_whole=is_whole,
     )
 
 

@@ -72,9 +72,12 @@ class MemoryCountedSets:
 
     def _state(self, key: BucketKey, members: Collection[int]) -> BucketState:
         bucket = self._of(key)
+        live = bucket.live.value or 0
+        if key.level == 0:
+            return BucketState(dict(bucket.rows.items()), live, is_whole=True)
         found = {member: bucket.rows.get(member) for member in members}
         rows = {member: state for member, state in found.items() if state is not None}
-        return BucketState(rows=rows, live=bucket.live.value or 0)
+        return BucketState(rows, live, is_whole=False)
 
     async def write(self, writes: Sequence[BucketWrite]) -> None:
         for write in writes:

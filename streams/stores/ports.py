@@ -182,10 +182,11 @@ class BucketKey:
 
 @dataclass(frozen=True, slots=True)
 class BucketState:
-    """A bucket's count, and of its rows at least those that were asked for."""
+    """A bucket's count, and of its rows at least those asked for; where `is_whole`, all."""
 
-    rows: dict[int, Membership]
+    rows: Mapping[int, Membership]
     live: int
+    is_whole: bool
 
 
 @dataclass(frozen=True, slots=True)

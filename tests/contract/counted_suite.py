@@ -153,6 +153,8 @@ class CountedSetsSuite:
             present = {member: IN for member in wanted[key] if member <= members}
             assert present.items() <= states[key].rows.items()
             assert states[key].rows.keys() <= set(range(1, members + 1))
+            assert not states[key].is_whole or len(states[key].rows) == members
+            assert states[key].is_whole or members > 3
 
     @pytest.mark.parametrize(("level", "members"), [(0, 1), (0, 60), (1, 1)])
     async def test_a_read_sees_rows_and_count_of_one_moment(

@@ -66,6 +66,8 @@ steps: st.SearchStrategy[Step] = st.one_of(
     st.tuples(st.sampled_from(["kill", "fail before", "fail after", "late"]), st.integers(0, 1), st.just(0)),
     st.tuples(st.sampled_from(["land", "rewind"]), st.just(0), st.just(0)),
 )
+# How much a writer remembers: nothing, now and then a set, all of them.
+known_maxima = st.sampled_from([0, 4, 1_000])
 batch_sizes = st.tuples(*[st.sampled_from([1, 2, 3, 7, 60])] * 3)
 
 
@@ -132,12 +134,12 @@ async def check(world: World) -> None:
 
 @pytest.mark.anyio
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(log=logs(), schedule=st.lists(steps, max_size=40), sizes=batch_sizes)
+@given(log=logs(), schedule=st.lists(steps, max_size=40), sizes=batch_sizes, known_max=known_maxima)
 async def test_counts_are_exact_whatever_happens_to_the_owners(
-    log: list[EdgeRecord], schedule: list[Step], sizes: tuple[int, ...]
+    log: list[EdgeRecord], schedule: list[Step], sizes: tuple[int, ...], known_max: int
 ) -> None:
     """Sets that grow; kills at any call, failures before and after it, late writes, redelivery."""
-    world = World(log)
+    world = World(log, known_max=known_max)
     await play(world, schedule, sizes)
 
     await check(world)
@@ -145,12 +147,12 @@ async def test_counts_are_exact_whatever_happens_to_the_owners(
 
 @pytest.mark.anyio
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(log=logs(), schedule=st.lists(steps, max_size=40), sizes=batch_sizes)
+@given(log=logs(), schedule=st.lists(steps, max_size=40), sizes=batch_sizes, known_max=known_maxima)
 async def test_counts_are_exact_while_two_owners_write(
-    log: list[EdgeRecord], schedule: list[Step], sizes: tuple[int, ...]
+    log: list[EdgeRecord], schedule: list[Step], sizes: tuple[int, ...], known_max: int
 ) -> None:
     """An owner that has been replaced goes on for as long as it likes, also where a set grows meanwhile."""
-    world = World(log)
+    world = World(log, known_max=known_max)
     await play(world, schedule, sizes, overlapping=True)
 
     await check(world)
