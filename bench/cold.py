@@ -13,6 +13,7 @@ from infra.local.deployment import Deployment
 from schemas.ids import UserId
 from streams.errors import StoreUnavailable
 from streams.jobs.feed_client import FeedClient, TokenOf, feed_path
+from streams.jobs.rebuild import RebuildOutcome
 
 PAGE_PHOTOS = 20
 SAMPLE_S = 0.25
@@ -25,7 +26,7 @@ class ColdStart:
     """What happened until everybody had a complete page."""
 
     took_s: float = 0.0
-    rebuilds: float = 0.0
+    rebuilds: dict[RebuildOutcome, int] = field(default_factory=dict)
     rebuilds_in_a_second_max: float = 0.0
     answers: Counter[str] = field(default_factory=Counter)
     slowest_s: float = 0.0
@@ -34,7 +35,7 @@ class ColdStart:
 async def cold_start(deployment: Deployment, readers: Sequence[UserId], token_of: TokenOf) -> ColdStart:
     """Everybody asks at once, and again until their page is complete."""
     start = ColdStart()
-    before = await asyncio.to_thread(_rebuilds, deployment)
+    before = await asyncio.to_thread(_outcomes, deployment)
     done = asyncio.Event()
     sampling = asyncio.create_task(_fastest_second(deployment, done))
     connector = aiohttp.TCPConnector(limit=0)
@@ -47,7 +48,8 @@ async def cold_start(deployment: Deployment, readers: Sequence[UserId], token_of
     start.took_s = time.monotonic() - began_s
     done.set()
     start.rebuilds_in_a_second_max = await sampling
-    start.rebuilds = await asyncio.to_thread(_rebuilds, deployment) - before
+    after = await asyncio.to_thread(_outcomes, deployment)
+    start.rebuilds = {outcome: after[outcome] - before[outcome] for outcome in RebuildOutcome}
     return start
 
 
@@ -72,7 +74,7 @@ async def _fastest_second(deployment: Deployment, done: asyncio.Event) -> float:
     """The greatest rate over a second, or longer where the API was slow to say how many there are."""
     seen: list[tuple[float, float]] = []
     while not done.is_set():
-        made = await asyncio.to_thread(_rebuilds, deployment)
+        made = await asyncio.to_thread(_rebuilds, deployment, RebuildOutcome.REBUILT)
         seen.append((time.monotonic(), made))
         await asyncio.sleep(SAMPLE_S)
     rates = [0.0]
@@ -83,5 +85,9 @@ async def _fastest_second(deployment: Deployment, done: asyncio.Event) -> float:
     return max(rates)
 
 
-def _rebuilds(deployment: Deployment) -> float:
-    return deployment.metric('shutterline_rebuilds_total{outcome="rebuilt"}', "api")
+def _outcomes(deployment: Deployment) -> dict[RebuildOutcome, int]:
+    return {outcome: _rebuilds(deployment, outcome) for outcome in RebuildOutcome}
+
+
+def _rebuilds(deployment: Deployment, outcome: RebuildOutcome) -> int:
+    return int(deployment.metric(f'shutterline_rebuilds_total{{outcome="{outcome}"}}', "api"))

@@ -93,8 +93,9 @@ async def measure_cold(
     before = CpuClock.read(deployment.stack)
     start = await cold_start(deployment, cold, token_of)
     use = CpuUse(before, CpuClock.read(deployment.stack))
+    rebuilds = ", ".join(f"{count:,} {outcome}" for outcome, count in start.rebuilds.items())
     console.print(
-        f"{len(cold)} cold readers: {start.rebuilds:.0f} rebuilds, at most "
+        f"{len(cold)} cold readers: rebuilds {rebuilds}; at most "
         f"{start.rebuilds_in_a_second_max:.0f} in a second, all complete after {start.took_s:.1f} s; "
         f"slowest answer {start.slowest_s:.2f} s; {dict(start.answers)}"
     )
