@@ -51,6 +51,7 @@ def create_app(context: ApiContext) -> FastAPI:
         usual=_usual_bounds(context.settings),
         uploads=_upload_bounds(context.settings),
         in_flight_max=context.settings.requests_in_flight_max,
+        retry_after_s_max=context.settings.retry_after_s_max,
     )
     add_handlers(app)
     _add_reads(app)

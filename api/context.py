@@ -12,6 +12,7 @@ from prometheus_client import Counter
 from starlette.requests import Request
 
 from api.auth import Caller, TokenVerifier, authenticate
+from api.coming_again import ComingAgain
 from api.keys import keys_from
 from api.metrics import COPIES, MEDIA_URLS, REBUILDS
 from api.photo_ids import PhotoIds
@@ -58,6 +59,7 @@ class ApiContext:
     signer: UrlSigner
     pulled: PulledAuthorsView
     rebuilder: Rebuilder
+    rebuilds_again: ComingAgain
     reads: Reads
     sources: FeedSources
     probes: Mapping[str, Probe]
@@ -83,7 +85,9 @@ def make_context(
     )
     reads = Reads.of(stores, settings, through)
     pulled = PulledAuthorsView(stores.pulled, settings.pulled_authors_refresh_ms / 1_000)
-    rebuilder = _rebuilder(settings, stores, reads)
+    # Most rebuilds take less than a second.
+    rebuilds_again = ComingAgain(rate_min=settings.rebuilds_in_flight_max, s_max=settings.retry_after_s_max)
+    rebuilder = _rebuilder(settings, stores, reads, rebuilds_again)
 
     async def kafka_answers() -> None:
         await publisher.ping()
@@ -101,6 +105,7 @@ def make_context(
         signer=_signer(settings, media_key, clock_us),
         pulled=pulled,
         rebuilder=rebuilder,
+        rebuilds_again=rebuilds_again,
         reads=reads,
         sources=FeedSources(settings, stores, reads, pulled, rebuilder, clock_us),
         probes={
@@ -112,19 +117,24 @@ def make_context(
     )
 
 
-def _rebuilder(settings: Settings, stores: Stores, reads: Reads) -> Rebuilder:
+def _rebuilder(settings: Settings, stores: Stores, reads: Reads, again: ComingAgain) -> Rebuilder:
     async def followees_of(owner: UserId) -> list[UserId]:
         found = await reads.following(owner)
         if found.unknown:
             raise StoreUnavailable("cassandra", "following", "needed for a rebuild")
         return list(found.values[owner])
 
+    def count(outcome: RebuildOutcome) -> None:
+        REBUILDS.labels(outcome).inc()
+        if outcome is RebuildOutcome.REBUILT:
+            again.served()
+
     return Rebuilder(
         stores=stores,
         followees_of=followees_of,
         timeline_ids=settings.timeline_ids,
         in_flight_max=settings.rebuilds_in_flight_max,
-        count=_count_rebuild,
+        count=count,
     )
 
 
@@ -163,10 +173,6 @@ def _copies_counter() -> Callable[[str, int, int], None]:
         miss.inc(misses)
 
     return count
-
-
-def _count_rebuild(outcome: RebuildOutcome) -> None:
-    REBUILDS.labels(outcome).inc()
 
 
 def _count_urls(kept: int, signed: int) -> None:

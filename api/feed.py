@@ -30,13 +30,11 @@ async def get_feed(request: Request) -> Response:
     caller = await caller_of(request)
     page = await feed_page(context, caller.user_id, FEED_QUERIES.read(request))
     FEED_PAGES.labels(page["completeness"]).inc()
-    return page_answer(page)
-
-
-def page_answer(page: Json) -> Response:
-    """The page as an answer; one whose timeline is being rebuilt says when to ask again."""
-    is_rebuilding = page["completeness"] == Completeness.REBUILDING
-    return json_answer(page, {"Retry-After": str(RETRY_AFTER_S)} if is_rebuilding else None)
+    if page["completeness"] != Completeness.REBUILDING:
+        return json_answer(page)
+    is_running = context.rebuilder.is_running(caller.user_id)
+    again_s = RETRY_AFTER_S if is_running else context.rebuilds_again.after_s()
+    return json_answer(page, {"Retry-After": str(again_s)})
 
 
 async def feed_page(context: ApiContext, reader: UserId, query: PageQuery) -> Json:

@@ -11,6 +11,7 @@ from time import monotonic
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.coming_again import ComingAgain
 from api.gate_body import BodyBounds, Received, header
 from api.metrics import REQUEST_SECONDS, REQUESTS, REQUESTS_IN_FLIGHT, REQUESTS_REFUSED
 from api.problems import Problem, problem_response, unavailable
@@ -34,12 +35,17 @@ class Bounds:
 class Gate:
     """Middleware that bounds requests in number, time and size, and measures them."""
 
-    def __init__(self, app: ASGIApp, *, usual: Bounds, uploads: Bounds, in_flight_max: int) -> None:
+    def __init__(
+        self, app: ASGIApp, *, usual: Bounds, uploads: Bounds, in_flight_max: int, retry_after_s_max: int
+    ) -> None:
         self._app = app
         self._usual = usual
         self._uploads = uploads
         self._in_flight_max = in_flight_max
         self._in_flight = 0
+        # Were it slower than that, requests would not end within their deadline.
+        rate_min = in_flight_max / usual.deadline_s
+        self._coming_again = ComingAgain(rate_min=rate_min, s_max=retry_after_s_max)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -76,12 +82,16 @@ class Gate:
             await problem_response(late)(scope, receive, answer)
         finally:
             self._in_flight -= 1
+            self._coming_again.served()
             REQUESTS_IN_FLIGHT.set(self._in_flight)
 
     def _refusal(self, scope: Scope, bounds: Bounds) -> Problem | None:
         if self._in_flight >= self._in_flight_max and scope["path"] not in NEVER_REFUSED:
             REQUESTS_REFUSED.labels("in_flight").inc()
-            return unavailable(f"More than {self._in_flight_max} requests are under way; try again.")
+            return unavailable(
+                f"More than {self._in_flight_max} requests are under way; try again.",
+                self._coming_again.after_s(),
+            )
         stated = header(scope, b"content-length") or b"0"
         if not stated.isdigit() or int(stated) > bounds.body.bytes_max:
             return bounds.body.too_large()

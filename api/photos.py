@@ -9,7 +9,7 @@ from api.answers import done, json_answer
 from api.context import ApiContext, ByCaller, InContext
 from api.cursors import CursorKind
 from api.dressing import dress
-from api.feed import page_answer, page_json
+from api.feed import page_json
 from api.inputs import PageQuery, photo_id_of, user_id_of, user_photos_query
 from api.problems import not_found, unavailable
 from api.rules import is_visible
@@ -69,7 +69,7 @@ async def get_user_photos(
     walk = Walk(context.reads.photos, lambda photo: is_visible(photo, caller.user_id), deeper, gaps)
     photos, place = await walk.page(skeleton, below, query.limit)
     items = await dress(context, caller.user_id, photos, gaps)
-    return page_answer(page_json(items, place, CursorKind.USER_PHOTOS, gaps))
+    return json_answer(page_json(items, place, CursorKind.USER_PHOTOS, gaps))
 
 
 async def _newest(context: ApiContext, reader: UserId, author: UserId, below: int) -> Skeleton:

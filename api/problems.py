@@ -39,9 +39,9 @@ def not_found(what: str) -> Problem:
     return Problem(HTTPStatus.NOT_FOUND, f"There is no {what} that you can see.")
 
 
-def unavailable(detail: str) -> Problem:
-    """503 for what passes by itself."""
-    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": str(RETRY_AFTER_S)})
+def unavailable(detail: str, again_s: int = RETRY_AFTER_S) -> Problem:
+    """503 for what passes by itself, within some `again_s` seconds."""
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": str(again_s)})
 
 
 def problem_response(problem: Problem) -> Response:

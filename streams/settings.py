@@ -76,6 +76,7 @@ class Settings(BaseSettings):
     api: str = "http://127.0.0.1:8000"
     request_deadline_ms: PositiveInt = 2_000
     requests_in_flight_max: PositiveInt = 512
+    retry_after_s_max: PositiveInt = 30
     request_body_bytes_max: PositiveInt = 65_536
     feed_window_ids: PositiveInt = 500
     following_max: PositiveInt = 10_000

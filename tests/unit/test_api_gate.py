@@ -145,7 +145,7 @@ async def test_a_stated_length_that_is_no_number_is_refused() -> None:
         raise AssertionError("must not be called")
 
     bounds = Bounds(1, BodyBounds(10, 1))
-    gate = Gate(never, usual=bounds, uploads=bounds, in_flight_max=1)
+    gate = Gate(never, usual=bounds, uploads=bounds, in_flight_max=1, retry_after_s_max=30)
     transport = httpx.ASGITransport(gate)
     async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as client:
         answer = await client.get("/", headers={"Content-Length": "-1"})
@@ -200,7 +200,9 @@ async def _refuses(scope: Scope, receive: Receive, send: Send) -> None:
 
 def _gate(app: ASGIApp, *, idle_s: float = 5.0) -> Gate:
     usual = Bounds(1, BodyBounds(4, idle_s))
-    return Gate(app, usual=usual, uploads=Bounds(1, BodyBounds(10, idle_s)), in_flight_max=1)
+    return Gate(
+        app, usual=usual, uploads=Bounds(1, BodyBounds(10, idle_s)), in_flight_max=1, retry_after_s_max=30
+    )
 
 
 async def test_a_body_that_stops_arriving_is_408() -> None:
