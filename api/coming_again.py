@@ -10,15 +10,16 @@ from time import monotonic
 
 # The rate is that of about the last seconds.
 MEMORY_S = 5.0
-# Clients add some of their own to what they are told, so that half as many come as were asked for.
-ASKED_FOR = 2.0
+# Places are this many times as close as those before were served: clients add some of their own to what they
+# are told, and it is better to send some away once more than to wait for those who come late.
+CLOSER = 2.0
 
 
 class ComingAgain:
     """A queue of which only the end is kept, as a time; each who is sent away gets the next place.
 
-    Places are as far apart as answers lately were, `rate_min` a second at least; none is further
-    away than `s_max`, so a crowd beyond that comes with the last.
+    Served are as many a second as lately, but at least `rate_min`. No place is further away than
+    `s_max`, so a crowd beyond that comes with the last.
     """
 
     def __init__(self, *, rate_min: float, s_max: int, clock_s: Callable[[], float] = monotonic) -> None:
@@ -33,10 +34,10 @@ class ComingAgain:
         """One has had what others are sent away for."""
         self._rate = self._rate_now() + 1 / MEMORY_S
 
-    def after_s(self) -> int:
-        """In how many seconds one more may come: 1 to `s_max`."""
+    def next_place_s(self) -> int:
+        """Give one more a place: it may come in so many seconds, 1 to `s_max`."""
         now_s = self._clock_s()
-        place_s = max(self._end_s, now_s) + 1 / (ASKED_FOR * max(self._rate_min, self._rate_now()))
+        place_s = max(self._end_s, now_s) + 1 / (CLOSER * max(self._rate_min, self._rate_now()))
         self._end_s = min(place_s, now_s + self._s_max)
         return max(1, ceil(self._end_s - now_s))
 

@@ -16,11 +16,10 @@ from api.dressing import dress
 from api.inputs import FEED_QUERIES, PageQuery
 from api.metrics import FEED_PAGES
 from api.presenting import Json
-from api.problems import RETRY_AFTER_S
 from api.rules import in_feed
 from api.walk import Walk
 from schemas.ids import UserId
-from streams.core.feed import TOP, Completeness, Gaps, Skeleton, Source, open_ended, union
+from streams.core.feed import TOP, Gaps, Skeleton, Source, open_ended, union
 from streams.stores.copy_codecs import Following
 
 
@@ -28,27 +27,23 @@ async def get_feed(request: Request) -> Response:
     """A page of the caller's feed."""
     context = context_of(request)
     caller = await caller_of(request)
-    page = await feed_page(context, caller.user_id, FEED_QUERIES.read(request))
+    gaps = Gaps()
+    page = await feed_page(context, caller.user_id, FEED_QUERIES.read(request), gaps)
     FEED_PAGES.labels(page["completeness"]).inc()
-    if page["completeness"] != Completeness.REBUILDING:
-        return json_answer(page)
-    is_running = context.rebuilder.is_running(caller.user_id)
-    again_s = RETRY_AFTER_S if is_running else context.rebuilds_again.after_s()
-    return json_answer(page, {"Retry-After": str(again_s)})
+    return json_answer(page, {"Retry-After": str(gaps.again_s)} if gaps.rebuilding else None)
 
 
-async def feed_page(context: ApiContext, reader: UserId, query: PageQuery) -> Json:
-    """One page of the reader's feed, newest first, below the cursor's place.
+async def feed_page(context: ApiContext, reader: UserId, query: PageQuery, gaps: Gaps) -> Json:
+    """One page of the reader's feed, newest first, below the cursor's place; `gaps` says what it lacks.
 
     Raises:
         TooManyReads: The database is asked by too many already.
     """
-    gaps = Gaps()
     below = query.place[0] if query.place else TOP
     if await context.sources.must_wait(reader):
         # When thousands come at once, making each a page of what little is known would take
         # the time that their rebuilds need.
-        gaps.rebuilding = True
+        gaps.rebuilding, gaps.again_s = True, context.rebuilds_again.next_place_s()
         return page_json([], below, CursorKind.FEED, gaps)
     found = await context.reads.following(reader)
     if found.unknown:

@@ -90,7 +90,7 @@ class Gate:
             REQUESTS_REFUSED.labels("in_flight").inc()
             return unavailable(
                 f"More than {self._in_flight_max} requests are under way; try again.",
-                self._coming_again.after_s(),
+                self._coming_again.next_place_s(),
             )
         stated = header(scope, b"content-length") or b"0"
         if not stated.isdigit() or int(stated) > bounds.body.bytes_max:

@@ -12,7 +12,7 @@ import aiohttp
 from infra.local.deployment import Deployment
 from schemas.ids import UserId
 from streams.errors import StoreUnavailable
-from streams.jobs.feed_client import FeedClient, TokenOf, feed_path
+from streams.jobs.feed_client import AskAgain, FeedClient, TokenOf, feed_path
 from streams.jobs.rebuild import RebuildOutcome
 
 PAGE_PHOTOS = 20
@@ -60,8 +60,10 @@ async def _until_complete(client: FeedClient, reader: UserId, start: ColdStart) 
         try:
             body, again_s = await client.get(feed_path(PAGE_PHOTOS), reader)
             answer = str(body["completeness"])
-        except StoreUnavailable as error:
-            answer, again_s = str(error).split(": ", 1)[-1].split(" ", 1)[0], 1.0
+        except AskAgain as error:
+            answer, again_s = str(error).split(": ", 1)[-1].split(" ", 1)[0], error.again_s
+        except StoreUnavailable:
+            answer, again_s = "no answer", 1.0
         start.answers[answer] += 1
         start.slowest_s = max(start.slowest_s, time.monotonic() - asked_s)
         if answer == "complete":

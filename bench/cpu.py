@@ -19,7 +19,7 @@ MACHINE_FULL = 0.9
 class CpuClock:
     """Seconds of CPU up to a moment: of each process by name, and of the machine, busy and in all.
 
-    `stolen_s` of the busy ones had the host of a virtual machine for others.
+    `stolen_s`, part of `busy_s`, went to other guests of the host of a virtual machine.
     """
 
     processes: dict[str, float]
@@ -75,7 +75,7 @@ class CpuUse:
         return "ms of CPU each: " + ", ".join(parts)
 
     def limit(self, name: str) -> str:
-        """What there was no more of, as far as the CPU goes; `name` is a process of one thread."""
+        """What there was no more of, as far as the CPU goes; `name` is a process of about one core."""
         machine = f"the machine was {100 * self.machine:.0f}% busy, {100 * self.stolen:.0f}% for its host"
         own = f"{name} used {100 * self.cores(name):.0f}% of a core"
         if self.cores(name) > CORE_FULL:

@@ -37,6 +37,7 @@ class Gaps:
     rebuilding: bool = False
     missing: bool = False  # Something that belongs here may not be here.
     copied: bool = False  # The database did not answer; what is here came from copies.
+    again_s: int = 1  # When to ask again for a page that is being rebuilt.
 
     @property
     def completeness(self) -> Completeness:

@@ -29,7 +29,7 @@ from topics.catalogue import Lane
 # A set of the highest level has 65,536 counts of 8 bytes, so 1,000 sets are 0.5 GB at the
 # very worst; only sets above level 0 are kept at all.
 LIVES_CACHED_MAX = 1_000
-# Sets and rows of small sets, about 200 bytes each, for each partition.
+# Sets and rows of small sets, for each partition: up to 370 bytes each, so 18 MB.
 KNOWN_MAX = 50_000
 # To read one row of a larger set costs less than to keep all.
 KNOWN_ROWS_MAX = 32
@@ -60,6 +60,7 @@ class EdgesBatch:
     generation: int
     page_level_min: int = PAGE_LEVEL_MIN
     known_max: int = KNOWN_MAX
+    known_rows_max: int = KNOWN_ROWS_MAX
     # Sets, and counts of all buckets of large sets, as they were last written here: nobody else
     # writes them. Whoever did for a moment wrote rows of records that come here, too, and counts
     # that the next stamp overrules. Forgotten when a write fails, because then it is not known.
@@ -121,7 +122,7 @@ class EdgesBatch:
             rows = None
             if head.level == 0:
                 state, result = folds[BucketKey(kind, owner, 0, 0)]
-                if state.is_whole and len(state.rows) + len(result.rows) <= KNOWN_ROWS_MAX:
+                if state.is_whole and len(state.rows) + len(result.rows) <= self.known_rows_max:
                     rows = {**state.rows, **result.rows}
             self._known.put((kind, owner), _Known(head, rows))
 

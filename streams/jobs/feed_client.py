@@ -27,6 +27,14 @@ Json = dict[str, Any]
 TokenOf = Callable[[UserId], str]
 
 
+class AskAgain(StoreUnavailable):
+    """The API answered 429 or 503; `again_s` is when it said to come again, in seconds."""
+
+    def __init__(self, path: str, cause: str, again_s: float) -> None:
+        super().__init__(STORE, path, cause)
+        self.again_s = again_s
+
+
 class ApiRefused(Exception):
     """The API answered with an error that asking again does not change."""
 
@@ -64,7 +72,8 @@ class FeedReader(ABC):
 
         Raises:
             ApiRefused: Any answer but 2xx, 429 and 503.
-            StoreUnavailable: No answer, or 429 or 503.
+            AskAgain: 429 or 503.
+            StoreUnavailable: No answer.
         """
 
     async def page(self, user: UserId, *, limit: int, cursor: str | None = None) -> Page:
@@ -89,10 +98,13 @@ class FeedReader(ABC):
                 if body.get("completeness", "complete") == "complete" or monotonic() > deadline_s:
                     return body
                 again_s = stated_s or RETRY_AFTER_S
-            except StoreUnavailable:
+            except StoreUnavailable as error:
                 if monotonic() > deadline_s:
                     raise
-            await asyncio.sleep(again_s)
+                if isinstance(error, AskAgain):
+                    again_s = error.again_s or RETRY_AFTER_S
+            # Once more at the very end, however late the API would have us back.
+            await asyncio.sleep(min(again_s, max(RETRY_AFTER_S, deadline_s - monotonic())))
 
     async def walk(self, user: UserId, *, depth: int) -> Walk:
         """The feed's first `depth` photos, or somewhat more, page by page; raises as `settled` does."""
@@ -121,13 +133,13 @@ class FeedClient(FeedReader):
                 again_s = float(answer.headers.get("Retry-After", 0))
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise StoreUnavailable(STORE, path, f"{type(error).__name__} {error}") from error
-        return final(path, answer.status, body), again_s
+        return final(path, answer.status, body, again_s), again_s
 
 
-def final(path: str, status: int, body: Json) -> Json:
+def final(path: str, status: int, body: Json, again_s: float = 0.0) -> Json:
     """The body of an answer that is not an error; raises as `FeedReader.get` does."""
     if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
-        raise StoreUnavailable(STORE, path, f"{status} {body.get('detail')}")
+        raise AskAgain(path, f"{status} {body.get('detail')}", again_s)
     if status >= HTTPStatus.BAD_REQUEST:
         raise ApiRefused(f"The API answered {path} with {status}: {body.get('detail')}")
     return body

@@ -19,7 +19,7 @@ from streams.stores.ports import BucketKey, BucketState, BucketWrite, Head, Pack
 
 OWNERS_A_CALL = 100
 # Most sets are small and are read whole, many in one call; of one that is not known to be larger
-# this many rows are read in vain, and then those touched.
+# this many rows are read in vain, and then those touched. Its writer remembers about as many.
 PEEK_ROWS = 32
 PEEK_OWNERS_A_CALL = 50
 # Of a few larger sets of level 0 the rows touched are read in one call, each member named for

@@ -35,6 +35,7 @@ class World:
     generation: int = 0
     bucket_members_max: int = BUCKET_MEMBERS_MAX
     known_max: int = 1_000
+    known_rows_max: int = 2  # So that sets outgrow it within their first level.
     stores: Stores = field(default_factory=lambda: memory_stores(clock_ms=lambda: 1_800_000_000_000))
     backfilled: set[tuple[int, int]] = field(default_factory=set)
     late: list[Sequence[BucketWrite]] = field(default_factory=list)
@@ -92,6 +93,7 @@ class Owner:
             1,
             page_level_min=0,
             known_max=self._world.known_max,
+            known_rows_max=self._world.known_rows_max,
         )
         self._world.generation += 1
         generation = self._world.generation

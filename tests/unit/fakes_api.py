@@ -22,7 +22,7 @@ from api.photo_ids import PhotoIds
 from schemas.events import EventData, EventType
 from schemas.ids import PhotoId, UserId, pack_ids
 from streams.core.counted import Membership
-from streams.core.feed import Completeness
+from streams.core.feed import Completeness, Gaps
 from streams.errors import StoreUnavailable
 from streams.handlers.photo_deleted import hide_photo
 from streams.settings import Settings
@@ -218,7 +218,7 @@ class World:
     async def page(self, reader: int, limit: int = 20, below: int | None = None) -> Page:
         """A page of the reader's feed, without HTTP around it."""
         query = PageQuery(limit, None if below is None else (below,))
-        shown = await feed_page(self.context, UserId(reader), query)
+        shown = await feed_page(self.context, UserId(reader), query, Gaps())
         cursor = shown["next_cursor"]
         return Page(
             ids=[int(item["photo_id"]) for item in shown["items"]],

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from api.coming_again import ASKED_FOR, ComingAgain
+from api.coming_again import CLOSER, ComingAgain
 
 
 @dataclass
@@ -27,7 +27,7 @@ def test_one_alone_comes_in_a_second() -> None:
     clock = Clock()
     again = ComingAgain(rate_min=10, s_max=30, clock_s=clock)
     for _ in range(5):
-        assert again.after_s() == 1
+        assert again.next_place_s() == 1
         clock.now_s += 1
 
 
@@ -35,8 +35,8 @@ def test_one_alone_comes_in_a_second() -> None:
 def test_a_crowd_is_spread(rate_min: int) -> None:
     """In each second as many as are asked for, none beyond the limit but those who have no place before."""
     again = ComingAgain(rate_min=rate_min, s_max=30, clock_s=Clock())
-    a_second = int(rate_min * ASKED_FOR)
-    told = Counter(again.after_s() for _ in range(40 * a_second))
+    a_second = int(rate_min * CLOSER)
+    told = Counter(again.next_place_s() for _ in range(40 * a_second))
 
     assert set(told) == set(range(1, 31))
     assert all(abs(told[second] - a_second) <= 1 for second in range(1, 30))
@@ -49,7 +49,7 @@ def test_the_spread_follows_how_fast_they_are_served(rate: int, expected: int) -
     clock = Clock()
     again = ComingAgain(rate_min=10, s_max=60, clock_s=clock)
     serve(again, clock, rate, 30)
-    told = Counter(again.after_s() for _ in range(10 * expected))
+    told = Counter(again.next_place_s() for _ in range(10 * expected))
 
     assert told[5] == pytest.approx(expected, rel=0.1)
 
@@ -60,6 +60,6 @@ def test_when_nobody_is_served_any_more_the_rate_is_forgotten() -> None:
     again = ComingAgain(rate_min=10, s_max=30, clock_s=clock)
     serve(again, clock, 1_000, 10)
     clock.now_s += 60
-    told = Counter(again.after_s() for _ in range(200))
+    told = Counter(again.next_place_s() for _ in range(200))
 
-    assert told[5] == pytest.approx(10 * ASKED_FOR, abs=1)
+    assert told[5] == pytest.approx(10 * CLOSER, abs=1)

@@ -108,3 +108,20 @@ async def test_behind_others_rebuilds_a_cold_reader_costs_nothing_and_a_warm_one
     assert limited() == before + 1
     assert warm.ids == [10]
     assert await world.stores.timelines.read(UserId(51)) is None
+
+
+async def test_a_crowd_behind_others_rebuilds_is_spread() -> None:
+    """Told the same second, all would be back in it; who is being rebuilt comes in a second."""
+    world = await make_world(request_deadline_ms=20, rebuilds_in_flight_max=1)
+    may_read = hold_the_database(world)
+    async with world.client(50) as first, world.client(51) as second:
+        await first.get("/v1/feed")
+        waiting = [await second.get("/v1/feed") for _ in range(8)]
+        running = await first.get("/v1/feed")
+    may_read.set()
+    again_s = [int(each.headers["retry-after"]) for each in waiting]
+
+    assert {each.json()["completeness"] for each in (*waiting, running)} == {Completeness.REBUILDING}
+    assert (again_s[0], again_s) == (1, sorted(again_s))
+    assert again_s[-1] > 2
+    assert running.headers["retry-after"] == "1"

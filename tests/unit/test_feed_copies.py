@@ -14,7 +14,7 @@ from schemas.ids import PhotoId, UserId
 from schemas.internal import EdgeRecord
 from streams.core.counted import Membership
 from streams.core.eras import era_of
-from streams.core.feed import Completeness
+from streams.core.feed import Completeness, Gaps
 from streams.handlers.edge_changed import likes_changed
 from streams.stores.copy_keys import likes_key
 from streams.stores.ports import OwnEdge
@@ -169,8 +169,8 @@ async def test_likes_older_than_their_copy_are_found(monkeypatch: pytest.MonkeyP
     for photo in liked:
         await world.stores.own_edges.write(OwnEdge.LIKES, UserId(READER), photo, Membership(1, removed=False))
 
-    shown = await feed_page(world.context, UserId(READER), PageQuery(20, None))
-    again = await feed_page(world.context, UserId(READER), PageQuery(20, None))
+    shown = await feed_page(world.context, UserId(READER), PageQuery(20, None), Gaps())
+    again = await feed_page(world.context, UserId(READER), PageQuery(20, None), Gaps())
 
     assert {int(item["photo_id"]) for item in shown["items"] if item["liked"]} == liked
     assert again == shown
@@ -186,7 +186,7 @@ async def test_a_like_from_elsewhere_is_seen_by_the_next_page(
     await world.stores.own_edges.write(OwnEdge.LIKES, UserId(READER), 10, Membership(1, change is PhotoLiked))
 
     async def liked() -> bool:
-        page = await feed_page(world.context, UserId(READER), PageQuery(20, None))
+        page = await feed_page(world.context, UserId(READER), PageQuery(20, None), Gaps())
         return bool(page["items"][0]["liked"])
 
     before = await liked()
