@@ -10,7 +10,7 @@ from starlette.routing import Match, Route
 from starlette.types import Scope
 
 from api.context import ApiContext
-from api.documents import (
+from api.contract.documents import (
     FEED_PATH,
     UPLOAD_REQUEST,
     USER_PHOTOS_PATH,
@@ -20,18 +20,18 @@ from api.documents import (
     problem_responses,
     upload_responses,
 )
-from api.feed import get_feed
-from api.followers import get_followers
-from api.gate import UPLOADS_PATH, Bounds, Gate
-from api.gate_body import BodyBounds
-from api.health import get_healthz, get_metrics, get_readyz
-from api.likes import delete_like, put_like
-from api.photos import delete_photo, get_photo, get_user_photos
-from api.problems import add_handlers
-from api.social import delete_follow, get_following, put_follow
-from api.uploads import get_upload, post_complete, post_photo
-from api.users import get_user
-from api.views import EdgePage, HealthView, PhotoPage, PhotoView, UploadView, UserView
+from api.contract.views import EdgePage, HealthView, PhotoPage, PhotoView, UploadView, UserView
+from api.http.body import BodyBounds
+from api.http.gate import UPLOADS_PATH, Bounds, Gate
+from api.http.problems import add_handlers
+from api.routes.feed import get_feed
+from api.routes.followers import get_followers
+from api.routes.following import delete_follow, get_following, put_follow
+from api.routes.health import get_healthz, get_metrics, get_readyz
+from api.routes.likes import delete_like, put_like
+from api.routes.photos import delete_photo, get_photo, get_user_photos
+from api.routes.users import get_user
+from api.uploads.routes import get_upload, post_complete, post_photo
 from streams.settings import Settings
 
 

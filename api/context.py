@@ -11,22 +11,22 @@ from fastapi import Depends
 from prometheus_client import Counter
 from starlette.requests import Request
 
-from api.auth import Caller, TokenVerifier, authenticate
-from api.coming_again import ComingAgain
-from api.keys import keys_from
-from api.metrics import COPIES, MEDIA_URLS, REBUILDS
+from api.auth.keys import keys_from
+from api.auth.tokens import Caller, TokenVerifier, authenticate
+from api.http.metrics import COPIES, MEDIA_URLS, REBUILDS
+from api.http.retry_after import ComingAgain
 from api.photo_ids import PhotoIds
-from api.pulled_view import PulledAuthorsView
-from api.reads import Reads
-from api.signing import UrlSigner
-from api.skeleton import FeedSources
+from api.reading.cached_reads import Reads
+from api.reading.pulled_authors import PulledAuthorsView
+from api.reading.signed_urls import UrlSigner
+from api.reading.skeleton import FeedSources
 from schemas.ids import UserId
 from streams.errors import StoreUnavailable
-from streams.handlers.publishing import EventPublisher
-from streams.jobs.rebuild import Rebuilder, RebuildOutcome
+from streams.ports.groups import Stores
+from streams.ports.publishing import EventPublisher
 from streams.settings import Settings
-from streams.stores.ports import Stores
-from streams.stores.read_through import DatabaseReads, ReadThrough
+from streams.stores.cache.read_through import DatabaseReads, ReadThrough
+from streams.timelines.rebuild import Rebuilder, RebuildOutcome
 
 # Whoever waits for a read of the database longer than this share of a request's time has
 # no time left to make a page of it.

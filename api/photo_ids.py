@@ -6,11 +6,11 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
-from api.problems import unavailable
+from api.http.problems import unavailable
 from schemas.ids import PhotoId
 from schemas.minting import ClockWentBack, IdMinter
 from streams.jobs.minting import leased_minter
-from streams.stores.ports import Stores
+from streams.ports.groups import Stores
 
 
 class PhotoIds:

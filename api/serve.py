@@ -13,11 +13,11 @@ import uvloop
 
 from api.app import create_app
 from api.context import ApiContext, make_context
-from api.signing import load_media_key
-from streams.kafka.offsets import Offsets
-from streams.kafka.producer import Producer
-from streams.kafka.publisher import KafkaPublisher
-from streams.kafka.renditions_queue import ASK_S_MAX, RenditionsQueue
+from api.reading.signed_urls import load_media_key
+from streams.kafka.offsets.offsets import Offsets
+from streams.kafka.offsets.renditions_queue import ASK_S_MAX, RenditionsQueue
+from streams.kafka.producing.producer import Producer
+from streams.kafka.producing.publisher import KafkaPublisher
 from streams.settings import Settings
 from streams.stores.connect import connect
 

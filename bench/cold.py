@@ -11,9 +11,9 @@ import aiohttp
 
 from infra.local.deployment import Deployment
 from schemas.ids import UserId
+from shutterline.client.feed import AskAgain, FeedClient, TokenOf, feed_path
 from streams.errors import StoreUnavailable
-from streams.jobs.feed_client import AskAgain, FeedClient, TokenOf, feed_path
-from streams.jobs.rebuild import RebuildOutcome
+from streams.timelines.rebuild import RebuildOutcome
 
 PAGE_PHOTOS = 20
 SAMPLE_S = 0.25

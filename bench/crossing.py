@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from bench.running import bench_stack
+from bench.traffic.events import follows, fresh_photo_ids, upload
+from bench.traffic.readers import client_of, feed_of
 from infra.local.deployment import Deployment
 from schemas.events import EventType
 from schemas.facts import UserUnfollowed
 from schemas.ids import PhotoId, UserId
 from streams.stores.connect import connect
-from tests.integration.making import fresh_photo_ids, upload
-from tests.integration.test_feeds import client_of, feed_of, follows
 
 AUTHOR = UserId(1)
 READERS = [UserId(number) for number in range(2, 42)]

@@ -16,12 +16,12 @@ from rich.console import Console
 
 from bench.freshness import GIVE_UP_S, LOOK_S, materialise
 from bench.running import TimedClient, bench_stack, percentiles, timed_client
+from bench.traffic.events import fresh_photo_ids, upload
 from infra.local.deployment import Deployment
 from schemas.ids import PhotoId, UserId
 from streams.core import ring
+from streams.ports.groups import Stores
 from streams.stores.connect import connect
-from streams.stores.ports import Stores
-from tests.integration.making import fresh_photo_ids, upload
 
 AUTHORS = [UserId(number) for number in range(1, 4)]
 READER_FROM = 1_000

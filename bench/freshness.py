@@ -7,14 +7,14 @@ Redis, looked at every 20 ms: looking more often takes the core that the pipelin
 import asyncio
 import time
 
+from bench.traffic.events import fresh_photo_ids, upload
 from infra.local.deployment import Deployment
 from schemas.events import EventType
 from schemas.facts import UserFollowed
 from schemas.ids import PhotoId, UserId
 from streams.core import ring
-from streams.kafka.producer import Producer
-from streams.stores.ports import Stores
-from tests.integration.making import fresh_photo_ids, upload
+from streams.kafka.producing.producer import Producer
+from streams.ports.groups import Stores
 
 AUTHORS = [UserId(number) for number in range(1_000, 1_100)]
 READERS = [UserId(number) for number in range(2_000, 2_100)]

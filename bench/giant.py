@@ -4,14 +4,15 @@ import asyncio
 import time
 
 from bench.freshness import follow, materialise
+from bench.traffic.events import fresh_photo_ids
 from infra.local.deployment import Deployment
 from schemas.ids import UserId
 from schemas.internal import FanoutPage
 from streams.core.counted import BUCKETS
-from streams.kafka.outbox import KafkaOutbox
-from streams.kafka.producer import Producer
-from streams.stores.ports import SetKind, Stores
-from tests.integration.making import fresh_photo_ids
+from streams.core.sets import SetKind
+from streams.kafka.producing.outbox import KafkaOutbox
+from streams.kafka.producing.producer import Producer
+from streams.ports.groups import Stores
 from topics.catalogue import Lane
 
 GIANT = UserId(1)

@@ -21,12 +21,13 @@ from rich.progress import Progress
 
 from bench.cpu import CpuClock, CpuUse
 from bench.running import bench_stack, percentiles, timed_client
+from bench.traffic.events import fresh_photo_ids, upload
 from infra.local.deployment import Deployment
 from schemas.ids import PhotoId, UserId
-from streams.kafka.load import load_edges
+from streams.core.sets import SetKind
+from streams.kafka.producing.load import load_edges
+from streams.ports.groups import Stores
 from streams.stores.connect import connect
-from streams.stores.ports import SetKind, Stores
-from tests.integration.making import fresh_photo_ids, upload
 
 OWNERS_A_LOOK = 1_000
 WALKS_AT_ONCE = 8

@@ -19,9 +19,9 @@ from bench.freshness import freshness, make_readers
 from bench.giant import GIANT_FOLLOWERS, make_giant, queue_bulk
 from bench.running import bench_stack, percentiles
 from infra.local.deployment import Deployment
+from streams.ports.groups import Stores
 from streams.roles import Role, group_of
 from streams.stores.connect import connect
-from streams.stores.ports import Stores
 
 
 async def run(arguments: argparse.Namespace, console: Console) -> None:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 
-from streams.jobs.feed_client import Json
+from shutterline.client.feed import Json
 
 SIDES = {"thumbnail": 150, "small": 320, "medium": 640, "large": 1_080}
 # What Pillow says of a JPEG or WebP that has pixels alone.

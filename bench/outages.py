@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from rich.console import Console
 
 from bench.running import bench_stack, percentiles
+from bench.traffic.outage import DEADLINE_S, SLOW_S, outage
+from bench.traffic.slow_proxy import SlowProxy
 from infra.local.deployment import Deployment
 from infra.local.stack import Stack
-from tests.integration.slow_proxy import SlowProxy
-from tests.integration.test_outages import DEADLINE_S, SLOW_S, outage
 
 STOPPED = ("redis", "cassandra", "kafka", "s3")
 SLOW = ("redis", "cassandra")

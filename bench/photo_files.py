@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from zlib import crc32
 
-from streams.jobs.upload_client import PhotoFile
+from shutterline.client.upload import PhotoFile
 
 CONTENT_TYPES = {"jpegload": "image/jpeg", "pngload": "image/png", "webpload": "image/webp"}
 HEAVY_BYTES, PAD_BYTES = 5_500_000, 65_000  # More than one part of 5 MiB.

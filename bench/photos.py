@@ -24,7 +24,6 @@ import psutil  # type: ignore[import-untyped]
 from rich.console import Console
 from rich.progress import Progress
 
-from api.tokens import tokens_for
 from bench.media_checks import faults, missing
 from bench.photo_files import Listed, heavy, listed
 from bench.running import bench_stack, percentiles
@@ -32,9 +31,10 @@ from infra.local.deployment import Deployment
 from schemas.events import EventType
 from schemas.facts import UserFollowed
 from schemas.ids import PhotoId, UserId
+from shutterline.client.feed import ApiRefused, Json, feed_path
+from shutterline.client.upload import UploadClient, upload_client
+from shutterline.tokens import tokens_for
 from streams.errors import StoreUnavailable
-from streams.jobs.feed_client import ApiRefused, Json, feed_path
-from streams.jobs.upload_client import UploadClient, upload_client
 
 READER = UserId(1)
 AUTHORS = [UserId(100 + number) for number in range(40)]

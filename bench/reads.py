@@ -13,18 +13,18 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
-from api.tokens import tokens_for
 from bench.cold import cold_start
 from bench.cpu import CpuClock, CpuUse
 from bench.running import bench_stack, percentiles
 from bench.steady import steady
+from bench.traffic.events import fresh_photo_ids
 from infra.local.deployment import Deployment
 from schemas.events import EventType
 from schemas.facts import PhotoUploaded, Rendition, UserFollowed
 from schemas.ids import PhotoId, UserId
-from streams.jobs.feed_client import TokenOf, feed_client
-from streams.kafka.producer import Outgoing
-from tests.integration.making import fresh_photo_ids
+from shutterline.client.feed import TokenOf, feed_client
+from shutterline.tokens import tokens_for
+from streams.kafka.producing.producer import Outgoing
 
 AUTHORS = [UserId(number) for number in range(1, 51)]
 READERS = [UserId(number) for number in range(1_000, 1_200)]

@@ -26,9 +26,9 @@ import pyvips  # type: ignore[import-untyped]
 from rich.console import Console
 from rich.table import Table
 
+from streams.core.renditions import FULL_SIDES_PIXELS, RenditionFormat
 from streams.media.decoders import Decoders
 from streams.media.limits import MediaLimits
-from streams.media.made import FULL_SIDES_PIXELS, RenditionFormat
 from streams.media.originals import OriginalFormat, format_of
 from streams.media.renditions import full
 

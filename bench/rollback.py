@@ -18,10 +18,10 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.running import bench_stack
+from bench.traffic.posting import Posting, everybody_follows_everybody
+from bench.traffic.readers import client_of, feed_of
 from infra.local.deployment import Deployment
 from infra.local.stack import Stack
-from tests.integration.test_feeds import client_of, feed_of
-from tests.integration.test_redis_lost import Posting, everybody_follows_everybody
 
 REPAIRED = "shutterline_timeline_repaired_records_total"
 REPAIRS = 'shutterline_timeline_repairs_total{outcome="repaired"}'

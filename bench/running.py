@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from api.tokens import tokens_for
 from infra.local.deployment import Deployment
 from infra.local.stack import Stack
 from schemas.ids import UserId
-from streams.jobs.feed_client import FeedClient, Json, feed_client
+from shutterline.client.feed import FeedClient, Json, feed_client
+from shutterline.tokens import tokens_for
 
 # Another folder lets two benches go on side by side, for those who only try them.
 HOME = Path(os.environ.get("SHUTTERLINE_BENCH_HOME", ".local/bench"))

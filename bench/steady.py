@@ -14,7 +14,7 @@ import aiohttp
 
 from infra.local.deployment import Deployment
 from schemas.ids import UserId
-from streams.jobs.feed_client import TokenOf, feed_path
+from shutterline.client.feed import TokenOf, feed_path
 
 PAGE_PHOTOS = 20
 COMPLETENESS = b'"completeness":"'

@@ -20,9 +20,9 @@ from bench.running import bench_stack, percentiles
 from infra.local.deployment import Deployment
 from schemas.events import EventType
 from schemas.facts import UserFollowed
+from streams.ports.groups import Stores
 from streams.roles import Role
 from streams.stores.connect import connect
-from streams.stores.ports import Stores
 
 POSTS = 300
 WORKER_ROLES = (Role.CHECK, Role.EDGES, Role.NORMAL, Role.BULK)

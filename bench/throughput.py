@@ -17,11 +17,11 @@ from bench.cpu import CpuClock, CpuUse
 from bench.freshness import AUTHORS, make_readers
 from bench.giant import GIANT_FOLLOWERS, make_giant, queue_bulk
 from bench.running import bench_stack
+from bench.traffic.events import fresh_photo_ids, upload
 from infra.local.deployment import Deployment
 from infra.local.stack import Stack
+from streams.ports.groups import Stores
 from streams.stores.connect import connect
-from streams.stores.ports import Stores
-from tests.integration.making import fresh_photo_ids, upload
 
 
 async def posts(stack: Stack, deployment: Deployment, count: int, console: Console) -> None:

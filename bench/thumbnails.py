@@ -19,19 +19,20 @@ from confluent_kafka.admin import AdminClient
 from rich.console import Console
 
 from bench.running import bench_stack, percentiles
-from infra.local.demo_picture import draw
+from bench.traffic.events import fresh_photo_ids
 from infra.local.deployment import Deployment
 from schemas.events import EventType
 from schemas.facts import PhotoUploaded
 from schemas.ids import PhotoId, UserId
 from schemas.internal import FullTask
-from streams.kafka.offsets import Offsets
-from streams.kafka.outbox import KafkaOutbox
-from streams.kafka.producer import Producer
+from shutterline.demo.picture import draw
+from streams.core.photos import Photo, Status, StoredRendition
+from streams.kafka.offsets.offsets import Offsets
+from streams.kafka.producing.outbox import KafkaOutbox
+from streams.kafka.producing.producer import Producer
+from streams.ports.groups import Stores
 from streams.roles import Role, group_of
 from streams.stores.connect import connect
-from streams.stores.ports import Photo, Status, StoredRendition, Stores
-from tests.integration.making import fresh_photo_ids
 from topics.catalogue import RENDITIONS, Lane
 
 AUTHOR = UserId(7)

@@ -111,3 +111,7 @@ def unpack_ids(packed: bytes) -> tuple[int, ...]:
     if rest:
         raise ValueError(f"packed ids are {len(packed)} bytes long, but must be a multiple of {ID_BYTES}")
     return struct.unpack(f">{count}Q", packed)
+
+
+# Packed ids: 8 bytes each, big-endian.
+PackedIds = NewType("PackedIds", bytes)

@@ -11,7 +11,7 @@ from typing import Self
 from pydantic import Field, PositiveInt, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from streams.media.made import RenditionFormat
+from streams.core.renditions import RenditionFormat
 
 LOCAL_ENVIRONMENT = Path(".local/shutterline.env")
 

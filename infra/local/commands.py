@@ -10,15 +10,16 @@ from datetime import timedelta
 from rich.console import Console
 from rich.table import Table
 
-from infra.local import kernel, ports
-from infra.local.daemon import Daemon
+from infra.local import ports
 from infra.local.errors import StackError
-from infra.local.interrupts import deferred_interrupts, endings_interrupt
-from infra.local.lock import exclusive
 from infra.local.paths import PROJECT, Home
-from infra.local.probes import http_answers
+from infra.local.processes import kernel
+from infra.local.processes.daemon import Daemon
+from infra.local.processes.interrupts import deferred_interrupts, endings_interrupt
+from infra.local.processes.lock import exclusive
+from infra.local.processes.readiness import wait_ready
 from infra.local.progress import Progress, shown
-from infra.local.readiness import wait_ready
+from infra.local.servers.probes import http_answers
 from infra.local.stack import Stack
 
 API = "api"
@@ -133,8 +134,8 @@ def _start_programs(stack: Stack, progress: Progress) -> None:
 
 
 def _shutterline(*arguments: str) -> list[str]:
-    # By its file and not by its installed name, so that the command line works without an installation.
-    return [sys.executable, str(PROJECT / "shutterline.py"), *arguments]
+    # As a module and not by its installed name, so that the command line works without an installation.
+    return [sys.executable, "-m", "shutterline", *arguments]
 
 
 def _run(arguments: Sequence[str], environment: Mapping[str, str], progress: Progress) -> None:

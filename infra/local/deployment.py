@@ -13,16 +13,16 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 from infra.local import ports
-from infra.local.daemon import Daemon
 from infra.local.errors import StackError
+from infra.local.processes.daemon import Daemon
 from infra.local.stack import Stack
 from schemas.events import EventData, EventType, encode_event
-from streams.kafka.offsets import Offsets
-from streams.kafka.producer import Outgoing, Producer
+from streams.kafka.offsets.offsets import Offsets
+from streams.kafka.producing.producer import Outgoing, Producer
 from streams.roles import EVENT_ROLES, LANES, MEDIA_ROLES, RENDITION_LANES, Role, group_of
 from streams.settings import Settings
-from streams.stores.cassandra_session import make_cluster
-from streams.stores.migrations import migrate
+from streams.stores.cassandra.migrations import migrate
+from streams.stores.cassandra.session import make_cluster
 from topics.admin import ensure_topics
 from topics.catalogue import CATALOGUE, EDGES, FANOUT, FOLLOWS, LIKES, RENDITIONS, UPLOADS
 from topics.partitioning import partition_of

@@ -4,13 +4,13 @@ import sys
 
 from rich.console import Console
 
-from infra.local.archives import prepare
 from infra.local.errors import StackError
-from infra.local.interrupts import endings_interrupt
-from infra.local.jars import fetch
-from infra.local.lock import exclusive
 from infra.local.paths import shared_library
+from infra.local.processes.interrupts import endings_interrupt
+from infra.local.processes.lock import exclusive
 from infra.local.progress import shown
+from infra.local.servers.archives import prepare
+from infra.local.servers.jars import fetch
 
 
 def main() -> int:

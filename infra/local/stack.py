@@ -13,22 +13,22 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from infra.local import media_keys, ports
-from infra.local.cassandra_server import CassandraServer
 from infra.local.credentials import load_or_make
-from infra.local.daemon import Daemon, stop_all
-from infra.local.edge_server import EdgeServer, media_url
 from infra.local.errors import StackError
-from infra.local.jars import missing
-from infra.local.kafka_server import KafkaServer
 from infra.local.media_keys import MediaKey
-from infra.local.nginx_server import NginxServer
 from infra.local.paths import PROJECT, Home, shared_library
+from infra.local.processes.daemon import Daemon, stop_all
+from infra.local.processes.readiness import wait_ready
 from infra.local.progress import Progress, Silent
-from infra.local.readiness import wait_ready
-from infra.local.redis_server import RedisServer
-from infra.local.s3_server import MEDIA_BUCKET, S3Server
-from infra.local.server import Server
-from infra.local.shield_server import ShieldServer
+from infra.local.servers.cassandra import CassandraServer
+from infra.local.servers.edge import EdgeServer, media_url
+from infra.local.servers.jars import missing
+from infra.local.servers.kafka import KafkaServer
+from infra.local.servers.nginx import NginxServer
+from infra.local.servers.redis import RedisServer
+from infra.local.servers.s3 import MEDIA_BUCKET, S3Server
+from infra.local.servers.server import Server
+from infra.local.servers.shield import ShieldServer
 
 # The order of starting: the slowest first; Kafka last, because its first start formats its folder beforehand.
 KINDS: Sequence[type[Server]] = (

@@ -4,7 +4,7 @@ A page is a walk down the ids of several sources at once. Each source states the
 to which it is complete; the union is complete above the greatest of those, and shows
 nothing below it. The walker then asks the database for what lies deeper.
 
-Pure. `api/walk.py` fetches, `api/skeleton.py` knows the sources.
+Pure. `api/reading/fill.py` fetches, `api/reading/skeleton.py` knows the sources.
 """
 
 from bisect import bisect_left, bisect_right

@@ -8,7 +8,8 @@ from uuid import uuid4
 
 from schemas.minting import IdMinter
 from streams.errors import StoreUnavailable
-from streams.stores.ports import ShardLeases, Stores
+from streams.ports.coordination import ShardLeases
+from streams.ports.groups import Stores
 
 
 def _clock_ms() -> int:

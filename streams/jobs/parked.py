@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from time import time
 
 from schemas.internal import ThumbnailTask
+from streams.core.photos import ParkedPhoto
 from streams.errors import StoreUnavailable
-from streams.handlers.photo_rejected import reject_photo
-from streams.handlers.publishing import Outbox
 from streams.metrics import PARKED
+from streams.photos.rejected import reject_photo
+from streams.ports.groups import Stores
+from streams.ports.publishing import Outbox
 from streams.settings import Settings
-from streams.stores.ports import ParkedPhoto, Stores
 from topics.catalogue import Lane
 
 log = logging.getLogger(__name__)

@@ -8,14 +8,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Self
 
+from streams.core.renditions import FULL_SIDES_PIXELS, THUMBNAIL, THUMBNAIL_SIDE_PIXELS, Made, RenditionFormat
 from streams.media.limits import MediaLimits
-from streams.media.made import (
-    FULL_SIDES_PIXELS,
-    THUMBNAIL,
-    THUMBNAIL_SIDE_PIXELS,
-    Made,
-    RenditionFormat,
-)
 from streams.media.originals import format_of
 from streams.media.rejected import Reason, Rejected, is_out_of_memory
 from streams.media.sandbox import Allowance

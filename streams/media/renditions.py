@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pyvips  # type: ignore[import-untyped]  # It ships stubs without saying so.
 
+from streams.core.renditions import FULL_SIDES_PIXELS, THUMBNAIL, THUMBNAIL_SIDE_PIXELS, RenditionFormat
 from streams.media.loading import load_shrunk
-from streams.media.made import FULL_SIDES_PIXELS, THUMBNAIL, THUMBNAIL_SIDE_PIXELS, RenditionFormat
 
 _WHITE = 255
 # Optimal Huffman tables are 5 % fewer bytes for 3 % more CPU time, and a rendition is made once

@@ -10,8 +10,8 @@ import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
+from streams.core.renditions import Made, RenditionFormat, made
 from streams.media.limits import MediaLimits
-from streams.media.made import Made, RenditionFormat, made
 from streams.media.rejected import Reason, Rejected
 from streams.media.sandbox import Allowance
 

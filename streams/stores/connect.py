@@ -9,34 +9,31 @@ from cassandra.cluster import NoHostAvailable, Session
 from tenacity import before_sleep_log, retry, retry_if_exception_type, wait_random_exponential
 
 from streams.core.breaker import Breaker
+from streams.ports.groups import Stores
 from streams.settings import Settings
-from streams.stores.cassandra_cleaning import (
+from streams.stores.cassandra.authors import CassandraAuthors, CassandraPulledAuthors
+from streams.stores.cassandra.cleaning import (
     CassandraCleaningPlaces,
     CassandraMissingObjects,
     CassandraPhotoWalk,
 )
-from streams.stores.cassandra_counted import CassandraCountedSets
-from streams.stores.cassandra_edges import CassandraOwnEdges
-from streams.stores.cassandra_photos import CassandraAuthorPhotos, CassandraPhotos
-from streams.stores.cassandra_session import CassandraSession, make_cluster
-from streams.stores.cassandra_small import (
-    CassandraAuthors,
-    CassandraParkedPhotos,
-    CassandraPulledAuthors,
-    CassandraShardLeases,
-    CassandraStops,
-)
-from streams.stores.cassandra_uploads import CassandraUploads
-from streams.stores.edge_caches import edge_caches
-from streams.stores.ports import Stores
-from streams.stores.redis_budget import RedisRebuildBudget
-from streams.stores.redis_client import RedisClient
-from streams.stores.redis_copies import RedisCopies
-from streams.stores.redis_timelines import RedisTimelines
-from streams.stores.redis_upload_limit import RedisUploadLimit
-from streams.stores.s3_bucket import S3Bucket, s3_client
-from streams.stores.s3_media import S3MediaObjects
-from streams.stores.s3_uploads import S3MediaUploads
+from streams.stores.cassandra.counted import CassandraCountedSets
+from streams.stores.cassandra.own_edges import CassandraOwnEdges
+from streams.stores.cassandra.parked import CassandraParkedPhotos
+from streams.stores.cassandra.photos import CassandraAuthorPhotos, CassandraPhotos
+from streams.stores.cassandra.session import CassandraSession, make_cluster
+from streams.stores.cassandra.shard_leases import CassandraShardLeases
+from streams.stores.cassandra.stops import CassandraStops
+from streams.stores.cassandra.uploads import CassandraUploads
+from streams.stores.cdn.purging import edge_caches
+from streams.stores.redis.budget import RedisRebuildBudget
+from streams.stores.redis.cache import RedisCopies
+from streams.stores.redis.client import RedisClient
+from streams.stores.redis.timelines import RedisTimelines
+from streams.stores.redis.upload_limit import RedisUploadLimit
+from streams.stores.s3.bucket import S3Bucket, s3_client
+from streams.stores.s3.objects import S3MediaObjects
+from streams.stores.s3.uploads import S3MediaUploads
 from topics.catalogue import FANOUT
 
 log = logging.getLogger(__name__)

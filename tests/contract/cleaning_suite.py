@@ -5,8 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from schemas.ids import PhotoId
-from streams.stores.cleaning_ports import PLACE_MIN, Walk
-from streams.stores.ports import StoredRendition, Stores
+from streams.core.photos import StoredRendition
+from streams.ports.cleaning import PLACE_MIN, Walk
+from streams.ports.groups import Stores
 from tests.contract.passing_time import PassingTime
 from tests.contract.photos_suite import photo_by
 

@@ -7,9 +7,9 @@ from typing import cast
 
 import pytest
 
-from streams.stores.memory import memory_stores
-from streams.stores.memory_media import MemoryMediaUploads
-from streams.stores.ports import Stores
+from streams.ports.groups import Stores
+from streams.stores.memory.media import MemoryMediaUploads
+from streams.stores.memory.stores import memory_stores
 from tests.contract import limits
 from tests.contract.media_suite import PutSigned
 from tests.contract.passing_time import HandMovedTime

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from schemas.ids import pack_id
-from streams.stores.ports import Stores
+from streams.ports.groups import Stores
 from tests.contract.passing_time import PassingTime
 
 NewId = Callable[[], int]

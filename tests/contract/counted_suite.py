@@ -8,9 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.ids import pack_ids, unpack_ids
+from schemas.ids import PackedIds, pack_ids, unpack_ids
 from streams.core.counted import Membership
-from streams.stores.ports import BucketKey, BucketState, BucketWrite, Head, PackedIds, SetKind, Stores
+from streams.core.sets import BucketKey, BucketState, BucketWrite, Head, SetKind
+from streams.ports.groups import Stores
 from tests.contract.passing_time import PassingTime
 
 NewId = Callable[[], int]

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from schemas.ids import EPOCH_MS, PhotoId, UserId, compose_id
 from streams.core.counted import Membership
+from streams.core.edges import EraLikes, OwnEdge
 from streams.core.eras import era_of
-from streams.stores.ports import EraLikes, OwnEdge, Stores
+from streams.ports.groups import Stores
 from tests.contract.passing_time import PassingTime
 
 NewId = Callable[[], int]

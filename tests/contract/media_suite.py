@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from streams.stores.media_ports import SignedRequest
-from streams.stores.ports import Stores
+from streams.ports.groups import Stores
+from streams.ports.media import SignedRequest
 from tests.contract.passing_time import PassingTime
 
 NewId = Callable[[], int]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from streams.stores.ports import Stores
+from streams.ports.groups import Stores
 from topics.catalogue import FANOUT
 
 NewId = Callable[[], int]

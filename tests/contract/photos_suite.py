@@ -9,7 +9,8 @@ import pytest
 
 from schemas.ids import ID_MAX, PhotoId, UserId
 from streams.core.delivery import Delivery, DeliveryReason, Mode
-from streams.stores.ports import AuthorPhoto, Photo, Status, StoredRendition, Stores
+from streams.core.photos import AuthorPhoto, Photo, Status, StoredRendition
+from streams.ports.groups import Stores
 from topics.catalogue import Lane
 
 NewId = Callable[[], int]

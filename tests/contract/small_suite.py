@@ -9,7 +9,9 @@ import pytest
 
 from schemas.ids import PhotoId, UserId
 from streams.core.delivery import Mode
-from streams.stores.ports import ParkedPhoto, Stop, Stores
+from streams.core.photos import ParkedPhoto
+from streams.ports.coordination import Stop
+from streams.ports.groups import Stores
 from tests.contract.limits import REBUILDS_PER_S_MAX, SHARDS
 from tests.contract.passing_time import PassingTime
 

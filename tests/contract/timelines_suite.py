@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.ids import PhotoId, UserId, pack_ids, unpack_ids
+from schemas.ids import PackedIds, PhotoId, UserId, pack_ids, unpack_ids
 from streams.core import ring
-from streams.stores.ports import PackedIds, Stores
+from streams.ports.groups import Stores
 from tests.contract.limits import SLOTS
 from tests.contract.passing_time import PassingTime
 from tests.contract.ring_model import RingModel

@@ -9,8 +9,8 @@ import pytest
 
 from schemas.ids import PhotoId, UserId
 from schemas.times import utc_datetime
-from streams.stores.media_ports import KeyClaim, Upload, UploadState
-from streams.stores.ports import Stores
+from streams.core.uploads import KeyClaim, Upload, UploadState
+from streams.ports.groups import Stores
 from tests.contract.passing_time import PassingTime
 
 NewId = Callable[[], int]

@@ -14,8 +14,8 @@ import pytest
 
 from infra.local.deployment import Deployment
 from infra.local.errors import StackError
-from infra.local.lock import exclusive
 from infra.local.paths import Home
+from infra.local.processes.lock import exclusive
 from infra.local.stack import Stack
 
 # Another folder lets two runs go on side by side; each of several pytest workers has its own.

@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from api.tokens import mint_token
+from bench.traffic.events import fresh_photo_ids, upload
 from infra.local.deployment import Deployment
 from schemas.ids import UserId
+from shutterline.tokens import mint_token
 from tests.integration.conftest import DeploymentFactory
-from tests.integration.making import fresh_photo_ids, upload
 
 pytestmark = pytest.mark.anyio
 

@@ -16,19 +16,20 @@ import pytest
 from infra.local.deployment import Deployment
 from schemas.ids import PhotoId, compose_id, id_ms
 from streams.core.object_keys import ObjectKeys
-from streams.handlers.photo_begun import begin_photo
-from streams.handlers.rendition_rules import LARGER, THUMBNAIL
-from streams.jobs.clean import CleaningJob
-from streams.jobs.clean_report import Kind
-from streams.kafka.offsets import Offsets
-from streams.kafka.outbox import KafkaOutbox
-from streams.kafka.producer import Producer
-from streams.kafka.publisher import KafkaPublisher
+from streams.core.photos import Photo, StoredRendition
+from streams.jobs.cleaning.job import CleaningJob
+from streams.jobs.cleaning.report import Kind
+from streams.kafka.offsets.offsets import Offsets
+from streams.kafka.producing.outbox import KafkaOutbox
+from streams.kafka.producing.producer import Producer
+from streams.kafka.producing.publisher import KafkaPublisher
+from streams.photos.begun import begin_photo
+from streams.ports.groups import Stores
+from streams.renditions.making import LARGER, THUMBNAIL
 from streams.stores.connect import connect
-from streams.stores.ports import Photo, StoredRendition, Stores
-from tests.abandoned import AUTHOR, Half, halves, leave, remains
 from tests.contract.passing_time import RealTime
 from tests.integration.conftest import DeploymentFactory
+from tests.worlds.abandoned import AUTHOR, Half, halves, leave, remains
 from topics.catalogue import RENDITIONS, UPLOADS, Topic
 
 pytestmark = pytest.mark.anyio

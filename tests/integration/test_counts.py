@@ -4,15 +4,15 @@ import random
 
 import pytest
 
+from bench.traffic.events import fresh_photo_ids, upload
 from infra.local.deployment import Deployment
 from schemas.events import EventType
 from schemas.facts import PhotoDeleted, PhotoLiked, PhotoUnliked, UserFollowed, UserUnfollowed
 from schemas.ids import PhotoId, UserId
-from streams.kafka.producer import Outgoing
+from streams.core.sets import SetKind
+from streams.kafka.producing.producer import Outgoing
 from streams.stores.connect import connect
-from streams.stores.ports import SetKind
 from tests.integration.conftest import DeploymentFactory
-from tests.integration.making import fresh_photo_ids, upload
 
 pytestmark = pytest.mark.anyio
 

@@ -8,16 +8,16 @@ import orjson
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 
+from bench.traffic.events import follows, fresh_photo_ids, upload
+from bench.traffic.readers import client_of, feed_of
 from infra.local.deployment import Deployment
 from schemas.events import EventType
 from schemas.facts import PhotoDeleted, PhotoLiked, UserFollowed
 from schemas.ids import PhotoId, UserId, first_id_at
-from streams.kafka.producer import Outgoing
+from streams.core.sets import SetKind
+from streams.kafka.producing.producer import Outgoing
 from streams.stores.connect import connect
-from streams.stores.ports import SetKind
 from tests.integration.conftest import DeploymentFactory
-from tests.integration.making import fresh_photo_ids, upload
-from tests.integration.test_feeds import client_of, feed_of, follows
 
 pytestmark = pytest.mark.anyio
 

@@ -2,22 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 import pytest
 
-from api.tokens import tokens_for
+from bench.traffic.events import follows, fresh_photo_ids, fresh_users, upload
+from bench.traffic.readers import client_of, feed_of
 from infra.local.deployment import Deployment
 from schemas.events import EventType
-from schemas.facts import PhotoDeleted, UserFollowed, UserUnfollowed
+from schemas.facts import PhotoDeleted, UserUnfollowed
 from schemas.ids import PhotoId, UserId
-from streams.jobs.feed_client import FeedClient, feed_client, feed_path
-from streams.kafka.producer import Outgoing
+from shutterline.client.feed import FeedClient, feed_path
+from streams.kafka.producing.producer import Outgoing
 from streams.roles import Role
 from tests.integration.conftest import DeploymentFactory
-from tests.integration.making import fresh_photo_ids, fresh_users, upload
 
 pytestmark = pytest.mark.anyio
 
@@ -35,19 +34,6 @@ class People(NamedTuple):
 @pytest.fixture
 def people() -> People:
     return People(*fresh_users(3))
-
-
-def follows(deployment: Deployment, edges: Iterable[tuple[UserId, UserId]]) -> list[Outgoing]:
-    return [
-        deployment.outgoing(EventType.USER_FOLLOWED, UserFollowed(follower_id=follower, followee_id=followee))
-        for follower, followee in edges
-    ]
-
-
-@asynccontextmanager
-async def client_of(deployment: Deployment) -> AsyncIterator[FeedClient]:
-    async with feed_client(deployment.settings, tokens_for(deployment.settings)) as client:
-        yield client
 
 
 async def call(client: FeedClient, method: str, path: str, user: UserId) -> int:
@@ -68,10 +54,6 @@ async def eventually(what: str, check: Callable[[], Awaitable[bool]]) -> float:
         assert time.monotonic() - began < DEADLINE_S, f"still not so after {DEADLINE_S:.0f} s: {what}"
         await asyncio.sleep(0.02)
     return time.monotonic() - began
-
-
-async def feed_of(client: FeedClient, reader: UserId, depth: int = 2_000) -> list[PhotoId]:
-    return (await client.walk(reader, depth=depth)).ids
 
 
 async def test_an_author_crosses_the_threshold_and_back_without_gap_or_duplicate(

@@ -1,71 +1,19 @@
 """A store that is stopped or slow costs nobody an answer, and nothing is lost."""
 
 import asyncio
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import pytest
 
+from bench.traffic.outage import DEADLINE_S, SLOW_S, Reading, outage
+from bench.traffic.slow_proxy import SlowProxy
 from infra.local.deployment import Deployment
 from infra.local.stack import Stack
-from schemas.ids import UserId
-from streams.jobs.feed_client import FeedClient, feed_path
 from tests.integration.conftest import DeploymentFactory
-from tests.integration.slow_proxy import SlowProxy
-from tests.integration.test_feeds import client_of, feed_of
-from tests.integration.test_redis_lost import Posting, everybody_follows_everybody
 
 pytestmark = pytest.mark.anyio
 
-OUTAGE_S = 6.0
-DEADLINE_S = 2.0  # settings.request_deadline_ms
 # Two busy cores run all servers, the load and this test.
 SLACK_S = 1.5
-SLOW_S = 2.0
-
-
-@dataclass(slots=True)
-class Reading:
-    """Readers who ask all the time; what they were answered, and after how many seconds."""
-
-    client: FeedClient
-    answers: list[tuple[int, str, float]] = field(default_factory=list)
-    going: bool = True
-
-    async def run(self, reader: UserId) -> None:
-        headers = {"Authorization": f"Bearer {self.client.token_of(reader)}"}
-        while self.going:
-            began = time.monotonic()
-            async with self.client.http.get(f"{self.client.api}{feed_path(20)}", headers=headers) as answer:
-                body = await answer.json(content_type=None)
-                assert answer.status == 200 or "Retry-After" in answer.headers
-            self.answers.append((answer.status, body.get("completeness", ""), time.monotonic() - began))
-            await asyncio.sleep(0.05)
-
-
-async def outage(
-    deployment: Deployment, begin: Callable[[], None], end: Callable[[], None], *, outage_s: float = OUTAGE_S
-) -> Reading:
-    """Read and post through an outage; afterwards every feed is whole."""
-    everybody, authors = await everybody_follows_everybody(deployment)
-    async with client_of(deployment) as client:
-        for reader in everybody[::2]:
-            await feed_of(client, reader)
-        posting, reading = Posting(deployment, authors), Reading(client)
-        readers = [asyncio.create_task(reading.run(reader)) for reader in everybody[:4]]
-        await posting.until(50)
-        begin()
-        await asyncio.sleep(outage_s)
-        end()
-        await posting.until(50)
-        await posting.stop()
-        reading.going = False
-        await asyncio.gather(*readers)
-        await deployment.drained(240)
-        for reader in everybody:
-            assert posting.newest_first == await feed_of(client, reader), reader
-    return reading
 
 
 def assert_answered(reading: Reading) -> None:

@@ -11,19 +11,21 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 import pyvips  # type: ignore[import-untyped]
 
-from infra.local.daemon import Daemon
+from bench.traffic.events import follows, fresh_photo_ids
+from bench.traffic.readers import client_of, feed_of
 from infra.local.deployment import Deployment
+from infra.local.processes.daemon import Daemon
 from schemas.events import EventType
 from schemas.facts import PhotoUploaded
 from schemas.ids import PhotoId, UserId
+from shutterline.client.feed import FeedClient, Json, feed_path
 from streams.core.object_keys import ObjectKeys
-from streams.jobs.feed_client import FeedClient, Json, feed_path
-from streams.kafka.producer import Outgoing
+from streams.core.photos import Photo, Status
+from streams.kafka.producing.producer import Outgoing
+from streams.ports.groups import Stores
 from streams.stores.connect import connect
-from streams.stores.ports import Photo, Status, Stores
 from tests.integration.conftest import DeploymentFactory
-from tests.integration.making import fresh_photo_ids
-from tests.integration.test_feeds import call, client_of, eventually, feed_of, follows
+from tests.integration.test_feeds import call, eventually
 
 pytestmark = pytest.mark.anyio
 

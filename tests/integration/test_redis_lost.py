@@ -2,75 +2,21 @@
 
 import asyncio
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import redis
 
+from bench.traffic.events import follows, fresh_photo_ids, fresh_users, upload
+from bench.traffic.posting import Posting, everybody_follows_everybody
+from bench.traffic.readers import client_of, feed_of
 from infra.local.deployment import Deployment
 from infra.local.stack import Stack
-from schemas.ids import PhotoId, UserId
-from streams.kafka.producer import Producer
-from tests.integration.making import fresh_photo_ids, fresh_users, upload
-from tests.integration.test_feeds import call, client_of, feed_of, follows
+from tests.integration.test_feeds import call
 
 pytestmark = pytest.mark.anyio
 
-READERS, AUTHORS = 40, 10
 DEADLINE_S = 60.0
-PAUSE_S = 0.3  # 33 photos a second.
-
-
-class Posting:
-    """Posts of `authors` go on in the background until it is stopped."""
-
-    def __init__(self, deployment: Deployment, authors: Sequence[UserId]) -> None:
-        self.deployment = deployment
-        self.authors = authors
-        self.photos: list[PhotoId] = []
-        self._going = True
-        self._task = asyncio.create_task(self._run())
-
-    async def _run(self) -> None:
-        async with Producer(self.deployment.settings, timeout_ms=60_000) as producer:
-            while self._going:
-                batch = fresh_photo_ids(len(self.authors))
-                self.photos.extend(batch)
-                await producer.send(
-                    [
-                        upload(self.deployment, photo, author)
-                        for photo, author in zip(batch, self.authors, strict=True)
-                    ]
-                )
-                await asyncio.sleep(PAUSE_S)
-
-    async def stop(self) -> None:
-        self._going = False
-        await self._task
-
-    async def until(self, more: int) -> None:
-        """Wait for `more` photos."""
-        wanted = len(self.photos) + more
-        async with asyncio.timeout(DEADLINE_S):
-            while len(self.photos) < wanted:
-                if self._task.done():
-                    self._task.result()
-                await asyncio.sleep(0.05)
-
-    @property
-    def newest_first(self) -> list[PhotoId]:
-        return sorted(self.photos, reverse=True)
-
-
-async def everybody_follows_everybody(deployment: Deployment) -> tuple[list[UserId], list[UserId]]:
-    """New readers, and new authors whom each of them follows."""
-    readers, authors = fresh_users(READERS), fresh_users(AUTHORS)
-    await deployment.publish(
-        follows(deployment, [(reader, author) for reader in readers for author in authors])
-    )
-    await deployment.drained()
-    return readers, authors
 
 
 async def test_a_redis_that_comes_back_older_is_repaired(

@@ -19,7 +19,7 @@ from cassandra.query import BatchStatement, BatchType, tuple_factory
 from confluent_kafka import Consumer, KafkaError, Message, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from infra.local.server import Server
+from infra.local.servers.server import Server
 from infra.local.stack import Stack
 
 DEADLINE_S = 60.0

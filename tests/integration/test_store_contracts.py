@@ -12,11 +12,11 @@ import pytest
 
 from infra.local.deployment import Deployment
 from infra.local.stack import Stack
+from streams.ports.groups import Stores
+from streams.ports.media import SignedRequest
 from streams.settings import Settings
-from streams.stores import cassandra_small
+from streams.stores.cassandra import shard_leases as cassandra_small
 from streams.stores.connect import connect
-from streams.stores.media_ports import SignedRequest
-from streams.stores.ports import Stores
 from tests.contract import limits
 from tests.contract.cleaning_suite import (
     CleaningPlacesSuite,

@@ -12,14 +12,14 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from api.tokens import mint_token
 from infra.local.deployment import Deployment
 from infra.local.stack import Stack
 from schemas.ids import ID_MAX, PhotoId, UserId
+from shutterline.tokens import mint_token
 from streams.core.object_keys import ObjectKeys
+from streams.ports.groups import Stores
 from streams.roles import Role
 from streams.stores.connect import connect
-from streams.stores.ports import Stores
 
 pytestmark = pytest.mark.anyio
 

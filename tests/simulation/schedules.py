@@ -11,12 +11,14 @@ from typing import Any
 
 from schemas.internal import Backfill, EdgeRecord, FanoutRecord, RenditionTask
 from streams.core.counted import Membership
+from streams.core.edge_numbers import KINDS
+from streams.core.sets import BucketWrite, SetKind
+from streams.edges.counting import EdgesBatch
 from streams.errors import StoreUnavailable
-from streams.handlers.edges_batch import EdgesBatch
-from streams.stores.edge_kinds import KINDS
-from streams.stores.memory import memory_stores
-from streams.stores.ports import BucketWrite, CountedSets, SetKind, Stores
-from tests.fakes import FlakyStores, Moment, fail, pause
+from streams.ports.edges import CountedSets
+from streams.ports.groups import Stores
+from streams.stores.memory.stores import memory_stores
+from tests.worlds.flaky_stores import FlakyStores, Moment, fail, pause
 from topics.catalogue import Lane
 
 BUCKET_MEMBERS_MAX = 3

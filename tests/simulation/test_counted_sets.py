@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from schemas.ids import unpack_ids
 from schemas.internal import EdgeRecord
 from streams.core.counted import BUCKETS, bucket_of
-from streams.stores.edge_kinds import KIND_NUMBERS
-from streams.stores.ports import BucketKey, Head, SetKind
+from streams.core.edge_numbers import KIND_NUMBERS
+from streams.core.sets import BucketKey, Head, SetKind
 from tests.simulation.schedules import Owner, World, run_to_the_end
 
 AUTHOR, PHOTO = 7, 9

@@ -11,11 +11,11 @@ import botocore.session
 from botocore.config import Config
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from api.signing import UrlSigner, load_media_key
+from api.reading.signed_urls import UrlSigner, load_media_key
 from infra.local.credentials import load_or_make
 from infra.local.media_keys import MediaKey
-from infra.local.nginx_server import NginxServer
-from infra.local.s3_server import MEDIA_BUCKET, REGION
+from infra.local.servers.nginx import NginxServer
+from infra.local.servers.s3 import MEDIA_BUCKET, REGION
 from infra.local.stack import Stack
 from streams.settings import Settings
 from tests.integration.plain_http import Answer, ask, target_of

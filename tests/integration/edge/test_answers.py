@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from infra.local.s3_server import MEDIA_BUCKET
+from infra.local.servers.s3 import MEDIA_BUCKET
 from tests.integration.edge.photos import Photos, eventually, summed
 from tests.integration.plain_http import ask
 

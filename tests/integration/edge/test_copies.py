@@ -10,10 +10,10 @@ import psutil  # type: ignore[import-untyped]  # It ships no types and the lock 
 import pytest
 from rich.console import Console
 
-from infra.local.nginx_server import NginxServer
-from infra.local.server import Server
-from streams import cli_warm
-from streams.stores.edge_caches import edge_caches
+from infra.local.servers.nginx import NginxServer
+from infra.local.servers.server import Server
+from shutterline.commands import warm as cli_warm
+from streams.stores.cdn.purging import edge_caches
 from tests.integration.edge.photos import (
     REQUESTS,
     Photos,

@@ -7,9 +7,9 @@ import pytest
 
 from infra.local import ports
 from infra.local.credentials import load_or_make
-from infra.local.edge_server import EdgeServer
-from infra.local.nginx_server import NginxServer
-from infra.local.shield_server import ShieldServer
+from infra.local.servers.edge import EdgeServer
+from infra.local.servers.nginx import NginxServer
+from infra.local.servers.shield import ShieldServer
 from infra.local.stack import Stack
 from tests.integration.edge.photos import (
     FILES,

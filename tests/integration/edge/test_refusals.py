@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra.local.credentials import load_or_make
-from infra.local.s3_server import MEDIA_BUCKET
+from infra.local.servers.s3 import MEDIA_BUCKET
 from tests.integration.edge.photos import (
     Photos,
     clock_reaches,

@@ -1,0 +1,192 @@
+"""Who asks: bearer tokens (JWT), checked as RFC 8725 says."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import jwt
+from starlette.requests import Request
+
+from api.auth.keys import Keys, VerificationKey
+from api.http.problems import Problem
+from schemas.ids import UserId, parse_id
+from schemas.quoting import quoted
+
+TOKEN_CHARS_MAX = 8_192
+# About a kilobyte each; a signature costs 0.1 ms, and apps send the same token for an hour.
+TOKENS_KEPT_MAX = 4_096
+TOKEN_KEPT_CHARS_MAX = 1_024
+OPS_ROLE = "ops"
+NUMBER_MAX = 2**53  # Also keeps out infinity and what float() cannot hold; comparisons keep out NaN.
+
+_BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE)
+_COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
+# Signature, issuer and audience are PyJWT's; times are ours, because int() takes what no
+# token should say ("12", 1e400).
+_UNCHECKED = dict.fromkeys(("verify_exp", "verify_nbf", "verify_iat", "verify_sub", "verify_jti"), False)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whom a token speaks for."""
+
+    user_id: UserId
+    roles: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Proven:
+    """What a token says, and the key that its signature was checked with."""
+
+    kid: str | None
+    key: VerificationKey
+    claims: Mapping[str, Any]
+    caller: Caller
+
+
+class InvalidToken(Exception):
+    """The token proves nothing; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenVerifier:
+    """Checks tokens against `keys`. Empty `issuer` or `audience` are not checked.
+
+    A signature that was found to be right is not checked again while its key is the
+    same; that there still is that key, and the times, are looked at for every request.
+    """
+
+    keys: Keys
+    issuer: str
+    audience: str
+    leeway_s: int
+    life_s_max: int
+    clock_us: Callable[[], int]
+    _proven: dict[str, _Proven] = field(default_factory=dict, init=False)
+
+    async def verify(self, token: str) -> Caller:
+        """The caller whom the token names.
+
+        Raises:
+            InvalidToken: It is malformed, expired, or not signed by a key of ours.
+            StoreUnavailable: The key set could not be fetched.
+        """
+        proven = self._proven.get(token)
+        if proven is None or await self.keys.key_for(proven.kid) != proven.key:
+            proven = await self._prove(token)
+            self._keep(token, proven)
+        self._check_times(proven.claims)
+        return proven.caller
+
+    async def _prove(self, token: str) -> _Proven:
+        """All of the token but its times."""
+        if len(token) > TOKEN_CHARS_MAX:
+            raise InvalidToken(f"the token has {len(token)} characters, but may have {TOKEN_CHARS_MAX}")
+        if not _COMPACT.fullmatch(token):
+            raise InvalidToken("the token is not three parts of base64url")
+        header = _header(token)
+        kid = header.get("kid")
+        key = await self.keys.key_for(kid)
+        if key is None:
+            raise InvalidToken("no key of ours has the token's kid")
+        # The key decides which algorithm verifies; the token's own word only has to agree.
+        claims = self._claims(token, key.key, key.algorithm)
+        return _Proven(kid, key, claims, Caller(_subject(claims), _roles(claims)))
+
+    def _keep(self, token: str, proven: _Proven) -> None:
+        self._proven.pop(token, None)
+        if len(token) <= TOKEN_KEPT_CHARS_MAX:
+            self._proven[token] = proven
+        if len(self._proven) > TOKENS_KEPT_MAX:
+            del self._proven[next(iter(self._proven))]
+
+    def _claims(self, token: str, key: Any, algorithm: str) -> dict[str, Any]:
+        options: Any = {
+            **_UNCHECKED,
+            "require": ["exp", "sub"],
+            "verify_aud": bool(self.audience),
+            "verify_iss": bool(self.issuer),
+        }
+        try:
+            return jwt.decode(
+                token,
+                key,
+                algorithms=[algorithm],
+                options=options,
+                audience=self.audience or None,
+                issuer=self.issuer or None,
+            )
+        except jwt.PyJWTError as error:
+            raise InvalidToken(str(error)) from None
+
+    def _check_times(self, claims: Mapping[str, Any]) -> None:
+        now_s = self.clock_us() / 1_000_000
+        if now_s >= _number(claims, "exp") + self.leeway_s:
+            raise InvalidToken("the token has expired")
+        if _number(claims, "exp") - now_s > self.life_s_max + self.leeway_s:
+            raise InvalidToken(f"exp is more than {self.life_s_max} s away")
+        for name in ("iat", "nbf"):
+            if name in claims and _number(claims, name) > now_s + self.leeway_s:
+                raise InvalidToken(f"{name} is in the future")
+
+
+def _header(token: str) -> Mapping[str, Any]:
+    try:
+        header = jwt.get_unverified_header(token)
+    except jwt.PyJWTError as error:
+        raise InvalidToken(str(error)) from None
+    if "crit" in header:
+        raise InvalidToken("the token has critical extensions, of which we know none")
+    kind = header.get("typ", "JWT")
+    if not isinstance(kind, str) or kind.lower() not in _TYPES:
+        raise InvalidToken(f"typ is {quoted(kind)}, but must be JWT or at+jwt")
+    return header
+
+
+def _number(claims: Mapping[str, Any], name: str) -> float:
+    value = claims[name]
+    if type(value) not in (int, float) or not abs(value) < NUMBER_MAX:
+        raise InvalidToken(f"{name} is {quoted(value)}, but must be a number of seconds")
+    return float(value)
+
+
+def _subject(claims: Mapping[str, Any]) -> UserId:
+    subject = claims["sub"]
+    if not isinstance(subject, str):
+        raise InvalidToken(f"sub is {quoted(subject)}, but must be a string")
+    try:
+        return UserId(parse_id(subject, "sub"))
+    except ValueError as error:
+        raise InvalidToken(str(error)) from None
+
+
+def _roles(claims: Mapping[str, Any]) -> frozenset[str]:
+    roles = claims.get("roles", [])
+    if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
+        raise InvalidToken(f"roles is {quoted(roles)}, but must be a list of strings")
+    return frozenset(roles)
+
+
+async def authenticate(request: Request, verifier: TokenVerifier) -> Caller:
+    """The caller of a request.
+
+    Raises:
+        Problem: 401, with what is wrong and how to do it right.
+    """
+    stated = request.headers.getlist("authorization")
+    if not stated:
+        raise _unauthorized("Send 'Authorization: Bearer <token>'.", "Bearer")
+    match = _BEARER.fullmatch(stated[0].strip()) if len(stated) == 1 else None
+    if match is None:
+        raise _unauthorized("The Authorization header must be one, and 'Bearer <token>'.", "Bearer")
+    try:
+        return await verifier.verify(match[1])
+    except InvalidToken as error:
+        raise _unauthorized(f"The token is not valid: {error}.", 'Bearer error="invalid_token"') from None
+
+
+def _unauthorized(detail: str, challenge: str) -> Problem:
+    return Problem(HTTPStatus.UNAUTHORIZED, detail, {"WWW-Authenticate": challenge})

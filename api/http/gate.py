@@ -1,0 +1,145 @@
+"""Around every request: how many at once, how long, how large, and what is counted.
+
+Law: every request ends within its deadline, with an answer or with 503 and Retry-After.
+Pure ASGI, because the wrappers that frameworks offer cost as much as a whole request.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from http import HTTPStatus
+from time import monotonic
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.http.body import BodyBounds, Received, header
+from api.http.metrics import REQUEST_SECONDS, REQUESTS, REQUESTS_IN_FLIGHT, REQUESTS_REFUSED
+from api.http.problems import Problem, problem_response, unavailable
+from api.http.retry_after import ComingAgain
+
+# Whoever watches must get through when nobody else does.
+NEVER_REFUSED = frozenset({"/healthz", "/readyz", "/metrics"})
+UPLOADS_PATH = "/v1/photos"
+JSON = "application/json"
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Of one request: until its answer is there, and of its body."""
+
+    deadline_s: float
+    body: BodyBounds
+
+
+class Gate:
+    """Middleware that bounds requests in number, time and size, and measures them."""
+
+    def __init__(
+        self, app: ASGIApp, *, usual: Bounds, uploads: Bounds, in_flight_max: int, retry_after_s_max: int
+    ) -> None:
+        self._app = app
+        self._usual = usual
+        self._uploads = uploads
+        self._in_flight_max = in_flight_max
+        self._in_flight = 0
+        # Were it slower than that, requests would not end within their deadline.
+        rate_min = in_flight_max / usual.deadline_s
+        self._coming_again = ComingAgain(rate_min=rate_min, s_max=retry_after_s_max)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        is_head = scope["method"] == "HEAD"
+        # HEAD is GET without the body, on every path.
+        inner = {**scope, "method": "GET"} if is_head else scope
+        bounds = self._uploads if _is_body_upload(scope) else self._usual
+        body = Received.of(scope, receive, bounds.body)
+        answer = _Answer(send, is_head, body)
+        began_s = monotonic()
+        try:
+            await self._answer(inner, bounds, body or receive, answer)
+            await answer.end()
+        finally:
+            _record(scope["method"], inner, answer, monotonic() - began_s)
+
+    async def _answer(self, scope: Scope, bounds: Bounds, receive: Receive, answer: "_Answer") -> None:
+        refusal = self._refusal(scope, bounds)
+        if refusal is not None:
+            await problem_response(refusal)(scope, receive, answer)
+            return
+        self._in_flight += 1
+        REQUESTS_IN_FLIGHT.set(self._in_flight)
+        try:
+            async with asyncio.timeout(bounds.deadline_s) as deadline:
+                await self._app(scope, receive, answer)
+        except TimeoutError:
+            if not deadline.expired() or answer.status is not None:
+                raise
+            REQUESTS_REFUSED.labels("deadline").inc()
+            late = unavailable(f"No answer within {bounds.deadline_s:g} s; try again.")
+            await problem_response(late)(scope, receive, answer)
+        finally:
+            self._in_flight -= 1
+            self._coming_again.served()
+            REQUESTS_IN_FLIGHT.set(self._in_flight)
+
+    def _refusal(self, scope: Scope, bounds: Bounds) -> Problem | None:
+        if self._in_flight >= self._in_flight_max and scope["path"] not in NEVER_REFUSED:
+            REQUESTS_REFUSED.labels("in_flight").inc()
+            return unavailable(
+                f"More than {self._in_flight_max} requests are under way; try again.",
+                self._coming_again.next_place_s(),
+            )
+        stated = header(scope, b"content-length") or b"0"
+        if not stated.isdigit() or int(stated) > bounds.body.bytes_max:
+            return bounds.body.too_large()
+        return None
+
+
+def _is_body_upload(scope: Scope) -> bool:
+    """Whether the body may be an image; of what it really is the route will say."""
+    if scope["method"] != "POST" or scope["path"] != UPLOADS_PATH:
+        return False
+    content_type = header(scope, b"content-type") or b""
+    return content_type.partition(b";")[0].strip().lower() != JSON.encode()
+
+
+class _Answer:
+    """`send`, which remembers the status, and leaves out the body of an answer to HEAD.
+
+    An answer to a body that is still arriving is sent at once, but the connection is closed
+    only a while later: whoever still writes when it closes might never read the answer.
+    """
+
+    def __init__(self, send: Send, is_head: bool, body: Received | None) -> None:
+        self._send = send
+        self._is_head = is_head
+        self._body = body
+        self._lingers = False
+        self.status: int | None = None
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self._lingers = self._body is not None and self._body.is_arriving
+            if self._lingers:
+                message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
+        elif message["type"] == "http.response.body":
+            content = b"" if self._is_head else message.get("body", b"")
+            message = {**message, "body": content, "more_body": message.get("more_body") or self._lingers}
+        await self._send(message)
+
+    async def end(self) -> None:
+        """Close the connection of an early answer, once the client has stopped writing or soon after."""
+        if self._lingers and self._body is not None:
+            await self._body.drain()
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _record(method: str, scope: Scope, answer: _Answer, took_s: float) -> None:
+    method = method if method in _METHODS else "other"
+    route = getattr(scope.get("route"), "path", "unmatched")
+    REQUESTS.labels(method, route, str(answer.status or HTTPStatus.INTERNAL_SERVER_ERROR.value)).inc()
+    REQUEST_SECONDS.labels(method, route).observe(took_s)

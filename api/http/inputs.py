@@ -1,0 +1,121 @@
+"""What a request may say: ids in paths, limits and cursors. Invalid is 422, never clamped or guessed."""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Path, Query
+from pydantic import WithJsonSchema
+from starlette.requests import Request
+
+from api.http.cursors import CursorKind, decode_cursor
+from api.http.problems import invalid
+from schemas.ids import ID_MAX, PhotoId, UserId, parse_id
+from schemas.quoting import quoted
+
+FEED_LIMIT_DEFAULT, FEED_LIMIT_MAX = 20, 100
+EDGES_LIMIT_DEFAULT, EDGES_LIMIT_MAX = 100, 1_000
+
+_LIMIT = re.compile("[1-9][0-9]{0,3}")
+_ID_SCHEMA: dict[str, Any] = {
+    "type": "string",
+    "pattern": "^[1-9][0-9]{0,18}$",
+    "description": f"A decimal id, 1 to {ID_MAX}.",
+}
+# The text as it came: this module parses it, FastAPI only documents it.
+IdText = Annotated[str, Path(), WithJsonSchema(_ID_SCHEMA)]
+
+
+def photo_id_of(photo_id: IdText) -> PhotoId:
+    """The photo that the path names."""
+    return PhotoId(_id(photo_id, "photo_id"))
+
+
+def user_id_of(user_id: IdText) -> UserId:
+    """The user whom the path names."""
+    return UserId(_id(user_id, "user_id"))
+
+
+def _id(text: str, name: str) -> int:
+    try:
+        return parse_id(text, name)
+    except ValueError as error:
+        raise invalid(error) from None
+
+
+FeedLimitText = Annotated[
+    str | None,
+    Query(description=f"{FEED_LIMIT_DEFAULT} where it is left out."),
+    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": FEED_LIMIT_MAX}),
+]
+EdgesLimitText = Annotated[
+    str | None,
+    Query(description=f"{EDGES_LIMIT_DEFAULT} where it is left out."),
+    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": EDGES_LIMIT_MAX}),
+]
+CursorText = Annotated[
+    str | None, Query(description="A `next_cursor` of this list."), WithJsonSchema({"type": "string"})
+]
+
+
+@dataclass(frozen=True, slots=True)
+class PageQuery:
+    """A page as asked for; `place` is what the cursor names, None for the first page."""
+
+    limit: int
+    place: tuple[int, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class PageQueries:
+    """How one kind of list reads `limit` and `cursor`."""
+
+    kind: CursorKind
+    limit_default: int
+    limit_max: int
+
+    def read(self, request: Request) -> PageQuery:
+        """The page that the request asks for.
+
+        Raises:
+            Problem: 422, when a parameter stands twice or is not as the contract says.
+        """
+        try:
+            return PageQuery(self._limit(_once(request, "limit")), self._place(_once(request, "cursor")))
+        except ValueError as error:
+            raise invalid(error) from None
+
+    def _limit(self, text: str | None) -> int:
+        if text is None:
+            return self.limit_default
+        if not _LIMIT.fullmatch(text) or int(text) > self.limit_max:
+            raise ValueError(f"limit is {quoted(text)}, but must be an integer from 1 to {self.limit_max}")
+        return int(text)
+
+    def _place(self, text: str | None) -> tuple[int, ...] | None:
+        return None if text is None else decode_cursor(self.kind, text)
+
+
+def _once(request: Request, name: str) -> str | None:
+    values = request.query_params.getlist(name)
+    if len(values) > 1:
+        raise ValueError(f"{name} stands {len(values)} times, but must stand once")
+    return values[0] if values else None
+
+
+FEED_QUERIES = PageQueries(CursorKind.FEED, FEED_LIMIT_DEFAULT, FEED_LIMIT_MAX)
+USER_PHOTOS_QUERIES = PageQueries(CursorKind.USER_PHOTOS, FEED_LIMIT_DEFAULT, FEED_LIMIT_MAX)
+FOLLOWING_QUERIES = PageQueries(CursorKind.FOLLOWING, EDGES_LIMIT_DEFAULT, EDGES_LIMIT_MAX)
+FOLLOWERS_QUERIES = PageQueries(CursorKind.FOLLOWERS, EDGES_LIMIT_DEFAULT, EDGES_LIMIT_MAX)
+
+
+def user_photos_query(request: Request, limit: FeedLimitText = None, cursor: CursorText = None) -> PageQuery:
+    return USER_PHOTOS_QUERIES.read(request)
+
+
+def following_query(request: Request, limit: EdgesLimitText = None, cursor: CursorText = None) -> PageQuery:
+    return FOLLOWING_QUERIES.read(request)
+
+
+def followers_query(request: Request, limit: EdgesLimitText = None, cursor: CursorText = None) -> PageQuery:
+    return FOLLOWERS_QUERIES.read(request)

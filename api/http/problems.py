@@ -1,0 +1,110 @@
+"""Every error of the API is a problem document (RFC 9457)."""
+
+import logging
+from http import HTTPStatus
+
+import orjson
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match
+
+from streams.errors import StoreUnavailable
+from streams.stores.cache.read_through import TooManyReads
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 1
+
+
+class Problem(Exception):
+    """An answer that is an error: raise it anywhere below a route."""
+
+    def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = headers or {}
+
+
+def invalid(error: ValueError) -> Problem:
+    """422 with the rule that the input broke."""
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+
+
+def not_found(what: str) -> Problem:
+    return Problem(HTTPStatus.NOT_FOUND, f"There is no {what} that you can see.")
+
+
+def unavailable(detail: str, again_s: int = RETRY_AFTER_S) -> Problem:
+    """503 for what passes by itself, within some `again_s` seconds."""
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": str(again_s)})
+
+
+def problem_response(problem: Problem) -> Response:
+    # A title that only repeats the status is what about:blank means.
+    body = {
+        "type": "about:blank",
+        "title": HTTPStatus(problem.status).phrase,
+        "status": problem.status,
+        "detail": problem.detail,
+    }
+    return Response(orjson.dumps(body), problem.status, problem.headers, MEDIA_TYPE)
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Turn whatever a route raises into a problem document."""
+
+    async def on_problem(_: Request, error: Exception) -> Response:
+        assert isinstance(error, Problem)
+        return problem_response(error)
+
+    async def on_store(_: Request, error: Exception) -> Response:
+        log.warning("503: %s", error or type(error).__name__)
+        return problem_response(unavailable("A store did not answer in time; try again."))
+
+    async def on_bug(_: Request, error: Exception) -> Response:
+        return problem_response(Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "This is our fault; it is logged."))
+
+    async def on_invalid(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        return problem_response(Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{name}: {first['msg']}"))
+
+    app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(StoreUnavailable, on_store)
+    app.add_exception_handler(TooManyReads, on_store)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(Exception, on_bug)
+
+
+async def _on_http(request: Request, error: Exception) -> Response:
+    """404 and 405 of the router, which knows the methods of the first route alone."""
+    assert isinstance(error, HTTPException)
+    if error.status_code != HTTPStatus.METHOD_NOT_ALLOWED:
+        return problem_response(Problem(error.status_code, _detail(error), dict(error.headers or {})))
+    allow = {"Allow": ", ".join(sorted(_allowed(request)))}
+    if request.method == "OPTIONS":
+        return Response(status_code=HTTPStatus.NO_CONTENT, headers=allow)
+    return problem_response(Problem(HTTPStatus.METHOD_NOT_ALLOWED, f"Allowed here: {allow['Allow']}.", allow))
+
+
+def _detail(error: HTTPException) -> str:
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return "There is nothing at this path; /openapi.json lists what there is."
+    return str(error.detail)
+
+
+def _allowed(request: Request) -> set[str]:
+    allowed = {"OPTIONS"}
+    for route in request.app.routes:
+        match, _ = route.matches(request.scope)
+        if match is not Match.NONE:
+            allowed |= route.methods or set()
+    # HEAD is answered wherever GET is, see gate.py.
+    return allowed | {"HEAD"} if "GET" in allowed else allowed

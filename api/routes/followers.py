@@ -1,0 +1,78 @@
+"""GET /v1/social/followers: bucket by bucket, each in the order of ids."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import Depends
+from starlette.responses import Response
+
+from api.context import ApiContext, ByCaller, InContext
+from api.http.answers import json_answer
+from api.http.cursors import CursorKind, encode_cursor
+from api.http.inputs import PageQuery, followers_query
+from api.http.problems import invalid
+from schemas.ids import UserId
+from streams.core.counted import BUCKETS
+from streams.core.sets import BucketKey, SetKind
+
+# Buckets of a set that has grown hold hundreds of members, so a few fill a page.
+BUCKETS_A_ROUND = 8
+# A set of which nearly all have left would otherwise read thousands of empty buckets.
+BUCKETS_A_PAGE_MAX = 512
+
+Place = tuple[int, int, int]
+
+
+async def get_followers(
+    context: InContext, caller: ByCaller, query: Annotated[PageQuery, Depends(followers_query)]
+) -> Response:
+    """A page of those who follow the caller; a page may be short before the end of a set that has shrunk."""
+    place = await _place(context, caller.user_id, query)
+    members, next_place = await _page(context, caller.user_id, place, query.limit)
+    cursor = encode_cursor(CursorKind.FOLLOWERS, *next_place) if next_place else None
+    return json_answer({"items": [str(member) for member in members], "next_cursor": cursor})
+
+
+async def _place(context: ApiContext, owner: UserId, query: PageQuery) -> Place:
+    """Level, bucket, and the member after whom the page begins."""
+    if query.place is None:
+        head = (await context.stores.counted.heads(SetKind.FOLLOWERS, [owner]))[owner]
+        return head.level, 0, 0
+    level, bucket, after = query.place
+    if level >= len(BUCKETS) or bucket >= BUCKETS[level]:
+        raise invalid(ValueError("cursor names no place in this list; begin without one"))
+    # The cursor's level, not the set's: rows of lower levels stay readable for pages under way.
+    return level, bucket, after
+
+
+async def _page(
+    context: ApiContext, owner: UserId, place: Place, limit: int
+) -> tuple[list[int], Place | None]:
+    level, first, after = place
+    members: list[int] = []
+    last = min(BUCKETS[level], first + BUCKETS_A_PAGE_MAX)
+    for start in range(first, last, BUCKETS_A_ROUND):
+        buckets = range(start, min(start + BUCKETS_A_ROUND, last))
+        found = await _read(context, owner, level, buckets, after if start == first else 0, limit)
+        for bucket, some in zip(buckets, found, strict=True):
+            room = limit - len(members)
+            members += some[:room]
+            if len(some) > room:
+                return members, (level, bucket, members[-1] if room else 0)
+    return members, None if last == BUCKETS[level] else (level, last, 0)
+
+
+async def _read(
+    context: ApiContext, owner: UserId, level: int, buckets: Sequence[int], after: int, limit: int
+) -> list[list[int]]:
+    """One more than `limit` of each bucket; `after` holds in the first alone."""
+    pages = (
+        context.stores.counted.page(
+            BucketKey(SetKind.FOLLOWERS, owner, level, bucket),
+            after=after if bucket == buckets[0] else 0,
+            limit=limit + 1,
+        )
+        for bucket in buckets
+    )
+    return await asyncio.gather(*pages)

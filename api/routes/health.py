@@ -1,0 +1,51 @@
+"""Whether the process lives, whether it can work, and its metrics."""
+
+import asyncio
+import logging
+from http import HTTPStatus
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.auth.tokens import OPS_ROLE
+from api.context import InContext, Probe, caller_of, context_of
+from api.http.answers import json_answer
+from api.http.problems import Problem, unavailable
+from streams.errors import StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+
+async def get_healthz() -> Response:
+    """This process answers."""
+    return json_answer({"status": "ok"})
+
+
+async def get_readyz(context: InContext) -> Response:
+    """Every store answers within its time limit."""
+    names = list(context.probes)
+    answers = await asyncio.gather(*(_answers(context.probes[name]) for name in names))
+    silent = [name for name, answered in zip(names, answers, strict=True) if not answered]
+    if silent:
+        raise unavailable(f"No answer from {', '.join(silent)}.")
+    return json_answer({"status": "ok"})
+
+
+async def _answers(probe: Probe) -> bool:
+    try:
+        await probe()
+    except StoreUnavailable as error:
+        log.warning("not ready: %s", error)
+        return False
+    return True
+
+
+async def get_metrics(request: Request) -> Response:
+    """Prometheus's text format; for the role `ops`, unless the settings open it."""
+    context = context_of(request)
+    if not context.settings.ops_open:
+        caller = await caller_of(request)
+        if OPS_ROLE not in caller.roles:
+            raise Problem(HTTPStatus.FORBIDDEN, f"This needs the role {OPS_ROLE}.")
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

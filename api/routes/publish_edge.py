@@ -1,0 +1,35 @@
+"""The order in which a follow or a like of the caller's is written."""
+
+from api.context import ApiContext
+from schemas.events import EventData, EventType
+from schemas.ids import UserId
+from streams.core.counted import Membership
+from streams.core.edges import OwnEdge
+from topics.catalogue import Topic
+
+
+async def write_own_edge(
+    context: ApiContext,
+    kind: OwnEdge,
+    member: UserId,
+    owner: int,
+    *,
+    topic: Topic,
+    key_id: int,
+    event_type: EventType,
+    data: EventData,
+    removed: bool,
+) -> None:
+    """Publish the change, then write the caller's own row, so that their next request sees it.
+
+    What is done over HTTP counts as later than all that is stored of the edge. Done
+    again after a failure it leaves the same; the event goes first, because a row whose
+    event was lost would never reach the other side.
+
+    Raises:
+        StoreUnavailable: It may be done or not; do it again.
+    """
+    stored = await context.stores.own_edges.state(kind, member, owner)
+    time_us = max(context.clock_us(), stored.time_us + 1 if stored else 0)
+    await context.publisher.publish(topic, key_id, event_type, data, time_us=time_us)
+    await context.stores.own_edges.write(kind, member, owner, Membership(time_us, removed))

@@ -1,0 +1,138 @@
+"""What a request for an upload may say. Invalid is 422, and what there is a status of its own for, that."""
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import get_args
+from urllib.parse import parse_qsl
+
+import orjson
+from pydantic import ValidationError
+from starlette.requests import ClientDisconnect, Request
+
+from api.contract.views import UploadRequest
+from api.http.gate import JSON
+from api.http.problems import Problem, invalid
+from schemas.fields import CAPTION_CHARS_MAX, ContentType
+from schemas.quoting import quoted
+
+CONTENT_TYPES: tuple[str, ...] = get_args(ContentType)
+
+_KEY = re.compile("[ -~]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An upload as asked for; `size_bytes` is None where the image is the request's own body."""
+
+    content_type: str
+    caption: str
+    size_bytes: int | None
+
+
+def media_type_of(request: Request) -> str:
+    """`application/json`, or the type of the image that the body is.
+
+    Raises:
+        Problem: 415 for any other, 422 where it is stated twice.
+    """
+    stated = request.headers.getlist("content-type")
+    if len(stated) > 1:
+        raise invalid(ValueError(f"Content-Type stands {len(stated)} times, but must stand once"))
+    media_type = stated[0].partition(";")[0].strip().lower() if stated else ""
+    if media_type not in (JSON, *CONTENT_TYPES):
+        raise _unsupported("Content-Type", media_type, (JSON, *CONTENT_TYPES))
+    return media_type
+
+
+def _unsupported(name: str, value: str, allowed: tuple[str, ...]) -> Problem:
+    rule = f"{name} is {quoted(value)}, but must be one of {', '.join(allowed)}"
+    return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, rule)
+
+
+def idempotency_key_of(request: Request) -> str | None:
+    """The key under which the request may be repeated.
+
+    Raises:
+        Problem: 422, where it stands twice or is not as the contract says.
+    """
+    stated = request.headers.getlist("idempotency-key")
+    if not stated:
+        return None
+    if len(stated) > 1:
+        raise invalid(ValueError(f"Idempotency-Key stands {len(stated)} times, but must stand once"))
+    if not _KEY.fullmatch(stated[0]):
+        raise invalid(
+            ValueError(
+                f"Idempotency-Key is {quoted(stated[0])} ({len(stated[0])} characters), "
+                "but must be 1 to 128 printable ASCII characters"
+            )
+        )
+    return stated[0]
+
+
+async def wanted_of_json(request: Request, bytes_max: int) -> Wanted:
+    """The upload that the JSON body asks for.
+
+    Raises:
+        Problem: 422, 415 for a type of image that is not taken, 413 for one that is too large.
+    """
+    try:
+        asked = UploadRequest.model_validate(
+            orjson.loads(b"".join([piece async for piece in pieces(request)]))
+        )
+    except orjson.JSONDecodeError as error:
+        raise invalid(ValueError(f"the body is not JSON: {error}")) from None
+    except ValidationError as error:
+        raise invalid(ValueError(_sentence(error))) from None
+    if asked.content_type not in CONTENT_TYPES:
+        raise _unsupported("content_type", asked.content_type, CONTENT_TYPES)
+    if asked.size_bytes > bytes_max:
+        raise Problem(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"bytes is {quoted(asked.size_bytes)}, but may be at most {bytes_max}",
+        )
+    return Wanted(asked.content_type, asked.caption, asked.size_bytes)
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first thing that is wrong, with the field and its value."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    field = ".".join(str(part) for part in first["loc"]) or "the body"
+    if first["type"] == "missing":
+        return f"{field} is missing, but is required"
+    return f"{field} is {quoted(first['input'])}: {first['msg']}"
+
+
+def wanted_of_query(request: Request, content_type: str) -> Wanted:
+    """The upload whose image is the request's body.
+
+    Raises:
+        Problem: 422, where the caption stands twice, is too long or is not UTF-8.
+    """
+    try:
+        query = parse_qsl(request.scope["query_string"].decode(), keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError:
+        raise invalid(ValueError("the query is not UTF-8, but must be")) from None
+    captions = [value for name, value in query if name == "caption"]
+    if len(captions) > 1:
+        raise invalid(ValueError(f"caption stands {len(captions)} times, but must stand once"))
+    caption = captions[0] if captions else ""
+    if len(caption) > CAPTION_CHARS_MAX:
+        raise invalid(ValueError(f"caption has {len(caption)} characters, but may have {CAPTION_CHARS_MAX}"))
+    return Wanted(content_type, caption, None)
+
+
+async def pieces(request: Request) -> AsyncIterator[bytes]:
+    """The body as it arrives.
+
+    Raises:
+        Problem: 400 when the client is gone before its end; 408 and 413, see `gate_body.py`.
+    """
+    try:
+        async for piece in request.stream():
+            if piece:
+                yield piece
+    except ClientDisconnect:
+        raise Problem(HTTPStatus.BAD_REQUEST, "The connection ended before the body did.") from None

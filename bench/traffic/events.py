@@ -1,0 +1,58 @@
+"""Make events and ids for tests on real servers."""
+
+import itertools
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from infra.local.deployment import Deployment
+from schemas.events import EventType
+from schemas.facts import PhotoUploaded, Rendition, UserFollowed
+from schemas.ids import SHARDS, PhotoId, UserId, compose_id
+from streams.kafka.producing.producer import Outgoing
+
+_sequence = itertools.count()
+_users = itertools.count(1)
+THUMBNAIL = Rendition(object_key="test/thumbnail.jpg", width=150, height=100)
+
+
+def fresh_photo_ids(count: int, *, age_ms: int = 0) -> list[PhotoId]:
+    """Ids as an upstream app would mint them now, or `age_ms` ago, ascending; none twice in a process."""
+    now_ms = time.time_ns() // 1_000_000 - age_ms
+    made = []
+    for _ in range(count):
+        number = next(_sequence)
+        made.append(PhotoId(compose_id(now_ms, SHARDS // 2 + number // 1024 % (SHARDS // 2), number % 1024)))
+    return sorted(made)
+
+
+def fresh_users(count: int) -> list[UserId]:
+    """Users whom nobody knows yet; none twice in a process."""
+    return [UserId(next(_users)) for _ in range(count)]
+
+
+def upload(
+    deployment: Deployment,
+    photo: PhotoId,
+    author: UserId,
+    *,
+    ready: bool = True,
+    partition: int | None = None,
+) -> Outgoing:
+    """`photo.uploaded`, by default with a thumbnail, so that it is ready at once."""
+    data = PhotoUploaded(
+        photo_id=photo,
+        author_id=author,
+        object_key=f"test/{photo}.jpg",
+        content_type="image/jpeg",
+        created_at=datetime.now(UTC),
+        renditions={"thumbnail": THUMBNAIL} if ready else None,
+    )
+    return deployment.outgoing(EventType.PHOTO_UPLOADED, data, partition=partition)
+
+
+def follows(deployment: Deployment, edges: Iterable[tuple[UserId, UserId]]) -> list[Outgoing]:
+    return [
+        deployment.outgoing(EventType.USER_FOLLOWED, UserFollowed(follower_id=follower, followee_id=followee))
+        for follower, followee in edges
+    ]

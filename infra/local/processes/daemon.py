@@ -1,0 +1,188 @@
+"""One program that runs in the background under a name, found again by its pid file."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from infra.local.errors import DaemonDiedError
+from infra.local.paths import Home
+from infra.local.processes import kernel
+from infra.local.processes.interrupts import deferred_interrupts
+
+STOP_DEADLINE_S = 30.0
+LAUNCH_DEADLINE_S = 20.0
+LOG_TAIL_LINES = 20
+LOG_TAIL_BYTES = 64 * 1024
+
+
+class Daemon:
+    """A named process of one stack, whoever started it.
+
+    `run/NAME.pid` holds its pid and `run/NAME.started` the kernel's start time of that pid, so that a
+    reused pid is never taken for it. The process leads a session of its own: a Ctrl-C in the terminal does
+    not reach it, and what it forked ends with it.
+    """
+
+    def __init__(self, name: str, home: Home, *, dies_with_parent: bool = False) -> None:
+        """`dies_with_parent`: the kernel kills it when the thread that started it ends."""
+        self.name = name
+        self.home = home
+        self._dies_with_parent = dies_with_parent
+        self._child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The pid while it runs (also while it is paused), else None."""
+        recorded = self._recorded()
+        if recorded is None:
+            return None
+        pid, started = recorded
+        seen = kernel.look(pid)
+        return pid if seen and seen.start_ticks == started and not seen.ended else None
+
+    @property
+    def log_file(self) -> Path:
+        return self.home.log / f"{self.name}.log"
+
+    @property
+    def pid_file(self) -> Path:
+        return self.home.run / f"{self.name}.pid"
+
+    @property
+    def metrics_file(self) -> Path:
+        """Where the process itself writes the address of its metrics, if it has any."""
+        return self.home.run / f"{self.name}.metrics"
+
+    def log_tail(self) -> str:
+        """The last lines of its log."""
+        if not self.log_file.exists():
+            return ""
+        with self.log_file.open("rb") as log:
+            log.seek(-min(LOG_TAIL_BYTES, self.log_file.stat().st_size), os.SEEK_END)
+            lines = log.read(LOG_TAIL_BYTES).decode(errors="replace").splitlines()
+        return "\n".join(lines[-LOG_TAIL_LINES:])
+
+    def spawn(self, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
+        """Run `command` in `folder` under this name. Returns when its pid file is written.
+
+        Raises:
+            DaemonDiedError: It ended before that.
+        """
+        self._end_leftovers()
+        self.home.run.mkdir(parents=True, exist_ok=True)
+        self.home.log.mkdir(parents=True, exist_ok=True)
+        self.metrics_file.unlink(missing_ok=True)
+        parent = os.getpid() if self._dies_with_parent else 0
+        launch = [sys.executable, "-I", "-S", str(Path(__file__).parent / "launch.py")]
+        launch += [str(self.home.run), self.name, str(parent)]
+        with self.log_file.open("ab") as log, deferred_interrupts():
+            self._child = subprocess.Popen(
+                [*launch, *command],
+                env=dict(environment),
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            self._await_pid_file(self._child)
+
+    def send(self, sent: signal.Signals) -> None:
+        """Signal the process; nothing happens where it does not run."""
+        pid = self.pid
+        if pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, sent)
+
+    def kill(self) -> None:
+        """SIGKILL, and return when it is gone. The pid file stays, as after any sudden death."""
+        self.send(signal.SIGKILL)
+        self.wait_gone(STOP_DEADLINE_S)
+
+    def pause(self) -> None:
+        """SIGSTOP: it keeps its connections and answers nothing."""
+        self.send(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        self.send(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """End it and everything it started; see `stop_all`."""
+        stop_all([self])
+
+    def wait_gone(self, deadline_s: float) -> bool:
+        """Wait until it has ended; False when the deadline passed first."""
+        pid = self.pid
+        if pid is not None:
+            with suppress(ProcessLookupError):
+                handle = os.pidfd_open(pid)
+                try:
+                    select.select([handle], [], [], deadline_s)
+                finally:
+                    os.close(handle)
+        if self._child is not None:
+            self._child.poll()
+        return self.pid is None
+
+    def forget(self) -> None:
+        """Kill what is left of it and remove its files from the run folder."""
+        self.kill()
+        self._end_leftovers()
+        for suffix in ("pid", "started", "metrics"):
+            (self.home.run / f"{self.name}.{suffix}").unlink(missing_ok=True)
+
+    def death(self) -> DaemonDiedError:
+        """The error that says that it ended, with the end of its log."""
+        return DaemonDiedError(
+            f"{self.name} has ended. The last lines of {self.log_file}:\n{self.log_tail()}"
+        )
+
+    def _recorded(self) -> tuple[int, int] | None:
+        try:
+            pid = self.pid_file.read_text()
+            started = (self.home.run / f"{self.name}.started").read_text()
+            return int(pid), int(started)
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def _await_pid_file(self, child: "subprocess.Popen[bytes]") -> None:
+        deadline = time.monotonic() + LAUNCH_DEADLINE_S
+        while (self._recorded() or (0, 0))[0] != child.pid:
+            if child.poll() is not None or time.monotonic() > deadline:
+                child.kill()
+                child.wait()
+                raise self.death()
+            time.sleep(0.002)
+
+    def _end_leftovers(self) -> None:
+        """Kill what a dead process of this name left running in its session.
+
+        The kernel gives a pid to nobody else while a process group bears it. So the group is its own
+        unless the pid belongs to a process that started at another time.
+        """
+        recorded = self._recorded()
+        if recorded is None or self.pid is not None:
+            return
+        pid, started = recorded
+        seen = kernel.look(pid)
+        if seen is None or seen.start_ticks == started:
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+
+
+def stop_all(daemons: Sequence[Daemon], deadline_s: float = STOP_DEADLINE_S) -> None:
+    """Ask all of them to end at once, wait, and kill what has not ended by the deadline."""
+    for daemon in daemons:
+        daemon.send(signal.SIGTERM)
+        daemon.send(signal.SIGCONT)  # A paused process would never see the first signal.
+    deadline = time.monotonic() + deadline_s
+    for daemon in daemons:
+        daemon.wait_gone(max(0.0, deadline - time.monotonic()))
+        daemon.forget()

@@ -1,0 +1,41 @@
+"""Waiting until background processes answer, without waiting for the dead."""
+
+import time
+from collections.abc import Callable, Collection, Mapping
+
+from infra.local.errors import StackError
+from infra.local.processes.daemon import Daemon
+from infra.local.progress import Progress, Silent
+
+READY_DEADLINE_S = 120.0
+LOOK_INTERVAL_S = 0.05
+
+
+def wait_ready(
+    answers: Mapping[Daemon, Callable[[], bool]],
+    *,
+    found: Collection[str] = (),
+    progress: Progress | None = None,
+    deadline_s: float = READY_DEADLINE_S,
+) -> None:
+    """Return when each of them answers; `found` names those that ran before.
+
+    Raises:
+        DaemonDiedError: One has ended; the message has the end of its log.
+        StackError: One did not answer within the deadline.
+    """
+    progress = progress or Silent()
+    waiting = dict(answers)
+    deadline = time.monotonic() + deadline_s
+    while waiting:
+        progress.doing(f"waiting for {', '.join(daemon.name for daemon in waiting)}")
+        for daemon in list(waiting):
+            if daemon.pid is None:
+                raise daemon.death()
+            if waiting[daemon]():
+                del waiting[daemon]
+                progress.done(f"{daemon.name} {'runs already' if daemon.name in found else 'is ready'}")
+        if waiting and time.monotonic() > deadline:
+            late = next(iter(waiting))
+            raise StackError(f"{late.name} did not answer within {deadline_s:g} s; see {late.log_file}")
+        time.sleep(LOOK_INTERVAL_S if waiting else 0)

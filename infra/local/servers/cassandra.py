@@ -1,0 +1,58 @@
+"""Cassandra: one node."""
+
+import json
+from collections.abc import Sequence
+
+from infra.local.paths import TEMPLATES
+from infra.local.servers import probes
+from infra.local.servers.java import java
+from infra.local.servers.server import Server
+
+# The heap: half of it would halve the speed of bulk writes; more helps only benchmarks.
+HEAP_FIRST, HEAP_MAX = "128m", "512m"
+
+# What makes the start short: no waiting for other nodes, a constant where Cassandra would measure itself for
+# 2 s, and two processors assumed whatever the machine has. What makes the stop short: nobody to tell.
+PROPERTIES = {
+    "cassandra-foreground": "yes",
+    "cassandra.skip_wait_for_gossip_to_settle": "0",
+    "cassandra.load_ring_state": "false",
+    "cassandra.ring_delay_ms": "0",
+    "cassandra.superuser_setup_delay_ms": "0",
+    "cassandra.available_processors": "2",
+    "cassandra.memtable.row_overhead_size": "180",
+    "cassandra.shutdown_announce_in_ms": "0",
+    "cassandra.test.ignore_sigar": "true",
+    "cassandra.test.messagingService.nonGracefulShutdown": "true",
+}
+
+
+class CassandraServer(Server):
+    """Acknowledged writes are on the disk: the commit log is synced in batches, before the answer."""
+
+    kind = "cassandra"
+
+    def configure(self) -> None:
+        folders = ("data", "commitlog", "saved_caches", "hints", "cdc_raw")
+        self._write_conf(
+            "cassandra.yaml",
+            port=self.port,
+            storage_port=self.ports["cassandra_storage"],
+            # JSON strings are YAML strings, whatever the folder is called.
+            **{folder: json.dumps(str(self.data_dir / folder)) for folder in folders},
+        )
+
+    def command(self) -> Sequence[str]:
+        line = java(self.library, self.kind, agent="jamm-*.jar", heap=(HEAP_FIRST, HEAP_MAX))
+        properties = {
+            **PROPERTIES,
+            "cassandra.config": (self._conf_dir / "cassandra.yaml").as_uri(),
+            "cassandra.storagedir": self.data_dir,
+            "cassandra.logdir": self.data_dir,
+            "logback.configurationFile": TEMPLATES / self.kind / "logback.xml",
+        }
+        own = [f"@{TEMPLATES / self.kind / 'jvm.options'}", *(f"-D{k}={v}" for k, v in properties.items())]
+        return [line[0], *own, *line[1:], "org.apache.cassandra.service.CassandraDaemon"]
+
+    def answers(self) -> bool:
+        return probes.cassandra_answers(self.port)

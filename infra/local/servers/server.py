@@ -1,0 +1,83 @@
+"""A server of the stack: how it is configured, started and known to be ready."""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from string import Template
+
+from infra.local.paths import TEMPLATES, Home
+from infra.local.processes.daemon import Daemon
+from infra.local.processes.readiness import READY_DEADLINE_S, wait_ready
+
+
+class Server(Daemon, ABC):
+    """One real server. Each kind says what its port is called, what it runs and what it answers."""
+
+    kind: str
+
+    def __init__(
+        self,
+        home: Home,
+        library: Path,
+        ports: Mapping[str, int],
+        *,
+        dies_with_parent: bool,
+        name: str | None = None,
+    ) -> None:
+        """`ports` is read at every start, so that its owner may choose again while nothing runs.
+
+        `name` is for a second one of its kind; the first is called what its kind is called.
+        """
+        super().__init__(name or self.kind, home, dies_with_parent=dies_with_parent)
+        self.library = library
+        self.ports = ports
+
+    @property
+    def port(self) -> int:
+        return self.ports[self.name]
+
+    @property
+    def data_dir(self) -> Path:
+        """All that it keeps; delete it while it is stopped for an empty server."""
+        return self.home.data / self.name
+
+    def start(self, extra_environment: Mapping[str, str] | None = None) -> bool:
+        """Start it unless it runs already; True if this call started it. `wait_ready` follows."""
+        if self.pid is not None:
+            return False
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        self._conf_dir.mkdir(parents=True, exist_ok=True)
+        self.configure()
+        # Two arenas instead of eight for each core: the JVMs' threads would waste 100 MB on them.
+        environment = {**os.environ, "MALLOC_ARENA_MAX": "2", **(extra_environment or {})}
+        self.spawn(self.command(), environment, self.data_dir)
+        return True
+
+    def wait_ready(self, deadline_s: float = READY_DEADLINE_S) -> None:
+        """Return when it answers; see `readiness.wait_ready` for what it raises."""
+        wait_ready({self: self.answers}, deadline_s=deadline_s)
+
+    @abstractmethod
+    def configure(self) -> None:
+        """Write its configuration and whatever it needs to find in its data folder."""
+
+    @abstractmethod
+    def command(self) -> Sequence[str]:
+        """What to execute."""
+
+    @abstractmethod
+    def answers(self) -> bool:
+        """Whether it answers a request in its own protocol."""
+
+    @property
+    def _conf_dir(self) -> Path:
+        return self.home.conf / self.name
+
+    def _write_conf(self, template: str, **values: object) -> Path:
+        """Fill in the template beside this module and write it; it may hold secrets."""
+        text = Template((TEMPLATES / self.kind / template).read_text()).substitute(values)
+        path = self._conf_dir / template
+        path.touch(mode=0o600)
+        path.write_text(text)
+        return path

@@ -1,0 +1,1 @@
+"""The command line, and the clients of the HTTP API that it uses."""

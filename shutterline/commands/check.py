@@ -1,0 +1,79 @@
+"""`shutterline check`: what is served against what Cassandra's rows say."""
+
+import asyncio
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from shutterline.check.report import FEED_KINDS, Kind, Report
+from shutterline.check.run import check_users
+from shutterline.client.feed import ApiRefused
+from shutterline.commands.feed import TokensFor
+from shutterline.failures import CommandFailed, load_settings, require
+from streams.stores.cassandra.inspect import one_session
+from streams.stores.cassandra.sample import CassandraSample
+from streams.stores.connect import connect
+
+
+def check(*, users: int, seed: int, depth: int, tokens_for: TokensFor, console: Console) -> None:
+    """Sample users, check them, show the result.
+
+    Raises:
+        CommandFailed: There are differences, or there is nobody to check.
+    """
+    try:
+        report = asyncio.run(_check(users, seed, depth, tokens_for, console))
+    except ApiRefused as error:
+        raise CommandFailed(str(error)) from error
+    show(report, console)
+    if report.difference:
+        raise CommandFailed(
+            f"{report.wrong_users} of {report.users} users differ. `shutterline inspect` shows what is "
+            "stored; `shutterline rebuild` makes timelines anew."
+        )
+
+
+async def _check(users: int, seed: int, depth: int, tokens_for: TokensFor, console: Console) -> Report:
+    settings = load_settings()
+    await require(settings, "cassandra", "redis", "api")
+    async with one_session(settings) as session:
+        sample = await CassandraSample(session).users(users, seed)
+    if not sample:
+        raise CommandFailed("Nobody follows and nobody posts yet: load edges or run the demo first.")
+    async with connect(settings, timeout_ms=settings.worker_store_timeout_ms) as stores:
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+            task = bar.add_task("checking", total=len(sample))
+            return await check_users(
+                settings,
+                stores,
+                sample,
+                token_of=tokens_for(settings),
+                depth=depth,
+                progress=lambda done: bar.advance(task, done),
+            )
+
+
+def show(report: Report, console: Console) -> None:
+    """The table, the differences (some of them, if there are many), and the verdict."""
+    table = Table("compared", "how much", "differences", box=None, header_style="bold")
+    in_feeds = sum(report.by_kind.get(kind, 0) for kind in FEED_KINDS)
+    in_edges = report.by_kind.get(Kind.EDGES, 0)
+    table.add_row("photos in feeds", f"{report.photos:,}", _coloured(in_feeds))
+    table.add_row("counts", f"{report.counts:,}", _coloured(report.difference - in_feeds - in_edges))
+    table.add_row("follow edges", f"{report.edges:,}", _coloured(in_edges))
+    console.print(table)
+    for kind, count in report.by_kind.items():
+        console.print(f"[red]{kind}: {count}[/red]")
+    for finding in report.examples:
+        console.print(f"  {finding}", markup=False, highlight=False)
+    again = f", {report.looked_again} looked at again" if report.looked_again else ""
+    colour = "red" if report.difference else "green"
+    console.print(
+        f"[{colour}]difference {report.difference}[/{colour}] over {report.users} users{again}",
+        highlight=False,
+    )
+
+
+def _coloured(count: int) -> str:
+    return f"[red]{count}[/red]" if count else "0"

@@ -1,0 +1,75 @@
+"""`shutterline clean-media`: one pass of the cleaning over everything, by hand."""
+
+import asyncio
+from time import time
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from shutterline.failures import CommandFailed, load_settings, require
+from streams.jobs.cleaning.job import CleaningJob
+from streams.jobs.cleaning.report import Report
+from streams.kafka.producing.outbox import KafkaOutbox
+from streams.kafka.producing.producer import Producer
+from streams.kafka.producing.publisher import KafkaPublisher
+from streams.settings import Settings
+from streams.stores.connect import connect
+
+SHOW_S = 0.2
+
+
+def clean_media(console: Console) -> None:
+    """Clean, and show what was found and what became of it.
+
+    Raises:
+        CommandFailed: So much looks lost that nothing of it was touched.
+    """
+    report = asyncio.run(_clean(load_settings(), console))
+    show(report, console)
+    if report.held:
+        raise CommandFailed(
+            f"Nothing of this was touched: {'; '.join(report.held)}. Do SHUTTERLINE_CASSANDRA, _S3_BUCKET "
+            "and _NAMESPACE belong together, and was one of them restored?"
+        )
+
+
+async def _clean(settings: Settings, console: Console) -> Report:
+    await require(settings, "cassandra", "kafka", "redis", "s3")
+    timeout_ms, report = settings.worker_store_timeout_ms, Report()
+    async with (
+        connect(settings, timeout_ms=timeout_ms) as stores,
+        Producer(settings, timeout_ms=timeout_ms) as producer,
+    ):
+        publisher = KafkaPublisher(producer, namespace=settings.namespace, source=settings.event_source)
+        job = CleaningJob(settings, stores, KafkaOutbox(producer, settings.namespace), publisher)
+        cleaning = asyncio.create_task(job.run_once(int(time() * 1_000), whole=True, report=report))
+        # Nobody knows beforehand how much there is.
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+            shown = bar.add_task("uploads", total=None)
+            while not cleaning.done():
+                await asyncio.wait({cleaning}, timeout=SHOW_S)
+                bar.update(shown, description=f"{report.objects:,} objects, {report.photos:,} photos")
+        return await cleaning
+
+
+def show(report: Report, console: Console) -> None:
+    """The table, some of what was left, and how much was looked at."""
+    table = Table(box=None, header_style="bold")
+    table.add_column("found")
+    for name in ("how many", "removed or mended", "left for now", "bytes removed"):
+        table.add_column(name, justify="right")
+    for kind, tally in report.tallies.items():
+        if tally.found:
+            numbers = (tally.found, tally.settled, tally.found - tally.settled, tally.removed_bytes)
+            table.add_row(kind.replace("_", " "), *(f"{number:,}" for number in numbers))
+    if table.row_count:
+        console.print(table)
+    for example in report.examples:
+        console.print(f"  left: {example}", markup=False, highlight=False)
+    console.print(
+        f"looked at {report.objects:,} objects and {report.photos:,} photos; "
+        f"{sum(tally.found for tally in report.tallies.values()):,} should not have been as they were",
+        highlight=False,
+    )

@@ -1,0 +1,46 @@
+"""`shutterline inspect`: what is stored of an id, and where."""
+
+import asyncio
+from enum import StrEnum
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from schemas.ids import PhotoId, UserId
+from shutterline.failures import load_settings, require
+from shutterline.inspect.author import inspect_author
+from shutterline.inspect.photo import inspect_photo
+from shutterline.inspect.stored import Section, looking
+from shutterline.inspect.user import inspect_user
+
+
+class Subject(StrEnum):
+    USER = "user"
+    AUTHOR = "author"
+    PHOTO = "photo"
+
+
+def inspect(subject: Subject, number: int, console: Console) -> None:
+    """Show every place where something about the id is stored."""
+    for section in asyncio.run(_sections(subject, number)):
+        table = Table(box=None, show_header=False, pad_edge=False)
+        table.add_column(style="dim", no_wrap=True)
+        table.add_column(overflow="fold")
+        for name, value in section.facts:
+            table.add_row(Text(f"  {name}"), Text(value))
+        console.print(Text(section.title, style="bold"))
+        console.print(table)
+
+
+async def _sections(subject: Subject, number: int) -> list[Section]:
+    settings = load_settings()
+    await require(settings, "cassandra", "redis")
+    async with looking(settings) as look:
+        match subject:
+            case Subject.USER:
+                return await inspect_user(look, UserId(number))
+            case Subject.AUTHOR:
+                return await inspect_author(look, UserId(number))
+            case Subject.PHOTO:
+                return await inspect_photo(look, PhotoId(number))

@@ -1,0 +1,149 @@
+"""`shutterline publish`: one event by hand, to try things."""
+
+import asyncio
+from datetime import UTC, datetime
+from time import time_ns
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from shutterline.failures import CommandFailed, load_settings, plain_failures, require
+
+if TYPE_CHECKING:
+    from schemas.facts import EventData
+    from streams.settings import Settings
+
+SOURCE = "/shutterline/publish"
+THUMBNAIL_SIDE = 150
+
+# At module level because its decorators are how typer learns the commands; it holds no state.
+app = typer.Typer(no_args_is_help=True, help="Publish one event by hand, to try things.")
+
+Id = Annotated[str, typer.Option(metavar="ID")]
+
+
+@app.command(
+    "photo.uploaded", epilog="Example: shutterline publish photo.uploaded --author 7 --thumbnail try/7.jpg"
+)
+def photo_uploaded(
+    author: Id,
+    photo: Annotated[str | None, typer.Option(metavar="ID", help="Minted when none is given.")] = None,
+    thumbnail: Annotated[
+        str | None,
+        typer.Option(metavar="KEY", help="Its key in the media bucket: the photo is ready at once."),
+    ] = None,
+    original: Annotated[str, typer.Option(metavar="KEY", help="The original's key.")] = "try/original.jpg",
+    content_type: Annotated[str, typer.Option()] = "image/jpeg",
+    caption: Annotated[str, typer.Option()] = "",
+) -> None:
+    """A photo was uploaded. Without a thumbnail the pipeline waits for the original and makes them all."""
+    rendition = {"object_key": thumbnail, "width": THUMBNAIL_SIDE, "height": THUMBNAIL_SIDE}
+    fields: dict[str, object] = {
+        "author_id": author,
+        "object_key": original,
+        "content_type": content_type,
+        "caption": caption,
+        "renditions": {"thumbnail": rendition} if thumbnail else None,
+    }
+    _publish("photo.uploaded.v1", fields | ({"photo_id": photo} if photo else {}))
+
+
+@app.command("photo.deleted", epilog="Example: shutterline publish photo.deleted --photo 123 --author 7")
+def photo_deleted(photo: Id, author: Id) -> None:
+    """The author deleted the photo; for good."""
+    _publish("photo.deleted.v1", {"photo_id": photo, "author_id": author})
+
+
+@app.command("user.followed", epilog="Example: shutterline publish user.followed --follower 1 --followee 2")
+def user_followed(follower: Id, followee: Id) -> None:
+    """One user follows another."""
+    _publish("user.followed.v1", {"follower_id": follower, "followee_id": followee})
+
+
+@app.command(
+    "user.unfollowed", epilog="Example: shutterline publish user.unfollowed --follower 1 --followee 2"
+)
+def user_unfollowed(follower: Id, followee: Id) -> None:
+    """One user no longer follows another."""
+    _publish("user.unfollowed.v1", {"follower_id": follower, "followee_id": followee})
+
+
+@app.command("photo.liked", epilog="Example: shutterline publish photo.liked --photo 123 --user 1")
+def photo_liked(photo: Id, user: Id) -> None:
+    """A user likes a photo."""
+    _publish("photo.liked.v1", {"photo_id": photo, "user_id": user})
+
+
+@app.command("photo.unliked", epilog="Example: shutterline publish photo.unliked --photo 123 --user 1")
+def photo_unliked(photo: Id, user: Id) -> None:
+    """A user no longer likes a photo."""
+    _publish("photo.unliked.v1", {"photo_id": photo, "user_id": user})
+
+
+def _publish(event_name: str, fields: dict[str, object]) -> None:
+    with plain_failures():
+        asyncio.run(_publish_one(event_name, fields, Console()))
+
+
+async def _publish_one(event_name: str, fields: dict[str, object], console: Console) -> None:
+    from schemas.events import EVENT_KINDS, EventType
+    from schemas.facts import PhotoUploaded
+    from schemas.times import rfc3339
+    from streams.kafka.producing.producer import Producer
+    from streams.kafka.producing.publisher import KafkaPublisher
+    from topics.catalogue import CATALOGUE
+    from topics.partitioning import partition_of
+
+    settings, event_type = load_settings(), EventType(event_name)
+    kind = EVENT_KINDS[event_type]
+    if kind.model is PhotoUploaded:
+        fields["created_at"] = rfc3339(datetime.now(UTC))
+        if "photo_id" not in fields:
+            # Everything else is checked before an id is minted for it.
+            _checked(event_type, {"photo_id": 1, **fields})
+            fields["photo_id"] = await _minted(settings)
+    data, topic = _checked(event_type, fields), CATALOGUE[kind.topic_name]
+    key, time_us = int(getattr(data, kind.key_field)), time_ns() // 1_000
+    await require(settings, "kafka")
+    async with Producer(settings, timeout_ms=settings.worker_store_timeout_ms) as producer:
+        publisher = KafkaPublisher(producer, namespace=settings.namespace, source=SOURCE)
+        await publisher.publish(topic, key, event_type, data, time_us=time_us)
+    place = f"{topic.named(settings.namespace)}, partition {partition_of(topic, key)}"
+    console.print(f"{event_name} published to {place}, key {key}", highlight=False)
+    for name, value in data.model_dump(mode="json", exclude_none=True).items():
+        console.print(f"  {name} {value}", highlight=False, markup=False)
+
+
+def _checked(event_type: str, fields: dict[str, object]) -> "EventData":
+    """The event's data, by the same rules as everybody's."""
+    from pydantic import ValidationError
+
+    from schemas.events import EVENT_KINDS, EventType
+
+    try:
+        data = EVENT_KINDS[EventType(event_type)].model.model_validate(fields)
+    except ValidationError as error:
+        rules = [_rule(".".join(map(str, each["loc"])), each["msg"]) for each in error.errors()]
+        raise CommandFailed(f"Nothing was published. {'; '.join(rules)}") from error
+    if len({fields.get("follower_id"), fields.get("followee_id")}) == 1 and "follower_id" in fields:
+        raise CommandFailed(f"Nothing was published. {fields['follower_id']} cannot follow itself.")
+    return data
+
+
+def _rule(name: str, message: str) -> str:
+    """The rule that was broken, with the field's name once."""
+    rule = message.removeprefix("Value error, ")
+    return rule if rule.startswith(name) else f"{name}: {rule}"
+
+
+async def _minted(settings: "Settings") -> int:
+    from streams.jobs.minting import leased_minter
+    from streams.stores.connect import connect
+
+    await require(settings, "cassandra")
+    async with (
+        connect(settings, timeout_ms=settings.worker_store_timeout_ms) as stores,
+        leased_minter(stores) as minter,
+    ):
+        return await minter.mint()

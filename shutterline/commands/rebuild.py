@@ -1,0 +1,86 @@
+"""`shutterline rebuild`: make timelines anew from Cassandra."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from rich.console import Console
+from rich.progress import track
+
+from schemas.ids import UserId
+from shutterline.failures import CommandFailed, load_settings, require
+from streams.errors import StoreUnavailable
+from streams.ports.groups import Stores
+from streams.settings import Settings
+from streams.stores.connect import connect
+from streams.timelines.rebuild import Rebuilder
+
+REBUILD_S_MAX = 30.0
+TRIES = 5
+AGAIN_S = 0.5
+
+
+def rebuild_users(users: Sequence[UserId], console: Console) -> None:
+    """Forget these timelines and rebuild them now.
+
+    Raises:
+        CommandFailed: Some could not be; the next read rebuilds them.
+    """
+    failed = asyncio.run(_rebuild_users(users, console))
+    if failed:
+        raise CommandFailed(
+            f"Not rebuilt now: {', '.join(map(str, failed))}. The next read of each rebuilds it."
+        )
+    console.print(f"{len(users)} timelines rebuilt from Cassandra")
+
+
+def forget_all(console: Console) -> None:
+    """Forget every timeline; each is rebuilt by its owner's next read."""
+    count = asyncio.run(_forget_all())
+    console.print(f"{count:,} timelines forgotten; each is rebuilt when its owner reads next")
+
+
+async def _forget_all() -> int:
+    settings = load_settings()
+    await require(settings, "cassandra", "redis")
+    async with connect(settings, timeout_ms=settings.worker_store_timeout_ms) as stores:
+        return await stores.timelines.forget_all()
+
+
+async def _rebuild_users(users: Sequence[UserId], console: Console) -> list[UserId]:
+    """Those that could not be rebuilt."""
+    settings = load_settings()
+    await require(settings, "cassandra", "redis")
+    async with connect(settings, timeout_ms=settings.worker_store_timeout_ms) as stores:
+        rebuilder = _rebuilder(settings, stores)
+        shown = track(users, "rebuilding", console=console, transient=True, disable=not console.is_terminal)
+        try:
+            return [user for user in shown if not await _rebuild(stores, rebuilder, user)]
+        finally:
+            await rebuilder.close()
+
+
+def _rebuilder(settings: Settings, stores: Stores) -> Rebuilder:
+    async def followees_of(owner: UserId) -> list[UserId]:
+        return [each.followee_id for each in await stores.own_edges.following(owner)]
+
+    count: Callable[[object], None] = lambda _: None  # noqa: E731 - nobody scrapes a command.
+    return Rebuilder(
+        stores=stores,
+        followees_of=followees_of,
+        timeline_ids=settings.timeline_ids,
+        in_flight_max=settings.rebuilds_in_flight_max,
+        count=count,
+    )
+
+
+async def _rebuild(stores: Stores, rebuilder: Rebuilder, user: UserId) -> bool:
+    for _ in range(TRIES):
+        try:
+            await stores.timelines.forget(user)
+            if await rebuilder.rebuild(user, wait_s=REBUILD_S_MAX) is not None:
+                return True
+        except StoreUnavailable:
+            pass  # Tried again below; named in the end when that does not help either.
+        # Somebody reads it right now and rebuilds it too, or the budget is spent.
+        await asyncio.sleep(AGAIN_S)
+    return False

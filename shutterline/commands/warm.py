@@ -1,0 +1,87 @@
+"""`shutterline warm`: keep what is viewed most in every edge, before its copies expire."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+
+from shutterline.failures import CommandFailed, load_settings
+from streams.errors import StoreUnavailable
+from streams.jobs.warm import most_viewed, views_of
+from streams.settings import Settings
+from streams.stores.cdn.purging import EdgeCaches, edge_caches
+
+
+@dataclass(slots=True)
+class Outcome:
+    refreshed: int = 0
+    gone: int = 0
+    failed: int = 0
+    last_failure: str = ""
+
+
+def warm(console: Console) -> None:
+    """Fetch the most viewed objects again, through the shield into every edge.
+
+    Raises:
+        CommandFailed: Nothing was viewed, no edges are named, or some objects could not be fetched.
+    """
+    settings = load_settings()
+    if not settings.edges:
+        raise CommandFailed(
+            "SHUTTERLINE_EDGES is empty: it names the status addresses of the shield and the edges."
+        )
+    views = _views(settings)
+    if not views:
+        raise CommandFailed(
+            f"No views in the logs in {settings.edge_views or 'no folder'}: SHUTTERLINE_EDGE_VIEWS names "
+            "the edges' folders. Has anything been looked at yet?"
+        )
+    chosen = most_viewed(views, settings.warm_share)
+    outcome = asyncio.run(_refresh(settings, chosen, console))
+    console.print(
+        f"{outcome.refreshed:,} of {len(views):,} viewed objects are warm in every edge; "
+        f"{outcome.gone:,} are gone from the bucket"
+    )
+    if outcome.failed:
+        raise CommandFailed(f"{outcome.failed:,} could not be fetched; the last: {outcome.last_failure}")
+
+
+def _views(settings: Settings) -> Counter[str]:
+    folders = [Path(folder) for folder in settings.edge_views.split(",") if folder]
+    return views_of(line for folder in folders for line in _lines(folder))
+
+
+def _lines(folder: Path) -> Iterator[str]:
+    """Of the log that is being written and of those before it."""
+    for file in sorted(folder.glob("views.log*")):
+        with file.open(errors="replace") as lines:
+            yield from lines
+
+
+async def _refresh(settings: Settings, paths: Sequence[str], console: Console) -> Outcome:
+    outcome, slots = Outcome(), asyncio.Semaphore(settings.warm_in_flight_max)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        shown = progress.add_task("warming", total=len(paths))
+        async with edge_caches(settings) as edges, asyncio.TaskGroup() as tasks:
+            for path in paths:
+                await slots.acquire()
+                task = tasks.create_task(_refresh_one(edges, path, outcome))
+                task.add_done_callback(lambda _: slots.release())
+                task.add_done_callback(lambda _: progress.advance(shown))
+    return outcome
+
+
+async def _refresh_one(edges: EdgeCaches, path: str, outcome: Outcome) -> None:
+    try:
+        if await edges.refresh(path):
+            outcome.refreshed += 1
+        else:
+            outcome.gone += 1
+    except StoreUnavailable as error:
+        outcome.failed += 1
+        outcome.last_failure = str(error)

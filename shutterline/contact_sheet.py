@@ -1,0 +1,45 @@
+"""A feed as one HTML page, to look at."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from time import time
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from schemas.ids import UserId
+from schemas.times import parse_rfc3339_us
+from shutterline.client.feed import Json
+from shutterline.inspect.formatting import ago
+
+TEMPLATE = "contact_sheet.html"
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """`src` is the smallest rendition, `sources` an `img`'s srcset; both empty while there is none."""
+
+    item: Json
+    age: str
+    src: str
+    href: str
+    sources: str
+
+
+def contact_sheet(user: UserId, page: Json) -> str:
+    """The page of a feed (as the API gave it) as HTML; its URLs go on for as long as they are signed."""
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
+    )
+    pictures = [_picture(item) for item in page["items"]]
+    return templates.get_template(TEMPLATE).render(user=user, page=page, pictures=pictures)
+
+
+def _picture(item: Json) -> _Picture:
+    made: list[Json] = sorted(item["renditions"].values(), key=lambda each: int(each["width"]))
+    return _Picture(
+        item=item,
+        age=ago(time() - parse_rfc3339_us(item["created_at"]) / 1_000_000),
+        src=str(made[0]["url"]) if made else "",
+        href=str(made[-1]["url"]) if made else "",
+        sources=", ".join(f"{each['url']} {each['width']}w" for each in made),
+    )

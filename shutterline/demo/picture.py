@@ -1,0 +1,74 @@
+"""The demo's pictures: evenings in the mountains, each drawn from a number."""
+
+import colorsys
+import random
+from typing import Any
+
+from schemas.facts import Rendition
+from streams.settings import Settings
+from streams.stores.s3.bucket import s3_client
+
+SIDES = {"thumbnail": 150, "small": 320, "medium": 640, "large": 1_080}
+CONTENT_TYPE = "image/jpeg"
+S3_TIMEOUT_S = 30.0
+LAYERS = 4
+
+
+def key_of(name: str) -> str:
+    return f"demo/{name}.jpg"
+
+
+async def put_picture(settings: Settings) -> dict[str, Rendition]:
+    """Put one picture in every size into the media bucket, as a publisher that makes its own renditions.
+
+    Answers the renditions as events name them.
+    """
+    renditions = {}
+    async with s3_client(settings, S3_TIMEOUT_S) as client:
+        for name, side in SIDES.items():
+            picture = draw(0, side)
+            body = picture.jpegsave_buffer(Q=80)
+            await client.put_object(
+                Bucket=settings.s3_bucket, Key=key_of(name), Body=body, ContentType=CONTENT_TYPE
+            )
+            renditions[name] = Rendition(object_key=key_of(name), width=picture.width, height=picture.height)
+    return renditions
+
+
+def draw(number: int, width: int) -> Any:
+    """A sky with a low sun, and ridges before it; the same number is the same picture. 3:2."""
+    import pyvips  # type: ignore[import-untyped]  # Here: loading it takes longer than showing a command's help.
+
+    chosen = random.Random(number)
+    height = width * 2 // 3
+    places = pyvips.Image.xyz(width, height)
+    x, y = places[0] / width, places[1] / height
+    hue = chosen.random()
+    top, low = _colour(hue, 0.7, 0.35), _colour(hue + chosen.uniform(0.1, 0.35), 0.5, 0.8)
+    depth = (y > 0.7).ifthenelse(1.0, y / 0.7)
+    picture = depth.bandjoin([depth, depth]) * [b - a for a, b in zip(top, low, strict=True)] + top
+    sun_x, sun_y = chosen.uniform(0.2, 0.8), chosen.uniform(0.2, 0.5)
+    away = (((x - sun_x) * 1.5) ** 2 + (y - sun_y) ** 2) ** 0.5
+    picture = picture + (away * -6).exp() * [70, 60, 35]
+    picture = (away < 0.06).ifthenelse([255, 244, 214], picture)
+    for layer in range(LAYERS):
+        line = _ridge(chosen, width, layer).replicate(1, height)
+        picture = (y > line).ifthenelse(_colour(hue + 0.02 * layer, 0.55, 0.5 - 0.12 * layer), picture)
+    # Grain, as a camera has it: a picture without would weigh nothing.
+    grain = pyvips.Image.gaussnoise(width, height, sigma=4, seed=chosen.randrange(2**31))
+    return (picture + grain).cast("uchar").copy(interpretation="srgb")
+
+
+def _ridge(chosen: random.Random, width: int, layer: int) -> Any:
+    """How high the ridge stands in each column, as a share of the height from above."""
+    import pyvips
+
+    hills, rocks = (
+        pyvips.Image.perlin(width, 1, cell_size=max(4, width // cells), seed=chosen.randrange(2**31))
+        for cells in (2 + 2 * layer, 24 + 8 * layer)
+    )
+    return hills * 0.13 + rocks * 0.025 + (0.5 + 0.13 * layer)
+
+
+def _colour(hue: float, saturation: float, value: float) -> list[float]:
+    return [255 * part for part in colorsys.hsv_to_rgb(hue % 1, saturation, value)]

@@ -1,0 +1,244 @@
+"""`shutterline demo`: the whole pipeline at work on the local stack, and a check of the result.
+
+A network with a realistic tail is made through Kafka; some of its users read their feeds
+while others post, like, follow and delete at a steady rate, and one account with more
+than 10,000 followers has its photo pushed through the bulk lane. In the end everything
+is compared with what Cassandra holds.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from time import monotonic
+
+import uvloop
+from rich.console import Console
+
+from infra.local.commands import WORKER
+from infra.local.deployment import Deployment
+from infra.local.paths import Home
+from schemas.ids import PhotoId, UserId
+from shutterline.check.report import Report
+from shutterline.check.run import check_users
+from shutterline.client.feed import FeedClient, feed_client
+from shutterline.client.upload import upload_client
+from shutterline.commands.feed import feed
+from shutterline.demo.live import Live, bar
+from shutterline.demo.metrics import Sample, sample
+from shutterline.demo.picture import put_picture
+from shutterline.demo.play import EVENTS_PER_S, Publishers
+from shutterline.demo.readers import Readers
+from shutterline.demo.report import Outcome, show, show_next
+from shutterline.demo.stack import start
+from shutterline.demo.uploads import PICTURES, Uploaded, upload_pictures
+from shutterline.demo.world import CELEBRITY, World
+from shutterline.failures import CommandFailed
+from shutterline.tokens import tokens_for
+from streams.core.photos import Status
+from streams.core.slices import slices
+from streams.jobs.minting import leased_minter
+from streams.kafka.producing.producer import Producer
+from streams.ports.groups import Stores
+from streams.stores.connect import connect
+from streams.stores.redis.inspect import RedisInspect
+
+READERS = 1_000
+CHECKED_READERS = 100
+TIMELINES_MEASURED = 20
+PHOTOS_A_CALL = 1_000
+TIMEOUT_MS = 60_000
+DRAIN_S = 300.0
+SHEET = "demo-feed.html"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How large and how long; the same seed is the same network and the same play."""
+
+    users: int
+    seconds: int
+    seed: int
+
+
+def run(home: Home, plan: Plan, console: Console) -> None:
+    """Start what is missing, play, and show what came of it. The stack stays up, also after a Ctrl-C.
+
+    Raises:
+        CommandFailed: What is served differs from what is stored, or a photo was lost.
+        StackError: Something did not start.
+        KeyboardInterrupt: It was interrupted.
+    """
+    deployment = start(home, console)
+    demo = _Demo(deployment, plan, console)
+    try:
+        outcome = uvloop.run(demo.run())
+    except KeyboardInterrupt:
+        console.print("Interrupted. The stack stays up; `make down` ends it.")
+        raise
+    show(outcome, console)
+    if outcome.difference:
+        raise CommandFailed(
+            f"Difference {outcome.difference}, but must be 0. `shutterline check` looks again, "
+            f"`shutterline inspect` shows what is stored, and {home.log} has the logs."
+        )
+    console.print()
+    sheet = home.root / SHEET
+    feed(
+        demo.viewer,
+        limit=PICTURES,
+        all_pages=False,
+        as_json=False,
+        html=sheet,
+        tokens_for=tokens_for,
+        console=console,
+    )
+    show_next(deployment, demo.viewer, console)
+
+
+@dataclass(slots=True)
+class _Demo:
+    deployment: Deployment
+    plan: Plan
+    console: Console
+    world: World = field(init=False)
+    readers_ids: Sequence[UserId] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.world = World(self.plan.users, self.plan.seed)
+        self.readers_ids = [UserId(user) for user in self.world.readers(READERS)]
+
+    @property
+    def viewer(self) -> UserId:
+        """The reader who follows most: whose feed has most to look at."""
+        return max(self.readers_ids, key=lambda user: len(self.world.followees(user)))
+
+    async def run(self) -> Outcome:
+        settings = self.deployment.settings
+        async with AsyncExitStack() as closing:
+            stores = await closing.enter_async_context(connect(settings, timeout_ms=TIMEOUT_MS))
+            publishers = await closing.enter_async_context(self._publishers(stores))
+            client = await closing.enter_async_context(feed_client(settings, tokens_for(settings)))
+            await self._make_network(publishers)
+            return await self._play(stores, publishers, client)
+
+    @asynccontextmanager
+    async def _publishers(self, stores: Stores) -> AsyncIterator[Publishers]:
+        renditions = await put_picture(self.deployment.settings)
+        async with (
+            Producer(self.deployment.settings, timeout_ms=TIMEOUT_MS) as producer,
+            leased_minter(stores) as minter,
+        ):
+            yield Publishers(self.deployment, producer, minter.mint, renditions)
+
+    async def _make_network(self, publishers: Publishers) -> None:
+        began_s, edges = monotonic(), self.world.network()
+        with bar(self.console, "publishing follows", len(edges)) as advance:
+            await publishers.follow_all(edges, advance)
+        with self.console.status("the worker writes both sides of every follow"):
+            await self._drained()
+        took_s = monotonic() - began_s
+        self._done(
+            f"{len(edges):,} follows through Kafka into both tables: {took_s:.1f} s, "
+            f"{len(edges) / took_s:,.0f} a second"
+        )
+
+    async def _play(self, stores: Stores, publishers: Publishers, client: FeedClient) -> Outcome:
+        readers = Readers(client, self.readers_ids, self.plan.seed)
+        began_s = monotonic()
+        with bar(self.console, "first reads", len(readers.users)) as advance:
+            await readers.read_first(advance)
+        self._done(f"{len(readers.users)} users have read their feeds: {monotonic() - began_s:.1f} s")
+        actions = list(self.world.actions(self.plan.seconds * EVENTS_PER_S))
+        live = Live(self.deployment, self.console, readers, len(actions))
+        before = await self._sample()
+        helpers = [asyncio.create_task(readers.keep_reading()), asyncio.create_task(live.run())]
+        try:
+            play_s = await publishers.play(actions, live.advance)
+            with self.console.status("waiting until everything is handled"):
+                drain_s = await self._drained()
+        finally:
+            for task in helpers:
+                task.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
+        self._done(f"{len(actions):,} events published in {play_s:.1f} s, handled {drain_s:.1f} s later")
+        measured = (await self._sample()).since(before)
+        uploaded = await self._upload()
+        await self._drained()
+        photos = [*publishers.photos, *uploaded.photos]
+        return Outcome(
+            events=len(actions),
+            play_s=play_s,
+            drain_s=drain_s,
+            measured=measured,
+            uploaded=uploaded,
+            deliveries_per_s_peak=live.peak_per_s,
+            reads=len(readers.took_s),
+            reads_failed=readers.failed,
+            read_p50_ms=readers.percentile_ms(50),
+            read_p99_ms=readers.percentile_ms(99),
+            bytes_an_entry=await self._bytes_an_entry(),
+            photos=len(photos),
+            photos_lost=await _lost(stores, photos),
+            check=await self._check(stores),
+        )
+
+    async def _upload(self) -> Uploaded:
+        """Pictures by those whom the viewer follows."""
+        settings = self.deployment.settings
+        authors = [UserId(user) for user in self.world.followees(self.viewer)[:PICTURES]]
+        folder = self.deployment.stack.home.root / "demo"
+        async with upload_client(settings, tokens_for(settings), waiting=lambda _: None) as client:
+            with bar(self.console, "uploading pictures", len(authors)) as advance:
+                uploaded = await upload_pictures(client, authors, folder, advance)
+        self._done(f"{len(uploaded.photos)} pictures drawn, uploaded over HTTP, and ready")
+        return uploaded
+
+    async def _drained(self) -> float:
+        """Wait until the worker has handled everything; answers how many seconds that took.
+
+        Raises:
+            CommandFailed: It has ended, or is not done in time.
+        """
+        worker = self.deployment.stack.process(WORKER)
+        waiting = asyncio.create_task(self.deployment.drained(DRAIN_S))
+        while not (await asyncio.wait({waiting}, timeout=1.0))[0]:
+            if worker.pid is None:
+                waiting.cancel()
+                raise CommandFailed(f"{WORKER} has ended; the end of its log:\n{worker.log_tail()}")
+        try:
+            return waiting.result()
+        except TimeoutError as error:
+            raise CommandFailed(f"The events are not handled in time: {error}") from error
+
+    async def _check(self, stores: Stores) -> Report:
+        users = [UserId(CELEBRITY), *self.readers_ids[:CHECKED_READERS]]
+        settings = self.deployment.settings
+        with bar(self.console, "comparing with Cassandra", len(users)) as advance:
+            return await check_users(settings, stores, users, token_of=tokens_for(settings), progress=advance)
+
+    async def _bytes_an_entry(self) -> float | None:
+        """Redis's memory for a timeline, by the photos that it keeps ready."""
+        redis = RedisInspect(self.deployment.settings)
+        try:
+            stored = [await redis.timeline(user) for user in self.readers_ids[:TIMELINES_MEASURED]]
+        finally:
+            await redis.close()
+        sizes = [each.memory_bytes for each in stored if each is not None]
+        return sum(sizes) / len(sizes) / self.deployment.settings.timeline_ids if sizes else None
+
+    async def _sample(self) -> Sample:
+        return await asyncio.to_thread(sample, self.deployment.stack.home.run)
+
+    def _done(self, text: str) -> None:
+        self.console.print(f"[green]✓[/green] {text}", highlight=False)
+
+
+async def _lost(stores: Stores, photos: Sequence[PhotoId]) -> int:
+    """Law: no lost post. How many of the photos posted are neither ready nor deleted."""
+    lost = 0
+    for some in slices(photos, PHOTOS_A_CALL):
+        rows = await stores.photos.get(some)
+        kept = sum(row.deleted or row.status is Status.READY for row in rows.values())
+        lost += len(some) - kept
+    return lost

@@ -1,0 +1,155 @@
+"""Ready photos whose renditions are not in the media bucket.
+
+A walk over all photos. Where the original is still there, the row forgets what is lost and
+the task that makes it is asked for again; a death between the two leaves a row that names
+too few, which is found like one whose object is gone. Where nothing can make them again,
+that is noted, and after a grace the photo goes as if its author had deleted it; if some of
+its renditions are left, only the others are forgotten.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from schemas.ids import PhotoId, id_ms
+from schemas.internal import FullTask, ThumbnailTask
+from streams.core.object_keys import ObjectKeys
+from streams.core.photos import Photo, Status
+from streams.jobs.cleaning.bounded import for_each
+from streams.jobs.cleaning.report import Kind, Report, is_suspicious
+from streams.photos.deleted import delete_photo
+from streams.ports.cleaning import PLACE_MIN, Walk
+from streams.ports.groups import Stores
+from streams.ports.publishing import Outbox
+from streams.renditions.making import LARGER, THUMBNAIL
+from streams.stores.cache.keys import photo_key
+from topics.catalogue import Lane
+
+log = logging.getLogger(__name__)
+PHOTOS_A_PAGE = 1_000
+ALL = frozenset({THUMBNAIL}) | LARGER
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What of a photo is not in the bucket: `names` of renditions, and whether the original is there.
+
+    `named` are those of the names that the row has; `is_all` when no rendition is there at all.
+    """
+
+    photo: Photo
+    names: frozenset[str]
+    named: frozenset[str]
+    has_original: bool
+
+    @property
+    def is_all(self) -> bool:
+        return self.names == ALL
+
+    @property
+    def is_settled(self) -> bool:
+        """Nothing can be made again, some renditions are left, and the row names no others."""
+        return not self.has_original and not self.named and not self.is_all
+
+
+@dataclass(frozen=True, slots=True)
+class PhotosCleaning:
+    """Safe in any number of processes at once: mending and removing twice is once."""
+
+    stores: Stores
+    outbox: Outbox
+    keys: ObjectKeys
+    young_s: int
+    missing_grace_s: int
+    at_once: int
+
+    async def clean(self, now_ms: int, report: Report, *, photos_max: int | None) -> None:
+        """Look at what was noted, then walk on over about `photos_max` photos, or with None to the end.
+
+        Raises:
+            StoreUnavailable: Clean again; what was walked over is remembered.
+        """
+        noted = await self.stores.missing_objects.all()
+        await for_each(
+            noted.items(), lambda each: self._look_again(*each, now_ms, report), at_once=self.at_once
+        )
+        place = int(await self.stores.cleaning_places.place(Walk.PHOTOS) or PLACE_MIN)
+        enough = None if photos_max is None else report.photos + photos_max
+        while enough is None or report.photos < enough:
+            page = await self.stores.photo_walk.after(place, limit=PHOTOS_A_PAGE)
+            new = [photo for _, photo in page if photo not in noted]
+            await self._clean_page(new, now_ms, report)
+            place = page[-1][0] if page else PLACE_MIN
+            await self.stores.cleaning_places.move(Walk.PHOTOS, str(place) if page else "")
+            report.photos += len(page)
+            if not page:
+                break
+        report.photos_without_objects = len(await self.stores.missing_objects.all())
+
+    async def _clean_page(self, photos: Sequence[PhotoId], now_ms: int, report: Report) -> None:
+        # The pipeline may be at work on a young one.
+        rows = (await self.stores.photos.get(photos)).values()
+        old = [row for row in rows if id_ms(row.photo_id) <= now_ms - self.young_s * 1_000]
+        losses = [each for each in await for_each(old, self._loss, at_once=self.at_once) if each is not None]
+        if is_suspicious(len(losses), of=len(photos)):
+            words = f"{len(losses)} of {len(photos)} photos from {photos[0]} on lack objects"
+            log.error("%s: is this the right bucket? Nothing of them is changed", words)
+            report.held.append(words)
+            return
+        for loss in losses:
+            if loss.has_original:
+                await self._mend(loss, now_ms, report)
+            else:
+                await self.stores.missing_objects.note(loss.photo.photo_id, now_ms)
+                report.left(Kind.PHOTO_WITHOUT_OBJECTS, str(loss.photo.photo_id))
+
+    async def _look_again(self, photo: PhotoId, since_ms: int, now_ms: int, report: Report) -> None:
+        row = (await self.stores.photos.get([photo])).get(photo)
+        loss = await self._loss(row) if row is not None else None
+        if loss is not None and loss.has_original:
+            await self._mend(loss, now_ms, report)
+        elif loss is not None and now_ms - since_ms < self.missing_grace_s * 1_000:
+            report.left(Kind.PHOTO_WITHOUT_OBJECTS, str(photo))
+            return
+        elif loss is not None:
+            await self._give_up(loss)
+            report.settled(Kind.PHOTO_WITHOUT_OBJECTS)
+        # Last, because it is what leads here again.
+        await self.stores.missing_objects.forget(photo)
+
+    async def _loss(self, row: Photo) -> Loss | None:
+        """What a ready photo whose renditions are ours lacks; upstream apps' own are their affair."""
+        if row.deleted or row.status is not Status.READY:
+            return None
+        if any(self.keys.photo_of(each.object_key) is None for each in row.renditions.values()):
+            return None
+        lost = set(ALL - row.renditions.keys())
+        for name, each in row.renditions.items():
+            if await self.stores.media.size(each.object_key) is None:
+                lost.add(name)
+        if not lost:
+            return None
+        has_original = await self.stores.media.size(row.object_key) is not None
+        loss = Loss(row, frozenset(lost), frozenset(lost & row.renditions.keys()), has_original)
+        return None if loss.is_settled else loss
+
+    async def _mend(self, loss: Loss, now_ms: int, report: Report) -> None:
+        photo, author, original = loss.photo.photo_id, loss.photo.author_id, loss.photo.object_key
+        await self._forget(loss)
+        # With the thumbnail comes the task for the others.
+        if THUMBNAIL in loss.names:
+            await self.outbox.renditions([ThumbnailTask(photo, author, original, now_ms)], Lane.THUMBNAIL)
+        else:
+            await self.outbox.renditions([FullTask(photo, author, original, now_ms)], Lane.FULL)
+        report.settled(Kind.LOST_RENDITION, len(loss.names))
+
+    async def _give_up(self, loss: Loss) -> None:
+        if loss.is_all:
+            await delete_photo(self.stores, self.outbox, loss.photo.photo_id, loss.photo.author_id)
+        else:
+            await self._forget(loss)
+
+    async def _forget(self, loss: Loss) -> None:
+        if loss.named:
+            await self.stores.photos.forget_renditions(loss.photo.photo_id, loss.named)
+            await self.stores.copies.drop([photo_key(loss.photo.photo_id)])

@@ -1,0 +1,65 @@
+"""The internal topics, as the handlers publish to them."""
+
+from collections.abc import Sequence
+
+from schemas.ids import pack_id
+from schemas.internal import (
+    Backfill,
+    EdgeRecord,
+    FanoutPage,
+    FanoutRecord,
+    OwnPost,
+    RenditionTask,
+    encode_fanout,
+    encode_task,
+)
+from streams.kafka.producing.producer import Outgoing, Producer
+from topics.catalogue import EDGES, FANOUT, RENDITIONS, Lane
+from topics.partitioning import partition_of, partition_of_bucket
+
+
+class KafkaOutbox:
+    """`streams.ports.publishing.Outbox` over Kafka."""
+
+    def __init__(self, producer: Producer, namespace: str) -> None:
+        self._producer = producer
+        self._edges = EDGES.named(namespace)
+        self._fanout = FANOUT.named(namespace)
+        self._renditions = RENDITIONS.named(namespace)
+
+    async def edges(self, records: Sequence[EdgeRecord]) -> None:
+        await self._producer.send(
+            [
+                Outgoing(self._edges, partition_of(EDGES, each.owner), pack_id(each.owner), each.encode())
+                for each in records
+            ]
+        )
+
+    async def fanout(self, records: Sequence[FanoutRecord], lane: Lane) -> None:
+        await self._producer.send([self._record(each, lane) for each in records])
+
+    async def renditions(self, tasks: Sequence[RenditionTask], lane: Lane) -> None:
+        await self._producer.send(
+            [
+                Outgoing(
+                    self._renditions,
+                    partition_of(RENDITIONS, each.photo_id, lane),
+                    pack_id(each.photo_id),
+                    encode_task(each),
+                )
+                for each in tasks
+            ]
+        )
+
+    def _record(self, record: FanoutRecord, lane: Lane) -> Outgoing:
+        match record:
+            case FanoutPage():
+                key = record.author_id
+                partition = partition_of_bucket(FANOUT, key, record.bucket, lane)
+            case OwnPost():
+                key = record.author_id
+                partition = partition_of(FANOUT, key, lane)
+            case Backfill():
+                key = record.follows[0][1]
+                partition = partition_of(FANOUT, key, lane)
+        return Outgoing(self._fanout, partition, pack_id(key), encode_fanout(record))

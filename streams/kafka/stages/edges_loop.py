@@ -1,0 +1,151 @@
+"""The batch loop over `edges`: thousands of likes of one photo are one read and one write.
+
+A plain consumer instead of an agent, because Faust costs 50 to 150 µs a record and this
+costs 1.5. A batch is committed after it is applied, so a kill repeats it and nothing else.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.errors import KafkaError
+
+from schemas.internal import decode_edge
+from streams.core.edge_numbers import KINDS
+from streams.edges.counting import EdgesBatch
+from streams.kafka.consuming.progress import Place, Progress
+from streams.kafka.consuming.waiting import NoLongerOurs, until_answered
+from streams.metrics import EDGES as EDGES_APPLIED
+from streams.ports.groups import Stores
+from streams.ports.publishing import Outbox
+from streams.settings import Settings
+from topics.catalogue import EDGES
+
+POLL_MS = 200
+# A batch may wait for a store for hours without losing its partitions; the watchdog, not
+# the broker, decides that this process is stuck.
+POLL_INTERVAL_MS_MAX = 24 * 3_600_000
+RETRY_S = 1.0
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types here
+    """The consumer of `edges` in this process. `run` until cancelled."""
+
+    settings: Settings
+    stores: Stores
+    outbox: Outbox
+    group: str
+    progress: Progress
+    _writers: dict[int, EdgesBatch] = field(default_factory=dict, init=False)
+    _generation: int = field(default=0, init=False)
+    ready: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+
+    async def run(self) -> None:
+        """Consume for ever; ends with the group left, so that others take over at once."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.settings.kafka,
+            group_id=self.group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            partition_assignment_strategy=(RoundRobinPartitionAssignor,),
+            session_timeout_ms=self.settings.session_timeout_s * 1_000,
+            heartbeat_interval_ms=self.settings.heartbeat_ms,
+            max_poll_interval_ms=POLL_INTERVAL_MS_MAX,
+            max_partition_fetch_bytes=2_000_000,
+        )
+        consumer.subscribe([EDGES.named(self.settings.namespace)], listener=self)
+        await consumer.start()
+        try:
+            while True:
+                try:
+                    await self._poll_and_rest(consumer)
+                except KafkaError as error:
+                    log.warning("edges: %r; trying again", error)
+                    await asyncio.sleep(RETRY_S)
+        finally:
+            await consumer.stop()
+
+    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        # What a writer remembers of its sets holds only while it is the only writer.
+        self._generation += 1
+        self._writers.clear()
+
+    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        self.progress.own(self.group, {self._place(each) for each in assigned})
+        self.ready.set()
+
+    async def _poll_and_rest(self, consumer: AIOKafkaConsumer) -> None:
+        """Taking a breath makes the batches larger, and an edge much cheaper; under load a longer one."""
+        linger_s, rest_s_max = self.settings.edges_linger_ms / 1_000, self.settings.edges_rest_ms_max / 1_000
+        worked_s, _ = await asyncio.gather(self._poll(consumer), asyncio.sleep(linger_s))
+        await asyncio.sleep(min(max(0.0, worked_s - linger_s), rest_s_max))
+
+    async def _poll(self, consumer: AIOKafkaConsumer) -> float:
+        """Apply what has come; answers how many seconds that took."""
+        fetched = await consumer.getmany(
+            timeout_ms=POLL_MS, max_records=self.settings.edges_batch_records_max
+        )
+        began_s = monotonic()
+        generation = self._generation
+
+        def still_ours() -> bool:
+            return generation == self._generation
+
+        await asyncio.gather(
+            *(
+                self._apply(consumer, place, records, still_ours)
+                for place, records in fetched.items()
+                if records
+            )
+        )
+        return monotonic() - began_s
+
+    async def _apply(
+        self,
+        consumer: AIOKafkaConsumer,
+        place: TopicPartition,
+        records: Sequence[ConsumerRecord[bytes, bytes]],
+        still_ours: Callable[[], bool],
+    ) -> None:
+        begin, end = records[0].offset, records[-1].offset + 1
+        edges = [decode_edge(record.value) for record in records if record.value is not None]
+        writer = self._writer(place.partition)
+        try:
+            with self.progress.excused(self._place(place)):
+                await until_answered(
+                    self.settings, lambda: writer.apply(edges, begin, end), still_ours=still_ours
+                )
+            if not still_ours():
+                return
+            await consumer.commit({place: end})
+        except NoLongerOurs:
+            return  # The next owner applies it again.
+        except KafkaError as error:
+            # The next commit, or the next owner, covers it. Raised, it would leave the other partitions'
+            # batches behind, and let their next ones begin beside those.
+            log.info("edges: %s is applied up to %d and not committed: %r", place, end, error)
+            return
+        self.progress.handled(self._place(place), end)
+        for edge in edges:
+            EDGES_APPLIED.labels(KINDS[edge.kind].value).inc()
+
+    def _writer(self, partition: int) -> EdgesBatch:
+        writer = self._writers.get(partition)
+        if writer is None:
+            writer = self._writers[partition] = EdgesBatch(
+                stores=self.stores,
+                outbox=self.outbox,
+                bucket_members_max=self.settings.bucket_members_max,
+                backfill_follows_max=self.settings.backfill_follows_max,
+                generation=self.settings.edges_generation,
+            )
+        return writer
+
+    def _place(self, place: TopicPartition) -> Place:
+        return Place(self.group, place.topic, place.partition)

@@ -1,0 +1,133 @@
+"""One lane of `renditions`: have its tasks handled, a few originals at a time.
+
+Tasks of a batch go side by side, those of one photo in their order; the batch is
+acknowledged as a whole. An original that is not there is parked and not waited for, and a
+decoder has its deadline, so the longest that a task can delay those behind it is one
+deadline; a store that is down delays all alike.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from time import time
+
+from schemas.ids import PhotoId
+from schemas.internal import FullTask, RemovalTask, RenditionTask, ThumbnailTask, decode_task
+from streams.core.delivery import DeliveryLimits
+from streams.errors import StoreUnavailable
+from streams.kafka.consuming.agent import Delivered
+from streams.kafka.consuming.progress import Place, Progress
+from streams.kafka.consuming.waiting import NoLongerOurs, until_answered
+from streams.kafka.offsets.offsets import Offsets
+from streams.kafka.stages.decode_slots import Places
+from streams.metrics import RENDITION_TASKS, RENDITION_WAIT, RENDITIONS_OLDEST, RENDITIONS_QUEUED
+from streams.ports.groups import Stores
+from streams.ports.publishing import Outbox
+from streams.renditions.full import full_task
+from streams.renditions.making import Decoder, Outcome, RenditionRules
+from streams.renditions.removal import removal_task
+from streams.renditions.thumbnail import thumbnail_task
+from streams.settings import Settings
+from streams.stores.cdn.purging import STORE as EDGE
+from topics.catalogue import RENDITIONS, Lane
+
+WATCH_S = 5.0
+PUT_OFF_S = 1.0
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class RenditionsLane:
+    """Handles the batches of one lane, for all its partitions."""
+
+    settings: Settings
+    stores: Stores
+    outbox: Outbox
+    decoder: Decoder
+    rules: RenditionRules
+    limits: DeliveryLimits
+    group: str
+    lane: Lane
+    places: Places
+    progress: Progress
+    # When the tasks that are being handled were queued, by a number of their own.
+    _queued_ms: dict[int, int] = field(default_factory=dict, init=False)
+
+    async def __call__(self, delivered: Delivered) -> None:
+        records = delivered.records
+        place = Place(self.group, records[0].topic, records[0].partition)
+        by_photo: defaultdict[PhotoId, list[RenditionTask]] = defaultdict(list)
+        for record in records:
+            assert record.value is not None  # Only this system writes the topic.
+            task = decode_task(record.value)
+            by_photo[task.photo_id].append(task)
+        try:
+            # A batch may take minutes: its decoders are watched by their own deadlines.
+            with self.progress.excused(place):
+                await asyncio.gather(
+                    *(self._in_turn(tasks, delivered.still_ours) for tasks in by_photo.values())
+                )
+        except NoLongerOurs:
+            return
+        delivered.ack(len(records))
+        self.progress.handled(place, records[-1].offset + 1)
+
+    async def _in_turn(self, tasks: Sequence[RenditionTask], still_ours: Callable[[], bool]) -> None:
+        for task in tasks:
+            await self._handle(task, still_ours)
+
+    async def _handle(self, task: RenditionTask, still_ours: Callable[[], bool]) -> None:
+        async def run() -> Outcome:
+            if isinstance(task, RemovalTask):
+                return await self._remove(task)
+            async with self.places.of(self.lane):
+                return await self._make(task)
+
+        if not isinstance(task, RemovalTask):
+            self._queued_ms[id(task)] = task.queued_ms
+        try:
+            outcome = await until_answered(self.settings, run, still_ours=still_ours)
+        finally:
+            self._queued_ms.pop(id(task), None)
+        RENDITION_TASKS.labels(self.lane.value, outcome.value).inc()
+        if outcome is Outcome.MADE and not isinstance(task, RemovalTask):
+            RENDITION_WAIT.labels(self.lane.value).observe(max(0.0, time() - task.queued_ms / 1_000))
+
+    async def _remove(self, task: RemovalTask) -> Outcome:
+        try:
+            await removal_task(self.stores, task, self.rules.keys)
+        except StoreUnavailable as error:
+            if error.store != EDGE:
+                raise
+            # One edge may be away for hours: renditions behind must not wait for it.
+            await asyncio.sleep(PUT_OFF_S)
+            await self.outbox.renditions([task], Lane.FULL)
+            return Outcome.PUT_OFF
+        return Outcome.REMOVED
+
+    async def _make(self, task: ThumbnailTask | FullTask) -> Outcome:
+        if isinstance(task, FullTask):
+            return await full_task(self.stores, self.outbox, self.decoder, task, self.rules)
+        return await thumbnail_task(
+            self.stores, self.outbox, self.decoder, task, self.rules, limits=self.limits
+        )
+
+    async def watch(self, offsets: Offsets) -> None:
+        """For ever: say how many tasks of the lane are queued, and how old the oldest in hand is."""
+        while True:
+            oldest_ms = min(self._queued_ms.values(), default=None)
+            age_s = 0.0 if oldest_ms is None else max(0.0, time() - oldest_ms / 1_000)
+            RENDITIONS_OLDEST.labels(self.lane.value).set(age_s)
+            try:
+                RENDITIONS_QUEUED.labels(self.lane.value).set(await self._queued(offsets))
+            except StoreUnavailable as error:
+                log.debug("the broker did not say how many renditions are queued: %s", error)
+            await asyncio.sleep(WATCH_S)
+
+    async def _queued(self, offsets: Offsets) -> int:
+        topic, partitions = RENDITIONS.named(self.settings.namespace), RENDITIONS.range_of(self.lane)
+        ends = await offsets.ends([(topic, partition) for partition in partitions])
+        committed = await offsets.committed(self.group, topic, partitions)
+        return sum(end - committed.get(partition, 0) for (_, partition), end in ends.items())

@@ -1,0 +1,51 @@
+"""A photo enters the pipeline: its row, then its place in its author's list, not ready yet.
+
+Law: delete and upload cannot miss each other. Each writes its own fact first and then
+reads the other's: here the row, then the tombstone.
+"""
+
+from schemas.envelope import PoisonEvent, Reason
+from streams.core.photos import Photo, Status
+from streams.photos.deleted import hide_photo
+from streams.ports.groups import Stores
+from streams.stores.cache.keys import photo_key, pull_list_key
+
+
+async def begin_photo(stores: Stores, photo: Photo) -> bool:
+    """Let the author see the photo as `processing`; repeatable at every line.
+
+    Answers False where there is nothing to begin: deleted, or ready or rejected already.
+
+    Raises:
+        PoisonEvent: The id is known with another author.
+        StoreUnavailable: Nothing is known about the writes; begin again.
+    """
+    if not await insert_photo(stores, photo):
+        await hide_photo(stores, photo.photo_id, photo.author_id)
+        return False
+    return await show_processing(stores, photo)
+
+
+async def insert_photo(stores: Stores, photo: Photo) -> bool:
+    """Write the photo's row; answers whether it may go on, which a deleted one may not.
+
+    Raises:
+        PoisonEvent: The id is known with another author.
+    """
+    author = await stores.photos.insert(photo)
+    if author != photo.author_id:
+        raise PoisonEvent(
+            Reason.AUTHOR_CONFLICT,
+            f"photo_id {photo.photo_id} is known with author {author}, but the event says {photo.author_id}",
+        )
+    return not await stores.photos.is_buried(photo.photo_id, photo.author_id)
+
+
+async def show_processing(stores: Stores, photo: Photo) -> bool:
+    """List the photo for its author; answers False and does nothing where it is ready or rejected."""
+    stored = (await stores.photos.get([photo.photo_id])).get(photo.photo_id)
+    if stored is not None and stored.status is not Status.PROCESSING:
+        return False
+    await stores.author_photos.add(photo.author_id, photo.photo_id, ready=False)
+    await stores.copies.drop([photo_key(photo.photo_id), pull_list_key(photo.author_id)])
+    return True

@@ -1,0 +1,79 @@
+"""A photo has been uploaded: write its row, then deliver it, have its renditions made, or wait for it."""
+
+from datetime import UTC, datetime
+
+from schemas.facts import PhotoUploaded
+from schemas.ids import PhotoId, UserId
+from schemas.internal import ThumbnailTask
+from streams.core.delivery import DeliveryLimits
+from streams.core.photos import ParkedPhoto, Photo, StoredRendition
+from streams.errors import StoreUnavailable
+from streams.photos.begun import insert_photo, show_processing
+from streams.photos.deleted import delete_photo
+from streams.photos.ready import photo_ready
+from streams.ports.groups import Stores
+from streams.ports.publishing import Outbox
+from topics.catalogue import Lane
+
+
+async def photo_uploaded(
+    stores: Stores,
+    outbox: Outbox,
+    data: PhotoUploaded,
+    *,
+    limits: DeliveryLimits,
+    now_ms: int,
+    original_poll_ms: int,
+) -> None:
+    """Handle `photo.uploaded`; repeatable at every line.
+
+    Raises:
+        PoisonEvent: The id is known with another author.
+        StoreUnavailable: Nothing is known about the writes; handle the event again.
+    """
+    photo = _photo(data)
+    if not await insert_photo(stores, photo):
+        await delete_photo(stores, outbox, photo.photo_id, photo.author_id)
+    elif "thumbnail" in photo.renditions:
+        await photo_ready(
+            stores, outbox, photo.photo_id, photo.author_id, photo.renditions, limits=limits, now_ms=now_ms
+        )
+    elif await show_processing(stores, photo):
+        if await _is_there(stores, photo.object_key):
+            task = ThumbnailTask(photo.photo_id, photo.author_id, photo.object_key, queued_ms=now_ms)
+            await outbox.renditions([task], Lane.THUMBNAIL)
+        else:
+            await stores.parked.park(
+                ParkedPhoto(
+                    photo_id=photo.photo_id,
+                    author_id=photo.author_id,
+                    object_key=photo.object_key,
+                    parked_ms=now_ms,
+                    due_ms=now_ms + original_poll_ms,
+                )
+            )
+
+
+async def _is_there(stores: Stores, object_key: str) -> bool:
+    """Whether the original has arrived; unknown counts as not yet, so that nobody behind waits for S3."""
+    try:
+        return await stores.media.size(object_key) is not None
+    except StoreUnavailable:
+        return False
+
+
+def _photo(data: PhotoUploaded) -> Photo:
+    return Photo(
+        photo_id=PhotoId(data.photo_id),
+        author_id=UserId(data.author_id),
+        created_at=data.created_at.astimezone(UTC)
+        if isinstance(data.created_at, datetime)
+        else data.created_at,
+        caption=data.caption,
+        object_key=data.object_key,
+        content_type=data.content_type,
+        renditions={
+            name: StoredRendition(object_key=made.object_key, width=made.width, height=made.height)
+            for name, made in (data.renditions or {}).items()
+        },
+    )

@@ -1,0 +1,74 @@
+"""The bytes of cached values, and back; `keys.py` lists them."""
+
+import struct
+from array import array
+from collections.abc import Iterable, Sequence
+from sys import byteorder
+from typing import cast
+
+import orjson
+
+from schemas.ids import PhotoId, UserId
+from streams.core.edges import EraLikes, Following
+from streams.core.photos import PullList, SeenPhoto, Status
+
+NO_PHOTO = b"null"
+
+
+_STATUSES = {status.value: status for status in Status}
+
+
+def encode_following(following: Following) -> bytes:
+    flat = [number for pair in following.items() for number in pair]
+    return struct.pack(f">{len(flat)}Q", *flat)
+
+
+def decode_following(value: bytes) -> Following:
+    numbers = _numbers(value)
+    return dict(zip(cast("Iterable[UserId]", numbers[::2]), numbers[1::2], strict=True))
+
+
+def encode_pull_list(photos: PullList) -> bytes:
+    numbers = (len(photos.ready), *photos.ready, *photos.unready)
+    return struct.pack(f">{len(numbers)}Q", *numbers)
+
+
+def decode_pull_list(value: bytes) -> PullList:
+    numbers = _numbers(value)
+    unready_from = numbers[0] + 1
+    return PullList(ready=numbers[1:unready_from], unready=numbers[unready_from:])
+
+
+def _numbers(value: bytes) -> Sequence[int]:
+    # An array reads 10,000 pairs in 20 µs; struct would make a tuple of them first.
+    numbers = array("Q", value)
+    if byteorder == "little":
+        numbers.byteswap()
+    return numbers
+
+
+def encode_photo(photo: SeenPhoto) -> bytes:
+    return orjson.dumps(tuple(photo))
+
+
+def decode_photo(value: bytes) -> SeenPhoto:
+    photo_id, author_id, created_at, caption, status, reason, deleted, renditions = orjson.loads(value)
+    return SeenPhoto(photo_id, author_id, created_at, caption, _STATUSES[status], reason, deleted, renditions)
+
+
+def encode_likes(likes: EraLikes) -> bytes:
+    numbers = (likes.floor, *likes.photos)
+    return struct.pack(f">{len(numbers)}Q", *numbers)
+
+
+def decode_likes(value: bytes) -> EraLikes:
+    numbers = _numbers(value)
+    return EraLikes(photos=cast("Sequence[PhotoId]", numbers[1:]), floor=numbers[0])
+
+
+def encode_total(total: int) -> bytes:
+    return b"%d" % total
+
+
+def decode_total(value: bytes) -> int:
+    return int(value)

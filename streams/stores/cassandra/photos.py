@@ -1,0 +1,169 @@
+"""Photos, tombstones and each author's list in Cassandra."""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from schemas.ids import PhotoId, UserId
+from streams.core.delivery import Delivery
+from streams.core.photos import AuthorPhoto, Photo, Status, StoredRendition
+from streams.core.slices import slices
+from streams.stores.cassandra.session import CassandraSession
+
+PHOTOS_A_CALL = 100
+AUTHORS_A_CALL = 64
+
+# Rows of an author's list are added at 1 and rejected or removed at 2, so these win in any order;
+# of equal times the removal wins.
+_ADDED, _REJECTED, _REMOVED = 1, 2, 2
+
+
+class CassandraPhotos:
+    """Tables `photos` and `tombstones`."""
+
+    def __init__(self, session: CassandraSession) -> None:
+        self._session = session
+        self._insert = session.prepare(
+            "INSERT INTO photos (photo_id, author_id, created_at, caption, object_key, content_type)"
+            " VALUES (?, ?, ?, ?, ?, ?) IF NOT EXISTS",
+            idempotent=False,
+        )
+        self._get = session.prepare(
+            "SELECT photo_id, author_id, created_at, caption, object_key, content_type, status, reason,"
+            " renditions, deleted FROM photos WHERE photo_id IN ?"
+        )
+        self._ready = session.prepare(
+            "UPDATE photos SET status = 'ready', renditions = renditions + ? WHERE photo_id = ?"
+        )
+        self._add = session.prepare("UPDATE photos SET renditions = renditions + ? WHERE photo_id = ?")
+        self._forget = session.prepare("UPDATE photos SET renditions = renditions - ? WHERE photo_id = ?")
+        self._rejected = session.prepare(
+            "UPDATE photos SET status = 'rejected', reason = ? WHERE photo_id = ?"
+        )
+        self._delivery = session.prepare(
+            "UPDATE photos SET delivery_mode = ?, delivery_lane = ?, delivery_reason = ? WHERE photo_id = ?"
+        )
+        self._bury = session.prepare("INSERT INTO tombstones (photo_id, author_id) VALUES (?, ?)")
+        self._buried = session.prepare(
+            "SELECT author_id FROM tombstones WHERE photo_id = ? AND author_id = ?"
+        )
+        self._erase = session.prepare("UPDATE photos SET deleted = true, caption = '' WHERE photo_id = ?")
+
+    async def insert(self, photo: Photo) -> UserId:
+        rows = await self._session.rows(
+            self._insert,
+            photo.photo_id,
+            photo.author_id,
+            photo.created_at,
+            photo.caption,
+            photo.object_key,
+            photo.content_type,
+        )
+        applied, *existing = rows[0]
+        # A refused insert answers with the row: photo_id, then the other columns by name.
+        return photo.author_id if applied else UserId(existing[1])
+
+    async def get(self, photos: Sequence[PhotoId]) -> dict[PhotoId, Photo]:
+        calls = [self._session.rows(self._get, list(some)) for some in slices(photos, PHOTOS_A_CALL)]
+        found = [_photo(row) for rows in await asyncio.gather(*calls) for row in rows if row[1] is not None]
+        return {photo.photo_id: photo for photo in found}
+
+    async def mark_ready(self, photo: PhotoId, renditions: Mapping[str, StoredRendition]) -> None:
+        await self._session.rows(self._ready, _packed(renditions), photo)
+
+    async def add_renditions(self, photo: PhotoId, renditions: Mapping[str, StoredRendition]) -> None:
+        await self._session.rows(self._add, _packed(renditions), photo)
+
+    async def forget_renditions(self, photo: PhotoId, names: Collection[str]) -> None:
+        await self._session.rows(self._forget, set(names), photo)
+
+    async def mark_rejected(self, photo: PhotoId, reason: str) -> None:
+        await self._session.rows(self._rejected, reason, photo)
+
+    async def record_delivery(self, photo: PhotoId, delivery: Delivery) -> None:
+        await self._session.rows(self._delivery, delivery.mode, delivery.lane, delivery.reason, photo)
+
+    async def bury(self, photo: PhotoId, author: UserId) -> None:
+        await self._session.rows(self._bury, photo, author)
+
+    async def is_buried(self, photo: PhotoId, author: UserId) -> bool:
+        return bool(await self._session.rows(self._buried, photo, author))
+
+    async def erase(self, photo: PhotoId) -> None:
+        await self._session.rows(self._erase, photo)
+
+
+def _packed(renditions: Mapping[str, StoredRendition]) -> dict[str, tuple[str, int, int]]:
+    return {name: (made.object_key, made.width, made.height) for name, made in renditions.items()}
+
+
+def _photo(row: tuple[Any, ...]) -> Photo:
+    photo, author, created_at, caption, object_key, content_type, status, reason, renditions, deleted = row
+    return Photo(
+        photo_id=PhotoId(photo),
+        author_id=UserId(author),
+        created_at=_utc(created_at),
+        caption=caption or "",
+        object_key=object_key,
+        content_type=content_type,
+        # A reason stands for good: a thumbnail that comes late makes no rejected photo ready.
+        status=Status.REJECTED if reason else Status(status or Status.PROCESSING),
+        reason=reason,
+        renditions={
+            name: StoredRendition(object_key=key, width=width, height=height)
+            for name, (key, width, height) in (renditions or {}).items()
+        },
+        deleted=bool(deleted),
+    )
+
+
+def _utc(naive: datetime) -> datetime:
+    return naive.replace(tzinfo=UTC)
+
+
+class CassandraAuthorPhotos:
+    """Table `photos_by_author`."""
+
+    def __init__(self, session: CassandraSession) -> None:
+        self._session = session
+        self._add = session.prepare(
+            f"INSERT INTO photos_by_author (author_id, photo_id) VALUES (?, ?) USING TIMESTAMP {_ADDED}"
+        )
+        self._add_ready = session.prepare(
+            "INSERT INTO photos_by_author (author_id, photo_id, ready) VALUES (?, ?, true)"
+            f" USING TIMESTAMP {_ADDED}"
+        )
+        self._reject = session.prepare(
+            f"UPDATE photos_by_author USING TIMESTAMP {_REJECTED} SET ready = false"
+            " WHERE author_id = ? AND photo_id = ?"
+        )
+        self._remove = session.prepare(
+            f"DELETE FROM photos_by_author USING TIMESTAMP {_REMOVED} WHERE author_id = ? AND photo_id = ?"
+        )
+        self._newest = session.prepare(
+            "SELECT author_id, photo_id, ready FROM photos_by_author WHERE author_id IN ? AND photo_id < ?"
+            " PER PARTITION LIMIT ?"
+        )
+
+    async def add(self, author: UserId, photo: PhotoId, *, ready: bool) -> None:
+        await self._session.rows(self._add_ready if ready else self._add, author, photo)
+
+    async def reject(self, author: UserId, photo: PhotoId) -> None:
+        await self._session.rows(self._reject, author, photo)
+
+    async def remove(self, author: UserId, photo: PhotoId) -> None:
+        await self._session.rows(self._remove, author, photo)
+
+    async def newest(
+        self, authors: Sequence[UserId], *, below: int, each_max: int
+    ) -> dict[UserId, list[AuthorPhoto]]:
+        calls = [
+            self._session.rows(self._newest, list(some), below, each_max)
+            for some in slices(authors, AUTHORS_A_CALL)
+        ]
+        found: dict[UserId, list[AuthorPhoto]] = {author: [] for author in authors}
+        for rows in await asyncio.gather(*calls):
+            for author, photo, ready in rows:
+                found[author].append(AuthorPhoto(photo_id=PhotoId(photo), ready=bool(ready)))
+        return found

@@ -1,0 +1,57 @@
+"""The member's own side of follows and likes in memory."""
+
+from collections.abc import Callable, Sequence
+
+from schemas.ids import PhotoId, UserId
+from streams.core.counted import Membership
+from streams.core.edges import EraLikes, Followee, OwnEdge
+from streams.core.eras import era_of
+from streams.core.feed import END
+from streams.stores.memory.rows import LatestRows
+
+
+class MemoryOwnEdges:
+    """Each member's followees and liked photos."""
+
+    def __init__(self, clock_ms: Callable[[], int], removed_ttl_ms: int) -> None:
+        self._clock_ms = clock_ms
+        self._removed_ttl_ms = removed_ttl_ms
+        self._rows: dict[tuple[OwnEdge, UserId], LatestRows] = {}
+        self._seen_ms: dict[tuple[UserId, int], int] = {}
+
+    async def write(self, kind: OwnEdge, member: UserId, owner: int, state: Membership) -> None:
+        await self.write_all(kind, [(member, owner, state)])
+
+    async def write_all(self, kind: OwnEdge, edges: Sequence[tuple[UserId, int, Membership]]) -> None:
+        for member, owner, state in edges:
+            rows = self._of(kind, member)
+            rows.put(owner, state)
+            if kind is OwnEdge.FOLLOWING and rows.get(owner) == state:
+                self._seen_ms[member, owner] = self._clock_ms()
+
+    async def state(self, kind: OwnEdge, member: UserId, owner: int) -> Membership | None:
+        return self._of(kind, member).get(owner)
+
+    async def following(self, follower: UserId) -> list[Followee]:
+        return [
+            Followee(followee_id=UserId(followee), seen_ms=self._seen_ms[follower, followee])
+            for followee, state in self._of(OwnEdge.FOLLOWING, follower).items()
+            if not state.removed
+        ]
+
+    async def liked(self, user: UserId, photos: Sequence[PhotoId]) -> set[PhotoId]:
+        rows = self._of(OwnEdge.LIKES, user)
+        return {photo for photo in photos if (state := rows.get(photo)) is not None and not state.removed}
+
+    async def newest_likes(self, user: UserId, era: int, count: int) -> EraLikes:
+        rows = [
+            (photo, state) for photo, state in self._of(OwnEdge.LIKES, user).items() if era_of(photo) == era
+        ]
+        newest = rows[-count:]
+        return EraLikes(
+            photos=[PhotoId(photo) for photo, state in reversed(newest) if not state.removed],
+            floor=newest[0][0] - 1 if len(newest) == count else END,
+        )
+
+    def _of(self, kind: OwnEdge, member: UserId) -> LatestRows:
+        return self._rows.setdefault((kind, member), LatestRows(self._clock_ms, self._removed_ttl_ms))

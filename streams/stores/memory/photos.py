@@ -1,0 +1,97 @@
+"""Photos, tombstones and each author's list in memory."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+from schemas.ids import PhotoId, UserId
+from streams.core.delivery import Delivery
+from streams.core.photos import AuthorPhoto, Photo, Status, StoredRendition
+
+
+class MemoryPhotos:
+    """Rows and tombstones; `deliveries` is what was recorded, for those who ask."""
+
+    def __init__(self) -> None:
+        self._rows: dict[PhotoId, Photo] = {}
+        self._tombstones: set[tuple[PhotoId, UserId]] = set()
+        self.deliveries: dict[PhotoId, Delivery] = {}
+
+    async def insert(self, photo: Photo) -> UserId:
+        # Facts alone: what becomes of the photo is written by the other methods.
+        facts = replace(
+            photo,
+            # The database keeps milliseconds.
+            created_at=photo.created_at.replace(microsecond=photo.created_at.microsecond // 1_000 * 1_000),
+            status=Status.PROCESSING,
+            reason=None,
+            renditions={},
+            deleted=False,
+        )
+        return self._rows.setdefault(photo.photo_id, facts).author_id
+
+    async def get(self, photos: Sequence[PhotoId]) -> dict[PhotoId, Photo]:
+        return {photo: self._rows[photo] for photo in photos if photo in self._rows}
+
+    async def mark_ready(self, photo: PhotoId, renditions: Mapping[str, StoredRendition]) -> None:
+        await self.add_renditions(photo, renditions)
+        if self._rows[photo].status is not Status.REJECTED:
+            self._rows[photo] = replace(self._rows[photo], status=Status.READY)
+
+    async def add_renditions(self, photo: PhotoId, renditions: Mapping[str, StoredRendition]) -> None:
+        row = self._rows[photo]
+        self._rows[photo] = replace(row, renditions={**row.renditions, **renditions})
+
+    async def forget_renditions(self, photo: PhotoId, names: Collection[str]) -> None:
+        row = self._rows[photo]
+        left = {name: made for name, made in row.renditions.items() if name not in names}
+        self._rows[photo] = replace(row, renditions=left)
+
+    async def mark_rejected(self, photo: PhotoId, reason: str) -> None:
+        self._rows[photo] = replace(self._rows[photo], status=Status.REJECTED, reason=reason)
+
+    async def record_delivery(self, photo: PhotoId, delivery: Delivery) -> None:
+        self.deliveries[photo] = delivery
+
+    def ids(self) -> list[PhotoId]:
+        """Of every row, ascending."""
+        return sorted(self._rows)
+
+    async def bury(self, photo: PhotoId, author: UserId) -> None:
+        self._tombstones.add((photo, author))
+
+    async def is_buried(self, photo: PhotoId, author: UserId) -> bool:
+        return (photo, author) in self._tombstones
+
+    async def erase(self, photo: PhotoId) -> None:
+        self._rows[photo] = replace(self._rows[photo], deleted=True, caption="")
+
+
+class MemoryAuthorPhotos:
+    """Each author's photos; what was removed or rejected is remembered, so that it cannot come back."""
+
+    def __init__(self) -> None:
+        self._ready: dict[UserId, dict[PhotoId, bool]] = defaultdict(dict)
+        self._removed: set[tuple[UserId, PhotoId]] = set()
+        self._rejected: set[tuple[UserId, PhotoId]] = set()
+
+    async def add(self, author: UserId, photo: PhotoId, *, ready: bool) -> None:
+        self._ready[author][photo] = ready or self._ready[author].get(photo, False)
+
+    async def reject(self, author: UserId, photo: PhotoId) -> None:
+        self._rejected.add((author, photo))
+
+    async def remove(self, author: UserId, photo: PhotoId) -> None:
+        self._removed.add((author, photo))
+
+    async def newest(
+        self, authors: Sequence[UserId], *, below: int, each_max: int
+    ) -> dict[UserId, list[AuthorPhoto]]:
+        return {author: self._newest(author, below)[:each_max] for author in authors}
+
+    def _newest(self, author: UserId, below: int) -> list[AuthorPhoto]:
+        return [
+            AuthorPhoto(photo_id=photo, ready=ready and (author, photo) not in self._rejected)
+            for photo, ready in sorted(self._ready[author].items(), reverse=True)
+            if photo < below and (author, photo) not in self._removed
+        ]

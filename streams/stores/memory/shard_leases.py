@@ -1,0 +1,44 @@
+"""Shard leases in memory."""
+
+from dataclasses import dataclass
+
+from streams.ports.coordination import ShardLease
+
+LEASE_LIFE_MS = 60_000
+
+
+@dataclass(slots=True)
+class _Lease:
+    holder: str
+    expires_ms: int
+    reserved_ms: int
+
+
+class MemoryShardLeases:
+    """Leases of the shards 0 to `shards` - 1; the lowest that is free goes first."""
+
+    def __init__(self, shards: int) -> None:
+        self._shards = shards
+        self._leases: dict[int, _Lease] = {}
+
+    async def acquire(self, holder: str, now_ms: int) -> ShardLease:
+        for shard in range(self._shards):
+            lease = self._leases.get(shard)
+            # A shard whose ids run ahead of our clock would make us wait; take another.
+            if lease is not None and max(lease.expires_ms, lease.reserved_ms) > now_ms:
+                continue
+            last_ms = now_ms if lease is None else lease.reserved_ms
+            self._leases[shard] = _Lease(holder, now_ms + LEASE_LIFE_MS, last_ms)
+            return ShardLease(shard=shard, last_ms=last_ms)
+        raise LookupError(f"all {self._shards} shards are held; end a process or wait for its lease to end")
+
+    async def reserve(self, holder: str, shard: int, until_ms: int, now_ms: int) -> None:
+        lease = self._leases.get(shard)
+        if lease is None or lease.holder != holder:
+            raise PermissionError(f"shard {shard} is leased to another process; stop minting and lease anew")
+        lease.reserved_ms, lease.expires_ms = until_ms, now_ms + LEASE_LIFE_MS
+
+    async def release(self, holder: str, shard: int) -> None:
+        lease = self._leases.get(shard)
+        if lease is not None and lease.holder == holder:
+            lease.expires_ms = 0

@@ -1,0 +1,72 @@
+"""Every store in memory: what tests and the demonstration without servers use."""
+
+from collections.abc import Callable, MutableMapping
+
+from schemas.ids import OWN_SHARDS
+from streams.ports.groups import Stores
+from streams.stores.memory.authors import MemoryAuthors, MemoryPulledAuthors
+from streams.stores.memory.budget import MemoryRebuildBudget
+from streams.stores.memory.cache import MemoryCopies
+from streams.stores.memory.cdn import MemoryEdgeCaches
+from streams.stores.memory.cleaning import MemoryCleaningPlaces, MemoryMissingObjects, MemoryPhotoWalk
+from streams.stores.memory.counted import MemoryCountedSets
+from streams.stores.memory.media import MemoryMediaObjects, MemoryMediaUploads
+from streams.stores.memory.own_edges import MemoryOwnEdges
+from streams.stores.memory.parked import MemoryParkedPhotos
+from streams.stores.memory.photos import MemoryAuthorPhotos, MemoryPhotos
+from streams.stores.memory.shard_leases import MemoryShardLeases
+from streams.stores.memory.stops import MemoryStops
+from streams.stores.memory.timelines import MemoryTimelines
+from streams.stores.memory.uploads import MemoryUploadLimit, MemoryUploads
+from topics.catalogue import FANOUT
+
+
+def memory_stores(
+    *,
+    clock_ms: Callable[[], int],
+    timeline_slots: int = 600,
+    timeline_ttl_s: int = 72 * 3_600,
+    timeline_renew_s: int = 3_600,
+    rebuild_ttl_ms: int = 30_000,
+    rebuilds_per_s_max: int = 1_000,
+    removed_edge_ttl_s: int = 28 * 86_400,
+    shards: int = OWN_SHARDS,
+    uploads_per_minute: int = 5,
+    objects: MutableMapping[str, bytes] | None = None,
+) -> Stores:
+    """Empty stores with the limits of `settings.py`, and a media bucket that holds `objects`.
+
+    Nothing in them waits, so what a caller sees between two awaits of its own is one moment.
+    """
+    removed_ttl_ms = removed_edge_ttl_s * 1_000
+    bucket: MutableMapping[str, bytes] = {} if objects is None else objects
+    photos = MemoryPhotos()
+    return Stores(
+        photos=photos,
+        author_photos=MemoryAuthorPhotos(),
+        own_edges=MemoryOwnEdges(clock_ms, removed_ttl_ms),
+        counted=MemoryCountedSets(clock_ms, removed_ttl_ms),
+        authors=MemoryAuthors(),
+        pulled=MemoryPulledAuthors(),
+        parked=MemoryParkedPhotos(),
+        stops=MemoryStops(),
+        media=MemoryMediaObjects(bucket, clock_ms),
+        media_uploads=MemoryMediaUploads(bucket, clock_ms),
+        uploads=MemoryUploads(clock_ms),
+        upload_limit=MemoryUploadLimit(uploads_per_minute, clock_ms),
+        photo_walk=MemoryPhotoWalk(photos),
+        missing_objects=MemoryMissingObjects(),
+        cleaning_places=MemoryCleaningPlaces(),
+        edge_caches=MemoryEdgeCaches(),
+        timelines=MemoryTimelines(
+            clock_ms,
+            slots=timeline_slots,
+            ttl_s=timeline_ttl_s,
+            renew_s=timeline_renew_s,
+            rebuild_ttl_ms=rebuild_ttl_ms,
+            fanout_partitions=FANOUT.partitions,
+        ),
+        copies=MemoryCopies(clock_ms),
+        shards=MemoryShardLeases(shards),
+        rebuild_budget=MemoryRebuildBudget(rebuilds_per_s_max, lambda: clock_ms() / 1_000),
+    )

@@ -1,0 +1,21 @@
+"""A budget of rebuilds that all processes share, in Redis."""
+
+from streams.stores.redis.client import RedisClient
+
+
+class RedisRebuildBudget:
+    """At most `per_s_max` in any second, over all processes."""
+
+    def __init__(self, client: RedisClient, *, namespace: str, per_s_max: int) -> None:
+        self._client = client
+        self._key = f"{namespace}budget:rebuilds".encode()
+        # Refill and burst add up to the limit.
+        burst = max(1, per_s_max // 10)
+        self._args = [b"%d" % max(1, per_s_max - burst), b"%d" % burst]
+        self._take = client.script("budget_take")
+
+    async def take(self) -> bool:
+        """Whether one more rebuild may begin now."""
+        return bool(
+            await self._client.call("budget", self._client.ask_script, self._take, [self._key], self._args)
+        )

@@ -1,0 +1,202 @@
+"""Timelines in Redis: one string a reader, laid out as `core/ring.py` says.
+
+NAMESPACE t + owner         the timeline, 8 bytes of owner
+NAMESPACE n + partition     how far a partition of `fanout` has been applied
+NAMESPACE v + incarnation   partitions that found this server to be as new as their commits
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from schemas.ids import ID_BYTES, PackedIds, PhotoId, UserId, pack_id
+from streams.core import ring
+from streams.core.slices import slices
+from streams.errors import StoreUnavailable
+from streams.stores.redis.client import STORE, RedisClient
+
+# A swap fails when an append came between; each try reads again.
+SWAP_TRIES = 20
+SCAN_KEYS = 1_000
+
+
+class RedisTimelines:
+    """The rings of one Redis."""
+
+    def __init__(
+        self,
+        client: RedisClient,
+        *,
+        namespace: str,
+        slots: int,
+        ttl_s: int,
+        renew_s: int,
+        rebuild_ttl_ms: int,
+        append_owners_max: int,
+        merge_owners_max: int,
+        fanout_partitions: int,
+    ) -> None:
+        self._client = client
+        self._redis = client.redis
+        self._prefix = namespace.encode() + b"t"
+        self._notes = namespace.encode() + b"n"
+        self._verified = namespace.encode() + b"v"
+        self._slots = slots
+        self._ttl_s = ttl_s
+        self._renew_s = renew_s
+        self._rebuild_ttl = b"%d" % rebuild_ttl_ms
+        self._append_owners_max = append_owners_max
+        self._merge_owners_max = merge_owners_max
+        self._fanout_partitions = fanout_partitions
+        self._append = client.script("timeline_append")
+        self._existing = client.script("timeline_existing")
+        self._swap = client.script("timeline_swap")
+        self._note = client.script("note")
+        self._confirm = client.script("confirm")
+
+    async def append(self, photo: PhotoId, owners: PackedIds) -> int:
+        written = 0
+        packed = pack_id(photo)
+        for some in slices(owners, self._append_owners_max * ID_BYTES):
+            args = [self._prefix, packed, some, self._slots]
+            written += await self._client.call("append", self._append, keys=[self._prefix], args=args)
+        return written
+
+    async def merge(self, owners: Sequence[UserId], photos: Sequence[PhotoId]) -> int:
+        exist = 0
+        for some in slices(owners, self._merge_owners_max):
+            exist += await self._merge_some(some, photos)
+        return exist
+
+    async def _merge_some(self, owners: Sequence[UserId], photos: Sequence[PhotoId]) -> int:
+        exist: set[bytes] = set()
+        keys = [self._key(owner) for owner in owners]
+        for _ in range(SWAP_TRIES):
+            values = await self._client.call("merge", self._redis.mget, keys)
+            swaps = []
+            for key, value in zip(keys, values, strict=True):
+                if value is None:
+                    continue
+                exist.add(key)
+                stored = ring.parse(value)
+                new = ring.merge(stored, photos, slots=self._slots)
+                if new is not None:
+                    swaps.append((key, stored.guard, new))
+            moved = await self._swap_all(swaps)
+            if not moved:
+                return len(exist)
+            keys = moved
+        raise StoreUnavailable(STORE, "merge", f"{len(keys)} timelines moved {SWAP_TRIES} times")
+
+    async def _swap_all(self, swaps: Sequence[tuple[bytes, bytes, bytes]]) -> list[bytes]:
+        """Swap each (key, guard, bytes), keeping its life; answers the keys that had moved."""
+        if not swaps:
+            return []
+
+        async def run() -> list[int]:
+            pipe = self._redis.pipeline(transaction=False)
+            for key, guard, new in swaps:
+                await self._swap(keys=[key], args=[guard, new, ""], client=pipe)
+            return list(await pipe.execute())
+
+        done = await self._client.call("merge", run)
+        return [key for (key, _, _), swapped in zip(swaps, done, strict=True) if not swapped]
+
+    async def existing(self, owners: PackedIds) -> PackedIds:
+        args = [self._prefix, owners]
+        return PackedIds(await self._client.call("existing", self._existing, keys=[self._prefix], args=args))
+
+    async def read(self, owner: UserId) -> bytes | None:
+        key = self._key(owner)
+
+        async def run() -> tuple[bytes | None, int]:
+            value, ttl_s = await asyncio.gather(self._client.ask(b"GET", key), self._client.ask(b"TTL", key))
+            return value, ttl_s
+
+        value, ttl_s = await self._client.call("read", run)
+        # One being rebuilt keeps its short life, so that it goes when its rebuilder dies.
+        if (
+            value is not None
+            and ttl_s < self._ttl_s - self._renew_s
+            and ring.token_of(value) == ring.NO_TOKEN
+        ):
+            await self._client.call("read", self._redis.expire, key, self._ttl_s)
+        return cast(bytes | None, value)
+
+    async def begin_rebuild(self, owner: UserId, token: bytes) -> bool:
+        empty = ring.lay_out((), slots=self._slots, floor=0, version=0, token=token)
+        made = await self._client.call(
+            "rebuild", self._client.ask, b"SET", self._key(owner), empty, b"NX", b"PX", self._rebuild_ttl
+        )
+        return bool(made)
+
+    async def finish_rebuild(self, owner: UserId, token: bytes, found: Sequence[PhotoId], floor: int) -> bool:
+        key = self._key(owner)
+        for _ in range(SWAP_TRIES):
+            value = await self._client.call("rebuild", self._client.ask, b"GET", key)
+            if value is None or ring.token_of(value) != token:
+                return False
+            stored = ring.parse(value)
+            new = ring.rebuilt(stored, found, floor=floor, slots=self._slots)
+            args = [stored.guard, new, b"%d" % self._ttl_s]
+            if await self._client.call("rebuild", self._client.ask_script, self._swap, [key], args):
+                return True
+        raise StoreUnavailable(STORE, "rebuild", f"the timeline of {owner} moved {SWAP_TRIES} times")
+
+    async def forget(self, owner: UserId) -> None:
+        await self._client.call("forget", self._redis.unlink, self._key(owner))
+
+    async def forget_all(self) -> int:
+        forgotten, cursor = 0, 0
+        # A namespace holds letters, digits and a dot only, nothing special in a glob.
+        pattern = self._prefix + b"????????"
+        while True:
+            cursor, keys = await self._client.call(
+                "forget all", self._redis.scan, cursor, match=pattern, count=SCAN_KEYS
+            )
+            if keys:
+                forgotten += await self._client.call("forget all", self._redis.unlink, *keys)
+            if cursor == 0:
+                return forgotten
+
+    async def notes(self, partitions: Sequence[int]) -> dict[int, int]:
+        if not partitions:
+            return {}
+        keys = [self._note_key(partition) for partition in partitions]
+        values = await self._client.call("notes", self._redis.mget, keys)
+        return {
+            partition: int(value)
+            for partition, value in zip(partitions, values, strict=True)
+            if value is not None
+        }
+
+    async def note(self, partition: int, position: int, *, expected: int | None) -> bool:
+        args = [b"" if expected is None else b"%d" % expected, b"%d" % position]
+        key = self._note_key(partition)
+        return bool(await self._client.call("note", self._client.ask_script, self._note, [key], args))
+
+    async def note_all(self, positions: Mapping[int, int]) -> bool:
+        values = {self._note_key(partition): position for partition, position in positions.items()}
+        return bool(await self._client.call("note", self._redis.msetnx, values))
+
+    async def verified(self) -> bool:
+        count = await self._client.call_in_incarnation(
+            "verified", lambda incarnation: self._client.ask(b"HLEN", self._verified + incarnation)
+        )
+        return int(count) >= self._fanout_partitions
+
+    async def confirm(self, expected: Mapping[int, int]) -> set[int]:
+        partitions = sorted(expected)
+        keys = [self._note_key(partition) for partition in partitions]
+        args = [value for partition in partitions for value in (partition, expected[partition])]
+        moved = await self._client.call_in_incarnation(
+            "confirm",
+            lambda incarnation: self._confirm(keys=[self._verified + incarnation, *keys], args=args),
+        )
+        return {int(partition) for partition in moved}
+
+    def _key(self, owner: UserId) -> bytes:
+        return self._prefix + pack_id(owner)
+
+    def _note_key(self, partition: int) -> bytes:
+        return self._notes + str(partition).encode()

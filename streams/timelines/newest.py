@@ -1,0 +1,76 @@
+"""The newest photos over many authors, exactly, without reading much of any."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from heapq import nlargest
+
+from schemas.ids import UserId
+from streams.core.feed import END, Source
+from streams.core.photos import AuthorPhoto
+from streams.core.slices import slices
+from streams.ports.photos import AuthorPhotos
+
+AUTHORS_A_CALL = 64
+CALLS_IN_FLIGHT_MAX = 8
+# Nobody knows beforehand whose photos are the newest: ask each author for some, and then
+# for four times as many those who might have more.
+EACH_MIN = 8
+EACH_GROWTH = 4
+
+PhotosByAuthor = Mapping[UserId, Sequence[AuthorPhoto]]
+
+
+async def newest_of(
+    author_photos: AuthorPhotos,
+    authors: Sequence[UserId],
+    *,
+    below: int,
+    count: int,
+    unready_of: UserId | None = None,
+) -> Source:
+    """The newest `count` ready photos with ids below `below`; of `unready_of`, also those not ready.
+
+    Ids descend; the floor is 0 when there are no more. After the first round only
+    authors with that many photos among the newest are asked again, so while photos are
+    ready they are at most count / EACH_MIN.
+
+    Raises:
+        StoreUnavailable: The database did not answer.
+    """
+    known: dict[UserId, Sequence[AuthorPhoto]] = {}
+    asking: Sequence[UserId] = list(dict.fromkeys(authors))
+    each_max = min(count + 1, max(EACH_MIN, 2 * count // max(1, len(asking))))
+    chosen: list[int] = []
+    while asking:
+        known.update(await _ask(author_photos, asking, below, each_max))
+        # One more than asked for tells whether there are more.
+        chosen = nlargest(count + 1, _that_count(known, unready_of))
+        cut = chosen[-1] if len(chosen) > count else END
+        asking = [author for author in asking if _may_hold_more(known[author], each_max, cut)]
+        each_max *= EACH_GROWTH
+    window = tuple(chosen[:count])
+    return Source(window, window[-1] - 1 if len(chosen) > count else END)
+
+
+def _that_count(known: PhotosByAuthor, unready_of: UserId | None) -> Iterator[int]:
+    for author, photos in known.items():
+        for photo in photos:
+            if photo.ready or author == unready_of:
+                yield photo.photo_id
+
+
+def _may_hold_more(photos: Sequence[AuthorPhoto], asked: int, cut: int) -> bool:
+    return len(photos) == asked and photos[-1].photo_id > cut
+
+
+async def _ask(
+    author_photos: AuthorPhotos, authors: Sequence[UserId], below: int, each_max: int
+) -> dict[UserId, Sequence[AuthorPhoto]]:
+    slots = asyncio.Semaphore(CALLS_IN_FLIGHT_MAX)
+
+    async def call(some: Sequence[UserId]) -> PhotosByAuthor:
+        async with slots:
+            return await author_photos.newest(some, below=below, each_max=each_max)
+
+    answers = await asyncio.gather(*(call(some) for some in slices(authors, AUTHORS_A_CALL)))
+    return {author: photos for answer in answers for author, photos in answer.items()}

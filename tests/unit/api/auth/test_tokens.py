@@ -1,0 +1,475 @@
+"""Bearer tokens: what proves who asks, and everything that does not."""
+
+import json
+from base64 import urlsafe_b64encode
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from api.auth.keys import (
+    FETCH_PAUSE_S,
+    KEY_SET_AGE_S_MAX,
+    JwksKeys,
+    Keys,
+    SecretKeys,
+    keys_from,
+    parse_key_set,
+)
+from api.auth.tokens import TOKEN_CHARS_MAX, TOKEN_KEPT_CHARS_MAX, InvalidToken, TokenVerifier
+from schemas.ids import ID_MAX
+from streams.errors import StoreUnavailable
+from streams.settings import Settings
+from tests.worlds.api import NOW_MS, SECRET, make_world, media_key
+
+pytestmark = pytest.mark.anyio
+
+NOW_S = NOW_MS // 1_000
+RSA_KEY = media_key()
+EC_KEY = ec.generate_private_key(ec.SECP256R1())
+ED_KEY = ed25519.Ed25519PrivateKey.generate()
+
+
+def _jwk(private: Any, kid: str | None, **more: object) -> dict[str, Any]:
+    algorithm = {
+        rsa.RSAPrivateKey: jwt.algorithms.RSAAlgorithm,
+        ec.EllipticCurvePrivateKey: jwt.algorithms.ECAlgorithm,
+    }
+    kind: Any = next((each for key, each in algorithm.items() if isinstance(private, key)), None)
+    public = (kind or jwt.algorithms.OKPAlgorithm).to_jwk(private.public_key(), as_dict=True)
+    return {**public, **({} if kid is None else {"kid": kid}), **more}
+
+
+def _key_set(*keys: dict[str, Any]) -> bytes:
+    return json.dumps({"keys": list(keys)}).encode()
+
+
+def _verifier(keys: Keys | None = None, **overrides: Any) -> TokenVerifier:
+    parts: dict[str, Any] = {
+        "keys": keys or SecretKeys(SECRET.encode()),
+        "issuer": "",
+        "audience": "",
+        "leeway_s": 30,
+        "life_s_max": 86_400,
+        "clock_us": lambda: NOW_MS * 1_000,
+        **overrides,
+    }
+    return TokenVerifier(**parts)
+
+
+def _part(value: object) -> str:
+    raw = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _claims(**claims: object) -> dict[str, Any]:
+    return {"sub": "7", "exp": NOW_S + 3_600, **claims}
+
+
+def _signed(header: object, payload: object) -> str:
+    """A token of any header and payload, signed with the secret all the same."""
+    head = f"{_part(header)}.{_part(payload)}"
+    signature = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256).sign(
+        head.encode(), SECRET.encode()
+    )
+    return f"{head}.{_part(signature)}"
+
+
+HS256 = {"alg": "HS256", "typ": "JWT"}
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {},
+        {"exp": NOW_S - 29},
+        {"exp": NOW_S + 86_400},
+        {"exp": NOW_S + 0.5},
+        {"iat": NOW_S + 29, "nbf": NOW_S + 29},
+        {"aud": "somebody else", "iss": "anybody"},
+        {"roles": ["ops", "other"]},
+        {"sub": str(ID_MAX)},
+    ],
+)
+async def test_a_good_token_names_its_caller(claims: dict[str, object]) -> None:
+    """Within the leeway of 30 s and a life of a day; issuer and audience only matter where configured."""
+    caller = await _verifier().verify(_signed(HS256, _claims(**claims)))
+
+    assert caller.user_id == int(str(claims.get("sub", "7")))
+    assert caller.roles == frozenset(claims.get("roles", []))  # type: ignore[call-overload]  # A list, above.
+
+
+@pytest.mark.parametrize("typ", ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt"])
+async def test_a_token_may_say_what_it_is(typ: str) -> None:
+    """RFC 8725 3.11: explicit typing; access tokens and plain ones are what we take."""
+    assert (await _verifier().verify(_signed({"alg": "HS256", "typ": typ}, _claims()))).user_id == 7
+
+
+BAD_CLAIMS: list[object] = [
+    *[_claims(exp=exp) for exp in (NOW_S - 30, NOW_S + 86_431, str(NOW_S + 60), True, None, [7], -1)],
+    {"sub": "7"},
+    {"exp": NOW_S + 60},
+    *[_claims(iat=iat) for iat in (NOW_S + 31, "1", None, True)],
+    *[_claims(nbf=nbf) for nbf in (NOW_S + 31, "1", False)],
+    *[
+        _claims(sub=sub)
+        for sub in (
+            7,
+            7.0,
+            True,
+            None,
+            "",
+            "0",
+            "-1",
+            "+7",
+            " 7",
+            "7 ",
+            "07",
+            "7_0",
+            "\u0667",
+            "7.0",
+            "1e3",
+            ["7"],
+        )
+    ],
+    _claims(sub=str(ID_MAX + 1)),
+    *[_claims(roles=roles) for roles in ("ops", ["ops", 1], {"ops": True}, 1, None)],
+    [],
+    "text",
+    7,
+    b"",
+    b"not json",
+    b"\xff\xfe",
+    b'{"sub":"7","exp":1e400}',
+    b'{"sub":"7","exp":NaN}',
+    b'{"sub":"7","exp":Infinity}',
+    b'{"sub":"7","exp":1' + b"0" * 400 + b"}",
+    b'{"sub":"7","exp":1' + b"0" * 5_000 + b"}",
+    b"[" * 5_000,
+    b'{"a":' * 1_000 + b"1" + b"}" * 1_000,
+]
+
+
+@pytest.mark.parametrize("payload", BAD_CLAIMS, ids=lambda payload: repr(payload)[:60])
+async def test_claims_that_prove_nothing(payload: object) -> None:
+    """However well signed: wrong times, wrong types, no subject; never anything but InvalidToken."""
+    with pytest.raises(InvalidToken):
+        await _verifier().verify(_signed(HS256, payload))
+
+
+BAD_HEADERS: list[object] = [
+    {"alg": "none"},
+    {"alg": "None"},
+    {"alg": "HS384"},
+    {"alg": "HS512"},
+    {"alg": "RS256"},
+    {"alg": ["HS256"]},
+    {"alg": None},
+    {"typ": "JWT"},
+    {"alg": "HS256", "typ": "secevent+jwt"},
+    {"alg": "HS256", "typ": 1},
+    {"alg": "HS256", "typ": None},
+    {"alg": "HS256", "crit": ["exp"], "exp": 1},
+    {"alg": "HS256", "crit": []},
+    {"alg": "HS256", "crit": ["b64"], "b64": False},
+    {"alg": "HS256", "crit": ["b64"], "b64": True},
+    {"alg": "HS256", "b64": False},
+    {"alg": "HS256", "kid": 1},
+    {"alg": "HS256", "kid": {"a": 1}},
+    [],
+    "HS256",
+    b"",
+    b"{",
+    b"[" * 5_000,
+]
+
+
+@pytest.mark.parametrize("header", BAD_HEADERS, ids=lambda header: repr(header)[:60])
+async def test_headers_that_prove_nothing(header: object) -> None:
+    """Other algorithms, none at all, unknown extensions, other kinds of token."""
+    with pytest.raises(InvalidToken):
+        await _verifier().verify(_signed(header, _claims()))
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["", ".", "..", "a.b", "a.b.c", "a.b.c.d", f"{_part(HS256)}.{_part(_claims())}.", "é.é.é", "x" * 9_000],
+)
+async def test_what_is_no_token(token: str) -> None:
+    """Three parts of base64url, of which the last signs the others."""
+    with pytest.raises(InvalidToken):
+        await _verifier().verify(token)
+
+
+async def test_a_changed_token_proves_nothing() -> None:
+    """The signature covers header and claims."""
+    head, _, signature = _signed(HS256, _claims()).split(".")
+
+    with pytest.raises(InvalidToken):
+        await _verifier().verify(f"{head}.{_part(_claims(sub='8'))}.{signature}")
+
+
+async def test_a_token_has_a_size_limit() -> None:
+    """One character over 8 KiB is refused before anything is decoded."""
+    token = _signed(HS256, _claims(padding="x" * 5_900))
+    longer = _signed(HS256, _claims(padding="x" * 6_100))
+
+    assert len(token) <= TOKEN_CHARS_MAX < len(longer)
+    assert (await _verifier().verify(token)).user_id == 7
+    with pytest.raises(InvalidToken):
+        await _verifier().verify(longer)
+
+
+@pytest.mark.parametrize(
+    ("claims", "good"),
+    [
+        ({"iss": "us", "aud": "feed"}, True),
+        ({"iss": "us", "aud": ["other", "feed"]}, True),
+        ({"iss": "us"}, False),
+        ({"aud": "feed"}, False),
+        ({"iss": "them", "aud": "feed"}, False),
+        ({"iss": ["us"], "aud": "feed"}, False),
+        ({"iss": "us", "aud": "other"}, False),
+        ({"iss": "us", "aud": [1]}, False),
+    ],
+)
+async def test_issuer_and_audience_count_where_configured(claims: dict[str, object], good: bool) -> None:
+    """Both must be there and match."""
+    verifier = _verifier(issuer="us", audience="feed")
+    token = _signed(HS256, _claims(**claims))
+
+    if good:
+        assert (await verifier.verify(token)).user_id == 7
+    else:
+        with pytest.raises(InvalidToken):
+            await verifier.verify(token)
+
+
+@pytest.mark.parametrize(("private", "algorithm"), [(RSA_KEY, "RS256"), (EC_KEY, "ES256"), (ED_KEY, "EdDSA")])
+async def test_keys_of_a_key_set(private: Any, algorithm: str) -> None:
+    """Each kind of key verifies with its one algorithm, found by its kid."""
+    document = _key_set(_jwk(RSA_KEY, "rsa"), _jwk(EC_KEY, "ec"), _jwk(ED_KEY, "ed"))
+    kid = {"RS256": "rsa", "ES256": "ec", "EdDSA": "ed"}[algorithm]
+    verifier = _verifier(JwksKeys(lambda: document))
+
+    caller = await verifier.verify(jwt.encode(_claims(), private, algorithm, headers={"kid": kid}))
+
+    assert caller.user_id == 7
+
+
+@pytest.mark.parametrize(
+    ("key", "algorithm", "kid"),
+    [
+        (RSA_KEY, "RS256", "ec"),
+        (RSA_KEY, "RS256", "unknown"),
+        (RSA_KEY, "RS256", None),
+        (RSA_KEY, "RS512", "rsa"),
+        (RSA_KEY, "PS256", "rsa"),
+        (rsa.generate_private_key(65_537, 2_048), "RS256", "rsa"),
+    ],
+)
+async def test_tokens_that_a_key_set_does_not_prove(key: Any, algorithm: str, kid: str | None) -> None:
+    """Another's key, another algorithm, no kid where there are several keys."""
+    verifier = _verifier(JwksKeys(lambda: _key_set(_jwk(RSA_KEY, "rsa"), _jwk(EC_KEY, "ec"))))
+    headers = {} if kid is None else {"kid": kid}
+
+    with pytest.raises(InvalidToken):
+        await verifier.verify(jwt.encode(_claims(), key, algorithm, headers=headers))
+
+
+async def test_a_public_key_is_no_secret() -> None:
+    """The classic confusion: HS256 keyed with the RSA key that everybody can read."""
+    pem = RSA_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    head = f"{_part({'alg': 'HS256', 'kid': 'rsa'})}.{_part(_claims())}"
+    hmac = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256)
+    token = f"{head}.{_part(hmac.sign(head.encode(), pem))}"
+
+    with pytest.raises(InvalidToken):
+        await _verifier(JwksKeys(lambda: _key_set(_jwk(RSA_KEY, "rsa")))).verify(token)
+
+
+def test_a_key_set_leaves_out_what_is_not_for_this() -> None:
+    """Other uses, other algorithms, secrets, private halves, short keys, other curves, nonsense."""
+    document = _key_set(
+        _jwk(RSA_KEY, "encryption", use="enc"),
+        _jwk(RSA_KEY, "other algorithm", alg="RS512"),
+        _jwk(rsa.generate_private_key(65_537, 1_024), "short"),
+        _jwk(ec.generate_private_key(ec.SECP384R1()), "other curve"),
+        {"kty": "oct", "k": _part(b"x" * 32), "kid": "secret"},
+        {**jwt.algorithms.RSAAlgorithm.to_jwk(RSA_KEY, as_dict=True), "kid": "private"},
+        {"kty": "RSA", "kid": "half", "n": "AQAB"},
+        {**_jwk(RSA_KEY, None), "kid": 7},
+        {"kty": ["RSA"]},
+        {},
+        _jwk(RSA_KEY, "good", use="sig", alg="RS256"),
+    )
+
+    assert set(parse_key_set(document)) == {"good", None}
+
+
+@pytest.mark.parametrize("document", [b"", b"[]", b"{}", b'{"keys":{}}', b"\xff", b"[" * 100_000])
+def test_what_is_no_key_set(document: bytes) -> None:
+    """Refused as a whole, so that the old set stays."""
+    with pytest.raises(ValueError):  # noqa: PT011 - JSON's own error is one.
+        parse_key_set(document)
+
+
+class _Source:
+    """A place with a key set that can be changed, or be away; counts how often it was asked."""
+
+    def __init__(self, *keys: dict[str, Any]) -> None:
+        self.document: bytes | None = _key_set(*keys)
+        self.asked = 0
+
+    def __call__(self) -> bytes:
+        self.asked += 1
+        if self.document is None:
+            raise OSError("away")
+        return self.document
+
+
+async def test_a_new_key_is_fetched_when_first_seen_but_not_at_anybodys_will() -> None:
+    """Key rotation: an unknown kid fetches the set again, at most every 10 s."""
+    now_s = 1_000.0
+    source = _Source(_jwk(RSA_KEY, "old"))
+    keys = JwksKeys(source, clock_s=lambda: now_s)
+    assert await keys.key_for("old") is not None
+    source.document = _key_set(_jwk(RSA_KEY, "new"))
+
+    assert [await keys.key_for("new") for _ in range(100)] == [None] * 100
+    assert source.asked == 1
+    now_s += FETCH_PAUSE_S
+    assert await keys.key_for("new") is not None
+    assert await keys.key_for("old") is None
+
+
+async def test_a_key_that_was_taken_out_stops_counting() -> None:
+    """A set is used for ten minutes, then fetched again."""
+    now_s = 1_000.0
+    source = _Source(_jwk(RSA_KEY, "leaked"))
+    keys = JwksKeys(source, clock_s=lambda: now_s)
+    await keys.key_for("leaked")
+    source.document = _key_set(_jwk(EC_KEY, "safe"))
+    now_s += KEY_SET_AGE_S_MAX + 1
+
+    assert await keys.key_for("leaked") is None
+
+
+async def test_a_token_that_was_good_is_looked_at_again() -> None:
+    """Its times at every request; and its signature, when its key is not the same any more."""
+    now_s = 1_000.0
+    clock_s = float(NOW_S)
+    source = _Source(_jwk(RSA_KEY, "a"))
+    keys = JwksKeys(source, clock_s=lambda: now_s)
+    verifier = _verifier(keys, clock_us=lambda: int(clock_s * 1_000_000))
+    token = jwt.encode(_claims(exp=NOW_S + 60), RSA_KEY, "RS256", {"kid": "a"})
+    assert (await verifier.verify(token)).user_id == (await verifier.verify(token)).user_id == 7
+
+    clock_s += 90
+    with pytest.raises(InvalidToken, match="expired"):
+        await verifier.verify(token)
+    clock_s -= 90
+    source.document = _key_set(_jwk(EC_KEY, "a"))
+    now_s += KEY_SET_AGE_S_MAX + 1
+    with pytest.raises(InvalidToken):
+        await verifier.verify(token)
+
+
+async def test_a_checked_signature_is_not_checked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only of the newest tokens, and of none that is long: what is remembered is bounded."""
+    monkeypatch.setattr("api.auth.tokens.TOKENS_KEPT_MAX", 2)
+    decode, checked = jwt.decode, list[str]()
+
+    def counting(token: str, *args: Any, **kwargs: Any) -> Any:
+        checked.append(token)
+        return decode(token, *args, **kwargs)
+
+    monkeypatch.setattr("api.auth.tokens.jwt.decode", counting)
+    verifier = _verifier()
+    first, second, third = (_signed(HS256, _claims(sub=str(user))) for user in (1, 2, 3))
+    long = _signed(HS256, _claims(sub="4", padding="x" * TOKEN_KEPT_CHARS_MAX))
+    for token in (first, second, second, long, long, first, third, first):
+        await verifier.verify(token)
+
+    assert checked == [first, second, long, long, third, first]
+
+
+async def test_a_key_set_that_is_away_keeps_what_was_known() -> None:
+    """Known keys go on counting; with none known nothing can be said, which is not `invalid`."""
+    now_s = 1_000.0
+    source = _Source(_jwk(RSA_KEY, "known"))
+    keys = JwksKeys(source, clock_s=lambda: now_s)
+    await keys.key_for("known")
+    source.document = None
+    now_s += KEY_SET_AGE_S_MAX + 1
+
+    assert await keys.key_for("known") is not None
+    with pytest.raises(StoreUnavailable):
+        await JwksKeys(source).key_for("known")
+
+
+def test_a_short_secret_refuses_to_start() -> None:
+    """HS256 wants 32 bytes; nothing at all is too short as well, and a key set takes the secret's place."""
+    for secret in ("", "x" * 31):
+        with pytest.raises(ValueError, match="at least 32"):
+            keys_from(Settings(jwt_secret=secret))
+
+    assert isinstance(keys_from(Settings(jwt_secret="x" * 32)), SecretKeys)
+    assert isinstance(keys_from(Settings(jwt_secret=SECRET, jwks="keys.json")), JwksKeys)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [("Authorization", "")],
+        [("Authorization", "Bearer")],
+        [("Authorization", "Basic dXNlcjpwYXNz")],
+        [("Authorization", "Bearer a.b.c d")],
+        [("Authorization", "Bearer a.b.c")],
+        [("Authorization", "Bearer x.y.z"), ("Authorization", "Bearer x.y.z")],
+    ],
+)
+async def test_a_request_without_a_good_token_is_401(headers: list[tuple[str, str]]) -> None:
+    """A problem document, and the challenge that says how to do it."""
+    world = await make_world()
+    async with world.client() as client:
+        for path in ("/v1/feed", "/v1/users/1", "/metrics"):
+            answer = await client.get(path, headers=headers)
+
+            assert answer.status_code == 401
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+async def test_the_scheme_may_be_written_in_any_case() -> None:
+    """RFC 9110: authentication schemes are case-insensitive."""
+    world = await make_world()
+    async with world.client() as client:
+        answer = await client.get("/v1/users/1", headers={"Authorization": f"bEARER  {world.token(1)}"})
+
+    assert answer.status_code == 200
+
+
+async def test_metrics_are_for_the_role_ops() -> None:
+    """401 for nobody, 403 for anybody, the metrics for `ops`; open where the settings open them."""
+    world = await make_world()
+    async with world.client(1) as anybody, world.client(1, roles=["ops"]) as ops, world.client() as nobody:
+        statuses = [(await each.get("/metrics")).status_code for each in (nobody, anybody, ops)]
+    opened = await make_world(ops_open=True)
+    async with opened.client() as nobody:
+        text = (await nobody.get("/metrics")).text
+
+    assert statuses == [401, 403, 200]
+    assert "shutterline_http_requests_total" in text
+
+
+async def test_a_key_set_that_was_never_fetched_is_503() -> None:
+    """The token may be good: the caller shall try again, not log in again."""
+    world = await make_world(jwks="/nowhere/keys.json")
+    async with world.client(1) as client:
+        answer = await client.get("/v1/feed")
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")

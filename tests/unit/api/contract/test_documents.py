@@ -1,0 +1,153 @@
+"""The generated contracts, and that the routes keep to them."""
+
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from api.contract.views import EdgePage, PhotoPage, PhotoView, ProblemView, UserView
+from tests.worlds.api import World, make_world
+
+pytestmark = pytest.mark.anyio
+
+OPERATIONS = {
+    ("get", "/v1/feed"),
+    ("get", "/v1/users/{user_id}/photos"),
+    ("get", "/v1/users/{user_id}"),
+    ("get", "/v1/photos/{photo_id}"),
+    ("delete", "/v1/photos/{photo_id}"),
+    ("post", "/v1/photos"),
+    ("get", "/v1/photos/{photo_id}/upload"),
+    ("post", "/v1/photos/{photo_id}/complete"),
+    ("put", "/v1/photos/{photo_id}/like"),
+    ("delete", "/v1/photos/{photo_id}/like"),
+    ("put", "/v1/social/follow/{user_id}"),
+    ("post", "/v1/social/follow/{user_id}"),
+    ("delete", "/v1/social/follow/{user_id}"),
+    ("get", "/v1/social/following"),
+    ("get", "/v1/social/followers"),
+    ("get", "/healthz"),
+    ("get", "/readyz"),
+    ("get", "/metrics"),
+    ("get", "/openapi.json"),
+    ("get", "/asyncapi.json"),
+}
+OPEN = {"/healthz", "/readyz", "/openapi.json", "/asyncapi.json"}
+
+
+async def _document(world: World, path: str = "/openapi.json") -> dict[str, Any]:
+    async with world.client() as client:
+        answer = await client.get(path)
+    assert answer.status_code == 200
+    document: dict[str, Any] = answer.json()
+    return document
+
+
+def _operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    return {
+        (method, path): operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+def _references(value: object) -> set[str]:
+    if isinstance(value, dict):
+        own = {value["$ref"]} if isinstance(value.get("$ref"), str) else set()
+        return own.union(*(_references(each) for each in value.values()))
+    if isinstance(value, list):
+        return set().union(*(_references(each) for each in value))
+    return set()
+
+
+async def test_the_document_has_every_route_and_no_other() -> None:
+    """What there is, and nothing that there will be."""
+    document = await _document(await make_world())
+
+    assert set(_operations(document)) == OPERATIONS
+    ids = [operation["operationId"] for operation in _operations(document).values()]
+    assert len(ids) == len(set(ids))
+
+
+async def test_every_reference_of_the_document_leads_somewhere() -> None:
+    """A generator of clients can read it."""
+    document = await _document(await make_world())
+
+    for reference in _references(document):
+        assert reference.startswith("#/components/schemas/")
+        assert reference.rsplit("/", 1)[1] in document["components"]["schemas"]
+
+
+async def test_every_operation_states_token_answers_and_problems() -> None:
+    """Errors are problem documents with the media type that they really have; 503 says when to come back."""
+    document = await _document(await make_world())
+
+    for (_, path), operation in _operations(document).items():
+        assert operation["security"] == ([] if path in OPEN else [{"token": []}])
+        problems = {status: each for status, each in operation["responses"].items() if status >= "400"}
+        if path.startswith("/v1/"):
+            assert {"401", "422", "503"} <= set(problems)
+        for status, each in problems.items():
+            assert list(each["content"]) == ["application/problem+json"]
+            assert ("Retry-After" in each.get("headers", {})) == (status in ("429", "503"))
+
+
+async def test_the_document_states_the_limits_of_limits() -> None:
+    """1 to 100 for photos, 1 to 1,000 for users, with their defaults."""
+    operations = _operations(await _document(await make_world()))
+
+    def limit(path: str) -> tuple[int, int, int]:
+        parameters = operations["get", path]["parameters"]
+        stated = next(each for each in parameters if each["name"] == "limit")
+        return stated["schema"]["minimum"], stated["schema"]["maximum"], int(stated["description"].split()[0])
+
+    assert limit("/v1/feed") == limit("/v1/users/{user_id}/photos") == (1, 100, 20)
+    assert limit("/v1/social/following") == limit("/v1/social/followers") == (1, 1_000, 100)
+
+
+async def test_answers_are_what_the_document_says() -> None:
+    """Each answer has exactly the fields of its model, of the right types."""
+    world = await make_world()
+    await world.follow(1, 2)
+    await world.post(10, 2)
+    shapes: dict[str, Any] = {
+        "/v1/feed": PhotoPage,
+        "/v1/users/2/photos": PhotoPage,
+        "/v1/photos/10": PhotoView,
+        "/v1/users/2": UserView,
+        "/v1/social/following": EdgePage,
+        "/v1/social/followers": EdgePage,
+        "/v1/photos/11": ProblemView,
+    }
+    async with world.client(1) as client:
+        for path, shape in shapes.items():
+            body = (await client.get(path)).json()
+
+            assert TypeAdapter(shape).validate_python(body).model_dump(mode="json") == body
+
+
+async def test_private_answers_are_not_for_caches() -> None:
+    """What one caller sees, no cache may show another."""
+    world = await make_world()
+    async with world.client(1) as client:
+        for path in ("/v1/feed", "/v1/users/2", "/v1/users/2/photos", "/v1/social/following"):
+            assert (await client.get(path)).headers["cache-control"] == "no-store"
+
+
+async def test_the_contract_of_the_topics_is_served() -> None:
+    """AsyncAPI, without a token."""
+    document = await _document(await make_world(), "/asyncapi.json")
+
+    assert document["asyncapi"] == "3.0.0"
+    assert {"uploads", "follows", "likes", "uploads-dlq"} <= set(document["channels"])
+
+
+async def test_a_rebuilding_page_says_when_to_ask_again() -> None:
+    """200, what there is, and Retry-After."""
+    world = await make_world(rebuilds_per_s_max=1)
+    await world.page(50)
+    async with world.client(1) as client:
+        answer = await client.get("/v1/feed")
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (200, "1")
+    assert answer.json() == {"items": [], "next_cursor": None, "completeness": "rebuilding"}

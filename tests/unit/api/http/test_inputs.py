@@ -1,0 +1,235 @@
+"""Whatever a request says: what is invalid is 422 with a problem document, never clamped, never 500."""
+
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.http.cursors import CursorKind, decode_cursor, encode_cursor
+from schemas.ids import ID_MAX
+from tests.worlds.api import World, make_world
+
+pytestmark = pytest.mark.anyio
+
+BAD_IDS = [
+    "0",
+    "-1",
+    "01",
+    "+1",
+    " 1",
+    "1 ",
+    "1_000",
+    "1.0",
+    "1e3",
+    "0x1",
+    "abc",
+    "\u0661",
+    "\uff11",
+    "1\x00",
+    "1\n",
+    "null",
+    "true",
+    str(ID_MAX + 1),
+    "9" * 5_000,
+    "\U0001f600",
+]
+BAD_LIMITS = ["0", "-1", "", " ", "1.5", "01", "+1", "1_0", "ten", "true", "\u0661", "1e1", "9" * 5_000]
+BAD_CURSORS = [
+    "",
+    "x",
+    "====",
+    "AWY",
+    "not a cursor",
+    "\u0661",
+    "A" * 14,
+    "A" * 5_000,
+    encode_cursor(CursorKind.FEED, 7) + "=",
+    encode_cursor(CursorKind.FEED, 7) + "\n",
+    encode_cursor(CursorKind.FEED, 7)[:-1] + "x",
+]
+WITH_ID = [
+    ("GET", "/v1/photos/{}"),
+    ("DELETE", "/v1/photos/{}"),
+    ("PUT", "/v1/photos/{}/like"),
+    ("DELETE", "/v1/photos/{}/like"),
+    ("GET", "/v1/users/{}"),
+    ("GET", "/v1/users/{}/photos"),
+    ("PUT", "/v1/social/follow/{}"),
+    ("POST", "/v1/social/follow/{}"),
+    ("DELETE", "/v1/social/follow/{}"),
+]
+LISTS = {
+    "/v1/feed": (100, CursorKind.FEED),
+    "/v1/users/1/photos": (100, CursorKind.USER_PHOTOS),
+    "/v1/social/following": (1_000, CursorKind.FOLLOWING),
+    "/v1/social/followers": (1_000, CursorKind.FOLLOWERS),
+}
+
+
+async def _answers(world: World, method: str, url: str) -> tuple[int, str]:
+    async with world.client(1) as client:
+        answer = await client.request(method, url)
+        if answer.status_code >= 400:
+            assert answer.headers["content-type"] == "application/problem+json"
+            problem = answer.json()
+            assert set(problem) == {"type", "title", "status", "detail"}
+            assert problem["status"] == answer.status_code
+        return answer.status_code, answer.text
+
+
+@pytest.mark.parametrize(("method", "template"), WITH_ID)
+async def test_an_id_is_a_canonical_decimal(method: str, template: str) -> None:
+    """Ids in paths are what `parse_id` takes, and nothing that int() would."""
+    world = await make_world()
+    for bad in BAD_IDS:
+        status, text = await _answers(world, method, template.format(quote(bad, safe="")))
+
+        assert status == 422, bad
+        assert "must be an integer from 1 to" in text
+    assert world.publisher.published == []
+
+
+@pytest.mark.parametrize(("path", "limit_max"), [(path, most) for path, (most, _) in LISTS.items()])
+async def test_a_limit_is_a_number_in_its_range(path: str, limit_max: int) -> None:
+    """Bounds are accepted, what lies beyond them is refused, not clamped."""
+    world = await make_world()
+    for good in ("1", str(limit_max)):
+        assert (await _answers(world, "GET", f"{path}?limit={good}"))[0] == 200
+    for bad in [*BAD_LIMITS, str(limit_max + 1)]:
+        status, text = await _answers(world, "GET", f"{path}?limit={quote(bad)}")
+
+        assert status == 422, bad
+        assert f"from 1 to {limit_max}" in text
+
+
+@pytest.mark.parametrize(("path", "kind"), [(path, kind) for path, (_, kind) in LISTS.items()])
+async def test_a_cursor_is_one_that_this_list_gave(path: str, kind: CursorKind) -> None:
+    """Anything else is 422, the cursors of other lists included."""
+    world = await make_world()
+    others = [encode_cursor(other, *[7] * other.value[1]) for other in CursorKind if other is not kind]
+    for bad in [*BAD_CURSORS, *others]:
+        if kind is CursorKind.FEED and bad == encode_cursor(kind, 7):
+            continue
+        assert (await _answers(world, "GET", f"{path}?cursor={quote(bad)}"))[0] == 422, bad
+
+
+async def test_a_followers_cursor_names_a_bucket_that_there_is() -> None:
+    """Well-formed, but no place in any set."""
+    world = await make_world()
+    for place in ((5, 0, 0), (0, 1, 0), (1, 16, 0), (4, 65_536, 0)):
+        cursor = encode_cursor(CursorKind.FOLLOWERS, *place)
+
+        assert (await _answers(world, "GET", f"/v1/social/followers?cursor={cursor}"))[0] == 422
+
+
+@pytest.mark.parametrize("path", LISTS)
+@pytest.mark.parametrize("name", ["limit", "cursor"])
+async def test_a_parameter_that_stands_twice_is_refused(path: str, name: str) -> None:
+    """Which of the two was meant is not guessed."""
+    world = await make_world()
+
+    status, text = await _answers(world, "GET", f"{path}?{name}=1&{name}=1")
+
+    assert status == 422
+    assert "2 times" in text
+
+
+@pytest.mark.parametrize("path", LISTS)
+async def test_unknown_parameters_are_ignored(path: str) -> None:
+    """So that a newer client can talk to an older API."""
+    world = await make_world()
+
+    assert (await _answers(world, "GET", f"{path}?Limit=x&other=1&other=2&limit[]=0"))[0] == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/v1",
+        "/v1/",
+        "/v1/feed/",
+        "/v1/photos/",
+        "/v1/photos/1/",
+        "/v1/photos/1/upload/",
+        "/v1/photos/1/complete/",
+        "/v1/users//photos",
+        "/ops",
+        "/ops/lag",
+        "/docs",
+        "/redoc",
+        "/%ff%fe",
+    ],
+)
+async def test_what_is_not_there_is_404(path: str) -> None:
+    """A problem document, and no redirect to something similar."""
+    world = await make_world()
+
+    for method in ("GET", "POST", "PUT", "DELETE", "PATCH"):
+        assert (await _answers(world, method, path))[0] == 404
+
+
+async def test_another_method_is_405_and_names_those_that_work() -> None:
+    """`Allow` has the methods of every route at the path; OPTIONS gives the same without an error."""
+    world = await make_world()
+    allowed = {
+        "/v1/feed": "GET, HEAD, OPTIONS",
+        "/v1/photos/1": "DELETE, GET, HEAD, OPTIONS",
+        "/v1/photos/1/like": "DELETE, OPTIONS, PUT",
+        "/v1/social/follow/2": "DELETE, OPTIONS, POST, PUT",
+        "/healthz": "GET, HEAD, OPTIONS",
+    }
+    async with world.client(1) as client:
+        for path, methods in allowed.items():
+            for method in ("PATCH", "TRACE", "FOO"):
+                answer = await client.request(method, path)
+                assert (answer.status_code, answer.headers["allow"]) == (405, methods)
+                assert answer.headers["content-type"] == "application/problem+json"
+            answer = await client.options(path)
+            assert (answer.status_code, answer.headers["allow"], answer.content) == (204, methods, b"")
+
+
+async def test_head_is_get_without_the_body() -> None:
+    """The same status and headers wherever GET is answered, errors included."""
+    world = await make_world()
+    async with world.client(1) as client:
+        for path in ("/v1/feed", "/v1/users/1", "/v1/photos/1", "/healthz", "/nothing", "/v1/feed?limit=0"):
+            head, get = await client.head(path), await client.get(path)
+
+            assert (head.status_code, head.content) == (get.status_code, b"")
+            assert head.headers["content-length"] == get.headers["content-length"]
+
+
+async def test_a_body_that_nobody_asked_for_does_no_harm_and_has_a_limit() -> None:
+    """Malformed JSON on a route without a body is not read; more than 64 KiB is 413."""
+    world = await make_world(request_body_bytes_max=100)
+    async with world.client(1) as client:
+        small = await client.put(
+            "/v1/social/follow/2", content=b"{not json", headers={"Content-Type": "application/json"}
+        )
+        large = await client.put("/v1/social/follow/2", content=b"x" * 101)
+
+    assert small.status_code == 204
+    assert (large.status_code, large.headers["content-type"]) == (413, "application/problem+json")
+
+
+@given(st.sampled_from(CursorKind), st.lists(st.integers(0, ID_MAX), min_size=3, max_size=3))
+def test_a_cursor_gives_back_its_place(kind: CursorKind, numbers: list[int]) -> None:
+    """Text that fits a query as it is."""
+    place = tuple(numbers[: kind.value[1]])
+
+    text = encode_cursor(kind, *place)
+
+    assert decode_cursor(kind, text) == place
+    assert quote(text, safe="") == text
+
+
+@given(st.sampled_from(CursorKind), st.text(max_size=40))
+def test_no_other_text_is_a_cursor(kind: CursorKind, text: str) -> None:
+    """Decoding raises ValueError or gives a place that is written just so."""
+    try:
+        place = decode_cursor(kind, text)
+    except ValueError:
+        return
+    assert encode_cursor(kind, *place) == text

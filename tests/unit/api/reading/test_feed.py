@@ -1,0 +1,310 @@
+"""The feed over memory twins: what a walk shows, what it must never show, and what it says of itself."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.ids import PhotoId
+from streams.core.feed import Completeness, Skeleton, Source, open_ended, union
+from tests.worlds.api import World, make_world
+
+pytestmark = pytest.mark.anyio
+
+READER = 1
+# Small, so that every page crosses the boundaries between the sources.
+SMALL = {"timeline_ids": 5, "timeline_slots": 6, "pull_list_ids_max": 3, "feed_window_ids": 4}
+
+
+@dataclass(frozen=True)
+class Post:
+    photo: int
+    author: int
+    state: str  # ready, processing, rejected or deleted
+
+
+@dataclass(frozen=True)
+class Story:
+    followees: frozenset[int]
+    unfollowed: frozenset[int]
+    pulled: frozenset[int]
+    before: tuple[Post, ...]  # Before the timeline exists,
+    after: tuple[Post, ...]  # and after it.
+    later: tuple[Post, ...]  # While the walk is under way.
+    limits: tuple[int, ...]
+
+
+AUTHORS = st.integers(1, 5)
+STATES = st.sampled_from(["ready", "ready", "ready", "processing", "rejected", "deleted"])
+
+
+@st.composite
+def stories(draw: st.DrawFn) -> Story:
+    photos = draw(st.lists(st.integers(1, 60), unique=True, max_size=40))
+    posts = [Post(photo, draw(AUTHORS), draw(STATES)) for photo in photos]
+    cuts = sorted(draw(st.tuples(st.integers(0, len(posts)), st.integers(0, len(posts)))))
+    followees = draw(st.frozensets(st.integers(2, 5)))
+    return Story(
+        followees=followees,
+        unfollowed=draw(st.frozensets(st.integers(2, 5))),
+        pulled=draw(st.frozensets(st.integers(2, 5), max_size=2)),
+        before=tuple(posts[: cuts[0]]),
+        after=tuple(posts[cuts[0] : cuts[1]]),
+        later=tuple(posts[cuts[1] :]),
+        limits=tuple(draw(st.lists(st.integers(1, 4), min_size=1, max_size=4))),
+    )
+
+
+async def _post(world: World, post: Post, pulled: frozenset[int]) -> None:
+    if post.state in ("ready", "deleted"):
+        await world.post(post.photo, post.author, followers=() if post.author in pulled else (READER,))
+    else:
+        await world.upload(post.photo, post.author)
+    if post.state == "rejected":
+        await world.stores.photos.mark_rejected(PhotoId(post.photo), "too_large")
+    if post.state == "deleted":
+        await world.delete(post.photo, post.author)
+
+
+async def _tell(story: Story) -> World:
+    world = await make_world(**SMALL)
+    for author in story.pulled:
+        await world.pull(author)
+    for followee in story.followees | story.unfollowed:
+        await world.follow(READER, followee)
+    for post in story.before:
+        await _post(world, post, story.pulled)
+    await world.later(120)
+    await world.page(READER, 1)
+    for post in story.after:
+        await _post(world, post, story.pulled)
+    for followee in story.unfollowed - story.followees:
+        await world.follow(READER, followee, removed=True)
+    return world
+
+
+def _oracle(story: Story, posts: tuple[Post, ...]) -> list[int]:
+    shown = [
+        post.photo
+        for post in posts
+        if (post.author in story.followees and post.state == "ready")
+        or (post.author == READER and post.state in ("ready", "processing"))
+    ]
+    return sorted(shown, reverse=True)
+
+
+async def _walk(
+    world: World, limits: tuple[int, ...], between: Callable[[], Awaitable[None]] | None = None
+) -> list[int]:
+    """Every id of every page, while each page promises to be complete and is full before the end."""
+    ids: list[int] = []
+    below: int | None = None
+    for turn in range(200):
+        limit = limits[turn % len(limits)]
+        page = await world.page(READER, limit, below)
+        assert page.completeness is Completeness.COMPLETE
+        assert len(page.ids) == limit or page.below is None
+        ids += page.ids
+        below = page.below
+        if below is None:
+            return ids
+        if between is not None:
+            await between()
+    raise AssertionError("the walk does not end")
+
+
+@given(stories())
+def test_a_walk_shows_what_the_oracle_says(story: Story) -> None:
+    """Law: no duplicate, no skip across pages, whatever the limits and wherever the sources end."""
+
+    async def run() -> list[int]:
+        return await _walk(await _tell(story), story.limits)
+
+    assert asyncio.run(run()) == _oracle(story, story.before + story.after)
+
+
+@given(stories())
+def test_new_photos_shift_nothing_in_a_walk_under_way(story: Story) -> None:
+    """A cursor names a place in the order: what was there is shown once, and what is shown is shown once."""
+
+    async def run() -> list[int]:
+        world = await _tell(story)
+        coming = iter(story.later)
+
+        async def one_more() -> None:
+            post = next(coming, None)
+            if post is not None:
+                await _post(world, post, story.pulled)
+
+        return await _walk(world, story.limits, one_more)
+
+    walked = asyncio.run(run())
+    late = {post.photo for post in story.later}
+
+    assert walked == sorted(set(walked), reverse=True)
+    assert [photo for photo in walked if photo not in late] == _oracle(story, story.before + story.after)
+
+
+@given(stories())
+def test_without_redis_a_walk_shows_the_same(story: Story) -> None:
+    """Redis may be lost at any moment: every page comes from the database, and is complete."""
+
+    async def run() -> list[int]:
+        world = await _tell(story)
+        world.fail("redis")
+        return await _walk(world, story.limits)
+
+    assert asyncio.run(run()) == _oracle(story, story.before + story.after)
+
+
+def _descending(ids: list[int]) -> Source:
+    return Source(sorted(ids, reverse=True), 0)
+
+
+SOURCES = st.lists(
+    st.builds(
+        lambda ids, floor: replace(_descending(ids), floor=floor),
+        st.lists(st.integers(1, 30), max_size=20),
+        st.integers(0, 30),
+    ),
+    max_size=4,
+)
+
+
+def _vouched_for(sources: list[Source], below: int, bound: int) -> list[int]:
+    everything = {photo for source in sources for photo in source.ids}
+    return [photo for photo in range(below - 1, bound, -1) if photo in everything]
+
+
+@given(SOURCES, st.integers(1, 31))
+def test_a_union_shows_all_that_every_source_vouches_for(sources: list[Source], below: int) -> None:
+    """Descending, unique, below the cursor and above the greatest floor; of no sources nothing is known."""
+    skeleton = union(sources, below)
+
+    assert skeleton.bound == max((source.floor for source in sources), default=below - 1)
+    assert list(skeleton.ids) == _vouched_for(sources, below, skeleton.bound)
+
+
+@given(SOURCES, st.integers(1, 31), st.integers(1, 8))
+def test_a_union_that_is_cut_is_whole_above_its_bound(sources: list[Source], below: int, count: int) -> None:
+    """Nothing above the bound is missing, and there are `count` ids, or all that there are."""
+    whole, cut = union(sources, below), union(sources, below, count)
+
+    entries = sum(cut.bound < photo < below for source in sources for photo in source.ids)
+    assert cut.bound >= whole.bound
+    assert list(cut.ids) == _vouched_for(sources, below, cut.bound)
+    assert cut == whole or entries >= count
+
+
+def test_of_many_sources_no_more_is_taken_than_is_needed() -> None:
+    """Fifty lists of forty that are all as new, in turn, and a timeline of somebody else's old photos."""
+    lists = [_descending([50 * turn + author for turn in range(100, 140)]) for author in range(50)]
+
+    cut = union([*lists, _descending(list(range(1, 501)))], 10**6, 42)
+
+    assert list(cut.ids) == list(range(6_999, 6_999 - len(cut.ids), -1))
+    assert 42 <= len(cut.ids) <= 60
+
+
+def test_an_open_ended_skeleton_never_says_that_it_is_the_end() -> None:
+    """What is being rebuilt knows nothing of what lies below its last id."""
+    assert open_ended(Skeleton((9, 7), 0), 20) == Skeleton((9, 7), 6)
+    assert open_ended(Skeleton((), 0), 20) == Skeleton((), 19)
+
+
+async def test_an_unfollow_hides_the_author_though_the_timeline_has_them() -> None:
+    """Law: no ghost, also where a page in flight lands in the timeline after the unfollow."""
+    world = await make_world()
+    await world.follow(READER, 2)
+    await world.post(10, 2)
+    await world.later(120)
+    await world.page(READER)
+    await world.follow(READER, 2, removed=True)
+    await world.post(11, 2, followers=(READER,))
+
+    page = await world.page(READER)
+
+    assert page.ids == []
+
+
+async def test_a_deleted_photo_is_gone_from_the_next_page() -> None:
+    """Law: no ghost: the timeline still has the id, the row says deleted."""
+    world = await make_world()
+    await world.follow(READER, 2)
+    for photo in (10, 11, 12):
+        await world.post(photo, 2)
+    await world.later(120)
+    await world.page(READER)
+    await world.delete(11, 2)
+
+    page = await world.page(READER)
+
+    assert page.ids == [12, 10]
+
+
+async def test_a_new_followee_is_seen_at_once() -> None:
+    """A followee of less than a minute is merged as if pulled: the backfill is not waited for."""
+    world = await make_world()
+    await world.post(10, 2)
+    await world.page(READER)
+    await world.follow(READER, 2)
+
+    page = await world.page(READER)
+
+    assert (page.ids, page.completeness) == ([10], Completeness.COMPLETE)
+
+
+async def test_thousands_of_new_followees_are_one_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More lists than a page may read are read as one window of the database instead."""
+    monkeypatch.setattr("api.reading.skeleton.PULL_LISTS_MAX", 2)
+    world = await make_world()
+    for author in (2, 3, 4):
+        await world.post(author * 10, author)
+    await world.page(READER)
+    for author in (2, 3, 4):
+        await world.follow(READER, author)
+    before = len(world.switches["copies"].calls)
+
+    page = await world.page(READER)
+
+    assert (page.ids, page.below) == ([40, 30, 20], None)
+    # The following set, rows, totals and likes; no lists.
+    assert world.switches["copies"].calls[before:].count("get") == 4
+
+
+async def test_a_page_costs_the_same_number_of_calls_whatever_its_length() -> None:
+    """Nothing on the feed's path costs a query per item."""
+    world = await make_world()
+    await world.follow(READER, 2)
+    for photo in range(10, 110):
+        await world.post(photo, 2)
+    await world.later(120)
+    await world.page(READER, 100)
+
+    async def calls(limit: int) -> int:
+        before = sum(len(switch.calls) for switch in world.switches.values())
+        assert len((await world.page(READER, limit)).ids) == limit
+        return sum(len(switch.calls) for switch in world.switches.values()) - before
+
+    assert await calls(1) == await calls(100)
+
+
+async def test_what_is_hidden_does_not_send_a_page_to_the_database() -> None:
+    """A page begins with about as many ids as it needs, and goes on in the timeline to its end."""
+    world = await make_world()
+    for author in (2, 3):
+        await world.follow(READER, author)
+    for photo in range(10, 100):
+        await world.post(photo, 2 if photo < 40 else 3)
+    await world.later(120)
+    await world.page(READER)
+    await world.follow(READER, 3, removed=True)
+    before = len(world.switches["author_photos"].calls)
+
+    page = await world.page(READER, 5)
+
+    assert page.ids == [39, 38, 37, 36, 35]
+    assert len(world.switches["author_photos"].calls) == before

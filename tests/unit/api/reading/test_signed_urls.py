@@ -1,0 +1,116 @@
+"""Signed photo URLs: CloudFront's canned policy, and how long a URL stays the same."""
+
+import asyncio
+from base64 import b64decode
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA1
+
+from api.reading.signed_urls import UrlSigner
+from tests.worlds.api import NOW_MS, Clock, media_key
+
+pytestmark = pytest.mark.anyio
+
+NOW_S = NOW_MS // 1_000
+
+
+def _signer(clock: Clock, counted: list[tuple[int, int]] | None = None) -> UrlSigner:
+    return UrlSigner(
+        media_url="https://media.example",
+        key_id="K1",
+        private_key=media_key(),
+        life_s_min=1_800,
+        life_s_max=3_600,
+        clock_us=clock.us,
+        count=lambda kept, signed: None if counted is None else counted.append((kept, signed)),
+    )
+
+
+def _expires_s(url: str) -> int:
+    return int(parse_qs(urlsplit(url).query)["Expires"][0])
+
+
+@pytest.mark.parametrize("key", ["r/1/thumbnail.jpg", "a b/ü?&#%.jpg", "x" * 1_024])
+async def test_a_url_carries_a_signature_of_itself(key: str) -> None:
+    """The canned policy over the URL as it is written, RSA with SHA-1, base64 in CloudFront's alphabet."""
+    url = (await _signer(Clock()).urls([key]))[key]
+
+    resource, query = url.split("?")
+    parts = parse_qs(query, strict_parsing=True)
+    assert set(parts) == {"Expires", "Signature", "Key-Pair-Id"}
+    assert parts["Key-Pair-Id"] == ["K1"]
+    policy = (
+        f'{{"Statement":[{{"Resource":"{resource}",'
+        f'"Condition":{{"DateLessThan":{{"AWS:EpochTime":{parts["Expires"][0]}}}}}}}]}}'
+    )
+    text = parts["Signature"][0].replace("-", "+").replace("_", "=").replace("~", "/")
+    media_key().public_key().verify(b64decode(text), policy.encode(), PKCS1v15(), SHA1())
+    assert urlsplit(url).path.isascii()
+
+
+async def test_a_url_lives_for_30_to_60_minutes_and_stays_the_same_for_30() -> None:
+    """Within a key's period the URL is one and the same; at every second its life is within the bounds."""
+    clock = Clock()
+    signer = _signer(clock)
+    seen: list[str] = []
+    for _ in range(7_200 // 60):
+        url = (await signer.urls(["key"]))["key"]
+        assert 1_800 <= _expires_s(url) - clock.ms // 1_000 <= 3_600
+        seen.append(url)
+        clock.ms += 60_000
+
+    assert 4 <= len(set(seen)) <= 5
+
+
+async def test_the_urls_of_different_keys_change_at_different_times() -> None:
+    """Otherwise every URL there is would have to be signed anew in one moment, twice an hour."""
+    urls = await _signer(Clock()).urls([f"key-{number}" for number in range(50)])
+
+    assert len({_expires_s(url) for url in urls.values()}) > 25
+
+
+async def test_a_url_is_signed_once_a_period() -> None:
+    """The next page with the same photos costs no signature."""
+    counted: list[tuple[int, int]] = []
+    signer = _signer(Clock(), counted)
+    await signer.urls(["a", "b"])
+    await signer.urls(["a", "b", "c"])
+
+    assert counted == [(0, 2), (2, 1)]
+
+
+async def test_pages_at_once_sign_a_url_once() -> None:
+    """The first asks, the others wait for it; one that gives up takes nothing from the others."""
+    counted: list[tuple[int, int]] = []
+    signer = _signer(Clock(), counted)
+    keys = [f"key-{number}" for number in range(60)]
+
+    pages = [asyncio.create_task(signer.urls(keys[start:])) for start in (0, 20, 40)]
+    await asyncio.sleep(0)
+    pages[0].cancel()
+    _, second, third = await asyncio.gather(*pages, return_exceptions=True)
+
+    assert isinstance(second, dict)
+    assert isinstance(third, dict)
+    assert (set(second), set(third)) == (set(keys[20:]), set(keys[40:]))
+    assert third.items() <= second.items()
+    assert counted == [(0, 60), (40, 0), (20, 0)]
+
+
+async def test_urls_kept_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest go first."""
+    monkeypatch.setattr("api.reading.signed_urls.URLS_KEPT_MAX", 2)
+    counted: list[tuple[int, int]] = []
+    signer = _signer(Clock(), counted)
+    for key in ("a", "b", "c", "c", "a"):
+        await signer.urls([key])
+
+    assert counted == [(0, 1), (0, 1), (0, 1), (1, 0), (0, 1)]
+
+
+def test_lives_that_leave_no_room_are_refused() -> None:
+    """A URL must stay the same for some time."""
+    with pytest.raises(ValueError, match="must be below"):
+        UrlSigner("https://media.example", "K1", media_key(), 60, 60, Clock().us, lambda kept, signed: None)

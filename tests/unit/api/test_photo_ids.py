@@ -1,0 +1,73 @@
+"""The API's own ids: a shard is leased when first needed, and another one where it was lost."""
+
+import asyncio
+
+import pytest
+
+from api.http.problems import Problem
+from api.photo_ids import PhotoIds
+from schemas.ids import PhotoId, id_ms
+from streams.stores.memory.stores import memory_stores
+
+pytestmark = pytest.mark.anyio
+HOUR_MS = 3_600_000
+
+
+class Clock:
+    """Goes on by a millisecond each time that somebody looks."""
+
+    def __init__(self) -> None:
+        self.now_ms = 1_800_000_000_000
+
+    def __call__(self) -> int:
+        self.now_ms += 1
+        return self.now_ms
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+async def test_ids_rise_and_none_comes_twice() -> None:
+    """Also for those who ask at once, and over two processes."""
+    clock = Clock()
+    stores = memory_stores(clock_ms=clock)
+    async with PhotoIds(stores, clock) as one, PhotoIds(stores, clock) as two:
+        minted = await asyncio.gather(*(each.mint() for each in (one, two) * 50))
+
+    assert len(set(minted)) == 100
+    assert list(minted[::2]) == sorted(minted[::2])
+    assert all(abs(id_ms(photo) - clock.now_ms) < 10_000 for photo in minted)
+
+
+async def test_a_lost_shard_is_replaced() -> None:
+    """A process that was idle for an hour, whose only shard another took meanwhile, gets one again."""
+    clock = Clock()
+    stores = memory_stores(clock_ms=clock, shards=2)
+    async with PhotoIds(stores, clock) as idle:
+        first = await idle.mint()
+        clock.now_ms += HOUR_MS
+        async with PhotoIds(stores, clock) as one, PhotoIds(stores, clock) as two:
+            others = [await one.mint(), await two.mint()]
+            with pytest.raises(Problem, match="no id for the photo") as refused:
+                await idle.mint()
+        clock.now_ms += 10_000  # Past what the others had reserved.
+        again = await idle.mint()
+
+    assert refused.value.status == 503
+    assert len({first, *others, again}) == 4
+
+
+async def test_a_clock_that_went_back_is_waited_for_by_the_client() -> None:
+    """503 until it has caught up; no id is made of the past."""
+    clock = Clock()
+    async with PhotoIds(memory_stores(clock_ms=clock), clock) as ids:
+        first: PhotoId = await ids.mint()
+        clock.now_ms -= HOUR_MS
+        with pytest.raises(Problem, match="the clock says"):
+            await ids.mint()
+        clock.now_ms += HOUR_MS
+        second = await ids.mint()
+
+    assert second > first

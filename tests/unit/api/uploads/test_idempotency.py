@@ -1,0 +1,252 @@
+"""Idempotency keys, races, and processes that die: one key is one photo, and no upload is half done."""
+
+import asyncio
+
+import pytest
+
+from tests.worlds.flaky_stores import pause
+from tests.worlds.uploading import (
+    OTHER,
+    NewWorld,
+    Uploader,
+    clean,
+    object_key,
+    objects,
+    own_photos,
+    published,
+    rows,
+    through,
+    together,
+    unfinished_parts,
+    uploading,
+    world_maker,
+)
+
+pytestmark = pytest.mark.anyio
+
+LARGE = bytes(range(25))
+
+
+@pytest.fixture(scope="module")
+def new_world() -> NewWorld:
+    return world_maker()
+
+
+@pytest.mark.parametrize("size_bytes", [5, 25])
+async def test_a_repeated_start_is_the_same_upload(new_world: NewWorld, size_bytes: int) -> None:
+    """The same photo with fresh URLs and what has arrived; it counts once."""
+    world = await new_world()
+    async with uploading(world) as me:
+        first = (await me.start(size_bytes, key="k", caption="c")).json()
+        world.clock.ms += 10_000
+        repeats = [(await me.start(size_bytes, key="k", caption="c")) for _ in range(6)]
+        shown = repeats[0].json()
+        if size_bytes == 25:
+            await me.put_parts(first["upload"], LARGE)
+            arrived = (await me.start(size_bytes, key="k", caption="c")).json()["upload"]["parts"]
+            assert [part["arrived"] for part in arrived] == [True] * 3
+        others = [await me.start(size_bytes) for _ in range(5)]
+
+    assert {(each.status_code, each.json()["photo_id"]) for each in repeats} == {(201, first["photo_id"])}
+    assert shown["upload"]["expires_at"] > first["upload"]["expires_at"]
+    assert [each.status_code for each in others] == [201] * 4 + [429]
+
+
+@pytest.mark.parametrize("content", [b"12345", LARGE])
+async def test_a_start_repeated_after_completion_answers_as_the_first_did(
+    new_world: NewWorld, content: bytes
+) -> None:
+    """Nothing is begun anew; by parts, all is said to have arrived, so that completing is what is left."""
+    world = await new_world()
+    async with uploading(world) as me:
+        started = (await me.start(len(content), key="k")).json()
+        photo, upload = started["photo_id"], started["upload"]
+        if "parts" in upload:
+            await me.put_parts(upload, content)
+        else:
+            await me.put(upload, content)
+        await me.complete(photo)
+    world.clock.ms += 2 * 3_600_000
+    async with uploading(world) as me:
+        repeated = await me.start(len(content), key="k")
+        again = repeated.json()["upload"]
+        if "parts" in again:
+            assert [part["arrived"] for part in again["parts"]] == [True] * 3
+        else:
+            assert await me.put(again, b"54321") == 412
+        completed = await me.complete(photo)
+
+    assert (repeated.status_code, repeated.json()["photo_id"], completed.status_code) == (201, photo, 202)
+    assert set(again) == set(upload)
+    assert await world.stores.media.read(object_key(world, photo), bytes_max=99) == content
+    assert await rows(world) == []
+
+
+@pytest.mark.parametrize("content", [b"12345", LARGE])
+async def test_a_repeated_body_is_the_same_photo(new_world: NewWorld, content: bytes) -> None:
+    """The bytes are compared, and nothing is stored, published or counted again."""
+    world = await new_world()
+    async with uploading(world) as me:
+        answers = [await me.send(content, key="k", caption="c") for _ in range(7)]
+        others = [(await me.send(b"1")).status_code for _ in range(5)]
+
+    assert {(each.status_code, each.json()["photo_id"]) for each in answers} == {
+        (202, answers[0].json()["photo_id"])
+    }
+    assert others == [202] * 4 + [429]
+    assert len(await own_photos(world)) == len(await objects(world)) == 5
+
+
+async def test_a_key_with_another_request_is_refused(new_world: NewWorld) -> None:
+    """422: another length, type, caption, other bytes, or the other way of uploading; nothing is left."""
+    world = await new_world()
+    async with uploading(world) as me:
+        signed = await me.start(5, key="s", caption="c")
+        body = await me.send(b"12345", key="b", caption="c")
+        others = [
+            await me.start(6, key="s", caption="c"),
+            await me.start(5, key="s", caption="d"),
+            await me.start(5, key="s", caption="c", content_type="image/png"),
+            await me.send(b"12345", key="s", caption="c"),
+            await me.send(b"12346", key="b", caption="c"),
+            await me.send(b"12345", key="b"),
+            await me.send(b"12345", key="b", caption="c", content_type="image/png"),
+            await me.start(5, key="b", caption="c"),
+        ]
+        room = [(await me.start(5)).status_code for _ in range(4)]
+
+    assert [each.status_code for each in others] == [422] * 8
+    assert all("Idempotency-Key" in each.json()["detail"] for each in others)
+    assert (signed.status_code, body.status_code, room) == (201, 202, [201] * 3 + [429])
+    assert len(await objects(world)) == 1
+
+
+async def test_a_key_is_one_users_own_for_a_day(new_world: NewWorld) -> None:
+    """Another user's is another photo, and so is the same user's a day later."""
+    world = await new_world()
+    async with uploading(world) as me, uploading(world, OTHER) as other:
+        photos = [(await each.send(b"1", key="k")).json()["photo_id"] for each in (me, other)]
+        world.clock.ms += 86_400_000 - 1
+        async with uploading(world) as still:
+            photos.append((await still.send(b"1", key="k")).json()["photo_id"])
+        world.clock.ms += 1
+        async with uploading(world) as later:
+            photos.append((await later.send(b"1", key="k")).json()["photo_id"])
+
+    assert photos[2] == photos[0]
+    assert len(set(photos)) == 3
+
+
+async def test_a_key_whose_upload_has_ended_stands_for_no_other(new_world: NewWorld) -> None:
+    """410: not completed in time, or deleted; a new key is a new photo."""
+    world = await new_world()
+    async with uploading(world) as me:
+        deleted = (await me.start(5, key="deleted")).json()["photo_id"]
+        await me.http.delete(f"/v1/photos/{deleted}")
+        body = (await me.send(b"12345", key="body")).json()["photo_id"]
+        await me.http.delete(f"/v1/photos/{body}")
+        await me.start(5, key="late")
+        world.clock.ms += 3_600_000
+        late = await me.start(5, key="late")
+        await clean(world)
+        answers = [
+            late,
+            await me.start(5, key="late"),
+            await me.start(5, key="deleted"),
+            await me.send(b"12345", key="body"),
+        ]
+        new = await me.start(5, key="new")
+
+    assert ([each.status_code for each in answers], new.status_code) == ([410] * 4, 201)
+
+
+@pytest.mark.parametrize("way", ["signed", "parts", "body", "body in parts"])
+@pytest.mark.parametrize("requests", [2, 8])
+async def test_racing_requests_with_one_key_are_one_photo(
+    new_world: NewWorld, way: str, requests: int
+) -> None:
+    """All are answered alike, whatever comes first; it counts once, and nothing of the losers remains."""
+    world = await new_world()
+    through(world, together)
+    content = b"12345" if way in ("signed", "body") else LARGE
+    async with uploading(world) as me:
+
+        async def ask() -> tuple[int, str]:
+            begin = (
+                me.start(len(content), key="k") if way in ("signed", "parts") else me.send(content, key="k")
+            )
+            answer = await begin
+            return answer.status_code, answer.json().get("photo_id", answer.text)
+
+        answers = await asyncio.gather(*(ask() for _ in range(requests)))
+        others = [(await me.start(5)).status_code for _ in range(5)]
+    status, photo = answers[0]
+
+    assert answers == [(status, photo)] * requests
+    assert status == (201 if way in ("signed", "parts") else 202)
+    assert others == [201] * 4 + [429]
+    if status == 202:
+        assert (published(world), await own_photos(world)) == ([int(photo)], [int(photo)])
+        assert await objects(world) == [object_key(world, photo)]
+    left = await unfinished_parts(world)
+    assert left == ([object_key(world, photo)] if way == "parts" else [])
+    assert len([each for each in await rows(world) if str(each.photo_id) == photo]) == (status == 201)
+    assert len(await rows(world)) == 4 + (status == 201)
+
+
+@pytest.mark.parametrize("way", ["signed", "body"])
+async def test_racing_requests_with_one_key_and_other_bodies_are_one_photo(
+    new_world: NewWorld, way: str
+) -> None:
+    """One wins; the others are told that the key stands for something else."""
+    world = await new_world()
+    through(world, together)
+    async with uploading(world) as me:
+
+        async def ask(number: int) -> int:
+            begin = me.start(number + 1, key="k") if way == "signed" else me.send(b"%d" % number, key="k")
+            return (await begin).status_code
+
+        statuses = await asyncio.gather(*(ask(number) for number in range(4)))
+        others = [(await me.start(5)).status_code for _ in range(5)]
+
+    assert sorted(statuses) == [201 if way == "signed" else 202, 422, 422, 422]
+    assert others == [201] * 4 + [429]
+    assert len(published(world)) == len(await objects(world)) == (way == "body")
+
+
+async def test_racing_completions_are_one_photo(new_world: NewWorld) -> None:
+    """All are 202, and the bytes are there."""
+    world = await new_world()
+    through(world, together)
+    async with uploading(world) as me:
+        started = (await me.start(len(LARGE))).json()
+        await me.put_parts(started["upload"], LARGE)
+        answers = await asyncio.gather(*(me.complete(started["photo_id"]) for _ in range(6)))
+
+    assert [each.status_code for each in answers] == [202] * 6
+    assert await own_photos(world) == [int(started["photo_id"])]
+    assert await world.stores.media.read(object_key(world, started["photo_id"]), bytes_max=99) == LARGE
+
+
+async def test_a_delete_that_races_with_the_completion_wins_in_the_end(new_world: NewWorld) -> None:
+    """Law: delete and upload cannot miss each other: after an acknowledged delete it is not shown."""
+    for lead in range(24):
+        world = await new_world()
+        async with uploading(world) as me:
+            photo = await me.begun(b"12345")
+        through(world, together)
+        async with uploading(world) as me:
+
+            async def delete(after: int = lead, me: Uploader = me, photo: str = photo) -> int:
+                for _ in range(after):
+                    await pause()
+                return (await me.http.delete(f"/v1/photos/{photo}")).status_code
+
+            completed, deleted = await asyncio.gather(me.complete(photo), delete())
+            await clean(world)
+            shown = await me.http.get(f"/v1/photos/{photo}")
+            again = await me.complete(photo)
+
+        assert (completed.status_code in (202, 404), deleted) == (True, 204), lead
+        assert (shown.status_code, again.status_code, await own_photos(world)) == (404, 404, []), lead

@@ -1,0 +1,287 @@
+"""Odd input to the upload routes: a problem document that names the value and the rule, and nothing begun."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from tests.worlds.api import World
+from tests.worlds.uploading import JPEG, ME, NewWorld, in_pieces, objects, rows, world_maker
+
+pytestmark = pytest.mark.anyio
+
+JSON = "application/json"
+
+
+@pytest.fixture(scope="module")
+def new_world() -> NewWorld:
+    return world_maker()
+
+
+async def post(
+    world: World, content: bytes | AsyncIterator[bytes], *headers: tuple[str, str], query: str = ""
+) -> httpx.Response:
+    async with world.client(ME) as client:
+        return await client.post(f"/v1/photos{query}", content=content, headers=list(headers))
+
+
+async def assert_refused(world: World, answer: httpx.Response, status: int, *words: str) -> None:
+    """A problem document with these words, and nothing is begun; nor did it count."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    for word in words:
+        assert word in answer.json()["detail"]
+    assert (await rows(world), await objects(world)) == ([], [])
+    for _ in range(5):
+        assert (await post(world, b"1", ("Content-Type", JPEG))).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ({"bytes": True}, 422, ["bytes is True"]),
+        ({"bytes": 1.0}, 422, ["bytes is 1.0"]),
+        ({"bytes": "1e3"}, 422, ["bytes is '1e3'"]),
+        ({"bytes": "5"}, 422, ["bytes is '5'"]),
+        ({"bytes": None}, 422, ["bytes is None"]),
+        ({"bytes": []}, 422, ["bytes is []"]),
+        ({"bytes": 0}, 422, ["bytes is 0", "greater than or equal to 1"]),
+        ({"bytes": -5}, 422, ["bytes is -5"]),
+        ({"bytes": 46}, 413, ["bytes is 46", "45"]),
+        ({"bytes": 2**63}, 413, ["45"]),
+        ({"bytes": 2**64}, 422, ["bytes is"]),
+        ({"content_type": "image/gif"}, 415, ["image/gif", "image/png"]),
+        ({"content_type": "IMAGE/JPEG"}, 415, ["IMAGE/JPEG"]),
+        ({"content_type": ""}, 415, ["''"]),
+        ({"content_type": None}, 422, ["content_type is None"]),
+        ({"content_type": 5}, 422, ["content_type is 5"]),
+        ({"caption": "x" * 2_201}, 422, ["caption is", "2200"]),
+        ({"caption": 5}, 422, ["caption is 5"]),
+        ({"caption": ["x"]}, 422, ["caption is"]),
+    ],
+)
+async def test_a_field_that_breaks_its_rule_is_refused(
+    new_world: NewWorld, body: dict[str, Any], status: int, words: list[str]
+) -> None:
+    """Never clamped or guessed; the detail names the field, the value and the rule."""
+    world = await new_world()
+    content = (
+        orjson.dumps({"content_type": JPEG, "bytes": 5, **body})
+        if body.get("bytes") != 2**64
+        else (b'{"content_type": "image/jpeg", "bytes": 18446744073709551616}')
+    )
+
+    await assert_refused(world, await post(world, content, ("Content-Type", JSON)), status, *words)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b"5",
+        b'"text"',
+        b"{}",
+        b'{"content_type": "image/jpeg"}',
+        b'{"bytes": 5}',
+        b"\xff\xfe",
+        b'{"content_type": "image/jpeg", "bytes": NaN}',
+        b'{"content_type": "image/jpeg", "bytes": 5, "caption": "\\ud800"}',
+        b"[" * 2_000,
+    ],
+)
+async def test_a_body_that_is_no_such_json_is_refused(new_world: NewWorld, content: bytes) -> None:
+    """422 with what is wrong."""
+    world = await new_world()
+
+    await assert_refused(world, await post(world, content, ("Content-Type", JSON)), 422)
+
+
+@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON"])
+async def test_what_json_may_say_otherwise_is_taken(new_world: NewWorld, content_type: str) -> None:
+    """Parameters, another case, unknown fields, a key that stands twice, null or odd captions."""
+    world = await new_world()
+    bodies = [
+        b'{"content_type": "image/jpeg", "bytes": 99, "bytes": 5, "more": {"a": [1]}}',
+        b'{"content_type": "image/png", "bytes": 5, "caption": null}',
+        orjson.dumps({"content_type": "image/webp", "bytes": 5, "caption": "\x00 \u202e \U0001f4f7" * 300}),
+        orjson.dumps({"content_type": "image/webp", "bytes": 5, "caption": "\U0001f4f7" * 2_200}),
+    ]
+    statuses = [(await post(world, body, ("Content-Type", content_type))).status_code for body in bodies]
+
+    assert statuses == [201] * 4
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [None, "", "image/gif", "image/*", "text/plain", "multipart/form-data; boundary=x", "image/jpegx"],
+)
+async def test_other_types_are_refused(new_world: NewWorld, content_type: str | None) -> None:
+    """415 with those that are taken, also for a large body."""
+    world = await new_world()
+    headers = [] if content_type is None else [("Content-Type", content_type)]
+    answers = [
+        await post(world, b"12345", *headers),
+        await post(world, b"x" * 45, *headers),
+        await post(world, in_pieces(b"x" * 45, b"x" * 45), *headers),
+    ]
+
+    for answer in answers:
+        assert answer.status_code == 415
+    await assert_refused(world, answers[0], 415, "image/jpeg", "image/png", "image/webp", "application/json")
+
+
+@pytest.mark.parametrize(
+    "key", ["", "x" * 129, "schlüssel", "tab\tkey", "\x7f", "nul\x00".replace("\x00", "\x01")]
+)
+async def test_a_key_that_is_not_as_the_contract_says_is_refused(new_world: NewWorld, key: str) -> None:
+    """1 to 128 printable ASCII characters."""
+    world = await new_world()
+    for content_type, content in ((JSON, b'{"content_type": "image/jpeg", "bytes": 5}'), (JPEG, b"12345")):
+        async with world.client(ME) as client:
+            answer = await client.post(
+                "/v1/photos",
+                content=content,
+                headers=[(b"Content-Type", content_type.encode()), (b"Idempotency-Key", key.encode())],
+            )
+
+        assert (answer.status_code, "1 to 128" in answer.json()["detail"]) == (422, True)
+    await assert_refused(world, answer, 422, "Idempotency-Key")
+
+
+@pytest.mark.parametrize("key", ["x", "x" * 128, "a b", "~!{}\"'\\"])
+async def test_keys_at_their_limits_are_taken(new_world: NewWorld, key: str) -> None:
+    """Each is the same photo when repeated."""
+    world = await new_world()
+    answers = [await post(world, b"1", ("Content-Type", JPEG), ("Idempotency-Key", key)) for _ in range(2)]
+
+    assert {each.status_code for each in answers} == {202}
+    assert len({each.json()["photo_id"] for each in answers}) == 1
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("Content-Type", JPEG), ("Content-Type", JSON)],
+        [("Content-Type", JPEG), ("Content-Type", JPEG)],
+        [("Content-Type", JPEG), ("Idempotency-Key", "a"), ("Idempotency-Key", "a")],
+    ],
+)
+async def test_headers_that_stand_twice_are_refused(
+    new_world: NewWorld, headers: list[tuple[str, str]]
+) -> None:
+    """Which one would count is not guessed."""
+    world = await new_world()
+
+    await assert_refused(world, await post(world, b"12345", *headers), 422, "2 times")
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("?caption=a&caption=b", ["caption stands 2 times"]),
+        ("?caption=" + "x" * 2_201, ["2201", "2200"]),
+        ("?caption=%ff%fe", ["UTF-8"]),
+        ("?caption=%ed%a0%80", ["UTF-8"]),
+    ],
+)
+async def test_an_odd_caption_in_the_query_is_refused(
+    new_world: NewWorld, query: str, words: list[str]
+) -> None:
+    """Too long, twice, or no text."""
+    world = await new_world()
+
+    await assert_refused(world, await post(world, b"12345", ("Content-Type", JPEG), query=query), 422, *words)
+
+
+@pytest.mark.parametrize(
+    "query", ["?caption=", "?caption", "?other=1", "?", "?caption=%00", "?caption=" + "%F0%9F%93%B7" * 2_200]
+)
+async def test_what_a_query_may_say_otherwise_is_taken(new_world: NewWorld, query: str) -> None:
+    """No caption, an odd one, or the longest."""
+    world = await new_world()
+
+    assert (await post(world, b"12345", ("Content-Type", JPEG), query=query)).status_code == 202
+
+
+async def test_bodies_that_are_empty_or_too_large_are_refused(new_world: NewWorld) -> None:
+    """422 and 413, stated or found out while it arrives; just the limit is taken."""
+    world = await new_world()
+    jpeg = ("Content-Type", JPEG)
+    answers = [
+        await post(world, b"", jpeg),
+        await post(world, in_pieces(), jpeg),
+        await post(world, in_pieces(b"", b""), jpeg),
+        await post(world, b"x" * 46, jpeg),
+        await post(world, in_pieces(*[b"x"] * 46), jpeg),
+        await post(world, in_pieces(b"x" * 45, b"x" * 1_000), jpeg),
+    ]
+
+    assert [each.status_code for each in answers] == [422] * 3 + [413] * 3
+    assert all("45 bytes" in each.json()["detail"] for each in answers[3:])
+    await assert_refused(world, answers[-1], 413)
+    largest = await post(await new_world(), in_pieces(b"x" * 44, b"x"), jpeg)
+    assert largest.status_code == 202
+
+
+async def test_json_keeps_its_own_limit_however_it_comes(new_world: NewWorld) -> None:
+    """More than 64 KiB of JSON is 413 with a length that is stated and without."""
+    world = await new_world()
+    long = b'{"caption": "' + b"x" * 65_536
+    json = ("Content-Type", JSON)
+    answers = [
+        await post(world, long, json),
+        await post(world, in_pieces(long[:40_000], long[40_000:], b"x" * 65_536), json),
+    ]
+
+    assert [each.status_code for each in answers] == [413, 413]
+    await assert_refused(world, answers[1], 413, "65536")
+
+
+@pytest.mark.parametrize("photo", ["0", "-1", str(2**63), "1e3", "x", "%00", "01", "1.0", "%201"])
+async def test_ids_that_are_none_are_refused(new_world: NewWorld, photo: str) -> None:
+    """422 on every route that names a photo."""
+    world = await new_world()
+    async with world.client(ME) as client:
+        statuses = [
+            (await client.request(method, f"/v1/photos/{photo}{rest}")).status_code
+            for method, rest in (("GET", "/upload"), ("POST", "/complete"), ("DELETE", ""))
+        ]
+
+    assert statuses == [422] * 3
+
+
+async def test_other_methods_are_told_which_there_are(new_world: NewWorld) -> None:
+    """405 with `Allow`; OPTIONS says the same; without a token all is 401."""
+    world = await new_world()
+    paths = {
+        "/v1/photos": "OPTIONS, POST",
+        "/v1/photos/5/upload": "GET, HEAD, OPTIONS",
+        "/v1/photos/5/complete": "OPTIONS, POST",
+    }
+    async with world.client(ME) as client, world.client() as nobody:
+        for path, allowed in paths.items():
+            wrong = await client.put(path)
+            options = await client.options(path)
+            method = allowed.split(", ")[-1] if "POST" in allowed else "GET"
+            unknown = await nobody.request(method, path, headers={"Content-Type": JPEG})
+
+            assert (wrong.status_code, wrong.headers["allow"]) == (405, allowed)
+            assert (options.status_code, options.headers["allow"]) == (204, allowed)
+            assert unknown.status_code == 401
+
+
+async def test_a_body_on_routes_that_read_none_is_nothing(new_world: NewWorld) -> None:
+    """It is not read, and the answer is the same."""
+    world = await new_world()
+    async with world.client(ME) as client:
+        answers = [
+            await client.post("/v1/photos/5/complete", content=b"anything"),
+            await client.post("/v1/photos/5/complete", content=in_pieces(b"any", b"thing")),
+        ]
+
+    assert [each.status_code for each in answers] == [404, 404]

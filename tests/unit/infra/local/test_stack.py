@@ -1,0 +1,468 @@
+"""The parts of the local stack that need no server: ports, pid files, prerequisites, secrets, waiting."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra.local import credentials, ports, prerequisites
+from infra.local.errors import DaemonDiedError, StackError
+from infra.local.paths import PROJECT, Home
+from infra.local.processes import kernel
+from infra.local.processes.daemon import Daemon
+from infra.local.processes.interrupts import deferred_interrupts
+from infra.local.processes.lock import exclusive
+from infra.local.processes.readiness import wait_ready
+from infra.local.servers.jars import KINDS, missing
+from infra.local.stack import Stack
+
+DEADLINE_S = 20.0
+SLEEP = ["sleep", "600"]
+
+
+def eventually(claim: str, true: Callable[[], bool]) -> None:
+    """Wait until it is true, and say what was awaited when it is not."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not true():
+        assert time.monotonic() < deadline, f"not within {DEADLINE_S} s: {claim}"
+        time.sleep(0.01)
+
+
+def gone(pid: int) -> bool:
+    seen = kernel.look(pid)
+    return seen is None or seen.ended
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "stack")
+
+
+@pytest.fixture
+def daemon(home: Home) -> Iterator[Daemon]:
+    made = Daemon("worker-1", home)
+    yield made
+    made.stop()
+
+
+def run(daemon: Daemon, *command: str) -> int:
+    daemon.spawn(command, os.environ, PROJECT)
+    pid = daemon.pid
+    assert pid is not None
+    return pid
+
+
+class TestPorts:
+    def test_the_ports_of_the_last_run_are_kept(self) -> None:
+        """Addresses that somebody wrote down stay valid from run to run."""
+        remembered = ports.choose({}, {}, ())
+
+        assert remembered == ports.choose({}, remembered, ())
+
+    @given(taken=st.sets(st.sampled_from(sorted(ports.OWNERS))))
+    def test_a_port_taken_meanwhile_is_replaced_while_nothing_runs(self, taken: set[str]) -> None:
+        """Only what is taken changes."""
+        remembered = {name: 20_000 + place for place, name in enumerate(ports.OWNERS)}
+        busy = {remembered[name] for name in taken}
+
+        chosen = ports.choose({}, remembered, (), free=lambda port: port not in busy)
+
+        assert {name for name in ports.OWNERS if chosen[name] != remembered[name]} == taken
+        assert busy.isdisjoint(chosen.values())
+
+    def test_no_two_servers_get_the_same_port(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Also where the range holds no more ports than there are names."""
+        monkeypatch.setattr(ports, "LAST", ports.FIRST + len(ports.OWNERS) - 1)
+
+        chosen = ports.choose({}, {}, (), free=lambda _port: True)
+
+        assert sorted(chosen.values()) == list(range(ports.FIRST, ports.LAST + 1))
+
+    def test_no_port_changes_while_a_process_runs(self) -> None:
+        """A running worker knows Redis by its address; a new one would cut it off without a word."""
+        remembered = {name: 20_000 + place for place, name in enumerate(ports.OWNERS)}
+
+        with pytest.raises(StackError, match=f"port {remembered['redis']} of redis is taken"):
+            ports.choose({}, remembered, {"worker-1"}, free=lambda port: port != remembered["redis"])
+
+    def test_a_running_server_keeps_the_port_it_listens_on(self) -> None:
+        """That a port is taken by the server itself is no reason to choose another."""
+        remembered = {name: 20_000 + place for place, name in enumerate(ports.OWNERS)}
+        held = {remembered["kafka"], remembered["kafka_controller"]}
+
+        assert remembered == ports.choose({}, remembered, {"kafka"}, free=lambda port: port not in held)
+
+    def test_a_given_port_that_is_taken_is_an_error(self) -> None:
+        """Who names a port gets it or is told; never another one in silence."""
+        with pytest.raises(StackError, match=r"port 6379 of redis is taken.*SHUTTERLINE_REDIS_PORT"):
+            ports.choose({"redis": 6379}, {}, (), free=lambda port: port != 6379)
+
+    def test_a_given_port_does_not_move_a_running_stack(self) -> None:
+        """The message says to end the stack first."""
+        with pytest.raises(StackError, match=r"redis is to have port 6379.*20001.*make down"):
+            ports.choose({"redis": 6379}, {"redis": 20_001}, {"redis"}, free=lambda _port: True)
+
+    @pytest.mark.parametrize("text", ["", "0", "65536", "-1", "http", "8080 ", "٣"])
+    def test_what_is_no_port_is_refused(self, text: str) -> None:
+        """The message names the variable and the value."""
+        with pytest.raises(StackError, match=r"SHUTTERLINE_API_PORT is .*from 1 to 65535"):
+            ports.given({"SHUTTERLINE_API_PORT": text})
+
+    def test_given_ports_are_read_by_name(self) -> None:
+        """Each server's port has a variable of its own."""
+        environment = {"SHUTTERLINE_API_PORT": "8080", "SHUTTERLINE_KAFKA_CONTROLLER_PORT": "9093"}
+
+        assert ports.given(environment) == {"api": 8080, "kafka_controller": 9093}
+
+    def test_one_port_given_twice_is_refused(self) -> None:
+        """Two servers cannot share a port."""
+        with pytest.raises(StackError, match="another server's port"):
+            ports.given({"SHUTTERLINE_API_PORT": "8080", "SHUTTERLINE_S3_PORT": "8080"})
+
+    def test_a_damaged_file_of_ports_is_no_obstacle(self, tmp_path: Path) -> None:
+        """New ports are chosen instead."""
+        (tmp_path / "ports.json").write_text('{"redis": 20')
+
+        assert ports.load(tmp_path / "ports.json") == {}
+
+
+class TestDaemon:
+    def test_the_pid_file_holds_the_pid_alone(self, daemon: Daemon, home: Home) -> None:
+        """So that `kill $(cat NAME.pid)` does what one expects, and the pid is the program's own."""
+        pid = run(daemon, *SLEEP)
+
+        assert (home.run / "worker-1.pid").read_text() == f"{pid}\n"
+        command = Path(f"/proc/{pid}/cmdline")
+        eventually("the pid is the program's", lambda: command.read_text().split("\0")[:2] == SLEEP)
+
+    def test_another_object_finds_it_again(self, daemon: Daemon, home: Home) -> None:
+        """What a killed run has left is found by the next one."""
+        pid = run(daemon, *SLEEP)
+
+        assert Daemon("worker-1", home).pid == pid
+
+    def test_a_reused_pid_is_not_taken_for_it(self, daemon: Daemon, home: Home) -> None:
+        """A process with the recorded pid that began at another time is somebody else's and is left alone."""
+        pid = run(daemon, *SLEEP)
+        started = home.run / "worker-1.started"
+        recorded = started.read_text()
+        started.write_text(f"{int(recorded) - 1}\n")
+
+        stranger = Daemon("worker-1", home)
+        stranger.kill()
+
+        assert stranger.pid is None
+        assert not gone(pid)
+        started.write_text(recorded)
+
+    def test_stopping_ends_what_it_forked(self, daemon: Daemon, tmp_path: Path) -> None:
+        """A worker's own children do not outlive it."""
+        child_file = tmp_path / "child"
+        run(daemon, "sh", "-c", f"sleep 600 & echo $! > {child_file}; wait")
+        eventually("the child has begun", lambda: child_file.exists() and child_file.read_text() != "")
+
+        daemon.stop()
+
+        eventually("the child is gone", lambda: gone(int(child_file.read_text())))
+
+    def test_what_a_killed_one_forked_is_ended_by_the_next_start(
+        self, daemon: Daemon, tmp_path: Path
+    ) -> None:
+        """After a kill -9 its children are still there; they must not work beside the new one."""
+        child_file = tmp_path / "child"
+        run(daemon, "sh", "-c", f"sleep 600 & echo $! > {child_file}; wait")
+        eventually("the child has begun", lambda: child_file.exists() and child_file.read_text() != "")
+        daemon.kill()
+        assert not gone(int(child_file.read_text()))
+
+        run(daemon, *SLEEP)
+
+        eventually("the child is gone", lambda: gone(int(child_file.read_text())))
+
+    def test_a_paused_one_can_be_stopped(self, daemon: Daemon) -> None:
+        """SIGTERM alone would wait for the deadline: a paused process does not see it."""
+        pid = run(daemon, *SLEEP)
+        daemon.pause()
+        eventually("it is paused", lambda: (seen := kernel.look(pid)) is not None and seen.paused)
+        assert daemon.pid == pid
+        began = time.monotonic()
+
+        daemon.stop()
+
+        assert gone(pid)
+        assert time.monotonic() - began < 5
+
+    def test_stopping_removes_its_files(self, daemon: Daemon, home: Home) -> None:
+        """Also the address of its metrics, which nobody answers any more."""
+        run(daemon, *SLEEP)
+        daemon.metrics_file.write_text("127.0.0.1:1\n")
+
+        daemon.stop()
+
+        assert list(home.run.iterdir()) == []
+
+    def test_a_program_that_is_not_there_is_named(self, daemon: Daemon) -> None:
+        """Its log says why, and the log is shown by whoever waits for it."""
+        daemon.spawn(["no-such-program"], os.environ, PROJECT)
+
+        with pytest.raises(DaemonDiedError, match="cannot run no-such-program"):
+            wait_ready({daemon: lambda: False})
+
+    @pytest.mark.parametrize("dies_with_parent", [True, False])
+    def test_it_ends_with_its_parent_only_when_asked(self, home: Home, *, dies_with_parent: bool) -> None:
+        """The servers of a killed test run end; those of `make up` go on."""
+        script = (
+            "import os, sys; from pathlib import Path; from infra.local.processes.daemon import Daemon; "
+            "from infra.local.paths import Home; "
+            f"d = Daemon('redis', Home(Path(sys.argv[1])), dies_with_parent={dies_with_parent}); "
+            "d.spawn(['sleep', '600'], os.environ, Path('/')); os.kill(os.getpid(), 9)"
+        )
+        subprocess.run([sys.executable, "-c", script, str(home.root)], cwd=PROJECT, check=False)
+        orphan = Daemon("redis", home)
+
+        if dies_with_parent:
+            eventually("it has ended with its parent", lambda: orphan.pid is None)
+        else:
+            assert orphan.pid is not None
+        orphan.stop()
+
+    def test_a_name_that_never_ran_is_not_running(self, home: Home) -> None:
+        """Stopping it is no error."""
+        never = Daemon("media-1", home)
+        never.stop()
+
+        assert never.pid is None
+
+
+class TestWaiting:
+    def test_the_dead_are_not_waited_for(self, daemon: Daemon) -> None:
+        """The error comes at once and has the last 20 lines of the log, not the first."""
+        run(daemon, "sh", "-c", "seq 1 50; exec sleep 600")
+        eventually("it has logged", lambda: daemon.log_tail().endswith("50"))
+        daemon.kill()
+        began = time.monotonic()
+
+        with pytest.raises(DaemonDiedError) as error:
+            wait_ready({daemon: lambda: False})
+
+        assert str(error.value).splitlines()[1:] == [str(number) for number in range(31, 51)]
+        assert time.monotonic() - began < 5
+
+    def test_the_silent_are_named_when_the_deadline_passes(self, daemon: Daemon) -> None:
+        """And the message says where to look."""
+        run(daemon, *SLEEP)
+
+        with pytest.raises(StackError, match=rf"worker-1 did not answer within 0 s; see {daemon.log_file}"):
+            wait_ready({daemon: lambda: False}, deadline_s=0)
+
+    def test_a_signal_waits_for_the_end_of_what_must_not_be_cut(self) -> None:
+        """Otherwise a Ctrl-C between a start and its pid file would leave a process that nobody knows."""
+        finished = False
+
+        def interrupted_halfway() -> None:
+            nonlocal finished
+            with deferred_interrupts():
+                os.kill(os.getpid(), signal.SIGINT)
+                finished = True
+
+        # A shell that starts the tests in the background has them ignore it.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                interrupted_halfway()
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+        assert finished
+
+    def test_two_commands_on_one_stack_take_turns(self, tmp_path: Path) -> None:
+        """The second is told that it waits, and goes on when the first has ended."""
+        script = (
+            "import sys; from pathlib import Path; from infra.local.processes.lock import exclusive\n"
+            "with exclusive(Path(sys.argv[1])): print('in')"
+        )
+        command = [sys.executable, "-u", "-c", script, str(tmp_path)]
+        with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as alone:
+            assert alone.communicate()[0] == "in\n"
+
+        with exclusive(tmp_path):
+            second = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True)
+            assert second.stdout is not None
+            told = second.stdout.readline()
+            waiting = second.poll() is None
+        with second:
+            after = second.communicate()[0]
+
+        assert (told, waiting) == (f"another command is working on {tmp_path}; waiting for it\n", True)
+        assert after == "in\n"
+
+
+class TestPrerequisites:
+    @pytest.fixture
+    def machine(self, tmp_path: Path) -> Callable[[str, str], dict[str, str]]:
+        """Puts a program that prints an answer into an otherwise empty PATH."""
+
+        def install(program: str, answer: str) -> dict[str, str]:
+            folder = tmp_path / "bin"
+            folder.mkdir(exist_ok=True)
+            (folder / program).write_text(f"#!/bin/sh\necho '{answer}' >&2\n")
+            (folder / program).chmod(0o755)
+            return {"PATH": str(folder)}
+
+        return install
+
+    def test_a_missing_java_is_named_with_the_way_to_get_it(self, tmp_path: Path) -> None:
+        """The message is all that a newcomer sees; it has to be enough."""
+        problem = prerequisites.java_problem({"PATH": str(tmp_path)})
+
+        assert problem is not None
+        assert "no java in PATH" in problem
+        assert "apt-get install openjdk-17-jdk-headless" in problem
+
+    @pytest.mark.parametrize(
+        ("answer", "named"),
+        [
+            ('openjdk version "11.0.22" 2024-01-16', "version 11"),
+            ('openjdk version "21.0.2" 2024-01-16', "version 21"),
+            ('java version "1.8.0_392"', "version 8"),
+            ("what?", "no version"),
+        ],
+    )
+    def test_another_java_is_refused(
+        self, machine: Callable[[str, str], dict[str, str]], answer: str, named: str
+    ) -> None:
+        """Cassandra 5.0 starts on 17 and on nothing newer, Kafka 4 on nothing older."""
+        problem = prerequisites.java_problem(machine("java", answer))
+
+        assert problem is not None
+        assert named in problem
+        assert "JAVA_HOME" in problem
+
+    def test_java_17_is_taken(self, machine: Callable[[str, str], dict[str, str]]) -> None:
+        """Whatever its vendor and patch."""
+        assert prerequisites.java_problem(machine("java", 'openjdk version "17.0.15" 2025-04-15')) is None
+
+    def test_java_home_wins_over_path(
+        self, machine: Callable[[str, str], dict[str, str]], tmp_path: Path
+    ) -> None:
+        """As in Maven; so a machine with a newer Java keeps it."""
+        environment = machine("java", 'openjdk version "17.0.15" 2025-04-15')
+        problem = prerequisites.java_problem({**environment, "JAVA_HOME": str(tmp_path / "nowhere")})
+
+        assert problem is not None
+        assert "no java in $JAVA_HOME/bin" in problem
+
+    def test_a_missing_maven_is_named_with_the_way_to_get_it(self, tmp_path: Path) -> None:
+        """Nothing else can fetch the servers."""
+        problem = prerequisites.maven_problem({"PATH": str(tmp_path)})
+
+        assert problem is not None
+        assert "apt-get install maven" in problem
+
+    @pytest.mark.parametrize(
+        ("version", "have_venv", "named"),
+        [
+            ((3, 9, 2), True, "Python 3.11 is needed, /usr/bin/python3 is 3.9.2"),
+            ((3, 12, 0), True, "make PYTHON=/path/to/python3.11"),
+            ((3, 11, 2), False, "apt-get install python3.11-venv"),
+        ],
+    )
+    def test_another_python_is_refused(
+        self, version: tuple[int, int, int], named: str, *, have_venv: bool
+    ) -> None:
+        """The lock is for 3.11, and the virtual environment is made with what Debian ships apart."""
+        problem = prerequisites.python_problem(version, "/usr/bin/python3", have_venv=have_venv)
+
+        assert problem is not None
+        assert named in problem
+
+    def test_java_and_maven_are_asked_for_only_where_servers_are_to_run(self, tmp_path: Path) -> None:
+        """The fast loop works on a machine without either."""
+        nothing = {"PATH": str(tmp_path)}
+
+        assert prerequisites.problems(nothing, servers=False) == []
+        assert len(prerequisites.problems(nothing, servers=True)) == 2
+
+
+class TestStackFiles:
+    def test_secrets_are_made_once_and_readable_by_their_owner_alone(self, home: Home) -> None:
+        """Tokens and signed addresses stay valid over restarts."""
+        made = credentials.load_or_make(home.secrets)
+
+        assert made == credentials.load_or_make(home.secrets)
+        assert {file.stat().st_mode & 0o777 for file in home.secrets.iterdir()} == {0o600}
+        assert made.media_keys[0].private_key.read_text().startswith("-----BEGIN PRIVATE KEY-----")
+
+    def test_two_stacks_share_no_secret(self, tmp_path: Path) -> None:
+        """A token of one is worth nothing in the other."""
+        one, other = (credentials.load_or_make(tmp_path / name) for name in ("one", "other"))
+
+        assert one.jwt_secret != other.jwt_secret
+        assert one.s3_secret_key != other.s3_secret_key
+
+    def test_the_environment_file_has_a_name_and_a_value_a_line(self, home: Home) -> None:
+        """It can be read by a shell, by us and by other people's programs, and by nobody but its owner."""
+        stack = Stack(home.root)
+        stack.choose_ports()
+
+        written = stack.write_environment()
+
+        pairs = [line.split("=", 1) for line in written.read_text().splitlines()]
+        assert dict(pairs) == stack.environment()
+        assert all(value and "\n" not in value and " " not in value for _name, value in pairs)
+        assert written.stat().st_mode & 0o777 == 0o600
+
+    def test_a_stack_that_never_started_has_no_addresses(self, home: Home) -> None:
+        """Rather an error than a worker that connects to nowhere."""
+        with pytest.raises(StackError, match="start it first"):
+            Stack(home.root).environment()
+
+    def test_a_process_knows_its_name_and_the_stack(self, home: Home) -> None:
+        """That is all a worker needs to join."""
+        stack = Stack(home.root)
+        stack.choose_ports()
+        show = "import os; print(os.environ['SHUTTERLINE_PROCESS'], os.environ['SHUTTERLINE_RUN_DIR'])"
+        show += "; print(os.environ['SHUTTERLINE_KAFKA'], os.environ['SHUTTERLINE_LANES'])"
+
+        process = stack.start_process("worker-2", [sys.executable, "-c", show], {"SHUTTERLINE_LANES": "bulk"})
+
+        eventually("it has printed all", lambda: process.log_tail().endswith("bulk"))
+        kafka = stack.environment()["SHUTTERLINE_KAFKA"]
+        assert process.log_tail() == f"worker-2 {home.run}\n{kafka} bulk"
+        stack.stop()
+
+    def test_cleaning_keeps_the_library_alone(self, home: Home) -> None:
+        """What took minutes to download stays; data, ports and secrets go."""
+        stack = Stack(home.root)
+        stack.choose_ports()
+        stack.write_environment()
+        (home.root / "lib").mkdir()
+        process = stack.start_process("worker-1", SLEEP)
+
+        stack.clean()
+
+        assert process.pid is None
+        assert [entry.name for entry in home.root.iterdir()] == ["lib"]
+
+    def test_jars_of_another_version_are_missing(self, tmp_path: Path) -> None:
+        """A stamp names the POM it was made from; half a download has none."""
+        for kind in KINDS:
+            (tmp_path / kind).mkdir()
+        (tmp_path / "kafka" / ".complete").write_text("of another version")
+
+        assert missing(tmp_path) == list(KINDS)
+
+    def test_without_jars_the_start_says_how_to_get_them(self, home: Home, tmp_path: Path) -> None:
+        """And starts nothing."""
+        stack = Stack(home.root, library=tmp_path)
+
+        with pytest.raises(StackError, match="make servers"):
+            stack.start_servers()
+        assert stack.running() == set()

@@ -1,0 +1,343 @@
+"""The consistency check finds each kind of difference, and none where there is none."""
+
+from collections.abc import Awaitable, Callable
+from itertools import count
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.ids import PackedIds, PhotoId, UserId, pack_ids
+from shutterline.check.feeds import Expected, compare_feed
+from shutterline.check.report import Kind, Report
+from shutterline.check.run import check_through
+from shutterline.client.feed import FeedReader, Json, Walk, final
+from streams.core.counted import Membership
+from streams.core.edges import OwnEdge
+from streams.core.sets import BucketKey, BucketWrite, Head, SetKind
+from tests.worlds.api import World, make_world
+
+ME, AUTHOR, OTHER = UserId(1), UserId(2), UserId(3)
+IN = Membership(1, removed=False)
+_stamps = count(1)
+
+
+def _items(*photos: int, author: int = AUTHOR, status: str = "ready") -> list[dict[str, object]]:
+    return [{"photo_id": str(photo), "author_id": str(author), "status": status} for photo in photos]
+
+
+class Client(FeedReader):
+    """Asks the application itself. `after` hears of every answer, and may change it or the world."""
+
+    settle_s = 0.0
+
+    def __init__(self, world: World, after: Callable[[str, Json], Awaitable[None]] | None = None) -> None:
+        self._world = world
+        self._after = after
+
+    async def get(self, path: str, user: UserId) -> tuple[Json, float]:
+        async with self._world.client(user) as client:
+            answer = await client.get(path)
+        body = final(path, answer.status_code, answer.json())
+        if self._after is not None:
+            await self._after(path, body)
+        return body, 0.0
+
+
+async def _check(world: World, *users: UserId) -> Report:
+    return await check_through(Client(world), world.stores, users or [ME], look_again_s=0.0)
+
+
+async def _set(
+    world: World,
+    kind: SetKind,
+    owner: int,
+    members: list[int],
+    *,
+    total: int | None = None,
+    page: tuple[int, ...] | None = None,
+) -> None:
+    """A set of level 0 as its writer leaves it, or with another `total` than it has; twice is newer."""
+    head = Head(level=0, total=len(members) if total is None else total)
+    write = BucketWrite(
+        key=BucketKey(kind, owner, 0, 0),
+        rows=dict.fromkeys(members, IN),
+        live=len(members),
+        head=head,
+        stamp=next(_stamps),
+        page=None if page is None else PackedIds(pack_ids(page)),
+    )
+    await world.stores.counted.write([write])
+
+
+async def _sound_world() -> World:
+    """ME follows AUTHOR, who has posted 10, 11 and 12; both sides of it are written."""
+    world = await make_world()
+    await world.follow(ME, AUTHOR)
+    await _set(world, SetKind.FOLLOWERS, AUTHOR, [ME])
+    for photo in (10, 11, 12):
+        await world.post(photo, AUTHOR)
+    await _set(world, SetKind.READY_PHOTOS, AUTHOR, [10, 11, 12])
+    await world.later(120)
+    return world
+
+
+@pytest.mark.anyio
+async def test_a_sound_world_has_no_difference() -> None:
+    """Feeds, counts, likes and edges are all compared, for readers and for authors."""
+    world = await _sound_world()
+
+    report = await _check(world, ME, AUTHOR)
+
+    assert report.examples == ()
+    assert report.difference == 0
+    assert (report.users, report.photos, report.edges, report.looked_again) == (2, 6, 2, 0)
+    assert report.counts == 2 * 3 + 2 * 6  # three of each user; likes and `liked` of each photo shown
+
+
+@pytest.mark.anyio
+async def test_a_photo_that_is_in_no_timeline_is_missing() -> None:
+    """The timeline was made before the photo, and the photo was never pushed."""
+    world = await _sound_world()
+    await _check(world)
+
+    await world.post(13, AUTHOR)
+    await _set(world, SetKind.READY_PHOTOS, AUTHOR, [10, 11, 12, 13])
+    report = await _check(world)
+
+    assert report.by_kind == {Kind.MISSING: 1}
+    assert [finding.subject for finding in report.examples] == [13]
+
+
+@pytest.mark.anyio
+async def test_a_photo_that_the_authors_list_does_not_have_is_extra() -> None:
+    """It stayed in the timeline, and its row does not say that it was deleted."""
+    world = await _sound_world()
+    await _check(world)
+
+    await world.stores.author_photos.remove(AUTHOR, PhotoId(11))
+    report = await _check(world)
+
+    assert report.by_kind == {Kind.EXTRA: 1}
+    assert [finding.subject for finding in report.examples] == [11]
+
+
+@pytest.mark.anyio
+async def test_deleted_and_unfollowed_photos_are_not_expected() -> None:
+    """They are in the timeline still, and rightly not shown."""
+    world = await _sound_world()
+    await _check(world)
+
+    await world.delete(11, AUTHOR)
+    report = await _check(world)
+    await world.follow(ME, AUTHOR, removed=True)
+    after = await _check(world)
+
+    assert (report.difference, after.difference) == (0, 0)
+    assert (report.photos, after.photos) == (2, 0)
+
+
+@pytest.mark.anyio
+async def test_a_row_that_says_deleted_is_not_expected() -> None:
+    """Its place in the author's list goes a moment later."""
+    world = await _sound_world()
+
+    await world.stores.photos.erase(PhotoId(11))
+    report = await _check(world)
+
+    assert (report.difference, report.photos) == (0, 2)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("total", [0, 2])
+async def test_a_total_that_is_not_the_number_of_rows_is_found(total: int) -> None:
+    """The API shows the stored total; the rows say otherwise."""
+    world = await _sound_world()
+    await _set(world, SetKind.FOLLOWERS, AUTHOR, [ME], total=total)
+
+    report = await _check(world, AUTHOR)
+
+    assert report.by_kind == {Kind.FOLLOWERS: 1}
+    assert f"shown {total}, stored total {total}, rows 1" in str(report.examples[0])
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("page", [(), (ME, OTHER), (OTHER,)])
+async def test_a_page_of_fan_out_that_is_not_its_rows_is_found(page: tuple[UserId, ...]) -> None:
+    """Whoever is left out would get no posts, however right the counts are."""
+    world = await _sound_world()
+    await _set(world, SetKind.FOLLOWERS, AUTHOR, [ME], page=page)
+
+    report = await _check(world, AUTHOR)
+
+    assert report.by_kind == {Kind.FOLLOWERS: 1}
+    differ = len({ME} ^ set(page))
+    assert f"rows 1, {differ} otherwise in their pages" in str(report.examples[0])
+
+
+@pytest.mark.anyio
+async def test_members_who_left_are_not_counted() -> None:
+    """Their rows stay for a while and say so."""
+    world = await _sound_world()
+    left = BucketWrite(
+        key=BucketKey(SetKind.FOLLOWERS, AUTHOR, 0, 0),
+        rows={OTHER: Membership(2, removed=True)},
+        live=1,
+        head=None,
+        stamp=next(_stamps),
+    )
+
+    await world.stores.counted.write([left])
+
+    assert (await _check(world, AUTHOR)).difference == 0
+
+
+@pytest.mark.anyio
+async def test_a_heart_that_the_readers_own_row_does_not_have_is_found() -> None:
+    """`liked` comes from the reader's own side, and is one question a page."""
+    world = await _sound_world()
+
+    async def after(path: str, body: Json) -> None:
+        if path.startswith("/v1/feed"):
+            body["items"][0]["liked"] = True
+
+    report = await check_through(Client(world, after), world.stores, [ME], look_again_s=0.0)
+
+    assert report.by_kind == {Kind.LIKED: 1}
+
+
+@pytest.mark.anyio
+async def test_a_like_count_that_is_not_the_number_of_likers_is_found() -> None:
+    """Shown beside each photo of the feed."""
+    world = await _sound_world()
+    await _set(world, SetKind.LIKERS, 12, [5, 6], total=3)
+
+    report = await _check(world)
+
+    assert report.by_kind == {Kind.LIKES: 1}
+    assert report.examples[0].subject == 12
+
+
+@pytest.mark.anyio
+async def test_photos_that_the_authors_list_has_and_the_set_has_not_are_found() -> None:
+    """Two tables tell how many photos of an author are ready."""
+    world = await _sound_world()
+    await _set(world, SetKind.READY_PHOTOS, AUTHOR, [], total=2)
+    await _set(world, SetKind.READY_PHOTOS, OTHER, [10], total=1)
+
+    report = await _check(world, AUTHOR, OTHER)
+
+    assert report.by_kind == {Kind.PHOTOS: 2}
+
+
+@pytest.mark.anyio
+async def test_an_edge_that_is_in_one_table_alone_is_found_from_either_side() -> None:
+    """ME follows OTHER without being a follower; somebody is a follower of OTHER without following."""
+    world = await _sound_world()
+    await world.follow(ME, OTHER)
+    await _set(world, SetKind.FOLLOWERS, OTHER, [77])
+
+    report = await _check(world, ME, OTHER)
+
+    assert report.by_kind == {Kind.EDGES: 2}
+    assert {(finding.user, finding.subject) for finding in report.examples} == {(ME, OTHER), (OTHER, 77)}
+
+
+@pytest.mark.anyio
+async def test_an_own_row_that_says_unfollowed_is_no_edge() -> None:
+    """The rows are there on both sides, but one says removed."""
+    world = await _sound_world()
+    await world.stores.own_edges.write(
+        OwnEdge.FOLLOWING, ME, AUTHOR, Membership(world.clock.us(), removed=True)
+    )
+    await world.later(60)
+
+    report = await _check(world, AUTHOR)
+
+    assert report.by_kind == {Kind.EDGES: 1}
+
+
+@pytest.mark.anyio
+async def test_what_a_second_look_does_not_find_does_not_count() -> None:
+    """Events under way are not differences; that somebody was looked at again is told."""
+    world = await _sound_world()
+    await _check(world)
+    await world.post(13, AUTHOR)
+    await _set(world, SetKind.READY_PHOTOS, AUTHOR, [10, 11, 12, 13])
+
+    async def after(path: str, _: Json) -> None:
+        if path.startswith("/v1/users"):
+            await world.post(13, AUTHOR, followers=(ME,))  # The page of the fan-out lands.
+
+    report = await check_through(Client(world, after), world.stores, [ME], look_again_s=0.0)
+
+    assert (report.difference, report.looked_again) == (0, 1)
+
+
+@pytest.mark.anyio
+async def test_each_look_may_find_something_else_under_way() -> None:
+    """Then neither has lasted, and nothing counts."""
+    world = await _sound_world()
+    await _check(world)
+    await world.post(13, AUTHOR)
+    await _set(world, SetKind.READY_PHOTOS, AUTHOR, [10, 11, 12, 13])
+
+    async def after(path: str, _: Json) -> None:
+        if path.startswith("/v1/users"):
+            await world.post(13, AUTHOR, followers=(ME,))
+            await world.post(14, AUTHOR)
+
+    report = await check_through(Client(world, after), world.stores, [ME], look_again_s=0.0)
+
+    assert (report.difference, report.looked_again) == (0, 1)
+
+
+@pytest.mark.anyio
+async def test_a_feed_that_does_not_become_complete_is_told() -> None:
+    """A page that stays `partial` hides what it does not show."""
+    world = await _sound_world()
+
+    async def after(path: str, body: Json) -> None:
+        if path.startswith("/v1/feed"):
+            body["completeness"] = "partial"
+
+    report = await check_through(Client(world, after), world.stores, [ME], look_again_s=0.0)
+
+    assert report.by_kind == {Kind.INCOMPLETE: 1}
+
+
+@given(st.sets(st.integers(1, 1_000)), st.integers(0, 1_000))
+def test_a_feed_as_expected_has_no_findings(photos: set[int], floor: int) -> None:
+    """However deep both reach."""
+    ordered = sorted(photos, reverse=True)
+    walk = Walk(items=_items(*ordered), ended=True)
+    expected = Expected([photo for photo in ordered if photo >= floor], floor)
+
+    assert list(compare_feed(ME, walk, expected)) == []
+
+
+def test_a_photo_twice_and_photos_out_of_order_are_found() -> None:
+    """Neither can be told from the sets of ids."""
+    walk = Walk(items=_items(9, 7, 8, 7), ended=True)
+
+    findings = [(each.kind, each.subject) for each in compare_feed(ME, walk, Expected([9, 8, 7], 0))]
+
+    assert findings == [(Kind.ORDER, 8), (Kind.DUPLICATE, 7)]
+
+
+def test_below_where_either_reaches_nothing_is_compared() -> None:
+    """A walk that was not ended, and an expectation that was cut, say nothing about what is deeper."""
+    cut_walk = Walk(items=_items(9, 8), ended=False)
+    whole_walk = Walk(items=_items(9, 8, 2), ended=True)
+
+    assert list(compare_feed(ME, cut_walk, Expected([9, 8, 3], 0))) == []
+    assert list(compare_feed(ME, whole_walk, Expected([9, 8], 8))) == []
+
+
+def test_the_readers_own_photos_that_are_not_ready_are_left_out() -> None:
+    """They are theirs alone; somebody else's would be a ghost."""
+    own = Walk(items=_items(9, author=ME, status="processing"), ended=True)
+    strange = Walk(items=_items(9, author=AUTHOR, status="processing"), ended=True)
+
+    assert list(compare_feed(ME, own, Expected([], 0))) == []
+    assert [each.kind for each in compare_feed(ME, strange, Expected([], 0))] == [Kind.EXTRA]

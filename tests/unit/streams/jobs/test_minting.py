@@ -1,0 +1,52 @@
+"""Photo ids of a process that runs for a while: one shard, leased, and given back."""
+
+import pytest
+
+from schemas.ids import id_ms
+from streams.jobs.minting import leased_minter
+from streams.stores.memory.stores import memory_stores
+from tests.worlds.api import Clock
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_two_at_once_have_shards_of_their_own() -> None:
+    """In the same millisecond."""
+    clock = Clock()
+    stores = memory_stores(clock_ms=lambda: clock.ms, shards=2)
+
+    async with (
+        leased_minter(stores, clock_ms=lambda: clock.ms) as one,
+        leased_minter(stores, clock_ms=lambda: clock.ms) as other,
+    ):
+        clock.ms += 1
+        first, second = await one.mint(), await other.mint()
+
+    assert first != second
+    assert id_ms(first) == id_ms(second) == clock.ms
+
+
+async def test_the_shard_is_given_back_also_after_a_failure() -> None:
+    """With one shard alone the next could not mint otherwise."""
+    clock = Clock()
+    stores = memory_stores(clock_ms=lambda: clock.ms, shards=1)
+    with pytest.raises(RuntimeError, match="on purpose"):
+        async with leased_minter(stores, clock_ms=lambda: clock.ms):
+            raise RuntimeError("on purpose")
+
+    async with leased_minter(stores, clock_ms=lambda: clock.ms) as minter:
+        clock.ms += 1
+        assert await minter.mint()
+
+
+async def test_whoever_comes_next_starts_after_what_was_reserved() -> None:
+    """The first one may have minted up to there, and been killed before it could say so."""
+    clock = Clock()
+    stores = memory_stores(clock_ms=lambda: clock.ms, shards=1)
+    async with leased_minter(stores, clock_ms=lambda: clock.ms) as minter:
+        clock.ms += 1
+        last = await minter.mint()
+    clock.ms += 10_000
+
+    async with leased_minter(stores, clock_ms=lambda: clock.ms) as minter:
+        assert await minter.mint() > last

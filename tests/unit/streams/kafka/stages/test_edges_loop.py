@@ -1,0 +1,106 @@
+"""The batch loop over `edges`: partitions side by side, one batch of each at a time."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import AsyncMock
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import CommitFailedError, KafkaError, UnknownError
+
+from schemas.internal import EdgeRecord
+from streams.core.edge_numbers import KIND_NUMBERS
+from streams.core.sets import BucketWrite, SetKind
+from streams.kafka.consuming.progress import Progress
+from streams.kafka.stages import edges_loop
+from streams.kafka.stages.edges_loop import EdgesLoop
+from streams.ports.edges import CountedSets
+from streams.settings import Settings
+from streams.stores.memory.stores import memory_stores
+from tests.worlds.api import eventually
+
+pytestmark = pytest.mark.anyio
+
+PHOTO = 9
+FAILING, SLOW = TopicPartition("edges", 0), TopicPartition("edges", 1)
+
+
+def like(member: int, owner: int, offset: int) -> SimpleNamespace:
+    edge = EdgeRecord(KIND_NUMBERS[SetKind.LIKERS], member, owner, 1, removed=False)
+    return SimpleNamespace(offset=offset, value=edge.encode())
+
+
+@dataclass
+class Consumer:
+    """Gives what each poll shall bring, then nothing any more; commits of `FAILING` fail."""
+
+    polls: Sequence[Mapping[TopicPartition, Sequence[SimpleNamespace]]]
+    error: KafkaError
+    polled: int = 0
+    refused: int = 0
+    commits: list[tuple[TopicPartition, int]] = field(default_factory=list)
+    start = stop = AsyncMock()
+
+    def subscribe(self, *_: object, **__: object) -> None:
+        pass
+
+    async def getmany(self, **_: object) -> Mapping[TopicPartition, Sequence[SimpleNamespace]]:
+        if self.polled == len(self.polls):
+            await asyncio.Event().wait()
+        self.polled += 1
+        return self.polls[self.polled - 1]
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        [(place, offset)] = offsets.items()
+        if place == FAILING:
+            self.refused += 1
+            raise self.error
+        self.commits.append((place, offset))
+
+
+class HeldSets:
+    """Counted sets that write those of `PHOTO` only when they may."""
+
+    def __init__(self, real: CountedSets) -> None:
+        self._real = real
+        self.may_write = asyncio.Event()
+
+    async def write(self, writes: Sequence[BucketWrite]) -> None:
+        if any(write.key.owner == PHOTO for write in writes):
+            await self.may_write.wait()
+        await self._real.write(writes)
+
+    def __getattr__(self, operation: str) -> Any:
+        return getattr(self._real, operation)
+
+
+@pytest.mark.parametrize("error", [UnknownError(), CommitFailedError()])
+async def test_a_commit_that_fails_leaves_no_batch_behind(
+    error: KafkaError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next batch of a partition begins when the one before is applied, whatever another's commit met:
+    side by side the second would be counted without the first, and its commit would pass the first."""
+    polls = [{FAILING: [like(1, 8, 0)], SLOW: [like(1, PHOTO, 0)]}, {SLOW: [like(2, PHOTO, 1)]}]
+    consumer = Consumer(polls, error)
+    stores = memory_stores(clock_ms=lambda: 1_800_000_000_000)
+    held = HeldSets(stores.counted)
+    monkeypatch.setattr(edges_loop, "AIOKafkaConsumer", lambda **_: consumer)
+    monkeypatch.setattr(edges_loop, "RETRY_S", 0)
+    settings = Settings(edges_linger_ms=1)
+    outbox: Any = AsyncMock()
+    running = asyncio.create_task(
+        EdgesLoop(settings, replace(stores, counted=held), outbox, "edges", Progress()).run()
+    )
+    await eventually(lambda: consumer.refused, "the other partition's commit to fail")
+    await asyncio.sleep(0.05)
+    polled = consumer.polled
+    held.may_write.set()
+    await eventually(lambda: len(consumer.commits) == 2, "the slow partition to be committed")
+    running.cancel()
+
+    assert polled == 1
+    assert consumer.commits == [(SLOW, 1), (SLOW, 2)]
+    assert (await stores.counted.heads(SetKind.LIKERS, [PHOTO]))[PHOTO].total == 2

@@ -1,0 +1,185 @@
+"""Every way in which an original is refused, each with a small file made by hand."""
+
+import json
+import random
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.core.renditions import FULL_SIDES_PIXELS, Made, made
+from streams.media.decoders import Decoders
+from streams.media.originals import OriginalFormat, format_of, is_animated_png
+from streams.media.rejected import Reason, Rejected
+from streams.media.wire import Ending, pack_made, pack_rejected, split_ending, unpack_answer
+from tests.worlds.media import LIMITS, encoded, jpeg, picture, png, png_chunk, png_of_header
+
+STILL = jpeg(400, 300)
+FRAMES = [picture(40, 30), picture(40, 30).rotate(180)]
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="10" height="10"><rect width="9" height="9"/></svg>'
+AVIF = b"\x00\x00\x00\x1cftypavif\x00\x00\x00\x00avifmif1miaf" + bytes(400)
+
+HOSTILE = {
+    "nothing": (b"", Reason.EMPTY),
+    "a byte too many": (jpeg() + bytes(LIMITS.original_bytes_max), Reason.TOO_LARGE_BYTES),
+    "GIF": (encoded(picture(40, 30), "GIF"), Reason.UNSUPPORTED_FORMAT),
+    "TIFF": (encoded(picture(40, 30), "TIFF"), Reason.UNSUPPORTED_FORMAT),
+    "BMP": (encoded(picture(40, 30), "BMP"), Reason.UNSUPPORTED_FORMAT),
+    "SVG": (SVG, Reason.UNSUPPORTED_FORMAT),
+    "AVIF": (AVIF, Reason.UNSUPPORTED_FORMAT),
+    "random bytes": (random.Random(1).randbytes(4_096), Reason.UNSUPPORTED_FORMAT),
+    "PNG of 50,000 x 50,000": (png_of_header(50_000, 50_000), Reason.TOO_MANY_PIXELS),
+    "PNG of 20,000 x 10": (png_of_header(20_000, 10), Reason.TOO_LONG_SIDE),
+    "animated WebP": (
+        encoded(FRAMES[0], "WEBP", save_all=True, append_images=FRAMES[1:]),
+        Reason.SEVERAL_FRAMES,
+    ),
+    "animated PNG": (
+        encoded(FRAMES[0], "PNG", save_all=True, append_images=FRAMES[1:]),
+        Reason.SEVERAL_FRAMES,
+    ),
+    "JPEG cut short": (STILL[: len(STILL) // 2], Reason.BROKEN),
+    "PNG cut short": (png(400, 300)[:-200], Reason.BROKEN),
+    "WebP cut short": (encoded(picture(400, 300), "WEBP")[:-200], Reason.BROKEN),
+    "PNG without its pixels": (png_of_header(1_000, 1_000), Reason.BROKEN),
+    "three bytes of JPEG": (b"\xff\xd8\xff", Reason.BROKEN),
+    "SVG behind JPEG's first bytes": (b"\xff\xd8\xff" + SVG, Reason.BROKEN),
+    "PNG of no width": (png_of_header(0, 10), Reason.BROKEN),
+}
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def decoders() -> AsyncIterator[Decoders]:
+    async with Decoders(LIMITS, children_max=2, is_background=False) as each:
+        yield each
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", HOSTILE)
+async def test_a_hostile_original_is_rejected_for_its_reason(decoders: Decoders, name: str) -> None:
+    """By both lanes alike, and the next photo is made as if nothing had been."""
+    original, reason = HOSTILE[name]
+
+    for make in (decoders.thumbnail, decoders.full):
+        with pytest.raises(Rejected) as rejected:
+            await make(original)
+        assert reason == rejected.value.reason, rejected.value.detail
+        assert rejected.value.detail
+    assert (await decoders.thumbnail(jpeg())).width == 64
+
+
+@pytest.mark.parametrize(("kind", "expected"), [(b"acTL", True), (b"tEXt", False)])
+def test_an_animated_png_is_told_by_its_chunk(kind: bytes, expected: bool) -> None:
+    """`acTL` before the pixels is an animation; after them, or another chunk, is not."""
+    still = png()
+    after_header = 8 + 25
+
+    before = still[:after_header] + png_chunk(kind, bytes(8)) + still[after_header:]
+
+    assert expected is is_animated_png(memoryview(before))
+    assert not is_animated_png(memoryview(still + png_chunk(b"acTL", bytes(8))))
+
+
+def test_a_format_is_told_by_its_first_bytes() -> None:
+    """Whatever a name or a declared type says."""
+    assert OriginalFormat.JPEG is format_of(jpeg())
+    assert OriginalFormat.PNG is format_of(png())
+    assert OriginalFormat.WEBP is format_of(encoded(picture(4, 4), "WEBP"))
+    assert format_of(b"RIFF\x00\x00\x00\x00WAVE") is None
+
+
+def test_only_three_loaders_are_left() -> None:
+    """libvips itself refuses every other format, also where the first bytes were not looked at."""
+    script = """
+import io, sys, pyvips
+from PIL import Image
+from streams.media.loading import allow_loaders
+allow_loaders()
+opened = []
+for name in ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "PPM", "svg"):
+    body = io.BytesIO()
+    if name == "svg":
+        body.write(b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"></svg>')
+    else:
+        Image.new("RGB", (9, 9)).save(body, name)
+    try:
+        pyvips.Image.new_from_buffer(body.getvalue(), "")
+        opened.append(name)
+    except pyvips.Error:
+        pass
+print(*opened)
+"""
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert ran.stdout.split() == ["JPEG", "PNG", "WEBP"]
+
+
+RENDITIONS = [("large", b"L" * 9, 1080, 720), ("medium", b"M", 640, 427), ("small", b"S" * 3, 320, 213)]
+
+
+def test_an_answer_comes_back_as_it_was_given() -> None:
+    """Bodies, sizes and the original's pixels; and a rejection with its reason."""
+    expected: dict[str, Made] = {name: made(body, width, height) for name, body, width, height in RENDITIONS}
+
+    assert (12, expected) == unpack_answer(memoryview(pack_made(12, RENDITIONS)), FULL_SIDES_PIXELS)
+    with pytest.raises(Rejected, match="several_frames: two"):
+        unpack_answer(memoryview(pack_rejected(Reason.SEVERAL_FRAMES, "two")), FULL_SIDES_PIXELS)
+
+
+@pytest.mark.parametrize(
+    "renditions",
+    [
+        RENDITIONS[:2],
+        [*RENDITIONS, ("thumbnail", b"T", 150, 100)],
+        [("large", b"L", 1081, 720), *RENDITIONS[1:]],
+        [("large", b"L", 1080, 0), *RENDITIONS[1:]],
+        [("large", b"", 1080, 720), *RENDITIONS[1:]],
+    ],
+)
+def test_an_answer_that_cannot_be_is_not_believed(renditions: list[tuple[str, bytes, int, int]]) -> None:
+    """A decoder that its image has taken over can write what it likes."""
+    with pytest.raises(ValueError, match=r"cannot be|renditions|malformed"):
+        unpack_answer(memoryview(pack_made(12, renditions)), FULL_SIDES_PIXELS)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(["made", "pixels", "rejected", "detail"]), inner)
+    ),
+)
+
+
+def framed(told: object) -> bytes:
+    head = json.dumps(told).encode()
+    return len(head).to_bytes(4, "big") + head
+
+
+@given(st.binary(max_size=64) | JSON.map(framed))
+def test_no_answer_surprises_the_worker(answer: bytes) -> None:
+    """Whatever a decoder writes is an answer, a rejection, or malformed."""
+    try:
+        unpack_answer(memoryview(answer), FULL_SIDES_PIXELS)
+    except (Rejected, ValueError):
+        return
+
+
+@given(st.binary(min_size=40, max_size=64), st.text(max_size=20))
+def test_an_ending_is_found_after_any_answer(answer: bytes, complaint: str) -> None:
+    """The zygote's word comes last; without it, nothing is known of the photo."""
+    ending = Ending(9, 1_000, 17, complaint.encode(errors="replace").decode())
+
+    found, found_ending = split_ending(bytearray(answer + ending.pack()))
+
+    assert (answer, ending) == (bytes(found), found_ending)
+    with pytest.raises(EOFError):
+        split_ending(bytearray(answer))

@@ -1,0 +1,240 @@
+"""Reading through copies: never an old value after a write, and whichever store is there answers."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.ids import ID_MAX, PhotoId, UserId
+from streams.core.edges import EraLikes
+from streams.core.feed import END
+from streams.core.photos import AuthorPhoto, Photo, PullList, SeenPhoto, Status, StoredRendition
+from streams.errors import StoreUnavailable
+from streams.stores.cache.codecs import (
+    decode_following,
+    decode_likes,
+    decode_photo,
+    decode_pull_list,
+    decode_total,
+    encode_following,
+    encode_likes,
+    encode_photo,
+    encode_pull_list,
+    encode_total,
+)
+from streams.stores.cache.read_through import CopyKind, DatabaseReads, Found, ReadThrough, TooManyReads
+from streams.stores.memory.cache import MemoryCopies
+from tests.worlds.api import Clock, Switchable
+
+pytestmark = pytest.mark.anyio
+IDS = st.integers(1, ID_MAX)
+
+
+class _Database:
+    """Numbers by id; may be away, and may call somebody while it is read."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, int] = {}
+        self.asked: list[list[int]] = []
+        self.down = False
+        self.meanwhile: Callable[[], Awaitable[None]] | None = None
+
+    async def load(self, ids: Sequence[int]) -> dict[int, int]:
+        self.asked.append(list(ids))
+        if self.down:
+            raise StoreUnavailable("cassandra", "load", "down")
+        found = {each: self.rows[each] for each in ids if each in self.rows}
+        if self.meanwhile is not None:
+            await self.meanwhile()
+        return found
+
+
+class _World:
+    def __init__(self, in_flight_max: int = 4) -> None:
+        self.clock = Clock()
+        self.copies = Switchable(MemoryCopies(lambda: self.clock.ms), "redis")
+        self.database = _Database()
+        self.counted: list[tuple[str, int, int]] = []
+        self.through = ReadThrough(
+            self.copies,
+            DatabaseReads(in_flight_max, wait_s=0.01),
+            lambda *counted: self.counted.append(counted),
+        )
+        self.kind = CopyKind(
+            name="numbers",
+            key=lambda number: b"n%d" % number,
+            encode=encode_total,
+            decode=decode_total,
+            load=self.database.load,
+            ttl_s=60,
+            absent=b"null",
+            absent_ttl_s=5,
+        )
+
+    async def get(self, *ids: int) -> Found[int]:
+        return await self.through.get(self.kind, ids)
+
+
+async def test_the_database_is_read_once() -> None:
+    """What was read is copied, what is not there as well, each for its own time."""
+    world = _World()
+    world.database.rows = {1: 10}
+
+    first, second = await world.get(1, 2), await world.get(1, 2)
+    world.clock.ms += 6_000
+    third = await world.get(1, 2)
+    world.clock.ms += 60_000
+    await world.get(1, 2)
+
+    assert first == second == third == Found({1: 10})
+    assert world.database.asked == [[1, 2], [2], [1, 2]]
+    assert world.counted[:2] == [("numbers", 0, 2), ("numbers", 2, 0)]
+
+
+async def test_a_write_in_between_leaves_no_old_copy() -> None:
+    """Law: no ghost. Read, then a write elsewhere, then the fill: the fill must not bring the old back."""
+    world = _World()
+    world.database.rows = {1: 10}
+
+    async def write_elsewhere() -> None:
+        world.database.rows = {1: 11}
+        await world.copies.drop([b"n1"])
+
+    world.database.meanwhile = write_elsewhere
+    await world.get(1)
+    world.database.meanwhile = None
+
+    assert (await world.get(1)).values == {1: 11}
+
+
+async def test_without_copies_the_database_answers() -> None:
+    """Each call asks it, and the answer says so."""
+    world = _World()
+    world.database.rows = {1: 10}
+    world.copies.down = True
+
+    assert await world.get(1) == await world.get(1) == Found({1: 10}, copies_answered=False)
+
+
+@pytest.mark.parametrize("method", ["lease", "fill"])
+async def test_copies_that_cannot_be_filled_cost_nothing(method: str) -> None:
+    """The value read is answered all the same."""
+    world = _World()
+    world.database.rows = {1: 10}
+    world.copies.failing = {method}
+
+    assert await world.get(1) == Found({1: 10})
+
+
+async def test_without_the_database_copies_answer_and_the_rest_is_unknown() -> None:
+    """Unknown is not absent: what nobody could look up is named."""
+    world = _World()
+    world.database.rows = {1: 10}
+    await world.get(1, 2)
+    world.database.down = True
+
+    assert await world.get(1, 2, 3) == Found({1: 10}, frozenset({3}))
+
+
+async def test_reads_are_bounded() -> None:
+    """Whoever finds no read free in time is told; the slots come back."""
+    world = _World(in_flight_max=1)
+    go = asyncio.Event()
+
+    async def wait() -> None:
+        await go.wait()
+
+    world.database.meanwhile = wait
+    first = asyncio.create_task(world.get(1))
+    await asyncio.sleep(0)
+    with pytest.raises(TooManyReads):
+        await world.get(2)
+    go.set()
+    await first
+
+    assert await world.get(2) == Found()
+
+
+async def test_nothing_asked_costs_nothing() -> None:
+    """No call to either store."""
+    world = _World()
+
+    assert await world.get() == Found()
+    assert (world.copies.calls, world.database.asked) == ([], [])
+
+
+@given(st.dictionaries(IDS, st.integers(0, 2**63), max_size=20))
+def test_following_sets_survive_their_bytes(following: dict[int, int]) -> None:
+    """In the same order."""
+    users = {UserId(user): seen_ms for user, seen_ms in following.items()}
+
+    decoded = decode_following(encode_following(users))
+
+    assert list(decoded.items()) == list(users.items())
+
+
+@given(st.dictionaries(IDS, st.booleans(), max_size=20), st.integers(1, 21))
+def test_pull_lists_survive_their_bytes_and_know_how_deep_they_are(
+    stated: dict[int, bool], ids_max: int
+) -> None:
+    """A list that was cut is complete above its last id; a shorter one altogether."""
+    newest = sorted(stated, reverse=True)[:ids_max]
+    photos = [AuthorPhoto(PhotoId(photo), stated[photo]) for photo in newest]
+
+    decoded = decode_pull_list(encode_pull_list(PullList.of(photos)))
+
+    assert list(decoded.ready) == [photo for photo in newest if stated[photo]]
+    assert list(decoded.unready) == [photo for photo in newest if not stated[photo]]
+    assert decoded.floor(ids_max) == (newest[-1] - 1 if len(newest) == ids_max else END)
+
+
+@given(
+    st.builds(
+        Photo,
+        photo_id=IDS,
+        author_id=IDS,
+        created_at=st.datetimes(
+            min_value=datetime(1970, 1, 1),  # noqa: DTZ001 - hypothesis adds the zone.
+            max_value=datetime(2100, 1, 1),  # noqa: DTZ001 - As above.
+            timezones=st.just(UTC),
+        ),
+        caption=st.text(),
+        object_key=st.text(min_size=1),
+        content_type=st.sampled_from(["image/jpeg", "image/png"]),
+        status=st.sampled_from(Status),
+        reason=st.none() | st.text(),
+        renditions=st.dictionaries(
+            st.sampled_from(["thumbnail", "small", "medium", "large"]),
+            st.builds(
+                StoredRendition,
+                object_key=st.text(),
+                width=st.integers(1, 16_384),
+                height=st.integers(1, 16_384),
+            ),
+        ),
+        deleted=st.booleans(),
+    )
+)
+def test_photos_survive_their_bytes(photo: Photo) -> None:
+    """Every field that readers need."""
+    seen = SeenPhoto.of(photo)
+
+    assert decode_photo(encode_photo(seen)) == seen
+    assert (seen.photo_id, seen.author_id, seen.caption) == (photo.photo_id, photo.author_id, photo.caption)
+    assert (seen.status, seen.reason, seen.deleted) == (photo.status, photo.reason, photo.deleted)
+    assert datetime.fromisoformat(seen.created_at) == photo.created_at
+    assert {
+        name: StoredRendition(object_key=object_key, width=width, height=height)
+        for name, object_key, width, height in seen.renditions
+    } == photo.renditions
+
+
+@given(st.lists(IDS, unique=True, max_size=20), st.integers(0, ID_MAX))
+def test_likes_survive_their_bytes(photos: list[int], floor: int) -> None:
+    """In the same order, and how deep they are."""
+    decoded = decode_likes(encode_likes(EraLikes([PhotoId(photo) for photo in photos], floor)))
+
+    assert (list(decoded.photos), decoded.floor) == (photos, floor)

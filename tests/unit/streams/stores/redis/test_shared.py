@@ -1,0 +1,147 @@
+"""The shared connection: everyone gets their own answer, and trouble is over with the connection."""
+
+import asyncio
+from collections import deque
+from typing import Any
+
+import pytest
+from hiredis import pack_command
+from redis.exceptions import RedisError, ResponseError
+
+from streams.stores.redis.shared import SharedConnection
+from tests.worlds.api import eventually
+
+pytestmark = pytest.mark.anyio
+TIMEOUT_S = 0.05
+
+
+class _Server:
+    """A connection whose server answers each command with itself; counts writes and connects."""
+
+    def __init__(self) -> None:
+        self.is_connected = False
+        self.connects = 0
+        self.writes: list[bytes] = []
+        self.hung = False
+        self.ended = False  # The server has closed the connection, which has not been noticed yet.
+        self._answers: deque[bytes] = deque()
+
+    async def connect(self) -> None:
+        self.is_connected, self.ended = True, False
+        self.connects += 1
+
+    async def disconnect(self, nowait: bool = False) -> None:
+        self.is_connected = False
+        self._answers.clear()
+
+    async def can_read(self) -> bool:
+        return self.ended
+
+    async def send_packed_command(self, command: bytes, check_health: bool = True) -> None:
+        assert self.is_connected
+        self.writes.append(command)
+        self._answers.extend(command.split(b"\r\n")[2::3])
+
+    async def read_response(self) -> bytes:
+        if self.hung:
+            await asyncio.sleep(60)
+        await asyncio.sleep(0)
+        if self.ended:
+            raise ConnectionError("closed by the server")
+        answer = self._answers.popleft()
+        if answer == b"BAD":
+            raise ResponseError("ERR unknown command")
+        return answer
+
+
+def _shared() -> tuple[_Server, SharedConnection]:
+    server: Any = _Server()
+    return server, SharedConnection(lambda: server, TIMEOUT_S)
+
+
+async def test_what_is_asked_in_one_turn_goes_out_in_one_write() -> None:
+    """And each gets the answer to its own command, in order; one that waits no longer changes nothing."""
+    server, shared = _shared()
+    asked = [shared.ask(b"%d" % number) for number in range(5)]
+    asked[1].cancel()
+    later = asyncio.create_task(_ask(shared, b"later"))
+
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+
+    assert [answers[0], *answers[2:]] == [b"0", b"2", b"3", b"4"]
+    assert await later == b"later"
+    assert server.writes[0] == b"".join(pack_command((b"%d" % number,)) for number in (0, 2, 3, 4))
+    assert (len(server.writes), server.connects) == (2, 1)
+
+
+async def test_what_is_asked_while_others_wait_is_answered_after_them() -> None:
+    """Nothing is left behind, however the asking and the answering fall together."""
+    server, shared = _shared()
+
+    async def asker(number: int) -> list[bytes]:
+        return [await shared.ask(b"%d.%d" % (number, turn)) for turn in range(20)]
+
+    answers = await asyncio.gather(*(asker(number) for number in range(7)))
+
+    assert answers == [[b"%d.%d" % (number, turn) for turn in range(20)] for number in range(7)]
+    assert len(server.writes) <= 70
+
+
+async def test_a_refused_command_fails_alone() -> None:
+    """The others of the same write get their answers, over the same connection."""
+    server, shared = _shared()
+
+    answers = await asyncio.gather(*map(shared.ask, (b"A", b"BAD", b"C")), return_exceptions=True)
+
+    assert [answers[0], answers[2]] == [b"A", b"C"]
+    assert isinstance(answers[1], ResponseError)
+    assert server.connects == 1
+
+
+async def test_a_server_that_hangs_fails_all_in_time_and_none_afterwards() -> None:
+    """Whoever asks next asks over a new connection: an answer that comes late must reach nobody."""
+    server, shared = _shared()
+    server.hung = True
+
+    answers = await asyncio.gather(shared.ask(b"A"), shared.ask(b"B"), return_exceptions=True)
+    server.hung = False
+
+    assert [isinstance(answer, RedisError) for answer in answers] == [True, True]
+    assert "no answer within 0.05 s" in str(answers[0])
+    assert await shared.ask(b"C") == b"C"
+    assert server.connects == 2
+
+
+async def test_a_connection_that_the_server_closed_is_made_again() -> None:
+    """Before a command goes out, where it is noticed; a command already sent fails."""
+    server, shared = _shared()
+    await shared.ask(b"A")
+    server.ended = True
+
+    assert await shared.ask(b"B") == b"B"
+
+    failing = shared.ask(b"C")
+    await eventually(lambda: len(server.writes) == 3, "the command is sent")
+    server.ended = True
+    with pytest.raises(RedisError, match="closed by the server"):
+        await failing
+    assert await shared.ask(b"D") == b"D"
+    assert server.connects == 3
+
+
+async def test_closing_tells_those_who_wait() -> None:
+    """Nobody waits for ever."""
+    server, shared = _shared()
+    server.hung = True
+    waiting = [shared.ask(b"A")]
+    await eventually(lambda: server.writes, "the command is sent")
+    waiting.append(shared.ask(b"B"))
+
+    await shared.close()
+
+    assert all(isinstance(each.exception(), RedisError) for each in waiting)
+    assert not server.is_connected
+
+
+async def _ask(shared: SharedConnection, command: bytes) -> Any:
+    return await shared.ask(command)

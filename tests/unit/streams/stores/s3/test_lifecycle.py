@@ -1,0 +1,86 @@
+"""The bucket's own rule is added where it is missing, and takes no other rule away."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import pytest
+
+from streams.stores.s3.bucket import S3Bucket, S3Refused
+from streams.stores.s3.lifecycle import expire_unfinished
+
+pytestmark = pytest.mark.anyio
+
+PREFIX = "shutterline/"
+OTHER = {"ID": "logs", "Status": "Enabled", "Filter": {"Prefix": "logs/"}, "Expiration": {"Days": 30}}
+ABORT = {"Status": "Enabled", "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7}}
+
+
+class Bucket:
+    """A bucket with rules; one that has none refuses to say so, and with `refusal` any question."""
+
+    name = "photos"
+
+    def __init__(self, rules: Sequence[Mapping[str, Any]] = (), refusal: str | None = None) -> None:
+        self.rules = list(rules)
+        self.puts = 0
+        self._refusal = refusal
+
+    async def call(self, operation: str, **arguments: Any) -> Any:
+        if self._refusal is not None:
+            raise S3Refused(operation, self._refusal, "a test said so")
+        if operation == "put_bucket_lifecycle_configuration":
+            self.rules = arguments["LifecycleConfiguration"]["Rules"]
+            self.puts += 1
+            return {}
+        if not self.rules:
+            raise S3Refused(operation, "NoSuchLifecycleConfiguration", "there is none")
+        return {"Rules": self.rules}
+
+
+async def expire(bucket: Bucket) -> bool:
+    return await expire_unfinished(cast(S3Bucket, bucket), PREFIX)
+
+
+@pytest.mark.parametrize("rules", [[], [OTHER], [OTHER, {**ABORT, "ID": "a", "Filter": {"Prefix": "apps/"}}]])
+async def test_the_rule_is_added_once_and_the_others_stay(rules: list[Mapping[str, Any]]) -> None:
+    """It aborts what is unfinished under our prefix after a day."""
+    bucket = Bucket(rules)
+
+    for _ in range(2):
+        assert await expire(bucket)
+
+    assert bucket.puts == 1
+    assert rules == bucket.rules[:-1]
+    assert bucket.rules[-1]["Filter"] == {"Prefix": PREFIX}
+    assert bucket.rules[-1]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
+
+
+@pytest.mark.parametrize("where", [{"Filter": {"Prefix": PREFIX}}, {"Filter": {}}, {"Prefix": "shutter"}])
+async def test_a_rule_that_covers_ours_is_enough(where: Mapping[str, object]) -> None:
+    """Whoever runs the cloud has set it; theirs stands."""
+    bucket = Bucket([{**ABORT, "ID": "theirs", **where}])
+
+    assert await expire(bucket)
+    assert bucket.puts == 0
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {**ABORT, "Status": "Disabled", "Filter": {"Prefix": PREFIX}},
+        {**ABORT, "Filter": {"Tag": {"Key": "k", "Value": "v"}}},
+        {"Status": "Enabled", "Filter": {"Prefix": PREFIX}, "Expiration": {"Days": 1}},
+    ],
+)
+async def test_a_rule_that_does_not_cover_ours_is_not(rule: Mapping[str, object]) -> None:
+    """One that is off, one for tagged objects, one that does something else."""
+    bucket = Bucket([{"ID": "theirs", **rule}])
+
+    assert await expire(bucket)
+    assert bucket.puts == 1
+
+
+@pytest.mark.parametrize("refusal", ["NotImplemented", "AccessDenied"])
+async def test_a_server_that_does_not_let_us_is_done_without(refusal: str) -> None:
+    """The cleaning itself does the work."""
+    assert not await expire(Bucket(refusal=refusal))

@@ -1,0 +1,233 @@
+"""Rebuilds of timelines, and the exact newest photos over many authors that they rest on."""
+
+import asyncio
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.ids import PackedIds, PhotoId, UserId, pack_ids
+from streams.core import ring
+from streams.core.feed import Source
+from streams.errors import StoreUnavailable
+from streams.stores.cache.read_through import TooManyReads
+from streams.stores.memory.photos import MemoryAuthorPhotos
+from streams.timelines.newest import newest_of
+from streams.timelines.rebuild import Rebuilder, RebuildOutcome
+from tests.worlds.api import World, eventually, make_world
+
+pytestmark = pytest.mark.anyio
+OWNER = UserId(1)
+
+
+@given(
+    st.dictionaries(st.integers(1, 60), st.tuples(st.integers(1, 4), st.booleans()), max_size=60),
+    st.integers(1, 61),
+    st.integers(1, 12),
+    st.one_of(st.none(), st.integers(1, 4)),
+)
+@settings(deadline=None)
+def test_the_newest_are_exact(
+    photos: dict[int, tuple[int, bool]], below: int, count: int, unready_of: int | None
+) -> None:
+    """Equal to reading everything, whoever has how many, ready or not; the floor says where it ends."""
+
+    async def run() -> Source:
+        store = MemoryAuthorPhotos()
+        for photo, (author, ready) in photos.items():
+            await store.add(UserId(author), PhotoId(photo), ready=ready)
+        authors = [UserId(author) for author in (1, 2, 3, 4, 1)]
+        reader = None if unready_of is None else UserId(unready_of)
+        with pytest.MonkeyPatch.context() as patch:
+            # So small that every example needs several rounds and calls.
+            patch.setattr("streams.timelines.newest.EACH_MIN", 1)
+            patch.setattr("streams.timelines.newest.AUTHORS_A_CALL", 2)
+            return await newest_of(store, authors, below=below, count=count, unready_of=reader)
+
+    found = asyncio.run(run())
+
+    counted = [photo for photo, (author, ready) in photos.items() if ready or author == unready_of]
+    expected = sorted((photo for photo in counted if photo < below), reverse=True)
+    assert list(found.ids) == expected[:count]
+    assert found.floor == (expected[count - 1] - 1 if len(expected) > count else 0)
+
+
+class _Counting(MemoryAuthorPhotos):
+    """Counts the rows that were read."""
+
+    rows = 0
+
+    async def newest(self, *args, **kwargs):  # type: ignore[no-untyped-def]
+        found = await super().newest(*args, **kwargs)
+        self.rows += sum(len(photos) for photos in found.values())
+        return found
+
+
+async def test_little_is_read_of_many_authors() -> None:
+    """A thousand authors of a hundred photos each: a tenth of the rows for the newest 500, not all."""
+    store = _Counting()
+    for photo in range(1, 100_001):
+        await store.add(UserId(photo % 1_000 + 1), PhotoId(photo), ready=True)
+
+    found = await newest_of(store, [UserId(author) for author in range(1, 1_001)], below=10**9, count=500)
+
+    assert list(found.ids) == list(range(100_000, 99_500, -1))
+    assert store.rows <= 10_000
+
+
+def _rebuilder(world: World, outcomes: list[RebuildOutcome], **overrides: object) -> Rebuilder:
+    async def followees_of(owner: UserId) -> list[UserId]:
+        return [each.followee_id for each in await world.stores.own_edges.following(owner)]
+
+    parts: dict[str, object] = {
+        "stores": world.stores,
+        "followees_of": followees_of,
+        "timeline_ids": 500,
+        "in_flight_max": 2,
+        "count": outcomes.append,
+        **overrides,
+    }
+    return Rebuilder(**parts)  # type: ignore[arg-type]  # As named above.
+
+
+async def _ring(world: World) -> ring.Ring:
+    value = await world.stores.timelines.read(OWNER)
+    assert value is not None
+    return ring.parse(value)
+
+
+async def test_what_arrives_meanwhile_is_kept() -> None:
+    """Law: a rebuild loses nothing that arrives meanwhile."""
+    world = await make_world()
+    await world.follow(OWNER, 2)
+    await world.post(10, 2)
+    outcomes: list[RebuildOutcome] = []
+
+    async def followees_of(owner: UserId) -> list[UserId]:
+        await world.stores.timelines.append(PhotoId(11), PackedIds(pack_ids([owner])))
+        return [UserId(2)]
+
+    await _rebuilder(world, outcomes, followees_of=followees_of).rebuild(OWNER, wait_s=1)
+
+    stored = await _ring(world)
+    assert (stored.ids, stored.token) == (frozenset({10, 11}), ring.NO_TOKEN)
+    assert outcomes == [RebuildOutcome.REBUILT]
+
+
+async def test_followees_are_read_after_the_timeline_exists() -> None:
+    """A backfill that found no timeline is not lost: the follow's row was there before it."""
+    world = await make_world()
+    await world.post(10, 2)
+    begin = world.stores.timelines.begin_rebuild
+
+    async def begin_after_a_follow(owner: UserId, token: bytes) -> bool:
+        # The follow and its backfill, which finds no timeline, come just before.
+        await world.follow(OWNER, 2)
+        assert await world.stores.timelines.merge([OWNER], [PhotoId(10)]) == 0
+        return await begin(owner, token)
+
+    world.switches["timelines"].begin_rebuild = begin_after_a_follow  # type: ignore[attr-defined]  # The race.
+    await _rebuilder(world, []).rebuild(OWNER, wait_s=1)
+
+    assert (await _ring(world)).ids == {10}
+
+
+async def test_a_timeline_that_became_anothers_is_left_alone() -> None:
+    """Refused: the token is another's. What was read is still the truth, and is answered."""
+    world = await make_world()
+    await world.post(10, OWNER)
+    outcomes: list[RebuildOutcome] = []
+
+    async def followees_of(owner: UserId) -> list[UserId]:
+        await world.stores.timelines.forget(owner)
+        await world.stores.timelines.begin_rebuild(owner, b"another!")
+        return []
+
+    found = await _rebuilder(world, outcomes, followees_of=followees_of).rebuild(OWNER, wait_s=1)
+
+    assert found == Source((10,), 0)
+    assert (await _ring(world)).token == b"another!"
+    assert outcomes == [RebuildOutcome.OVERTAKEN]
+
+
+async def test_one_rebuild_per_owner_at_a_time() -> None:
+    """Who asks meanwhile in the same process shares the answer; in another process it is `rebuilding`."""
+    world = await make_world()
+    await world.post(10, OWNER)
+    mine: list[RebuildOutcome] = []
+    others: list[RebuildOutcome] = []
+    may_go = asyncio.Event()
+
+    async def followees_of(owner: UserId) -> list[UserId]:
+        await may_go.wait()
+        return []
+
+    here = _rebuilder(world, mine, followees_of=followees_of)
+    first = asyncio.create_task(here.rebuild(OWNER, wait_s=1))
+    await eventually(lambda: here.is_running(OWNER), "the rebuild to begin")
+    second = asyncio.create_task(here.rebuild(OWNER, wait_s=1))
+    elsewhere = await _rebuilder(world, others).rebuild(OWNER, wait_s=1)
+    may_go.set()
+
+    assert await first == await second == Source((10,), 0)
+    assert (elsewhere, mine, others) == (None, [RebuildOutcome.REBUILT], [RebuildOutcome.ELSEWHERE])
+
+
+async def test_rebuilds_in_flight_are_bounded() -> None:
+    """The third of a limit of two is refused without asking any store."""
+    world = await make_world()
+    outcomes: list[RebuildOutcome] = []
+    never = asyncio.Event()
+
+    async def followees_of(owner: UserId) -> list[UserId]:
+        await never.wait()
+        return []
+
+    rebuilder = _rebuilder(world, outcomes, followees_of=followees_of)
+    answers = [await rebuilder.rebuild(UserId(owner), wait_s=0) for owner in (1, 2, 3)]
+    await rebuilder.close()
+
+    assert answers == [None, None, None]
+    assert outcomes == [RebuildOutcome.LIMITED]
+
+
+async def test_a_failed_rebuild_lets_the_next_begin_at_once() -> None:
+    """The timeline begun is taken away again: nobody waits half a minute for its end."""
+    world = await make_world()
+    await world.post(10, OWNER)
+    outcomes: list[RebuildOutcome] = []
+    rebuilder = _rebuilder(world, outcomes)
+    world.switches["author_photos"].down = True
+    with pytest.raises(StoreUnavailable):
+        await rebuilder.rebuild(OWNER, wait_s=1)
+    world.switches["author_photos"].down = False
+
+    found = await rebuilder.rebuild(OWNER, wait_s=1)
+
+    assert found == Source((10,), 0)
+    assert outcomes == [RebuildOutcome.FAILED, RebuildOutcome.REBUILT]
+
+
+async def test_a_rebuild_that_finds_the_database_busy_takes_its_timeline_away() -> None:
+    """Whom the owner follows is read within the bound of all reads; a refusal blocks nobody."""
+    world = await make_world()
+
+    async def followees_of(owner: UserId) -> list[UserId]:
+        raise TooManyReads
+
+    with pytest.raises(TooManyReads):
+        await _rebuilder(world, [], followees_of=followees_of).rebuild(OWNER, wait_s=1)
+
+    assert await world.stores.timelines.read(OWNER) is None
+
+
+async def test_a_timeline_keeps_the_newest_and_says_how_deep() -> None:
+    """Of more photos than a timeline holds the newest are kept; the floor lies just below them."""
+    world = await make_world()
+    for photo in range(10, 20):
+        await world.post(photo, OWNER)
+
+    await _rebuilder(world, [], timeline_ids=3).rebuild(OWNER, wait_s=1)
+
+    stored = await _ring(world)
+    assert (stored.ids, stored.floor) == (frozenset({19, 18, 17}), 16)

@@ -1,0 +1,273 @@
+"""A world in memory around the API: stores, a clock, a publisher, keys, and somebody who asks."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import httpx
+import jwt
+from cryptography.hazmat.primitives.asymmetric import rsa
+from fastapi import FastAPI
+
+from api.app import create_app
+from api.context import ApiContext, make_context
+from api.http.cursors import CursorKind, decode_cursor
+from api.http.inputs import PageQuery
+from api.photo_ids import PhotoIds
+from api.routes.feed import feed_page
+from schemas.events import EventData, EventType
+from schemas.ids import PackedIds, PhotoId, UserId, pack_ids
+from streams.core.counted import Membership
+from streams.core.edges import OwnEdge
+from streams.core.feed import Completeness, Gaps
+from streams.core.photos import Photo, StoredRendition
+from streams.errors import StoreUnavailable
+from streams.photos.deleted import hide_photo
+from streams.ports.groups import Stores
+from streams.settings import Settings
+from streams.stores.cache.keys import following_key, photo_key, pull_list_key
+from streams.stores.memory.stores import memory_stores
+from topics.catalogue import FANOUT, Topic
+
+SECRET = "a secret of more than thirty-two bytes"
+NOW_MS = 1_800_000_000_000
+CREATED_AT = datetime(2026, 1, 31, 12, 0, 0, 123_000, tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class Clock:
+    ms: int = NOW_MS
+
+    def us(self) -> int:
+        return self.ms * 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    topic: str
+    key_id: int
+    type: EventType
+    data: EventData
+    time_us: int
+
+
+@dataclass(slots=True)
+class FakePublisher:
+    """Remembers what was published; `down` refuses. `fails_after_ping`: it is published, and nobody knows."""
+
+    published: list[Published] = field(default_factory=list)
+    down: bool = False
+    fails_after_ping: bool = False
+
+    async def publish(
+        self, topic: Topic, key_id: int, event_type: EventType, data: EventData, *, time_us: int
+    ) -> None:
+        if self.down:
+            raise StoreUnavailable("kafka", "produce", "down")
+        self.published.append(Published(topic.name, key_id, event_type, data, time_us))
+        if self.fails_after_ping:
+            raise StoreUnavailable("kafka", "produce", "no acknowledgement")
+
+    async def ping(self) -> None:
+        if self.down:
+            raise StoreUnavailable("kafka", "ping", "down")
+
+
+@dataclass(slots=True)
+class FakeQueue:
+    """So many renditions wait."""
+
+    length: int = 0
+
+    async def queued(self) -> int:
+        return self.length
+
+
+class Switchable:
+    """A store of which everything, or some methods, can be made to fail; counts its calls."""
+
+    def __init__(self, store: Any, name: str) -> None:
+        self._store = store
+        self._name = name
+        self.down = False
+        self.failing: set[str] = set()
+        self.calls: list[str] = []
+
+    def __getattr__(self, method: str) -> Any:
+        inner = getattr(self._store, method)
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            self.calls.append(method)
+            if self.down or method in self.failing:
+                raise StoreUnavailable(self._name, method, "down")
+            return await inner(*args, **kwargs)
+
+        return call
+
+
+_REDIS = {"timelines", "copies", "rebuild_budget", "upload_limit"}
+_S3 = {"media", "media_uploads"}
+RENDITIONS: Mapping[str, StoredRendition] = {
+    "thumbnail": StoredRendition(object_key="r/1/thumbnail.jpg", width=150, height=100)
+}
+
+
+@cache
+def media_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(65_537, 2_048)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a feed; `below` is what its cursor names."""
+
+    ids: list[int]
+    below: int | None
+    completeness: Completeness
+
+
+@dataclass(slots=True)
+class World:
+    """The API over memory twins; `stores` are `memory` with switches.
+
+    Photo ids are small numbers; nothing depends on when they were minted.
+    """
+
+    clock: Clock
+    publisher: FakePublisher
+    queue: FakeQueue
+    switches: dict[str, Switchable]
+    memory: Stores
+    stores: Stores
+    context: ApiContext
+    _app: FastAPI | None = None
+
+    @property
+    def app(self) -> FastAPI:
+        """The application; made when first asked for, because that takes longer than most tests."""
+        if self._app is None:
+            self._app = create_app(self.context)
+        return self._app
+
+    def adopt(self, app: FastAPI) -> None:
+        """Serve with an application that was made of the same settings."""
+        self._app = app
+        app.state.context = self.context
+
+    def fail(self, store: str, down: bool = True) -> None:
+        """Redis, Cassandra, S3 or Kafka stops answering, or answers again."""
+        if store == "kafka":
+            self.publisher.down = down
+        for name, switch in self.switches.items():
+            if store == ("redis" if name in _REDIS else "s3" if name in _S3 else "cassandra"):
+                switch.down = down
+
+    def client(self, user: int | None = None, **claims: object) -> httpx.AsyncClient:
+        headers = {} if user is None else {"Authorization": f"Bearer {self.token(user, **claims)}"}
+        return httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.app, raise_app_exceptions=False),
+            base_url="http://api.test",
+            headers=headers,
+        )
+
+    def token(self, user: object, **claims: object) -> str:
+        now_s = self.clock.ms // 1_000
+        return jwt.encode({"sub": str(user), "exp": now_s + 3_600, **claims}, SECRET, "HS256")
+
+    async def follow(self, follower: int, followee: int, *, removed: bool = False) -> None:
+        """A follow of long ago, as the check stage writes it."""
+        state = Membership(self.clock.us(), removed)
+        self.clock.ms += 1
+        await self.stores.own_edges.write(OwnEdge.FOLLOWING, UserId(follower), followee, state)
+        await self.stores.copies.drop([following_key(follower)])
+
+    async def upload(self, photo: int, author: int, *, caption: str = "") -> None:
+        """A photo that is not ready yet."""
+        facts = Photo(
+            photo_id=PhotoId(photo),
+            author_id=UserId(author),
+            created_at=CREATED_AT,
+            caption=caption,
+            object_key=f"originals/{photo}",
+            content_type="image/jpeg",
+            renditions={},
+        )
+        await self.stores.photos.insert(facts)
+        await self.stores.author_photos.add(UserId(author), PhotoId(photo), ready=False)
+        await self.stores.copies.drop([photo_key(photo), pull_list_key(author)])
+
+    async def post(self, photo: int, author: int, *, followers: tuple[int, ...] = ()) -> None:
+        """A ready photo, pushed to the timelines of `followers` and the author."""
+        await self.upload(photo, author)
+        await self.stores.photos.mark_ready(PhotoId(photo), RENDITIONS)
+        await self.stores.author_photos.add(UserId(author), PhotoId(photo), ready=True)
+        await self.stores.copies.drop([photo_key(photo), pull_list_key(author)])
+        await self.stores.timelines.append(PhotoId(photo), PackedIds(pack_ids([*followers, author])))
+
+    async def delete(self, photo: int, author: int) -> None:
+        await hide_photo(self.stores, PhotoId(photo), UserId(author))
+
+    async def page(self, reader: int, limit: int = 20, below: int | None = None) -> Page:
+        """A page of the reader's feed, without HTTP around it."""
+        query = PageQuery(limit, None if below is None else (below,))
+        shown = await feed_page(self.context, UserId(reader), query, Gaps())
+        cursor = shown["next_cursor"]
+        return Page(
+            ids=[int(item["photo_id"]) for item in shown["items"]],
+            below=None if cursor is None else decode_cursor(CursorKind.FEED, cursor)[0],
+            completeness=Completeness(shown["completeness"]),
+        )
+
+    async def pull(self, author: int) -> None:
+        """Name the author as one whose photos are pulled."""
+        await self.stores.pulled.add(UserId(author))
+        await self.context.pulled.refresh()
+
+    async def later(self, seconds: float) -> None:
+        """Time passes; the view of pulled authors is kept fresh meanwhile."""
+        self.clock.ms += int(seconds * 1_000)
+        await self.context.pulled.refresh()
+
+
+async def make_world(**overrides: object) -> World:
+    """A world whose workers have verified Redis and whose pulled authors are known."""
+    clock = Clock(NOW_MS - 1_000)
+    publisher, queue = FakePublisher(), FakeQueue()
+    settings = Settings(jwt_secret=SECRET, **overrides)  # type: ignore[arg-type]  # pydantic checks them.
+    memory = memory_stores(
+        clock_ms=lambda: clock.ms,
+        timeline_slots=settings.timeline_slots,
+        rebuilds_per_s_max=settings.rebuilds_per_s_max,
+        uploads_per_minute=settings.uploads_per_minute,
+    )
+    switches = {each.name: Switchable(getattr(memory, each.name), each.name) for each in fields(Stores)}
+    stores = replace(memory, **switches)  # They answer as the stores do.
+    made = make_context(settings, stores, publisher, queue, media_key=media_key(), clock_us=clock.us)
+    # A lease is given back when all is over, whatever a test has switched off.
+    context = replace(made, ids=PhotoIds(memory, lambda: clock.ms))
+    positions = dict.fromkeys(range(FANOUT.partitions), 0)
+    await stores.timelines.note_all(positions)
+    await stores.timelines.confirm(positions)
+    await context.pulled.refresh()
+    await _lease_shard(context, clock)
+    return World(clock, publisher, queue, switches, memory, stores, context)
+
+
+async def _lease_shard(context: ApiContext, clock: Clock) -> None:
+    """The first id waits for the clock, which stands still here, to pass the lease's own millisecond."""
+    minting = asyncio.create_task(context.ids.mint())
+    await asyncio.sleep(0)
+    clock.ms = NOW_MS
+    await minting
+
+
+async def eventually(condition: Callable[[], object], what: str) -> None:
+    """Wait until `condition()` holds; a second at most."""
+    until_s = time.monotonic() + 1.0
+    while not condition():
+        assert time.monotonic() < until_s, f"waited a second for {what}"
+        await asyncio.sleep(0)

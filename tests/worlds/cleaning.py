@@ -1,0 +1,138 @@
+"""A world for the tests of the cleaning: stores in memory, a clock moved by hand, an outbox."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count
+
+from schemas.events import EventData, EventType
+from schemas.facts import PhotoUploaded
+from schemas.ids import PhotoId, compose_id
+from schemas.internal import EdgeRecord, FanoutRecord, RemovalTask, RenditionTask
+from streams.core.object_keys import ObjectKeys
+from streams.core.photos import Photo, StoredRendition
+from streams.jobs.cleaning.job import CleaningJob
+from streams.jobs.cleaning.report import Kind, Report
+from streams.photos.begun import begin_photo
+from streams.ports.groups import Stores
+from streams.settings import Settings
+from streams.stores.memory.stores import memory_stores
+from tests.worlds.abandoned import AUTHOR
+from topics.catalogue import Lane, Topic
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+NAMES = ("thumbnail", "small", "medium", "large")
+
+
+class Tasks:
+    """An outbox; `asked` are the tasks with their lanes."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Lane, RenditionTask]] = []
+        self.edge_records: list[EdgeRecord] = []
+
+    async def edges(self, records: Sequence[EdgeRecord]) -> None:
+        self.edge_records += records
+
+    async def fanout(self, records: Sequence[FanoutRecord], lane: Lane) -> None:
+        raise AssertionError("the cleaning delivers nothing")
+
+    async def renditions(self, tasks: Sequence[RenditionTask], lane: Lane) -> None:
+        self.asked += [(lane, task) for task in tasks]
+
+    def removals(self) -> list[RemovalTask]:
+        return [task for _, task in self.asked if isinstance(task, RemovalTask)]
+
+
+class Events:
+    """A publisher; `uploaded` are the photos of its events, each once."""
+
+    def __init__(self) -> None:
+        self.uploaded: set[PhotoId] = set()
+
+    async def publish(
+        self, topic: Topic, key_id: int, event_type: EventType, data: EventData, *, time_us: int
+    ) -> None:
+        assert isinstance(data, PhotoUploaded)
+        self.uploaded.add(PhotoId(data.photo_id))
+
+    async def ping(self) -> None:
+        pass
+
+
+@dataclass(slots=True)
+class CleaningWorld:
+    """`stores` for the test; jobs may be made over others that fail."""
+
+    settings: Settings = field(
+        default_factory=lambda: Settings(_env_file=None, cleaning_calls_in_flight_max=1)
+    )
+    now_ms: int = 1_800_000_000_000
+    tasks: Tasks = field(default_factory=Tasks)
+    events: Events = field(default_factory=Events)
+    stores: Stores = field(init=False)
+    _numbers: "count[int]" = field(default_factory=count, init=False)
+
+    def __post_init__(self) -> None:
+        self.stores = memory_stores(clock_ms=lambda: self.now_ms)
+
+    @property
+    def keys(self) -> ObjectKeys:
+        return ObjectKeys(self.settings.object_prefix)
+
+    def mint(self, *, age_ms: int = 0) -> PhotoId:
+        return PhotoId(compose_id(self.now_ms - age_ms, 1, next(self._numbers) % 1_024))
+
+    def job(self, stores: Stores | None = None) -> CleaningJob:
+        return CleaningJob(self.settings, stores or self.stores, self.tasks, self.events)
+
+    async def clean(self, *, whole: bool = False) -> Report:
+        return await self.job().run_once(self.now_ms, whole=whole)
+
+    async def ready_photo(self, *, age_ms: int = 2 * DAY_MS, original: bool = True) -> PhotoId:
+        """A photo with all its renditions, made as long ago as it is old."""
+        now_ms, photo = self.now_ms, self.mint(age_ms=age_ms)
+        self.now_ms -= age_ms
+        key = self.keys.original(photo)
+        if original:
+            await self.stores.media.put(key, b"original", content_type="image/jpeg")
+        await begin_photo(self.stores, _photo(photo, key, self.now_ms))
+        made = {
+            name: StoredRendition(object_key=self.rendition(photo, name), width=1, height=1) for name in NAMES
+        }
+        for each in made.values():
+            await self.stores.media.put(each.object_key, b"made", content_type="image/jpeg")
+        await self.stores.photos.mark_ready(photo, made)
+        await self.stores.author_photos.add(AUTHOR, photo, ready=True)
+        self.now_ms = now_ms
+        return photo
+
+    def rendition(self, photo: PhotoId, name: str, digit: str = "a") -> str:
+        return self.keys.rendition(photo, name, digit * 64, "jpg")
+
+    async def put(self, object_key: str, *, age_ms: int = 0, body: bytes = b"x") -> None:
+        self.now_ms -= age_ms
+        await self.stores.media.put(object_key, body, content_type="image/jpeg")
+        self.now_ms += age_ms
+
+    async def everything(self) -> set[str]:
+        """The keys of all objects in the bucket."""
+        return {each.object_key for each in await self.stores.media.list("", limit=1_000)}
+
+
+def counts(report: Report) -> dict[Kind, tuple[int, int]]:
+    """Found and settled, by kind."""
+    return {kind: (tally.found, tally.settled) for kind, tally in report.tallies.items() if tally.found}
+
+
+def _photo(photo: PhotoId, object_key: str, now_ms: int) -> Photo:
+    return Photo(
+        photo_id=photo,
+        author_id=AUTHOR,
+        created_at=datetime.fromtimestamp(now_ms / 1_000, UTC),
+        caption="",
+        object_key=object_key,
+        content_type="image/jpeg",
+        renditions={},
+    )

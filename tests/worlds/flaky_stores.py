@@ -1,0 +1,114 @@
+"""Stores that fail when a test wants them to, and that can be stopped between any two steps."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from dataclasses import dataclass, field, fields
+from functools import partial
+from inspect import isasyncgenfunction
+from itertools import count
+from types import coroutine
+from typing import Any
+
+from streams.errors import StoreUnavailable
+from streams.ports.groups import Stores
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Just before (or, when `done`, just after) the call of this number; `store` as in `Stores`."""
+
+    number: int
+    store: str
+    operation: str
+    done: bool
+
+
+@coroutine
+def pause() -> Generator[None, None, None]:
+    """Let whoever drives the coroutine go on: a test by hand, or asyncio's loop, which comes round."""
+    yield
+
+
+async def _at_once(moment: Moment) -> None:
+    pass
+
+
+@dataclass(slots=True)
+class FlakyStores:
+    """`stores` around `real`, which meet `at` before and after every call.
+
+    `at` may wait, or raise `StoreUnavailable` (see `fail`). Raised after the call, the write is done
+    and nobody knows. `moments` is what has happened, for scripts and for messages.
+    """
+
+    real: Stores
+    at: Callable[[Moment], Awaitable[None]] = _at_once
+    moments: list[Moment] = field(default_factory=list, init=False)
+    stores: Stores = field(init=False)
+    _calls: Iterator[int] = field(default_factory=count, init=False)
+
+    def __post_init__(self) -> None:
+        wrapped: dict[str, Any] = {
+            each.name: _Flaky(self, each.name, getattr(self.real, each.name)) for each in fields(Stores)
+        }
+        self.stores = Stores(**wrapped)
+
+    def around(self, name: str, other: Any) -> Any:
+        """Something that is no store, such as an outbox, whose calls meet `at` as well."""
+        return _Flaky(self, name, other)
+
+    async def meet(self, moment: Moment) -> None:
+        self.moments.append(moment)
+        await self.at(moment)
+
+    def next_number(self) -> int:
+        return next(self._calls)
+
+
+@dataclass(frozen=True, slots=True)
+class _Flaky:
+    """One store: every method of it, with the two moments around."""
+
+    flaky: FlakyStores
+    name: str
+    real: Any
+
+    def __getattr__(self, operation: str) -> Callable[..., Any]:
+        method = getattr(self.real, operation)
+        if isasyncgenfunction(method):
+            return partial(self._each, operation, method)
+
+        async def call(*args: Any, **named: Any) -> Any:
+            number = self.flaky.next_number()
+            await self.flaky.meet(Moment(number, self.name, operation, done=False))
+            answer = await method(*args, **named)
+            await self.flaky.meet(Moment(number, self.name, operation, done=True))
+            return answer
+
+        return call
+
+    async def _each(self, operation: str, method: Callable[..., AsyncIterator[Any]]) -> AsyncIterator[Any]:
+        """What answers one by one is one call."""
+        number = self.flaky.next_number()
+        await self.flaky.meet(Moment(number, self.name, operation, done=False))
+        async for each in method():
+            yield each
+        await self.flaky.meet(Moment(number, self.name, operation, done=True))
+
+
+def fail(moment: Moment) -> None:
+    """What a store does that did not answer.
+
+    Raises:
+        StoreUnavailable: Always.
+    """
+    raise StoreUnavailable(moment.store, moment.operation, f"a test said so, {moment}")
+
+
+def failing_at(*numbers: int, done: bool = False) -> Callable[[Moment], Awaitable[None]]:
+    """An `at` that fails the calls of these numbers, before they are carried out or when they are done."""
+
+    async def at(moment: Moment) -> None:
+        if moment.number in numbers and moment.done is done:
+            fail(moment)
+
+    return at

@@ -1,0 +1,297 @@
+"""A photo's way from its event to its renditions, over stores in memory and a log that keeps everything.
+
+Every handler is the real one. What is published waits in the world until it is handled,
+and is handled until it succeeds, as a consumer does.
+"""
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+
+from schemas.facts import PhotoDeleted, PhotoUploaded
+from schemas.ids import PhotoId, UserId, compose_id, unpack_ids
+from schemas.internal import (
+    Backfill,
+    EdgeRecord,
+    FanoutRecord,
+    FullTask,
+    RemovalTask,
+    RenditionTask,
+    ThumbnailTask,
+)
+from streams.core import ring
+from streams.core.delivery import DeliveryLimits
+from streams.core.object_keys import ObjectKeys
+from streams.core.photos import Status
+from streams.core.renditions import Made, RenditionFormat
+from streams.core.sets import BucketKey, SetKind
+from streams.edges.counting import EdgesBatch
+from streams.errors import StoreUnavailable
+from streams.jobs.parked import ParkedJob
+from streams.media.rejected import Reason, Rejected
+from streams.photos.deleted import photo_deleted
+from streams.photos.rejected import reject_photo
+from streams.photos.uploaded import photo_uploaded
+from streams.ports.groups import Stores
+from streams.ports.publishing import Outbox
+from streams.renditions.full import full_task
+from streams.renditions.making import LARGER, THUMBNAIL, Decoder, RenditionRules
+from streams.renditions.removal import removal_task
+from streams.renditions.thumbnail import thumbnail_task
+from streams.settings import Settings
+from streams.stores.cache.keys import photo_key
+from streams.stores.memory.cdn import MemoryEdgeCaches
+from streams.stores.memory.stores import memory_stores
+from streams.timelines.fanout import backfill, owners_by_photo, put_photo
+from topics.catalogue import Lane
+
+NOW_MS = 1_800_000_000_000
+AUTHOR, FOLLOWER = UserId(7), UserId(8)
+PHOTO = PhotoId(compose_id(NOW_MS, 5_000, 1))
+SETTINGS = Settings(original_poll_s=2, original_wait_s_max=600)
+KEYS = ObjectKeys(SETTINGS.object_prefix)
+# As for a photo that was uploaded over HTTP, so that its original is ours to remove.
+ORIGINAL = KEYS.original(PHOTO)
+LIMITS = DeliveryLimits(pull_followers_min=3, push_again_followers_max=2, celebrity_push_followers_max=0)
+TRIES_MAX = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Somebody finds that the photo can never have renditions."""
+
+    photo_id: PhotoId
+    reason: str
+
+
+Message = PhotoUploaded | PhotoDeleted | RenditionTask | Rejection
+UPLOADED = PhotoUploaded(
+    photo_id=PHOTO,
+    author_id=AUTHOR,
+    object_key=ORIGINAL,
+    content_type="image/jpeg",
+    created_at=datetime(2026, 11, 21, tzinfo=UTC),
+)
+DELETED = PhotoDeleted(photo_id=PHOTO, author_id=AUTHOR)
+
+
+class FakeDecoder:
+    """Makes bytes of bytes; an original says what is wrong with it: `no thumbnail`, or `no full`."""
+
+    def __init__(self) -> None:
+        self.decoded: list[str] = []
+
+    async def thumbnail(self, original: bytes) -> Made:
+        return self._made(THUMBNAIL, original)
+
+    async def full(self, original: bytes) -> dict[str, Made]:
+        return {name: self._made(name, original) for name in sorted(LARGER)}
+
+    def _made(self, name: str, original: bytes) -> Made:
+        self.decoded.append(name)
+        if original == (b"no thumbnail" if name == THUMBNAIL else b"no full"):
+            raise Rejected(Reason.BROKEN, "a test said so")
+        body = name.encode() + original
+        return Made(body, width=3, height=2, sha256=sha256(body).hexdigest())
+
+
+@dataclass(slots=True)
+class Log:
+    """`Outbox`: what was published, in order; `waiting` is not handled yet."""
+
+    edges_log: list[EdgeRecord] = field(default_factory=list)
+    fanout_log: list[FanoutRecord] = field(default_factory=list)
+    waiting: deque[RenditionTask] = field(default_factory=deque)
+    lanes: list[tuple[str, Lane]] = field(default_factory=list)
+
+    async def edges(self, records: Sequence[EdgeRecord]) -> None:
+        self.edges_log += records
+
+    async def fanout(self, records: Sequence[FanoutRecord], lane: Lane) -> None:
+        self.fanout_log += records
+
+    async def renditions(self, tasks: Sequence[RenditionTask], lane: Lane) -> None:
+        self.waiting += tasks
+        self.lanes += [(type(task).__name__, lane) for task in tasks]
+
+
+@dataclass(frozen=True, slots=True)
+class EndState:
+    """What anybody can see in the end."""
+
+    status: Status
+    reason: str | None
+    deleted: bool
+    renditions: frozenset[str]
+    objects: frozenset[str]
+    listed: tuple[tuple[int, bool], ...]
+    ready_photos: tuple[int, ...]
+    ready_total: int
+    on_timeline: bool
+    parked: int
+    purged: frozenset[str]
+
+
+@dataclass(slots=True)
+class World:
+    """`stores` and `outbox` are what handlers use; a test may put failing ones in their place."""
+
+    objects: dict[str, bytes]
+    now_ms: int = NOW_MS
+    real: Stores = field(init=False)
+    stores: Stores = field(init=False)
+    log: Log = field(default_factory=Log)
+    outbox: Outbox = field(init=False)
+    decoder: FakeDecoder = field(default_factory=FakeDecoder)
+
+    def __post_init__(self) -> None:
+        self.real = self.stores = memory_stores(clock_ms=lambda: self.now_ms, objects=self.objects)
+        self.outbox = self.log
+
+    @property
+    def rules(self) -> RenditionRules:
+        return RenditionRules(
+            keys=KEYS,
+            rendition_format=RenditionFormat.JPEG,
+            original_bytes_max=100,
+            original_poll_ms=2_000,
+            clock_ms=lambda: self.now_ms,
+        )
+
+    async def try_once(self, message: Message) -> None:
+        """Have it handled by the handler that it belongs to."""
+        decoder: Decoder = self.decoder
+        match message:
+            case PhotoUploaded():
+                await photo_uploaded(
+                    self.stores,
+                    self.outbox,
+                    message,
+                    limits=LIMITS,
+                    now_ms=self.now_ms,
+                    original_poll_ms=2_000,
+                )
+            case PhotoDeleted():
+                await photo_deleted(self.stores, self.outbox, message)
+            case ThumbnailTask():
+                await thumbnail_task(self.stores, self.outbox, decoder, message, self.rules, limits=LIMITS)
+            case FullTask():
+                await full_task(self.stores, self.outbox, decoder, message, self.rules)
+            case Rejection():
+                await reject_photo(self.stores, self.outbox, message.photo_id, AUTHOR, message.reason)
+            case RemovalTask():
+                await removal_task(self.stores, message, KEYS)
+
+    async def handle(self, message: Message) -> None:
+        await _until_done(lambda: self.try_once(message))
+
+    async def drain(self) -> None:
+        """Handle what waits, and what comes of it."""
+        while self.log.waiting:
+            await self.handle(self.log.waiting[0])
+            # Only now is it committed.
+            self.log.waiting.popleft()
+
+    async def look_at_parked(self, later_ms: int) -> None:
+        """Time passes; then the parked photos are looked at, and what waits is handled."""
+        self.now_ms += later_ms
+        job = ParkedJob(SETTINGS, self.stores, self.outbox)
+        await _until_done(lambda: job.run_once(self.now_ms))
+        await self.drain()
+
+    async def settle(self) -> None:
+        """Look at parked photos until there are none."""
+        while await self.real.parked.due(2**41, 1):
+            await self.look_at_parked(SETTINGS.original_poll_s * 1_000)
+
+    async def follower_reads(self) -> None:
+        """The follower follows the author, and has a timeline."""
+        follow = EdgeRecord(0, FOLLOWER, AUTHOR, 1, removed=False)
+        await self._writer(Log()).apply([follow], 0, 1)
+        await self.real.timelines.begin_rebuild(FOLLOWER, b"12345678")
+        await self.real.timelines.finish_rebuild(FOLLOWER, b"12345678", [], 0)
+
+    async def _apply_fanout(self) -> None:
+        records = self.log.fanout_log
+        posts = [record for record in records if not isinstance(record, Backfill)]
+        for photo, owners in (await owners_by_photo(self.real, posts)).items():
+            await put_photo(self.real, photo, owners, fresh_since_ms=self.now_ms - 60_000)
+        for record in records:
+            if isinstance(record, Backfill):
+                await backfill(self.real, record, photos_max=9)
+
+    async def end_state(self) -> EndState:
+        """After everything published has been handled, twice over."""
+        edges = [*self.log.edges_log, *self.log.edges_log]
+        await self._writer(Log()).apply(edges, 1, 1 + len(edges))
+        await self._apply_fanout()
+        row = (await self.real.photos.get([PHOTO]))[PHOTO]
+        head = (await self.real.counted.heads(SetKind.READY_PHOTOS, [AUTHOR]))[AUTHOR]
+        bucket = BucketKey(SetKind.READY_PHOTOS, AUTHOR, head.level, 0)
+        members = (await self.real.counted.members([bucket]))[bucket]
+        listed = (await self.real.author_photos.newest([AUTHOR], below=2**62, each_max=9))[AUTHOR]
+        stored = await self.real.timelines.read(FOLLOWER)
+        return EndState(
+            status=row.status,
+            reason=row.reason,
+            deleted=row.deleted,
+            renditions=frozenset(row.renditions),
+            objects=frozenset(self._name(key) for key in self.objects),
+            listed=tuple((each.photo_id, each.ready) for each in listed),
+            ready_photos=tuple(unpack_ids(members)),
+            ready_total=head.total,
+            on_timeline=stored is not None and PHOTO in ring.parse(stored).ids,
+            parked=len(await self.real.parked.due(2**41, 9)),
+            purged=frozenset(self._name(key) for key in self.edges.purged),
+        )
+
+    @property
+    def edges(self) -> MemoryEdgeCaches:
+        assert isinstance(self.real.edge_caches, MemoryEdgeCaches)
+        return self.real.edge_caches
+
+    def _name(self, object_key: str) -> str:
+        return object_key.removeprefix(KEYS.renditions(PHOTO)).split("-")[0]
+
+    async def look(self) -> None:
+        """What holds at every moment: whatever the row of a visible photo names can be fetched.
+
+        And a reader passes by, who keeps a copy of the row.
+        """
+        row = (await self.real.photos.get([PHOTO])).get(PHOTO)
+        if row is None:
+            return
+        if row.status is Status.READY and not row.deleted and not await self._is_buried():
+            missing = {made.object_key for made in row.renditions.values()} - self.objects.keys()
+            assert not missing, f"the row names {missing}, which are not there"
+            assert THUMBNAIL in row.renditions
+        lease = await self.real.copies.lease([photo_key(PHOTO)])
+        await self.real.copies.fill(lease, {photo_key(PHOTO): await self._seen()}, 60)
+
+    async def copy_is_current(self) -> bool:
+        """Whether a reader who trusts the copy sees what the row says."""
+        [copy] = await self.real.copies.get([photo_key(PHOTO)])
+        return copy in (None, await self._seen())
+
+    async def _seen(self) -> bytes:
+        row = (await self.real.photos.get([PHOTO]))[PHOTO]
+        return repr((row.status, row.reason, row.deleted, sorted(row.renditions))).encode()
+
+    async def _is_buried(self) -> bool:
+        return await self.real.photos.is_buried(PHOTO, AUTHOR)
+
+    def _writer(self, outbox: Any) -> EdgesBatch:
+        return EdgesBatch(self.real, outbox, 1_000, 1_000, 1)
+
+
+async def _until_done(run: Callable[[], Awaitable[None]]) -> None:
+    for _ in range(TRIES_MAX):
+        try:
+            await run()
+        except StoreUnavailable:
+            continue
+        return
+    raise AssertionError(f"not done after {TRIES_MAX} tries")

@@ -1,0 +1,175 @@
+"""Somebody who uploads over HTTP to a world in memory, and who looks at what is left."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import httpx
+from fastapi import FastAPI
+
+from api.context import make_context
+from schemas.events import EventType
+from schemas.ids import ID_MAX, PhotoId, UserId, id_ms
+from streams.core.object_keys import ObjectKeys
+from streams.core.uploads import Upload, UploadState
+from streams.ports.media import SignedRequest
+from streams.stores.memory.media import MemoryMediaUploads
+from streams.uploads.completed import upload_completed
+from streams.uploads.discarded import discard_upload
+from tests.worlds.api import World, make_world, media_key
+from tests.worlds.flaky_stores import FlakyStores, Moment, pause
+
+ME, OTHER = 1, 2
+PART_BYTES = 10
+JPEG = "image/jpeg"
+# Small limits, so that boundaries are met: parts of ten bytes, images of 45.
+LIMITS = {"upload_part_bytes": PART_BYTES, "upload_bytes_max": 45}
+
+
+@dataclass(frozen=True, slots=True)
+class Uploader:
+    """One user's client."""
+
+    world: World
+    http: httpx.AsyncClient
+
+    async def start(self, size_bytes: object, key: str | None = None, **fields: object) -> httpx.Response:
+        body = {"content_type": JPEG, "bytes": size_bytes, **fields}
+        return await self.http.post("/v1/photos", json=body, headers=_headers(key))
+
+    async def send(
+        self, *pieces: bytes, key: str | None = None, caption: str = "", content_type: str = JPEG
+    ) -> httpx.Response:
+        """The image itself; several pieces have no length that is stated."""
+        query = {"caption": caption} if caption else {}
+        headers = {"Content-Type": content_type, **_headers(key)}
+        content = pieces[0] if len(pieces) == 1 else in_pieces(*pieces)
+        return await self.http.post("/v1/photos", content=content, headers=headers, params=query)
+
+    async def put(self, upload: Mapping[str, Any], body: bytes) -> int:
+        """Make one signed request of an `upload`, or of one of its parts."""
+        media = cast(MemoryMediaUploads, self.world.stores.media_uploads)
+        return await media.put_signed(SignedRequest(url=upload["url"], headers=upload["headers"]), body)
+
+    async def put_parts(self, upload: Mapping[str, Any], body: bytes) -> None:
+        """Send all parts that have not arrived."""
+        for part in upload["parts"]:
+            start = (part["number"] - 1) * upload["part_bytes"]
+            if not part["arrived"]:
+                assert await self.put(part, body[start : start + upload["part_bytes"]]) == 200
+
+    async def complete(self, photo: object) -> httpx.Response:
+        return await self.http.post(f"/v1/photos/{photo}/complete")
+
+    async def upload(self, photo: object) -> httpx.Response:
+        return await self.http.get(f"/v1/photos/{photo}/upload")
+
+    async def begun(self, body: bytes) -> str:
+        """A photo whose bytes are all there, not completed."""
+        started = (await self.start(len(body))).json()
+        assert await self.put(started["upload"], body) == 200
+        return str(started["photo_id"])
+
+
+@asynccontextmanager
+async def uploading(world: World, user: int = ME) -> AsyncIterator[Uploader]:
+    async with world.client(user) as http:
+        yield Uploader(world, http)
+
+
+NewWorld = Callable[[], Awaitable[World]]
+
+
+def world_maker() -> NewWorld:
+    """Makes worlds that share an application, because that takes longer to make than all else."""
+    apps: list[FastAPI] = []
+
+    async def new() -> World:
+        world = await make_world(**LIMITS)
+        if apps:
+            world.adopt(apps[0])
+        apps.append(world.app)
+        return world
+
+    return new
+
+
+def _headers(key: str | None) -> dict[str, str]:
+    return {} if key is None else {"Idempotency-Key": key}
+
+
+async def in_pieces(*pieces: bytes) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
+
+
+def object_key(world: World, photo: object) -> str:
+    return ObjectKeys(world.context.settings.object_prefix).original(PhotoId(int(str(photo))))
+
+
+async def rows(world: World) -> list[Upload]:
+    """The uploads that are not in the pipeline."""
+    return [each async for each in world.memory.uploads.all()]
+
+
+async def objects(world: World) -> list[str]:
+    return [each.object_key for each in await world.memory.media.list("", limit=1_000)]
+
+
+async def unfinished_parts(world: World) -> list[str]:
+    return [each.object_key for each in await world.memory.media_uploads.unfinished("")]
+
+
+async def own_photos(world: World, author: int = ME) -> list[int]:
+    """The author's photos as the database lists them."""
+    user = UserId(author)
+    found = await world.memory.author_photos.newest([user], below=ID_MAX, each_max=100)
+    return [each.photo_id for each in found[user]]
+
+
+def published(world: World) -> list[int]:
+    """The photos whose upload was published, each once."""
+    return sorted(
+        {
+            int(each.data.model_dump()["photo_id"])
+            for each in world.publisher.published
+            if each.type is EventType.PHOTO_UPLOADED
+        }
+    )
+
+
+async def clean(world: World) -> None:
+    """What the cleaning does in the end with every upload that was left, as if its life were over."""
+    for upload in await rows(world):
+        uploads = world.memory.uploads
+        state = await uploads.abort(upload.photo_id)
+        if state is UploadState.COMPLETED:
+            time_us = id_ms(upload.photo_id) * 1_000
+            await upload_completed(world.memory, world.publisher, upload, time_us=time_us)
+        else:
+            await discard_upload(world.memory, upload)
+    for parts in await world.memory.media_uploads.unfinished(""):
+        await world.memory.media_uploads.abort_parts(parts.object_key, parts.parts_id)
+
+
+def through(world: World, at: Callable[[Moment], Awaitable[None]]) -> FlakyStores:
+    """Let the API's calls of stores, and of Kafka, meet `at` from now on."""
+    flaky = FlakyStores(world.stores, at)
+    publisher = flaky.around("publisher", world.publisher)
+    made = make_context(
+        world.context.settings,
+        flaky.stores,
+        publisher,
+        world.queue,
+        media_key=media_key(),
+        clock_us=world.clock.us,
+    )
+    world.context = replace(made, ids=world.context.ids)
+    world.adopt(world.app)
+    return flaky
+
+
+async def together(moment: Moment) -> None:
+    """Whoever calls a store lets the others go on first, so that all go in step."""
+    await pause()
