@@ -14,10 +14,10 @@ from starlette.requests import Request
 from api.auth.keys import keys_from
 from api.auth.tokens import Caller, TokenVerifier, authenticate
 from api.http.metrics import COPIES, MEDIA_URLS, REBUILDS
-from api.http.retry_after import ComingAgain
+from api.http.retry_after import RetryQueue
 from api.photo_ids import PhotoIds
-from api.reading.cached_reads import Reads
-from api.reading.pulled_authors import PulledAuthorsView
+from api.reading.cached_reads import CachedReads
+from api.reading.pulled_authors import PulledAuthorsPoller
 from api.reading.signed_urls import UrlSigner
 from api.reading.skeleton import FeedSources
 from schemas.ids import UserId
@@ -57,10 +57,10 @@ class ApiContext:
     clock_us: Callable[[], int]
     verifier: TokenVerifier
     signer: UrlSigner
-    pulled: PulledAuthorsView
+    pulled: PulledAuthorsPoller
     rebuilder: Rebuilder
-    rebuilds_again: ComingAgain
-    reads: Reads
+    rebuilds_again: RetryQueue
+    reads: CachedReads
     sources: FeedSources
     probes: Mapping[str, Probe]
 
@@ -81,12 +81,12 @@ def make_context(
     """
     wait_s = settings.request_deadline_ms / 1_000 * READ_WAIT_SHARE
     through = ReadThrough(
-        stores.copies, DatabaseReads(settings.database_reads_in_flight_max, wait_s), _copies_counter()
+        stores.cache, DatabaseReads(settings.database_reads_in_flight_max, wait_s), _copies_counter()
     )
-    reads = Reads.of(stores, settings, through)
-    pulled = PulledAuthorsView(stores.pulled, settings.pulled_authors_refresh_ms / 1_000)
+    reads = CachedReads.of(stores, settings, through)
+    pulled = PulledAuthorsPoller(stores.pulled_authors, settings.pulled_authors_refresh_ms / 1_000)
     # Most rebuilds take less than a second.
-    rebuilds_again = ComingAgain(rate_min=settings.rebuilds_in_flight_max, s_max=settings.retry_after_s_max)
+    rebuilds_again = RetryQueue(rate_min=settings.rebuilds_in_flight_max, s_max=settings.retry_after_s_max)
     rebuilder = _rebuilder(settings, stores, reads, rebuilds_again)
 
     async def kafka_answers() -> None:
@@ -109,15 +109,15 @@ def make_context(
         reads=reads,
         sources=FeedSources(settings, stores, reads, pulled, rebuilder, clock_us),
         probes={
-            "cassandra": stores.pulled.mark,
+            "cassandra": stores.pulled_authors.mark,
             "redis": stores.timelines.verified,
-            "s3": lambda: stores.media.size("readyz"),
+            "s3": lambda: stores.media_objects.size("readyz"),
             "kafka": kafka_answers,
         },
     )
 
 
-def _rebuilder(settings: Settings, stores: Stores, reads: Reads, again: ComingAgain) -> Rebuilder:
+def _rebuilder(settings: Settings, stores: Stores, reads: CachedReads, again: RetryQueue) -> Rebuilder:
     async def followees_of(owner: UserId) -> list[UserId]:
         found = await reads.following(owner)
         if found.unknown:

@@ -7,9 +7,8 @@ from bench.freshness import follow, materialise
 from bench.traffic.events import fresh_photo_ids
 from infra.local.deployment import Deployment
 from schemas.ids import UserId
-from schemas.internal import FanoutPage
+from schemas.internal import FanoutPage, SetKind
 from streams.core.counted import BUCKETS
-from streams.core.sets import SetKind
 from streams.kafka.producing.outbox import KafkaOutbox
 from streams.kafka.producing.producer import Producer
 from streams.ports.groups import Stores
@@ -30,7 +29,7 @@ async def make_giant(deployment: Deployment, stores: Stores) -> None:
 
 async def queue_bulk(deployment: Deployment, stores: Stores, deliveries: int) -> int:
     """Put pages of the giant on the bulk lane until they add up to `deliveries`; answers how many photos."""
-    level = (await stores.counted.heads(SetKind.FOLLOWERS, [GIANT]))[GIANT].level
+    level = (await stores.counted_sets.summaries(SetKind.FOLLOWERS, [GIANT]))[GIANT].level
     photos = fresh_photo_ids(-(-deliveries // GIANT_FOLLOWERS))
     async with Producer(deployment.settings, timeout_ms=60_000) as producer:
         outbox = KafkaOutbox(producer, deployment.namespace)

@@ -24,7 +24,7 @@ from bench.running import bench_stack, percentiles, timed_client
 from bench.traffic.events import fresh_photo_ids, upload
 from infra.local.deployment import Deployment
 from schemas.ids import PhotoId, UserId
-from streams.core.sets import SetKind
+from schemas.internal import SetKind
 from streams.kafka.producing.load import load_edges
 from streams.ports.groups import Stores
 from streams.stores.connect import connect
@@ -47,7 +47,7 @@ async def wrong_counts(stores: Stores, edges: Sequence[tuple[int, int]]) -> int:
     wrong = 0
     for start in range(0, len(accounts), OWNERS_A_LOOK):
         some = accounts[start : start + OWNERS_A_LOOK]
-        heads = await stores.counted.heads(SetKind.FOLLOWERS, some)
+        heads = await stores.counted_sets.summaries(SetKind.FOLLOWERS, some)
         wrong += sum(heads[account].total != expected[account] for account in some)
     return wrong
 
@@ -59,7 +59,7 @@ async def wrong_following(stores: Stores, edges: Sequence[tuple[int, int]]) -> i
         expected[follower].add(followee)
     wrong = 0
     for follower, followees in expected.items():
-        found = {each.followee_id for each in await stores.own_edges.following(UserId(follower))}
+        found = {each.followee_id for each in await stores.outgoing_edges.following(UserId(follower))}
         wrong += found != followees
     return wrong
 

@@ -115,7 +115,7 @@ async def run(arguments: argparse.Namespace, console: Console) -> None:
             connect(settings, timeout_ms=60_000) as stores,
             Producer(settings, timeout_ms=60_000) as producer,
         ):
-            await stores.media.put(ORIGINAL, picture, content_type="image/jpeg")
+            await stores.media_objects.put(ORIGINAL, picture, content_type="image/jpeg")
             outbox = KafkaOutbox(producer, deployment.namespace)
             await posts(stores, deployment, producer, 5)  # The first ones pay for warming up.
             alone: list[float] = []

@@ -7,6 +7,7 @@ because a record is a page of up to a thousand timelines.
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, TypeVar
 
 import orjson
@@ -19,33 +20,48 @@ _EDGE = struct.Struct(">BBBqqq")
 _EDGE_VERSION = 1
 
 
+class SetKind(StrEnum):
+    """The counted sets: who follows an author, who likes a photo, which photos of an author are ready."""
+
+    FOLLOWERS = "followers"
+    LIKERS = "likers"
+    READY_PHOTOS = "ready_photos"
+
+
+# What the topic `edges` calls each set. The numbers never change.
+_SET_NUMBERS = {SetKind.FOLLOWERS: 0, SetKind.LIKERS: 1, SetKind.READY_PHOTOS: 2}
+_SETS = {number: kind for kind, number in _SET_NUMBERS.items()}
+
+# In the set of an author's ready photos a photo joins at 1 and leaves at 2, for good:
+# deleted, or rejected after all.
+READY_TIME_US, LEFT_TIME_US = 1, 2
+
+
 @dataclass(frozen=True, slots=True)
 class EdgeRecord:
-    """`member` is in (or, when `removed`, out of) the set `kind` of `owner` as of `time_us`.
+    """`member` is in (or, when `removed`, out of) the set `kind` of `owner` as of `time_us`."""
 
-    `kind` is 0 for followers of an author, 1 for likers of a photo, 2 for ready photos
-    of an author.
-    """
-
-    kind: int
+    kind: SetKind
     member: int
     owner: int
     time_us: int
     removed: bool
 
     def encode(self) -> bytes:
-        return _EDGE.pack(_EDGE_VERSION, self.kind, self.removed, self.member, self.owner, self.time_us)
+        number = _SET_NUMBERS[self.kind]
+        return _EDGE.pack(_EDGE_VERSION, number, self.removed, self.member, self.owner, self.time_us)
 
 
 def decode_edge(value: bytes) -> EdgeRecord:
     """Read an edge.
 
     Raises:
-        ValueError: Another version, which this process is too old for.
+        ValueError: Another version or set, which this process is too old for.
     """
-    if len(value) != _EDGE.size or value[0] != _EDGE_VERSION:
+    if len(value) != _EDGE.size or value[0] != _EDGE_VERSION or value[1] not in _SETS:
         raise ValueError(f"not an edge of version {_EDGE_VERSION}: {value[: _EDGE.size].hex()}")
-    _, kind, removed, member, owner, time_us = _EDGE.unpack(value)
+    _, number, removed, member, owner, time_us = _EDGE.unpack(value)
+    kind = _SETS[number]
     return EdgeRecord(kind=kind, member=member, owner=owner, time_us=time_us, removed=bool(removed))
 
 

@@ -16,54 +16,129 @@ from streams.core.renditions import RenditionFormat
 LOCAL_ENVIRONMENT = Path(".local/shutterline.env")
 
 
-class Settings(BaseSettings):
-    """One process's settings. `load()` reads them from the environment."""
+class _Part(BaseSettings):
+    """Part of the settings: what one purpose needs."""
 
     model_config = SettingsConfigDict(env_prefix="SHUTTERLINE_", extra="ignore", frozen=True)
 
-    # Where the servers are.
+
+class Namespaced(_Part):
+    """A prefix of topics, groups, Redis keys and the keyspace, so that several systems share a stack."""
+
+    namespace: str = Field(default="", pattern=r"^([a-z][a-z0-9]{0,30}\.)?$")
+
+    @property
+    def object_prefix(self) -> str:
+        """The prefix of all keys of this system's own objects in the media bucket."""
+        return "shutterline" + (f"-{self.namespace.rstrip('.')}" if self.namespace else "") + "/"
+
+    @property
+    def keyspace(self) -> str:
+        """The Cassandra keyspace of this namespace."""
+        return "shutterline" + (f"_{self.namespace.rstrip('.')}" if self.namespace else "")
+
+
+class ProcessSettings(_Part):
+    """The name of this process, and the folder where it writes the port of its metrics."""
+
+    process: str = "worker"
+    run_dir: Path = Path(".local/run")
+
+
+class BreakerSettings(_Part):
+    """When a store that fails is left alone, and for how long."""
+
+    breaker_failures_max: PositiveInt = 5
+    breaker_open_ms: PositiveInt = 1_000
+
+
+class RetrySettings(_Part):
+    """How an operation is retried while its store is unavailable."""
+
+    store_attempts_max: PositiveInt = 4
+    store_wait_s_max: PositiveInt = 5
+
+
+class KafkaSettings(Namespaced, BreakerSettings):
+    """The brokers: `host:port`, with commas between."""
+
     kafka: str = "127.0.0.1:9092"
     kafka_security: dict[str, str] = Field(default_factory=dict)  # librdkafka's names, e.g. security.protocol
+
+
+class ConsumerSettings(KafkaSettings, ProcessSettings):
+    """Consumer groups."""
+
+    session_timeout_s: PositiveInt = 6
+    heartbeat_ms: PositiveInt = 300  # A group learns of a member that left or joined with a heartbeat.
+    commit_interval_ms: PositiveInt = 1_000
+    watchdog_s: PositiveInt = 60
+
+
+class CassandraSettings(Namespaced, BreakerSettings):
+    """The database: `host:port`, with commas between."""
+
     cassandra: str = "127.0.0.1:9042"
     cassandra_username: str = ""
     cassandra_password: SecretStr = SecretStr("")
     cassandra_tls_ca: Path | None = None
     cassandra_datacenter: str = "datacenter1"
     cassandra_replication: PositiveInt = 1
+
+
+class RedisSettings(Namespaced, BreakerSettings):
+    """Timelines and the cache."""
+
     redis: str = "redis://127.0.0.1:6379/0"
+
+
+class S3Settings(Namespaced, BreakerSettings):
+    """The media bucket."""
+
     s3: str = "http://127.0.0.1:9000"
     s3_bucket: str = "shutterline-media"
     s3_access_key: str = ""
     s3_secret_key: SecretStr = SecretStr("")
     s3_region: str = "us-east-1"
+    media_timeout_ms: PositiveInt = 10_000  # For a transfer.
+    media_look_timeout_ms: PositiveInt = 1_000  # For what moves no bytes.
 
-    # A prefix for topics, groups, Redis keys, and (without dots) the keyspace: several systems on one stack.
-    namespace: str = Field(default="", pattern=r"^([a-z][a-z0-9]{0,30}\.)?$")
 
-    # How this process is called, and where it says on which port its metrics are.
-    process: str = "worker"
-    run_dir: Path = Path(".local/run")
+class CdnSettings(BreakerSettings):
+    """The CDN. `edges` are the addresses of the status ports, with commas between: the shield, then edges."""
 
-    # `ce_source` of what the API publishes.
+    edges: str = ""
+    edge_secret: SecretStr = SecretStr("")
+    edge_timeout_ms: PositiveInt = 5_000
+
+
+class WarmSettings(CdnSettings):
+    """Keeping popular objects in the CDN."""
+
+    edge_views: str = ""  # The folders of the edges' view logs, with commas between.
+    warm_share: float = Field(default=0.0001, gt=0, le=1)  # Of all objects.
+    warm_in_flight_max: PositiveInt = 8
+
+
+class EventSettings(Namespaced):
+    """The `ce_source` of the events that the API publishes."""
+
     event_source: str = "/shutterline/api"
 
-    # Photo URLs: CloudFront's canned policy, signed with RSA.
+
+class PhotoUrlSettings(_Part):
+    """Photo URLs: CloudFront's canned policy, signed with RSA."""
+
     media_url: str = "http://127.0.0.1:8080"
     media_key_id: str = "local"
     media_private_key: Path = Path(".local/media-key.pem")
     media_url_life_s_min: PositiveInt = 1_800
     media_url_life_s_max: PositiveInt = 3_600
 
-    # The edge. Addresses with commas between, of the status ports: the shield first, then each edge.
-    edges: str = ""
-    edge_secret: SecretStr = SecretStr("")
-    edge_timeout_ms: PositiveInt = 5_000
-    # The folders of the edges' logs of views, with commas between; what part of all objects stays warm.
-    edge_views: str = ""
-    warm_share: float = Field(default=0.0001, gt=0, le=1)
-    warm_in_flight_max: PositiveInt = 8
 
-    # Who may ask.
+class TokenSettings(_Part):
+    """Who may call the API."""
+
     jwt_secret: SecretStr = SecretStr("")
     jwks: str = ""
     jwt_issuer: str = ""
@@ -72,27 +147,44 @@ class Settings(BaseSettings):
     jwt_life_s_max: PositiveInt = 86_400
     ops_open: bool = False
 
-    # The API.
-    api: str = "http://127.0.0.1:8000"
+
+class RequestSettings(_Part):
+    """Limits of a request, and of all requests of a process."""
+
     request_deadline_ms: PositiveInt = 2_000
     requests_in_flight_max: PositiveInt = 512
     retry_after_s_max: PositiveInt = 30
     request_body_bytes_max: PositiveInt = 65_536
-    feed_window_ids: PositiveInt = 500
-    following_max: PositiveInt = 10_000
-    recent_follow_s: PositiveInt = 60
+
+
+class CacheSettings(_Part):
+    """How long cached values live, and how many database reads may fill them at once."""
+
     pull_list_ids_max: PositiveInt = 100
     pull_list_copy_s: PositiveInt = 60
     photo_copy_s: PositiveInt = 86_400
     following_copy_s: PositiveInt = 86_400
     count_copy_s: PositiveInt = 30
-    pulled_authors_refresh_ms: PositiveInt = 1_000
-    rebuilds_per_s_max: PositiveInt = 1_000
-    rebuilds_in_flight_max: PositiveInt = 16
-    rebuild_ttl_ms: PositiveInt = 30_000
     database_reads_in_flight_max: PositiveInt = 32
 
-    # Uploads over HTTP.
+
+class FollowSettings(_Part):
+    """How many users one user may follow."""
+
+    following_max: PositiveInt = 10_000
+
+
+class FeedSettings(CacheSettings):
+    """How a page of a feed is made."""
+
+    feed_window_ids: PositiveInt = 500
+    recent_follow_s: PositiveInt = 60
+    pulled_authors_refresh_ms: PositiveInt = 1_000
+
+
+class UploadSettings(Namespaced):
+    """Uploads over HTTP."""
+
     uploads_per_minute: PositiveInt = 5  # Of one user.
     upload_bytes_max: PositiveInt = 25_000_000
     upload_part_bytes: PositiveInt = 5 * 1_048_576  # More than this goes by parts; S3 wants no smaller ones.
@@ -102,11 +194,27 @@ class Settings(BaseSettings):
     upload_idle_s_max: PositiveInt = 15  # Between two pieces of it.
     upload_bodies_in_flight_max: PositiveInt = 16  # Each costs 17 MB of memory: three parts.
     idempotency_key_life_s: PositiveInt = 86_400
-    media_timeout_ms: PositiveInt = 10_000  # For a transfer.
-    media_look_timeout_ms: PositiveInt = 1_000  # For what moves no bytes.
     renditions_queued_max: PositiveInt = 500_000  # A full task counts as three; above, uploads are refused.
 
-    # Renditions. A decoder is a child process; `streams/media/limits.py` says what the limits mean.
+    @model_validator(mode="after")
+    def _lets_a_body_arrive(self) -> Self:
+        # Otherwise the cleaning would remove what is still arriving.
+        if self.upload_body_s_max >= self.upload_life_s:
+            raise ValueError(f"{self.upload_body_s_max=} must be below {self.upload_life_s=}")
+        return self
+
+
+class OriginalSettings(_Part):
+    """Waiting for an original that has not arrived."""
+
+    original_wait_s_max: PositiveInt = 600
+    original_poll_s: PositiveInt = 2
+    parked_batch_photos_max: PositiveInt = 256
+
+
+class RenditionSettings(Namespaced, OriginalSettings):
+    """Making renditions. A decoder is a child process; `streams/media/limits.py` explains its limits."""
+
     rendition_format: RenditionFormat = RenditionFormat.JPEG
     thumbnail_children_max: PositiveInt = 2
     full_children_max: PositiveInt = 2
@@ -122,7 +230,10 @@ class Settings(BaseSettings):
     thumbnail_decoder_wall_s_max: PositiveInt = 60
     full_decoder_wall_s_max: PositiveInt = 600  # They give way, so they may take long without being stuck.
 
-    # Cleaning. Unfinished uploads go after `upload_life_s`.
+
+class CleaningSettings(Namespaced):
+    """Cleaning the media bucket. Unfinished uploads are removed after `upload_life_s`."""
+
     cleaning_interval_s: PositiveInt = 3_600
     cleaning_objects_max: PositiveInt = 200_000  # A run; the next goes on from there.
     cleaning_photos_max: PositiveInt = 20_000  # Likewise, with four questions to S3 a photo.
@@ -132,96 +243,145 @@ class Settings(BaseSettings):
     rejected_original_grace_s: PositiveInt = 86_400  # Since the object was put.
     missing_grace_s: PositiveInt = 86_400  # Since its objects were first not found.
 
-    # Delivery: the hybrid of push and pull.
+
+class DeliverySettings(_Part):
+    """The hybrid of push and pull."""
+
     pull_followers_min: PositiveInt = 10_000
     push_again_followers_max: PositiveInt = 8_999
     celebrity_push_followers_max: int = Field(default=0, ge=0)
 
-    # Timelines.
-    timeline_ids: PositiveInt = 500
-    timeline_slots: PositiveInt = 600
-    timeline_ttl_s: PositiveInt = 72 * 3600
-    timeline_renew_s: PositiveInt = 3600
-    fresh_s_max: PositiveInt = 60
-
-    # Fan-out.
-    bucket_members_max: PositiveInt = 1_000
-    append_owners_max: PositiveInt = 500
-    merge_owners_max: PositiveInt = 64
-    bulk_calls_in_flight_max: PositiveInt = 2
-    # While posts are being checked or delivered in the same process, bulk rests this many times as
-    # long as each of its calls took: at 3 it has a quarter of the time.
-    bulk_rest_ratio: int = Field(default=3, ge=0)
-    bulk_rest_ms_max: PositiveInt = 500
-    normal_calls_in_flight_max: PositiveInt = 8
-    backfill_follows_max: PositiveInt = 1_000
-
-    # The generation of the topic `edges`; raise it whenever the topic is made anew, so that
-    # its offsets, which order the counts, go on rising.
-    edges_generation: PositiveInt = 1
-
-    # Batches and buffers of the consumers, in records.
-    uploads_batch_records_max: PositiveInt = 128  # Each is some calls to stores.
-    check_batch_records_max: PositiveInt = 500  # Follows and likes: a batch is some calls.
-    edges_batch_records_max: PositiveInt = 10_000
-    edges_linger_ms: PositiveInt = 200
-    edges_rest_ms_max: PositiveInt = 1_000  # After a batch that took longer, as much longer.
-    normal_poll_records_max: PositiveInt = 100
-    normal_buffer_records_max: PositiveInt = 500
-    bulk_poll_records_max: PositiveInt = 50
-    bulk_buffer_records_max: PositiveInt = 1_000
-    fanout_batch_records_max: PositiveInt = 16
-    parked_batch_photos_max: PositiveInt = 256
-
-    # Waiting for stores, and giving up on events.
-    store_timeout_ms: PositiveInt = 500
-    worker_store_timeout_ms: PositiveInt = 10_000
-    store_attempts_max: PositiveInt = 4
-    store_wait_s_max: PositiveInt = 5
-    breaker_failures_max: PositiveInt = 5
-    breaker_open_ms: PositiveInt = 1_000
-    dead_letters_in_a_row_max: PositiveInt = 100
-    dead_letters_window_records: PositiveInt = 1_000
-    dead_letters_ratio_max: float = Field(default=0.5, gt=0, le=1)
-    original_wait_s_max: PositiveInt = 600
-    original_poll_s: PositiveInt = 2
-    removed_edge_ttl_s: PositiveInt = 28 * 86_400
-
-    # Consumer groups.
-    session_timeout_s: PositiveInt = 6
-    heartbeat_ms: PositiveInt = 300  # A group learns of a member that left or joined with a heartbeat.
-    commit_interval_ms: PositiveInt = 1_000
-    watchdog_s: PositiveInt = 60
-
-    @property
-    def object_prefix(self) -> str:
-        """What all keys of this system's own objects in the media bucket begin with."""
-        return "shutterline" + (f"-{self.namespace.rstrip('.')}" if self.namespace else "") + "/"
-
-    @property
-    def keyspace(self) -> str:
-        """The Cassandra keyspace of this namespace."""
-        return "shutterline" + (f"_{self.namespace.rstrip('.')}" if self.namespace else "")
-
     @model_validator(mode="after")
-    def _relations(self) -> Self:
+    def _leaves_a_gap(self) -> Self:
         # Without the gap between the two, an author at the threshold would flap.
         if not self.push_again_followers_max < self.pull_followers_min:
             raise ValueError(
                 f"push_again_followers_max={self.push_again_followers_max} must be below "
                 f"pull_followers_min={self.pull_followers_min}"
             )
+        return self
+
+
+class TimelineSettings(_Part):
+    """Stored timelines and their rebuilds."""
+
+    timeline_ids: PositiveInt = 500
+    timeline_slots: PositiveInt = 600
+    timeline_ttl_s: PositiveInt = 72 * 3600
+    timeline_renew_s: PositiveInt = 3600
+    fresh_s_max: PositiveInt = 60
+    append_owners_max: PositiveInt = 500
+    merge_owners_max: PositiveInt = 64
+    rebuilds_per_s_max: PositiveInt = 1_000
+    rebuilds_in_flight_max: PositiveInt = 16
+    rebuild_ttl_ms: PositiveInt = 30_000
+
+    @model_validator(mode="after")
+    def _fits_the_ring(self) -> Self:
+        if self.timeline_ids > self.timeline_slots:
+            raise ValueError(f"timeline_ids={self.timeline_ids} must fit {self.timeline_slots=}")
+        return self
+
+
+class FanoutSettings(TimelineSettings):
+    """The lanes of `fanout`."""
+
+    bulk_calls_in_flight_max: PositiveInt = 2
+    # While posts are being checked or delivered in the same process, bulk rests this many times as
+    # long as each of its calls took: at 3 it has a quarter of the time.
+    bulk_rest_ratio: int = Field(default=3, ge=0)
+    bulk_rest_ms_max: PositiveInt = 500
+    normal_calls_in_flight_max: PositiveInt = 8
+    normal_poll_records_max: PositiveInt = 100
+    normal_buffer_records_max: PositiveInt = 500
+    bulk_poll_records_max: PositiveInt = 50
+    bulk_buffer_records_max: PositiveInt = 1_000
+    fanout_batch_records_max: PositiveInt = 16
+
+
+class EdgeSettings(_Part):
+    """Counted sets and the batch loop that writes them."""
+
+    bucket_members_max: PositiveInt = 1_000
+    backfill_follows_max: PositiveInt = 1_000
+    # The generation of the topic `edges`; raise it whenever the topic is made anew, so that
+    # its offsets, which order the counts, go on rising.
+    edges_generation: PositiveInt = 1
+    edges_batch_records_max: PositiveInt = 10_000
+    edges_linger_ms: PositiveInt = 200
+    edges_rest_ms_max: PositiveInt = 1_000  # After a batch that took longer, as much longer.
+    removed_edge_ttl_s: PositiveInt = 28 * 86_400
+
+
+class DeadLetterSettings(_Part):
+    """When a partition stops because of its dead letters."""
+
+    dead_letters_in_a_row_max: PositiveInt = 100
+    dead_letters_window_records: PositiveInt = 1_000
+    dead_letters_ratio_max: float = Field(default=0.5, gt=0, le=1)
+
+
+class CheckSettings(DeadLetterSettings, EventSettings):
+    """The check stage: batches in records."""
+
+    uploads_batch_records_max: PositiveInt = 128  # Each is some calls to stores.
+    check_batch_records_max: PositiveInt = 500  # Follows and likes: a batch is some calls.
+
+
+class ApiSettings(_Part):
+    """Where the API listens."""
+
+    api: str = "http://127.0.0.1:8000"
+
+
+class TimeoutSettings(_Part):
+    """How long one operation on a store may take: in a request, in a worker."""
+
+    store_timeout_ms: PositiveInt = 500
+    worker_store_timeout_ms: PositiveInt = 10_000
+
+
+class StoreSettings(
+    CassandraSettings, RedisSettings, S3Settings, CdnSettings, TimelineSettings, EdgeSettings
+):
+    """What connecting to the stores takes."""
+
+    uploads_per_minute: PositiveInt = 5  # Of one user.
+
+
+class Settings(
+    ApiSettings,
+    TimeoutSettings,
+    ConsumerSettings,
+    RetrySettings,
+    StoreSettings,
+    PhotoUrlSettings,
+    TokenSettings,
+    RequestSettings,
+    FollowSettings,
+    FeedSettings,
+    UploadSettings,
+    RenditionSettings,
+    CleaningSettings,
+    DeliverySettings,
+    FanoutSettings,
+    CheckSettings,
+    WarmSettings,
+):
+    """Every setting of a process. `load()` reads them from the environment.
+
+    A function takes the part that it needs, and is given all of it: the type checker sees to it
+    that it reads nothing else.
+    """
+
+    @model_validator(mode="after")
+    def _buffers_hold_polls(self) -> Self:
         # A larger poll fills the buffer of every partition at once and stalls the whole app.
         for lane in ("normal", "bulk", "renditions"):
             poll = getattr(self, f"{lane}_poll_records_max")
             buffer = getattr(self, f"{lane}_buffer_records_max")
             if poll * 5 > buffer:
                 raise ValueError(f"{lane}_poll_records_max={poll} must be at most a fifth of {buffer}")
-        # Otherwise the cleaning would take away what is still arriving.
-        if self.upload_body_s_max >= self.upload_life_s:
-            raise ValueError(f"{self.upload_body_s_max=} must be below {self.upload_life_s=}")
-        if self.timeline_ids > self.timeline_slots:
-            raise ValueError(f"timeline_ids={self.timeline_ids} must fit {self.timeline_slots=}")
         return self
 
 

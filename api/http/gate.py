@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.http.body import BodyBounds, Received, header
 from api.http.metrics import REQUEST_SECONDS, REQUESTS, REQUESTS_IN_FLIGHT, REQUESTS_REFUSED
 from api.http.problems import Problem, problem_response, unavailable
-from api.http.retry_after import ComingAgain
+from api.http.retry_after import RetryQueue
 
 # Whoever watches must get through when nobody else does.
 NEVER_REFUSED = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -45,7 +45,7 @@ class Gate:
         self._in_flight = 0
         # Were it slower than that, requests would not end within their deadline.
         rate_min = in_flight_max / usual.deadline_s
-        self._coming_again = ComingAgain(rate_min=rate_min, s_max=retry_after_s_max)
+        self._coming_again = RetryQueue(rate_min=rate_min, s_max=retry_after_s_max)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -90,7 +90,7 @@ class Gate:
             REQUESTS_REFUSED.labels("in_flight").inc()
             return unavailable(
                 f"More than {self._in_flight_max} requests are under way; try again.",
-                self._coming_again.next_place_s(),
+                self._coming_again.next_retry_s(),
             )
         stated = header(scope, b"content-length") or b"0"
         if not stated.isdigit() or int(stated) > bounds.body.bytes_max:

@@ -15,7 +15,7 @@ MEMORY_S = 5.0
 CLOSER = 2.0
 
 
-class ComingAgain:
+class RetryQueue:
     """A queue of which only the end is kept, as a time; each who is sent away gets the next place.
 
     Served are as many a second as lately, but at least `rate_min`. No place is further away than
@@ -34,7 +34,7 @@ class ComingAgain:
         """One has had what others are sent away for."""
         self._rate = self._rate_now() + 1 / MEMORY_S
 
-    def next_place_s(self) -> int:
+    def next_retry_s(self) -> int:
         """Give one more a place: it may come in so many seconds, 1 to `s_max`."""
         now_s = self._clock_s()
         place_s = max(self._end_s, now_s) + 1 / (CLOSER * max(self._rate_min, self._rate_now()))

@@ -6,12 +6,12 @@ from functools import partial
 from typing import Self
 
 from schemas.ids import ID_MAX, PhotoId, UserId
+from schemas.internal import SetKind
 from streams.core.edges import EraLikes, Following
 from streams.core.eras import era_of
 from streams.core.photos import PullList, SeenPhoto
-from streams.core.sets import SetKind
 from streams.errors import StoreUnavailable
-from streams.ports.edges import OwnEdges
+from streams.ports.edges import OutgoingEdges
 from streams.ports.groups import Stores
 from streams.settings import Settings
 from streams.stores.cache.codecs import (
@@ -28,7 +28,7 @@ from streams.stores.cache.codecs import (
     encode_total,
 )
 from streams.stores.cache.keys import count_key, following_key, likes_key, photo_key, pull_list_key
-from streams.stores.cache.read_through import CopyKind, Found, ReadThrough
+from streams.stores.cache.read_through import CachedKind, Found, ReadThrough
 
 # An upload drops the copy that says there is no such photo; this bounds the copies of
 # ids that somebody makes up.
@@ -40,21 +40,21 @@ LIKES_COPY_S = 3_600
 
 
 @dataclass(frozen=True, slots=True)
-class Reads:
+class CachedReads:
     """Every read that a page makes of both stores."""
 
     through: ReadThrough
-    own_edges: OwnEdges
-    following_kind: CopyKind[Following]
-    photo_kind: CopyKind[SeenPhoto]
-    pull_list_kind: CopyKind[PullList]
-    total_kinds: Mapping[SetKind, CopyKind[int]]
+    outgoing_edges: OutgoingEdges
+    following_kind: CachedKind[Following]
+    photo_kind: CachedKind[SeenPhoto]
+    pull_list_kind: CachedKind[PullList]
+    total_kinds: Mapping[SetKind, CachedKind[int]]
 
     @classmethod
     def of(cls, stores: Stores, settings: Settings, through: ReadThrough) -> Self:
         return cls(
             through=through,
-            own_edges=stores.own_edges,
+            outgoing_edges=stores.outgoing_edges,
             following_kind=_following(stores, settings),
             photo_kind=_photos(stores, settings),
             pull_list_kind=_pull_lists(stores, settings),
@@ -87,14 +87,14 @@ class Reads:
         floors = {era: likes.floor for era, likes in found.values.items()}
         known = {photo for likes in found.values.values() for photo in likes.photos}
         deeper = [photo for photo in photos if photo <= floors[era_of(photo)]]
-        older = await self.own_edges.liked(user, deeper) if deeper else set()
+        older = await self.outgoing_edges.liked(user, deeper) if deeper else set()
         return older | known.intersection(photos)
 
-    def _likes_of(self, user: UserId) -> CopyKind[EraLikes]:
+    def _likes_of(self, user: UserId) -> CachedKind[EraLikes]:
         async def load(eras: Sequence[int]) -> dict[int, EraLikes]:
-            return {era: await self.own_edges.newest_likes(user, era, LIKES_COPIED_MAX) for era in eras}
+            return {era: await self.outgoing_edges.newest_likes(user, era, LIKES_COPIED_MAX) for era in eras}
 
-        return CopyKind(
+        return CachedKind(
             name="likes",
             key=partial(likes_key, user),
             encode=encode_likes,
@@ -104,14 +104,16 @@ class Reads:
         )
 
 
-def _following(stores: Stores, settings: Settings) -> CopyKind[Following]:
+def _following(stores: Stores, settings: Settings) -> CachedKind[Following]:
     async def load(users: Sequence[int]) -> dict[int, Following]:
         return {
-            user: {each.followee_id: each.seen_ms for each in await stores.own_edges.following(UserId(user))}
+            user: {
+                each.followee_id: each.seen_ms for each in await stores.outgoing_edges.following(UserId(user))
+            }
             for user in users
         }
 
-    return CopyKind(
+    return CachedKind(
         name="following",
         key=following_key,
         encode=encode_following,
@@ -121,12 +123,12 @@ def _following(stores: Stores, settings: Settings) -> CopyKind[Following]:
     )
 
 
-def _photos(stores: Stores, settings: Settings) -> CopyKind[SeenPhoto]:
+def _photos(stores: Stores, settings: Settings) -> CachedKind[SeenPhoto]:
     async def load(photos: Sequence[int]) -> Mapping[int, SeenPhoto]:
         found = await stores.photos.get([PhotoId(photo) for photo in photos])
         return {int(photo): SeenPhoto.of(row) for photo, row in found.items()}
 
-    return CopyKind(
+    return CachedKind(
         name="photos",
         key=photo_key,
         encode=encode_photo,
@@ -138,14 +140,14 @@ def _photos(stores: Stores, settings: Settings) -> CopyKind[SeenPhoto]:
     )
 
 
-def _pull_lists(stores: Stores, settings: Settings) -> CopyKind[PullList]:
+def _pull_lists(stores: Stores, settings: Settings) -> CachedKind[PullList]:
     async def load(authors: Sequence[int]) -> dict[int, PullList]:
         found = await stores.author_photos.newest(
             [UserId(author) for author in authors], below=ID_MAX, each_max=settings.pull_list_ids_max
         )
         return {int(author): PullList.of(photos) for author, photos in found.items()}
 
-    return CopyKind(
+    return CachedKind(
         name="pull_lists",
         key=pull_list_key,
         encode=encode_pull_list,
@@ -155,14 +157,16 @@ def _pull_lists(stores: Stores, settings: Settings) -> CopyKind[PullList]:
     )
 
 
-def _totals(kind: SetKind, stores: Stores, settings: Settings) -> CopyKind[int]:
+def _totals(kind: SetKind, stores: Stores, settings: Settings) -> CachedKind[int]:
     async def load(owners: Sequence[int]) -> dict[int, int]:
-        return {owner: head.total for owner, head in (await stores.counted.heads(kind, owners)).items()}
+        return {
+            owner: head.total for owner, head in (await stores.counted_sets.summaries(kind, owners)).items()
+        }
 
     def key(owner: int) -> bytes:
         return count_key(kind, owner)
 
-    return CopyKind(
+    return CachedKind(
         name=kind.value,
         key=key,
         encode=encode_total,

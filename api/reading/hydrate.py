@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from api.context import ApiContext
 from api.reading.present import Json, Likes, present
 from schemas.ids import PhotoId, UserId
+from schemas.internal import SetKind
 from streams.core.feed import Gaps
 from streams.core.photos import SeenPhoto
-from streams.core.sets import SetKind
 from streams.errors import StoreUnavailable
 
 
-async def dress(context: ApiContext, reader: UserId, photos: Sequence[SeenPhoto], gaps: Gaps) -> list[Json]:
+async def hydrate(context: ApiContext, reader: UserId, photos: Sequence[SeenPhoto], gaps: Gaps) -> list[Json]:
     """The photos' JSON, at most 100 of them. Notes in `gaps` which likes are not known."""
     ids = [photo.photo_id for photo in photos]
     totals, own = await asyncio.gather(

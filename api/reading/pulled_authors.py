@@ -21,7 +21,7 @@ RELOAD_S = 3.0
 
 
 @dataclass(slots=True)
-class PulledAuthorsView:
+class PulledAuthorsPoller:
     """Polls one cell, and loads the set when that has changed, or every `RELOAD_S`."""
 
     pulled: PulledAuthors

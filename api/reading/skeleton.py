@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from api.reading.cached_reads import Reads
-from api.reading.pulled_authors import PulledAuthorsView
+from api.reading.cached_reads import CachedReads
+from api.reading.pulled_authors import PulledAuthorsPoller
 from schemas.ids import UserId
 from streams.core import ring
 from streams.core.edges import Following
@@ -34,8 +34,8 @@ class FeedSources:
 
     settings: Settings
     stores: Stores
-    reads: Reads
-    pulled: PulledAuthorsView
+    reads: CachedReads
+    pulled: PulledAuthorsPoller
     rebuilder: Rebuilder
     clock_us: Callable[[], int]
 

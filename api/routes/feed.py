@@ -15,7 +15,7 @@ from api.http.cursors import CursorKind, encode_cursor
 from api.http.inputs import FEED_QUERIES, PageQuery
 from api.http.metrics import FEED_PAGES
 from api.reading.fill import Walk
-from api.reading.hydrate import dress
+from api.reading.hydrate import hydrate
 from api.reading.present import Json
 from api.reading.rules import in_feed
 from schemas.ids import UserId
@@ -43,20 +43,20 @@ async def feed_page(context: ApiContext, reader: UserId, query: PageQuery, gaps:
     if await context.sources.must_wait(reader):
         # When thousands come at once, making each a page of what little is known would take
         # the time that their rebuilds need.
-        gaps.rebuilding, gaps.again_s = True, context.rebuilds_again.next_place_s()
-        return page_json([], below, CursorKind.FEED, gaps)
+        gaps.rebuilding, gaps.again_s = True, context.rebuilds_again.next_retry_s()
+        return page_of_photos([], below, CursorKind.FEED, gaps)
     found = await context.reads.following(reader)
     if found.unknown:
         # Law: no ghost. Whom the reader follows is not known, so nobody's photos are shown.
         gaps.missing = True
-        return page_json([], below, CursorKind.FEED, gaps)
+        return page_of_photos([], below, CursorKind.FEED, gaps)
     following = found.values[reader]
     stored: Sequence[Source] = ()
-    if found.copies_answered:
+    if found.cache_answered:
         stored = await context.sources.stored(reader, following, below, gaps)
     walk = _walk(context, reader, following, stored, gaps)
     photos, place = await walk.page(_newest(stored, below, query.limit, gaps), below, query.limit)
-    return page_json(await dress(context, reader, photos, gaps), place, CursorKind.FEED, gaps)
+    return page_of_photos(await hydrate(context, reader, photos, gaps), place, CursorKind.FEED, gaps)
 
 
 def _newest(stored: Sequence[Source], below: int, limit: int, gaps: Gaps) -> Skeleton:
@@ -85,7 +85,7 @@ def _walk(
     )
 
 
-def page_json(items: list[Json], place: int | None, kind: CursorKind, gaps: Gaps) -> Json:
+def page_of_photos(items: list[Json], place: int | None, kind: CursorKind, gaps: Gaps) -> Json:
     """A page of photos; `place` is where the next one begins, None at the end."""
     # A first page of which nothing is known is asked for again as a first page.
     is_place = place is not None and place != TOP

@@ -13,8 +13,9 @@ from api.http.cursors import CursorKind, encode_cursor
 from api.http.inputs import PageQuery, followers_query
 from api.http.problems import invalid
 from schemas.ids import UserId
+from schemas.internal import SetKind
 from streams.core.counted import BUCKETS
-from streams.core.sets import BucketKey, SetKind
+from streams.core.sets import BucketKey
 
 # Buckets of a set that has grown hold hundreds of members, so a few fill a page.
 BUCKETS_A_ROUND = 8
@@ -37,7 +38,7 @@ async def get_followers(
 async def _place(context: ApiContext, owner: UserId, query: PageQuery) -> Place:
     """Level, bucket, and the member after whom the page begins."""
     if query.place is None:
-        head = (await context.stores.counted.heads(SetKind.FOLLOWERS, [owner]))[owner]
+        head = (await context.stores.counted_sets.summaries(SetKind.FOLLOWERS, [owner]))[owner]
         return head.level, 0, 0
     level, bucket, after = query.place
     if level >= len(BUCKETS) or bucket >= BUCKETS[level]:
@@ -68,7 +69,7 @@ async def _read(
 ) -> list[list[int]]:
     """One more than `limit` of each bucket; `after` holds in the first alone."""
     pages = (
-        context.stores.counted.page(
+        context.stores.counted_sets.page(
             BucketKey(SetKind.FOLLOWERS, owner, level, bucket),
             after=after if bucket == buckets[0] else 0,
             limit=limit + 1,

@@ -12,10 +12,10 @@ from api.http.answers import done, json_answer
 from api.http.cursors import CursorKind, encode_cursor
 from api.http.inputs import PageQuery, following_query, user_id_of
 from api.http.problems import Problem, unavailable
-from api.routes.publish_edge import write_own_edge
+from api.routes.publish_edge import publish_edge
 from schemas.events import EventType, UserFollowed, UserUnfollowed
 from schemas.ids import UserId
-from streams.core.edges import Following, OwnEdge
+from streams.core.edges import Following, OutgoingEdge
 from streams.stores.cache.keys import following_key
 from topics.catalogue import FOLLOWS
 
@@ -44,9 +44,9 @@ async def delete_follow(
 
 async def _change(context: ApiContext, user: UserId, followee: UserId, *, removed: bool) -> Response:
     fact = UserUnfollowed if removed else UserFollowed
-    await write_own_edge(
+    await publish_edge(
         context,
-        OwnEdge.FOLLOWING,
+        OutgoingEdge.FOLLOWING,
         user,
         followee,
         topic=FOLLOWS,
@@ -56,7 +56,7 @@ async def _change(context: ApiContext, user: UserId, followee: UserId, *, remove
         removed=removed,
     )
     # Law: no ghost. Without this the old set would be read; failing, it is a 503.
-    await context.stores.copies.drop([following_key(user)])
+    await context.stores.cache.invalidate([following_key(user)])
     return done()
 
 

@@ -9,10 +9,10 @@ from api.context import ApiContext, ByCaller, InContext
 from api.http.answers import done
 from api.http.inputs import photo_id_of
 from api.routes.photos import visible_photo
-from api.routes.publish_edge import write_own_edge
+from api.routes.publish_edge import publish_edge
 from schemas.events import EventType, PhotoLiked, PhotoUnliked
 from schemas.ids import PhotoId, UserId
-from streams.core.edges import OwnEdge
+from streams.core.edges import OutgoingEdge
 from streams.core.eras import era_of
 from streams.stores.cache.keys import likes_key
 from topics.catalogue import LIKES
@@ -35,9 +35,9 @@ async def delete_like(
 async def _change(context: ApiContext, user: UserId, photo_id: PhotoId, *, removed: bool) -> Response:
     await visible_photo(context, user, photo_id)
     fact = PhotoUnliked if removed else PhotoLiked
-    await write_own_edge(
+    await publish_edge(
         context,
-        OwnEdge.LIKES,
+        OutgoingEdge.LIKES,
         user,
         photo_id,
         topic=LIKES,
@@ -47,5 +47,5 @@ async def _change(context: ApiContext, user: UserId, photo_id: PhotoId, *, remov
         removed=removed,
     )
     # Otherwise the old likes would be read; failing, it is a 503.
-    await context.stores.copies.drop([likes_key(user, era_of(photo_id))])
+    await context.stores.cache.invalidate([likes_key(user, era_of(photo_id))])
     return done()

@@ -11,9 +11,9 @@ from api.http.cursors import CursorKind
 from api.http.inputs import PageQuery, photo_id_of, user_id_of, user_photos_query
 from api.http.problems import not_found, unavailable
 from api.reading.fill import Walk
-from api.reading.hydrate import dress
+from api.reading.hydrate import hydrate
 from api.reading.rules import is_visible
-from api.routes.feed import page_json
+from api.routes.feed import page_of_photos
 from api.uploads.lifecycle import own_row, withdraw
 from schemas.events import EventType, PhotoDeleted
 from schemas.ids import PhotoId, UserId
@@ -30,7 +30,7 @@ async def get_photo(
     """One photo, as the caller sees it."""
     photo = await visible_photo(context, caller.user_id, photo_id)
     gaps = Gaps()
-    shown = await dress(context, caller.user_id, [photo], gaps)
+    shown = await hydrate(context, caller.user_id, [photo], gaps)
     if gaps.completeness is not Completeness.COMPLETE:
         # Unlike a page, a photo has no field in which to say that its likes are not known.
         raise unavailable("The photo's likes are not known now; try again.")
@@ -68,8 +68,8 @@ async def get_user_photos(
     skeleton = await _newest(context, caller.user_id, user_id, below)
     walk = Walk(context.reads.photos, lambda photo: is_visible(photo, caller.user_id), deeper, gaps)
     photos, place = await walk.page(skeleton, below, query.limit)
-    items = await dress(context, caller.user_id, photos, gaps)
-    return json_answer(page_json(items, place, CursorKind.USER_PHOTOS, gaps))
+    items = await hydrate(context, caller.user_id, photos, gaps)
+    return json_answer(page_of_photos(items, place, CursorKind.USER_PHOTOS, gaps))
 
 
 async def _newest(context: ApiContext, reader: UserId, author: UserId, below: int) -> Skeleton:

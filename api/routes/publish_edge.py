@@ -4,13 +4,13 @@ from api.context import ApiContext
 from schemas.events import EventData, EventType
 from schemas.ids import UserId
 from streams.core.counted import Membership
-from streams.core.edges import OwnEdge
+from streams.core.edges import OutgoingEdge
 from topics.catalogue import Topic
 
 
-async def write_own_edge(
+async def publish_edge(
     context: ApiContext,
-    kind: OwnEdge,
+    kind: OutgoingEdge,
     member: UserId,
     owner: int,
     *,
@@ -29,7 +29,7 @@ async def write_own_edge(
     Raises:
         StoreUnavailable: It may be done or not; do it again.
     """
-    stored = await context.stores.own_edges.state(kind, member, owner)
+    stored = await context.stores.outgoing_edges.state(kind, member, owner)
     time_us = max(context.clock_us(), stored.time_us + 1 if stored else 0)
     await context.publisher.publish(topic, key_id, event_type, data, time_us=time_us)
-    await context.stores.own_edges.write(kind, member, owner, Membership(time_us, removed))
+    await context.stores.outgoing_edges.write(kind, member, owner, Membership(time_us, removed))

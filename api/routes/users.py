@@ -11,7 +11,7 @@ from api.http.answers import json_answer
 from api.http.inputs import user_id_of
 from api.http.problems import unavailable
 from schemas.ids import UserId
-from streams.core.sets import SetKind
+from schemas.internal import SetKind
 
 
 async def get_user(

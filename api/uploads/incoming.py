@@ -57,7 +57,7 @@ class IncomingOriginal:
         Raises:
             StoreUnavailable: It may be there or not.
         """
-        media, key = self._stores.media, self._upload.object_key
+        media, key = self._stores.media_objects, self._upload.object_key
         if self._parts_id is None:
             await media.put(key, self._taken(), content_type=self._upload.content_type)
             return

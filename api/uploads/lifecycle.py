@@ -12,9 +12,9 @@ from schemas.times import utc_datetime
 from streams.core.object_keys import ObjectKeys
 from streams.core.photos import Photo
 from streams.core.uploads import Upload, UploadState
-from streams.photos.begun import begin_photo
+from streams.photos.begun import photo_begun
 from streams.uploads.completed import photo_of, upload_completed
-from streams.uploads.discarded import discard_upload
+from streams.uploads.discarded import upload_discarded
 
 
 def upload_of(context: ApiContext, user: UserId, photo: PhotoId, wanted: Wanted) -> Upload:
@@ -144,14 +144,14 @@ async def withdraw(context: ApiContext, author: UserId, photo: PhotoId) -> bool:
     if upload is None or upload.author_id != author:
         if await own_row(context, author, photo) is not None:
             return False  # It has entered the pipeline meanwhile.
-        if not await stores.photos.is_buried(photo, author):
+        if not await stores.photos.has_tombstone(photo, author):
             raise not_found(f"photo {photo}")
         return True
-    await stores.photos.bury(photo, author)
+    await stores.photos.write_tombstone(photo, author)
     if await stores.uploads.abort(photo) is UploadState.COMPLETED:
         return False
     # Read anew: it may have begun its parts meanwhile, but cannot from now on.
-    await discard_upload(stores, await stores.uploads.get(photo) or upload)
+    await upload_discarded(stores, await stores.uploads.get(photo) or upload)
     return True
 
 
@@ -164,7 +164,7 @@ async def undo(context: ApiContext, upload: Upload, key: str | None) -> bool:
     stores, photo = context.stores, upload.photo_id
     if await is_in_pipeline(context, photo):
         # Published, though nobody told us; what its consumer does, the author sees at once.
-        await begin_photo(stores, photo_of(upload))
+        await photo_begun(stores, photo_of(upload))
         await stores.uploads.enter(photo)
         return False
     state = await stores.uploads.abort(photo)
@@ -176,5 +176,5 @@ async def undo(context: ApiContext, upload: Upload, key: str | None) -> bool:
     if key is not None:
         await stores.uploads.release_key(upload.author_id, key, photo)
     stands = await stores.uploads.get(photo)
-    await discard_upload(stores, stands or upload)
+    await upload_discarded(stores, stands or upload)
     return True

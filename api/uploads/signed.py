@@ -92,7 +92,7 @@ async def describe(context: ApiContext, upload: Upload) -> Json:
     arrived: dict[int, int] | None = {}
     if upload.parts_id is not None:
         arrived = await context.stores.media_uploads.parts(upload.object_key, parts_id)
-        if not arrived and await context.stores.media.size(upload.object_key) is not None:
+        if not arrived and await context.stores.media_objects.size(upload.object_key) is not None:
             arrived = None  # They are an object already.
     return await _described(context, upload, parts_id=parts_id, arrived=arrived)
 
@@ -163,7 +163,7 @@ async def all_arrived(context: ApiContext, upload: Upload) -> bool:
     if upload.parts_id is not None:
         sizes = part_sizes(context, upload)
         await context.stores.media_uploads.finish_parts(upload.object_key, upload.parts_id, sizes)
-    return await context.stores.media.size(upload.object_key) == upload.size_bytes
+    return await context.stores.media_objects.size(upload.object_key) == upload.size_bytes
 
 
 def not_all_there(upload: Upload) -> Problem:

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from schemas.ids import ID_MAX, PhotoId, UserId, unpack_ids
+from schemas.internal import SetKind
 from shutterline.check.report import Finding, Kind
 from shutterline.client.feed import Json
 from streams.core.counted import BUCKETS
-from streams.core.sets import BucketKey, SetKind
+from streams.core.sets import BucketKey
 from streams.core.slices import slices
 from streams.ports.groups import Stores
 
@@ -37,13 +38,13 @@ class Recount:
 
 async def recount(stores: Stores, kind: SetKind, owner: int) -> Recount:
     """Count the rows of all buckets of the set's level."""
-    head = (await stores.counted.heads(kind, [owner]))[owner]
+    head = (await stores.counted_sets.summaries(kind, [owner]))[owner]
     members: list[int] = []
     pages_differ = 0
     for some in slices(range(BUCKETS[head.level]), BUCKETS_A_TIME):
         keys = [BucketKey(kind, owner, head.level, bucket) for bucket in some]
-        pages = await stores.counted.members(keys) if kind is SetKind.FOLLOWERS else {}
-        buckets = await asyncio.gather(*(stores.counted.bucket(key) for key in keys))
+        pages = await stores.counted_sets.members(keys) if kind is SetKind.FOLLOWERS else {}
+        buckets = await asyncio.gather(*(stores.counted_sets.bucket(key) for key in keys))
         for key, rows in zip(keys, buckets, strict=True):
             live = [member for member, state in rows.items() if not state.removed]
             members += live
@@ -59,7 +60,7 @@ async def check_user_counts(
     findings = []
     if followers.differs_from(shown["followers"]):
         findings.append(Finding(Kind.FOLLOWERS, user, user, followers.beside(shown["followers"])))
-    following = len(await stores.own_edges.following(user))
+    following = len(await stores.outgoing_edges.following(user))
     if shown["following"] != following:
         detail = f"shown {shown['following']}, rows {following}"
         findings.append(Finding(Kind.FOLLOWING, user, user, detail))
@@ -83,7 +84,7 @@ async def check_likes(stores: Stores, user: UserId, items: Sequence[Json]) -> tu
     findings = []
     some = items[:LIKES_A_USER_MAX]
     photos = [PhotoId(int(item["photo_id"])) for item in some]
-    liked = await stores.own_edges.liked(user, photos)
+    liked = await stores.outgoing_edges.liked(user, photos)
     recounts = await asyncio.gather(*(recount(stores, SetKind.LIKERS, photo) for photo in photos))
     for item, photo, likers in zip(some, photos, recounts, strict=True):
         if likers.differs_from(item["like_count"]):

@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Sequence
 
 from schemas.ids import UserId
+from schemas.internal import SetKind
 from shutterline.check.report import Finding, Kind
 from streams.core.counted import bucket_of
-from streams.core.edges import OwnEdge
-from streams.core.sets import BucketKey, SetKind
+from streams.core.edges import OutgoingEdge
+from streams.core.sets import BucketKey
 from streams.core.slices import slices
 from streams.ports.groups import Stores
 
@@ -22,7 +23,7 @@ async def check_edges(stores: Stores, user: UserId, followers: Sequence[int]) ->
     `followers` are the members of the user's set as its rows say.
     """
     some = followers[:EDGES_A_USER_MAX]
-    following = await stores.own_edges.following(user)
+    following = await stores.outgoing_edges.following(user)
     followees = [each.followee_id for each in following[:EDGES_A_USER_MAX]]
     findings = [
         *[
@@ -42,7 +43,7 @@ async def _without_own_row(stores: Stores, user: UserId, followers: Sequence[int
     missing: list[int] = []
     for some in slices(followers, EDGES_A_TIME):
         states = await asyncio.gather(
-            *(stores.own_edges.state(OwnEdge.FOLLOWING, UserId(each), user) for each in some)
+            *(stores.outgoing_edges.state(OutgoingEdge.FOLLOWING, UserId(each), user) for each in some)
         )
         missing += [each for each, state in zip(some, states, strict=True) if state is None or state.removed]
     return missing
@@ -52,12 +53,12 @@ async def _without_follower_row(stores: Stores, user: UserId, followees: Sequenc
     """Those of `followees` whose set of followers does not have the user."""
     missing: list[int] = []
     for some in slices(followees, EDGES_A_TIME):
-        heads = await stores.counted.heads(SetKind.FOLLOWERS, some)
+        heads = await stores.counted_sets.summaries(SetKind.FOLLOWERS, some)
         keys = {
             each: BucketKey(SetKind.FOLLOWERS, each, heads[each].level, bucket_of(user, heads[each].level))
             for each in some
         }
-        buckets = await stores.counted.read({key: [user] for key in keys.values()}, totals={})
+        buckets = await stores.counted_sets.read({key: [user] for key in keys.values()}, totals={})
         states = {each: buckets[key].rows.get(user) for each, key in keys.items()}
         missing += [each for each, state in states.items() if state is None or state.removed]
     return missing

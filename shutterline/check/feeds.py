@@ -34,7 +34,7 @@ async def expected_feed(stores: Stores, user: UserId, depth: int) -> Expected:
     Raises:
         StoreUnavailable: The database did not answer.
     """
-    authors = {each.followee_id for each in await stores.own_edges.following(user)} | {user}
+    authors = {each.followee_id for each in await stores.outgoing_edges.following(user)} | {user}
     newest: list[int] = []
     for some in slices(sorted(authors), AUTHORS_A_CALL):
         lists = await stores.author_photos.newest(some, below=ID_MAX, each_max=depth)

@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from schemas.ids import UserId
+from schemas.internal import SetKind
 from shutterline.check.counts import check_likes, check_user_counts, recount
 from shutterline.check.edges import check_edges
 from shutterline.check.feeds import compare_feed, expected_feed
 from shutterline.check.report import Finding, Found, Report
 from shutterline.client.feed import FeedReader, TokenOf, feed_client
-from streams.core.sets import SetKind
 from streams.ports.groups import Stores
 from streams.settings import Settings
 

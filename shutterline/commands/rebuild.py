@@ -61,7 +61,7 @@ async def _rebuild_users(users: Sequence[UserId], console: Console) -> list[User
 
 def _rebuilder(settings: Settings, stores: Stores) -> Rebuilder:
     async def followees_of(owner: UserId) -> list[UserId]:
-        return [each.followee_id for each in await stores.own_edges.following(owner)]
+        return [each.followee_id for each in await stores.outgoing_edges.following(owner)]
 
     count: Callable[[object], None] = lambda _: None  # noqa: E731 - nobody scrapes a command.
     return Rebuilder(

@@ -13,7 +13,7 @@ from shutterline.failures import CommandFailed, load_settings
 from streams.errors import StoreUnavailable
 from streams.jobs.warm import most_viewed, views_of
 from streams.settings import Settings
-from streams.stores.cdn.purging import EdgeCaches, edge_caches
+from streams.stores.cdn.purging import HttpCdn, cdn
 
 
 @dataclass(slots=True)
@@ -67,7 +67,7 @@ async def _refresh(settings: Settings, paths: Sequence[str], console: Console) -
     outcome, slots = Outcome(), asyncio.Semaphore(settings.warm_in_flight_max)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         shown = progress.add_task("warming", total=len(paths))
-        async with edge_caches(settings) as edges, asyncio.TaskGroup() as tasks:
+        async with cdn(settings) as edges, asyncio.TaskGroup() as tasks:
             for path in paths:
                 await slots.acquire()
                 task = tasks.create_task(_refresh_one(edges, path, outcome))
@@ -76,7 +76,7 @@ async def _refresh(settings: Settings, paths: Sequence[str], console: Console) -
     return outcome
 
 
-async def _refresh_one(edges: EdgeCaches, path: str, outcome: Outcome) -> None:
+async def _refresh_one(edges: HttpCdn, path: str, outcome: Outcome) -> None:
     try:
         if await edges.refresh(path):
             outcome.refreshed += 1

@@ -3,10 +3,11 @@
 import asyncio
 
 from schemas.ids import ID_MAX, UserId
+from schemas.internal import SetKind
 from shutterline.inspect.formatting import NONE, listed, minted
 from shutterline.inspect.stored import Looking, Section, partitions
 from streams.core.counted import BUCKETS
-from streams.core.sets import BucketKey, SetKind
+from streams.core.sets import BucketKey
 from streams.stores.cache.codecs import decode_pull_list, decode_total
 from streams.stores.cache.keys import count_key, pull_list_key
 from topics.catalogue import EDGES, FANOUT, UPLOADS, Lane
@@ -34,29 +35,29 @@ async def inspect_author(look: Looking, author: UserId) -> list[Section]:
 
 async def set_section(look: Looking, kind: SetKind, owner: int) -> Section:
     """A counted set: its level, its total, and of each bucket the count beside the rows."""
-    counted = look.stores.counted
-    head = (await counted.heads(kind, [owner]))[owner]
-    lives = await counted.lives(kind, owner, head.level)
-    shown = sorted(lives)[:BUCKETS_SHOWN_MAX]
+    counted = look.stores.counted_sets
+    head = (await counted.summaries(kind, [owner]))[owner]
+    bucket_counts = await counted.bucket_counts(kind, owner, head.level)
+    shown = sorted(bucket_counts)[:BUCKETS_SHOWN_MAX]
     rows = await asyncio.gather(
         *(counted.bucket(BucketKey(kind, owner, head.level, bucket)) for bucket in shown)
     )
     facts = [
         ("total", str(head.total)),
-        ("level", f"{head.level}, {BUCKETS[head.level]} buckets, {len(lives)} of them with a count"),
+        ("level", f"{head.level}, {BUCKETS[head.level]} buckets, {len(bucket_counts)} of them with a count"),
     ]
     for bucket, members in zip(shown, rows, strict=True):
         live = [member for member, state in sorted(members.items()) if not state.removed]
-        detail = f"count {lives[bucket]}, rows {len(live)}, removed {len(members) - len(live)}: "
+        detail = f"count {bucket_counts[bucket]}, rows {len(live)}, removed {len(members) - len(live)}: "
         facts.append((f"bucket {bucket}", detail + listed(live, len(live))))
-    if len(lives) > len(shown):
-        facts.append(("", f"and {len(lives) - len(shown)} more buckets"))
+    if len(bucket_counts) > len(shown):
+        facts.append(("", f"and {len(bucket_counts) - len(shown)} more buckets"))
     return Section(f"{kind.value.replace('_', ' ').capitalize()} (Cassandra)", tuple(facts))
 
 
 async def _delivery(look: Looking, author: UserId) -> Section:
     mode = await look.cassandra.mode_by_size(author)
-    pulled = author in await look.stores.pulled.all()
+    pulled = author in await look.stores.pulled_authors.all()
     newest = await look.stores.author_photos.newest([author], below=ID_MAX, each_max=PHOTOS_SHOWN_MAX)
     facts = [
         ("last mode by size", mode or "push (none is stored)"),
@@ -71,7 +72,7 @@ async def _delivery(look: Looking, author: UserId) -> Section:
 async def _copies(look: Looking, author: UserId) -> Section:
     names = {"followers": SetKind.FOLLOWERS, "photos": SetKind.READY_PHOTOS}
     keys = [count_key(kind, author) for kind in names.values()]
-    *totals, pull_list = await look.redis.copies.get([*keys, pull_list_key(author)])
+    *totals, pull_list = await look.redis.cache.get([*keys, pull_list_key(author)])
     facts = [
         (name, NONE if value is None else str(decode_total(value)))
         for name, value in zip(names, totals, strict=True)

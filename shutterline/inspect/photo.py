@@ -1,12 +1,12 @@
 """What is stored of a photo: its row, how it was delivered, who deleted it, its likes."""
 
 from schemas.ids import PhotoId
+from schemas.internal import SetKind
 from schemas.times import rfc3339
 from shutterline.inspect.author import set_section
 from shutterline.inspect.formatting import NONE, minted
 from shutterline.inspect.stored import Looking, Section, partitions
 from streams.core.photos import Photo
-from streams.core.sets import SetKind
 from streams.stores.cache.codecs import NO_PHOTO, decode_photo, decode_total
 from streams.stores.cache.keys import count_key, photo_key
 from streams.stores.cassandra.inspect import StoredDelivery
@@ -65,7 +65,7 @@ async def _waiting(look: Looking, photo: PhotoId) -> Section:
 
 
 async def _copies(look: Looking, photo: PhotoId) -> Section:
-    row, likes = await look.redis.copies.get([photo_key(photo), count_key(SetKind.LIKERS, photo)])
+    row, likes = await look.redis.cache.get([photo_key(photo), count_key(SetKind.LIKERS, photo)])
     shown = NONE
     if row is not None:
         copied = decode_photo(row) if row != NO_PHOTO else None

@@ -51,7 +51,7 @@ def _newest(photos: Sequence[int]) -> list[tuple[str, str]]:
 
 
 async def _copies(look: Looking, user: UserId) -> Section:
-    [value] = await look.redis.copies.get([following_key(user)])
+    [value] = await look.redis.cache.get([following_key(user)])
     shown = NONE
     if value is not None:
         following = decode_following(value)
@@ -60,7 +60,7 @@ async def _copies(look: Looking, user: UserId) -> Section:
 
 
 async def _following(look: Looking, user: UserId) -> Section:
-    following = await look.stores.own_edges.following(user)
+    following = await look.stores.outgoing_edges.following(user)
     newest = sorted(following, key=lambda each: -each.seen_ms)
     return Section(
         "Following (Cassandra)",

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from schemas.ids import PhotoId, UserId
 
 
-class OwnEdge(StrEnum):
+class OutgoingEdge(StrEnum):
     """An edge seen from the member's side."""
 
     FOLLOWING = "following"

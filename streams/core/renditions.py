@@ -27,7 +27,7 @@ class RenditionFormat(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class EncodedRendition:
     """One encoded rendition: sRGB, upright, without any metadata."""
 
     body: bytes
@@ -36,6 +36,6 @@ class Made:
     sha256: str
 
 
-def made(body: bytes, width: int, height: int) -> Made:
+def made(body: bytes, width: int, height: int) -> EncodedRendition:
     """A rendition with its hash, which is reckoned here and never taken from the decoder."""
-    return Made(body, width, height, sha256(body).hexdigest())
+    return EncodedRendition(body, width, height, sha256(body).hexdigest())

@@ -2,22 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from schemas.ids import PackedIds
+from schemas.internal import SetKind
 from streams.core.counted import Membership
 
 
-class SetKind(StrEnum):
-    """The counted sets: who follows an author, who likes a photo, which photos of an author are ready."""
-
-    FOLLOWERS = "followers"
-    LIKERS = "likers"
-    READY_PHOTOS = "ready_photos"
-
-
 @dataclass(frozen=True, slots=True)
-class Head:
+class SetSummary:
     """A set's level and exact total; an unknown set is level 0 and total 0.
 
     `stamp` is the total's, as read; a write has its own.
@@ -58,6 +50,6 @@ class BucketWrite:
     key: BucketKey
     rows: Mapping[int, Membership]
     live: int | None
-    head: Head | None
+    head: SetSummary | None
     stamp: int
     page: PackedIds | None = None

@@ -9,12 +9,10 @@ from collections.abc import Sequence
 
 from schemas.events import Event
 from schemas.facts import FollowChange, LikeChange, PhotoUnliked, UserUnfollowed
-from schemas.internal import EdgeRecord
+from schemas.internal import EdgeRecord, SetKind
 from streams.core.counted import Membership
-from streams.core.edge_numbers import KIND_NUMBERS
-from streams.core.edges import OwnEdge
+from streams.core.edges import OutgoingEdge
 from streams.core.eras import era_of
-from streams.core.sets import SetKind
 from streams.ports.groups import Stores
 from streams.ports.publishing import Outbox
 from streams.stores.cache.keys import following_key, likes_key
@@ -31,9 +29,9 @@ async def follows_changed(stores: Stores, outbox: Outbox, events: Sequence[Event
         for each in events
         if isinstance(each.data, FollowChange)
     ]
-    await stores.own_edges.write_all(OwnEdge.FOLLOWING, edges)
+    await stores.outgoing_edges.write_all(OutgoingEdge.FOLLOWING, edges)
     # Before anything tells the publishers that it is done: a copy of an old set is a ghost.
-    await stores.copies.drop([following_key(member) for member in {member for member, _, _ in edges}])
+    await stores.cache.invalidate([following_key(member) for member in {member for member, _, _ in edges}])
     await outbox.edges([_record(SetKind.FOLLOWERS, *edge) for edge in edges])
 
 
@@ -48,8 +46,8 @@ async def likes_changed(stores: Stores, outbox: Outbox, events: Sequence[Event])
         for each in events
         if isinstance(each.data, LikeChange)
     ]
-    await stores.own_edges.write_all(OwnEdge.LIKES, edges)
-    await stores.copies.drop(list({likes_key(member, era_of(photo)) for member, photo, _ in edges}))
+    await stores.outgoing_edges.write_all(OutgoingEdge.LIKES, edges)
+    await stores.cache.invalidate(list({likes_key(member, era_of(photo)) for member, photo, _ in edges}))
     await outbox.edges([_record(SetKind.LIKERS, *edge) for edge in edges])
 
 
@@ -58,6 +56,4 @@ def _state(event: Event, removing: type) -> Membership:
 
 
 def _record(kind: SetKind, member: int, owner: int, state: Membership) -> EdgeRecord:
-    return EdgeRecord(
-        kind=KIND_NUMBERS[kind], member=member, owner=owner, time_us=state.time_us, removed=state.removed
-    )
+    return EdgeRecord(kind=kind, member=member, owner=owner, time_us=state.time_us, removed=state.removed)

@@ -15,11 +15,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from schemas.ids import PackedIds, UserId, pack_ids, unpack_ids
-from schemas.internal import Backfill, EdgeRecord
+from schemas.internal import Backfill, EdgeRecord, SetKind
 from streams.core.counted import BUCKETS, PAGE_LEVEL_MIN, Change, Fold, Membership, bucket_of, fold, level_for
-from streams.core.edge_numbers import KINDS
 from streams.core.recent import Recent
-from streams.core.sets import BucketKey, BucketState, BucketWrite, Head, SetKind
+from streams.core.sets import BucketKey, BucketState, BucketWrite, SetSummary
 from streams.core.slices import slices
 from streams.errors import StoreUnavailable
 from streams.ports.groups import Stores
@@ -42,7 +41,7 @@ SetId = tuple[SetKind, int]
 class _Known:
     """A set as it was last written here, with all rows if it is small, removed ones included."""
 
-    head: Head
+    head: SetSummary
     rows: Mapping[int, Membership] | None
 
     @property
@@ -51,7 +50,7 @@ class _Known:
 
 
 @dataclass(slots=True)
-class EdgesBatch:
+class SetWriter:
     """The writer of the sets of one partition of `edges`. Use a new one for each assignment."""
 
     stores: Stores
@@ -94,7 +93,7 @@ class EdgesBatch:
         changes: dict[SetId, list[Change]] = defaultdict(list)
         for record in records:
             now = Membership(time_us=record.time_us, removed=record.removed)
-            changes[KINDS[record.kind], record.owner].append(Change(record.member, now))
+            changes[record.kind, record.owner].append(Change(record.member, now))
         heads = await self._read_heads(changes)
         await self._grow(heads, changes, begin)
         folds = await self._fold(heads, changes)
@@ -102,8 +101,8 @@ class EdgesBatch:
         self._remember(await self._write(heads, folds, pages, end), folds)
         await self._after(folds)
 
-    async def _read_heads(self, sets: Iterable[SetId]) -> dict[SetId, Head]:
-        heads: dict[SetId, Head] = {}
+    async def _read_heads(self, sets: Iterable[SetId]) -> dict[SetId, SetSummary]:
+        heads: dict[SetId, SetSummary] = {}
         unknown: dict[SetKind, list[int]] = defaultdict(list)
         for kind, owner in sets:
             known = self._known.get((kind, owner))
@@ -112,12 +111,12 @@ class EdgesBatch:
             else:
                 heads[kind, owner] = known.head
         for kind, some in unknown.items():
-            found = await self.stores.counted.heads(kind, some)
+            found = await self.stores.counted_sets.summaries(kind, some)
             heads.update({(kind, owner): head for owner, head in found.items()})
         return heads
 
     def _remember(
-        self, written: Mapping[SetId, Head], folds: Mapping[BucketKey, tuple[BucketState, Fold]]
+        self, written: Mapping[SetId, SetSummary], folds: Mapping[BucketKey, tuple[BucketState, Fold]]
     ) -> None:
         for (kind, owner), head in written.items():
             rows = None
@@ -127,7 +126,9 @@ class EdgesBatch:
                     rows = {**state.rows, **result.rows}
             self._known.put((kind, owner), _Known(head, rows))
 
-    async def _grow(self, heads: dict[SetId, Head], changes: dict[SetId, list[Change]], stamp: int) -> None:
+    async def _grow(
+        self, heads: dict[SetId, SetSummary], changes: dict[SetId, list[Change]], stamp: int
+    ) -> None:
         for key, head in heads.items():
             # As if every change were a new member: growing a little early is harmless.
             level = level_for(head.total + len(changes[key]), head.level, self.bucket_members_max)
@@ -137,11 +138,11 @@ class EdgesBatch:
                 # again: with an older one its counts would lose against those that are there.
                 heads[key] = await self._copy(key, head, level, max(stamp, head.stamp))
 
-    async def _copy(self, key: SetId, head: Head, level: int, stamp: int) -> Head:
+    async def _copy(self, key: SetId, head: SetSummary, level: int, stamp: int) -> SetSummary:
         kind, owner = key
         rows: dict[int, dict[int, Membership]] = defaultdict(dict)
         for bucket in range(BUCKETS[head.level]):
-            stored = await self.stores.counted.bucket(BucketKey(kind, owner, head.level, bucket))
+            stored = await self.stores.counted_sets.bucket(BucketKey(kind, owner, head.level, bucket))
             for member, state in stored.items():
                 rows[bucket_of(member, level)][member] = state
         writes = []
@@ -157,15 +158,15 @@ class EdgesBatch:
                     page=_packed(live) if self._has_pages(kind, level) else None,
                 )
             )
-        await self.stores.counted.write(writes)
+        await self.stores.counted_sets.write(writes)
         # Only now: whoever reads the new level finds every row there.
-        raised = Head(level=level, total=head.total)
-        await self.stores.counted.write([_head_write(key, raised, stamp)])
+        raised = SetSummary(level=level, total=head.total)
+        await self.stores.counted_sets.write([_head_write(key, raised, stamp)])
         self._lives.forget((key, level))
         return raised
 
     async def _fold(
-        self, heads: dict[SetId, Head], changes: dict[SetId, list[Change]]
+        self, heads: dict[SetId, SetSummary], changes: dict[SetId, list[Change]]
     ) -> dict[BucketKey, tuple[BucketState, Fold]]:
         wanted: dict[BucketKey, list[Change]] = defaultdict(list)
         for (kind, owner), some in changes.items():
@@ -174,7 +175,7 @@ class EdgesBatch:
                 wanted[BucketKey(kind, owner, level, bucket_of(change.member, level))].append(change)
         states = self._known_states(wanted)
         if unknown := wanted.keys() - states.keys():
-            states |= await self.stores.counted.read(
+            states |= await self.stores.counted_sets.read(
                 {key: [change.member for change in wanted[key]] for key in unknown},
                 totals={key: heads[key.kind, key.owner].total for key in unknown if key.level == 0},
             )
@@ -197,7 +198,7 @@ class EdgesBatch:
         meanwhile this batch names too, or a later one will.
         """
         paged = [key for key in folds if self._has_pages(key.kind, key.level)]
-        stored = await self.stores.counted.members(paged)
+        stored = await self.stores.counted_sets.members(paged)
         pages = {}
         for key in paged:
             result = folds[key][1]
@@ -209,38 +210,38 @@ class EdgesBatch:
 
     async def _write(
         self,
-        heads: Mapping[SetId, Head],
+        heads: Mapping[SetId, SetSummary],
         folds: Mapping[BucketKey, tuple[BucketState, Fold]],
         pages: Mapping[BucketKey, PackedIds],
         stamp: int,
-    ) -> dict[SetId, Head]:
+    ) -> dict[SetId, SetSummary]:
         """Answers the heads as they are now."""
-        written: dict[SetId, Head] = {}
+        written: dict[SetId, SetSummary] = {}
         touched: dict[SetId, dict[int, int]] = defaultdict(dict)
         writes: list[BucketWrite] = []
         for key, (_, result) in folds.items():
             head = None
             if key.level == 0:
-                head = written[key.kind, key.owner] = Head(level=0, total=result.live, stamp=stamp)
+                head = written[key.kind, key.owner] = SetSummary(level=0, total=result.live, stamp=stamp)
             else:
                 touched[key.kind, key.owner][key.bucket] = result.live
             writes.append(BucketWrite(key, result.rows, result.live, head, stamp, pages.get(key)))
-        await self.stores.counted.write(writes)
+        await self.stores.counted_sets.write(writes)
         totals = []
-        for (kind, owner), lives in touched.items():
+        for (kind, owner), bucket_counts in touched.items():
             level = heads[kind, owner].level
             known = await self._known_lives((kind, owner), level)
-            known.update(lives)
-            head = written[kind, owner] = Head(level=level, total=sum(known.values()), stamp=stamp)
+            known.update(bucket_counts)
+            head = written[kind, owner] = SetSummary(level=level, total=sum(known.values()), stamp=stamp)
             totals.append(_head_write((kind, owner), head, stamp))
-        await self.stores.counted.write(totals)
+        await self.stores.counted_sets.write(totals)
         return written
 
     async def _known_lives(self, key: SetId, level: int) -> dict[int, int]:
         # By level, too: another owner's count at the level before may have won.
         known = self._lives.get((key, level))
         if known is None:
-            known = await self.stores.counted.lives(*key, level)
+            known = await self.stores.counted_sets.bucket_counts(*key, level)
             self._lives.put((key, level), known)
         return known
 
@@ -258,7 +259,7 @@ class EdgesBatch:
         keys = {count_key(key.kind, key.owner) for key, (state, result) in folds.items() if result.rows}
         try:
             for some in slices(sorted(keys), 1_000):
-                await self.stores.copies.drop(some)
+                await self.stores.cache.invalidate(some)
         except StoreUnavailable:
             pass  # Copies of counts live for seconds; counting does not wait for Redis.
 
@@ -271,6 +272,6 @@ def _packed(members: Iterable[int]) -> PackedIds:
     return PackedIds(pack_ids(sorted(members)))
 
 
-def _head_write(key: SetId, head: Head, stamp: int) -> BucketWrite:
+def _head_write(key: SetId, head: SetSummary, stamp: int) -> BucketWrite:
     kind, owner = key
     return BucketWrite(key=BucketKey(kind, owner, 0, 0), rows={}, live=None, head=head, stamp=stamp)

@@ -29,7 +29,7 @@ async def leased_minter(
         LookupError: All shards tried are leased.
         StoreUnavailable: The leases' store did not answer.
     """
-    shards, holder = stores.shards, str(uuid4())
+    shards, holder = stores.shard_leases, str(uuid4())
     lease = await shards.acquire(holder, clock_ms())
     minter = IdMinter(
         lease.shard,

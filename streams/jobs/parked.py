@@ -9,7 +9,7 @@ from schemas.internal import ThumbnailTask
 from streams.core.photos import ParkedPhoto
 from streams.errors import StoreUnavailable
 from streams.metrics import PARKED
-from streams.photos.rejected import reject_photo
+from streams.photos.rejected import photo_rejected
 from streams.ports.groups import Stores
 from streams.ports.publishing import Outbox
 from streams.settings import Settings
@@ -48,7 +48,7 @@ class ParkedJob:
         elif stored.reason is not None:
             await self._reject(parked, stored.reason)
             outcome = "rejected"
-        elif await self.stores.media.size(parked.object_key) is not None:
+        elif await self.stores.media_objects.size(parked.object_key) is not None:
             task = ThumbnailTask(parked.photo_id, parked.author_id, parked.object_key, queued_ms=now_ms)
             await self.outbox.renditions([task], Lane.THUMBNAIL)
             outcome = "arrived"
@@ -64,4 +64,4 @@ class ParkedJob:
         PARKED.labels(outcome).inc()
 
     async def _reject(self, parked: ParkedPhoto, reason: str) -> None:
-        await reject_photo(self.stores, self.outbox, parked.photo_id, parked.author_id, reason)
+        await photo_rejected(self.stores, self.outbox, parked.photo_id, parked.author_id, reason)

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Self
 
-from streams.core.renditions import FULL_SIDES_PIXELS, THUMBNAIL, THUMBNAIL_SIDE_PIXELS, Made, RenditionFormat
+from streams.core.renditions import (
+    FULL_SIDES_PIXELS,
+    THUMBNAIL,
+    THUMBNAIL_SIDE_PIXELS,
+    EncodedRendition,
+    RenditionFormat,
+)
 from streams.media.limits import MediaLimits
 from streams.media.originals import format_of
 from streams.media.rejected import Reason, Rejected, is_out_of_memory
@@ -65,7 +71,7 @@ class Decoders:
     async def __aexit__(self, *_: object) -> None:
         await self._zygote.stop()
 
-    async def thumbnail(self, original: bytes) -> Made:
+    async def thumbnail(self, original: bytes) -> EncodedRendition:
         """The thumbnail, with all that is left undecoded which can be.
 
         Raises:
@@ -74,7 +80,7 @@ class Decoders:
         """
         return (await self._make(original, _THUMBNAIL_NAMES))[THUMBNAIL]
 
-    async def full(self, original: bytes) -> Mapping[str, Made]:
+    async def full(self, original: bytes) -> Mapping[str, EncodedRendition]:
         """`small`, `medium` and `large`, of one decoding.
 
         Raises:
@@ -83,7 +89,7 @@ class Decoders:
         """
         return await self._make(original, FULL_SIDES_PIXELS)
 
-    async def _make(self, original: bytes, names: Mapping[str, int]) -> Mapping[str, Made]:
+    async def _make(self, original: bytes, names: Mapping[str, int]) -> Mapping[str, EncodedRendition]:
         self._check_bytes(original)
         try:
             async with self._slots:
@@ -118,7 +124,7 @@ class Decoders:
 
     async def _decode(
         self, original: bytes, names: Mapping[str, int], allowance: Allowance
-    ) -> Mapping[str, Made]:
+    ) -> Mapping[str, EncodedRendition]:
         order = Order(THUMBNAIL in names, self._format, self._limits, allowance)
         answer, ending = await self._run(order, original)
         pixels = None

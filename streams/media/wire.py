@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
-from streams.core.renditions import Made, RenditionFormat, made
+from streams.core.renditions import EncodedRendition, RenditionFormat, made
 from streams.media.limits import MediaLimits
 from streams.media.rejected import Reason, Rejected
 from streams.media.sandbox import Allowance
@@ -93,7 +93,7 @@ def pack_rejected(reason: Reason, detail: str) -> bytes:
     return _HEAD.pack(len(head)) + head
 
 
-def unpack_answer(answer: memoryview, names: Mapping[str, int]) -> tuple[int, dict[str, Made]]:
+def unpack_answer(answer: memoryview, names: Mapping[str, int]) -> tuple[int, dict[str, EncodedRendition]]:
     """The original's pixels and its renditions: exactly `names`, each within its side in pixels.
 
     A decoder may have been taken over by its image, so nothing in `answer` is believed.
@@ -112,7 +112,9 @@ def unpack_answer(answer: memoryview, names: Mapping[str, int]) -> tuple[int, di
         raise ValueError(f"a malformed answer: {error}") from error
 
 
-def _renditions(bodies: memoryview, listed: list[list[int]], names: Mapping[str, int]) -> dict[str, Made]:
+def _renditions(
+    bodies: memoryview, listed: list[list[int]], names: Mapping[str, int]
+) -> dict[str, EncodedRendition]:
     renditions = {}
     at = 0
     for name, width, height, length in listed:

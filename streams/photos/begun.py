@@ -11,7 +11,7 @@ from streams.ports.groups import Stores
 from streams.stores.cache.keys import photo_key, pull_list_key
 
 
-async def begin_photo(stores: Stores, photo: Photo) -> bool:
+async def photo_begun(stores: Stores, photo: Photo) -> bool:
     """Let the author see the photo as `processing`; repeatable at every line.
 
     Answers False where there is nothing to begin: deleted, or ready or rejected already.
@@ -38,7 +38,7 @@ async def insert_photo(stores: Stores, photo: Photo) -> bool:
             Reason.AUTHOR_CONFLICT,
             f"photo_id {photo.photo_id} is known with author {author}, but the event says {photo.author_id}",
         )
-    return not await stores.photos.is_buried(photo.photo_id, photo.author_id)
+    return not await stores.photos.has_tombstone(photo.photo_id, photo.author_id)
 
 
 async def show_processing(stores: Stores, photo: Photo) -> bool:
@@ -47,5 +47,5 @@ async def show_processing(stores: Stores, photo: Photo) -> bool:
     if stored is not None and stored.status is not Status.PROCESSING:
         return False
     await stores.author_photos.add(photo.author_id, photo.photo_id, ready=False)
-    await stores.copies.drop([photo_key(photo.photo_id), pull_list_key(photo.author_id)])
+    await stores.cache.invalidate([photo_key(photo.photo_id), pull_list_key(photo.author_id)])
     return True

@@ -7,12 +7,10 @@ reads the other's: here the tombstone, then the row.
 from schemas.envelope import PoisonEvent, Reason
 from schemas.facts import PhotoDeleted
 from schemas.ids import PhotoId, UserId
-from schemas.internal import EdgeRecord
-from streams.core.edge_numbers import KIND_NUMBERS, LEFT_TIME_US
-from streams.core.sets import SetKind
+from schemas.internal import LEFT_TIME_US, EdgeRecord, SetKind
+from streams.photos.ask_removal import ask_removal
 from streams.ports.groups import Stores
 from streams.ports.publishing import Outbox
-from streams.renditions.removal import remove_later
 from streams.stores.cache.keys import photo_key, pull_list_key
 
 
@@ -24,7 +22,7 @@ async def photo_deleted(stores: Stores, outbox: Outbox, data: PhotoDeleted) -> N
         StoreUnavailable: Nothing is known about the writes; handle the event again.
     """
     photo, author = PhotoId(data.photo_id), UserId(data.author_id)
-    await stores.photos.bury(photo, author)
+    await stores.photos.write_tombstone(photo, author)
     stored = (await stores.photos.get([photo])).get(photo)
     if stored is None:
         return  # Remembered; the upload will find the tombstone.
@@ -42,15 +40,13 @@ async def delete_photo(stores: Stores, outbox: Outbox, photo: PhotoId, author: U
     Its objects are removed by a task of their own, since there may be a backlog of those.
     """
     await hide_photo(stores, photo, author)
-    await outbox.edges(
-        [EdgeRecord(KIND_NUMBERS[SetKind.READY_PHOTOS], photo, author, LEFT_TIME_US, removed=True)]
-    )
-    await remove_later(stores, outbox, photo)
+    await outbox.edges([EdgeRecord(SetKind.READY_PHOTOS, photo, author, LEFT_TIME_US, removed=True)])
+    await ask_removal(stores, outbox, photo)
 
 
 async def hide_photo(stores: Stores, photo: PhotoId, author: UserId) -> None:
     """The part of a delete that readers see; the API does it before it answers."""
-    await stores.photos.bury(photo, author)
+    await stores.photos.write_tombstone(photo, author)
     await stores.photos.erase(photo)
     await stores.author_photos.remove(author, photo)
-    await stores.copies.drop([photo_key(photo), pull_list_key(author)])
+    await stores.cache.invalidate([photo_key(photo), pull_list_key(author)])

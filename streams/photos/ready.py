@@ -13,12 +13,10 @@ import asyncio
 from collections.abc import Mapping
 
 from schemas.ids import PhotoId, UserId
-from schemas.internal import EdgeRecord, FanoutPage, OwnPost
+from schemas.internal import READY_TIME_US, EdgeRecord, FanoutPage, OwnPost, SetKind
 from streams.core.counted import BUCKETS
 from streams.core.delivery import Conditions, Delivery, DeliveryLimits, Mode, decide
-from streams.core.edge_numbers import KIND_NUMBERS, READY_TIME_US
 from streams.core.photos import StoredRendition
-from streams.core.sets import SetKind
 from streams.photos.deleted import delete_photo
 from streams.ports.groups import Stores
 from streams.ports.publishing import Outbox
@@ -44,12 +42,12 @@ async def photo_ready(
     await asyncio.gather(
         stores.photos.mark_ready(photo, renditions), stores.author_photos.add(author, photo, ready=True)
     )
-    ready = EdgeRecord(KIND_NUMBERS[SetKind.READY_PHOTOS], photo, author, READY_TIME_US, removed=False)
+    ready = EdgeRecord(SetKind.READY_PHOTOS, photo, author, READY_TIME_US, removed=False)
     # The level must be read when the row is there: a follower who joins at a later one is backfilled.
     heads, remembered, *_ = await asyncio.gather(
-        stores.counted.heads(SetKind.FOLLOWERS, [author]),
+        stores.counted_sets.summaries(SetKind.FOLLOWERS, [author]),
         stores.authors.mode_by_size(author),
-        stores.copies.drop([photo_key(photo), pull_list_key(author)]),
+        stores.cache.invalidate([photo_key(photo), pull_list_key(author)]),
         outbox.edges([ready]),
     )
     head = heads[author]
@@ -61,12 +59,12 @@ async def photo_ready(
         ]
         await asyncio.gather(outbox.fanout(pages, delivery.lane), own)
     else:
-        await asyncio.gather(stores.pulled.add(author), own)
+        await asyncio.gather(stores.pulled_authors.add(author), own)
     await stores.photos.record_delivery(photo, delivery)
     if delivery.mode_by_size not in (None, remembered):
         await stores.authors.remember_mode(author, delivery.mode_by_size)
     # A delete that came while we wrote found no row to take away, or took one that we put
     # back; it wrote its tombstone first, so looking now cannot miss it.
-    if await stores.photos.is_buried(photo, author):
+    if await stores.photos.has_tombstone(photo, author):
         await delete_photo(stores, outbox, photo, author)
     return delivery

@@ -6,17 +6,15 @@ whether the photo had been ready.
 """
 
 from schemas.ids import PhotoId, UserId
-from schemas.internal import EdgeRecord
-from streams.core.edge_numbers import KIND_NUMBERS, LEFT_TIME_US
-from streams.core.sets import SetKind
+from schemas.internal import LEFT_TIME_US, EdgeRecord, SetKind
 from streams.metrics import REJECTED
+from streams.photos.ask_removal import ask_removal
 from streams.ports.groups import Stores
 from streams.ports.publishing import Outbox
-from streams.renditions.removal import remove_later
 from streams.stores.cache.keys import photo_key, pull_list_key
 
 
-async def reject_photo(stores: Stores, outbox: Outbox, photo: PhotoId, author: UserId, reason: str) -> None:
+async def photo_rejected(stores: Stores, outbox: Outbox, photo: PhotoId, author: UserId, reason: str) -> None:
     """Reject a photo that has a row; repeatable at every line.
 
     Raises:
@@ -24,9 +22,7 @@ async def reject_photo(stores: Stores, outbox: Outbox, photo: PhotoId, author: U
     """
     await stores.photos.mark_rejected(photo, reason)
     await stores.author_photos.reject(author, photo)
-    await stores.copies.drop([photo_key(photo), pull_list_key(author)])
-    await outbox.edges(
-        [EdgeRecord(KIND_NUMBERS[SetKind.READY_PHOTOS], photo, author, LEFT_TIME_US, removed=True)]
-    )
-    await remove_later(stores, outbox, photo)
+    await stores.cache.invalidate([photo_key(photo), pull_list_key(author)])
+    await outbox.edges([EdgeRecord(SetKind.READY_PHOTOS, photo, author, LEFT_TIME_US, removed=True)])
+    await ask_removal(stores, outbox, photo)
     REJECTED.labels(reason).inc()

@@ -57,7 +57,7 @@ async def photo_uploaded(
 async def _is_there(stores: Stores, object_key: str) -> bool:
     """Whether the original has arrived; unknown counts as not yet, so that nobody behind waits for S3."""
     try:
-        return await stores.media.size(object_key) is not None
+        return await stores.media_objects.size(object_key) is not None
     except StoreUnavailable:
         return False
 

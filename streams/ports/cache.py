@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 
-class Copies(Protocol):
+class Cache(Protocol):
     """Short-lived copies of what the database holds, never trusted after a write.
 
     A copy is filled only under a lease that any write removes: read, then a write
@@ -19,5 +19,5 @@ class Copies(Protocol):
     async def fill(self, token: bytes, values: Mapping[bytes, bytes], ttl_s: int) -> None:
         """Store the values whose lease still stands."""
 
-    async def drop(self, keys: Sequence[bytes]) -> None:
+    async def invalidate(self, keys: Sequence[bytes]) -> None:
         """Remove copies and leases; after it returns no older value can be read."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 
-class EdgeCaches(Protocol):
+class Cdn(Protocol):
     """The edges and the shield behind them."""
 
     async def purge(self, object_keys: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from typing import Protocol
 from schemas.ids import PhotoId
 
 # Photos have places in an order that the store chooses; this is before the first, and this the last.
-PLACE_MIN, PLACE_MAX = -(2**63), 2**63 - 1
+POSITION_MIN, POSITION_MAX = -(2**63), 2**63 - 1
 
 
 class PhotoWalk(Protocol):
@@ -38,7 +38,7 @@ class Walk(StrEnum):
     PHOTOS = "photos"
 
 
-class CleaningPlaces(Protocol):
+class CleaningPositions(Protocol):
     """How far each walk has got. Of two who move it at once either wins: some is walked twice then."""
 
     async def place(self, walk: Walk) -> str:

@@ -9,20 +9,21 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from schemas.ids import PackedIds, PhotoId, UserId
+from schemas.internal import SetKind
 from streams.core.counted import Membership
-from streams.core.edges import EraLikes, Followee, OwnEdge
-from streams.core.sets import BucketKey, BucketState, BucketWrite, Head, SetKind
+from streams.core.edges import EraLikes, Followee, OutgoingEdge
+from streams.core.sets import BucketKey, BucketState, BucketWrite, SetSummary
 
 
-class OwnEdges(Protocol):
+class OutgoingEdges(Protocol):
     """The member's own side of follows and likes. The later time wins; at equal times removed wins."""
 
-    async def write(self, kind: OwnEdge, member: UserId, owner: int, state: Membership) -> None: ...
+    async def write(self, kind: OutgoingEdge, member: UserId, owner: int, state: Membership) -> None: ...
 
-    async def write_all(self, kind: OwnEdge, edges: Sequence[tuple[UserId, int, Membership]]) -> None:
+    async def write_all(self, kind: OutgoingEdge, edges: Sequence[tuple[UserId, int, Membership]]) -> None:
         """Write many (member, owner, state); on failure each may or may not be written."""
 
-    async def state(self, kind: OwnEdge, member: UserId, owner: int) -> Membership | None: ...
+    async def state(self, kind: OutgoingEdge, member: UserId, owner: int) -> Membership | None: ...
 
     async def following(self, follower: UserId) -> list[Followee]:
         """Everybody whom the user follows now, by id, ascending; removed ones left out."""
@@ -37,7 +38,7 @@ class OwnEdges(Protocol):
 class CountedSets(Protocol):
     """The other side of edges; `handlers/edges_batch.py` is the only writer of a set."""
 
-    async def heads(self, kind: SetKind, owners: Sequence[int]) -> dict[int, Head]:
+    async def summaries(self, kind: SetKind, owners: Sequence[int]) -> dict[int, SetSummary]:
         """Level and total of every owner asked for; one call for every 100."""
 
     async def read(
@@ -55,7 +56,7 @@ class CountedSets(Protocol):
     async def bucket(self, key: BucketKey) -> dict[int, Membership]:
         """All rows of one bucket, removed ones included."""
 
-    async def lives(self, kind: SetKind, owner: int, level: int) -> dict[int, int]:
+    async def bucket_counts(self, kind: SetKind, owner: int, level: int) -> dict[int, int]:
         """The counts of the buckets that have any, by bucket."""
 
     async def members(self, keys: Sequence[BucketKey]) -> dict[BucketKey, PackedIds]:

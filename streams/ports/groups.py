@@ -1,39 +1,84 @@
-"""The ports grouped by purpose, so that a signature says what a function may touch."""
+"""The ports grouped by purpose, so that a signature says what a function may touch.
+
+A function takes the smallest group that has what it needs, or single ports where it needs one or
+two. `Stores` is every group at once; only the entry points and the test worlds hold one.
+"""
 
 from dataclasses import dataclass
 
-from streams.ports.cache import Copies
-from streams.ports.cdn import EdgeCaches
-from streams.ports.cleaning import CleaningPlaces, MissingObjects, PhotoWalk
+from streams.ports.cache import Cache
+from streams.ports.cdn import Cdn
+from streams.ports.cleaning import CleaningPositions, MissingObjects, PhotoWalk
 from streams.ports.coordination import ShardLeases, StopStore
-from streams.ports.edges import CountedSets, OwnEdges
+from streams.ports.edges import CountedSets, OutgoingEdges
 from streams.ports.media import MediaObjects, MediaUploads
 from streams.ports.photos import AuthorPhotos, AuthorStore, ParkedPhotos, PhotoStore, PulledAuthors
 from streams.ports.timelines import RebuildBudget, Timelines
 from streams.ports.uploads import UploadLimit, UploadStore
 
+# The groups have no slots: several of them share fields, and are bases of one class.
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stores:
-    """Everything that is stored, by what it promises; `connect.py` and `memory.py` make one."""
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoStores:
+    """A photo from its event until it is delivered, rejected or deleted."""
 
     photos: PhotoStore
     author_photos: AuthorPhotos
-    own_edges: OwnEdges
-    counted: CountedSets
     authors: AuthorStore
-    pulled: PulledAuthors
+    pulled_authors: PulledAuthors
     parked: ParkedPhotos
-    stops: StopStore
-    media: MediaObjects
-    media_uploads: MediaUploads
+    counted_sets: CountedSets
+    media_objects: MediaObjects
+    cache: Cache
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeStores:
+    """Follows and likes: both sides, and the cached values that a change invalidates."""
+
+    outgoing_edges: OutgoingEdges
+    counted_sets: CountedSets
+    cache: Cache
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimelineStores:
+    """Stored timelines, and what they are filled from."""
+
+    timelines: Timelines
+    rebuild_budget: RebuildBudget
+    author_photos: AuthorPhotos
+    counted_sets: CountedSets
+
+
+@dataclass(frozen=True, kw_only=True)
+class UploadStores(PhotoStores):
+    """An upload over HTTP from its first byte until its photo is in the pipeline."""
+
     uploads: UploadStore
     upload_limit: UploadLimit
+    media_uploads: MediaUploads
+
+
+@dataclass(frozen=True, kw_only=True)
+class CleaningStores(UploadStores):
+    """The cleaning, which compares the media bucket with the rows."""
+
     photo_walk: PhotoWalk
     missing_objects: MissingObjects
-    cleaning_places: CleaningPlaces
-    edge_caches: EdgeCaches
-    timelines: Timelines
-    copies: Copies
-    shards: ShardLeases
-    rebuild_budget: RebuildBudget
+    cleaning_positions: CleaningPositions
+    cdn: Cdn
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoordinationStores:
+    """What processes agree on."""
+
+    stops: StopStore
+    shard_leases: ShardLeases
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stores(CleaningStores, EdgeStores, TimelineStores, CoordinationStores):
+    """Every store of a process; `stores/connect.py` and `stores/memory/stores.py` make one."""

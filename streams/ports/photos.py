@@ -36,10 +36,10 @@ class PhotoStore(Protocol):
 
     async def record_delivery(self, photo: PhotoId, delivery: Delivery) -> None: ...
 
-    async def bury(self, photo: PhotoId, author: UserId) -> None:
+    async def write_tombstone(self, photo: PhotoId, author: UserId) -> None:
         """Remember for ever that `author` deleted `photo`, also when there is no such photo yet."""
 
-    async def is_buried(self, photo: PhotoId, author: UserId) -> bool: ...
+    async def has_tombstone(self, photo: PhotoId, author: UserId) -> bool: ...
 
     async def erase(self, photo: PhotoId) -> None:
         """Mark the row deleted and forget its caption. For ever."""

@@ -36,17 +36,17 @@ class Timelines(Protocol):
 
     async def forget_all(self) -> int: ...
 
-    async def notes(self, partitions: Sequence[int]) -> dict[int, int]:
+    async def checkpoints(self, partitions: Sequence[int]) -> dict[int, int]:
         """For each partition of `fanout` the next offset to apply, where it is known."""
 
-    async def note(self, partition: int, position: int, *, expected: int | None) -> bool:
+    async def save_checkpoint(self, partition: int, position: int, *, expected: int | None) -> bool:
         """Note that every record below `position` has been applied, if the note still is `expected`.
 
         False means that this is not the store that was noted in last: it was lost or came
         back older, and records between must be applied again. None: there is no note.
         """
 
-    async def note_all(self, positions: Mapping[int, int]) -> bool:
+    async def save_all_checkpoints(self, positions: Mapping[int, int]) -> bool:
         """Note all partitions at once if none is noted; the first thing done to a new or flushed store."""
 
     async def verified(self) -> bool:

@@ -2,7 +2,8 @@
 
 from schemas.internal import FullTask
 from streams.media.rejected import Rejected
-from streams.photos.rejected import reject_photo
+from streams.photos.ask_removal import ask_removal
+from streams.photos.rejected import photo_rejected
 from streams.ports.groups import Stores
 from streams.ports.publishing import Outbox
 from streams.renditions.making import (
@@ -15,7 +16,6 @@ from streams.renditions.making import (
     read_original,
     row_to_make,
 )
-from streams.renditions.removal import remove_later
 from streams.stores.cache.keys import photo_key
 
 
@@ -39,12 +39,12 @@ async def full_task(
         try:
             made = await decoder.full(original)
         except Rejected as rejected:
-            await reject_photo(stores, outbox, photo, author, rejected.reason)
+            await photo_rejected(stores, outbox, photo, author, rejected.reason)
             return Outcome.REJECTED
         await stores.photos.add_renditions(photo, await put_renditions(stores, photo, made, rules))
         outcome = Outcome.MADE
-    await stores.copies.drop([photo_key(photo)])
+    await stores.cache.invalidate([photo_key(photo)])
     if await has_gone(stores, photo, author):
-        await remove_later(stores, outbox, photo)
+        await ask_removal(stores, outbox, photo)
         return Outcome.GONE
     return outcome

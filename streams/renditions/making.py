@@ -9,11 +9,11 @@ from schemas.ids import PhotoId, UserId
 from schemas.internal import FullTask, ThumbnailTask
 from streams.core.object_keys import ObjectKeys
 from streams.core.photos import ParkedPhoto, Photo, Status, StoredRendition
-from streams.core.renditions import Made, RenditionFormat
-from streams.photos.rejected import reject_photo
+from streams.core.renditions import EncodedRendition, RenditionFormat
+from streams.photos.ask_removal import ask_removal
+from streams.photos.rejected import photo_rejected
 from streams.ports.groups import Stores
 from streams.ports.publishing import Outbox
-from streams.renditions.removal import remove_later
 
 THUMBNAIL = "thumbnail"
 LARGER = frozenset({"small", "medium", "large"})
@@ -34,9 +34,9 @@ class Outcome(StrEnum):
 class Decoder(Protocol):
     """`streams.media`'s decoders. Both methods raise `Rejected` where the original is at fault."""
 
-    async def thumbnail(self, original: bytes) -> Made: ...
+    async def thumbnail(self, original: bytes) -> EncodedRendition: ...
 
-    async def full(self, original: bytes) -> Mapping[str, Made]:
+    async def full(self, original: bytes) -> Mapping[str, EncodedRendition]:
         """The larger ones by name."""
 
 
@@ -61,11 +61,11 @@ async def row_to_make(stores: Stores, outbox: Outbox, task: ThumbnailTask | Full
     if stored is None:
         return None
     if stored.reason is not None:
-        await reject_photo(stores, outbox, task.photo_id, task.author_id, stored.reason)
+        await photo_rejected(stores, outbox, task.photo_id, task.author_id, stored.reason)
         return None
     if stored.deleted:
         # A try before this one may have put objects after the delete had looked for some.
-        await remove_later(stores, outbox, task.photo_id)
+        await ask_removal(stores, outbox, task.photo_id)
         return None
     return stored
 
@@ -74,7 +74,7 @@ async def read_original(
     stores: Stores, task: ThumbnailTask | FullTask, rules: RenditionRules
 ) -> bytes | None:
     """The original's bytes; None where it is not there: then it is waited for, as if it had never come."""
-    original = await stores.media.read(task.object_key, bytes_max=rules.original_bytes_max)
+    original = await stores.media_objects.read(task.object_key, bytes_max=rules.original_bytes_max)
     if original is None:
         await stores.parked.park(
             ParkedPhoto(
@@ -89,13 +89,13 @@ async def read_original(
 
 
 async def put_renditions(
-    stores: Stores, photo: PhotoId, made: Mapping[str, Made], rules: RenditionRules
+    stores: Stores, photo: PhotoId, made: Mapping[str, EncodedRendition], rules: RenditionRules
 ) -> dict[str, StoredRendition]:
     """Put what was made into the media bucket; the same bytes have the same names, so it may be repeated."""
     stored = {}
     for name, each in made.items():
         key = rules.keys.rendition(photo, name, each.sha256, rules.rendition_format.suffix)
-        await stores.media.put(key, each.body, content_type=rules.rendition_format.content_type)
+        await stores.media_objects.put(key, each.body, content_type=rules.rendition_format.content_type)
         stored[name] = StoredRendition(object_key=key, width=each.width, height=each.height)
     return stored
 
@@ -110,7 +110,7 @@ async def has_gone(stores: Stores, photo: PhotoId, author: UserId) -> bool:
     Law: a delete and a put cannot miss each other. A delete writes its tombstone, then
     lists the objects; a put puts its object, then looks for the tombstone.
     """
-    if await stores.photos.is_buried(photo, author):
+    if await stores.photos.has_tombstone(photo, author):
         return True
     stored = await row_of(stores, photo)
     return stored is not None and stored.status is Status.REJECTED

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from streams.core.renditions import Made
+from streams.core.renditions import EncodedRendition
 from streams.errors import StoreUnavailable
 from streams.media.rejected import Reason, Rejected
 from streams.media.zygote_link import DecodersLost
@@ -18,7 +18,7 @@ TRIES_MAX = 3
 
 
 @dataclass(frozen=True, slots=True)
-class PatientDecoder:
+class RetryingDecoder:
     """`decoder`, tried again where it crashed; as a store where it is not there at all.
 
     Raises:
@@ -27,10 +27,10 @@ class PatientDecoder:
 
     decoder: Decoder
 
-    async def thumbnail(self, original: bytes) -> Made:
+    async def thumbnail(self, original: bytes) -> EncodedRendition:
         return await self._patiently(self.decoder.thumbnail, original)
 
-    async def full(self, original: bytes) -> Mapping[str, Made]:
+    async def full(self, original: bytes) -> Mapping[str, EncodedRendition]:
         return await self._patiently(self.decoder.full, original)
 
     async def _patiently(self, decode: Callable[[bytes], Awaitable[T]], original: bytes) -> T:

@@ -8,7 +8,7 @@ from schemas.internal import FullTask, ThumbnailTask
 from streams.core.delivery import DeliveryLimits
 from streams.media.rejected import Rejected
 from streams.photos.ready import photo_ready
-from streams.photos.rejected import reject_photo
+from streams.photos.rejected import photo_rejected
 from streams.ports.groups import Stores
 from streams.ports.publishing import Outbox
 from streams.renditions.making import (
@@ -50,7 +50,7 @@ async def thumbnail_task(
         try:
             made = await decoder.thumbnail(original)
         except Rejected as rejected:
-            await reject_photo(stores, outbox, photo, author, rejected.reason)
+            await photo_rejected(stores, outbox, photo, author, rejected.reason)
             return Outcome.REJECTED
         outcome, renditions = Outcome.MADE, await put_renditions(stores, photo, {THUMBNAIL: made}, rules)
     # Also where it had been made: whoever made it may have died before it was delivered.

@@ -13,21 +13,21 @@ from streams.ports.groups import Stores
 from streams.settings import Settings
 from streams.stores.cassandra.authors import CassandraAuthors, CassandraPulledAuthors
 from streams.stores.cassandra.cleaning import (
-    CassandraCleaningPlaces,
+    CassandraCleaningPositions,
     CassandraMissingObjects,
     CassandraPhotoWalk,
 )
 from streams.stores.cassandra.counted import CassandraCountedSets
-from streams.stores.cassandra.own_edges import CassandraOwnEdges
+from streams.stores.cassandra.outgoing_edges import CassandraOutgoingEdges
 from streams.stores.cassandra.parked import CassandraParkedPhotos
 from streams.stores.cassandra.photos import CassandraAuthorPhotos, CassandraPhotos
 from streams.stores.cassandra.session import CassandraSession, make_cluster
 from streams.stores.cassandra.shard_leases import CassandraShardLeases
 from streams.stores.cassandra.stops import CassandraStops
 from streams.stores.cassandra.uploads import CassandraUploads
-from streams.stores.cdn.purging import edge_caches
+from streams.stores.cdn.purging import cdn
 from streams.stores.redis.budget import RedisRebuildBudget
-from streams.stores.redis.cache import RedisCopies
+from streams.stores.redis.cache import RedisCache
 from streams.stores.redis.client import RedisClient
 from streams.stores.redis.timelines import RedisTimelines
 from streams.stores.redis.upload_limit import RedisUploadLimit
@@ -64,13 +64,13 @@ async def connect(settings: Settings, *, timeout_ms: int) -> AsyncIterator[Store
         yield Stores(
             photos=CassandraPhotos(database),
             author_photos=CassandraAuthorPhotos(database),
-            own_edges=CassandraOwnEdges(database, settings.removed_edge_ttl_s),
-            counted=CassandraCountedSets(database, settings.removed_edge_ttl_s),
+            outgoing_edges=CassandraOutgoingEdges(database, settings.removed_edge_ttl_s),
+            counted_sets=CassandraCountedSets(database, settings.removed_edge_ttl_s),
             authors=CassandraAuthors(database),
-            pulled=CassandraPulledAuthors(database),
+            pulled_authors=CassandraPulledAuthors(database),
             parked=CassandraParkedPhotos(database),
             stops=CassandraStops(database),
-            media=S3MediaObjects(bucket),
+            media_objects=S3MediaObjects(bucket),
             media_uploads=S3MediaUploads(bucket),
             uploads=CassandraUploads(database),
             upload_limit=RedisUploadLimit(
@@ -78,11 +78,11 @@ async def connect(settings: Settings, *, timeout_ms: int) -> AsyncIterator[Store
             ),
             photo_walk=CassandraPhotoWalk(database),
             missing_objects=CassandraMissingObjects(database),
-            cleaning_places=CassandraCleaningPlaces(database),
-            edge_caches=await closing.enter_async_context(edge_caches(settings)),
+            cleaning_positions=CassandraCleaningPositions(database),
+            cdn=await closing.enter_async_context(cdn(settings)),
             timelines=_timelines(redis, settings),
-            copies=RedisCopies(redis, namespace=settings.namespace),
-            shards=CassandraShardLeases(database),
+            cache=RedisCache(redis, namespace=settings.namespace),
+            shard_leases=CassandraShardLeases(database),
             rebuild_budget=RedisRebuildBudget(
                 redis, namespace=settings.namespace, per_s_max=settings.rebuilds_per_s_max
             ),

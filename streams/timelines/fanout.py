@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from schemas.ids import ID_MAX, PackedIds, PhotoId, UserId, id_ms, pack_ids, unpack_ids
-from schemas.internal import Backfill, FanoutPage, OwnPost
-from streams.core.sets import BucketKey, SetKind
+from schemas.internal import Backfill, FanoutPage, OwnPost, SetKind
+from streams.core.sets import BucketKey
 from streams.ports.groups import Stores
 
 
@@ -25,7 +25,7 @@ async def owners_by_photo(stores: Stores, posts: Sequence[FanoutPage | OwnPost])
         for post in posts
         if isinstance(post, FanoutPage)
     }
-    pages = await stores.counted.members(list(set(keys.values())))
+    pages = await stores.counted_sets.members(list(set(keys.values())))
     owners: dict[PhotoId, list[bytes]] = defaultdict(list)
     for post in posts:
         owners[post.photo_id].append(pages[keys[post]] if post in keys else pack_ids([post.author_id]))

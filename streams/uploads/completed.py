@@ -9,7 +9,7 @@ from schemas.events import EventType
 from schemas.facts import PhotoUploaded
 from streams.core.photos import Photo
 from streams.core.uploads import Upload, UploadState
-from streams.photos.begun import begin_photo
+from streams.photos.begun import photo_begun
 from streams.ports.groups import Stores
 from streams.ports.publishing import EventPublisher
 from topics.catalogue import UPLOADS
@@ -36,12 +36,12 @@ async def upload_completed(
     )
     await publisher.publish(UPLOADS, upload.author_id, EventType.PHOTO_UPLOADED, event, time_us=time_us)
     # Not left to the event's consumer: the author's next request shows the photo.
-    await begin_photo(stores, photo_of(upload))
+    await photo_begun(stores, photo_of(upload))
     stood = await stores.uploads.enter(upload.photo_id)
     if stood is UploadState.ABORTED:
         return False
     # Whoever takes an upload back buries its photo before the row goes.
-    return not await stores.photos.is_buried(upload.photo_id, upload.author_id)
+    return not await stores.photos.has_tombstone(upload.photo_id, upload.author_id)
 
 
 def photo_of(upload: Upload) -> Photo:

@@ -9,7 +9,7 @@ from streams.photos.deleted import hide_photo
 from streams.ports.groups import Stores
 
 
-async def discard_upload(stores: Stores, upload: Upload) -> None:
+async def upload_discarded(stores: Stores, upload: Upload) -> None:
     """Remove all of an aborted upload; repeatable at every line.
 
     Its id is buried first: if its event was published and nobody knew, nothing comes of it.
@@ -17,12 +17,12 @@ async def discard_upload(stores: Stores, upload: Upload) -> None:
     Raises:
         StoreUnavailable: Some may be left; do it again, or leave it to the cleaning.
     """
-    await stores.photos.bury(upload.photo_id, upload.author_id)
+    await stores.photos.write_tombstone(upload.photo_id, upload.author_id)
     stored = (await stores.photos.get([upload.photo_id])).get(upload.photo_id)
     # Another author's photo of this id stays, whoever minted it.
     if stored is not None and stored.author_id == upload.author_id:
         await hide_photo(stores, upload.photo_id, upload.author_id)
     if upload.parts_id is not None:
         await stores.media_uploads.abort_parts(upload.object_key, upload.parts_id)
-    await stores.media.delete([upload.object_key])
+    await stores.media_objects.delete([upload.object_key])
     await stores.uploads.remove(upload.photo_id)

@@ -7,12 +7,12 @@ from functools import partial
 from time import time
 
 from streams.core.object_keys import ObjectKeys
-from streams.kafka.stages.decode_slots import Places
+from streams.kafka.stages.decode_slots import DecodeSlots
 from streams.media.decoders import Cost, Decoders
 from streams.media.limits import MediaLimits
 from streams.metrics import DECODE_COST
 from streams.renditions.making import Decoder, RenditionRules
-from streams.renditions.retrying_decoder import PatientDecoder
+from streams.renditions.retrying_decoder import RetryingDecoder
 from streams.settings import Settings
 from topics.catalogue import Lane
 
@@ -47,9 +47,9 @@ def media_limits(settings: Settings, lane: Lane) -> MediaLimits:
     )
 
 
-def places(settings: Settings) -> Places:
+def places(settings: Settings) -> DecodeSlots:
     """One for all lanes of the process."""
-    return Places(
+    return DecodeSlots(
         thumbnails_max=settings.thumbnail_children_max * ORIGINALS_A_CHILD,
         fulls_max=settings.full_children_max * ORIGINALS_A_CHILD,
     )
@@ -70,7 +70,7 @@ async def decoders(settings: Settings, lanes: Collection[Lane]) -> AsyncIterator
                 large_turn=large_turn,
                 observe=partial(_observe, lane),
             )
-            made[lane] = PatientDecoder(await closing.enter_async_context(own))
+            made[lane] = RetryingDecoder(await closing.enter_async_context(own))
         yield made
 
 

@@ -23,16 +23,16 @@ from streams.kafka.consuming.agent import add_agent
 from streams.kafka.consuming.app import make_app
 from streams.kafka.consuming.progress import Place, Progress
 from streams.kafka.consuming.stops import Stops
-from streams.kafka.consuming.throttle import GivingWay
-from streams.kafka.consuming.waiting import until_answered
+from streams.kafka.consuming.throttle import BackgroundThrottle
+from streams.kafka.consuming.waiting import retry_until_available
 from streams.kafka.consuming.watchdog import Watchdog
 from streams.kafka.offsets.offsets import Offsets
 from streams.kafka.producing.outbox import KafkaOutbox
 from streams.kafka.producing.producer import Producer
 from streams.kafka.producing.publisher import KafkaPublisher
 from streams.kafka.stages.check import CheckStage, EventsHandler
-from streams.kafka.stages.checkpoints import FanoutNotes
-from streams.kafka.stages.decode_slots import Places
+from streams.kafka.stages.checkpoints import FanoutCheckpoints
+from streams.kafka.stages.decode_slots import DecodeSlots
 from streams.kafka.stages.edges_loop import EdgesLoop
 from streams.kafka.stages.fanout_lane import FanoutLane
 from streams.kafka.stages.renditions_lane import RenditionsLane
@@ -58,7 +58,7 @@ class Worker:
     stores: Stores
     producer: Producer
     offsets: Offsets
-    way: GivingWay
+    way: BackgroundThrottle
     progress: Progress = field(default_factory=Progress)
     apps: list[faust.App] = field(default_factory=list)
     loops: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)
@@ -122,7 +122,7 @@ class Worker:
             ),
         )
         calls = settings.normal_calls_in_flight_max if normal else settings.bulk_calls_in_flight_max
-        notes = FanoutNotes(
+        notes = FanoutCheckpoints(
             settings=settings,
             timelines=self.stores.timelines,
             offsets=self.offsets,
@@ -145,7 +145,7 @@ class Worker:
         self.apps.append(app)
         self.loops.append(notes.watch)
 
-    def add_renditions(self, role: Role, decoder: Decoder, places: Places) -> None:
+    def add_renditions(self, role: Role, decoder: Decoder, places: DecodeSlots) -> None:
         settings, lane, group = self.settings, RENDITION_LANES[role], group_of(self.settings, role)
         topic = RENDITIONS.named(settings.namespace)
         app = make_app(
@@ -185,11 +185,13 @@ class Worker:
         self.loops.append(CleaningJob(self.settings, self.stores, self.outbox, publisher).run)
 
     async def _uploads(
-        self, events: Sequence[Event], still_ours: Callable[[], bool]
+        self, events: Sequence[Event], is_assigned: Callable[[], bool]
     ) -> list[PoisonEvent | None]:
         async def outcome(event: Event) -> PoisonEvent | None:
             try:
-                await until_answered(self.settings, lambda: self._upload(event), still_ours=still_ours)
+                await retry_until_available(
+                    self.settings, lambda: self._upload(event), is_assigned=is_assigned
+                )
             except PoisonEvent as poison:
                 return poison
             return None
@@ -211,18 +213,18 @@ class Worker:
             await photo_deleted(self.stores, self.outbox, event.data)
 
     async def _follows(
-        self, events: Sequence[Event], still_ours: Callable[[], bool]
+        self, events: Sequence[Event], is_assigned: Callable[[], bool]
     ) -> list[PoisonEvent | None]:
-        await until_answered(
-            self.settings, lambda: follows_changed(self.stores, self.outbox, events), still_ours=still_ours
+        await retry_until_available(
+            self.settings, lambda: follows_changed(self.stores, self.outbox, events), is_assigned=is_assigned
         )
         return [None] * len(events)
 
     async def _likes(
-        self, events: Sequence[Event], still_ours: Callable[[], bool]
+        self, events: Sequence[Event], is_assigned: Callable[[], bool]
     ) -> list[PoisonEvent | None]:
-        await until_answered(
-            self.settings, lambda: likes_changed(self.stores, self.outbox, events), still_ours=still_ours
+        await retry_until_available(
+            self.settings, lambda: likes_changed(self.stores, self.outbox, events), is_assigned=is_assigned
         )
         return [None] * len(events)
 
@@ -290,7 +292,7 @@ async def run_worker(settings: Settings, roles: Collection[Role]) -> None:
         producer = await closing.enter_async_context(
             Producer(settings, timeout_ms=settings.worker_store_timeout_ms)
         )
-        way = GivingWay(settings.bulk_rest_ratio, settings.bulk_rest_ms_max / 1_000)
+        way = BackgroundThrottle(settings.bulk_rest_ratio, settings.bulk_rest_ms_max / 1_000)
         worker = Worker(settings, stores, producer, Offsets(settings), way)
         if Role.CHECK in roles:
             worker.add_check()

@@ -8,5 +8,16 @@ a second or two), `passing` (time) and `new_id` (ids that no other test has).
 import pytest
 
 # Suites are not named as tests are, so their asserts would not explain themselves.
-SUITES = ("cleaning", "copies", "counted", "edges", "notes", "photos", "small", "timelines")
+SUITES = (
+    "cleaning",
+    "cache",
+    "checkpoints",
+    "counted",
+    "edges",
+    "media",
+    "photos",
+    "small",
+    "timelines",
+    "uploads",
+)
 pytest.register_assert_rewrite(*(f"tests.contract.{name}_suite" for name in SUITES))

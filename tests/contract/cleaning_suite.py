@@ -6,7 +6,7 @@ import pytest
 
 from schemas.ids import PhotoId
 from streams.core.photos import StoredRendition
-from streams.ports.cleaning import PLACE_MIN, Walk
+from streams.ports.cleaning import POSITION_MIN, Walk
 from streams.ports.groups import Stores
 from tests.contract.passing_time import PassingTime
 from tests.contract.photos_suite import photo_by
@@ -26,7 +26,7 @@ class PhotoWalkSuite:
         for photo in photos:
             await stores.photos.insert(photo)
         met: list[tuple[int, PhotoId]] = []
-        while page := await stores.photo_walk.after(met[-1][0] if met else PLACE_MIN, limit=3):
+        while page := await stores.photo_walk.after(met[-1][0] if met else POSITION_MIN, limit=3):
             assert len(page) <= 3
             met += page
 
@@ -87,16 +87,16 @@ class MissingObjectsSuite:
 
 
 @pytest.mark.anyio
-class CleaningPlacesSuite:
+class CleaningPositionsSuite:
     async def test_each_walk_has_its_place(self, stores: Stores) -> None:
         """The beginning, before it was ever moved, and when it is moved there."""
-        begun = {walk: await stores.cleaning_places.place(walk) for walk in Walk}
-        await stores.cleaning_places.move(Walk.OBJECTS, "a/9")
-        await stores.cleaning_places.move(Walk.PHOTOS, "-5")
-        moved = {walk: await stores.cleaning_places.place(walk) for walk in Walk}
+        begun = {walk: await stores.cleaning_positions.place(walk) for walk in Walk}
+        await stores.cleaning_positions.move(Walk.OBJECTS, "a/9")
+        await stores.cleaning_positions.move(Walk.PHOTOS, "-5")
+        moved = {walk: await stores.cleaning_positions.place(walk) for walk in Walk}
         for walk in Walk:
-            await stores.cleaning_places.move(walk, "")
+            await stores.cleaning_positions.move(walk, "")
 
         assert {Walk.OBJECTS: "", Walk.PHOTOS: ""} == begun
         assert {Walk.OBJECTS: "a/9", Walk.PHOTOS: "-5"} == moved
-        assert begun == {walk: await stores.cleaning_places.place(walk) for walk in Walk}
+        assert begun == {walk: await stores.cleaning_positions.place(walk) for walk in Walk}

@@ -41,7 +41,7 @@ def stores(passing: HandMovedTime, objects: dict[str, bytes]) -> Stores:
         clock_ms=passing.now_ms,
         timeline_slots=limits.SLOTS,
         rebuilds_per_s_max=limits.REBUILDS_PER_S_MAX,
-        shards=limits.SHARDS,
+        shard_leases=limits.SHARDS,
         objects=objects,
     )
 

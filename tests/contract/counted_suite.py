@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.ids import PackedIds, pack_ids, unpack_ids
+from schemas.internal import SetKind
 from streams.core.counted import Membership
-from streams.core.sets import BucketKey, BucketState, BucketWrite, Head, SetKind
+from streams.core.sets import BucketKey, BucketState, BucketWrite, SetSummary
 from streams.ports.groups import Stores
 from tests.contract.passing_time import PassingTime
 
@@ -31,7 +32,7 @@ def writing(
     rows: Mapping[int, Membership] | None = None,
     *,
     live: int | None = None,
-    head: Head | None = None,
+    head: SetSummary | None = None,
     stamp: int = 1,
     page: Collection[int] | None = None,
 ) -> BucketWrite:
@@ -39,24 +40,24 @@ def writing(
     return BucketWrite(key=key, rows=rows or {}, live=live, head=head, stamp=stamp, page=packed)
 
 
-async def head_of(stores: Stores, key: BucketKey) -> Head:
-    return (await stores.counted.heads(key.kind, [key.owner]))[key.owner]
+async def head_of(stores: Stores, key: BucketKey) -> SetSummary:
+    return (await stores.counted_sets.summaries(key.kind, [key.owner]))[key.owner]
 
 
 async def live_of(stores: Stores, key: BucketKey) -> int:
-    return (await stores.counted.read({key: ()}, totals={}))[key].live
+    return (await stores.counted_sets.read({key: ()}, totals={}))[key].live
 
 
 Bucket = tuple[Mapping[int, Membership], int]
 
 
 async def members_of(stores: Stores, key: BucketKey) -> tuple[int, ...]:
-    return unpack_ids((await stores.counted.members([key]))[key])
+    return unpack_ids((await stores.counted_sets.members([key]))[key])
 
 
 async def read(stores: Stores, wanted: Mapping[BucketKey, Collection[int]]) -> dict[BucketKey, Bucket]:
     """Rows and count of each bucket, read without knowing their sizes."""
-    states = await stores.counted.read(wanted, totals={})
+    states = await stores.counted_sets.read(wanted, totals={})
     return {key: (state.rows, state.live) for key, state in states.items()}
 
 
@@ -92,12 +93,12 @@ class CountedSetsSuite:
         key = first_bucket(new_id, kind)
         owners = [key.owner, *(new_id() for _ in range(229))]
 
-        assert await stores.counted.heads(kind, owners) == dict.fromkeys(owners, Head())
+        assert await stores.counted_sets.summaries(kind, owners) == dict.fromkeys(owners, SetSummary())
         assert await read(stores, {key: [1]}) == {key: ({}, 0)}
-        assert await stores.counted.bucket(key) == {}
-        assert await stores.counted.lives(kind, key.owner, 0) == {}
+        assert await stores.counted_sets.bucket(key) == {}
+        assert await stores.counted_sets.bucket_counts(kind, key.owner, 0) == {}
         assert await members_of(stores, key) == ()
-        assert await stores.counted.page(key, after=0, limit=10) == []
+        assert await stores.counted_sets.page(key, after=0, limit=10) == []
 
     @pytest.mark.parametrize("kind", SetKind)
     async def test_rows_count_and_head_are_written_together(
@@ -105,14 +106,14 @@ class CountedSetsSuite:
     ) -> None:
         """One write carries all three, and repeating it changes nothing."""
         key = first_bucket(new_id, kind)
-        write = writing(key, {7: IN, 3: IN, 5: OUT}, live=2, head=Head(level=0, total=2))
+        write = writing(key, {7: IN, 3: IN, 5: OUT}, live=2, head=SetSummary(level=0, total=2))
         for _ in range(2):
-            await stores.counted.write([write])
+            await stores.counted_sets.write([write])
 
-            assert await stores.counted.bucket(key) == {3: IN, 5: OUT, 7: IN}
+            assert await stores.counted_sets.bucket(key) == {3: IN, 5: OUT, 7: IN}
             assert await live_of(stores, key) == 2
-            assert await head_of(stores, key) == Head(level=0, total=2)
-            assert await stores.counted.lives(kind, key.owner, 0) == {0: 2}
+            assert await head_of(stores, key) == SetSummary(level=0, total=2)
+            assert await stores.counted_sets.bucket_counts(kind, key.owner, 0) == {0: 2}
 
     async def test_kinds_owners_levels_and_buckets_are_apart(self, stores: Stores, new_id: NewId) -> None:
         """A write to one is seen in no other, also when all are read at once."""
@@ -123,12 +124,12 @@ class CountedSetsSuite:
             for each in (owner, other)
             for level, bucket in ((0, 0), (1, 0), (1, 15), (2, 200))
         ]
-        await stores.counted.write([writing(key, {at: IN}, live=at) for at, key in enumerate(keys, 1)])
+        await stores.counted_sets.write([writing(key, {at: IN}, live=at) for at, key in enumerate(keys, 1)])
         members = range(1, len(keys) + 1)
         states = await read(stores, dict.fromkeys(keys, members))
 
         assert states == {key: ({at: IN}, at) for at, key in enumerate(keys, 1)}
-        assert await stores.counted.lives(SetKind.FOLLOWERS, owner, 1) == {0: 2, 15: 3}
+        assert await stores.counted_sets.bucket_counts(SetKind.FOLLOWERS, owner, 1) == {0: 2, 15: 3}
 
     @pytest.mark.parametrize("known", [False, True])
     @pytest.mark.parametrize("asked", [1, 30, 150])
@@ -137,7 +138,7 @@ class CountedSetsSuite:
     ) -> None:
         """At least those, whether the sizes are known or not; what is not there is left out."""
         sizes = {first_bucket(new_id): members for members in (0, 3, 40, 130, 40, 130, *[35] * 12)}
-        await stores.counted.write(
+        await stores.counted_sets.write(
             [
                 writing(key, dict.fromkeys(range(1, members + 1), IN), live=members)
                 for key, members in sizes.items()
@@ -147,7 +148,7 @@ class CountedSetsSuite:
         wanted = {
             key: [*range(max(1, members - asked), members + 1), 1_000] for key, members in sizes.items()
         }
-        states = await stores.counted.read(wanted, totals=sizes if known else {})
+        states = await stores.counted_sets.read(wanted, totals=sizes if known else {})
 
         assert {key: state.live for key, state in states.items()} == sizes
         for key, members in sizes.items():
@@ -165,7 +166,7 @@ class CountedSetsSuite:
         rows and the count, its members would be left out of the count, or be counted twice."""
         key = BucketKey(SetKind.LIKERS, new_id(), level, 0)
         others = dict.fromkeys(range(2, members + 1), IN)
-        await stores.counted.write([writing(key, others, live=members - 1, stamp=0)])
+        await stores.counted_sets.write([writing(key, others, live=members - 1, stamp=0)])
         done = asyncio.Event()
         states: list[BucketState] = []
 
@@ -173,12 +174,12 @@ class CountedSetsSuite:
             for at in range(RACING_WRITES):
                 state = Membership(NOW_US + at, removed=at % 2 == 0)
                 live = members - state.removed
-                await stores.counted.write([writing(key, {1: state}, live=live, stamp=at + 1)])
+                await stores.counted_sets.write([writing(key, {1: state}, live=live, stamp=at + 1)])
             done.set()
 
         async def read() -> None:
             while not done.is_set():
-                states.append((await stores.counted.read({key: [1]}, totals={}))[key])
+                states.append((await stores.counted_sets.read({key: [1]}, totals={}))[key])
 
         await asyncio.gather(write(), *(read() for _ in range(4)))
 
@@ -194,34 +195,36 @@ class CountedSetsSuite:
         """A second owner that is behind writes what loses, whichever comes first."""
         key = first_bucket(new_id)
         for stamp, count in order:
-            await stores.counted.write(
-                [writing(key, live=count, head=Head(level=0, total=count), stamp=stamp)]
+            await stores.counted_sets.write(
+                [writing(key, live=count, head=SetSummary(level=0, total=count), stamp=stamp)]
             )
 
         assert await live_of(stores, key) == 4
-        assert await head_of(stores, key) == Head(level=0, total=4)
+        assert await head_of(stores, key) == SetSummary(level=0, total=4)
 
-    @pytest.mark.parametrize("order", list(permutations([Head(level=0, total=5), Head(level=1, total=5)])))
+    @pytest.mark.parametrize(
+        "order", list(permutations([SetSummary(level=0, total=5), SetSummary(level=1, total=5)]))
+    )
     async def test_at_equal_stamps_the_higher_level_wins(
-        self, stores: Stores, new_id: NewId, order: tuple[Head, ...]
+        self, stores: Stores, new_id: NewId, order: tuple[SetSummary, ...]
     ) -> None:
         """A level is raised with the stamp at which its batch begins, which is where the last one ended."""
         key = first_bucket(new_id)
         for head in order:
-            await stores.counted.write([writing(key, head=head)])
+            await stores.counted_sets.write([writing(key, head=head)])
 
-        assert await head_of(stores, key) == Head(level=1, total=5)
+        assert await head_of(stores, key) == SetSummary(level=1, total=5)
 
     async def test_a_write_without_count_or_head_leaves_them(self, stores: Stores, new_id: NewId) -> None:
         """Each part is written only where it is given."""
         key = first_bucket(new_id)
-        await stores.counted.write([writing(key, {1: IN}, live=1, head=Head(level=0, total=1))])
-        await stores.counted.write([writing(key, {2: IN}, stamp=2)])
-        await stores.counted.write([writing(key, head=Head(level=1, total=3), stamp=2)])
+        await stores.counted_sets.write([writing(key, {1: IN}, live=1, head=SetSummary(level=0, total=1))])
+        await stores.counted_sets.write([writing(key, {2: IN}, stamp=2)])
+        await stores.counted_sets.write([writing(key, head=SetSummary(level=1, total=3), stamp=2)])
 
-        assert await stores.counted.bucket(key) == {1: IN, 2: IN}
+        assert await stores.counted_sets.bucket(key) == {1: IN, 2: IN}
         assert await live_of(stores, key) == 1
-        assert await head_of(stores, key) == Head(level=1, total=3)
+        assert await head_of(stores, key) == SetSummary(level=1, total=3)
 
     @pytest.mark.parametrize(
         ("states", "expected"),
@@ -237,9 +240,9 @@ class CountedSetsSuite:
         """The later time wins in either order, at equal times `removed` does; stamps have no say."""
         key = first_bucket(new_id)
         for stamp, state in zip((2, 1), states, strict=True):
-            await stores.counted.write([writing(key, {1: state}, stamp=stamp)])
+            await stores.counted_sets.write([writing(key, {1: state}, stamp=stamp)])
 
-        assert await stores.counted.bucket(key) == {1: expected}
+        assert await stores.counted_sets.bucket(key) == {1: expected}
 
     @settings(
         max_examples=20,
@@ -253,8 +256,8 @@ class CountedSetsSuite:
         """Whatever the order and however often, the bucket holds the greatest of each part."""
         key = first_bucket(new_id)
         for rows, live, stamp in parts:
-            await stores.counted.write([writing(key, rows, live=live, stamp=stamp)])
-        state = (await stores.counted.read({key: [1, 2, 3]}, totals={}))[key]
+            await stores.counted_sets.write([writing(key, rows, live=live, stamp=stamp)])
+        state = (await stores.counted_sets.read({key: [1, 2, 3]}, totals={}))[key]
 
         expected: dict[int, Membership] = {}
         for rows, _, _ in parts:
@@ -269,10 +272,10 @@ class CountedSetsSuite:
         key = first_bucket(new_id)
         ids = [new_id() for _ in range(4)]
         rows = {ids[3]: IN, ids[0]: IN, ids[2]: OUT, ids[1]: IN}
-        await stores.counted.write([writing(key, rows, live=3, head=Head(level=0, total=3))])
+        await stores.counted_sets.write([writing(key, rows, live=3, head=SetSummary(level=0, total=3))])
 
         assert await members_of(stores, key) == (ids[0], ids[1], ids[3])
-        assert await stores.counted.bucket(key) == rows
+        assert await stores.counted_sets.bucket(key) == rows
 
     @pytest.mark.parametrize("order", list(permutations([(1, (8, 9)), (2, (3, 5, 9))])))
     async def test_a_page_is_read_in_place_of_the_rows(
@@ -281,18 +284,18 @@ class CountedSetsSuite:
         """It goes with the count, so the later stamp wins; an empty page is a page."""
         key = BucketKey(SetKind.FOLLOWERS, new_id(), 2, 3)
         for stamp, members in order:
-            await stores.counted.write([writing(key, {7: IN}, live=1, stamp=stamp, page=members)])
+            await stores.counted_sets.write([writing(key, {7: IN}, live=1, stamp=stamp, page=members)])
 
             assert await members_of(stores, key) == (members if stamp == order[0][0] else (3, 5, 9))
-        await stores.counted.write([writing(key, live=0, stamp=4, page=())])
+        await stores.counted_sets.write([writing(key, live=0, stamp=4, page=())])
 
         assert await members_of(stores, key) == ()
-        assert await stores.counted.bucket(key) == {7: IN}
+        assert await stores.counted_sets.bucket(key) == {7: IN}
 
     async def test_without_a_page_the_rows_are_read(self, stores: Stores, new_id: NewId) -> None:
         """Beside others that have one."""
         key, other = (BucketKey(SetKind.FOLLOWERS, new_id(), 2, bucket) for bucket in (3, 4))
-        await stores.counted.write(
+        await stores.counted_sets.write(
             [writing(key, {7: IN}, live=1), writing(other, {7: IN}, live=1, page=(9,))]
         )
 
@@ -316,42 +319,46 @@ class CountedSetsSuite:
             for at, (key, some) in enumerate(members.items())
             if some
         ]
-        await stores.counted.write(writes)
-        found = await stores.counted.members(keys)
+        await stores.counted_sets.write(writes)
+        found = await stores.counted_sets.members(keys)
 
         assert {key: unpack_ids(some) for key, some in found.items()} == members
-        assert await stores.counted.members([]) == {}
+        assert await stores.counted_sets.members([]) == {}
 
     async def test_pages_cut_the_members_without_gap_or_repeat(self, stores: Stores, new_id: NewId) -> None:
         """Ascending, above `after`; removed members never shorten a page while there are more."""
         key = first_bucket(new_id)
         rows = {member: OUT if member % 4 else IN for member in range(1, 41)}
-        await stores.counted.write([writing(key, rows, live=10)])
+        await stores.counted_sets.write([writing(key, rows, live=10)])
         pages, after = [], 0
-        while page := await stores.counted.page(key, after=after, limit=3):
+        while page := await stores.counted_sets.page(key, after=after, limit=3):
             pages.append(page)
             after = page[-1]
 
         assert pages == [[4, 8, 12], [16, 20, 24], [28, 32, 36], [40]]
-        assert await stores.counted.page(key, after=8, limit=100) == [12, 16, 20, 24, 28, 32, 36, 40]
+        assert await stores.counted_sets.page(key, after=8, limit=100) == [12, 16, 20, 24, 28, 32, 36, 40]
 
     async def test_a_large_bucket_is_written_whole(self, stores: Stores, new_id: NewId) -> None:
         """More rows than a request of the driver's usual size."""
         key = BucketKey(SetKind.FOLLOWERS, new_id(), 1, 7)
         rows = dict.fromkeys(range(1, 1201), IN)
-        await stores.counted.write([writing(key, rows, live=1_200)])
+        await stores.counted_sets.write([writing(key, rows, live=1_200)])
 
-        assert await stores.counted.bucket(key) == rows
+        assert await stores.counted_sets.bucket(key) == rows
         assert await members_of(stores, key) == tuple(rows)
 
     async def test_many_buckets_are_written_by_one_call(self, stores: Stores, new_id: NewId) -> None:
         """More than one request holds; no writes are nothing."""
         keys = [first_bucket(new_id, SetKind.LIKERS) for _ in range(350)]
-        await stores.counted.write([writing(key, {1: IN}, live=1, head=Head(total=1)) for key in keys])
-        await stores.counted.write([])
+        await stores.counted_sets.write(
+            [writing(key, {1: IN}, live=1, head=SetSummary(total=1)) for key in keys]
+        )
+        await stores.counted_sets.write([])
         owners = [key.owner for key in keys]
 
-        assert await stores.counted.heads(SetKind.LIKERS, owners) == dict.fromkeys(owners, Head(total=1))
+        assert await stores.counted_sets.summaries(SetKind.LIKERS, owners) == dict.fromkeys(
+            owners, SetSummary(total=1)
+        )
         assert await read(stores, {key: [1] for key in keys}) == {key: ({1: IN}, 1) for key in keys}
 
     async def test_the_counts_of_a_level_are_those_of_its_buckets(
@@ -360,26 +367,31 @@ class CountedSetsSuite:
         """Buckets without a count are left out; a count of 0 is a count."""
         owner = new_id()
         keys = [BucketKey(SetKind.FOLLOWERS, owner, 2, bucket) for bucket in (0, 1, 127, 128, 255)]
-        await stores.counted.write(
+        await stores.counted_sets.write(
             [writing(key, {key.bucket + 1: IN}, live=key.bucket % 2) for key in keys[:-1]]
         )
-        await stores.counted.write([writing(keys[-1], {1: IN})])
+        await stores.counted_sets.write([writing(keys[-1], {1: IN})])
 
-        assert await stores.counted.lives(SetKind.FOLLOWERS, owner, 2) == {0: 0, 1: 1, 127: 1, 128: 0}
+        assert await stores.counted_sets.bucket_counts(SetKind.FOLLOWERS, owner, 2) == {
+            0: 0,
+            1: 1,
+            127: 1,
+            128: 0,
+        }
 
     async def test_removed_rows_are_cleared_away(
         self, brief_stores: Stores, new_id: NewId, passing: PassingTime
     ) -> None:
         """After their life they are gone from the bucket; the count and the others stay."""
         key = first_bucket(new_id)
-        await brief_stores.counted.write([writing(key, {1: IN, 2: IN}, live=2)])
-        await brief_stores.counted.write([writing(key, {1: LATER_OUT}, live=1, stamp=2)])
+        await brief_stores.counted_sets.write([writing(key, {1: IN, 2: IN}, live=2)])
+        await brief_stores.counted_sets.write([writing(key, {1: LATER_OUT}, live=1, stamp=2)])
 
         async def cleared() -> bool:
-            return 1 not in await brief_stores.counted.bucket(key)
+            return 1 not in await brief_stores.counted_sets.bucket(key)
 
         await passing.until(cleared, "a removed row is cleared away")
 
         assert await read(brief_stores, {key: [1, 2]}) == {key: ({2: IN}, 1)}
-        assert await brief_stores.counted.page(key, after=0, limit=5) == [2]
+        assert await brief_stores.counted_sets.page(key, after=0, limit=5) == [2]
         assert await members_of(brief_stores, key) == (2,)

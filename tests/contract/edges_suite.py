@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from schemas.ids import EPOCH_MS, PhotoId, UserId, compose_id
 from streams.core.counted import Membership
-from streams.core.edges import EraLikes, OwnEdge
+from streams.core.edges import EraLikes, OutgoingEdge
 from streams.core.eras import era_of
 from streams.ports.groups import Stores
 from tests.contract.passing_time import PassingTime
@@ -19,26 +19,26 @@ NOW_US = 1_790_000_000_000_000
 IN, OUT = Membership(NOW_US, removed=False), Membership(NOW_US, removed=True)
 LATER_IN, LATER_OUT = Membership(NOW_US + 1, removed=False), Membership(NOW_US + 1, removed=True)
 
-kinds = pytest.mark.parametrize("kind", OwnEdge)
+kinds = pytest.mark.parametrize("kind", OutgoingEdge)
 memberships = st.builds(Membership, time_us=st.integers(NOW_US, NOW_US + 3), removed=st.booleans())
 
 
 @pytest.mark.anyio
-class OwnEdgesSuite:
+class OutgoingEdgesSuite:
     @kinds
     async def test_an_edge_never_written_is_unknown(
-        self, stores: Stores, new_id: NewId, kind: OwnEdge
+        self, stores: Stores, new_id: NewId, kind: OutgoingEdge
     ) -> None:
         """There is no state, nobody followed and nothing liked."""
         member, owner = UserId(new_id()), new_id()
 
-        assert await stores.own_edges.state(kind, member, owner) is None
+        assert await stores.outgoing_edges.state(kind, member, owner) is None
         assert await self.owners(stores, kind, member, [owner]) == []
 
     @kinds
     @pytest.mark.parametrize("order", list(permutations([IN, LATER_OUT])))
     async def test_the_later_removal_wins(
-        self, stores: Stores, new_id: NewId, kind: OwnEdge, order: tuple[Membership, ...]
+        self, stores: Stores, new_id: NewId, kind: OutgoingEdge, order: tuple[Membership, ...]
     ) -> None:
         """Whichever of the two is written first."""
         assert await self.last(stores, new_id, kind, order) == (LATER_OUT, False)
@@ -46,7 +46,7 @@ class OwnEdgesSuite:
     @kinds
     @pytest.mark.parametrize("order", list(permutations([OUT, LATER_IN])))
     async def test_the_later_return_wins(
-        self, stores: Stores, new_id: NewId, kind: OwnEdge, order: tuple[Membership, ...]
+        self, stores: Stores, new_id: NewId, kind: OutgoingEdge, order: tuple[Membership, ...]
     ) -> None:
         """Whichever of the two is written first."""
         assert await self.last(stores, new_id, kind, order) == (LATER_IN, True)
@@ -54,7 +54,7 @@ class OwnEdgesSuite:
     @kinds
     @pytest.mark.parametrize("order", list(permutations([IN, OUT])))
     async def test_at_equal_times_removed_wins(
-        self, stores: Stores, new_id: NewId, kind: OwnEdge, order: tuple[Membership, ...]
+        self, stores: Stores, new_id: NewId, kind: OutgoingEdge, order: tuple[Membership, ...]
     ) -> None:
         """Whichever of the two is written first."""
         assert await self.last(stores, new_id, kind, order) == (OUT, False)
@@ -67,7 +67,7 @@ class OwnEdgesSuite:
     )
     @given(states=st.lists(memberships, min_size=1, max_size=6))
     async def test_order_and_repeats_do_not_matter(
-        self, stores: Stores, new_id: NewId, kind: OwnEdge, states: list[Membership]
+        self, stores: Stores, new_id: NewId, kind: OutgoingEdge, states: list[Membership]
     ) -> None:
         """The state is the greatest by time, then by `removed`."""
         greatest = max(states, key=lambda state: (state.time_us, state.removed))
@@ -76,29 +76,31 @@ class OwnEdgesSuite:
 
     @kinds
     async def test_many_edges_are_written_by_one_call(
-        self, stores: Stores, new_id: NewId, kind: OwnEdge
+        self, stores: Stores, new_id: NewId, kind: OutgoingEdge
     ) -> None:
         """More than a request holds, of several members, some of them twice; no edges are nothing."""
         member, other = UserId(new_id()), UserId(new_id())
         owners = [new_id() for _ in range(230)]
         edges = [(member, owner, IN) for owner in owners]
-        await stores.own_edges.write_all(kind, [*edges, (other, owners[0], IN), (member, owners[1], OUT)])
-        await stores.own_edges.write_all(kind, [])
+        await stores.outgoing_edges.write_all(
+            kind, [*edges, (other, owners[0], IN), (member, owners[1], OUT)]
+        )
+        await stores.outgoing_edges.write_all(kind, [])
 
         assert (
             await self.owners(stores, kind, member, owners[:100])
-            == [owner for owner in owners if owner != owners[1]][: 99 if kind is OwnEdge.LIKES else None]
+            == [owner for owner in owners if owner != owners[1]][: 99 if kind is OutgoingEdge.LIKES else None]
         )
         assert await self.owners(stores, kind, other, owners[:100]) == [owners[0]]
 
     @kinds
-    async def test_the_two_kinds_are_apart(self, stores: Stores, new_id: NewId, kind: OwnEdge) -> None:
+    async def test_the_two_kinds_are_apart(self, stores: Stores, new_id: NewId, kind: OutgoingEdge) -> None:
         """Liking a photo does not follow a user of the same number."""
         member, owner = UserId(new_id()), new_id()
-        await stores.own_edges.write(kind, member, owner, IN)
+        await stores.outgoing_edges.write(kind, member, owner, IN)
 
-        for other in set(OwnEdge) - {kind}:
-            assert await stores.own_edges.state(other, member, owner) is None
+        for other in set(OutgoingEdge) - {kind}:
+            assert await stores.outgoing_edges.state(other, member, owner) is None
             assert await self.owners(stores, other, member, [owner]) == []
 
     async def test_followees_come_in_order_with_the_time_of_learning(
@@ -108,8 +110,8 @@ class OwnEdgesSuite:
         member, owners = UserId(new_id()), [new_id() for _ in range(3)]
         before_ms = passing.now_ms()
         for owner in reversed(owners):
-            await stores.own_edges.write(OwnEdge.FOLLOWING, member, owner, IN)
-        following = await stores.own_edges.following(member)
+            await stores.outgoing_edges.write(OutgoingEdge.FOLLOWING, member, owner, IN)
+        following = await stores.outgoing_edges.following(member)
 
         assert [each.followee_id for each in following] == owners
         assert all(before_ms <= each.seen_ms <= passing.now_ms() for each in following)
@@ -119,17 +121,17 @@ class OwnEdgesSuite:
     ) -> None:
         """Unfollowed and followed again, the second time counts; an old event moves nothing."""
         member, owner = UserId(new_id()), new_id()
-        await stores.own_edges.write(OwnEdge.FOLLOWING, member, owner, IN)
+        await stores.outgoing_edges.write(OutgoingEdge.FOLLOWING, member, owner, IN)
         first_ms = await self.a_moment_later(passing)
-        await stores.own_edges.write(OwnEdge.FOLLOWING, member, owner, OUT)
+        await stores.outgoing_edges.write(OutgoingEdge.FOLLOWING, member, owner, OUT)
         again = Membership(NOW_US + 2, removed=False)
-        await stores.own_edges.write(OwnEdge.FOLLOWING, member, owner, again)
-        learned_ms = (await stores.own_edges.following(member))[0].seen_ms
+        await stores.outgoing_edges.write(OutgoingEdge.FOLLOWING, member, owner, again)
+        learned_ms = (await stores.outgoing_edges.following(member))[0].seen_ms
         await self.a_moment_later(passing)
-        await stores.own_edges.write(OwnEdge.FOLLOWING, member, owner, IN)
+        await stores.outgoing_edges.write(OutgoingEdge.FOLLOWING, member, owner, IN)
 
         assert learned_ms > first_ms
-        assert (await stores.own_edges.following(member))[0].seen_ms == learned_ms
+        assert (await stores.outgoing_edges.following(member))[0].seen_ms == learned_ms
 
     async def a_moment_later(self, passing: PassingTime) -> int:
         """Let the clock move; answers what it was."""
@@ -146,10 +148,10 @@ class OwnEdgesSuite:
         member = UserId(new_id())
         year_ms = 365 * 86_400_000
         photos = [PhotoId(compose_id(EPOCH_MS + year * year_ms, 5, 5)) for year in range(34)]
-        await stores.own_edges.write_all(OwnEdge.LIKES, [(member, photo, IN) for photo in photos])
+        await stores.outgoing_edges.write_all(OutgoingEdge.LIKES, [(member, photo, IN) for photo in photos])
 
-        assert await stores.own_edges.liked(member, photos[:-1]) == set(photos[:-1])
-        assert await stores.own_edges.liked(member, []) == set()
+        assert await stores.outgoing_edges.liked(member, photos[:-1]) == set(photos[:-1])
+        assert await stores.outgoing_edges.liked(member, []) == set()
 
     async def test_the_newest_likes_of_an_era_say_how_deep_they_are(
         self, stores: Stores, new_id: NewId
@@ -159,9 +161,9 @@ class OwnEdgesSuite:
         photos = [PhotoId(compose_id(EPOCH_MS + hour * 3_600_000, 5, 5)) for hour in range(5)]
         other_era = PhotoId(compose_id(EPOCH_MS + 3 * 365 * 86_400_000, 5, 5))
         edges = [(member, photo, IN) for photo in [*photos, other_era]]
-        await stores.own_edges.write_all(OwnEdge.LIKES, edges)
-        await stores.own_edges.write(OwnEdge.LIKES, member, photos[3], LATER_OUT)
-        newest = stores.own_edges.newest_likes
+        await stores.outgoing_edges.write_all(OutgoingEdge.LIKES, edges)
+        await stores.outgoing_edges.write(OutgoingEdge.LIKES, member, photos[3], LATER_OUT)
+        newest = stores.outgoing_edges.newest_likes
         era = era_of(photos[0])
 
         assert await newest(member, era, 6) == EraLikes([photos[4], photos[2], photos[1], photos[0]], 0)
@@ -171,33 +173,37 @@ class OwnEdgesSuite:
 
     @kinds
     async def test_a_removed_edge_vanishes_and_stays_out(
-        self, brief_stores: Stores, new_id: NewId, passing: PassingTime, kind: OwnEdge
+        self, brief_stores: Stores, new_id: NewId, passing: PassingTime, kind: OutgoingEdge
     ) -> None:
         """When the row of an old unfollow or unlike is cleared away, the edge does not come back."""
         member, owner = UserId(new_id()), new_id()
-        await brief_stores.own_edges.write(kind, member, owner, IN)
-        await brief_stores.own_edges.write(kind, member, owner, LATER_OUT)
+        await brief_stores.outgoing_edges.write(kind, member, owner, IN)
+        await brief_stores.outgoing_edges.write(kind, member, owner, LATER_OUT)
 
         async def forgotten() -> bool:
-            return await brief_stores.own_edges.state(kind, member, owner) != LATER_OUT
+            return await brief_stores.outgoing_edges.state(kind, member, owner) != LATER_OUT
 
         await passing.until(forgotten, "a removed edge is cleared away")
 
         assert await self.owners(brief_stores, kind, member, [owner]) == []
-        assert await brief_stores.own_edges.state(kind, member, owner) is None
+        assert await brief_stores.outgoing_edges.state(kind, member, owner) is None
 
     async def last(
-        self, stores: Stores, new_id: NewId, kind: OwnEdge, states: tuple[Membership, ...] | list[Membership]
+        self,
+        stores: Stores,
+        new_id: NewId,
+        kind: OutgoingEdge,
+        states: tuple[Membership, ...] | list[Membership],
     ) -> tuple[Membership | None, bool]:
         """The state after these writes, and whether readers see the edge."""
         member, owner = UserId(new_id()), new_id()
         for state in states:
-            await stores.own_edges.write(kind, member, owner, state)
+            await stores.outgoing_edges.write(kind, member, owner, state)
         seen = await self.owners(stores, kind, member, [owner]) == [owner]
-        return await stores.own_edges.state(kind, member, owner), seen
+        return await stores.outgoing_edges.state(kind, member, owner), seen
 
-    async def owners(self, stores: Stores, kind: OwnEdge, member: UserId, asked: list[int]) -> list[int]:
+    async def owners(self, stores: Stores, kind: OutgoingEdge, member: UserId, asked: list[int]) -> list[int]:
         """Whom the member follows, or which of those asked for it likes, ascending."""
-        if kind is OwnEdge.FOLLOWING:
-            return [each.followee_id for each in await stores.own_edges.following(member)]
-        return sorted(await stores.own_edges.liked(member, [PhotoId(each) for each in asked]))
+        if kind is OutgoingEdge.FOLLOWING:
+            return [each.followee_id for each in await stores.outgoing_edges.following(member)]
+        return sorted(await stores.outgoing_edges.liked(member, [PhotoId(each) for each in asked]))

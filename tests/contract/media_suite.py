@@ -26,19 +26,22 @@ class MediaObjectsSuite:
     async def test_what_was_put_is_there(self, stores: Stores, new_id: NewId) -> None:
         """Its size and its bytes; nothing of another key."""
         key = f"suite/{new_id()}"
-        await stores.media.put(key, b"12345", content_type=JPEG)
+        await stores.media_objects.put(key, b"12345", content_type=JPEG)
 
-        assert await stores.media.size(key) == 5
-        assert await stores.media.read(key, bytes_max=100) == b"12345"
-        assert await stores.media.size(f"{key}0") is None
-        assert await stores.media.read(f"{key}0", bytes_max=100) is None
+        assert await stores.media_objects.size(key) == 5
+        assert await stores.media_objects.read(key, bytes_max=100) == b"12345"
+        assert await stores.media_objects.size(f"{key}0") is None
+        assert await stores.media_objects.read(f"{key}0", bytes_max=100) is None
 
     async def test_an_empty_object_is_there(self, stores: Stores, new_id: NewId) -> None:
         """No bytes are not no object."""
         key = f"suite/{new_id()}"
-        await stores.media.put(key, b"", content_type=JPEG)
+        await stores.media_objects.put(key, b"", content_type=JPEG)
 
-        assert (await stores.media.size(key), await stores.media.read(key, bytes_max=5)) == (0, b"")
+        assert (await stores.media_objects.size(key), await stores.media_objects.read(key, bytes_max=5)) == (
+            0,
+            b"",
+        )
 
     @pytest.mark.parametrize(("bytes_max", "expected"), [(4, b"12345"), (5, b"12345"), (2, b"123")])
     async def test_reading_ends_one_byte_after_the_limit(
@@ -46,20 +49,20 @@ class MediaObjectsSuite:
     ) -> None:
         """So that the reader sees that there is more."""
         key = f"suite/{new_id()}"
-        await stores.media.put(key, b"12345", content_type=JPEG)
+        await stores.media_objects.put(key, b"12345", content_type=JPEG)
 
-        assert await stores.media.read(key, bytes_max=bytes_max) == expected
+        assert await stores.media_objects.read(key, bytes_max=bytes_max) == expected
 
     async def test_deleted_objects_are_gone(self, stores: Stores, new_id: NewId) -> None:
         """Several at once; one that is not there does not matter, nor does none at all."""
         keys = [f"suite/{new_id()}" for _ in range(3)]
         for key in keys:
-            await stores.media.put(key, b"1", content_type=JPEG)
-        await stores.media.delete([])
+            await stores.media_objects.put(key, b"1", content_type=JPEG)
+        await stores.media_objects.delete([])
         for _ in range(2):
-            await stores.media.delete(keys[:2])
+            await stores.media_objects.delete(keys[:2])
 
-        assert [await stores.media.size(key) for key in keys] == [None, None, 1]
+        assert [await stores.media_objects.size(key) for key in keys] == [None, None, 1]
 
     async def test_a_listing_goes_on_after_its_last_key(
         self, stores: Stores, new_id: NewId, passing: PassingTime
@@ -67,15 +70,15 @@ class MediaObjectsSuite:
         """In order of keys, of one prefix, with sizes and times."""
         prefix = f"suite/{new_id()}/"
         for number in range(5):
-            await stores.media.put(f"{prefix}{number}", b"x" * number, content_type=JPEG)
-        await stores.media.put(f"{prefix[:-1]}0", b"x", content_type=JPEG)
-        first = await stores.media.list(prefix, limit=2)
-        rest = await stores.media.list(prefix, after=first[-1].object_key, limit=1_000)
+            await stores.media_objects.put(f"{prefix}{number}", b"x" * number, content_type=JPEG)
+        await stores.media_objects.put(f"{prefix[:-1]}0", b"x", content_type=JPEG)
+        first = await stores.media_objects.list(prefix, limit=2)
+        rest = await stores.media_objects.list(prefix, after=first[-1].object_key, limit=1_000)
 
         assert [each.object_key for each in (*first, *rest)] == [f"{prefix}{number}" for number in range(5)]
         assert [each.size_bytes for each in (*first, *rest)] == [0, 1, 2, 3, 4]
         assert all(abs(each.modified_ms - passing.now_ms()) < 60_000 for each in first)
-        assert await stores.media.list(f"{prefix}none", limit=10) == []
+        assert await stores.media_objects.list(f"{prefix}none", limit=10) == []
 
 
 @pytest.mark.anyio
@@ -92,7 +95,7 @@ class SignedPutSuite:
         statuses = [await put_signed(signed, body) for body in (b"12345", b"54321")]
         again = await put_signed(await self._signed(stores, key), b"54321")
 
-        assert ([*statuses, again], await stores.media.read(key, bytes_max=9)) == (
+        assert ([*statuses, again], await stores.media_objects.read(key, bytes_max=9)) == (
             [OK, TAKEN, TAKEN],
             b"12345",
         )
@@ -114,7 +117,7 @@ class SignedPutSuite:
         key = f"suite/{new_id()}"
 
         assert await put_signed(await self._signed(stores, key), body) == FORBIDDEN
-        assert await stores.media.size(key) is None
+        assert await stores.media_objects.size(key) is None
 
     @pytest.mark.parametrize(
         "headers", [{"Content-Type": JPEG}, {"Content-Type": None}, {"If-None-Match": None}]
@@ -128,7 +131,7 @@ class SignedPutSuite:
         sent = {name: value for name, value in {**signed.headers, **headers}.items() if value is not None}
 
         assert await put_signed(replace(signed, headers=sent), b"12345") == FORBIDDEN
-        assert await stores.media.size(key) is None
+        assert await stores.media_objects.size(key) is None
 
     async def test_a_forged_request_is_refused(
         self, stores: Stores, new_id: NewId, put_signed: PutSigned
@@ -140,7 +143,7 @@ class SignedPutSuite:
         urls = [signed.url.replace(key, other), signed.url[:-1] + ("0" if last != "0" else "1")]
 
         assert [await put_signed(replace(signed, url=url), b"12345") for url in urls] == [FORBIDDEN] * 2
-        assert [await stores.media.size(each) for each in (key, other)] == [None, None]
+        assert [await stores.media_objects.size(each) for each in (key, other)] == [None, None]
 
     async def test_a_signed_put_expires(
         self, stores: Stores, new_id: NewId, put_signed: PutSigned, passing: PassingTime
@@ -153,7 +156,7 @@ class SignedPutSuite:
         await passing.until(_at_least(passing, began_ms + 2_500), "two seconds and a half to pass")
 
         assert await put_signed(signed, b"12345") == FORBIDDEN
-        assert await stores.media.size(key) is None
+        assert await stores.media_objects.size(key) is None
 
 
 def _at_least(passing: PassingTime, then_ms: int) -> Callable[[], Awaitable[bool]]:
@@ -179,14 +182,14 @@ class PartsSuite:
             assert await put_signed(signed, body) == OK
             arrived.append(await uploads.parts(key, parts_id))
         await uploads.finish_parts(key, parts_id, sizes)
-        early = await stores.media.size(key)
+        early = await stores.media_objects.size(key)
         await uploads.put_part(key, parts_id, 2, b"b" * PART_BYTES)
         for _ in range(2):
             await uploads.finish_parts(key, parts_id, sizes)
 
         assert arrived == [{}, {3: 3}, {1: PART_BYTES, 3: 3}]
-        assert (early, await stores.media.size(key)) == (None, 2 * PART_BYTES + 3)
-        made = await stores.media.read(key, bytes_max=3 * PART_BYTES)
+        assert (early, await stores.media_objects.size(key)) == (None, 2 * PART_BYTES + 3)
+        made = await stores.media_objects.read(key, bytes_max=3 * PART_BYTES)
         assert made == b"a" * PART_BYTES + b"b" * PART_BYTES + b"ccc"
         assert await uploads.parts(key, parts_id) == {}
 
@@ -200,7 +203,7 @@ class PartsSuite:
         statuses = [await put_signed(signed, body) for body in (b"abc", b"def")]
         await uploads.finish_parts(key, parts_id, {1: 3})
 
-        assert (statuses, await stores.media.read(key, bytes_max=9)) == ([OK, OK], b"def")
+        assert (statuses, await stores.media_objects.read(key, bytes_max=9)) == ([OK, OK], b"def")
 
     async def test_a_signed_part_is_of_its_length_and_number_alone(
         self, stores: Stores, new_id: NewId, put_signed: PutSigned
@@ -228,7 +231,7 @@ class PartsSuite:
         for sizes in ({1: 4}, {1: 3, 2: 3}, {2: 3}):
             await uploads.finish_parts(key, parts_id, sizes)
 
-        assert await stores.media.size(key) is None
+        assert await stores.media_objects.size(key) is None
         assert await uploads.parts(key, parts_id) == {1: 3}
 
     async def test_an_aborted_upload_is_forgotten(self, stores: Stores, new_id: NewId) -> None:
@@ -241,7 +244,7 @@ class PartsSuite:
         await uploads.finish_parts(key, parts_id, {1: 3})
 
         assert await uploads.parts(key, parts_id) == {}
-        assert (await stores.media.size(key), await uploads.unfinished(key)) == (None, [])
+        assert (await stores.media_objects.size(key), await uploads.unfinished(key)) == (None, [])
 
     async def test_unfinished_uploads_are_listed(
         self, stores: Stores, new_id: NewId, passing: PassingTime
@@ -268,7 +271,7 @@ class PartsSuite:
         await uploads.put_part(key, parts_id, 1, b"abc")
         await asyncio.gather(*(uploads.finish_parts(key, parts_id, {1: 3}) for _ in range(4)))
 
-        assert await stores.media.read(key, bytes_max=9) == b"abc"
+        assert await stores.media_objects.read(key, bytes_max=9) == b"abc"
 
 
 def _renumbered(url: str) -> str:

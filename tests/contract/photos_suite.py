@@ -145,19 +145,19 @@ class PhotosSuite:
     async def test_a_tombstone_is_for_one_photo_and_author(self, stores: Stores, new_id: NewId) -> None:
         """It is remembered without the photo; somebody else's delete buries nothing."""
         photo, author = PhotoId(new_id()), UserId(new_id())
-        await stores.photos.bury(photo, author)
-        await stores.photos.bury(photo, author)
+        await stores.photos.write_tombstone(photo, author)
+        await stores.photos.write_tombstone(photo, author)
 
-        assert await stores.photos.is_buried(photo, author)
-        assert not await stores.photos.is_buried(photo, UserId(new_id()))
-        assert not await stores.photos.is_buried(PhotoId(new_id()), author)
+        assert await stores.photos.has_tombstone(photo, author)
+        assert not await stores.photos.has_tombstone(photo, UserId(new_id()))
+        assert not await stores.photos.has_tombstone(PhotoId(new_id()), author)
         assert await stores.photos.get([photo]) == {}
 
     async def test_burying_leaves_the_row(self, stores: Stores, new_id: NewId) -> None:
         """The tombstone is a fact of its own; `erase` is what changes the row."""
         photo = photo_by(new_id)
         await stores.photos.insert(photo)
-        await stores.photos.bury(photo.photo_id, photo.author_id)
+        await stores.photos.write_tombstone(photo.photo_id, photo.author_id)
 
         assert await stored(stores, photo) == photo
 

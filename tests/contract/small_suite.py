@@ -40,23 +40,23 @@ class PulledAuthorsSuite:
         self, stores: Stores, new_id: NewId
     ) -> None:
         """So a reader that polls the mark misses nobody; adding twice is once."""
-        marks = [await stores.pulled.mark()]
+        marks = [await stores.pulled_authors.mark()]
         for _ in range(3):
             author = UserId(new_id())
-            assert author not in await stores.pulled.all()
+            assert author not in await stores.pulled_authors.all()
             for _ in range(2):
-                await stores.pulled.add(author)
-            marks.append(await stores.pulled.mark())
+                await stores.pulled_authors.add(author)
+            marks.append(await stores.pulled_authors.mark())
 
-            assert author in await stores.pulled.all()
+            assert author in await stores.pulled_authors.all()
         assert len(set(marks)) == 4
 
     async def test_authors_added_at_once_are_all_there(self, stores: Stores, new_id: NewId) -> None:
         """None overwrites another."""
         authors = {UserId(new_id()) for _ in range(20)}
-        await asyncio.gather(*(stores.pulled.add(author) for author in authors))
+        await asyncio.gather(*(stores.pulled_authors.add(author) for author in authors))
 
-        assert authors <= await stores.pulled.all()
+        assert authors <= await stores.pulled_authors.all()
 
 
 @pytest.mark.anyio
@@ -174,10 +174,10 @@ class OriginalsSuite:
         """And not before; another key is another object."""
         key = f"originals/{new_id()}.jpg"
 
-        assert await stores.media.size(key) is None
+        assert await stores.media_objects.size(key) is None
         put_original(key)
-        assert await stores.media.size(key) == len(b"original")
-        assert await stores.media.size(f"{key}2") is None
+        assert await stores.media_objects.size(key) == len(b"original")
+        assert await stores.media_objects.size(f"{key}2") is None
 
 
 @pytest.mark.anyio
@@ -205,11 +205,11 @@ class ShardLeasesSuite:
 
     async def test_holders_have_different_shards(self, stores: Stores, shard_now_ms: int) -> None:
         """When all are held the next is told so."""
-        leases = [await stores.shards.acquire(str(uuid4()), shard_now_ms) for _ in range(SHARDS)]
+        leases = [await stores.shard_leases.acquire(str(uuid4()), shard_now_ms) for _ in range(SHARDS)]
 
         assert {lease.shard for lease in leases} == set(range(SHARDS))
         with pytest.raises(LookupError):
-            await stores.shards.acquire(str(uuid4()), shard_now_ms + 1)
+            await stores.shard_leases.acquire(str(uuid4()), shard_now_ms + 1)
 
     async def test_a_new_holder_starts_after_all_that_was_reserved(
         self, stores: Stores, shard_now_ms: int
@@ -218,11 +218,11 @@ class ShardLeasesSuite:
         reserved: dict[int, int] = {}
         for at in range(SHARDS):
             holder = str(uuid4())
-            lease = await stores.shards.acquire(holder, shard_now_ms)
+            lease = await stores.shard_leases.acquire(holder, shard_now_ms)
             reserved[lease.shard] = shard_now_ms + 1_000 + at
-            await stores.shards.reserve(holder, lease.shard, reserved[lease.shard], shard_now_ms)
+            await stores.shard_leases.reserve(holder, lease.shard, reserved[lease.shard], shard_now_ms)
         later_ms = shard_now_ms + LEASE_PAST_MS
-        leases = [await stores.shards.acquire(str(uuid4()), later_ms) for _ in range(SHARDS)]
+        leases = [await stores.shard_leases.acquire(str(uuid4()), later_ms) for _ in range(SHARDS)]
 
         assert {lease.shard: lease.last_ms for lease in leases} == reserved
 
@@ -231,41 +231,42 @@ class ShardLeasesSuite:
     ) -> None:
         """Its lease ran out and another took over: it must stop minting."""
         holder = str(uuid4())
-        lease = await stores.shards.acquire(holder, shard_now_ms)
-        await stores.shards.reserve(holder, lease.shard, shard_now_ms + 1_000, shard_now_ms)
+        lease = await stores.shard_leases.acquire(holder, shard_now_ms)
+        await stores.shard_leases.reserve(holder, lease.shard, shard_now_ms + 1_000, shard_now_ms)
         later_ms = shard_now_ms + LEASE_PAST_MS
         for _ in range(SHARDS):
-            await stores.shards.acquire(str(uuid4()), later_ms)
+            await stores.shard_leases.acquire(str(uuid4()), later_ms)
 
         with pytest.raises(PermissionError, match=f"shard {lease.shard}"):
-            await stores.shards.reserve(holder, lease.shard, later_ms + 5_000, later_ms)
+            await stores.shard_leases.reserve(holder, lease.shard, later_ms + 5_000, later_ms)
 
     async def test_reserving_renews_the_lease(self, stores: Stores, shard_now_ms: int) -> None:
         """Whoever goes on minting keeps its shard, and the others get the rest."""
         holder = str(uuid4())
-        lease = await stores.shards.acquire(holder, shard_now_ms)
+        lease = await stores.shard_leases.acquire(holder, shard_now_ms)
         later_ms = shard_now_ms + LEASE_PAST_MS
-        await stores.shards.reserve(holder, lease.shard, later_ms - 1_000, later_ms - 1_000)
-        others = [await stores.shards.acquire(str(uuid4()), later_ms) for _ in range(SHARDS - 1)]
+        await stores.shard_leases.reserve(holder, lease.shard, later_ms - 1_000, later_ms - 1_000)
+        others = [await stores.shard_leases.acquire(str(uuid4()), later_ms) for _ in range(SHARDS - 1)]
 
         assert lease.shard not in {other.shard for other in others}
         with pytest.raises(LookupError):
-            await stores.shards.acquire(str(uuid4()), later_ms)
+            await stores.shard_leases.acquire(str(uuid4()), later_ms)
 
     async def test_a_released_shard_is_free_at_once(self, stores: Stores, shard_now_ms: int) -> None:
         """But only its holder can release it, and what was reserved stays reserved."""
         held = [
-            (holder := str(uuid4()), await stores.shards.acquire(holder, shard_now_ms)) for _ in range(SHARDS)
+            (holder := str(uuid4()), await stores.shard_leases.acquire(holder, shard_now_ms))
+            for _ in range(SHARDS)
         ]
         holder, lease = held[0]
-        await stores.shards.reserve(holder, lease.shard, shard_now_ms + 50, shard_now_ms)
-        await stores.shards.release(held[1][0], lease.shard)
+        await stores.shard_leases.reserve(holder, lease.shard, shard_now_ms + 50, shard_now_ms)
+        await stores.shard_leases.release(held[1][0], lease.shard)
 
         with pytest.raises(LookupError):
-            await stores.shards.acquire(str(uuid4()), shard_now_ms + 100)
+            await stores.shard_leases.acquire(str(uuid4()), shard_now_ms + 100)
 
-        await stores.shards.release(holder, lease.shard)
-        taken = await stores.shards.acquire(str(uuid4()), shard_now_ms + 100)
+        await stores.shard_leases.release(holder, lease.shard)
+        taken = await stores.shard_leases.acquire(str(uuid4()), shard_now_ms + 100)
 
         assert (taken.shard, taken.last_ms) == (lease.shard, shard_now_ms + 50)
 
@@ -275,18 +276,20 @@ class ShardLeasesSuite:
         """Minting with it would have to wait."""
         for _ in range(SHARDS):
             holder = str(uuid4())
-            lease = await stores.shards.acquire(holder, shard_now_ms)
-            await stores.shards.reserve(holder, lease.shard, shard_now_ms + 500, shard_now_ms)
-            await stores.shards.release(holder, lease.shard)
+            lease = await stores.shard_leases.acquire(holder, shard_now_ms)
+            await stores.shard_leases.reserve(holder, lease.shard, shard_now_ms + 500, shard_now_ms)
+            await stores.shard_leases.release(holder, lease.shard)
 
         with pytest.raises(LookupError):
-            await stores.shards.acquire(str(uuid4()), shard_now_ms + 499)
-        assert (await stores.shards.acquire(str(uuid4()), shard_now_ms + 500)).last_ms == shard_now_ms + 500
+            await stores.shard_leases.acquire(str(uuid4()), shard_now_ms + 499)
+        assert (
+            await stores.shard_leases.acquire(str(uuid4()), shard_now_ms + 500)
+        ).last_ms == shard_now_ms + 500
 
     async def test_of_racing_holders_each_gets_another_shard(self, stores: Stores, shard_now_ms: int) -> None:
         """Taken at once, no shard is given twice."""
         leases = await asyncio.gather(
-            *(stores.shards.acquire(str(uuid4()), shard_now_ms) for _ in range(SHARDS + 2)),
+            *(stores.shard_leases.acquire(str(uuid4()), shard_now_ms) for _ in range(SHARDS + 2)),
             return_exceptions=True,
         )
         shards = [lease.shard for lease in leases if not isinstance(lease, BaseException)]

@@ -1,16 +1,16 @@
 """The twins in memory keep what the ports promise."""
 
+from tests.contract.cache_suite import CacheSuite
+from tests.contract.checkpoints_suite import NotesSuite
 from tests.contract.cleaning_suite import (
-    CleaningPlacesSuite,
+    CleaningPositionsSuite,
     ForgottenRenditionsSuite,
     MissingObjectsSuite,
     PhotoWalkSuite,
 )
-from tests.contract.copies_suite import CopiesSuite
 from tests.contract.counted_suite import CountedSetsSuite
-from tests.contract.edges_suite import OwnEdgesSuite
+from tests.contract.edges_suite import OutgoingEdgesSuite
 from tests.contract.media_suite import MediaObjectsSuite, PartsSuite, SignedPutSuite
-from tests.contract.notes_suite import NotesSuite
 from tests.contract.photos_suite import AuthorPhotosSuite, PhotosSuite
 from tests.contract.small_suite import (
     AuthorsSuite,
@@ -33,7 +33,7 @@ class TestAuthorPhotos(AuthorPhotosSuite):
     pass
 
 
-class TestOwnEdges(OwnEdgesSuite):
+class TestOwnEdges(OutgoingEdgesSuite):
     pass
 
 
@@ -57,7 +57,7 @@ class TestNotes(NotesSuite):
     pass
 
 
-class TestCopies(CopiesSuite):
+class TestCopies(CacheSuite):
     pass
 
 
@@ -125,5 +125,5 @@ class TestMissingObjects(MissingObjectsSuite):
     pass
 
 
-class TestCleaningPlaces(CleaningPlacesSuite):
+class TestCleaningPlaces(CleaningPositionsSuite):
     pass

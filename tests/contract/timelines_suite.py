@@ -195,11 +195,11 @@ class TimelinesSuite:
         owners.append(UserId(new_id()))
         await stores.timelines.begin_rebuild(owners[-1], TOKEN)
         partition = new_id()
-        await stores.timelines.note(partition, 5, expected=None)
+        await stores.timelines.save_checkpoint(partition, 5, expected=None)
 
         assert await stores.timelines.forget_all() == 4
         assert [await stores.timelines.read(owner) for owner in owners] == [None] * 4
-        assert await stores.timelines.notes([partition]) == {partition: 5}
+        assert await stores.timelines.checkpoints([partition]) == {partition: 5}
         assert await stores.timelines.forget_all() == 0
 
     async def test_a_timeline_that_nobody_reads_goes(

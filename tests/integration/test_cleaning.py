@@ -23,7 +23,7 @@ from streams.kafka.offsets.offsets import Offsets
 from streams.kafka.producing.outbox import KafkaOutbox
 from streams.kafka.producing.producer import Producer
 from streams.kafka.producing.publisher import KafkaPublisher
-from streams.photos.begun import begin_photo
+from streams.photos.begun import photo_begun
 from streams.ports.groups import Stores
 from streams.renditions.making import LARGER, THUMBNAIL
 from streams.stores.connect import connect
@@ -73,7 +73,9 @@ class System:
         return {photo: await remains(self.stores, self.keys, photo) for photo in photos}
 
     async def objects(self) -> set[str]:
-        return {each.object_key for each in await self.stores.media.list(self.keys.prefix, limit=1_000)}
+        return {
+            each.object_key for each in await self.stores.media_objects.list(self.keys.prefix, limit=1_000)
+        }
 
     async def records(self, topic: Topic) -> int:
         """How many there are on a topic."""
@@ -88,7 +90,7 @@ class System:
         photo = mint()
         key = self.keys.original(photo)
         if original:
-            await self.stores.media.put(key, b"original", content_type="image/jpeg")
+            await self.stores.media_objects.put(key, b"original", content_type="image/jpeg")
         facts = Photo(
             photo_id=photo,
             author_id=AUTHOR,
@@ -98,7 +100,7 @@ class System:
             content_type="image/jpeg",
             renditions={},
         )
-        await begin_photo(self.stores, facts)
+        await photo_begun(self.stores, facts)
         made = {
             name: StoredRendition(
                 object_key=self.keys.rendition(photo, name, "a" * 64, "jpg"), width=1, height=1
@@ -107,7 +109,7 @@ class System:
         }
         for name, each in made.items():
             if name not in lost:
-                await self.stores.media.put(each.object_key, b"made", content_type="image/jpeg")
+                await self.stores.media_objects.put(each.object_key, b"made", content_type="image/jpeg")
         await self.stores.photos.mark_ready(photo, made)
         return photo
 
@@ -232,7 +234,7 @@ async def test_by_hand_orphans_go_and_what_is_lost_is_made_again(system: System)
     orphan, unnamed = system.keys.original(mint()), system.keys.rendition(whole, "small", "b" * 64, "jpg")
     unknown, theirs = f"{system.keys.prefix}notes", f"apps/{system.deployment.namespace}1.jpg"
     for key in (orphan, unnamed, unknown, theirs):
-        await system.stores.media.put(key, b"x", content_type="image/jpeg")
+        await system.stores.media_objects.put(key, b"x", content_type="image/jpeg")
     # S3 tells in whole seconds when an object was put.
     await older_than([mint()], GRACE_S + 1)
 
@@ -241,7 +243,7 @@ async def test_by_hand_orphans_go_and_what_is_lost_is_made_again(system: System)
     assert code == 0, said
     assert not {orphan, unnamed} & await system.objects()
     assert unknown in await system.objects()
-    assert await system.stores.media.size(theirs) == 1
+    assert await system.stores.media_objects.size(theirs) == 1
     for kind in (Kind.OBJECT_WITHOUT_ROW, Kind.UNNAMED_OBJECT, Kind.UNKNOWN_OBJECT, Kind.LOST_RENDITION):
         assert kind.replace("_", " ") in said
     rows = await system.stores.photos.get([whole, mended, gone])
@@ -264,4 +266,4 @@ async def test_the_servers_own_rule_is_done_without_where_it_is_not_known(system
     for _ in range(10):
         assert not await system.stores.media_uploads.expire_unfinished(system.keys.prefix)
 
-    assert await system.stores.media.size("nothing") is None
+    assert await system.stores.media_objects.size("nothing") is None

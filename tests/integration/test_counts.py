@@ -9,7 +9,7 @@ from infra.local.deployment import Deployment
 from schemas.events import EventType
 from schemas.facts import PhotoDeleted, PhotoLiked, PhotoUnliked, UserFollowed, UserUnfollowed
 from schemas.ids import PhotoId, UserId
-from streams.core.sets import SetKind
+from schemas.internal import SetKind
 from streams.kafka.producing.producer import Outgoing
 from streams.stores.connect import connect
 from tests.integration.conftest import DeploymentFactory
@@ -95,7 +95,7 @@ async def test_counts_are_exact_after_repeats_disorder_and_kills(deploy: Deploym
         levels = {}
         for kind in SetKind:
             owners = sorted({owner for set_kind, owner in world.totals() if set_kind is kind})
-            for owner, head in (await stores.counted.heads(kind, owners)).items():
+            for owner, head in (await stores.counted_sets.summaries(kind, owners)).items():
                 found[kind, owner] = head.total
                 levels[kind, owner] = head.level
 

@@ -14,7 +14,7 @@ from infra.local.deployment import Deployment
 from schemas.events import EventType
 from schemas.facts import PhotoDeleted, PhotoLiked, UserFollowed
 from schemas.ids import PhotoId, UserId, first_id_at
-from streams.core.sets import SetKind
+from schemas.internal import SetKind
 from streams.kafka.producing.producer import Outgoing
 from streams.stores.connect import connect
 from tests.integration.conftest import DeploymentFactory
@@ -121,7 +121,7 @@ async def test_each_kind_of_bad_input_is_one_dead_letter(system: DeploymentFacto
             assert len(added["shutterline_error"]) > 10
     async with client_of(deployment) as client, connect(deployment.settings, timeout_ms=5_000) as stores:
         assert sorted([known, good], reverse=True) == await feed_of(client, READER)
-        assert (await stores.counted.heads(SetKind.LIKERS, [known]))[known].total == 1
+        assert (await stores.counted_sets.summaries(SetKind.LIKERS, [known]))[known].total == 1
 
 
 def is_letter_of(message: Message, record: Outgoing) -> bool:
@@ -159,7 +159,7 @@ async def test_a_partition_stops_at_the_limit_and_goes_on_when_resumed(
             return [(stop.partition, stop.position) for stop in await stores.stops.stops(group)]
 
         async def followers() -> int:
-            return (await stores.counted.heads(SetKind.FOLLOWERS, [AUTHOR]))[AUTHOR].total
+            return (await stores.counted_sets.summaries(SetKind.FOLLOWERS, [AUTHOR]))[AUTHOR].total
 
         await until("stopped", [(0, 5)], positions)
         await deployment.publish([elsewhere])

@@ -64,7 +64,7 @@ async def stores_of(deployment: Deployment) -> AsyncIterator[Stores]:
 
 
 async def put(stores: Stores, photo: PhotoId, body: bytes) -> None:
-    await stores.media.put(key_of(photo), body, content_type="image/jpeg")
+    await stores.media_objects.put(key_of(photo), body, content_type="image/jpeg")
 
 
 async def rows_of(stores: Stores, photos: Sequence[PhotoId]) -> list[Photo]:
@@ -132,7 +132,7 @@ async def test_originals_become_photos_and_wait_for_none_of_their_neighbours(
         async def good_are_in_the_feed() -> bool:
             found = await feed_of(client, READER)
             for row in await rows_of(stores, found):
-                assert await stores.media.size(row.renditions["thumbnail"].object_key) is not None
+                assert await stores.media_objects.size(row.renditions["thumbnail"].object_key) is not None
             return set(found) == set(good)
 
         took_s = await eventually("the good ones are in the follower's feed", good_are_in_the_feed)
@@ -145,7 +145,7 @@ async def test_originals_become_photos_and_wait_for_none_of_their_neighbours(
                 name: (each.width, each.height) for name, each in row.renditions.items()
             }
             for rendition in row.renditions.values():
-                stored = await stores.media.read(rendition.object_key, bytes_max=10_000_000)
+                stored = await stores.media_objects.read(rendition.object_key, bytes_max=10_000_000)
                 assert stored is not None
                 image = pyvips.Image.new_from_buffer(stored, "")
                 assert (rendition.width, rendition.height) == (image.width, image.height)
@@ -214,7 +214,7 @@ async def test_killed_decoders_and_workers_lose_nothing(deploy: DeploymentFactor
         assert await all_made(stores, photos)
         assert {Status.READY} == {row.status for row in await rows_of(stores, photos)}
         keys = ObjectKeys(deployment.settings.object_prefix)
-        stored = [await stores.media.list(keys.renditions(photo), limit=9) for photo in photos]
+        stored = [await stores.media_objects.list(keys.renditions(photo), limit=9) for photo in photos]
         assert {4} == {len(each) for each in stored}
         assert sorted(photos, reverse=True) == await feed_of(client, READER)
         counts, _ = await client.get(f"/v1/users/{AUTHOR}", READER)
@@ -232,7 +232,7 @@ async def test_a_delete_takes_the_objects_away(system: Callable[..., Deployment]
     ours, theirs = fresh_photo_ids(2)
     body = drawn(300, 200).jpegsave_buffer()
     async with client_of(deployment) as client, stores_of(deployment) as stores:
-        await stores.media.put(keys.original(ours), body, content_type="image/jpeg")
+        await stores.media_objects.put(keys.original(ours), body, content_type="image/jpeg")
         await put(stores, theirs, body)
         await deployment.publish([event(deployment, ours, keys.original(ours)), event(deployment, theirs)])
         await eventually("both are made", lambda: all_made(stores, [ours, theirs]))
@@ -240,9 +240,9 @@ async def test_a_delete_takes_the_objects_away(system: Callable[..., Deployment]
             assert 204 == await call(client, "DELETE", f"/v1/photos/{photo}", AUTHOR)
         await deployment.drained()
 
-        left = [await stores.media.list(keys.renditions(photo), limit=9) for photo in (ours, theirs)]
+        left = [await stores.media_objects.list(keys.renditions(photo), limit=9) for photo in (ours, theirs)]
         assert [[], []] == left
-        assert await stores.media.size(keys.original(ours)) is None
-        assert await stores.media.size(key_of(theirs)) == len(body)
+        assert await stores.media_objects.size(keys.original(ours)) is None
+        assert await stores.media_objects.size(key_of(theirs)) == len(body)
         counts, _ = await client.get(f"/v1/users/{AUTHOR}", READER)
         assert counts["photos"] == 0

@@ -18,17 +18,17 @@ from streams.settings import Settings
 from streams.stores.cassandra import shard_leases as cassandra_small
 from streams.stores.connect import connect
 from tests.contract import limits
+from tests.contract.cache_suite import CacheSuite
+from tests.contract.checkpoints_suite import NotesSuite
 from tests.contract.cleaning_suite import (
-    CleaningPlacesSuite,
+    CleaningPositionsSuite,
     ForgottenRenditionsSuite,
     MissingObjectsSuite,
     PhotoWalkSuite,
 )
-from tests.contract.copies_suite import CopiesSuite
 from tests.contract.counted_suite import CountedSetsSuite
-from tests.contract.edges_suite import OwnEdgesSuite
+from tests.contract.edges_suite import OutgoingEdgesSuite
 from tests.contract.media_suite import MediaObjectsSuite, PartsSuite, PutSigned, SignedPutSuite
-from tests.contract.notes_suite import NotesSuite
 from tests.contract.passing_time import RealTime
 from tests.contract.photos_suite import AuthorPhotosSuite, PhotosSuite
 from tests.contract.small_suite import (
@@ -144,7 +144,7 @@ class TestAuthorPhotos(AuthorPhotosSuite):
     pass
 
 
-class TestOwnEdges(OwnEdgesSuite):
+class TestOwnEdges(OutgoingEdgesSuite):
     pass
 
 
@@ -168,7 +168,7 @@ class TestNotes(NotesSuite):
     pass
 
 
-class TestCopies(CopiesSuite):
+class TestCopies(CacheSuite):
     pass
 
 
@@ -236,5 +236,5 @@ class TestMissingObjects(MissingObjectsSuite):
     pass
 
 
-class TestCleaningPlaces(CleaningPlacesSuite):
+class TestCleaningPlaces(CleaningPositionsSuite):
     pass

@@ -91,7 +91,7 @@ def key_of(deployment: Deployment, photo: object) -> str:
 
 async def originals(deployment: Deployment, stores: Stores) -> set[str]:
     prefix = f"{deployment.settings.object_prefix}originals/"
-    return {each.object_key for each in await stores.media.list(prefix, limit=1_000)}
+    return {each.object_key for each in await stores.media_objects.list(prefix, limit=1_000)}
 
 
 async def left(deployment: Deployment, stores: Stores, user: UserId) -> tuple[list[PhotoId], list[str]]:
@@ -151,7 +151,7 @@ async def test_an_image_as_the_body_is_in_the_pipeline_when_it_is_answered(
     assert (answer.status_code, shown.json()["status"], others.status_code) == (202, "processing", 404)
     assert [each["photo_id"] for each in listed] == [photo]
     assert took_s < REQUEST_S_MAX + SLACK_S
-    assert await stores.media.read(key_of(deployment, photo), bytes_max=size_bytes) == body
+    assert await stores.media_objects.read(key_of(deployment, photo), bytes_max=size_bytes) == body
     assert await left(deployment, stores, user) == ([], [])
 
 
@@ -170,7 +170,7 @@ async def test_a_signed_put_is_for_these_bytes_alone(
 
     assert (early.status_code, statuses, completed) == (409, [403, 403, 200, 412], [202, 202])
     assert shown.json()["status"] == "processing"
-    assert await stores.media.read(key_of(deployment, photo), bytes_max=400_000) == body
+    assert await stores.media_objects.read(key_of(deployment, photo), bytes_max=400_000) == body
 
 
 async def test_parts_go_on_after_connections_were_cut(
@@ -194,7 +194,7 @@ async def test_parts_go_on_after_connections_were_cut(
 
     assert (early.status_code, resumed["photo_id"]) == (409, photo)
     assert [each.status_code for each in completed] == [202] * 4
-    assert await stores.media.read(key_of(deployment, photo), bytes_max=len(body)) == body
+    assert await stores.media_objects.read(key_of(deployment, photo), bytes_max=len(body)) == body
     assert await left(deployment, stores, user) == ([], [])
 
 

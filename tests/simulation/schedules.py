@@ -9,11 +9,10 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from schemas.internal import Backfill, EdgeRecord, FanoutRecord, RenditionTask
+from schemas.internal import Backfill, EdgeRecord, FanoutRecord, RenditionTask, SetKind
 from streams.core.counted import Membership
-from streams.core.edge_numbers import KINDS
-from streams.core.sets import BucketWrite, SetKind
-from streams.edges.counting import EdgesBatch
+from streams.core.sets import BucketWrite
+from streams.edges.counting import SetWriter
 from streams.errors import StoreUnavailable
 from streams.ports.edges import CountedSets
 from streams.ports.groups import Stores
@@ -45,14 +44,14 @@ class World:
     async def land(self) -> None:
         """Writes whose answer never came take effect after all."""
         for writes in self.late:
-            await self.stores.counted.write(writes)
+            await self.stores.counted_sets.write(writes)
         self.late.clear()
 
     def truth(self) -> dict[SetId, dict[int, Membership]]:
         """The greatest state of each member of each set, by time and then by `removed`."""
         sets: dict[SetId, dict[int, Membership]] = {}
         for record in self.log:
-            rows = sets.setdefault((KINDS[record.kind], record.owner), {})
+            rows = sets.setdefault((record.kind, record.owner), {})
             state = Membership(time_us=record.time_us, removed=record.removed)
             if state.beats(rows.get(record.member)):
                 rows[record.member] = state
@@ -87,7 +86,7 @@ class Owner:
 
     async def _run(self) -> None:
         flaky = FlakyStores(self._stores(), self._at)
-        writer = EdgesBatch(
+        writer = SetWriter(
             flaky.stores,
             _Outbox(self._world, self._at),
             self._world.bucket_members_max,
@@ -118,7 +117,7 @@ class Owner:
             position = end
 
     def _stores(self) -> Stores:
-        return replace(self._world.stores, counted=_LateWrites(self, self._world))
+        return replace(self._world.stores, counted_sets=_LateWrites(self, self._world))
 
     async def _at(self, moment: Moment) -> None:
         await pause()
@@ -158,7 +157,7 @@ class _LateWrites:
     def __init__(self, owner: Owner, world: World) -> None:
         self._owner = owner
         self._world = world
-        self._real: CountedSets = world.stores.counted
+        self._real: CountedSets = world.stores.counted_sets
 
     async def write(self, writes: Sequence[BucketWrite]) -> None:
         if self._owner.takes_late():

@@ -11,10 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.ids import unpack_ids
-from schemas.internal import EdgeRecord
+from schemas.internal import EdgeRecord, SetKind
 from streams.core.counted import BUCKETS, bucket_of
-from streams.core.edge_numbers import KIND_NUMBERS
-from streams.core.sets import BucketKey, Head, SetKind
+from streams.core.sets import BucketKey, SetSummary
 from tests.simulation.schedules import Owner, World, run_to_the_end
 
 AUTHOR, PHOTO = 7, 9
@@ -32,7 +31,7 @@ def anyio_backend() -> str:
 
 
 def edge(kind: SetKind, owner: int, member: int, time_us: int, removed: bool) -> EdgeRecord:
-    return EdgeRecord(KIND_NUMBERS[kind], member, owner, time_us, removed)
+    return EdgeRecord(kind, member, owner, time_us, removed)
 
 
 # Few members and few times, so that changes meet.
@@ -110,13 +109,13 @@ async def play(
 
 async def check(world: World) -> None:
     """Total, counts, pages, members and backfills are those of the log."""
-    counted = world.stores.counted
+    counted = world.stores.counted_sets
     for (kind, owner), rows in world.truth().items():
         members = sorted(member for member, state in rows.items() if not state.removed)
-        head = (await counted.heads(kind, [owner]))[owner]
-        lives = await counted.lives(kind, owner, head.level)
+        head = (await counted.summaries(kind, [owner]))[owner]
+        bucket_counts = await counted.bucket_counts(kind, owner, head.level)
         found: list[int] = []
-        for bucket, live in lives.items():
+        for bucket, live in bucket_counts.items():
             key = BucketKey(kind, owner, head.level, bucket)
             some = unpack_ids((await counted.members([key]))[key])
             stored = await counted.bucket(key)
@@ -127,7 +126,7 @@ async def check(world: World) -> None:
 
         assert sorted(found) == members
         assert head.total == len(members)
-        assert len(lives) <= BUCKETS[head.level]
+        assert len(bucket_counts) <= BUCKETS[head.level]
         if kind is SetKind.FOLLOWERS:
             assert {(member, owner) for member in members} <= world.backfilled
 
@@ -206,7 +205,7 @@ async def test_a_set_grows_through_its_levels(size: int) -> None:
     """Record by record or all at once: 60 followers end in level 2, where buckets of three hold them."""
     world = World([follow(member) for member in range(1, 61)])
     await play(world, [], (1, 1, size))
-    heads = await world.stores.counted.heads(SetKind.FOLLOWERS, [AUTHOR])
+    heads = await world.stores.counted_sets.summaries(SetKind.FOLLOWERS, [AUTHOR])
 
-    assert heads == {AUTHOR: Head(level=2, total=60)}
+    assert heads == {AUTHOR: SetSummary(level=2, total=60)}
     await check(world)

@@ -45,7 +45,7 @@ async def leave(stores: Stores, keys: ObjectKeys, photo: PhotoId, half: Half, *,
         await stores.uploads.insert(_upload(photo, key, len(part) + len(LAST_PART)))
     match half:
         case Half.BODY_THERE:
-            await stores.media.put(key, part, content_type="image/jpeg")
+            await stores.media_objects.put(key, part, content_type="image/jpeg")
         case Half.PARTS_BEGUN | Half.ROW_GONE:
             await stores.media_uploads.begin_parts(key, content_type="image/jpeg")
         case Half.PARTS_BEGUN_TWICE:
@@ -53,7 +53,7 @@ async def leave(stores: Stores, keys: ObjectKeys, photo: PhotoId, half: Half, *,
             await stores.uploads.set_parts_id(photo, parts_id)
             await stores.media_uploads.begin_parts(key, content_type="image/jpeg")
         case Half.COMPLETED:
-            await stores.media.put(key, part, content_type="image/jpeg")
+            await stores.media_objects.put(key, part, content_type="image/jpeg")
             await stores.uploads.complete(photo)
         case Half.ROW_ONLY:
             pass
@@ -98,7 +98,7 @@ async def remains(stores: Stores, keys: ObjectKeys, photo: PhotoId) -> set[str]:
     unfinished = {each.object_key for each in await stores.media_uploads.unfinished(keys.prefix)}
     found = {
         "row": await stores.uploads.get(photo) is not None,
-        "object": await stores.media.size(key) is not None,
+        "object": await stores.media_objects.size(key) is not None,
         "parts": key in unfinished,
         "photo": bool(await stores.photos.get([photo])),
     }

@@ -22,7 +22,7 @@ from api.routes.feed import feed_page
 from schemas.events import EventData, EventType
 from schemas.ids import PackedIds, PhotoId, UserId, pack_ids
 from streams.core.counted import Membership
-from streams.core.edges import OwnEdge
+from streams.core.edges import OutgoingEdge
 from streams.core.feed import Completeness, Gaps
 from streams.core.photos import Photo, StoredRendition
 from streams.errors import StoreUnavailable
@@ -109,8 +109,8 @@ class Switchable:
         return call
 
 
-_REDIS = {"timelines", "copies", "rebuild_budget", "upload_limit"}
-_S3 = {"media", "media_uploads"}
+_REDIS = {"timelines", "cache", "rebuild_budget", "upload_limit"}
+_S3 = {"media_objects", "media_uploads"}
 RENDITIONS: Mapping[str, StoredRendition] = {
     "thumbnail": StoredRendition(object_key="r/1/thumbnail.jpg", width=150, height=100)
 }
@@ -182,8 +182,8 @@ class World:
         """A follow of long ago, as the check stage writes it."""
         state = Membership(self.clock.us(), removed)
         self.clock.ms += 1
-        await self.stores.own_edges.write(OwnEdge.FOLLOWING, UserId(follower), followee, state)
-        await self.stores.copies.drop([following_key(follower)])
+        await self.stores.outgoing_edges.write(OutgoingEdge.FOLLOWING, UserId(follower), followee, state)
+        await self.stores.cache.invalidate([following_key(follower)])
 
     async def upload(self, photo: int, author: int, *, caption: str = "") -> None:
         """A photo that is not ready yet."""
@@ -198,14 +198,14 @@ class World:
         )
         await self.stores.photos.insert(facts)
         await self.stores.author_photos.add(UserId(author), PhotoId(photo), ready=False)
-        await self.stores.copies.drop([photo_key(photo), pull_list_key(author)])
+        await self.stores.cache.invalidate([photo_key(photo), pull_list_key(author)])
 
     async def post(self, photo: int, author: int, *, followers: tuple[int, ...] = ()) -> None:
         """A ready photo, pushed to the timelines of `followers` and the author."""
         await self.upload(photo, author)
         await self.stores.photos.mark_ready(PhotoId(photo), RENDITIONS)
         await self.stores.author_photos.add(UserId(author), PhotoId(photo), ready=True)
-        await self.stores.copies.drop([photo_key(photo), pull_list_key(author)])
+        await self.stores.cache.invalidate([photo_key(photo), pull_list_key(author)])
         await self.stores.timelines.append(PhotoId(photo), PackedIds(pack_ids([*followers, author])))
 
     async def delete(self, photo: int, author: int) -> None:
@@ -224,7 +224,7 @@ class World:
 
     async def pull(self, author: int) -> None:
         """Name the author as one whose photos are pulled."""
-        await self.stores.pulled.add(UserId(author))
+        await self.stores.pulled_authors.add(UserId(author))
         await self.context.pulled.refresh()
 
     async def later(self, seconds: float) -> None:
@@ -250,7 +250,7 @@ async def make_world(**overrides: object) -> World:
     # A lease is given back when all is over, whatever a test has switched off.
     context = replace(made, ids=PhotoIds(memory, lambda: clock.ms))
     positions = dict.fromkeys(range(FANOUT.partitions), 0)
-    await stores.timelines.note_all(positions)
+    await stores.timelines.save_all_checkpoints(positions)
     await stores.timelines.confirm(positions)
     await context.pulled.refresh()
     await _lease_shard(context, clock)

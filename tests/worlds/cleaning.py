@@ -13,7 +13,7 @@ from streams.core.object_keys import ObjectKeys
 from streams.core.photos import Photo, StoredRendition
 from streams.jobs.cleaning.job import CleaningJob
 from streams.jobs.cleaning.report import Kind, Report
-from streams.photos.begun import begin_photo
+from streams.photos.begun import photo_begun
 from streams.ports.groups import Stores
 from streams.settings import Settings
 from streams.stores.memory.stores import memory_stores
@@ -96,13 +96,13 @@ class CleaningWorld:
         self.now_ms -= age_ms
         key = self.keys.original(photo)
         if original:
-            await self.stores.media.put(key, b"original", content_type="image/jpeg")
-        await begin_photo(self.stores, _photo(photo, key, self.now_ms))
+            await self.stores.media_objects.put(key, b"original", content_type="image/jpeg")
+        await photo_begun(self.stores, _photo(photo, key, self.now_ms))
         made = {
             name: StoredRendition(object_key=self.rendition(photo, name), width=1, height=1) for name in NAMES
         }
         for each in made.values():
-            await self.stores.media.put(each.object_key, b"made", content_type="image/jpeg")
+            await self.stores.media_objects.put(each.object_key, b"made", content_type="image/jpeg")
         await self.stores.photos.mark_ready(photo, made)
         await self.stores.author_photos.add(AUTHOR, photo, ready=True)
         self.now_ms = now_ms
@@ -113,12 +113,12 @@ class CleaningWorld:
 
     async def put(self, object_key: str, *, age_ms: int = 0, body: bytes = b"x") -> None:
         self.now_ms -= age_ms
-        await self.stores.media.put(object_key, body, content_type="image/jpeg")
+        await self.stores.media_objects.put(object_key, body, content_type="image/jpeg")
         self.now_ms += age_ms
 
     async def everything(self) -> set[str]:
         """The keys of all objects in the bucket."""
-        return {each.object_key for each in await self.stores.media.list("", limit=1_000)}
+        return {each.object_key for each in await self.stores.media_objects.list("", limit=1_000)}
 
 
 def counts(report: Report) -> dict[Kind, tuple[int, int]]:

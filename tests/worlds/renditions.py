@@ -20,20 +20,21 @@ from schemas.internal import (
     FullTask,
     RemovalTask,
     RenditionTask,
+    SetKind,
     ThumbnailTask,
 )
 from streams.core import ring
 from streams.core.delivery import DeliveryLimits
 from streams.core.object_keys import ObjectKeys
 from streams.core.photos import Status
-from streams.core.renditions import Made, RenditionFormat
-from streams.core.sets import BucketKey, SetKind
-from streams.edges.counting import EdgesBatch
+from streams.core.renditions import EncodedRendition, RenditionFormat
+from streams.core.sets import BucketKey
+from streams.edges.counting import SetWriter
 from streams.errors import StoreUnavailable
 from streams.jobs.parked import ParkedJob
 from streams.media.rejected import Reason, Rejected
 from streams.photos.deleted import photo_deleted
-from streams.photos.rejected import reject_photo
+from streams.photos.rejected import photo_rejected
 from streams.photos.uploaded import photo_uploaded
 from streams.ports.groups import Stores
 from streams.ports.publishing import Outbox
@@ -43,7 +44,7 @@ from streams.renditions.removal import removal_task
 from streams.renditions.thumbnail import thumbnail_task
 from streams.settings import Settings
 from streams.stores.cache.keys import photo_key
-from streams.stores.memory.cdn import MemoryEdgeCaches
+from streams.stores.memory.cdn import MemoryCdn
 from streams.stores.memory.stores import memory_stores
 from streams.timelines.fanout import backfill, owners_by_photo, put_photo
 from topics.catalogue import Lane
@@ -84,18 +85,18 @@ class FakeDecoder:
     def __init__(self) -> None:
         self.decoded: list[str] = []
 
-    async def thumbnail(self, original: bytes) -> Made:
+    async def thumbnail(self, original: bytes) -> EncodedRendition:
         return self._made(THUMBNAIL, original)
 
-    async def full(self, original: bytes) -> dict[str, Made]:
+    async def full(self, original: bytes) -> dict[str, EncodedRendition]:
         return {name: self._made(name, original) for name in sorted(LARGER)}
 
-    def _made(self, name: str, original: bytes) -> Made:
+    def _made(self, name: str, original: bytes) -> EncodedRendition:
         self.decoded.append(name)
         if original == (b"no thumbnail" if name == THUMBNAIL else b"no full"):
             raise Rejected(Reason.BROKEN, "a test said so")
         body = name.encode() + original
-        return Made(body, width=3, height=2, sha256=sha256(body).hexdigest())
+        return EncodedRendition(body, width=3, height=2, sha256=sha256(body).hexdigest())
 
 
 @dataclass(slots=True)
@@ -181,7 +182,7 @@ class World:
             case FullTask():
                 await full_task(self.stores, self.outbox, decoder, message, self.rules)
             case Rejection():
-                await reject_photo(self.stores, self.outbox, message.photo_id, AUTHOR, message.reason)
+                await photo_rejected(self.stores, self.outbox, message.photo_id, AUTHOR, message.reason)
             case RemovalTask():
                 await removal_task(self.stores, message, KEYS)
 
@@ -209,7 +210,7 @@ class World:
 
     async def follower_reads(self) -> None:
         """The follower follows the author, and has a timeline."""
-        follow = EdgeRecord(0, FOLLOWER, AUTHOR, 1, removed=False)
+        follow = EdgeRecord(SetKind.FOLLOWERS, FOLLOWER, AUTHOR, 1, removed=False)
         await self._writer(Log()).apply([follow], 0, 1)
         await self.real.timelines.begin_rebuild(FOLLOWER, b"12345678")
         await self.real.timelines.finish_rebuild(FOLLOWER, b"12345678", [], 0)
@@ -229,9 +230,9 @@ class World:
         await self._writer(Log()).apply(edges, 1, 1 + len(edges))
         await self._apply_fanout()
         row = (await self.real.photos.get([PHOTO]))[PHOTO]
-        head = (await self.real.counted.heads(SetKind.READY_PHOTOS, [AUTHOR]))[AUTHOR]
+        head = (await self.real.counted_sets.summaries(SetKind.READY_PHOTOS, [AUTHOR]))[AUTHOR]
         bucket = BucketKey(SetKind.READY_PHOTOS, AUTHOR, head.level, 0)
-        members = (await self.real.counted.members([bucket]))[bucket]
+        members = (await self.real.counted_sets.members([bucket]))[bucket]
         listed = (await self.real.author_photos.newest([AUTHOR], below=2**62, each_max=9))[AUTHOR]
         stored = await self.real.timelines.read(FOLLOWER)
         return EndState(
@@ -249,9 +250,9 @@ class World:
         )
 
     @property
-    def edges(self) -> MemoryEdgeCaches:
-        assert isinstance(self.real.edge_caches, MemoryEdgeCaches)
-        return self.real.edge_caches
+    def edges(self) -> MemoryCdn:
+        assert isinstance(self.real.cdn, MemoryCdn)
+        return self.real.cdn
 
     def _name(self, object_key: str) -> str:
         return object_key.removeprefix(KEYS.renditions(PHOTO)).split("-")[0]
@@ -268,12 +269,12 @@ class World:
             missing = {made.object_key for made in row.renditions.values()} - self.objects.keys()
             assert not missing, f"the row names {missing}, which are not there"
             assert THUMBNAIL in row.renditions
-        lease = await self.real.copies.lease([photo_key(PHOTO)])
-        await self.real.copies.fill(lease, {photo_key(PHOTO): await self._seen()}, 60)
+        lease = await self.real.cache.lease([photo_key(PHOTO)])
+        await self.real.cache.fill(lease, {photo_key(PHOTO): await self._seen()}, 60)
 
     async def copy_is_current(self) -> bool:
         """Whether a reader who trusts the copy sees what the row says."""
-        [copy] = await self.real.copies.get([photo_key(PHOTO)])
+        [copy] = await self.real.cache.get([photo_key(PHOTO)])
         return copy in (None, await self._seen())
 
     async def _seen(self) -> bytes:
@@ -281,10 +282,10 @@ class World:
         return repr((row.status, row.reason, row.deleted, sorted(row.renditions))).encode()
 
     async def _is_buried(self) -> bool:
-        return await self.real.photos.is_buried(PHOTO, AUTHOR)
+        return await self.real.photos.has_tombstone(PHOTO, AUTHOR)
 
-    def _writer(self, outbox: Any) -> EdgesBatch:
-        return EdgesBatch(self.real, outbox, 1_000, 1_000, 1)
+    def _writer(self, outbox: Any) -> SetWriter:
+        return SetWriter(self.real, outbox, 1_000, 1_000, 1)
 
 
 async def _until_done(run: Callable[[], Awaitable[None]]) -> None:

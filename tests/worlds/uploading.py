@@ -16,7 +16,7 @@ from streams.core.uploads import Upload, UploadState
 from streams.ports.media import SignedRequest
 from streams.stores.memory.media import MemoryMediaUploads
 from streams.uploads.completed import upload_completed
-from streams.uploads.discarded import discard_upload
+from streams.uploads.discarded import upload_discarded
 from tests.worlds.api import World, make_world, media_key
 from tests.worlds.flaky_stores import FlakyStores, Moment, pause
 
@@ -114,7 +114,7 @@ async def rows(world: World) -> list[Upload]:
 
 
 async def objects(world: World) -> list[str]:
-    return [each.object_key for each in await world.memory.media.list("", limit=1_000)]
+    return [each.object_key for each in await world.memory.media_objects.list("", limit=1_000)]
 
 
 async def unfinished_parts(world: World) -> list[str]:
@@ -148,7 +148,7 @@ async def clean(world: World) -> None:
             time_us = id_ms(upload.photo_id) * 1_000
             await upload_completed(world.memory, world.publisher, upload, time_us=time_us)
         else:
-            await discard_upload(world.memory, upload)
+            await upload_discarded(world.memory, upload)
     for parts in await world.memory.media_uploads.unfinished(""):
         await world.memory.media_uploads.abort_parts(parts.object_key, parts.parts_id)
 

@@ -58,7 +58,7 @@ class CleaningJob:
             await self.stores.media_uploads.expire_unfinished(self.settings.object_prefix)
             if whole:
                 for walk in Walk:
-                    await self.stores.cleaning_places.move(walk, "")
+                    await self.stores.cleaning_positions.move(walk, "")
             await self._uploads.clean(now_ms, report)
             await self._objects.clean(
                 now_ms, report, objects_max=None if whole else self.settings.cleaning_objects_max

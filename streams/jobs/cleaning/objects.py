@@ -38,13 +38,13 @@ class ObjectsCleaning:
         Raises:
             StoreUnavailable: Clean again; what was walked over is remembered.
         """
-        place = await self.stores.cleaning_places.place(Walk.OBJECTS)
+        place = await self.stores.cleaning_positions.place(Walk.OBJECTS)
         enough = None if objects_max is None else report.objects + objects_max
         while enough is None or report.objects < enough:
-            page = await self.stores.media.list(self.keys.prefix, after=place, limit=OBJECTS_A_PAGE)
+            page = await self.stores.media_objects.list(self.keys.prefix, after=place, limit=OBJECTS_A_PAGE)
             await self._clean_page(page, now_ms, report)
             place = page[-1].object_key if page else ""
-            await self.stores.cleaning_places.move(Walk.OBJECTS, place)
+            await self.stores.cleaning_positions.move(Walk.OBJECTS, place)
             report.objects += len(page)
             if not page:
                 return
@@ -73,9 +73,9 @@ class ObjectsCleaning:
             return
         # Before as well, because once an object has gone nothing leads here again; the second
         # time for what was fetched in between.
-        await self.stores.edge_caches.purge(object_keys)
-        await self.stores.media.delete(object_keys)
-        await self.stores.edge_caches.purge(object_keys)
+        await self.stores.cdn.purge(object_keys)
+        await self.stores.media_objects.delete(object_keys)
+        await self.stores.cdn.purge(object_keys)
 
     async def _judge(self, page: Sequence[StoredObject]) -> list[tuple[StoredObject, Kind]]:
         """Those of the page that should not be there."""

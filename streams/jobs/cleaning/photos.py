@@ -18,7 +18,7 @@ from streams.core.photos import Photo, Status
 from streams.jobs.cleaning.bounded import for_each
 from streams.jobs.cleaning.report import Kind, Report, is_suspicious
 from streams.photos.deleted import delete_photo
-from streams.ports.cleaning import PLACE_MIN, Walk
+from streams.ports.cleaning import POSITION_MIN, Walk
 from streams.ports.groups import Stores
 from streams.ports.publishing import Outbox
 from streams.renditions.making import LARGER, THUMBNAIL
@@ -73,14 +73,14 @@ class PhotosCleaning:
         await for_each(
             noted.items(), lambda each: self._look_again(*each, now_ms, report), at_once=self.at_once
         )
-        place = int(await self.stores.cleaning_places.place(Walk.PHOTOS) or PLACE_MIN)
+        place = int(await self.stores.cleaning_positions.place(Walk.PHOTOS) or POSITION_MIN)
         enough = None if photos_max is None else report.photos + photos_max
         while enough is None or report.photos < enough:
             page = await self.stores.photo_walk.after(place, limit=PHOTOS_A_PAGE)
             new = [photo for _, photo in page if photo not in noted]
             await self._clean_page(new, now_ms, report)
-            place = page[-1][0] if page else PLACE_MIN
-            await self.stores.cleaning_places.move(Walk.PHOTOS, str(place) if page else "")
+            place = page[-1][0] if page else POSITION_MIN
+            await self.stores.cleaning_positions.move(Walk.PHOTOS, str(place) if page else "")
             report.photos += len(page)
             if not page:
                 break
@@ -125,11 +125,11 @@ class PhotosCleaning:
             return None
         lost = set(ALL - row.renditions.keys())
         for name, each in row.renditions.items():
-            if await self.stores.media.size(each.object_key) is None:
+            if await self.stores.media_objects.size(each.object_key) is None:
                 lost.add(name)
         if not lost:
             return None
-        has_original = await self.stores.media.size(row.object_key) is not None
+        has_original = await self.stores.media_objects.size(row.object_key) is not None
         loss = Loss(row, frozenset(lost), frozenset(lost & row.renditions.keys()), has_original)
         return None if loss.is_settled else loss
 
@@ -152,4 +152,4 @@ class PhotosCleaning:
     async def _forget(self, loss: Loss) -> None:
         if loss.named:
             await self.stores.photos.forget_renditions(loss.photo.photo_id, loss.named)
-            await self.stores.copies.drop([photo_key(loss.photo.photo_id)])
+            await self.stores.cache.invalidate([photo_key(loss.photo.photo_id)])

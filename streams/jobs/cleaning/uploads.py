@@ -19,7 +19,7 @@ from streams.ports.groups import Stores
 from streams.ports.media import UnfinishedParts
 from streams.ports.publishing import EventPublisher
 from streams.uploads.completed import upload_completed
-from streams.uploads.discarded import discard_upload
+from streams.uploads.discarded import upload_discarded
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class UploadsCleaning:
         for each in await media.unfinished(upload.object_key):
             if each.object_key == upload.object_key:
                 await media.abort_parts(each.object_key, each.parts_id)
-        await discard_upload(self.stores, upload)
+        await upload_discarded(self.stores, upload)
 
     async def _finish(self, upload: Upload, now_ms: int, report: Report) -> None:
         try:

@@ -25,7 +25,7 @@ class Delivered:
 
     records: Sequence[Record]
     generation: int
-    still_ours: Callable[[], bool]
+    is_assigned: Callable[[], bool]
     ack: Callable[[int], None]
 
 
@@ -60,14 +60,14 @@ async def _handle(app: faust.App, handle: BatchHandler, gathered: Sequence[Event
     # What was gathered before a rebalance comes again after it.
     batch = [event for event in gathered if event.message.generation_id == generation]
 
-    def still_ours() -> bool:
+    def is_assigned() -> bool:
         return bool(generation == app.consumer_generation_id and not app.should_stop)
 
     def ack(count: int) -> None:
         for event in batch[:count]:
             event.ack()
 
-    await handle(Delivered([_record(event) for event in batch], generation, still_ours, ack))
+    await handle(Delivered([_record(event) for event in batch], generation, is_assigned, ack))
 
 
 def _record(event: EventT[bytes]) -> Record:

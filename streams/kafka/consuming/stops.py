@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from time import time
 
 from streams.kafka.consuming.progress import Place, Progress
-from streams.kafka.consuming.waiting import NoLongerOurs, until_answered
+from streams.kafka.consuming.waiting import PartitionRevoked, retry_until_available
 from streams.metrics import STOPPED
 from streams.ports.coordination import Stop, StopStore
 from streams.settings import Settings
@@ -25,7 +25,7 @@ class Stops:
     progress: Progress
     _checked: dict[Place, int] = field(default_factory=dict)
 
-    async def wait(self, place: Place, generation: int, still_ours: Callable[[], bool]) -> None:
+    async def wait(self, place: Place, generation: int, is_assigned: Callable[[], bool]) -> None:
         """Return when the partition may be handled; at once unless a stop is stored.
 
         Raises:
@@ -33,11 +33,11 @@ class Stops:
         """
         if self._checked.get(place) == generation:
             return
-        if await self._stored(place, still_ours) is not None:
-            await self._until_resumed(place, still_ours)
+        if await self._stored(place, is_assigned) is not None:
+            await self._until_resumed(place, is_assigned)
         self._checked[place] = generation
 
-    async def stop(self, place: Place, position: int, reason: str, still_ours: Callable[[], bool]) -> None:
+    async def stop(self, place: Place, position: int, reason: str, is_assigned: Callable[[], bool]) -> None:
         """Store a stop at `position`, then wait until the group is resumed.
 
         Raises:
@@ -51,7 +51,7 @@ class Stops:
             reason=reason,
             since_ms=int(time() * 1_000),
         )
-        await until_answered(self.settings, lambda: self.store.stop(stop), still_ours=still_ours)
+        await retry_until_available(self.settings, lambda: self.store.stop(stop), is_assigned=is_assigned)
         log.error(
             "%s stopped %s/%d at offset %d: %s. See %s-dlq, mend the cause, then: shutterline resume %s",
             place.group,
@@ -62,23 +62,23 @@ class Stops:
             place.topic,
             place.group,
         )
-        await self._until_resumed(place, still_ours)
+        await self._until_resumed(place, is_assigned)
 
-    async def _until_resumed(self, place: Place, still_ours: Callable[[], bool]) -> None:
+    async def _until_resumed(self, place: Place, is_assigned: Callable[[], bool]) -> None:
         STOPPED.labels(place.group).inc()
         try:
             with self.progress.excused(place):
-                while await self._stored(place, still_ours) is not None:
+                while await self._stored(place, is_assigned) is not None:
                     await asyncio.sleep(POLL_S)
-                    if not still_ours():
-                        raise NoLongerOurs
+                    if not is_assigned():
+                        raise PartitionRevoked
         finally:
             STOPPED.labels(place.group).dec()
         log.warning("%s goes on with %s/%d", place.group, place.topic, place.partition)
 
-    async def _stored(self, place: Place, still_ours: Callable[[], bool]) -> Stop | None:
-        stops = await until_answered(
-            self.settings, lambda: self.store.stops(place.group), still_ours=still_ours
+    async def _stored(self, place: Place, is_assigned: Callable[[], bool]) -> Stop | None:
+        stops = await retry_until_available(
+            self.settings, lambda: self.store.stops(place.group), is_assigned=is_assigned
         )
         for stop in stops:
             if (stop.topic, stop.partition) == (place.topic, place.partition):

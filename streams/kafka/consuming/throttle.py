@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class GivingWay:
+class BackgroundThrottle:
     """What one process has in hand that somebody waits for, and how long others rest meanwhile.
 
     Whoever gives way works one part of the time in `rest_ratio` + 1 while there is such work,

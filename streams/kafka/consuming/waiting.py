@@ -14,12 +14,12 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-class NoLongerOurs(Exception):
+class PartitionRevoked(Exception):
     """The partition went to another worker while its store was waited for."""
 
 
-async def until_answered(
-    settings: Settings, run: Callable[[], Awaitable[T]], *, still_ours: Callable[[], bool]
+async def retry_until_available(
+    settings: Settings, run: Callable[[], Awaitable[T]], *, is_assigned: Callable[[], bool]
 ) -> T:
     """The answer of `run`, however long its stores take to come back.
 
@@ -49,8 +49,8 @@ async def until_answered(
             after=after_try,
         ):
             with attempt:
-                if not still_ours():
-                    raise NoLongerOurs
+                if not is_assigned():
+                    raise PartitionRevoked
                 if attempt.retry_state.attempt_number >= settings.store_attempts_max and not waiting:
                     waiting = True
                     WAITING.inc()

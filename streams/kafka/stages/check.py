@@ -17,7 +17,7 @@ from streams.core.dead_letter_limit import DeadLetterLimit
 from streams.kafka.consuming.agent import Delivered
 from streams.kafka.consuming.progress import Place, Progress
 from streams.kafka.consuming.stops import Stops
-from streams.kafka.consuming.waiting import NoLongerOurs, until_answered
+from streams.kafka.consuming.waiting import PartitionRevoked, retry_until_available
 from streams.kafka.producing.producer import Outgoing, Producer
 from streams.metrics import DEAD_LETTERS, EVENTS
 from streams.settings import Settings
@@ -47,23 +47,23 @@ class CheckStage:
         done = 0
         try:
             while done < len(records):
-                await self.stops.wait(place, delivered.generation, delivered.still_ours)
+                await self.stops.wait(place, delivered.generation, delivered.is_assigned)
                 with self.progress.excused(place):
-                    poison = await self._outcomes(records[done:], delivered.still_ours)
+                    poison = await self._outcomes(records[done:], delivered.is_assigned)
                 count, stop_reason = self._count_until_stop(place, poison)
-                await self._dead_letter(records[done : done + count], poison, delivered.still_ours)
+                await self._dead_letter(records[done : done + count], poison, delivered.is_assigned)
                 done += count
                 delivered.ack(done)
                 self.progress.handled(place, records[done - 1].offset + 1)
                 if stop_reason is not None:
                     position = records[done - 1].offset + 1
-                    await self.stops.stop(place, position, stop_reason, delivered.still_ours)
+                    await self.stops.stop(place, position, stop_reason, delivered.is_assigned)
                     del self._limits[place]
-        except NoLongerOurs:
+        except PartitionRevoked:
             return
 
     async def _outcomes(
-        self, records: Sequence[Record], still_ours: Callable[[], bool]
+        self, records: Sequence[Record], is_assigned: Callable[[], bool]
     ) -> list[PoisonEvent | None]:
         """For each record None when its event is handled, or why it never can be."""
         outcomes: list[PoisonEvent | None] = []
@@ -77,7 +77,7 @@ class CheckStage:
                 outcomes.append(None)
             except PoisonEvent as poison:
                 outcomes.append(poison)
-        handled = await self.handle(list(events.values()), still_ours)
+        handled = await self.handle(list(events.values()), is_assigned)
         for index, outcome in zip(events, handled, strict=True):
             outcomes[index] = outcome
         return outcomes
@@ -101,12 +101,14 @@ class CheckStage:
         self,
         records: Sequence[Record],
         poison: Sequence[PoisonEvent | None],
-        still_ours: Callable[[], bool],
+        is_assigned: Callable[[], bool],
     ) -> None:
         dead = [(record, why) for record, why in zip(records, poison, strict=False) if why is not None]
         if dead:
             letters = [self._letter(record, why) for record, why in dead]
-            await until_answered(self.settings, lambda: self.producer.send(letters), still_ours=still_ours)
+            await retry_until_available(
+                self.settings, lambda: self.producer.send(letters), is_assigned=is_assigned
+            )
         for _, why in dead:
             DEAD_LETTERS.labels(self.topic.name, why.reason.value).inc()
         EVENTS.labels(self.topic.name, "dead_letter").inc(len(dead))

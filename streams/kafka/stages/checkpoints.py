@@ -21,7 +21,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.envelope import Record
 from streams.errors import StoreUnavailable
-from streams.kafka.consuming.waiting import NoLongerOurs, until_answered
+from streams.kafka.consuming.waiting import PartitionRevoked, retry_until_available
 from streams.kafka.offsets.offsets import Offsets
 from streams.kafka.producing.producer import STORE
 from streams.metrics import REPAIRED_RECORDS, REPAIRS
@@ -38,7 +38,7 @@ Apply = Callable[[Sequence[Record], Callable[[], bool]], Awaitable[None]]
 
 
 @dataclass(slots=True)
-class FanoutNotes:
+class FanoutCheckpoints:
     """The notes of one lane's partitions that this process owns."""
 
     settings: Settings
@@ -56,25 +56,25 @@ class FanoutNotes:
         """Held while a batch of the partition is applied, or its note is checked."""
         return self._locks[partition]
 
-    async def ensure(self, partition: int, position: int, still_ours: Callable[[], bool]) -> None:
+    async def ensure(self, partition: int, position: int, is_assigned: Callable[[], bool]) -> None:
         """Return when everything below `position` is in Redis; the caller holds the lock."""
         if partition not in self._noted:
-            await until_answered(
-                self.settings, lambda: self._check(partition, position), still_ours=still_ours
+            await retry_until_available(
+                self.settings, lambda: self._check(partition, position), is_assigned=is_assigned
             )
 
-    async def advance(self, partition: int, position: int, still_ours: Callable[[], bool]) -> None:
+    async def advance(self, partition: int, position: int, is_assigned: Callable[[], bool]) -> None:
         """Note that everything below `position` is applied; the caller holds the lock."""
 
         async def note() -> None:
             noted = self._noted.get(partition)
             if noted is not None and noted >= position:
                 return  # Redelivered; Redis knows already.
-            if not await self.timelines.note(partition, position, expected=noted):
+            if not await self.timelines.save_checkpoint(partition, position, expected=noted):
                 await self._check(partition, position)
             self._noted[partition] = position
 
-        await until_answered(self.settings, note, still_ours=still_ours)
+        await retry_until_available(self.settings, note, is_assigned=is_assigned)
 
     async def watch(self) -> None:
         """For ever: check the notes of all partitions that are owned, also of those with nothing to do."""
@@ -83,7 +83,7 @@ class FanoutNotes:
                 await self._watch_once()
             except StoreUnavailable as error:
                 log.debug("notes are checked again soon: %s", error)
-            except NoLongerOurs:
+            except PartitionRevoked:
                 pass
             await asyncio.sleep(WATCH_S)
 
@@ -103,10 +103,10 @@ class FanoutNotes:
 
     async def _check(self, partition: int, position: int) -> None:
         """Make sure that Redis has everything below `position`, and says so."""
-        notes = await self.timelines.notes(range(FANOUT.partitions))
+        notes = await self.timelines.checkpoints(range(FANOUT.partitions))
         if not notes:
             await self._start_over("flushed")
-            notes = await self.timelines.notes(range(FANOUT.partitions))
+            notes = await self.timelines.checkpoints(range(FANOUT.partitions))
         begin = await self._begin(partition)
         noted = notes.get(partition)
         if noted is None or (noted < begin and noted < position):
@@ -121,7 +121,9 @@ class FanoutNotes:
             await self._apply_again(partition, noted, position)
             REPAIRS.labels("repaired").inc()
         position = max(position, noted or 0)
-        if noted != position and not await self.timelines.note(partition, position, expected=noted):
+        if noted != position and not await self.timelines.save_checkpoint(
+            partition, position, expected=noted
+        ):
             raise StoreUnavailable("redis", "note", f"the note of partition {partition} moved meanwhile")
         self._noted[partition] = position
         await self.timelines.confirm({partition: position})
@@ -132,7 +134,7 @@ class FanoutNotes:
         positions: dict[int, int] = dict.fromkeys(range(FANOUT.partitions), 0)
         for group, partitions in self.groups.items():
             positions |= await self.offsets.committed(group, self._topic, partitions)
-        if await self.timelines.note_all(positions):
+        if await self.timelines.save_all_checkpoints(positions):
             log.warning("Redis is new or was flushed: %d timelines forgotten", forgotten)
         REPAIRS.labels(outcome).inc()
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from topics.catalogue import Lane
 
 
-class Places:
+class DecodeSlots:
     """Shared by both lanes of `renditions` in one process.
 
     A full task does not begin while a thumbnail waits for a place; one that has begun goes

@@ -15,10 +15,9 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from aiokafka.errors import KafkaError
 
 from schemas.internal import decode_edge
-from streams.core.edge_numbers import KINDS
-from streams.edges.counting import EdgesBatch
+from streams.edges.counting import SetWriter
 from streams.kafka.consuming.progress import Place, Progress
-from streams.kafka.consuming.waiting import NoLongerOurs, until_answered
+from streams.kafka.consuming.waiting import PartitionRevoked, retry_until_available
 from streams.metrics import EDGES as EDGES_APPLIED
 from streams.ports.groups import Stores
 from streams.ports.publishing import Outbox
@@ -42,7 +41,7 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
     outbox: Outbox
     group: str
     progress: Progress
-    _writers: dict[int, EdgesBatch] = field(default_factory=dict, init=False)
+    _writers: dict[int, SetWriter] = field(default_factory=dict, init=False)
     _generation: int = field(default=0, init=False)
     ready: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
@@ -94,12 +93,12 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
         began_s = monotonic()
         generation = self._generation
 
-        def still_ours() -> bool:
+        def is_assigned() -> bool:
             return generation == self._generation
 
         await asyncio.gather(
             *(
-                self._apply(consumer, place, records, still_ours)
+                self._apply(consumer, place, records, is_assigned)
                 for place, records in fetched.items()
                 if records
             )
@@ -111,20 +110,20 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
         consumer: AIOKafkaConsumer,
         place: TopicPartition,
         records: Sequence[ConsumerRecord[bytes, bytes]],
-        still_ours: Callable[[], bool],
+        is_assigned: Callable[[], bool],
     ) -> None:
         begin, end = records[0].offset, records[-1].offset + 1
         edges = [decode_edge(record.value) for record in records if record.value is not None]
         writer = self._writer(place.partition)
         try:
             with self.progress.excused(self._place(place)):
-                await until_answered(
-                    self.settings, lambda: writer.apply(edges, begin, end), still_ours=still_ours
+                await retry_until_available(
+                    self.settings, lambda: writer.apply(edges, begin, end), is_assigned=is_assigned
                 )
-            if not still_ours():
+            if not is_assigned():
                 return
             await consumer.commit({place: end})
-        except NoLongerOurs:
+        except PartitionRevoked:
             return  # The next owner applies it again.
         except KafkaError as error:
             # The next commit, or the next owner, covers it. Raised, it would leave the other partitions'
@@ -133,12 +132,12 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
             return
         self.progress.handled(self._place(place), end)
         for edge in edges:
-            EDGES_APPLIED.labels(KINDS[edge.kind].value).inc()
+            EDGES_APPLIED.labels(edge.kind.value).inc()
 
-    def _writer(self, partition: int) -> EdgesBatch:
+    def _writer(self, partition: int) -> SetWriter:
         writer = self._writers.get(partition)
         if writer is None:
-            writer = self._writers[partition] = EdgesBatch(
+            writer = self._writers[partition] = SetWriter(
                 stores=self.stores,
                 outbox=self.outbox,
                 bucket_members_max=self.settings.bucket_members_max,

@@ -17,9 +17,9 @@ from schemas.ids import ID_BYTES, PackedIds, PhotoId
 from schemas.internal import Backfill, FanoutPage, OwnPost, decode_fanout
 from streams.kafka.consuming.agent import Delivered
 from streams.kafka.consuming.progress import Place, Progress
-from streams.kafka.consuming.throttle import GivingWay
-from streams.kafka.consuming.waiting import NoLongerOurs, until_answered
-from streams.kafka.stages.checkpoints import FanoutNotes
+from streams.kafka.consuming.throttle import BackgroundThrottle
+from streams.kafka.consuming.waiting import PartitionRevoked, retry_until_available
+from streams.kafka.stages.checkpoints import FanoutCheckpoints
 from streams.metrics import DELIVERIES, FRESHNESS
 from streams.ports.groups import Stores
 from streams.settings import Settings
@@ -40,10 +40,10 @@ class FanoutLane:
     stores: Stores
     group: str
     lane: Lane
-    notes: FanoutNotes
+    notes: FanoutCheckpoints
     progress: Progress
     calls: asyncio.Semaphore
-    way: GivingWay
+    way: BackgroundThrottle
 
     async def __call__(self, delivered: Delivered) -> None:
         records = delivered.records
@@ -53,25 +53,25 @@ class FanoutLane:
         try:
             with self.progress.excused(place), way:
                 async with self.notes.lock(partition):
-                    await self.notes.ensure(partition, records[0].offset, delivered.still_ours)
-                    await self.apply(records, delivered.still_ours)
-                    await self.notes.advance(partition, end, delivered.still_ours)
-        except NoLongerOurs:
+                    await self.notes.ensure(partition, records[0].offset, delivered.is_assigned)
+                    await self.apply(records, delivered.is_assigned)
+                    await self.notes.advance(partition, end, delivered.is_assigned)
+        except PartitionRevoked:
             return
         delivered.ack(len(records))
         self.progress.handled(place, end)
 
-    async def apply(self, records: Sequence[Record], still_ours: Callable[[], bool]) -> None:
+    async def apply(self, records: Sequence[Record], is_assigned: Callable[[], bool]) -> None:
         """Apply records of one partition, waiting for the stores; also used by the repair."""
         decoded = [decode_fanout(record.value) for record in records if record.value is not None]
         posts = [each for each in decoded if not isinstance(each, Backfill)]
         await asyncio.gather(
-            self._put_all(posts, still_ours),
-            *(self._backfill(each, still_ours) for each in decoded if isinstance(each, Backfill)),
+            self._put_all(posts, is_assigned),
+            *(self._backfill(each, is_assigned) for each in decoded if isinstance(each, Backfill)),
         )
 
-    async def _put_all(self, posts: Sequence[FanoutPage | OwnPost], still_ours: Callable[[], bool]) -> None:
-        owners = await self._answered(lambda: owners_by_photo(self.stores, posts), still_ours)
+    async def _put_all(self, posts: Sequence[FanoutPage | OwnPost], is_assigned: Callable[[], bool]) -> None:
+        owners = await self._answered(lambda: owners_by_photo(self.stores, posts), is_assigned)
         ready_ms = defaultdict(list)
         for post in posts:
             ready_ms[post.photo_id].append(post.ready_ms)
@@ -79,7 +79,7 @@ class FanoutLane:
         async def put_part(photo: PhotoId, part: PackedIds) -> None:
             since_ms = int(time() * 1_000) - self.settings.fresh_s_max * 1_000
             written = await self._answered(
-                lambda: put_photo(self.stores, photo, part, fresh_since_ms=since_ms), still_ours
+                lambda: put_photo(self.stores, photo, part, fresh_since_ms=since_ms), is_assigned
             )
             DELIVERIES.labels(self.lane.value).inc(written)
 
@@ -93,13 +93,13 @@ class FanoutLane:
 
         await asyncio.gather(*(put(photo) for photo in owners))
 
-    async def _backfill(self, record: Backfill, still_ours: Callable[[], bool]) -> None:
+    async def _backfill(self, record: Backfill, is_assigned: Callable[[], bool]) -> None:
         written = await self._answered(
-            lambda: backfill(self.stores, record, photos_max=self.settings.timeline_slots), still_ours
+            lambda: backfill(self.stores, record, photos_max=self.settings.timeline_slots), is_assigned
         )
         DELIVERIES.labels(self.lane.value).inc(written)
 
-    async def _answered(self, run: Callable[[], Awaitable[T]], still_ours: Callable[[], bool]) -> T:
+    async def _answered(self, run: Callable[[], Awaitable[T]], is_assigned: Callable[[], bool]) -> T:
         async def one() -> T:
             async with self.calls:
                 began_s = monotonic()
@@ -108,4 +108,4 @@ class FanoutLane:
                     await self.way.rest(monotonic() - began_s)
                 return answer
 
-        return await until_answered(self.settings, one, still_ours=still_ours)
+        return await retry_until_available(self.settings, one, is_assigned=is_assigned)

@@ -19,9 +19,9 @@ from streams.core.delivery import DeliveryLimits
 from streams.errors import StoreUnavailable
 from streams.kafka.consuming.agent import Delivered
 from streams.kafka.consuming.progress import Place, Progress
-from streams.kafka.consuming.waiting import NoLongerOurs, until_answered
+from streams.kafka.consuming.waiting import PartitionRevoked, retry_until_available
 from streams.kafka.offsets.offsets import Offsets
-from streams.kafka.stages.decode_slots import Places
+from streams.kafka.stages.decode_slots import DecodeSlots
 from streams.metrics import RENDITION_TASKS, RENDITION_WAIT, RENDITIONS_OLDEST, RENDITIONS_QUEUED
 from streams.ports.groups import Stores
 from streams.ports.publishing import Outbox
@@ -50,7 +50,7 @@ class RenditionsLane:
     limits: DeliveryLimits
     group: str
     lane: Lane
-    places: Places
+    places: DecodeSlots
     progress: Progress
     # When the tasks that are being handled were queued, by a number of their own.
     _queued_ms: dict[int, int] = field(default_factory=dict, init=False)
@@ -67,18 +67,18 @@ class RenditionsLane:
             # A batch may take minutes: its decoders are watched by their own deadlines.
             with self.progress.excused(place):
                 await asyncio.gather(
-                    *(self._in_turn(tasks, delivered.still_ours) for tasks in by_photo.values())
+                    *(self._in_turn(tasks, delivered.is_assigned) for tasks in by_photo.values())
                 )
-        except NoLongerOurs:
+        except PartitionRevoked:
             return
         delivered.ack(len(records))
         self.progress.handled(place, records[-1].offset + 1)
 
-    async def _in_turn(self, tasks: Sequence[RenditionTask], still_ours: Callable[[], bool]) -> None:
+    async def _in_turn(self, tasks: Sequence[RenditionTask], is_assigned: Callable[[], bool]) -> None:
         for task in tasks:
-            await self._handle(task, still_ours)
+            await self._handle(task, is_assigned)
 
-    async def _handle(self, task: RenditionTask, still_ours: Callable[[], bool]) -> None:
+    async def _handle(self, task: RenditionTask, is_assigned: Callable[[], bool]) -> None:
         async def run() -> Outcome:
             if isinstance(task, RemovalTask):
                 return await self._remove(task)
@@ -88,7 +88,7 @@ class RenditionsLane:
         if not isinstance(task, RemovalTask):
             self._queued_ms[id(task)] = task.queued_ms
         try:
-            outcome = await until_answered(self.settings, run, still_ours=still_ours)
+            outcome = await retry_until_available(self.settings, run, is_assigned=is_assigned)
         finally:
             self._queued_ms.pop(id(task), None)
         RENDITION_TASKS.labels(self.lane.value, outcome.value).inc()

@@ -11,7 +11,7 @@ shape gets another letter, because processes of two versions share a Redis for a
 """
 
 from schemas.ids import pack_id
-from streams.core.sets import SetKind
+from schemas.internal import SetKind
 
 _COUNT_PREFIX = {SetKind.FOLLOWERS: b"cf", SetKind.LIKERS: b"cl", SetKind.READY_PHOTOS: b"cp"}
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from streams.errors import StoreUnavailable
-from streams.ports.cache import Copies
+from streams.ports.cache import Cache
 
 V = TypeVar("V")
 
@@ -47,7 +47,7 @@ class DatabaseReads:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CopyKind(Generic[V]):
+class CachedKind(Generic[V]):
     """One kind of copy: its name in Redis, its bytes, and where the truth is read.
 
     `load` answers what exists of the ids asked for. What does not exist is kept as
@@ -73,18 +73,18 @@ class Found(Generic[V]):
 
     values: dict[int, V] = field(default_factory=dict)
     unknown: frozenset[int] = frozenset()
-    copies_answered: bool = True
+    cache_answered: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class ReadThrough:
     """Reads through `copies`. `count(kind, hits, misses)` hears how well that goes."""
 
-    copies: Copies
+    cache: Cache
     reads: DatabaseReads
     count: Callable[[str, int, int], None]
 
-    async def get(self, kind: CopyKind[V], ids: Sequence[int]) -> Found[V]:
+    async def get(self, kind: CachedKind[V], ids: Sequence[int]) -> Found[V]:
         """One call for the copies, and one of `load` for those that there are none of.
 
         Raises:
@@ -94,7 +94,7 @@ class ReadThrough:
         self.count(kind.name, len(ids) - len(missing), len(missing))
         if not missing:
             return found
-        token = await self._lease(kind, missing) if found.copies_answered else None
+        token = await self._lease(kind, missing) if found.cache_answered else None
         try:
             async with self.reads.slot():
                 loaded = await kind.load(missing)
@@ -106,38 +106,38 @@ class ReadThrough:
             await self._fill(kind, token, missing, loaded)
         return found
 
-    async def _from_copies(self, kind: CopyKind[V], ids: Sequence[int]) -> tuple[Found[V], list[int]]:
+    async def _from_copies(self, kind: CachedKind[V], ids: Sequence[int]) -> tuple[Found[V], list[int]]:
         found: Found[V] = Found()
         if not ids:
             return found, []
         try:
-            copies = await self.copies.get([kind.key(each) for each in ids])
+            cache = await self.cache.get([kind.key(each) for each in ids])
         except StoreUnavailable:
-            found.copies_answered = False
+            found.cache_answered = False
             return found, list(ids)
         missing: list[int] = []
-        for each, copy in zip(ids, copies, strict=True):
+        for each, copy in zip(ids, cache, strict=True):
             if copy is None:
                 missing.append(each)
             elif copy != kind.absent:
                 found.values[each] = kind.decode(copy)
         return found, missing
 
-    async def _lease(self, kind: CopyKind[V], ids: Sequence[int]) -> bytes | None:
+    async def _lease(self, kind: CachedKind[V], ids: Sequence[int]) -> bytes | None:
         try:
-            return await self.copies.lease([kind.key(each) for each in ids])
+            return await self.cache.lease([kind.key(each) for each in ids])
         except StoreUnavailable:
             return None
 
     async def _fill(
-        self, kind: CopyKind[V], token: bytes, ids: Sequence[int], loaded: Mapping[int, V]
+        self, kind: CachedKind[V], token: bytes, ids: Sequence[int], loaded: Mapping[int, V]
     ) -> None:
         there = {kind.key(each): kind.encode(value) for each, value in loaded.items()}
         try:
             if there:
-                await self.copies.fill(token, there, kind.ttl_s)
+                await self.cache.fill(token, there, kind.ttl_s)
             if kind.absent is not None and len(loaded) < len(ids):
                 absent = {kind.key(each): kind.absent for each in ids if each not in loaded}
-                await self.copies.fill(token, absent, kind.absent_ttl_s)
+                await self.cache.fill(token, absent, kind.absent_ttl_s)
         except StoreUnavailable:
             pass  # The leases run out by themselves.

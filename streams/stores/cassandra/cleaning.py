@@ -47,7 +47,7 @@ class CassandraMissingObjects:
         return {PhotoId(photo): _ms(since) for photo, since in await self._session.rows(self._all)}
 
 
-class CassandraCleaningPlaces:
+class CassandraCleaningPositions:
     """Table `cleaning_places`."""
 
     def __init__(self, session: CassandraSession) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 from cassandra.query import PreparedStatement
 
 from schemas.ids import PackedIds, pack_ids
+from schemas.internal import SetKind
 from streams.core.counted import BUCKETS, PAGE_LEVEL_MIN, Membership
-from streams.core.sets import BucketKey, BucketState, BucketWrite, Head, SetKind
+from streams.core.sets import BucketKey, BucketState, BucketWrite, SetSummary
 from streams.core.slices import slices
 from streams.stores.cassandra.session import CassandraSession, Row
 
@@ -41,13 +42,13 @@ class CassandraCountedSets:
             "SELECT DISTINCT bucket, page FROM followers WHERE owner_id = ? AND level = ? AND bucket IN ?"
         )
 
-    async def heads(self, kind: SetKind, owners: Sequence[int]) -> dict[int, Head]:
+    async def summaries(self, kind: SetKind, owners: Sequence[int]) -> dict[int, SetSummary]:
         table = self._tables[kind]
-        calls = [self._session.rows(table.heads, list(some)) for some in slices(owners, OWNERS_A_CALL)]
-        heads = dict.fromkeys(owners, Head())
+        calls = [self._session.rows(table.summaries, list(some)) for some in slices(owners, OWNERS_A_CALL)]
+        heads = dict.fromkeys(owners, SetSummary())
         for rows in await asyncio.gather(*calls):
             for owner, level, total, stamp in rows:
-                heads[owner] = Head(level=level or 0, total=total or 0, stamp=stamp or 0)
+                heads[owner] = SetSummary(level=level or 0, total=total or 0, stamp=stamp or 0)
         return heads
 
     async def read(
@@ -136,10 +137,10 @@ class CassandraCountedSets:
         rows = await self._session.rows(self._tables[key.kind].rows, key.owner, key.level, key.bucket)
         return dict(_state(rows, is_whole=True).rows)
 
-    async def lives(self, kind: SetKind, owner: int, level: int) -> dict[int, int]:
+    async def bucket_counts(self, kind: SetKind, owner: int, level: int) -> dict[int, int]:
         table = self._tables[kind]
         calls = [
-            self._session.rows(table.lives, owner, level, list(some))
+            self._session.rows(table.bucket_counts, owner, level, list(some))
             for some in slices(range(BUCKETS[level]), BUCKETS_A_CALL)
         ]
         return {
@@ -207,7 +208,7 @@ class _Table:
         bucket = "owner_id = ? AND level = ? AND bucket = ?"
         row = "member_id, removed, WRITETIME(removed), live"
         insert = f"INSERT INTO {table} (owner_id, level, bucket, member_id, removed)"
-        self.heads = session.prepare(
+        self.summaries = session.prepare(
             f"SELECT DISTINCT owner_id, level_now, total, WRITETIME(total) FROM {table}"
             " WHERE owner_id IN ? AND level = 0 AND bucket = 0"
         )
@@ -224,7 +225,7 @@ class _Table:
         self.page = session.prepare(
             f"SELECT member_id, removed FROM {table} WHERE {bucket} AND member_id > ? LIMIT ?"
         )
-        self.lives = session.prepare(
+        self.bucket_counts = session.prepare(
             f"SELECT DISTINCT bucket, live FROM {table} WHERE owner_id = ? AND level = ? AND bucket IN ?"
         )
         self._join = session.prepare(f"{insert} VALUES (?, ?, ?, ?, false) USING TIMESTAMP ?")

@@ -84,10 +84,10 @@ class CassandraPhotos:
     async def record_delivery(self, photo: PhotoId, delivery: Delivery) -> None:
         await self._session.rows(self._delivery, delivery.mode, delivery.lane, delivery.reason, photo)
 
-    async def bury(self, photo: PhotoId, author: UserId) -> None:
+    async def write_tombstone(self, photo: PhotoId, author: UserId) -> None:
         await self._session.rows(self._bury, photo, author)
 
-    async def is_buried(self, photo: PhotoId, author: UserId) -> bool:
+    async def has_tombstone(self, photo: PhotoId, author: UserId) -> bool:
         return bool(await self._session.rows(self._buried, photo, author))
 
     async def erase(self, photo: PhotoId) -> None:

@@ -19,8 +19,8 @@ KEYS_A_REQUEST = 100
 _SECRET_HEADER = "X-Shutterline-Edge"
 
 
-class EdgeCaches:
-    """Copies of objects in the shield (the first address) and in the edges; see `edge_ports.EdgeCaches`."""
+class HttpCdn:
+    """Copies of objects in the shield (the first address) and in the edges; see `edge_ports.HttpCdn`."""
 
     def __init__(self, addresses: Sequence[str], client: httpx.AsyncClient, breaker: Breaker) -> None:
         """`client` sends the secret and has the timeouts; without addresses there is nothing to purge."""
@@ -77,14 +77,14 @@ class EdgeCaches:
 
 
 @asynccontextmanager
-async def edge_caches(settings: Settings) -> AsyncIterator[EdgeCaches]:
+async def cdn(settings: Settings) -> AsyncIterator[HttpCdn]:
     """The caches that the settings name; their connections end with the block."""
     async with httpx.AsyncClient(
         headers={_SECRET_HEADER: settings.edge_secret.get_secret_value()},
         timeout=settings.edge_timeout_ms / 1_000,
         trust_env=False,  # These are our own machines: no proxy stands between.
     ) as client:
-        yield EdgeCaches(
+        yield HttpCdn(
             [address.rstrip("/") for address in settings.edges.split(",") if address],
             client,
             Breaker(failures_max=settings.breaker_failures_max, open_s=settings.breaker_open_ms / 1_000),

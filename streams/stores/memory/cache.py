@@ -15,7 +15,7 @@ class _Slot:
     gone_ms: int
 
 
-class MemoryCopies:
+class MemoryCache:
     """The copies of one process."""
 
     def __init__(self, clock_ms: Callable[[], int]) -> None:
@@ -40,7 +40,7 @@ class MemoryCopies:
             if slot is not None and slot.token == token:
                 self._slots[key] = _Slot(None, value, self._clock_ms() + ttl_s * 1_000)
 
-    async def drop(self, keys: Sequence[bytes]) -> None:
+    async def invalidate(self, keys: Sequence[bytes]) -> None:
         for key in keys:
             self._slots.pop(key, None)
 

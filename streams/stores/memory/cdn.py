@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 
-class MemoryEdgeCaches:
+class MemoryCdn:
     """`purged` has every key in the order of the calls, repeats included."""
 
     def __init__(self) -> None:

@@ -31,7 +31,7 @@ class MemoryMissingObjects:
         return dict(self._since_ms)
 
 
-class MemoryCleaningPlaces:
+class MemoryCleaningPositions:
     def __init__(self) -> None:
         self._places: dict[Walk, str] = {}
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from schemas.ids import PackedIds, pack_ids
+from schemas.internal import SetKind
 from streams.core.counted import Membership
-from streams.core.sets import BucketKey, BucketState, BucketWrite, Head, SetKind
+from streams.core.sets import BucketKey, BucketState, BucketWrite, SetSummary
 from streams.stores.memory.rows import LatestRows
 
 T = TypeVar("T", int, PackedIds)
@@ -57,13 +58,13 @@ class MemoryCountedSets:
         self._removed_ttl_ms = removed_ttl_ms
         self._buckets: dict[BucketKey, _Bucket] = {}
 
-    async def heads(self, kind: SetKind, owners: Sequence[int]) -> dict[int, Head]:
+    async def summaries(self, kind: SetKind, owners: Sequence[int]) -> dict[int, SetSummary]:
         return {owner: self._head(kind, owner) for owner in owners}
 
-    def _head(self, kind: SetKind, owner: int) -> Head:
+    def _head(self, kind: SetKind, owner: int) -> SetSummary:
         bucket = self._of(BucketKey(kind, owner, 0, 0))
         stamp = max(0, bucket.total.stamp)
-        return Head(level=bucket.level.value or 0, total=bucket.total.value or 0, stamp=stamp)
+        return SetSummary(level=bucket.level.value or 0, total=bucket.total.value or 0, stamp=stamp)
 
     async def read(
         self, wanted: Mapping[BucketKey, Collection[int]], *, totals: Mapping[BucketKey, int]
@@ -86,7 +87,7 @@ class MemoryCountedSets:
     async def bucket(self, key: BucketKey) -> dict[int, Membership]:
         return dict(self._of(key).rows.items())
 
-    async def lives(self, kind: SetKind, owner: int, level: int) -> dict[int, int]:
+    async def bucket_counts(self, kind: SetKind, owner: int, level: int) -> dict[int, int]:
         return {
             key.bucket: bucket.live.value
             for key, bucket in self._buckets.items()

@@ -57,10 +57,10 @@ class MemoryPhotos:
         """Of every row, ascending."""
         return sorted(self._rows)
 
-    async def bury(self, photo: PhotoId, author: UserId) -> None:
+    async def write_tombstone(self, photo: PhotoId, author: UserId) -> None:
         self._tombstones.add((photo, author))
 
-    async def is_buried(self, photo: PhotoId, author: UserId) -> bool:
+    async def has_tombstone(self, photo: PhotoId, author: UserId) -> bool:
         return (photo, author) in self._tombstones
 
     async def erase(self, photo: PhotoId) -> None:

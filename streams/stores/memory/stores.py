@@ -6,12 +6,12 @@ from schemas.ids import OWN_SHARDS
 from streams.ports.groups import Stores
 from streams.stores.memory.authors import MemoryAuthors, MemoryPulledAuthors
 from streams.stores.memory.budget import MemoryRebuildBudget
-from streams.stores.memory.cache import MemoryCopies
-from streams.stores.memory.cdn import MemoryEdgeCaches
-from streams.stores.memory.cleaning import MemoryCleaningPlaces, MemoryMissingObjects, MemoryPhotoWalk
+from streams.stores.memory.cache import MemoryCache
+from streams.stores.memory.cdn import MemoryCdn
+from streams.stores.memory.cleaning import MemoryCleaningPositions, MemoryMissingObjects, MemoryPhotoWalk
 from streams.stores.memory.counted import MemoryCountedSets
 from streams.stores.memory.media import MemoryMediaObjects, MemoryMediaUploads
-from streams.stores.memory.own_edges import MemoryOwnEdges
+from streams.stores.memory.outgoing_edges import MemoryOutgoingEdges
 from streams.stores.memory.parked import MemoryParkedPhotos
 from streams.stores.memory.photos import MemoryAuthorPhotos, MemoryPhotos
 from streams.stores.memory.shard_leases import MemoryShardLeases
@@ -30,7 +30,7 @@ def memory_stores(
     rebuild_ttl_ms: int = 30_000,
     rebuilds_per_s_max: int = 1_000,
     removed_edge_ttl_s: int = 28 * 86_400,
-    shards: int = OWN_SHARDS,
+    shard_leases: int = OWN_SHARDS,
     uploads_per_minute: int = 5,
     objects: MutableMapping[str, bytes] | None = None,
 ) -> Stores:
@@ -44,20 +44,20 @@ def memory_stores(
     return Stores(
         photos=photos,
         author_photos=MemoryAuthorPhotos(),
-        own_edges=MemoryOwnEdges(clock_ms, removed_ttl_ms),
-        counted=MemoryCountedSets(clock_ms, removed_ttl_ms),
+        outgoing_edges=MemoryOutgoingEdges(clock_ms, removed_ttl_ms),
+        counted_sets=MemoryCountedSets(clock_ms, removed_ttl_ms),
         authors=MemoryAuthors(),
-        pulled=MemoryPulledAuthors(),
+        pulled_authors=MemoryPulledAuthors(),
         parked=MemoryParkedPhotos(),
         stops=MemoryStops(),
-        media=MemoryMediaObjects(bucket, clock_ms),
+        media_objects=MemoryMediaObjects(bucket, clock_ms),
         media_uploads=MemoryMediaUploads(bucket, clock_ms),
         uploads=MemoryUploads(clock_ms),
         upload_limit=MemoryUploadLimit(uploads_per_minute, clock_ms),
         photo_walk=MemoryPhotoWalk(photos),
         missing_objects=MemoryMissingObjects(),
-        cleaning_places=MemoryCleaningPlaces(),
-        edge_caches=MemoryEdgeCaches(),
+        cleaning_positions=MemoryCleaningPositions(),
+        cdn=MemoryCdn(),
         timelines=MemoryTimelines(
             clock_ms,
             slots=timeline_slots,
@@ -66,7 +66,7 @@ def memory_stores(
             rebuild_ttl_ms=rebuild_ttl_ms,
             fanout_partitions=FANOUT.partitions,
         ),
-        copies=MemoryCopies(clock_ms),
-        shards=MemoryShardLeases(shards),
+        cache=MemoryCache(clock_ms),
+        shard_leases=MemoryShardLeases(shard_leases),
         rebuild_budget=MemoryRebuildBudget(rebuilds_per_s_max, lambda: clock_ms() / 1_000),
     )

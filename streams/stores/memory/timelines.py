@@ -86,16 +86,16 @@ class MemoryTimelines:
         self._rings.clear()
         return forgotten
 
-    async def notes(self, partitions: Sequence[int]) -> dict[int, int]:
+    async def checkpoints(self, partitions: Sequence[int]) -> dict[int, int]:
         return {partition: self._notes[partition] for partition in partitions if partition in self._notes}
 
-    async def note(self, partition: int, position: int, *, expected: int | None) -> bool:
+    async def save_checkpoint(self, partition: int, position: int, *, expected: int | None) -> bool:
         if self._notes.get(partition) != expected:
             return False
         self._notes[partition] = position
         return True
 
-    async def note_all(self, positions: Mapping[int, int]) -> bool:
+    async def save_all_checkpoints(self, positions: Mapping[int, int]) -> bool:
         if self._notes.keys() & positions.keys():
             return False
         self._notes.update(positions)

@@ -15,13 +15,13 @@ LEASE_MS = 5_000  # Longer than any read of the database may take.
 _VALUE, _LEASE = b"V", b"L"
 
 
-class RedisCopies:
+class RedisCache:
     """The copies of one Redis."""
 
     def __init__(self, client: RedisClient, *, namespace: str) -> None:
         self._client = client
         self._prefix = namespace.encode() + b"y"
-        self._fill = client.script("copy_fill")
+        self._fill = client.script("cache_fill")
 
     async def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
         if not keys:
@@ -55,7 +55,7 @@ class RedisCopies:
             ),
         )
 
-    async def drop(self, keys: Sequence[bytes]) -> None:
+    async def invalidate(self, keys: Sequence[bytes]) -> None:
         if keys:
             await self._client.call_in_incarnation(
                 "drop copies",

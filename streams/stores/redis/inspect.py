@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from schemas.ids import pack_id
 from streams.core.breaker import Breaker
 from streams.settings import Settings
-from streams.stores.redis.cache import RedisCopies
+from streams.stores.redis.cache import RedisCache
 from streams.stores.redis.client import RedisClient
 
 
@@ -26,7 +26,7 @@ class RedisInspect:
         breaker = Breaker(failures_max=settings.breaker_failures_max, open_s=settings.breaker_open_ms / 1_000)
         self._client = RedisClient(settings.redis, breaker, timeout_s)
         self._timelines = settings.namespace.encode() + b"t"
-        self.copies = RedisCopies(self._client, namespace=settings.namespace)
+        self.cache = RedisCache(self._client, namespace=settings.namespace)
 
     async def timeline(self, owner: int) -> StoredKey | None:
         """The owner's timeline, or None when there is none; does not renew its life."""

@@ -51,7 +51,7 @@ class RedisTimelines:
         self._append = client.script("timeline_append")
         self._existing = client.script("timeline_existing")
         self._swap = client.script("timeline_swap")
-        self._note = client.script("note")
+        self._note = client.script("checkpoint")
         self._confirm = client.script("confirm")
 
     async def append(self, photo: PhotoId, owners: PackedIds) -> int:
@@ -159,7 +159,7 @@ class RedisTimelines:
             if cursor == 0:
                 return forgotten
 
-    async def notes(self, partitions: Sequence[int]) -> dict[int, int]:
+    async def checkpoints(self, partitions: Sequence[int]) -> dict[int, int]:
         if not partitions:
             return {}
         keys = [self._note_key(partition) for partition in partitions]
@@ -170,12 +170,12 @@ class RedisTimelines:
             if value is not None
         }
 
-    async def note(self, partition: int, position: int, *, expected: int | None) -> bool:
+    async def save_checkpoint(self, partition: int, position: int, *, expected: int | None) -> bool:
         args = [b"" if expected is None else b"%d" % expected, b"%d" % position]
         key = self._note_key(partition)
         return bool(await self._client.call("note", self._client.ask_script, self._note, [key], args))
 
-    async def note_all(self, positions: Mapping[int, int]) -> bool:
+    async def save_all_checkpoints(self, positions: Mapping[int, int]) -> bool:
         values = {self._note_key(partition): position for partition, position in positions.items()}
         return bool(await self._client.call("note", self._redis.msetnx, values))
 

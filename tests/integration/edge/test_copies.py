@@ -13,7 +13,7 @@ from rich.console import Console
 from infra.local.servers.nginx import NginxServer
 from infra.local.servers.server import Server
 from shutterline.commands import warm as cli_warm
-from streams.stores.cdn.purging import edge_caches
+from streams.stores.cdn.purging import cdn
 from tests.integration.edge.photos import (
     REQUESTS,
     Photos,
@@ -154,7 +154,7 @@ class TestWarm:
         top = photos.put(f"{key}.top", b"top", "max-age=9")
         other = photos.put(f"{key}.other", b"other", "max-age=9")
         await photos.view_all(top, REQUESTS + REQUESTS // 2)  # More than any other test views one object.
-        async with edge_caches(photos.settings) as caches:
+        async with cdn(photos.settings) as caches:
             await caches.purge([top])
         # So that the other one's copy is the youngest of the three.
         stored_s = time.time()
@@ -195,7 +195,7 @@ class TestPurge:
             await photos.view_all(each, 2)
         for each in keys[:2]:
             photos.delete(each)
-        async with edge_caches(photos.settings) as caches:
+        async with cdn(photos.settings) as caches:
             await caches.purge(keys[:2])
             await caches.purge(keys[:2])
 
@@ -209,11 +209,11 @@ class TestPurge:
         """Of every cache."""
         photos.put(key, b"bytes that stand nowhere else: " + key.encode())
         await photos.view_all(key, 2)
-        copies = [self._copies(photos, name, key) for name in ("shield", "edge", "edge-2")]
-        async with edge_caches(photos.settings) as caches:
+        cache = [self._copies(photos, name, key) for name in ("shield", "edge", "edge-2")]
+        async with cdn(photos.settings) as caches:
             await caches.purge([key])
 
-        assert copies == [1, 1, 1]
+        assert cache == [1, 1, 1]
         assert [self._copies(photos, name, key) for name in ("shield", "edge", "edge-2")] == [0, 0, 0]
 
     def _copies(self, photos: Photos, name: str, key: str) -> int:
@@ -237,7 +237,7 @@ class TestPurge:
                 return asked == before + 1
 
             await eventually("the shield asks S3", fetching)
-            async with edge_caches(photos.settings) as caches:
+            async with cdn(photos.settings) as caches:
                 await caches.purge([key])
         finally:
             s3.resume()

@@ -44,7 +44,7 @@ async def test_ids_rise_and_none_comes_twice() -> None:
 async def test_a_lost_shard_is_replaced() -> None:
     """A process that was idle for an hour, whose only shard another took meanwhile, gets one again."""
     clock = Clock()
-    stores = memory_stores(clock_ms=clock, shards=2)
+    stores = memory_stores(clock_ms=clock, shard_leases=2)
     async with PhotoIds(stores, clock) as idle:
         first = await idle.mint()
         clock.now_ms += HOUR_MS

@@ -23,14 +23,14 @@ class _Stuck:
     def __init__(self, world: World) -> None:
         self.waiting = 0
         self.go = asyncio.Event()
-        following = world.stores.own_edges.following
+        following = world.stores.outgoing_edges.following
 
         async def stuck(*args: object) -> object:
             self.waiting += 1
             await self.go.wait()
             return await following(*args)  # type: ignore[arg-type]  # As they came.
 
-        world.switches["own_edges"].following = stuck  # type: ignore[attr-defined]  # A hung database.
+        world.switches["outgoing_edges"].following = stuck  # type: ignore[attr-defined]  # A hung database.
 
 
 async def test_a_request_ends_within_its_deadline() -> None:
@@ -89,7 +89,7 @@ async def test_a_bug_is_500_and_a_problem_document() -> None:
     async def broken(*args: object) -> object:
         raise RuntimeError("a secret cause")
 
-    world.switches["own_edges"].following = broken  # type: ignore[attr-defined]  # A bug.
+    world.switches["outgoing_edges"].following = broken  # type: ignore[attr-defined]  # A bug.
     async with world.client(1) as client:
         answer = await client.get("/v1/users/2")
 

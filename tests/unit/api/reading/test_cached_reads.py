@@ -13,7 +13,7 @@ from schemas.facts import PhotoLiked, PhotoUnliked
 from schemas.ids import PhotoId, UserId
 from schemas.internal import EdgeRecord
 from streams.core.counted import Membership
-from streams.core.edges import OwnEdge
+from streams.core.edges import OutgoingEdge
 from streams.core.eras import era_of
 from streams.core.feed import Completeness, Gaps
 from streams.edges.changed import likes_changed
@@ -44,7 +44,7 @@ async def _warm(**overrides: object) -> World:
 async def test_without_the_database_a_page_of_copies_is_stale() -> None:
     """All that belongs on it is here, from copies; only the likes of the caller are not known."""
     world = await _warm()
-    await world.stores.copies.drop([likes_key(READER, era_of(10))])
+    await world.stores.cache.invalidate([likes_key(READER, era_of(10))])
     world.fail("cassandra")
 
     page = await world.page(READER)
@@ -95,7 +95,7 @@ async def test_without_database_and_timeline_what_is_known_is_shown_as_partial()
 async def test_nobody_is_shown_when_it_is_not_known_who_is_followed() -> None:
     """Law: no ghost: without the following set even what the timeline has stays hidden."""
     world = await _warm()
-    await world.stores.copies.drop([b"f" + READER.to_bytes(8)])
+    await world.stores.cache.invalidate([b"f" + READER.to_bytes(8)])
     world.fail("cassandra")
 
     page = await world.page(READER)
@@ -167,7 +167,9 @@ async def test_likes_older_than_their_copy_are_found(monkeypatch: pytest.MonkeyP
         await world.post(photo, READER)
     liked = {11, 13, 14, 18}
     for photo in liked:
-        await world.stores.own_edges.write(OwnEdge.LIKES, UserId(READER), photo, Membership(1, removed=False))
+        await world.stores.outgoing_edges.write(
+            OutgoingEdge.LIKES, UserId(READER), photo, Membership(1, removed=False)
+        )
 
     shown = await feed_page(world.context, UserId(READER), PageQuery(20, None), Gaps())
     again = await feed_page(world.context, UserId(READER), PageQuery(20, None), Gaps())
@@ -183,7 +185,9 @@ async def test_a_like_from_elsewhere_is_seen_by_the_next_page(
     """Law: no old copy is read after a write, whoever published the event."""
     world = await make_world()
     await world.post(10, READER)
-    await world.stores.own_edges.write(OwnEdge.LIKES, UserId(READER), 10, Membership(1, change is PhotoLiked))
+    await world.stores.outgoing_edges.write(
+        OutgoingEdge.LIKES, UserId(READER), 10, Membership(1, change is PhotoLiked)
+    )
 
     async def liked() -> bool:
         page = await feed_page(world.context, UserId(READER), PageQuery(20, None), Gaps())

@@ -266,13 +266,13 @@ async def test_thousands_of_new_followees_are_one_window(monkeypatch: pytest.Mon
     await world.page(READER)
     for author in (2, 3, 4):
         await world.follow(READER, author)
-    before = len(world.switches["copies"].calls)
+    before = len(world.switches["cache"].calls)
 
     page = await world.page(READER)
 
     assert (page.ids, page.below) == ([40, 30, 20], None)
     # The following set, rows, totals and likes; no lists.
-    assert world.switches["copies"].calls[before:].count("get") == 4
+    assert world.switches["cache"].calls[before:].count("get") == 4
 
 
 async def test_a_page_costs_the_same_number_of_calls_whatever_its_length() -> None:

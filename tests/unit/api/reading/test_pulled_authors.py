@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.reading.pulled_authors import RELOAD_S, PulledAuthorsView
+from api.reading.pulled_authors import RELOAD_S, PulledAuthorsPoller
 from schemas.ids import UserId
 
 pytestmark = pytest.mark.anyio
@@ -34,7 +34,7 @@ async def test_an_author_whose_mark_does_not_show_is_seen_all_the_same() -> None
     """By the next reload."""
     now = [100.0]
     pulled = StuckMark()
-    view = PulledAuthorsView(pulled, 1.0, clock_s=lambda: now[0])
+    view = PulledAuthorsPoller(pulled, 1.0, clock_s=lambda: now[0])
     await view.refresh()
     await pulled.add(SECOND)
     now[0] += RELOAD_S

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from schemas.ids import PhotoId, UserId
+from schemas.internal import SetKind
 from streams.core.counted import BUCKETS, Membership, bucket_of
 from streams.core.eras import era_of
-from streams.core.sets import BucketKey, BucketWrite, Head, SetKind
+from streams.core.sets import BucketKey, BucketWrite, SetSummary
 from streams.stores.cache.keys import likes_key
 from tests.worlds.api import World, make_world
 
@@ -39,9 +40,9 @@ async def _fill(world: World, kind: SetKind, owner: int, members: list[int], lev
         )
         for bucket, some in buckets.items()
     ]
-    head = Head(level, len(members))
+    head = SetSummary(level, len(members))
     top = BucketWrite(key=BucketKey(kind, owner, 0, 0), rows={}, live=None, head=head, stamp=2)
-    await world.stores.counted.write([*writes, top])
+    await world.stores.counted_sets.write([*writes, top])
 
 
 async def test_a_photo_is_as_the_contract_says() -> None:
@@ -105,7 +106,7 @@ async def test_a_photo_whose_likes_are_not_known_is_503() -> None:
     world = await make_world()
     await world.post(10, OTHER)
     await _get(world, "/v1/photos/10")
-    await world.stores.copies.drop([likes_key(ME, era_of(10))])
+    await world.stores.cache.invalidate([likes_key(ME, era_of(10))])
     world.fail("cassandra")
     async with world.client(ME) as client:
         answer = await client.get("/v1/photos/10")
@@ -161,7 +162,7 @@ async def test_an_authors_list_without_the_database_says_so() -> None:
     world = await make_world()
     await world.post(10, OTHER)
     await _get(world, f"/v1/users/{OTHER}/photos")
-    await world.stores.copies.drop([likes_key(ME, era_of(10))])
+    await world.stores.cache.invalidate([likes_key(ME, era_of(10))])
     world.fail("cassandra")
 
     copied = await _get(world, f"/v1/users/{OTHER}/photos")

@@ -5,7 +5,7 @@ import pytest
 from schemas.events import EventType
 from schemas.ids import PhotoId, UserId
 from streams.core.counted import Membership
-from streams.core.edges import OwnEdge
+from streams.core.edges import OutgoingEdge
 from tests.worlds.api import World, make_world
 
 pytestmark = pytest.mark.anyio
@@ -52,12 +52,14 @@ async def test_what_is_done_over_http_is_later_than_all_that_is_stored() -> None
     """Also than a row whose time is ahead of this clock."""
     world = await make_world()
     ahead_us = world.clock.us() + 60_000_000
-    await world.stores.own_edges.write(OwnEdge.FOLLOWING, UserId(ME), OTHER, Membership(ahead_us, False))
+    await world.stores.outgoing_edges.write(
+        OutgoingEdge.FOLLOWING, UserId(ME), OTHER, Membership(ahead_us, False)
+    )
 
     await _status(world, "DELETE", f"/v1/social/follow/{OTHER}")
 
     assert world.publisher.published[-1].time_us == ahead_us + 1
-    stored = await world.stores.own_edges.state(OwnEdge.FOLLOWING, UserId(ME), OTHER)
+    stored = await world.stores.outgoing_edges.state(OutgoingEdge.FOLLOWING, UserId(ME), OTHER)
     assert stored == Membership(ahead_us + 1, removed=True)
 
 
@@ -90,9 +92,9 @@ async def test_an_unfollow_that_cannot_remove_the_copy_is_503_and_can_be_repeate
     world = await make_world()
     await world.follow(ME, OTHER)
     await world.page(ME)
-    world.switches["copies"].failing = {"drop"}
+    world.switches["cache"].failing = {"invalidate"}
     failed = await _status(world, "DELETE", f"/v1/social/follow/{OTHER}")
-    world.switches["copies"].failing = set()
+    world.switches["cache"].failing = set()
 
     assert failed == 503
     assert await _status(world, "DELETE", f"/v1/social/follow/{OTHER}") == 204
@@ -130,8 +132,8 @@ async def test_a_write_whose_store_is_away_is_503_and_changes_nothing_seen(
 
 async def _rows(world: World) -> list[object]:
     """What the caller's own rows say."""
-    own = world.stores.own_edges
-    liked = await own.state(OwnEdge.LIKES, UserId(ME), 10)
+    own = world.stores.outgoing_edges
+    liked = await own.state(OutgoingEdge.LIKES, UserId(ME), 10)
     return [await own.following(UserId(ME)), liked, await world.stores.photos.get([PhotoId(11)])]
 
 
@@ -191,7 +193,7 @@ async def test_a_delete_takes_the_photo_away_at_once_and_may_be_repeated() -> No
     assert [await _status(world, "GET", "/v1/photos/10", user) for user in (ME, OTHER)] == [404, 404]
     event = world.publisher.published[0]
     assert (event.topic, event.key_id, event.type) == ("uploads", ME, EventType.PHOTO_DELETED)
-    assert await world.stores.photos.is_buried(PhotoId(10), UserId(ME))
+    assert await world.stores.photos.has_tombstone(PhotoId(10), UserId(ME))
 
 
 async def test_a_delete_works_before_the_photo_is_ready() -> None:
@@ -223,9 +225,9 @@ async def test_a_delete_that_cannot_drop_the_copy_is_503_and_can_be_repeated() -
     """Law: no ghost: an old copy of the row would still be shown."""
     world = await make_world()
     await world.post(10, ME)
-    world.switches["copies"].failing = {"drop"}
+    world.switches["cache"].failing = {"invalidate"}
     failed = await _status(world, "DELETE", "/v1/photos/10")
-    world.switches["copies"].failing = set()
+    world.switches["cache"].failing = set()
 
     assert (failed, await _status(world, "DELETE", "/v1/photos/10")) == (503, 204)
     assert await _status(world, "GET", "/v1/photos/10") == 404

@@ -78,7 +78,7 @@ async def test_a_start_repeated_after_completion_answers_as_the_first_did(
 
     assert (repeated.status_code, repeated.json()["photo_id"], completed.status_code) == (201, photo, 202)
     assert set(again) == set(upload)
-    assert await world.stores.media.read(object_key(world, photo), bytes_max=99) == content
+    assert await world.stores.media_objects.read(object_key(world, photo), bytes_max=99) == content
     assert await rows(world) == []
 
 
@@ -226,7 +226,9 @@ async def test_racing_completions_are_one_photo(new_world: NewWorld) -> None:
 
     assert [each.status_code for each in answers] == [202] * 6
     assert await own_photos(world) == [int(started["photo_id"])]
-    assert await world.stores.media.read(object_key(world, started["photo_id"]), bytes_max=99) == LARGE
+    assert (
+        await world.stores.media_objects.read(object_key(world, started["photo_id"]), bytes_max=99) == LARGE
+    )
 
 
 async def test_a_delete_that_races_with_the_completion_wins_in_the_end(new_world: NewWorld) -> None:

@@ -148,7 +148,9 @@ async def test_a_signed_upload_whose_process_died_anywhere_goes_on(
         await clean(world)
         (photo,) = await own_photos(world)
 
-        assert await world.stores.media.read(object_key(world, photo), bytes_max=99) == content, number
+        assert await world.stores.media_objects.read(object_key(world, photo), bytes_max=99) == content, (
+            number
+        )
         assert await objects(world) == [object_key(world, photo)], number
         assert (await rows(world), await unfinished_parts(world)) == ([], []), number
     assert moments >= 12
@@ -175,7 +177,7 @@ async def test_a_delete_whose_process_died_anywhere_is_repeated(new_world: NewWo
         assert (await rows(world), await objects(world), await unfinished_parts(world)) == ([], [], []), (
             number
         )
-        assert await world.stores.photos.is_buried(PhotoId(int(started["photo_id"])), UserId(ME)), number
+        assert await world.stores.photos.has_tombstone(PhotoId(int(started["photo_id"])), UserId(ME)), number
     assert moments >= 6
 
 
@@ -262,7 +264,7 @@ async def _completed(world: World) -> Upload:
     """A body whose key is claimed and whose bytes are there; its request has died before it published."""
     photo = await world.context.ids.mint()
     upload = upload_of(world.context, UserId(ME), photo, Wanted("image/jpeg", "", None))
-    await world.memory.media.put(upload.object_key, b"12345", content_type="image/jpeg")
+    await world.memory.media_objects.put(upload.object_key, b"12345", content_type="image/jpeg")
     await world.memory.uploads.insert(upload)
     await world.memory.uploads.complete(photo)
     stands = await world.memory.uploads.get(photo)

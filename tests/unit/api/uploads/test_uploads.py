@@ -10,7 +10,7 @@ from schemas.facts import PhotoUploaded
 from schemas.ids import PhotoId, UserId, id_ms
 from schemas.times import parse_rfc3339_us, utc_datetime
 from streams.core.uploads import UploadState
-from streams.photos.begun import begin_photo
+from streams.photos.begun import photo_begun
 from streams.uploads.completed import photo_of
 from tests.worlds.api import RENDITIONS, World, make_world
 from tests.worlds.flaky_stores import Moment
@@ -96,7 +96,7 @@ async def test_a_large_photo_comes_by_parts_and_goes_on_where_it_stopped() -> No
     assert (early.status_code, [part["arrived"] for part in resumed["parts"]]) == (409, [False, True, False])
     assert [part["arrived"] for part in arrived["parts"]] == [True] * 3
     assert completed.status_code == 202
-    assert await world.stores.media.read(object_key(world, photo), bytes_max=99) == body
+    assert await world.stores.media_objects.read(object_key(world, photo), bytes_max=99) == body
     assert await unfinished_parts(world) == []
 
 
@@ -126,7 +126,7 @@ async def test_the_image_itself_may_be_the_body() -> None:
 
     assert (answer.status_code, set(answer.json())) == (202, {"photo_id"})
     assert (shown["status"], shown["caption"]) == ("processing", "über 100 % + mehr")
-    assert await world.stores.media.read(object_key(world, photo), bytes_max=99) == b"12345"
+    assert await world.stores.media_objects.read(object_key(world, photo), bytes_max=99) == b"12345"
     assert (published(world), await rows(world)) == ([int(photo)], [])
 
 
@@ -141,7 +141,10 @@ async def test_a_body_in_pieces_is_stored_whole(size_bytes: int, piece_bytes: in
         answer = await me.send(*some, b"")
 
     assert answer.status_code == 202
-    assert await world.stores.media.read(object_key(world, answer.json()["photo_id"]), bytes_max=99) == body
+    assert (
+        await world.stores.media_objects.read(object_key(world, answer.json()["photo_id"]), bytes_max=99)
+        == body
+    )
     assert await unfinished_parts(world) == []
 
 
@@ -164,7 +167,7 @@ async def test_completing_may_be_repeated(body: str) -> None:
 
     assert (statuses, over) == ([202] * 3, 409)
     assert (published(world), await own_photos(world)) == ([int(photo)], [int(photo)])
-    assert await world.stores.media.size(object_key(world, photo)) == len(content)
+    assert await world.stores.media_objects.size(object_key(world, photo)) == len(content)
 
 
 async def test_nobody_else_may_touch_an_upload() -> None:
@@ -185,7 +188,7 @@ async def test_nobody_else_may_touch_an_upload() -> None:
         await me.complete(photo)
         processing = await tries(photo)
         await world.stores.photos.mark_ready(PhotoId(int(photo)), RENDITIONS)
-        await world.stores.copies.drop([])
+        await world.stores.cache.invalidate([])
         ready = await tries(photo)
         unknown = await tries(7)
 
@@ -211,7 +214,7 @@ async def test_a_photo_may_be_deleted_before_it_is_completed(body: bytes) -> Non
 
     assert (statuses, later) == ([204, 204], [404] * 3)
     assert (await rows(world), await objects(world), await unfinished_parts(world)) == ([], [], [])
-    assert await world.stores.photos.is_buried(PhotoId(int(photo)), UserId(ME))
+    assert await world.stores.photos.has_tombstone(PhotoId(int(photo)), UserId(ME))
     assert world.publisher.published == []
 
 
@@ -261,9 +264,11 @@ async def test_completing_needs_all_the_bytes() -> None:
     async with uploading(world) as me:
         started = (await me.start(5)).json()
         early = await me.complete(started["photo_id"])
-        await world.stores.media.put(object_key(world, started["photo_id"]), b"1234", content_type=JPEG)
+        await world.stores.media_objects.put(
+            object_key(world, started["photo_id"]), b"1234", content_type=JPEG
+        )
         short = await me.complete(started["photo_id"])
-        await world.stores.media.delete([object_key(world, started["photo_id"])])
+        await world.stores.media_objects.delete([object_key(world, started["photo_id"])])
         await me.put(started["upload"], b"12345")
         done = await me.complete(started["photo_id"])
 
@@ -370,7 +375,7 @@ async def test_a_publish_that_fails_takes_back_the_body() -> None:
         again = await me.send(b"12345", key="k")
 
     assert (failed.status_code, remains, again.status_code) == (503, ([], [], None), 202)
-    assert await world.stores.photos.is_buried(PhotoId(lost), UserId(ME))
+    assert await world.stores.photos.has_tombstone(PhotoId(lost), UserId(ME))
     assert (await own_photos(world), await rows(world)) == ([int(again.json()["photo_id"])], [])
 
 
@@ -382,7 +387,7 @@ async def test_a_publish_that_succeeded_unknown_to_us_is_answered_as_done() -> N
     async def handled(moment: Moment) -> None:
         if (moment.store, moment.done) == ("publisher", False) and moment.operation == "publish":
             (upload,) = await rows(world)
-            await begin_photo(world.memory, photo_of(upload))
+            await photo_begun(world.memory, photo_of(upload))
 
     through(world, handled)
     async with uploading(world) as me:

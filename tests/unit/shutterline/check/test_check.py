@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.ids import PackedIds, PhotoId, UserId, pack_ids
+from schemas.internal import SetKind
 from shutterline.check.feeds import Expected, compare_feed
 from shutterline.check.report import Kind, Report
 from shutterline.check.run import check_through
 from shutterline.client.feed import FeedReader, Json, Walk, final
 from streams.core.counted import Membership
-from streams.core.edges import OwnEdge
-from streams.core.sets import BucketKey, BucketWrite, Head, SetKind
+from streams.core.edges import OutgoingEdge
+from streams.core.sets import BucketKey, BucketWrite, SetSummary
 from tests.worlds.api import World, make_world
 
 ME, AUTHOR, OTHER = UserId(1), UserId(2), UserId(3)
@@ -58,7 +59,7 @@ async def _set(
     page: tuple[int, ...] | None = None,
 ) -> None:
     """A set of level 0 as its writer leaves it, or with another `total` than it has; twice is newer."""
-    head = Head(level=0, total=len(members) if total is None else total)
+    head = SetSummary(level=0, total=len(members) if total is None else total)
     write = BucketWrite(
         key=BucketKey(kind, owner, 0, 0),
         rows=dict.fromkeys(members, IN),
@@ -67,7 +68,7 @@ async def _set(
         stamp=next(_stamps),
         page=None if page is None else PackedIds(pack_ids(page)),
     )
-    await world.stores.counted.write([write])
+    await world.stores.counted_sets.write([write])
 
 
 async def _sound_world() -> World:
@@ -187,7 +188,7 @@ async def test_members_who_left_are_not_counted() -> None:
         stamp=next(_stamps),
     )
 
-    await world.stores.counted.write([left])
+    await world.stores.counted_sets.write([left])
 
     assert (await _check(world, AUTHOR)).difference == 0
 
@@ -247,8 +248,8 @@ async def test_an_edge_that_is_in_one_table_alone_is_found_from_either_side() ->
 async def test_an_own_row_that_says_unfollowed_is_no_edge() -> None:
     """The rows are there on both sides, but one says removed."""
     world = await _sound_world()
-    await world.stores.own_edges.write(
-        OwnEdge.FOLLOWING, ME, AUTHOR, Membership(world.clock.us(), removed=True)
+    await world.stores.outgoing_edges.write(
+        OutgoingEdge.FOLLOWING, ME, AUTHOR, Membership(world.clock.us(), removed=True)
     )
     await world.later(60)
 

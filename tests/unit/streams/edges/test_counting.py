@@ -7,10 +7,8 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from schemas.internal import EdgeRecord
-from streams.core.edge_numbers import KIND_NUMBERS
-from streams.core.sets import SetKind
-from streams.edges.counting import KNOWN_ROWS_MAX, EdgesBatch
+from schemas.internal import EdgeRecord, SetKind
+from streams.edges.counting import KNOWN_ROWS_MAX, SetWriter
 from streams.errors import StoreUnavailable
 from streams.stores.memory.stores import memory_stores
 from tests.worlds.flaky_stores import FlakyStores, Moment, fail
@@ -29,27 +27,27 @@ def flaky() -> FlakyStores:
     return FlakyStores(memory_stores(clock_ms=lambda: 1_800_000_000_000))
 
 
-def writer_of(flaky: FlakyStores) -> EdgesBatch:
-    return EdgesBatch(
+def writer_of(flaky: FlakyStores) -> SetWriter:
+    return SetWriter(
         flaky.stores, AsyncMock(), bucket_members_max=1_000, backfill_follows_max=1, generation=1
     )
 
 
 def like(member: int, time_us: int = 1, *, removed: bool = False) -> EdgeRecord:
-    return EdgeRecord(KIND_NUMBERS[SetKind.LIKERS], member, PHOTO, time_us, removed)
+    return EdgeRecord(SetKind.LIKERS, member, PHOTO, time_us, removed)
 
 
 def reads(flaky: FlakyStores) -> list[str]:
     """The reads of counted sets since the last look."""
     names = [
-        each.operation for each in flaky.moments if each.operation in ("heads", "read") and not each.done
+        each.operation for each in flaky.moments if each.operation in ("summaries", "read") and not each.done
     ]
     flaky.moments.clear()
     return names
 
 
 async def count(flaky: FlakyStores) -> int:
-    return (await flaky.real.counted.heads(SetKind.LIKERS, [PHOTO]))[PHOTO].total
+    return (await flaky.real.counted_sets.summaries(SetKind.LIKERS, [PHOTO]))[PHOTO].total
 
 
 async def test_a_small_set_is_read_once(flaky: FlakyStores) -> None:
@@ -59,7 +57,7 @@ async def test_a_small_set_is_read_once(flaky: FlakyStores) -> None:
     first = reads(flaky)
     await writer.apply([like(2), like(3), like(1, 5, removed=True), like(1, 4)], 2, 6)
 
-    assert first == ["heads", "read"]
+    assert first == ["summaries", "read"]
     assert reads(flaky) == []
     assert await count(flaky) == 2
 
@@ -92,5 +90,5 @@ async def test_after_a_write_without_an_answer_nothing_is_known(flaky: FlakyStor
     reads(flaky)
     await writer.apply([like(2)], 1, 2)
 
-    assert reads(flaky) == ["heads", "read"]
+    assert reads(flaky) == ["summaries", "read"]
     assert await count(flaky) == 2

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 async def test_two_at_once_have_shards_of_their_own() -> None:
     """In the same millisecond."""
     clock = Clock()
-    stores = memory_stores(clock_ms=lambda: clock.ms, shards=2)
+    stores = memory_stores(clock_ms=lambda: clock.ms, shard_leases=2)
 
     async with (
         leased_minter(stores, clock_ms=lambda: clock.ms) as one,
@@ -29,7 +29,7 @@ async def test_two_at_once_have_shards_of_their_own() -> None:
 async def test_the_shard_is_given_back_also_after_a_failure() -> None:
     """With one shard alone the next could not mint otherwise."""
     clock = Clock()
-    stores = memory_stores(clock_ms=lambda: clock.ms, shards=1)
+    stores = memory_stores(clock_ms=lambda: clock.ms, shard_leases=1)
     with pytest.raises(RuntimeError, match="on purpose"):
         async with leased_minter(stores, clock_ms=lambda: clock.ms):
             raise RuntimeError("on purpose")
@@ -42,7 +42,7 @@ async def test_the_shard_is_given_back_also_after_a_failure() -> None:
 async def test_whoever_comes_next_starts_after_what_was_reserved() -> None:
     """The first one may have minted up to there, and been killed before it could say so."""
     clock = Clock()
-    stores = memory_stores(clock_ms=lambda: clock.ms, shards=1)
+    stores = memory_stores(clock_ms=lambda: clock.ms, shard_leases=1)
     async with leased_minter(stores, clock_ms=lambda: clock.ms) as minter:
         clock.ms += 1
         last = await minter.mint()

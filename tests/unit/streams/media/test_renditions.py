@@ -10,7 +10,7 @@ from PIL import Image
 
 from schemas.ids import PhotoId
 from streams.core.object_keys import ObjectKeys
-from streams.core.renditions import Made, RenditionFormat
+from streams.core.renditions import EncodedRendition, RenditionFormat
 from streams.media import zygote_link
 from streams.media.decoders import Cost, Decoders
 from tests.worlds.media import BLUE, LIMITS, RED, encoded, is_near, jpeg, picture, pixel, png, read
@@ -52,7 +52,7 @@ async def webp_decoders() -> AsyncIterator[Decoders]:
         yield each
 
 
-async def all_four(decoders: Decoders, original: bytes) -> dict[str, Made]:
+async def all_four(decoders: Decoders, original: bytes) -> dict[str, EncodedRendition]:
     return {"thumbnail": await decoders.thumbnail(original), **await decoders.full(original)}
 
 

@@ -365,7 +365,7 @@ async def test_edges_forget_what_is_deleted() -> None:
     there: list[int] = []
 
     async def at(moment: Moment) -> None:
-        if (moment.store, moment.done) == ("edge_caches", False):
+        if (moment.store, moment.done) == ("cdn", False):
             there.append(len(world.objects))
 
     disturb(world, at)

@@ -2,11 +2,11 @@
 
 import pytest
 
-from streams.core.renditions import Made, made
+from streams.core.renditions import EncodedRendition, made
 from streams.errors import StoreUnavailable
 from streams.media.rejected import Reason, Rejected
 from streams.media.zygote_link import DecodersLost
-from streams.renditions.retrying_decoder import TRIES_MAX, PatientDecoder
+from streams.renditions.retrying_decoder import TRIES_MAX, RetryingDecoder
 
 pytestmark = pytest.mark.anyio
 MADE = made(b"thumbnail", 3, 2)
@@ -24,13 +24,13 @@ class Failing:
         self.errors = list(errors)
         self.calls = 0
 
-    async def thumbnail(self, original: bytes) -> Made:
+    async def thumbnail(self, original: bytes) -> EncodedRendition:
         self.calls += 1
         if self.errors:
             raise self.errors.pop(0)
         return MADE
 
-    async def full(self, original: bytes) -> dict[str, Made]:
+    async def full(self, original: bytes) -> dict[str, EncodedRendition]:
         return {"small": await self.thumbnail(original)}
 
 
@@ -40,17 +40,17 @@ def crash() -> Rejected:
 
 async def test_a_crash_is_tried_again() -> None:
     """Whatever was to be made."""
-    decoder = PatientDecoder(Failing(*[crash() for _ in range(TRIES_MAX - 1)]))
+    decoder = RetryingDecoder(Failing(*[crash() for _ in range(TRIES_MAX - 1)]))
 
     assert MADE == await decoder.thumbnail(b"original")
-    assert {"small": MADE} == await PatientDecoder(Failing(crash())).full(b"original")
+    assert {"small": MADE} == await RetryingDecoder(Failing(crash())).full(b"original")
 
 
 async def test_what_crashes_every_time_is_rejected() -> None:
     """After so many tries and no more."""
     failing = Failing(*[crash() for _ in range(TRIES_MAX + 1)])
     with pytest.raises(Rejected) as raised:
-        await PatientDecoder(failing).thumbnail(b"original")
+        await RetryingDecoder(failing).thumbnail(b"original")
 
     assert (Reason.DECODER_CRASHED, TRIES_MAX) == (raised.value.reason, failing.calls)
 
@@ -59,7 +59,7 @@ async def test_any_other_fault_is_the_photos_own() -> None:
     """It is not tried again."""
     failing = Failing(Rejected(Reason.BROKEN, "no end"))
     with pytest.raises(Rejected):
-        await PatientDecoder(failing).thumbnail(b"original")
+        await RetryingDecoder(failing).thumbnail(b"original")
 
     assert failing.calls == 1
 
@@ -67,4 +67,4 @@ async def test_any_other_fault_is_the_photos_own() -> None:
 async def test_decoders_that_are_not_there_are_waited_for() -> None:
     """As for a store: nothing is known about the photo."""
     with pytest.raises(StoreUnavailable):
-        await PatientDecoder(Failing(DecodersLost("no zygote"))).thumbnail(b"original")
+        await RetryingDecoder(Failing(DecodersLost("no zygote"))).thumbnail(b"original")

@@ -10,9 +10,9 @@ from streams.core.photos import StoredRendition
 from streams.errors import StoreUnavailable
 from streams.jobs.cleaning import objects as clean_objects
 from streams.jobs.cleaning.report import SUSPICIOUS_MIN, Kind
-from streams.photos.begun import begin_photo
+from streams.photos.begun import photo_begun
 from streams.ports.cleaning import Walk
-from streams.stores.memory.cdn import MemoryEdgeCaches
+from streams.stores.memory.cdn import MemoryCdn
 from streams.uploads.completed import photo_of
 from tests.worlds.abandoned import AUTHOR, Half, leave
 from tests.worlds.cleaning import DAY_MS, HOUR_MS, NAMES, CleaningWorld, counts
@@ -121,7 +121,7 @@ async def test_an_upload_that_becomes_a_photo_meanwhile_keeps_its_object() -> No
         if is_listed and (moment.store, moment.operation, moment.done) == ("photos", "get", True):
             # The photos of the page were asked for, and this one was none of them.
             is_listed = False
-            await begin_photo(world.stores, photo_of(upload))
+            await photo_begun(world.stores, photo_of(upload))
             await world.stores.uploads.remove(photo)
         is_listed |= moment.operation == "list"
 
@@ -208,7 +208,7 @@ async def test_a_walk_goes_on_where_the_last_run_ended(monkeypatch: pytest.Monke
     keep = await orphans(world, 2)
 
     seen = [(await world.clean()).objects for _ in range(4)]
-    place = await world.stores.cleaning_places.place(Walk.OBJECTS)
+    place = await world.stores.cleaning_positions.place(Walk.OBJECTS)
 
     assert [4, 4, 4, 0] == seen  # Twelve objects, in whole pages; then the end.
     assert place == ""
@@ -273,8 +273,8 @@ async def test_edges_forget_what_was_removed() -> None:
 
     calls = [each.operation for each in flaky.moments if each.done and each.operation in ("purge", "delete")]
     assert ["purge", "delete", "purge"] == calls
-    edges = world.stores.edge_caches
-    assert isinstance(edges, MemoryEdgeCaches)
+    edges = world.stores.cdn
+    assert isinstance(edges, MemoryCdn)
     assert [old, old] == edges.purged
 
 
@@ -282,7 +282,7 @@ async def test_a_deleted_photo_stays_deleted() -> None:
     """The cleaning writes nothing to the rows of photos whose objects it removes."""
     world = CleaningWorld()
     photo = await world.ready_photo()
-    await world.stores.photos.bury(photo, AUTHOR)
+    await world.stores.photos.write_tombstone(photo, AUTHOR)
     await world.stores.photos.erase(photo)
     before = await world.stores.photos.get([photo])
 

@@ -24,9 +24,9 @@ pytestmark = pytest.mark.anyio
 
 async def lose(world: CleaningWorld, photo: PhotoId, names: Sequence[str], *, original: bool = False) -> None:
     """Take objects of a photo out of the bucket."""
-    await world.stores.media.delete([world.rendition(photo, name) for name in names])
+    await world.stores.media_objects.delete([world.rendition(photo, name) for name in names])
     if original:
-        await world.stores.media.delete([world.keys.original(photo)])
+        await world.stores.media_objects.delete([world.keys.original(photo)])
 
 
 async def named(world: CleaningWorld, photo: PhotoId) -> set[str]:
@@ -53,15 +53,15 @@ async def test_lost_renditions_are_made_again_from_the_original(
     world = CleaningWorld()
     photo, whole = [await world.ready_photo() for _ in range(2)]
     await lose(world, photo, lost)
-    token = await world.stores.copies.lease([photo_key(photo)])
-    await world.stores.copies.fill(token, {photo_key(photo): b"old"}, 60)
+    token = await world.stores.cache.lease([photo_key(photo)])
+    await world.stores.cache.fill(token, {photo_key(photo): b"old"}, 60)
 
     report = await world.clean()
 
     assert {Kind.LOST_RENDITION: (len(lost), len(lost))} == counts(report)
     assert [(lane, task(photo, AUTHOR, world.keys.original(photo), world.now_ms))] == world.tasks.asked
     assert {*NAMES} - {*lost} == await named(world, photo)
-    assert [None] == await world.stores.copies.get([photo_key(photo)])
+    assert [None] == await world.stores.cache.get([photo_key(photo)])
     assert {*NAMES} == await named(world, whole)
 
 
@@ -94,7 +94,7 @@ async def test_what_upstream_apps_made_themselves_is_not_missed() -> None:
     await world.stores.photos.forget_renditions(photo, NAMES)
     theirs = StoredRendition(object_key="apps/1.jpg", width=1, height=1)
     await world.stores.photos.add_renditions(photo, {"thumbnail": theirs})
-    await world.stores.media.delete([world.rendition(photo, name) for name in NAMES])
+    await world.stores.media_objects.delete([world.rendition(photo, name) for name in NAMES])
 
     assert counts(await world.clean()) == {}
     assert [] == world.tasks.asked
@@ -118,7 +118,7 @@ async def test_a_photo_without_any_object_goes_after_a_day() -> None:
     assert (1, 1, 0) == tuple(each.photos_without_objects for each in (first, second, third))
     assert {Kind.PHOTO_WITHOUT_OBJECTS: (1, 1)} == counts(third)
     assert await is_deleted(world, photo)
-    assert await world.stores.photos.is_buried(photo, AUTHOR)
+    assert await world.stores.photos.has_tombstone(photo, AUTHOR)
     listed = (await world.stores.author_photos.newest([AUTHOR], below=2**63 - 1, each_max=10))[AUTHOR]
     assert [whole] == [each.photo_id for each in listed]
     assert [(photo, True)] == [(each.member, each.removed) for each in world.tasks.edge_records]
@@ -219,7 +219,7 @@ async def test_a_walk_goes_on_where_the_last_run_ended(monkeypatch: pytest.Monke
         asked.append(len(world.tasks.asked))
 
     assert [4, 6, 10] == asked
-    assert "" != await world.stores.cleaning_places.place(Walk.PHOTOS)
+    assert "" != await world.stores.cleaning_positions.place(Walk.PHOTOS)
 
 
 async def losses(world: CleaningWorld) -> tuple[list[PhotoId], list[PhotoId], list[PhotoId]]:

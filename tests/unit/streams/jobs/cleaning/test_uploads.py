@@ -12,7 +12,7 @@ from schemas.ids import PhotoId, UserId
 from streams.core.uploads import UploadState
 from streams.errors import StoreUnavailable
 from streams.jobs.cleaning.report import Kind
-from streams.photos.begun import begin_photo
+from streams.photos.begun import photo_begun
 from streams.photos.deleted import photo_deleted
 from streams.renditions.removal import removal_task
 from streams.uploads.completed import photo_of
@@ -183,7 +183,7 @@ async def complete(world: CleaningWorld, photo: PhotoId) -> UploadState | None:
     if upload.parts_id:
         sizes = {1: len(PART), 2: len(LAST_PART)}
         await world.stores.media_uploads.finish_parts(upload.object_key, upload.parts_id, sizes)
-    if await world.stores.media.size(upload.object_key) is None:
+    if await world.stores.media_objects.size(upload.object_key) is None:
         return None
     return await world.stores.uploads.complete(photo)
 
@@ -194,7 +194,7 @@ async def test_an_upload_whose_photo_is_in_the_pipeline_only_loses_its_row() -> 
     [photo] = await left_alone(world, [Half.COMPLETED])
     upload = await world.stores.uploads.get(photo)
     assert upload is not None
-    await begin_photo(world.stores, photo_of(upload))
+    await photo_begun(world.stores, photo_of(upload))
     world.now_ms += HOUR_MS
 
     report = await world.clean()

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from streams.kafka.consuming.throttle import GivingWay
+from streams.kafka.consuming.throttle import BackgroundThrottle
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def rests_s(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 @pytest.mark.anyio
 async def test_nothing_to_give_way_to_means_no_rest(rests_s: list[float]) -> None:
     """Bulk has the machine to itself, also after others had work."""
-    way = GivingWay(rest_ratio=3, rest_s_max=9)
+    way = BackgroundThrottle(rest_ratio=3, rest_s_max=9)
     await way.rest(0.5)
     with way.waited_for():
         pass
@@ -34,7 +34,7 @@ async def test_nothing_to_give_way_to_means_no_rest(rests_s: list[float]) -> Non
 @pytest.mark.anyio
 async def test_the_rest_is_a_multiple_of_the_work(rests_s: list[float]) -> None:
     """A slow machine makes both longer, so bulk's share of it stays the same."""
-    way = GivingWay(rest_ratio=3, rest_s_max=9)
+    way = BackgroundThrottle(rest_ratio=3, rest_s_max=9)
     with way.waited_for():
         await way.rest(0.5)
         await way.rest(0.01)
@@ -45,7 +45,7 @@ async def test_the_rest_is_a_multiple_of_the_work(rests_s: list[float]) -> None:
 @pytest.mark.anyio
 async def test_no_rest_is_longer_than_the_limit(rests_s: list[float]) -> None:
     """A store that takes two seconds for an answer would have bulk stand still for six."""
-    way = GivingWay(rest_ratio=3, rest_s_max=0.5)
+    way = BackgroundThrottle(rest_ratio=3, rest_s_max=0.5)
     with way.waited_for():
         await way.rest(2.0)
 
@@ -55,7 +55,7 @@ async def test_no_rest_is_longer_than_the_limit(rests_s: list[float]) -> None:
 @pytest.mark.anyio
 async def test_each_piece_of_work_counts_until_it_is_done(rests_s: list[float]) -> None:
     """Two overlap; a third ends with an error, and is over all the same."""
-    way = GivingWay(rest_ratio=1, rest_s_max=9)
+    way = BackgroundThrottle(rest_ratio=1, rest_s_max=9)
     with way.waited_for():
         with pytest.raises(KeyError), way.waited_for():
             raise KeyError

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from streams.kafka.stages.decode_slots import Places
+from streams.kafka.stages.decode_slots import DecodeSlots
 from topics.catalogue import Lane
 
 pytestmark = pytest.mark.anyio
@@ -21,12 +21,12 @@ def anyio_backend() -> str:
 class Holder:
     """Asks for a place, and keeps it until it is told to leave."""
 
-    def __init__(self, places: Places, lane: Lane) -> None:
+    def __init__(self, places: DecodeSlots, lane: Lane) -> None:
         self._leave = asyncio.Event()
         self.inside = False
         self.task = asyncio.create_task(self._run(places, lane))
 
-    async def _run(self, places: Places, lane: Lane) -> None:
+    async def _run(self, places: DecodeSlots, lane: Lane) -> None:
         async with places.of(lane):
             self.inside = True
             await self._leave.wait()
@@ -37,7 +37,7 @@ class Holder:
 
 
 @asynccontextmanager
-async def holders(places: Places, *lanes: Lane) -> AsyncIterator[list[Holder]]:
+async def holders(places: DecodeSlots, *lanes: Lane) -> AsyncIterator[list[Holder]]:
     """They ask in this order."""
     made = []
     for lane in lanes:
@@ -56,7 +56,7 @@ async def settled() -> None:
 
 async def test_a_lane_has_so_many_places() -> None:
     """The next waits until one leaves."""
-    places = Places(thumbnails_max=2, fulls_max=1)
+    places = DecodeSlots(thumbnails_max=2, fulls_max=1)
     async with holders(places, *[Lane.THUMBNAIL] * 3) as [first, second, third]:
         assert (True, True, False) == (first.inside, second.inside, third.inside)
         await first.leave()
@@ -67,7 +67,7 @@ async def test_a_lane_has_so_many_places() -> None:
 
 async def test_a_full_task_does_not_begin_while_a_thumbnail_waits() -> None:
     """One that has begun goes on; one that is held back begins when the last thumbnail has its place."""
-    places = Places(thumbnails_max=1, fulls_max=2)
+    places = DecodeSlots(thumbnails_max=1, fulls_max=2)
     async with holders(places, Lane.FULL, *[Lane.THUMBNAIL] * 3, Lane.FULL) as [begun, one, two, three, held]:
         assert begun.inside
         assert not held.inside
@@ -82,14 +82,14 @@ async def test_a_full_task_does_not_begin_while_a_thumbnail_waits() -> None:
 
 async def test_thumbnails_never_wait_for_full_tasks() -> None:
     """However many of those there are."""
-    places = Places(thumbnails_max=1, fulls_max=1)
+    places = DecodeSlots(thumbnails_max=1, fulls_max=1)
     async with holders(places, *[Lane.FULL] * 5, Lane.THUMBNAIL) as asked:
         assert asked[-1].inside
 
 
 async def test_whoever_gives_up_waiting_holds_nobody_back() -> None:
     """Neither a thumbnail whose partition has gone, nor a full task that was held back."""
-    places = Places(thumbnails_max=1, fulls_max=1)
+    places = DecodeSlots(thumbnails_max=1, fulls_max=1)
     lanes = [Lane.THUMBNAIL, Lane.THUMBNAIL, Lane.FULL, Lane.FULL]
     async with holders(places, *lanes) as [_, waiting, held, behind]:
         held.task.cancel()

@@ -11,9 +11,8 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError, KafkaError, UnknownError
 
-from schemas.internal import EdgeRecord
-from streams.core.edge_numbers import KIND_NUMBERS
-from streams.core.sets import BucketWrite, SetKind
+from schemas.internal import EdgeRecord, SetKind
+from streams.core.sets import BucketWrite
 from streams.kafka.consuming.progress import Progress
 from streams.kafka.stages import edges_loop
 from streams.kafka.stages.edges_loop import EdgesLoop
@@ -29,7 +28,7 @@ FAILING, SLOW = TopicPartition("edges", 0), TopicPartition("edges", 1)
 
 
 def like(member: int, owner: int, offset: int) -> SimpleNamespace:
-    edge = EdgeRecord(KIND_NUMBERS[SetKind.LIKERS], member, owner, 1, removed=False)
+    edge = EdgeRecord(SetKind.LIKERS, member, owner, 1, removed=False)
     return SimpleNamespace(offset=offset, value=edge.encode())
 
 
@@ -86,13 +85,13 @@ async def test_a_commit_that_fails_leaves_no_batch_behind(
     polls = [{FAILING: [like(1, 8, 0)], SLOW: [like(1, PHOTO, 0)]}, {SLOW: [like(2, PHOTO, 1)]}]
     consumer = Consumer(polls, error)
     stores = memory_stores(clock_ms=lambda: 1_800_000_000_000)
-    held = HeldSets(stores.counted)
+    held = HeldSets(stores.counted_sets)
     monkeypatch.setattr(edges_loop, "AIOKafkaConsumer", lambda **_: consumer)
     monkeypatch.setattr(edges_loop, "RETRY_S", 0)
     settings = Settings(edges_linger_ms=1)
     outbox: Any = AsyncMock()
     running = asyncio.create_task(
-        EdgesLoop(settings, replace(stores, counted=held), outbox, "edges", Progress()).run()
+        EdgesLoop(settings, replace(stores, counted_sets=held), outbox, "edges", Progress()).run()
     )
     await eventually(lambda: consumer.refused, "the other partition's commit to fail")
     await asyncio.sleep(0.05)
@@ -103,4 +102,4 @@ async def test_a_commit_that_fails_leaves_no_batch_behind(
 
     assert polled == 1
     assert consumer.commits == [(SLOW, 1), (SLOW, 2)]
-    assert (await stores.counted.heads(SetKind.LIKERS, [PHOTO]))[PHOTO].total == 2
+    assert (await stores.counted_sets.summaries(SetKind.LIKERS, [PHOTO]))[PHOTO].total == 2

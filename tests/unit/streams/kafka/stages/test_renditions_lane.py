@@ -11,12 +11,12 @@ from schemas.facts import PhotoUploaded
 from schemas.ids import PhotoId
 from schemas.internal import FullTask, RemovalTask, RenditionTask, ThumbnailTask, encode_task
 from streams.core.photos import Status
-from streams.core.renditions import Made
+from streams.core.renditions import EncodedRendition
 from streams.errors import StoreUnavailable
 from streams.kafka.consuming.agent import Delivered
 from streams.kafka.consuming.progress import Place, Progress
 from streams.kafka.stages import renditions_lane
-from streams.kafka.stages.decode_slots import Places
+from streams.kafka.stages.decode_slots import DecodeSlots
 from streams.kafka.stages.renditions_lane import RenditionsLane
 from streams.settings import Settings
 from tests.worlds.renditions import AUTHOR, LIMITS, NOW_MS, PHOTO, UPLOADED, FakeDecoder, World
@@ -38,7 +38,7 @@ class HeldDecoder(FakeDecoder):
         super().__init__()
         self.released = asyncio.Event()
 
-    async def thumbnail(self, original: bytes) -> Made:
+    async def thumbnail(self, original: bytes) -> EncodedRendition:
         await asyncio.sleep(0)  # Others have their turn, as with a real one.
         if original == b"slow":
             await self.released.wait()
@@ -51,7 +51,7 @@ class Bench:
 
     world: World
     decoder: HeldDecoder = field(default_factory=HeldDecoder)
-    places: Places = field(default_factory=lambda: Places(thumbnails_max=2, fulls_max=2))
+    places: DecodeSlots = field(default_factory=lambda: DecodeSlots(thumbnails_max=2, fulls_max=2))
     progress: Progress = field(default_factory=Progress)
 
     def lane(self, lane: Lane) -> RenditionsLane:
@@ -165,7 +165,7 @@ async def test_full_renditions_wait_while_thumbnails_do(bench: Bench) -> None:
 async def test_a_store_that_is_down_is_waited_for(bench: Bench) -> None:
     """No commit, whatever the number of tries; when it is back, the task is done."""
     tasks, acked = await bench.uploaded(b"a"), list[int]()
-    real, tries = bench.world.real.media.read, 0
+    real, tries = bench.world.real.media_objects.read, 0
 
     async def read(object_key: str, *, bytes_max: int) -> bytes | None:
         nonlocal tries
@@ -174,7 +174,7 @@ async def test_a_store_that_is_down_is_waited_for(bench: Bench) -> None:
             raise StoreUnavailable("s3", "read", "a test said so")
         return await real(object_key, bytes_max=bytes_max)
 
-    bench.world.real.media.read = read  # type: ignore[method-assign]
+    bench.world.real.media_objects.read = read  # type: ignore[method-assign]
     await bench.lane(Lane.THUMBNAIL)(delivered(tasks, acked))
 
     assert ([1], 6) == (acked, tries)
@@ -187,7 +187,7 @@ async def test_a_partition_that_has_gone_is_not_acknowledged(bench: Bench) -> No
     async def read(object_key: str, *, bytes_max: int) -> bytes | None:
         raise StoreUnavailable("s3", "read", "a test said so")
 
-    bench.world.real.media.read = read  # type: ignore[method-assign]
+    bench.world.real.media_objects.read = read  # type: ignore[method-assign]
     await bench.lane(Lane.THUMBNAIL)(delivered(tasks, acked, ours=False))
 
     assert acked == []
@@ -210,7 +210,7 @@ async def test_an_edge_that_is_away_holds_no_rendition_up(
     async def purge(object_keys: Sequence[str]) -> None:
         raise StoreUnavailable("edge", "purge", "a test said so")
 
-    bench.world.real.edge_caches.purge = purge  # type: ignore[method-assign]
+    bench.world.real.cdn.purge = purge  # type: ignore[method-assign]
     removal, acked = RemovalTask(PHOTO, ("a", "b"), original=True), list[int]()
     await bench.lane(Lane.FULL)(delivered([removal], acked))
 

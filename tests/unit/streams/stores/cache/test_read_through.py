@@ -25,8 +25,8 @@ from streams.stores.cache.codecs import (
     encode_pull_list,
     encode_total,
 )
-from streams.stores.cache.read_through import CopyKind, DatabaseReads, Found, ReadThrough, TooManyReads
-from streams.stores.memory.cache import MemoryCopies
+from streams.stores.cache.read_through import CachedKind, DatabaseReads, Found, ReadThrough, TooManyReads
+from streams.stores.memory.cache import MemoryCache
 from tests.worlds.api import Clock, Switchable
 
 pytestmark = pytest.mark.anyio
@@ -55,15 +55,15 @@ class _Database:
 class _World:
     def __init__(self, in_flight_max: int = 4) -> None:
         self.clock = Clock()
-        self.copies = Switchable(MemoryCopies(lambda: self.clock.ms), "redis")
+        self.cache = Switchable(MemoryCache(lambda: self.clock.ms), "redis")
         self.database = _Database()
         self.counted: list[tuple[str, int, int]] = []
         self.through = ReadThrough(
-            self.copies,
+            self.cache,
             DatabaseReads(in_flight_max, wait_s=0.01),
             lambda *counted: self.counted.append(counted),
         )
-        self.kind = CopyKind(
+        self.kind = CachedKind(
             name="numbers",
             key=lambda number: b"n%d" % number,
             encode=encode_total,
@@ -101,7 +101,7 @@ async def test_a_write_in_between_leaves_no_old_copy() -> None:
 
     async def write_elsewhere() -> None:
         world.database.rows = {1: 11}
-        await world.copies.drop([b"n1"])
+        await world.cache.invalidate([b"n1"])
 
     world.database.meanwhile = write_elsewhere
     await world.get(1)
@@ -114,9 +114,9 @@ async def test_without_copies_the_database_answers() -> None:
     """Each call asks it, and the answer says so."""
     world = _World()
     world.database.rows = {1: 10}
-    world.copies.down = True
+    world.cache.down = True
 
-    assert await world.get(1) == await world.get(1) == Found({1: 10}, copies_answered=False)
+    assert await world.get(1) == await world.get(1) == Found({1: 10}, cache_answered=False)
 
 
 @pytest.mark.parametrize("method", ["lease", "fill"])
@@ -124,7 +124,7 @@ async def test_copies_that_cannot_be_filled_cost_nothing(method: str) -> None:
     """The value read is answered all the same."""
     world = _World()
     world.database.rows = {1: 10}
-    world.copies.failing = {method}
+    world.cache.failing = {method}
 
     assert await world.get(1) == Found({1: 10})
 
@@ -163,7 +163,7 @@ async def test_nothing_asked_costs_nothing() -> None:
     world = _World()
 
     assert await world.get() == Found()
-    assert (world.copies.calls, world.database.asked) == ([], [])
+    assert (world.cache.calls, world.database.asked) == ([], [])
 
 
 @given(st.dictionaries(IDS, st.integers(0, 2**63), max_size=20))

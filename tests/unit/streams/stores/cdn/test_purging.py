@@ -9,9 +9,9 @@ import pytest
 
 from streams.core.breaker import Breaker
 from streams.errors import StoreUnavailable
-from streams.ports.cdn import EdgeCaches as Port
-from streams.stores.cdn.purging import KEYS_A_REQUEST, EdgeCaches
-from streams.stores.memory.cdn import MemoryEdgeCaches
+from streams.ports.cdn import Cdn as Port
+from streams.stores.cdn.purging import KEYS_A_REQUEST, HttpCdn
+from streams.stores.memory.cdn import MemoryCdn
 
 pytestmark = pytest.mark.anyio
 
@@ -26,7 +26,7 @@ class Caches:
         self._answer = answer
         transport = httpx.MockTransport(self._take)
         client = httpx.AsyncClient(transport=transport, headers={"X-Shutterline-Edge": "secret"})
-        self.caches = EdgeCaches([SHIELD, ONE, TWO], client, Breaker(failures_max=2, open_s=60.0))
+        self.caches = HttpCdn([SHIELD, ONE, TWO], client, Breaker(failures_max=2, open_s=60.0))
 
     def _take(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(request)
@@ -111,14 +111,14 @@ async def test_a_refresh_of_what_is_gone_says_so() -> None:
 
 async def test_without_edges_there_is_nothing_to_purge() -> None:
     """Where photos are served straight from a bucket."""
-    caches = EdgeCaches([], httpx.AsyncClient(transport=httpx.MockTransport(down)), Breaker(1, 1.0))
+    caches = HttpCdn([], httpx.AsyncClient(transport=httpx.MockTransport(down)), Breaker(1, 1.0))
 
     await caches.purge(["a"])
 
 
 def test_the_twin_writes_down_what_was_purged() -> None:
     """In the order of the calls."""
-    twin = MemoryEdgeCaches()
+    twin = MemoryCdn()
     port: Port = twin
 
     asyncio.run(port.purge(["a", "b"]))

@@ -28,95 +28,95 @@ def interleavings(*lengths: int) -> Iterator[tuple[int, ...]]:
 
 
 @pytest.mark.anyio
-class CopiesSuite:
+class CacheSuite:
     async def test_what_was_filled_under_a_lease_is_read(self, stores: Stores, new_id: NewId) -> None:
         """In the order asked for, None where there is no copy; a lease alone is no copy."""
         filled, leased, empty = keys_of(new_id, 3)
-        token = await stores.copies.lease([filled, leased])
-        await stores.copies.fill(token, {filled: b"value\x00\xff"}, TTL_S)
+        token = await stores.cache.lease([filled, leased])
+        await stores.cache.fill(token, {filled: b"value\x00\xff"}, TTL_S)
 
-        assert await stores.copies.get([empty, filled, leased]) == [None, b"value\x00\xff", None]
-        assert await stores.copies.get([]) == []
+        assert await stores.cache.get([empty, filled, leased]) == [None, b"value\x00\xff", None]
+        assert await stores.cache.get([]) == []
 
     async def test_an_empty_value_is_a_value(self, stores: Stores, new_id: NewId) -> None:
         """Somebody who follows nobody has a copy, too."""
         [key] = keys_of(new_id, 1)
-        await stores.copies.fill(await stores.copies.lease([key]), {key: b""}, TTL_S)
+        await stores.cache.fill(await stores.cache.lease([key]), {key: b""}, TTL_S)
 
-        assert await stores.copies.get([key]) == [b""]
+        assert await stores.cache.get([key]) == [b""]
 
     async def test_without_a_lease_nothing_is_filled(self, stores: Stores, new_id: NewId) -> None:
         """Neither with a token of other keys nor with one that was never given; nothing fills nothing."""
         leased, other = keys_of(new_id, 2)
-        token = await stores.copies.lease([leased])
-        await stores.copies.fill(token, {other: b"old"}, TTL_S)
-        await stores.copies.fill(b"\x00" * 8, {leased: b"old", other: b"old"}, TTL_S)
-        await stores.copies.fill(token, {}, TTL_S)
+        token = await stores.cache.lease([leased])
+        await stores.cache.fill(token, {other: b"old"}, TTL_S)
+        await stores.cache.fill(b"\x00" * 8, {leased: b"old", other: b"old"}, TTL_S)
+        await stores.cache.fill(token, {}, TTL_S)
 
-        assert await stores.copies.get([leased, other]) == [None, None]
+        assert await stores.cache.get([leased, other]) == [None, None]
 
     async def test_only_the_first_lease_counts(self, stores: Stores, new_id: NewId) -> None:
         """Whoever comes second reads the database but does not fill."""
         [key] = keys_of(new_id, 1)
-        first = await stores.copies.lease([key])
-        second = await stores.copies.lease([key])
-        await stores.copies.fill(second, {key: b"second"}, TTL_S)
+        first = await stores.cache.lease([key])
+        second = await stores.cache.lease([key])
+        await stores.cache.fill(second, {key: b"second"}, TTL_S)
 
-        assert await stores.copies.get([key]) == [None]
+        assert await stores.cache.get([key]) == [None]
 
-        await stores.copies.fill(first, {key: b"first"}, TTL_S)
+        await stores.cache.fill(first, {key: b"first"}, TTL_S)
 
-        assert await stores.copies.get([key]) == [b"first"]
+        assert await stores.cache.get([key]) == [b"first"]
 
     async def test_a_copy_is_not_leased(self, stores: Stores, new_id: NewId) -> None:
         """It stays until it is dropped or its life ends."""
         [key] = keys_of(new_id, 1)
-        await stores.copies.fill(await stores.copies.lease([key]), {key: b"value"}, TTL_S)
-        await stores.copies.fill(await stores.copies.lease([key]), {key: b"other"}, TTL_S)
+        await stores.cache.fill(await stores.cache.lease([key]), {key: b"value"}, TTL_S)
+        await stores.cache.fill(await stores.cache.lease([key]), {key: b"other"}, TTL_S)
 
-        assert await stores.copies.get([key]) == [b"value"]
+        assert await stores.cache.get([key]) == [b"value"]
 
     async def test_a_lease_fills_once(self, stores: Stores, new_id: NewId) -> None:
         """Then it is used up."""
         [key] = keys_of(new_id, 1)
-        token = await stores.copies.lease([key])
-        await stores.copies.fill(token, {key: b"first"}, TTL_S)
-        await stores.copies.fill(token, {key: b"second"}, TTL_S)
+        token = await stores.cache.lease([key])
+        await stores.cache.fill(token, {key: b"first"}, TTL_S)
+        await stores.cache.fill(token, {key: b"second"}, TTL_S)
 
-        assert await stores.copies.get([key]) == [b"first"]
+        assert await stores.cache.get([key]) == [b"first"]
 
     async def test_dropping_takes_copies_and_leases(self, stores: Stores, new_id: NewId) -> None:
         """What was read before the drop is not filled after it; dropping may be repeated."""
         filled, leased, empty = keys_of(new_id, 3)
-        await stores.copies.fill(await stores.copies.lease([filled]), {filled: b"old"}, TTL_S)
-        token = await stores.copies.lease([leased])
+        await stores.cache.fill(await stores.cache.lease([filled]), {filled: b"old"}, TTL_S)
+        token = await stores.cache.lease([leased])
         for _ in range(2):
-            await stores.copies.drop([filled, leased, empty])
-        await stores.copies.drop([])
-        await stores.copies.fill(token, {leased: b"old"}, TTL_S)
+            await stores.cache.invalidate([filled, leased, empty])
+        await stores.cache.invalidate([])
+        await stores.cache.fill(token, {leased: b"old"}, TTL_S)
 
-        assert await stores.copies.get([filled, leased]) == [None, None]
+        assert await stores.cache.get([filled, leased]) == [None, None]
 
     async def test_an_old_token_does_not_fill_a_new_lease(self, stores: Stores, new_id: NewId) -> None:
         """Dropped and leased again, the key is the second reader's."""
         [key] = keys_of(new_id, 1)
-        old = await stores.copies.lease([key])
-        await stores.copies.drop([key])
-        new = await stores.copies.lease([key])
-        await stores.copies.fill(old, {key: b"old"}, TTL_S)
-        await stores.copies.fill(new, {key: b"new"}, TTL_S)
+        old = await stores.cache.lease([key])
+        await stores.cache.invalidate([key])
+        new = await stores.cache.lease([key])
+        await stores.cache.fill(old, {key: b"old"}, TTL_S)
+        await stores.cache.fill(new, {key: b"new"}, TTL_S)
 
-        assert await stores.copies.get([key]) == [b"new"]
+        assert await stores.cache.get([key]) == [b"new"]
 
     async def test_each_key_is_filled_by_its_own_lease(self, stores: Stores, new_id: NewId) -> None:
         """Of several keys those whose lease stands are filled, the others are not."""
         mine, dropped, anothers = keys_of(new_id, 3)
-        await stores.copies.lease([anothers])
-        token = await stores.copies.lease([mine, dropped, anothers])
-        await stores.copies.drop([dropped])
-        await stores.copies.fill(token, dict.fromkeys([dropped, mine, anothers], b"value"), TTL_S)
+        await stores.cache.lease([anothers])
+        token = await stores.cache.lease([mine, dropped, anothers])
+        await stores.cache.invalidate([dropped])
+        await stores.cache.fill(token, dict.fromkeys([dropped, mine, anothers], b"value"), TTL_S)
 
-        assert await stores.copies.get([mine, dropped, anothers]) == [b"value", None, None]
+        assert await stores.cache.get([mine, dropped, anothers]) == [b"value", None, None]
 
     async def test_no_order_of_steps_leaves_an_old_copy(self, stores: Stores, new_id: NewId) -> None:
         """Law: no ghost. Two readers lease, read the database and fill, while a writer writes and drops:
@@ -129,50 +129,50 @@ class CopiesSuite:
             for who in order:
                 match who, at[who]:
                     case (0 | 1, 0):
-                        token[who] = await stores.copies.lease([key])
+                        token[who] = await stores.cache.lease([key])
                     case (0 | 1, 1):
                         seen[who] = database
                     case (0 | 1, 2):
-                        await stores.copies.fill(token[who], {key: seen[who]}, TTL_S)
+                        await stores.cache.fill(token[who], {key: seen[who]}, TTL_S)
                     case (2, 0):
                         database = b"new"
                     case (2, 1):
-                        await stores.copies.drop([key])
+                        await stores.cache.invalidate([key])
                 at[who] += 1
 
-            assert await stores.copies.get([key]) != [b"old"], order
+            assert await stores.cache.get([key]) != [b"old"], order
 
     async def test_a_copy_goes_when_its_life_ends(
         self, stores: Stores, new_id: NewId, passing: PassingTime
     ) -> None:
         """And may then be leased again."""
         brief, lasting = keys_of(new_id, 2)
-        token = await stores.copies.lease([brief, lasting])
-        await stores.copies.fill(token, {brief: b"value"}, 1)
-        await stores.copies.fill(token, {lasting: b"value"}, TTL_S)
+        token = await stores.cache.lease([brief, lasting])
+        await stores.cache.fill(token, {brief: b"value"}, 1)
+        await stores.cache.fill(token, {lasting: b"value"}, TTL_S)
 
-        assert await stores.copies.get([brief]) == [b"value"]
+        assert await stores.cache.get([brief]) == [b"value"]
 
         async def gone() -> bool:
-            return await stores.copies.get([brief]) == [None]
+            return await stores.cache.get([brief]) == [None]
 
         await passing.until(gone, "a copy's life ends")
-        await stores.copies.fill(await stores.copies.lease([brief]), {brief: b"again"}, TTL_S)
+        await stores.cache.fill(await stores.cache.lease([brief]), {brief: b"again"}, TTL_S)
 
-        assert await stores.copies.get([brief, lasting]) == [b"again", b"value"]
+        assert await stores.cache.get([brief, lasting]) == [b"again", b"value"]
 
     async def test_a_lease_that_is_not_used_goes(
         self, stores: Stores, new_id: NewId, passing: PassingTime
     ) -> None:
         """A reader that died does not keep the others from filling."""
         [key] = keys_of(new_id, 1)
-        old = await stores.copies.lease([key])
+        old = await stores.cache.lease([key])
 
         async def taken_by_another() -> bool:
-            await stores.copies.fill(await stores.copies.lease([key]), {key: b"new"}, TTL_S)
-            return await stores.copies.get([key]) == [b"new"]
+            await stores.cache.fill(await stores.cache.lease([key]), {key: b"new"}, TTL_S)
+            return await stores.cache.get([key]) == [b"new"]
 
         await passing.until(taken_by_another, "an unused lease ends")
-        await stores.copies.fill(old, {key: b"old"}, TTL_S)
+        await stores.cache.fill(old, {key: b"old"}, TTL_S)
 
-        assert await stores.copies.get([key]) == [b"new"]
+        assert await stores.cache.get([key]) == [b"new"]

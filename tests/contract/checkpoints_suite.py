@@ -17,11 +17,11 @@ class NotesSuite:
         """First from none, then from the last position; others are not touched."""
         partition, other = new_id(), new_id()
 
-        assert await stores.timelines.notes([partition]) == {}
-        assert await stores.timelines.notes([]) == {}
-        assert await stores.timelines.note(partition, 5, expected=None)
-        assert await stores.timelines.note(partition, 9, expected=5)
-        assert await stores.timelines.notes([partition, other]) == {partition: 9}
+        assert await stores.timelines.checkpoints([partition]) == {}
+        assert await stores.timelines.checkpoints([]) == {}
+        assert await stores.timelines.save_checkpoint(partition, 5, expected=None)
+        assert await stores.timelines.save_checkpoint(partition, 9, expected=5)
+        assert await stores.timelines.checkpoints([partition, other]) == {partition: 9}
 
     @pytest.mark.parametrize("expected", [None, 0, 4, 6])
     async def test_another_note_than_expected_is_left(
@@ -29,48 +29,48 @@ class NotesSuite:
     ) -> None:
         """This is not the store that was noted in last: records between must be applied again."""
         partition = new_id()
-        await stores.timelines.note(partition, 5, expected=None)
+        await stores.timelines.save_checkpoint(partition, 5, expected=None)
 
-        assert not await stores.timelines.note(partition, 9, expected=expected)
-        assert await stores.timelines.notes([partition]) == {partition: 5}
+        assert not await stores.timelines.save_checkpoint(partition, 9, expected=expected)
+        assert await stores.timelines.checkpoints([partition]) == {partition: 5}
 
     async def test_a_store_without_the_note_is_found_out(self, stores: Stores, new_id: NewId) -> None:
         """A lost store has none, and none is written."""
         partition = new_id()
 
-        assert not await stores.timelines.note(partition, 9, expected=5)
-        assert await stores.timelines.notes([partition]) == {}
+        assert not await stores.timelines.save_checkpoint(partition, 9, expected=5)
+        assert await stores.timelines.checkpoints([partition]) == {}
 
     async def test_a_note_of_0_is_a_note(self, stores: Stores, new_id: NewId) -> None:
         """The first record of a partition is not yet applied; that is known."""
         partition = new_id()
 
-        assert await stores.timelines.note(partition, 0, expected=None)
-        assert await stores.timelines.notes([partition]) == {partition: 0}
-        assert await stores.timelines.note(partition, 1, expected=0)
+        assert await stores.timelines.save_checkpoint(partition, 0, expected=None)
+        assert await stores.timelines.checkpoints([partition]) == {partition: 0}
+        assert await stores.timelines.save_checkpoint(partition, 1, expected=0)
 
     async def test_of_racing_notes_one_is_taken(self, stores: Stores, new_id: NewId) -> None:
         """All expected the same, so all others are told that it has moved."""
         partition = new_id()
         taken = await asyncio.gather(
-            *(stores.timelines.note(partition, at, expected=None) for at in range(1, 9))
+            *(stores.timelines.save_checkpoint(partition, at, expected=None) for at in range(1, 9))
         )
 
         assert sum(taken) == 1
-        assert await stores.timelines.notes([partition]) == {partition: taken.index(True) + 1}
+        assert await stores.timelines.checkpoints([partition]) == {partition: taken.index(True) + 1}
 
     async def test_all_are_noted_only_where_none_is(self, stores: Stores, new_id: NewId) -> None:
         """A store that knows one of the partitions is not new."""
         first, second, third = new_id(), new_id(), new_id()
 
-        assert await stores.timelines.note_all({first: 1, second: 2})
-        assert not await stores.timelines.note_all({second: 7, third: 3})
-        assert await stores.timelines.notes([first, second, third]) == {first: 1, second: 2}
+        assert await stores.timelines.save_all_checkpoints({first: 1, second: 2})
+        assert not await stores.timelines.save_all_checkpoints({second: 7, third: 3})
+        assert await stores.timelines.checkpoints([first, second, third]) == {first: 1, second: 2}
 
     async def test_a_store_is_verified_when_every_partition_is(self, stores: Stores) -> None:
         """One whose note is another is told, and keeps the store from being verified."""
         *most, last = range(FANOUT.partitions)
-        await stores.timelines.note_all(dict.fromkeys(range(FANOUT.partitions), 7))
+        await stores.timelines.save_all_checkpoints(dict.fromkeys(range(FANOUT.partitions), 7))
 
         moved = await stores.timelines.confirm({**dict.fromkeys(most, 7), last: 8})
 

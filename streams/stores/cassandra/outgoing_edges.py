@@ -8,7 +8,7 @@ from cassandra.query import PreparedStatement
 
 from schemas.ids import PhotoId, UserId
 from streams.core.counted import Membership
-from streams.core.edges import EraLikes, Followee, OwnEdge
+from streams.core.edges import EraLikes, Followee, OutgoingEdge
 from streams.core.eras import era_of
 from streams.core.feed import END
 from streams.core.slices import slices
@@ -18,7 +18,7 @@ from streams.stores.cassandra.session import CassandraSession
 EDGES_A_BATCH = 100
 
 
-class CassandraOwnEdges:
+class CassandraOutgoingEdges:
     """Tables `following` and `likes_by_user`.
 
     At equal write timestamps Cassandra lets an expiring cell win over one that is not, and
@@ -62,24 +62,24 @@ class CassandraOwnEdges:
             " WHERE user_id = ? AND era = ? AND photo_id = ?"
         )
 
-    async def write(self, kind: OwnEdge, member: UserId, owner: int, state: Membership) -> None:
+    async def write(self, kind: OutgoingEdge, member: UserId, owner: int, state: Membership) -> None:
         await self.write_all(kind, [(member, owner, state)])
 
-    async def write_all(self, kind: OwnEdge, edges: Sequence[tuple[UserId, int, Membership]]) -> None:
+    async def write_all(self, kind: OutgoingEdge, edges: Sequence[tuple[UserId, int, Membership]]) -> None:
         bound = [self._bound(kind, *edge) for edge in edges]
         await asyncio.gather(*(self._session.batch(some) for some in slices(bound, EDGES_A_BATCH)))
 
     def _bound(
-        self, kind: OwnEdge, member: UserId, owner: int, state: Membership
+        self, kind: OutgoingEdge, member: UserId, owner: int, state: Membership
     ) -> tuple[PreparedStatement, tuple[object, ...]]:
-        if kind is OwnEdge.LIKES:
+        if kind is OutgoingEdge.LIKES:
             statement = self._unlike if state.removed else self._like
             return statement, (member, era_of(owner), owner, state.time_us)
         statement = self._unfollow if state.removed else self._follow
         return statement, (member, owner, datetime.now(UTC), state.time_us)
 
-    async def state(self, kind: OwnEdge, member: UserId, owner: int) -> Membership | None:
-        if kind is OwnEdge.LIKES:
+    async def state(self, kind: OutgoingEdge, member: UserId, owner: int) -> Membership | None:
+        if kind is OutgoingEdge.LIKES:
             rows = await self._session.rows(self._like_state, member, era_of(owner), owner)
         else:
             rows = await self._session.rows(self._follow_state, member, owner)

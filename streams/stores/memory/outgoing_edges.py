@@ -4,48 +4,50 @@ from collections.abc import Callable, Sequence
 
 from schemas.ids import PhotoId, UserId
 from streams.core.counted import Membership
-from streams.core.edges import EraLikes, Followee, OwnEdge
+from streams.core.edges import EraLikes, Followee, OutgoingEdge
 from streams.core.eras import era_of
 from streams.core.feed import END
 from streams.stores.memory.rows import LatestRows
 
 
-class MemoryOwnEdges:
+class MemoryOutgoingEdges:
     """Each member's followees and liked photos."""
 
     def __init__(self, clock_ms: Callable[[], int], removed_ttl_ms: int) -> None:
         self._clock_ms = clock_ms
         self._removed_ttl_ms = removed_ttl_ms
-        self._rows: dict[tuple[OwnEdge, UserId], LatestRows] = {}
+        self._rows: dict[tuple[OutgoingEdge, UserId], LatestRows] = {}
         self._seen_ms: dict[tuple[UserId, int], int] = {}
 
-    async def write(self, kind: OwnEdge, member: UserId, owner: int, state: Membership) -> None:
+    async def write(self, kind: OutgoingEdge, member: UserId, owner: int, state: Membership) -> None:
         await self.write_all(kind, [(member, owner, state)])
 
-    async def write_all(self, kind: OwnEdge, edges: Sequence[tuple[UserId, int, Membership]]) -> None:
+    async def write_all(self, kind: OutgoingEdge, edges: Sequence[tuple[UserId, int, Membership]]) -> None:
         for member, owner, state in edges:
             rows = self._of(kind, member)
             rows.put(owner, state)
-            if kind is OwnEdge.FOLLOWING and rows.get(owner) == state:
+            if kind is OutgoingEdge.FOLLOWING and rows.get(owner) == state:
                 self._seen_ms[member, owner] = self._clock_ms()
 
-    async def state(self, kind: OwnEdge, member: UserId, owner: int) -> Membership | None:
+    async def state(self, kind: OutgoingEdge, member: UserId, owner: int) -> Membership | None:
         return self._of(kind, member).get(owner)
 
     async def following(self, follower: UserId) -> list[Followee]:
         return [
             Followee(followee_id=UserId(followee), seen_ms=self._seen_ms[follower, followee])
-            for followee, state in self._of(OwnEdge.FOLLOWING, follower).items()
+            for followee, state in self._of(OutgoingEdge.FOLLOWING, follower).items()
             if not state.removed
         ]
 
     async def liked(self, user: UserId, photos: Sequence[PhotoId]) -> set[PhotoId]:
-        rows = self._of(OwnEdge.LIKES, user)
+        rows = self._of(OutgoingEdge.LIKES, user)
         return {photo for photo in photos if (state := rows.get(photo)) is not None and not state.removed}
 
     async def newest_likes(self, user: UserId, era: int, count: int) -> EraLikes:
         rows = [
-            (photo, state) for photo, state in self._of(OwnEdge.LIKES, user).items() if era_of(photo) == era
+            (photo, state)
+            for photo, state in self._of(OutgoingEdge.LIKES, user).items()
+            if era_of(photo) == era
         ]
         newest = rows[-count:]
         return EraLikes(
@@ -53,5 +55,5 @@ class MemoryOwnEdges:
             floor=newest[0][0] - 1 if len(newest) == count else END,
         )
 
-    def _of(self, kind: OwnEdge, member: UserId) -> LatestRows:
+    def _of(self, kind: OutgoingEdge, member: UserId) -> LatestRows:
         return self._rows.setdefault((kind, member), LatestRows(self._clock_ms, self._removed_ttl_ms))
