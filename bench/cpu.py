@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from typing import Self
 
-import psutil  # type: ignore[import-untyped]  # It ships no types and the lock has no stubs.
+import psutil
 
 from infra.local.stack import Stack
 

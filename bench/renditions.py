@@ -21,7 +21,7 @@ from pathlib import Path
 # Read when pyvips is loaded: bare libvips has one thread, as a decoder has.
 os.environ["VIPS_CONCURRENCY"] = "1"
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import pyvips  # type: ignore[import-untyped]
 from rich.console import Console
 from rich.table import Table

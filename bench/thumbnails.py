@@ -13,7 +13,7 @@ import statistics
 import time
 from datetime import UTC, datetime
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 from rich.console import Console

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import botocore.session
-import psutil  # type: ignore[import-untyped]  # It ships no types and the lock has no stubs.
+import psutil
 import pytest
 import redis
 from botocore.config import Config

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import pyvips  # type: ignore[import-untyped]  # It ships stubs without saying so.
 from PIL import Image
 

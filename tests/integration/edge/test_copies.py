@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]  # It ships no types and the lock has no stubs.
+import psutil
 import pytest
 from rich.console import Console
 
