@@ -1,4 +1,4 @@
-"""What a dead letter says of itself: headers added to those of the record that cannot succeed."""
+"""The headers that a dead letter has in addition to those of its record."""
 
 from datetime import datetime
 
@@ -16,8 +16,8 @@ ADDED_HEADERS = (
     "shutterline_attempt",
     "shutterline_failed_at",
 )
-# Nine names of up to 22 bytes, a topic and a group of up to 249 each, and an error of some
-# quoted values of 200 characters, 4 bytes each at worst: about 3 KB at once, so that a
+# Nine names of up to 22 bytes, a topic and a group of up to 249 bytes each, and an error with a
+# few quoted values of 200 characters, 4 bytes each at worst: about 3 kB for one failure, so a
 # record that was replayed and failed again still fits.
 DEAD_LETTER_HEADERS_BYTES_MAX = 8_192
 
@@ -25,11 +25,11 @@ DEAD_LETTER_HEADERS_BYTES_MAX = 8_192
 def dead_letter_headers(
     record: Record, *, reason: Reason, error: str, group: str, attempt: int, failed_at: datetime
 ) -> list[tuple[str, bytes | None]]:
-    """The record's own headers, all of them, in order, byte for byte; then what happened to it.
+    """Return all of the record's own headers, unchanged and in order, followed by the added ones.
 
-    `attempt` counts from 1. A replayed record that fails again has its earlier
-    `shutterline_...` headers, too; of a repeated header the last counts. `failed_at` is
-    written in UTC and must be aware, otherwise ValueError.
+    `attempt` counts from 1. A replayed record that fails again also has its earlier
+    `shutterline_...` headers; if a header occurs twice, the last one counts. `failed_at`
+    must be aware (otherwise ValueError) and is written in UTC.
     """
     texts = (
         reason.value,

@@ -2,8 +2,8 @@
 
 Binary mode: attributes are headers named `ce_...`, the value is the data. Structured mode:
 `content-type: application/cloudevents+json`, the value is the whole event. As the binding
-says, header names are compared as they are (lower case) and the content type alone tells
-the modes apart. Of a header or a JSON key that stands twice the last counts.
+says, header names are compared as they are (lower case), and the content type alone
+distinguishes the modes. If a header or a JSON key occurs twice, the last one counts.
 """
 
 import base64
@@ -24,7 +24,7 @@ SPEC_VERSION = "1.0"
 
 
 class Reason(StrEnum):
-    """Why a record can never succeed; stated on its dead letter."""
+    """Why a record can never succeed; its dead letter states it."""
 
     NOT_CLOUDEVENT = "not_cloudevent"
     MISSING_ATTRIBUTE = "missing_attribute"
@@ -38,7 +38,7 @@ class Reason(StrEnum):
 
 
 class PoisonEvent(Exception):
-    """The event can never succeed, however often it is tried; it belongs on the dead-letter topic.
+    """The event can never succeed, however often it is retried; it belongs on the dead-letter topic.
 
     `error` is a sentence that names the value (shortened) and the rule.
     """
@@ -54,7 +54,7 @@ class PoisonEvent(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One Kafka record as it came, before anybody has looked inside; bytes stay as they are."""
+    """One Kafka record as it was received, not decoded; its bytes are unchanged."""
 
     topic: str
     partition: int
@@ -67,7 +67,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A CloudEvent whose attributes are well formed; nothing is known of `type` and `data` yet."""
+    """A CloudEvent whose attributes are well formed; `type` and `data` are not checked yet."""
 
     id: str
     source: str
@@ -77,11 +77,11 @@ class Envelope:
 
 
 def open_envelope(record: Record) -> Envelope:
-    """The CloudEvent in a record.
+    """Return the CloudEvent in a record.
 
     Raises:
-        PoisonEvent: With `not_cloudevent`, `missing_attribute` or `not_json`. Nothing else
-            leaves this function, whatever the bytes.
+        PoisonEvent: With `not_cloudevent`, `missing_attribute` or `not_json`. The function
+            raises nothing else, whatever the bytes are.
     """
     headers = dict(record.headers)
     media_type = _media_type(headers.get(CONTENT_TYPE))
@@ -96,7 +96,7 @@ def open_envelope(record: Record) -> Envelope:
 
 
 def _media_type(content_type: bytes | None) -> str:
-    """The media type alone, in lower case; empty where there is none."""
+    """The media type without parameters, in lower case; empty if there is none."""
     return (content_type or b"").partition(b";")[0].strip().lower().decode("latin-1")
 
 
@@ -130,7 +130,7 @@ def _open_structured(value: bytes | None) -> Envelope:
 
 
 def _structured_data(event: Mapping[str, object]) -> dict[str, object]:
-    """`data`, or what `data_base64` encodes: the JSON format allows one of the two."""
+    """`data`, or the decoded `data_base64`: the JSON format allows one of the two."""
     plain, encoded = event.get("data"), event.get("data_base64")
     if plain is not None and encoded is not None:
         _poison(Reason.NOT_JSON, "the event has both data and data_base64, but may only have one of them")
@@ -178,8 +178,8 @@ def _json_object(name: str, value: bytes | None) -> dict[str, object]:
     if value is None:
         _poison(Reason.NOT_JSON, f"{name} is null, but must be a JSON object")
     try:
-        # orjson is the judge of what is JSON: it refuses NaN, text that is not UTF-8, lone
-        # surrogates and more than 1,024 levels, and makes integers beyond 64 bits floats.
+        # orjson decides what is JSON: it refuses NaN, text that is not UTF-8, lone surrogates and
+        # more than 1,024 levels, and it reads integers beyond 64 bits as floats.
         parsed: object = orjson.loads(value)
     except orjson.JSONDecodeError as error:
         _poison(Reason.NOT_JSON, f"{name} is {quoted(value)}, but must be a JSON object: {error}")

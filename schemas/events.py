@@ -1,7 +1,7 @@
 """The events that upstream apps publish, and how they are decoded and encoded.
 
-`decode_event` is the one gate through which anything from outside enters the pipeline;
-behind it data is typed, in range, and of the right key and time.
+Everything from outside enters the pipeline through `decode_event`. What it returns is typed,
+in range, and has the right key and a plausible time.
 """
 
 from collections.abc import Mapping
@@ -59,7 +59,7 @@ __all__ = [
 ]
 
 FUTURE_MS_MAX = 5 * 60_000
-# What the API publishes was checked against another host's clock: a minute of slack.
+# The API checked its own events against the clock of another host: a minute of slack.
 OWN_FUTURE_MS_MAX = FUTURE_MS_MAX + 60_000
 
 
@@ -76,7 +76,7 @@ class EventType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EventKind:
-    """What the contract says of one event type."""
+    """What the contract states about one event type."""
 
     topic_name: str
     model: type[EventData]
@@ -102,7 +102,7 @@ _ADAPTERS: Mapping[EventType, TypeAdapter[EventData]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A fact from outside that has passed every check that needs no store."""
+    """An event that has passed every check that needs no store."""
 
     id: str
     source: str
@@ -112,12 +112,12 @@ class Event:
 
 
 def decode_event(topic_name: str, record: Record, now_ms: int, *, own_source: str) -> Event:
-    """The event in a record of the topic that the catalogue calls `topic_name`.
+    """Return the event in a record of the topic `topic_name` (its name in the catalogue).
 
     `own_source` is the `ce_source` of this system's API, whose clock gets a minute of slack.
 
     Raises:
-        PoisonEvent: The first rule that is broken, in this order: the envelope,
+        PoisonEvent: Names the first rule that is broken, in this order: the envelope,
             `unknown_type`, `invalid_data`, `self_follow`, `key_mismatch`, `from_the_future`.
     """
     envelope = open_envelope(record)
@@ -140,7 +140,7 @@ def encode_event(
     source: str,
     time_us: int,
 ) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
-    """Key, value and headers of the event in binary mode, as this system publishes it."""
+    """Return key, value and headers of the event in binary mode, as this system publishes it."""
     headers = [
         ("ce_specversion", SPEC_VERSION.encode()),
         ("ce_id", id.encode()),
@@ -160,7 +160,7 @@ def encode_structured(
     source: str,
     time_us: int,
 ) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
-    """Key, value and headers of the event in structured mode."""
+    """Return key, value and headers of the event in structured mode."""
     key = _key(event_type, data)
     event = {
         "specversion": SPEC_VERSION,

@@ -1,6 +1,6 @@
 """The data of the events that upstream apps publish, version 1 of each.
 
-Models of the edge only: behind `decode_event` their values are typed and in range.
+The models are used where data enters: what `decode_event` returns is typed and in range.
 """
 
 from typing import Annotated, TypeAlias, get_args
@@ -21,13 +21,13 @@ from schemas.quoting import quoted
 
 
 class Fact(BaseModel):
-    """Immutable; fields that it does not know are ignored, so publishers may add some."""
+    """Immutable. Unknown fields are ignored, so publishers may add fields."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class Rendition(Fact):
-    """A smaller copy that the publisher made; taken as it is."""
+    """A smaller version of the photo that the publisher made; it is used unchanged."""
 
     object_key: ObjectKey
     width: Side
@@ -35,8 +35,8 @@ class Rendition(Fact):
 
 
 def _known_names_only(value: object) -> object:
-    # Here and not left to the dict's own validation: that would list an error for each of
-    # the hundred thousand names that fit in a record.
+    # The dict's own validation would list an error for each of the hundred thousand names
+    # that fit in a record.
     if isinstance(value, dict):
         for name in value:
             if name not in get_args(RenditionName):
@@ -45,7 +45,7 @@ def _known_names_only(value: object) -> object:
 
 
 class PhotoUploaded(Fact):
-    """The original is, or soon will be, in the media bucket under `object_key`."""
+    """The original is in the media bucket under `object_key`, or will arrive soon."""
 
     photo_id: PhotoIdField
     author_id: UserIdField
@@ -57,40 +57,40 @@ class PhotoUploaded(Fact):
 
 
 class PhotoDeleted(Fact):
-    """Counts only with the photo's own author."""
+    """The photo is deleted. Only the photo's own author can delete it."""
 
     photo_id: PhotoIdField
     author_id: UserIdField
 
 
 class FollowChange(Fact):
-    """One follow edge changed; the later event wins, at equal times the unfollow."""
+    """A follow edge changed. The later event wins; at equal times the unfollow wins."""
 
     follower_id: UserIdField
     followee_id: UserIdField
 
 
 class UserFollowed(FollowChange):
-    """The edge is there."""
+    """The follower follows the followee."""
 
 
 class UserUnfollowed(FollowChange):
-    """The edge is gone."""
+    """The follower no longer follows the followee."""
 
 
 class LikeChange(Fact):
-    """One like changed; the later event wins, at equal times the unlike."""
+    """A like changed. The later event wins; at equal times the unlike wins."""
 
     photo_id: PhotoIdField
     user_id: UserIdField
 
 
 class PhotoLiked(LikeChange):
-    """The like is there; it may precede its photo."""
+    """The user likes the photo; the event may precede the photo's own."""
 
 
 class PhotoUnliked(LikeChange):
-    """The like is gone."""
+    """The user no longer likes the photo."""
 
 
 EventData: TypeAlias = (

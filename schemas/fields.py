@@ -1,4 +1,4 @@
-"""The field types of which event models are made: each says what it accepts, and its JSON schema."""
+"""The field types of the event models: each defines what it accepts, and its JSON schema."""
 
 import unicodedata
 from datetime import UTC, datetime
@@ -37,7 +37,7 @@ def _checked_id(value: object, info: ValidationInfo) -> int:
 
 
 def _checked_moment(value: object, info: ValidationInfo) -> datetime:
-    """RFC 3339 text from outside; aware datetimes from our own code."""
+    """Accept RFC 3339 text from outside, and aware datetimes from our own code."""
     if isinstance(value, datetime) and value.tzinfo is not None:
         return value.astimezone(UTC)
     if not isinstance(value, str):

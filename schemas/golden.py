@@ -1,8 +1,8 @@
-"""The golden examples: every form of every event that was ever published, kept for good.
+"""The golden examples: every form of every event that was ever published.
 
-A test decodes all of them, so that no change makes what is stored in a log unreadable. A
-file is `<type>.<mode>.json` or `<type>.<mode>.<variant>.json`. Binary: `headers`, `key`
-and `data`. Structured: the whole event, its key in `partitionkey`.
+A test decodes all of them, so no change can make records in a log unreadable. A file name is
+`<type>.<mode>.json` or `<type>.<mode>.<variant>.json`. A binary example has `headers`, `key`
+and `data`. A structured example is the whole event, with its key in `partitionkey`.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ EXAMPLES = Path(__file__).parent / "examples"
 
 
 class ContentMode(StrEnum):
-    """How an event is laid over a record, as the Kafka binding names it."""
+    """How an event is laid out in a record; the names are those of the Kafka binding."""
 
     BINARY = "binary"
     STRUCTURED = "structured"
@@ -26,7 +26,7 @@ class ContentMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One file: what it says of itself in its name, its JSON, and the record that it stands for."""
+    """One file: its name, type and mode, its JSON, and the record that it describes."""
 
     name: str
     type: EventType
@@ -36,7 +36,7 @@ class Example:
 
 
 def golden_examples() -> tuple[Example, ...]:
-    """All examples, by name."""
+    """Return all examples, sorted by name."""
     return tuple(_load(path) for path in sorted(EXAMPLES.glob("*.json")))
 
 

@@ -1,11 +1,11 @@
-"""Quote a foreign value in an error sentence without trusting its size or depth."""
+"""Quote a value from outside in an error message, whatever its size or depth."""
 
 import reprlib
 
 QUOTED_CHARS_MAX = 200
 
-# A plain repr() of JSON nested a thousand deep raises RecursionError, and one of a
-# megabyte is built whole only to be cut. This one looks at no more than it shows.
+# repr() of JSON that is nested a thousand levels deep raises RecursionError, and repr() of a
+# megabyte builds all of it before it is cut. reprlib looks only at what it shows.
 _BOUNDED = reprlib.Repr()
 _BOUNDED.maxlevel = 3
 _BOUNDED.maxdict = _BOUNDED.maxlist = _BOUNDED.maxtuple = 8
@@ -14,7 +14,7 @@ _BOUNDED.maxlong = 40
 
 
 def quoted(value: object) -> str:
-    """The value as Python writes it, at most `QUOTED_CHARS_MAX` characters, always encodable as UTF-8."""
+    """Return repr(value), cut to `QUOTED_CHARS_MAX` characters; it can always be encoded as UTF-8."""
     if isinstance(value, bytes):
         value = value[:QUOTED_CHARS_MAX]
     text = _BOUNDED.repr(value)

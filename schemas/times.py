@@ -1,7 +1,7 @@
 """RFC 3339 timestamps, to the microsecond, as integers since 1970.
 
-One parser for every timestamp from outside, so that all of them mean the same. Python's
-own `fromisoformat` also takes dates alone, week dates and times without an offset.
+All timestamps from outside go through one parser. Python's own `fromisoformat` would also
+accept dates without a time, week dates, and times without an offset.
 """
 
 import re
@@ -21,9 +21,9 @@ _RULE = "must be an RFC 3339 time with an offset, from 1970 to 9999, such as 202
 
 
 def parse_rfc3339_us(text: str, name: str = "time") -> int:
-    """Microseconds since 1970 (UTC) of an RFC 3339 time; digits beyond the sixth are dropped.
+    """Parse an RFC 3339 time to microseconds since 1970 (UTC). Decimals beyond the sixth are cut off.
 
-    A leap second (`:60`) is the first instant of the next minute, as Unix time has it.
+    As in Unix time, a leap second (`:60`) is the first instant of the next minute.
 
     Raises:
         ValueError: Names `name`, the text and the rule.
@@ -36,7 +36,7 @@ def parse_rfc3339_us(text: str, name: str = "time") -> int:
     if second == "60":
         second, leap_us = "59", 1_000_000
     try:
-        # Upper case, because fromisoformat knows no "t" and "z", which RFC 3339 allows.
+        # RFC 3339 allows "t" and "z"; fromisoformat needs them in upper case.
         whole = datetime.fromisoformat(f"{minute}{second}{offset}".upper())
     except ValueError as error:
         raise ValueError(f"{name} is {quoted(text)}, but {_RULE}: {error}") from None
@@ -48,12 +48,12 @@ def parse_rfc3339_us(text: str, name: str = "time") -> int:
 
 
 def utc_datetime(time_us: int) -> datetime:
-    """The same instant as an aware datetime in UTC."""
+    """Return the instant as an aware datetime in UTC."""
     return _UNIX_EPOCH + timedelta(microseconds=time_us)
 
 
 def rfc3339(moment: datetime) -> str:
-    """The instant in UTC with six decimals and a `Z`; a datetime without an offset raises ValueError."""
+    """Format the instant in UTC with six decimals and a `Z`. A datetime without an offset is a ValueError."""
     if moment.tzinfo is None:
         raise ValueError(f"{moment!r} has no offset, but must be an aware datetime; give it a tzinfo")
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

@@ -1,4 +1,4 @@
-"""Where events travel: the catalogue of topics, their lanes, partitions, and generated descriptions.
+"""Where events travel: the catalogue of topics, their lanes and partitions, and generated descriptions.
 
-Pure, but for `admin`, which talks to a broker.
+Only `admin` talks to a broker; everything else is pure.
 """

@@ -1,4 +1,4 @@
-"""`python -m topics` writes topics.json anew, for Terraform."""
+"""`python -m topics` writes `topics.json`, which Terraform reads."""
 
 from topics.terraform import TOPICS_JSON, topics_json
 

@@ -1,6 +1,6 @@
-"""Create the catalogue's topics on a broker, and refuse those that are there but differ.
+"""Create the catalogue's topics on a broker, and refuse topics that exist but differ.
 
-Blocking; run at deployment and by the local stack, not by the workers.
+The calls block. Deployments and the local stack make them; workers do not.
 """
 
 import time
@@ -18,9 +18,9 @@ from confluent_kafka.admin import (
 
 from topics.catalogue import CATALOGUE, Topic
 
-ANSWER_S_MAX = 30.0
+RESPONSE_S_MAX = 30.0
 VISIBLE_S_MAX = 30.0
-_LOOK_AGAIN_S = 0.1
+_POLL_S = 0.1
 
 
 class TopicMismatch(Exception):
@@ -28,8 +28,8 @@ class TopicMismatch(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """The names on the broker: those created by this call, and those that were there and are right."""
+class TopicsReport:
+    """The names on the broker: those that this call created, and those that existed as the catalogue says."""
 
     created: tuple[str, ...]
     verified: tuple[str, ...]
@@ -41,26 +41,26 @@ def ensure_topics(
     *,
     client_config: Mapping[str, str | int | float | bool] | None = None,
     replication_factor: int = 1,
-) -> Report:
-    """Make every topic of the catalogue exist under the namespace, as the catalogue says.
+) -> TopicsReport:
+    """Create every topic of the catalogue that is missing under the namespace, and verify the others.
 
-    Returns once the broker's metadata shows all of them. May be repeated, and run by several
-    processes at once. `client_config` holds TLS and credentials, in librdkafka's names.
+    Returns once the broker's metadata shows all of them. The call may be repeated, and several
+    processes may make it at once. `client_config` holds TLS and credentials, in librdkafka's names.
 
     Raises:
-        TopicMismatch: Topics exist with other partitions or settings; names all of them.
-        KafkaException: The broker did not answer in time, or refused.
-        TimeoutError: A topic did not show in the metadata in time.
+        TopicMismatch: Topics exist with other partitions or settings; the message names all of them.
+        KafkaException: The broker did not respond in time, or refused.
+        TimeoutError: A topic did not appear in the metadata in time.
     """
     admin = AdminClient({**(client_config or {}), "bootstrap.servers": bootstrap})
     wanted = {topic.named(namespace): topic for topic in CATALOGUE.values()}
-    there = _partition_counts(admin)
+    existing = _partition_counts(admin)
     missing = [
-        _new_topic(name, topic, replication_factor) for name, topic in wanted.items() if name not in there
+        _new_topic(name, topic, replication_factor) for name, topic in wanted.items() if name not in existing
     ]
     created = _create(admin, missing)
     _verify(wanted, _wait_for(admin, wanted), _configs(admin, wanted))
-    return Report(created=created, verified=tuple(name for name in wanted if name not in created))
+    return TopicsReport(created=created, verified=tuple(name for name in wanted if name not in created))
 
 
 def _new_topic(name: str, topic: Topic, replication_factor: int) -> NewTopic:
@@ -75,16 +75,16 @@ def _new_topic(name: str, topic: Topic, replication_factor: int) -> NewTopic:
 
 
 def _create(admin: AdminClient, missing: list[NewTopic]) -> tuple[str, ...]:
-    """Create the topics; the names of those that this call created, and not another process."""
+    """Create the topics. Returns the names that this call created, without those of another process."""
     if not missing:
         return ()
-    answers = admin.create_topics(missing, request_timeout=ANSWER_S_MAX)
-    return tuple(name for name, answer in answers.items() if _was_created(answer))
+    creations = admin.create_topics(missing, request_timeout=RESPONSE_S_MAX)
+    return tuple(name for name, creation in creations.items() if _was_created(creation))
 
 
-def _was_created(answer: Future[None]) -> bool:
+def _was_created(creation: Future[None]) -> bool:
     try:
-        answer.result()
+        creation.result()
     except KafkaException as error:
         if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
             return False
@@ -93,12 +93,12 @@ def _was_created(answer: Future[None]) -> bool:
 
 
 def _partition_counts(admin: AdminClient) -> dict[str, int]:
-    topics = admin.list_topics(timeout=ANSWER_S_MAX).topics
+    topics = admin.list_topics(timeout=RESPONSE_S_MAX).topics
     return {name: len(topic.partitions) for name, topic in topics.items() if topic.error is None}
 
 
 def _wait_for(admin: AdminClient, names: Iterable[str]) -> dict[str, int]:
-    """The partition counts once every name is there."""
+    """Wait until every name is in the metadata. Returns the partition counts by name."""
     deadline_s = time.monotonic() + VISIBLE_S_MAX
     while True:
         counts = _partition_counts(admin)
@@ -106,17 +106,17 @@ def _wait_for(admin: AdminClient, names: Iterable[str]) -> dict[str, int]:
         if not absent:
             return counts
         if time.monotonic() > deadline_s:
-            raise TimeoutError(f"waited {VISIBLE_S_MAX} s for {absent} to show in the broker's metadata")
-        time.sleep(_LOOK_AGAIN_S)
+            raise TimeoutError(f"waited {VISIBLE_S_MAX} s for {absent} to appear in the broker's metadata")
+        time.sleep(_POLL_S)
 
 
 def _configs(admin: AdminClient, names: Iterable[str]) -> dict[str, dict[str, str | None]]:
-    """Every setting of every topic, as the broker states it."""
+    """Every setting of every topic, as the broker has it."""
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
-    answers = admin.describe_configs(resources, request_timeout=ANSWER_S_MAX)
+    descriptions = admin.describe_configs(resources, request_timeout=RESPONSE_S_MAX)
     return {
-        resource.name: {key: entry.value for key, entry in answer.result().items()}
-        for resource, answer in answers.items()
+        resource.name: {key: entry.value for key, entry in description.result().items()}
+        for resource, description in descriptions.items()
     }
 
 
@@ -136,7 +136,7 @@ def _differences(name: str, topic: Topic, partitions: int, config: Mapping[str, 
     if partitions != topic.partitions:
         yield (
             f"topic {name} has {partitions} partitions, the catalogue says {topic.partitions}: "
-            f"drain it and make it anew, because its records' places depend on the number"
+            f"drain it and create it again, because the partition of a key depends on the number"
         )
     for key, value in topic.config.items():
         if config.get(key) != value:

@@ -1,7 +1,7 @@
 """The outside contract of the topics as an AsyncAPI 3.0.0 document, generated from what the code uses.
 
-Channels are the topics that others write, and their dead-letter topics. Message schemas are
-those of the models that decode the events; examples are the golden files.
+Channels are the topics that upstream apps write, and their dead-letter topics. Message schemas
+come from the models that decode the events; examples are the golden files.
 """
 
 from typing import Any, TypeAlias
@@ -23,7 +23,7 @@ _TIME: Json = {"type": "string", "format": "date-time", "description": "RFC 3339
 
 
 def asyncapi_document() -> Json:
-    """The whole document; a new one each time, so that a caller may add servers to it."""
+    """The whole document. Each call returns a new one, so that a caller may add servers to it."""
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -83,7 +83,9 @@ def _messages() -> Json:
     return {
         **{
             _message_name(event_type, mode): _message(
-                event_type, mode, [each for each in examples if (each.type, each.mode) == (event_type, mode)]
+                event_type,
+                mode,
+                [example for example in examples if (example.type, example.mode) == (event_type, mode)],
             )
             for event_type in EventType
             for mode in ContentMode

@@ -1,7 +1,7 @@
-"""Every topic of the pipeline: what it carries, how it is cut, who writes and who reads it.
+"""Every topic of the pipeline: what it carries, its partitions and lanes, who writes and who reads it.
 
-The partition counts and lane ranges are part of a topic's identity: producers compute
-partitions from them, and changing one is a new topic, not a new setting.
+The partition counts and lane ranges are part of a topic's identity. Producers compute
+partitions from them, so changing one means a new topic, not a new setting.
 """
 
 from collections.abc import Mapping
@@ -18,6 +18,21 @@ RECORD_BYTES_MAX = 1_048_576  # What publishers may send: the value, 1 MiB.
 # Key, headers and the batch's own framing come on top of the value.
 MESSAGE_BYTES_MAX = RECORD_BYTES_MAX + 65_536
 DEAD_LETTER_BYTES_MAX = MESSAGE_BYTES_MAX + DEAD_LETTER_HEADERS_BYTES_MAX
+
+
+class Participant(StrEnum):
+    """A program that writes or reads topics; those of the pipeline have the name of their consumer group."""
+
+    UPSTREAM_APPS = "upstream apps"
+    API = "api"
+    CHECK = "check"
+    EDGES = "edges"
+    FANOUT_NORMAL = "fanout-normal"
+    FANOUT_BULK = "fanout-bulk"
+    RENDITIONS_THUMBNAIL = "renditions-thumbnail"
+    RENDITIONS_FULL = "renditions-full"
+    CLEANING = "cleaning"
+    OPERATORS = "operators"
 
 
 class Lane(StrEnum):
@@ -47,8 +62,8 @@ class Topic:
     partitions: int
     retention_ms: int
     owner: str
-    producers: tuple[str, ...]
-    consumers: tuple[str, ...]
+    producers: tuple[Participant, ...]
+    consumers: tuple[Participant, ...]
     lanes: tuple[LaneRange, ...] = ()
     event_types: tuple[EventType, ...] = ()
     message_bytes_max: int = MESSAGE_BYTES_MAX
@@ -56,10 +71,10 @@ class Topic:
 
     def __post_init__(self) -> None:
         if self.lanes:
-            edges = [0, *(lane.hi for lane in self.lanes)]
+            ends = [0, *(lane.hi for lane in self.lanes)]
             starts = [*(lane.lo for lane in self.lanes), self.partitions]
-            if edges != starts or any(lane.lo >= lane.hi for lane in self.lanes):
-                raise ValueError(f"{self.name}: {self.lanes} must cut [0, {self.partitions}) without a gap")
+            if ends != starts or any(lane.lo >= lane.hi for lane in self.lanes):
+                raise ValueError(f"{self.name}: {self.lanes} must cover [0, {self.partitions}) without a gap")
         config = {
             "cleanup.policy": "delete",
             "retention.ms": str(self.retention_ms),
@@ -79,10 +94,10 @@ class Topic:
         """
         if lane is None and not self.lanes:
             return range(self.partitions)
-        for each in self.lanes:
-            if each.lane == lane:
-                return range(each.lo, each.hi)
-        lanes = ", ".join(each.lane for each in self.lanes) or "no lanes; give None"
+        for lane_range in self.lanes:
+            if lane_range.lane == lane:
+                return range(lane_range.lo, lane_range.hi)
+        lanes = ", ".join(lane_range.lane for lane_range in self.lanes) or "no lanes; give None"
         raise ValueError(f"lane is {lane}, but {self.name} has {lanes}")
 
 
@@ -90,22 +105,22 @@ def _types_on(name: str) -> tuple[EventType, ...]:
     return tuple(event_type for event_type, kind in EVENT_KINDS.items() if kind.topic_name == name)
 
 
-def _outside(name: str, key: str, consumers: tuple[str, ...]) -> Topic:
-    """A topic that others write, too."""
+def _outside(name: str, key: str, producers: tuple[Participant, ...]) -> Topic:
+    """A topic that upstream apps write, as well as `producers`."""
     return Topic(
         name=name,
         key=key,
         partitions=6,
         retention_ms=7 * _DAY_MS,
         owner="pipeline",
-        producers=("upstream apps", "api"),
-        consumers=consumers,
+        producers=(Participant.UPSTREAM_APPS, *producers),
+        consumers=(Participant.CHECK,),
         event_types=_types_on(name),
     )
 
 
 def _dead_letters(topic: Topic) -> Topic:
-    """Where the records of `topic` go that can never succeed: bytes unchanged, headers added."""
+    """The topic for records of `topic` that can never succeed: bytes unchanged, headers added."""
     return Topic(
         name=f"{topic.name}-dlq",
         key=topic.key,
@@ -113,15 +128,15 @@ def _dead_letters(topic: Topic) -> Topic:
         retention_ms=30 * _DAY_MS,
         owner=topic.owner,
         producers=topic.consumers,
-        consumers=("dead-letter replay",),
+        consumers=(Participant.OPERATORS,),
         event_types=topic.event_types,
         message_bytes_max=DEAD_LETTER_BYTES_MAX,
     )
 
 
-UPLOADS = _outside("uploads", "author_id", ("uploads check",))
-FOLLOWS = _outside("follows", "follower_id", ("follows check",))
-LIKES = _outside("likes", "photo_id", ("likes check",))
+UPLOADS = _outside("uploads", "author_id", (Participant.API, Participant.CLEANING))
+FOLLOWS = _outside("follows", "follower_id", (Participant.API,))
+LIKES = _outside("likes", "photo_id", (Participant.API,))
 
 EDGES = Topic(
     name="edges",
@@ -129,19 +144,26 @@ EDGES = Topic(
     partitions=8,
     retention_ms=7 * _DAY_MS,
     owner="pipeline",
-    producers=("follows check", "likes check", "photo ready"),
-    consumers=("edge sets",),
+    # Follows and likes. Ready photos join their author's set; deleted and rejected ones leave it.
+    producers=(
+        Participant.CHECK,
+        Participant.RENDITIONS_THUMBNAIL,
+        Participant.RENDITIONS_FULL,
+        Participant.CLEANING,
+    ),
+    consumers=(Participant.EDGES,),
 )
 FANOUT = Topic(
     name="fanout",
     key="author_id",
     partitions=8,
     lanes=(LaneRange(Lane.NORMAL, 0, 6), LaneRange(Lane.BULK, 6, 8)),
-    # Days, not hours: a Redis that comes back older is repaired by reading it again.
+    # Days, not hours: when Redis comes back older, a worker repairs it by reading the log again.
     retention_ms=2 * _DAY_MS,
     owner="pipeline",
-    producers=("photo ready", "edge sets", "settle"),
-    consumers=("fanout normal", "fanout bulk"),
+    # Pages of ready photos; backfills of new follows.
+    producers=(Participant.CHECK, Participant.RENDITIONS_THUMBNAIL, Participant.EDGES),
+    consumers=(Participant.FANOUT_NORMAL, Participant.FANOUT_BULK),
 )
 RENDITIONS = Topic(
     name="renditions",
@@ -150,8 +172,14 @@ RENDITIONS = Topic(
     lanes=(LaneRange(Lane.THUMBNAIL, 0, 2), LaneRange(Lane.FULL, 2, 6)),
     retention_ms=7 * _DAY_MS,
     owner="pipeline",
-    producers=("uploads check", "renditions thumbnail", "renditions full"),
-    consumers=("renditions thumbnail", "renditions full"),
+    # Thumbnail tasks, then full ones, and removals of deleted or rejected photos.
+    producers=(
+        Participant.CHECK,
+        Participant.RENDITIONS_THUMBNAIL,
+        Participant.RENDITIONS_FULL,
+        Participant.CLEANING,
+    ),
+    consumers=(Participant.RENDITIONS_THUMBNAIL, Participant.RENDITIONS_FULL),
 )
 
 OUTSIDE = (UPLOADS, FOLLOWS, LIKES)
@@ -165,14 +193,14 @@ CATALOGUE: Mapping[str, Topic] = MappingProxyType(
 
 
 def dead_letter_of(topic: Topic) -> Topic:
-    """The dead-letter topic of a topic that others write.
+    """The dead-letter topic of a topic that upstream apps write.
 
     Raises:
-        ValueError: It is one of the pipeline's own, whose records are never dead-lettered.
+        ValueError: The topic is one of the pipeline's own, whose records are never dead-lettered.
     """
-    found = _DEAD_LETTERS_OF.get(topic.name)
-    if found is None:
+    dead_letters = _DEAD_LETTERS_OF.get(topic.name)
+    if dead_letters is None:
         raise ValueError(
             f"{topic.name} has no dead-letter topic; only {', '.join(_DEAD_LETTERS_OF)} have one"
         )
-    return found
+    return dead_letters

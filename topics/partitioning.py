@@ -1,7 +1,7 @@
-"""Which partition an id goes to: computed here by every producer, so that all agree.
+"""The partition of an id: every producer computes it here, so that all of them agree.
 
-Kafka's clients disagree on their default partitioner (murmur2 in Java and Faust, CRC32 in
-librdkafka), and none knows of lanes.
+The default partitioners of Kafka's clients differ (murmur2 in Java and Faust, CRC32 in
+librdkafka), and none of them knows lanes.
 """
 
 from zlib import crc32
@@ -11,10 +11,10 @@ from topics.catalogue import Lane, Topic
 
 
 def partition_of(topic: Topic, key_id: int, lane: Lane | None = None) -> int:
-    """The partition of the topic, or of the lane, to which the id belongs; never changes.
+    """The partition of the topic, or of the lane, to which the id belongs; it never changes.
 
-    CRC32 of the id's 8 bytes: stable over processes, versions and languages, and even over
-    ids in a row as over ids that were minted milliseconds apart.
+    CRC32 of the id's 8 bytes is the same in every process, version and language. It spreads
+    consecutive ids as evenly as ids that were minted milliseconds apart.
 
     Raises:
         ValueError: The topic has lanes and `lane` is not one of them, or it has none.
@@ -26,8 +26,9 @@ def partition_of(topic: Topic, key_id: int, lane: Lane | None = None) -> int:
 def partition_of_bucket(topic: Topic, author_id: int, bucket: int, lane: Lane) -> int:
     """The partition of one page of an author's followers.
 
-    An author's buckets take turns around the lane's partitions, from a place of the
-    author's own: a large author loads all partitions alike, small ones do not meet in one.
+    An author's buckets go round-robin over the lane's partitions, starting at a partition that
+    depends on the author. A large author therefore loads all partitions equally, and small
+    authors do not all share the first one.
     """
     partitions = topic.range_of(lane)
     return partitions[(crc32(pack_id(author_id)) + bucket) % len(partitions)]

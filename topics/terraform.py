@@ -10,7 +10,7 @@ TOPICS_JSON = Path(__file__).parent / "topics.json"
 
 
 def topics_json() -> bytes:
-    """What the file must hold: topic name to partitions, settings, lanes and who uses it."""
+    """The bytes of the file: for each topic its partitions, settings, lanes, producers and consumers."""
     document = {name: _entry(topic) for name, topic in CATALOGUE.items()}
     return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
@@ -19,7 +19,7 @@ def _entry(topic: Topic) -> dict[str, object]:
     return {
         "partitions": topic.partitions,
         "config": dict(topic.config),
-        "lanes": {each.lane.value: [each.lo, each.hi] for each in topic.lanes},
+        "lanes": {lane_range.lane.value: [lane_range.lo, lane_range.hi] for lane_range in topic.lanes},
         "owner": topic.owner,
         "producers": topic.producers,
         "consumers": topic.consumers,
