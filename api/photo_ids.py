@@ -46,7 +46,7 @@ class PhotoIds:
 
     async def _leased(self) -> IdMinter:
         if self._minter is None:
-            lease = leased_minter(self._stores, clock_ms=self._clock_ms)
+            lease = leased_minter(self._stores.shard_leases, clock_ms=self._clock_ms)
             self._minter = await self._leases.enter_async_context(lease)
         return self._minter
 

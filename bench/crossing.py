@@ -18,7 +18,6 @@ from bench.running import bench_stack
 from bench.traffic.events import follows, fresh_photo_ids, upload
 from bench.traffic.readers import client_of, feed_of
 from infra.local.deployment import Deployment
-from schemas.events import EventType
 from schemas.facts import UserUnfollowed
 from schemas.ids import PhotoId, UserId
 from streams.stores.connect import connect
@@ -79,10 +78,7 @@ async def _cross(
             await deployment.drained(600)
             await post()
             await deployment.publish(
-                deployment.outgoing(
-                    EventType.USER_UNFOLLOWED, UserUnfollowed(follower_id=each, followee_id=AUTHOR)
-                )
-                for each in passing
+                deployment.outgoing(UserUnfollowed(follower_id=each, followee_id=AUTHOR)) for each in passing
             )
             await deployment.drained(600)
             await post()

@@ -9,7 +9,6 @@ import time
 
 from bench.traffic.events import fresh_photo_ids, upload
 from infra.local.deployment import Deployment
-from schemas.events import EventType
 from schemas.facts import UserFollowed
 from schemas.ids import PhotoId, UserId
 from streams.core import ring
@@ -32,7 +31,7 @@ async def materialise(stores: Stores, owner: UserId) -> None:
 async def follow(deployment: Deployment, edges: list[tuple[UserId, UserId]]) -> None:
     """Each (follower, followee), through Kafka; returns when all is done that follows from it."""
     await deployment.publish(
-        deployment.outgoing(EventType.USER_FOLLOWED, UserFollowed(follower_id=follower, followee_id=followee))
+        deployment.outgoing(UserFollowed(follower_id=follower, followee_id=followee))
         for follower, followee in edges
     )
     await deployment.drained(1_200)

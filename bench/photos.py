@@ -28,7 +28,6 @@ from bench.media_checks import faults, missing
 from bench.photo_files import Listed, heavy, listed
 from bench.running import bench_stack, percentiles
 from infra.local.deployment import Deployment
-from schemas.events import EventType
 from schemas.facts import UserFollowed
 from schemas.ids import PhotoId, UserId
 from shutterline.client.feed import ApiRefused, Json, feed_path
@@ -223,7 +222,7 @@ async def run_all(arguments: argparse.Namespace, console: Console) -> None:
         media = deployment.start_media()
         deployment.start_api()
         follows = [UserFollowed(follower_id=READER, followee_id=author) for author in AUTHORS]
-        await deployment.publish(deployment.outgoing(EventType.USER_FOLLOWED, each) for each in follows)
+        await deployment.publish(deployment.outgoing(each) for each in follows)
         await deployment.drained()
         settings = deployment.settings
         async with upload_client(settings, tokens_for(settings), waiting=lambda _: None) as client:

@@ -19,7 +19,6 @@ from bench.running import bench_stack, percentiles
 from bench.steady import steady
 from bench.traffic.events import fresh_photo_ids
 from infra.local.deployment import Deployment
-from schemas.events import EventType
 from schemas.facts import PhotoUploaded, Rendition, UserFollowed
 from schemas.ids import PhotoId, UserId
 from shutterline.client.feed import TokenOf, feed_client
@@ -49,7 +48,7 @@ def photo_of(deployment: Deployment, photo: PhotoId, author: UserId) -> Outgoing
             for name, side in SIDES.items()
         },
     )
-    return deployment.outgoing(EventType.PHOTO_UPLOADED, data)
+    return deployment.outgoing(data)
 
 
 async def make_network(deployment: Deployment, cold: Sequence[UserId]) -> None:
@@ -58,7 +57,7 @@ async def make_network(deployment: Deployment, cold: Sequence[UserId]) -> None:
         (reader, AUTHORS[(reader + k) % len(AUTHORS)]) for reader in cold for k in range(COLD_FOLLOWEES)
     ]
     await deployment.publish(
-        deployment.outgoing(EventType.USER_FOLLOWED, UserFollowed(follower_id=follower, followee_id=followee))
+        deployment.outgoing(UserFollowed(follower_id=follower, followee_id=followee))
         for follower, followee in edges
     )
     await deployment.drained(1_200)

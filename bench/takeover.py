@@ -18,7 +18,6 @@ from bench.freshness import AUTHORS, READERS, freshness, materialise
 from bench.groups import GroupWatch
 from bench.running import bench_stack, percentiles
 from infra.local.deployment import Deployment
-from schemas.events import EventType
 from schemas.facts import UserFollowed
 from streams.ports.groups import Stores
 from streams.roles import Role
@@ -49,9 +48,7 @@ async def run(arguments: argparse.Namespace, console: Console) -> None:
         deployment.prepare()
         deployment.start_worker()
         await deployment.publish(
-            deployment.outgoing(
-                EventType.USER_FOLLOWED, UserFollowed(follower_id=follower, followee_id=followee)
-            )
+            deployment.outgoing(UserFollowed(follower_id=follower, followee_id=followee))
             for follower, followee in zip(READERS, AUTHORS, strict=True)
         )
         await deployment.drained()

@@ -21,7 +21,6 @@ from rich.console import Console
 from bench.running import bench_stack, percentiles
 from bench.traffic.events import fresh_photo_ids
 from infra.local.deployment import Deployment
-from schemas.events import EventType
 from schemas.facts import PhotoUploaded
 from schemas.ids import PhotoId, UserId
 from schemas.internal import FullTask
@@ -55,7 +54,7 @@ async def post(stores: Stores, deployment: Deployment, producer: Producer) -> fl
         created_at=datetime.now(UTC),
     )
     began = time.monotonic()
-    await producer.send([deployment.outgoing(EventType.PHOTO_UPLOADED, data)])
+    await producer.send([deployment.outgoing(data)])
     while time.monotonic() - began < GIVE_UP_S:
         row = (await stores.photos.get([photo])).get(photo)
         if row is not None and row.status is Status.READY:

@@ -13,11 +13,10 @@ from api.http.cursors import CursorKind, encode_cursor
 from api.http.inputs import PageQuery, following_query, user_id_of
 from api.http.problems import Problem, unavailable
 from api.routes.publish_edge import publish_edge
-from schemas.events import EventType, UserFollowed, UserUnfollowed
+from schemas.events import UserFollowed, UserUnfollowed
 from schemas.ids import UserId
 from streams.core.edges import Following, OutgoingEdge
 from streams.stores.cache.keys import following_key
-from topics.catalogue import FOLLOWS
 
 
 async def put_follow(
@@ -49,9 +48,6 @@ async def _change(context: ApiContext, user: UserId, followee: UserId, *, remove
         OutgoingEdge.FOLLOWING,
         user,
         followee,
-        topic=FOLLOWS,
-        key_id=user,
-        event_type=EventType.USER_UNFOLLOWED if removed else EventType.USER_FOLLOWED,
         data=fact(follower_id=user, followee_id=followee),
         removed=removed,
     )

@@ -10,12 +10,11 @@ from api.http.answers import done
 from api.http.inputs import photo_id_of
 from api.routes.photos import visible_photo
 from api.routes.publish_edge import publish_edge
-from schemas.events import EventType, PhotoLiked, PhotoUnliked
+from schemas.events import PhotoLiked, PhotoUnliked
 from schemas.ids import PhotoId, UserId
 from streams.core.edges import OutgoingEdge
 from streams.core.eras import era_of
 from streams.stores.cache.keys import likes_key
-from topics.catalogue import LIKES
 
 
 async def put_like(
@@ -40,9 +39,6 @@ async def _change(context: ApiContext, user: UserId, photo_id: PhotoId, *, remov
         OutgoingEdge.LIKES,
         user,
         photo_id,
-        topic=LIKES,
-        key_id=photo_id,
-        event_type=EventType.PHOTO_UNLIKED if removed else EventType.PHOTO_LIKED,
         data=fact(photo_id=photo_id, user_id=user),
         removed=removed,
     )

@@ -15,13 +15,12 @@ from api.reading.hydrate import hydrate
 from api.reading.rules import is_visible
 from api.routes.feed import page_of_photos
 from api.uploads.lifecycle import own_row, withdraw
-from schemas.events import EventType, PhotoDeleted
+from schemas.events import PhotoDeleted
 from schemas.ids import PhotoId, UserId
 from streams.core.feed import TOP, Completeness, Gaps, Skeleton, Source, union
 from streams.core.photos import SeenPhoto
 from streams.photos.deleted import hide_photo
 from streams.timelines.newest import newest_of
-from topics.catalogue import UPLOADS
 
 
 async def get_photo(
@@ -97,9 +96,7 @@ async def delete_photo(
     if await own_row(context, reader, photo_id) is None and await withdraw(context, reader, photo_id):
         return done()
     event = PhotoDeleted(photo_id=photo_id, author_id=reader)
-    await context.publisher.publish(
-        UPLOADS, reader, EventType.PHOTO_DELETED, event, time_us=context.clock_us()
-    )
+    await context.publisher.publish(event, time_us=context.clock_us())
     # Law: no ghost. Not left to the event's consumer: after this answer no page shows the photo.
     # Without a row there is none to hide: who writes it finds the tombstone that is there by now.
     if await stores.photos.get([photo_id]):

@@ -1,11 +1,10 @@
 """The order in which a follow or a like of the caller's is written."""
 
 from api.context import ApiContext
-from schemas.events import EventData, EventType
+from schemas.facts import EventData
 from schemas.ids import UserId
 from streams.core.counted import Membership
 from streams.core.edges import OutgoingEdge
-from topics.catalogue import Topic
 
 
 async def publish_edge(
@@ -14,9 +13,6 @@ async def publish_edge(
     member: UserId,
     owner: int,
     *,
-    topic: Topic,
-    key_id: int,
-    event_type: EventType,
     data: EventData,
     removed: bool,
 ) -> None:
@@ -31,5 +27,5 @@ async def publish_edge(
     """
     stored = await context.stores.outgoing_edges.state(kind, member, owner)
     time_us = max(context.clock_us(), stored.time_us + 1 if stored else 0)
-    await context.publisher.publish(topic, key_id, event_type, data, time_us=time_us)
+    await context.publisher.publish(data, time_us=time_us)
     await context.stores.outgoing_edges.write(kind, member, owner, Membership(time_us, removed))

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from infra.local.deployment import Deployment
-from schemas.events import EventType
 from schemas.facts import PhotoUploaded, Rendition, UserFollowed
 from schemas.ids import SHARDS, PhotoId, UserId, compose_id
 from streams.kafka.producing.producer import Outgoing
@@ -48,11 +47,11 @@ def upload(
         created_at=datetime.now(UTC),
         renditions={"thumbnail": THUMBNAIL} if ready else None,
     )
-    return deployment.outgoing(EventType.PHOTO_UPLOADED, data, partition=partition)
+    return deployment.outgoing(data, partition=partition)
 
 
 def follows(deployment: Deployment, edges: Iterable[tuple[UserId, UserId]]) -> list[Outgoing]:
     return [
-        deployment.outgoing(EventType.USER_FOLLOWED, UserFollowed(follower_id=follower, followee_id=followee))
+        deployment.outgoing(UserFollowed(follower_id=follower, followee_id=followee))
         for follower, followee in edges
     ]

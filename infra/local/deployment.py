@@ -16,7 +16,8 @@ from infra.local import ports
 from infra.local.errors import StackError
 from infra.local.processes.daemon import Daemon
 from infra.local.stack import Stack
-from schemas.events import EventData, EventType, encode_event
+from schemas.events import encode_event
+from schemas.facts import EventData
 from streams.kafka.offsets.offsets import Offsets
 from streams.kafka.producing.producer import Outgoing, Producer
 from streams.roles import EVENT_ROLES, LANES, MEDIA_ROLES, RENDITION_LANES, Role, group_of
@@ -26,17 +27,10 @@ from streams.stores.cassandra.session import make_cluster
 from topics.admin import ensure_topics
 from topics.catalogue import CATALOGUE, EDGES, FANOUT, FOLLOWS, LIKES, RENDITIONS, UPLOADS
 from topics.partitioning import partition_of
+from topics.routing import route_of
 
 READY_S = 90.0
 LOOK_S = 0.1
-TOPIC_OF = {
-    EventType.PHOTO_UPLOADED: UPLOADS,
-    EventType.PHOTO_DELETED: UPLOADS,
-    EventType.USER_FOLLOWED: FOLLOWS,
-    EventType.USER_UNFOLLOWED: FOLLOWS,
-    EventType.PHOTO_LIKED: LIKES,
-    EventType.PHOTO_UNLIKED: LIKES,
-}
 
 # A process and where it says that it is ready.
 Starting = tuple[Daemon, Callable[[], str]]
@@ -129,21 +123,24 @@ class Deployment:
 
     def outgoing(
         self,
-        event_type: EventType,
-        data: EventData,
+        event_data: EventData,
         *,
         time_us: int | None = None,
         source: str = "/deployment",
         partition: int | None = None,
     ) -> Outgoing:
         """The event as a record of its topic; the time is now unless it is given."""
+        route = route_of(event_data)
         key, value, headers = encode_event(
-            event_type, data, id=str(uuid4()), source=source, time_us=time_us or time.time_ns() // 1_000
+            route.event_type,
+            event_data,
+            id=str(uuid4()),
+            source=source,
+            time_us=time_us or time.time_ns() // 1_000,
         )
-        topic = TOPIC_OF[event_type]
         if partition is None:
-            partition = partition_of(topic, int(key))
-        return Outgoing(topic.named(self.namespace), partition, key, value, headers)
+            partition = partition_of(route.topic, route.key_id)
+        return Outgoing(route.topic.named(self.namespace), partition, key, value, headers)
 
     async def publish(self, records: Iterable[Outgoing]) -> None:
         """Publish records and wait for their acknowledgement."""

@@ -87,30 +87,30 @@ def _publish(event_name: str, fields: dict[str, object]) -> None:
 
 
 async def _publish_one(event_name: str, fields: dict[str, object], console: Console) -> None:
-    from schemas.events import EVENT_KINDS, EventType
-    from schemas.facts import PhotoUploaded
+    from schemas.events import EventType
     from schemas.times import rfc3339
     from streams.kafka.producing.producer import Producer
     from streams.kafka.producing.publisher import KafkaPublisher
-    from topics.catalogue import CATALOGUE
     from topics.partitioning import partition_of
+    from topics.routing import route_of
 
     settings, event_type = load_settings(), EventType(event_name)
-    kind = EVENT_KINDS[event_type]
-    if kind.model is PhotoUploaded:
+    if event_type is EventType.PHOTO_UPLOADED:
         fields["created_at"] = rfc3339(datetime.now(UTC))
         if "photo_id" not in fields:
             # Everything else is checked before an id is minted for it.
             _checked(event_type, {"photo_id": 1, **fields})
             fields["photo_id"] = await _minted(settings)
-    data, topic = _checked(event_type, fields), CATALOGUE[kind.topic_name]
-    key, time_us = int(getattr(data, kind.key_field)), time_ns() // 1_000
+    data = _checked(event_type, fields)
+    route = route_of(data)
     await require(settings, "kafka")
     async with Producer(settings, timeout_ms=settings.worker_store_timeout_ms) as producer:
         publisher = KafkaPublisher(producer, namespace=settings.namespace, source=SOURCE)
-        await publisher.publish(topic, key, event_type, data, time_us=time_us)
-    place = f"{topic.named(settings.namespace)}, partition {partition_of(topic, key)}"
-    console.print(f"{event_name} published to {place}, key {key}", highlight=False)
+        await publisher.publish(data, time_us=time_ns() // 1_000)
+    topic_name, partition = route.topic.named(settings.namespace), partition_of(route.topic, route.key_id)
+    console.print(
+        f"{event_name} published to {topic_name}, partition {partition}, key {route.key_id}", highlight=False
+    )
     for name, value in data.model_dump(mode="json", exclude_none=True).items():
         console.print(f"  {name} {value}", highlight=False, markup=False)
 
@@ -144,6 +144,6 @@ async def _minted(settings: "Settings") -> int:
     await require(settings, "cassandra")
     async with (
         connect(settings, timeout_ms=settings.worker_store_timeout_ms) as stores,
-        leased_minter(stores) as minter,
+        leased_minter(stores.shard_leases) as minter,
     ):
         return await minter.mint()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from time import monotonic
 
 from infra.local.deployment import Deployment
-from schemas.events import EventData, EventType
+from schemas.events import EventData
 from schemas.facts import (
     PhotoDeleted,
     PhotoLiked,
@@ -72,18 +72,18 @@ class Publishers:
                 return await self._post(UserId(action.user))
             case Deed.DELETE:
                 deleted = PhotoDeleted(photo_id=self.photos[action.target], author_id=UserId(action.user))
-                return self._outgoing(EventType.PHOTO_DELETED, deleted)
+                return self._outgoing(deleted)
             case Deed.LIKE:
                 liked = PhotoLiked(photo_id=self.photos[action.target], user_id=UserId(action.user))
-                return self._outgoing(EventType.PHOTO_LIKED, liked)
+                return self._outgoing(liked)
             case Deed.UNLIKE:
                 unliked = PhotoUnliked(photo_id=self.photos[action.target], user_id=UserId(action.user))
-                return self._outgoing(EventType.PHOTO_UNLIKED, unliked)
+                return self._outgoing(unliked)
             case Deed.FOLLOW:
                 return self._follow(action.user, action.target)
             case Deed.UNFOLLOW:
                 gone = UserUnfollowed(follower_id=UserId(action.user), followee_id=UserId(action.target))
-                return self._outgoing(EventType.USER_UNFOLLOWED, gone)
+                return self._outgoing(gone)
 
     async def _post(self, author: UserId) -> Outgoing:
         photo = await self.mint()
@@ -97,11 +97,11 @@ class Publishers:
             caption=f"evening no. {len(self.photos)}",
             renditions=dict(self.renditions),
         )
-        return self._outgoing(EventType.PHOTO_UPLOADED, data)
+        return self._outgoing(data)
 
     def _follow(self, follower: int, followee: int) -> Outgoing:
         data = UserFollowed(follower_id=UserId(follower), followee_id=UserId(followee))
-        return self._outgoing(EventType.USER_FOLLOWED, data)
+        return self._outgoing(data)
 
-    def _outgoing(self, event_type: EventType, data: EventData) -> Outgoing:
-        return self.deployment.outgoing(event_type, data, source=SOURCE)
+    def _outgoing(self, data: EventData) -> Outgoing:
+        return self.deployment.outgoing(data, source=SOURCE)

@@ -127,7 +127,7 @@ class _Demo:
         renditions = await put_picture(self.deployment.settings)
         async with (
             Producer(self.deployment.settings, timeout_ms=TIMEOUT_MS) as producer,
-            leased_minter(stores) as minter,
+            leased_minter(stores.shard_leases) as minter,
         ):
             yield Publishers(self.deployment, producer, minter.mint, renditions)
 

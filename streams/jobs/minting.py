@@ -3,22 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from time import time_ns
 from uuid import uuid4
 
 from schemas.minting import IdMinter
+from streams.clock import unix_ms
 from streams.errors import StoreUnavailable
 from streams.ports.coordination import ShardLeases
-from streams.ports.groups import Stores
-
-
-def _clock_ms() -> int:
-    return time_ns() // 1_000_000
 
 
 @asynccontextmanager
 async def leased_minter(
-    stores: Stores, *, clock_ms: Callable[[], int] = _clock_ms
+    shards: ShardLeases, *, clock_ms: Callable[[], int] = unix_ms
 ) -> AsyncIterator[IdMinter]:
     """A minter of a shard that nobody else mints with; the shard is given back at the end.
 
@@ -29,7 +24,7 @@ async def leased_minter(
         LookupError: All shards tried are leased.
         StoreUnavailable: The leases' store did not answer.
     """
-    shards, holder = stores.shard_leases, str(uuid4())
+    holder = str(uuid4())
     lease = await shards.acquire(holder, clock_ms())
     minter = IdMinter(
         lease.shard,

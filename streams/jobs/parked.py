@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from time import time
 
 from schemas.internal import ThumbnailTask
+from streams.clock import unix_ms
 from streams.core.photos import ParkedPhoto
 from streams.errors import StoreUnavailable
 from streams.metrics import PARKED
@@ -26,12 +27,13 @@ class ParkedJob:
     settings: Settings
     stores: Stores
     outbox: Outbox
+    clock_ms: Callable[[], int] = unix_ms
 
     async def run(self) -> None:
         """For ever, every `original_poll_s`."""
         while True:
             try:
-                await self.run_once(int(time() * 1_000))
+                await self.run_once(self.clock_ms())
             except StoreUnavailable as error:
                 log.debug("parked photos are looked at again soon: %s", error)
             await asyncio.sleep(self.settings.original_poll_s)

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from schemas.events import EventData, EventType
+from schemas.facts import EventData
 from schemas.internal import EdgeRecord, FanoutRecord, RenditionTask
-from topics.catalogue import Lane, Topic
+from topics.catalogue import Lane
 
 
 class Outbox(Protocol):
@@ -24,10 +24,10 @@ class Outbox(Protocol):
 class EventPublisher(Protocol):
     """Publishes events to the topics that others write, too."""
 
-    async def publish(
-        self, topic: Topic, key_id: int, event_type: EventType, data: EventData, *, time_us: int
-    ) -> None:
-        """Publish one event; acknowledged by all in-sync replicas when it returns.
+    async def publish(self, event_data: EventData, *, time_us: int) -> None:
+        """Publish one event; all in-sync replicas have acknowledged it when this returns.
+
+        Its type, topic and key follow from the class of `event_data`.
 
         Raises:
             StoreUnavailable: It may be there all the same; publishing it again is harmless.

@@ -5,14 +5,12 @@ is in the pipeline. So whoever dies between leaves a row that the cleaning finds
 finishes by the same call: every step may be repeated, also by several at once.
 """
 
-from schemas.events import EventType
 from schemas.facts import PhotoUploaded
 from streams.core.photos import Photo
 from streams.core.uploads import Upload, UploadState
 from streams.photos.begun import photo_begun
 from streams.ports.groups import Stores
 from streams.ports.publishing import EventPublisher
-from topics.catalogue import UPLOADS
 
 
 async def upload_completed(
@@ -34,7 +32,7 @@ async def upload_completed(
         created_at=upload.created_at,
         caption=upload.caption,
     )
-    await publisher.publish(UPLOADS, upload.author_id, EventType.PHOTO_UPLOADED, event, time_us=time_us)
+    await publisher.publish(event, time_us=time_us)
     # Not left to the event's consumer: the author's next request shows the photo.
     await photo_begun(stores, photo_of(upload))
     stood = await stores.uploads.enter(upload.photo_id)

@@ -21,7 +21,7 @@ from streams.jobs.cleaning.job import CleaningJob
 from streams.jobs.parked import ParkedJob
 from streams.kafka.consuming.agent import add_agent
 from streams.kafka.consuming.app import make_app
-from streams.kafka.consuming.progress import Place, Progress
+from streams.kafka.consuming.progress import GroupPartition, Progress
 from streams.kafka.consuming.stops import Stops
 from streams.kafka.consuming.throttle import BackgroundThrottle
 from streams.kafka.consuming.waiting import retry_until_available
@@ -196,7 +196,7 @@ class Worker:
                 return poison
             return None
 
-        with self.way.waited_for():
+        with self.way.urgent():
             return await asyncio.gather(*(outcome(event) for event in events))
 
     async def _upload(self, event: Event) -> None:
@@ -237,7 +237,7 @@ class Worker:
         """For ever: tell the progress which partitions the apps own."""
         while True:
             for app in self.apps:
-                places = {Place(app.conf.id, tp.topic, tp.partition) for tp in _assignment(app)}
+                places = {GroupPartition(app.conf.id, tp.topic, tp.partition) for tp in _assignment(app)}
                 self.progress.own(app.conf.id, places)
             await asyncio.sleep(1.0)
 

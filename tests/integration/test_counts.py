@@ -6,7 +6,6 @@ import pytest
 
 from bench.traffic.events import fresh_photo_ids, upload
 from infra.local.deployment import Deployment
-from schemas.events import EventType
 from schemas.facts import PhotoDeleted, PhotoLiked, PhotoUnliked, UserFollowed, UserUnfollowed
 from schemas.ids import PhotoId, UserId
 from schemas.internal import SetKind
@@ -39,15 +38,13 @@ class World:
         self.states[kind, owner, member] = max(before, (self.time_us, removed))
         data: PhotoLiked | PhotoUnliked | UserFollowed | UserUnfollowed
         if kind is SetKind.LIKERS:
-            event = EventType.PHOTO_UNLIKED if removed else EventType.PHOTO_LIKED
             model = PhotoUnliked if removed else PhotoLiked
             data = model(photo_id=PhotoId(owner), user_id=UserId(member))
         else:
-            event = EventType.USER_UNFOLLOWED if removed else EventType.USER_FOLLOWED
             change = UserUnfollowed if removed else UserFollowed
             data = change(follower_id=UserId(member), followee_id=UserId(owner))
         self.records.append(
-            self.deployment.outgoing(event, data, time_us=self.time_us, partition=self.random.randrange(6))
+            self.deployment.outgoing(data, time_us=self.time_us, partition=self.random.randrange(6))
         )
 
     def photo(self, photo: PhotoId, author: UserId, *, deleted: bool) -> None:
@@ -56,7 +53,7 @@ class World:
         self.records.append(upload(self.deployment, photo, author, partition=partition))
         if deleted:
             gone = PhotoDeleted(photo_id=photo, author_id=author)
-            self.records.append(self.deployment.outgoing(EventType.PHOTO_DELETED, gone))
+            self.records.append(self.deployment.outgoing(gone))
 
     def totals(self) -> dict[tuple[SetKind, int], int]:
         totals: dict[tuple[SetKind, int], int] = {}

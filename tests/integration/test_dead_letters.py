@@ -11,7 +11,6 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from bench.traffic.events import follows, fresh_photo_ids, upload
 from bench.traffic.readers import client_of, feed_of
 from infra.local.deployment import Deployment
-from schemas.events import EventType
 from schemas.facts import PhotoDeleted, PhotoLiked, UserFollowed
 from schemas.ids import PhotoId, UserId, first_id_at
 from schemas.internal import SetKind
@@ -85,9 +84,9 @@ async def test_each_kind_of_bad_input_is_one_dead_letter(system: DeploymentFacto
     """Key, value and headers byte for byte, the reason added; good events before and behind are handled."""
     deployment = system()
     known, good, future = *fresh_photo_ids(2), PhotoId(first_id_at(4_000_000_000_000 // 2))
-    like = deployment.outgoing(EventType.PHOTO_LIKED, PhotoLiked(photo_id=known, user_id=READER))
+    like = deployment.outgoing(PhotoLiked(photo_id=known, user_id=READER))
     follow = follows(deployment, [(READER, AUTHOR)])[0]
-    stolen = deployment.outgoing(EventType.PHOTO_DELETED, PhotoDeleted(photo_id=known, author_id=OTHER))
+    stolen = deployment.outgoing(PhotoDeleted(photo_id=known, author_id=OTHER))
     itself = UserFollowed(follower_id=READER, followee_id=READER)
     bad = {
         "uploads": [
@@ -98,7 +97,7 @@ async def test_each_kind_of_bad_input_is_one_dead_letter(system: DeploymentFacto
         ],
         "follows": [
             *each_kind(follow, b"photo.liked.v1"),
-            ("self_follow", deployment.outgoing(EventType.USER_FOLLOWED, itself)),
+            ("self_follow", deployment.outgoing(itself)),
         ],
         "likes": each_kind(like, b"user.followed.v1"),
     }
@@ -144,9 +143,7 @@ async def test_a_partition_stops_at_the_limit_and_goes_on_when_resumed(
         Outgoing(f"{deployment.namespace}follows", 0, b"1", orjson.dumps({"n": number}), [])
         for number in range(8)
     ]
-    elsewhere = deployment.outgoing(
-        EventType.USER_FOLLOWED, UserFollowed(follower_id=OTHER, followee_id=AUTHOR), partition=1
-    )
+    elsewhere = deployment.outgoing(UserFollowed(follower_id=OTHER, followee_id=AUTHOR), partition=1)
     await deployment.publish(bad)
     async with connect(deployment.settings, timeout_ms=5_000) as stores:
 

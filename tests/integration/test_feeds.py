@@ -10,7 +10,6 @@ import pytest
 from bench.traffic.events import follows, fresh_photo_ids, fresh_users, upload
 from bench.traffic.readers import client_of, feed_of
 from infra.local.deployment import Deployment
-from schemas.events import EventType
 from schemas.facts import PhotoDeleted, UserUnfollowed
 from schemas.ids import PhotoId, UserId
 from shutterline.client.feed import FeedClient, feed_path
@@ -81,9 +80,7 @@ async def test_an_author_crosses_the_threshold_and_back_without_gap_or_duplicate
             await deployment.drained()
             await post(client)
             gone = [UserUnfollowed(follower_id=reader, followee_id=author) for reader in passing]
-            await deployment.publish(
-                deployment.outgoing(EventType.USER_UNFOLLOWED, change) for change in gone
-            )
+            await deployment.publish(deployment.outgoing(change) for change in gone)
             await deployment.drained()
         await post(client)
         feeds = {reader: await feed_of(client, reader) for reader in steady}
@@ -190,7 +187,7 @@ async def test_a_delete_counts_only_with_the_photos_own_author(shared: Deploymen
 
     def delete(photo: PhotoId, who: UserId) -> Outgoing:
         data = PhotoDeleted(photo_id=photo, author_id=who)
-        return deployment.outgoing(EventType.PHOTO_DELETED, data)
+        return deployment.outgoing(data)
 
     async with client_of(deployment) as client:
         await deployment.publish(follows(deployment, [(reader, author)]))

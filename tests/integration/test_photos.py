@@ -15,7 +15,6 @@ from bench.traffic.events import follows, fresh_photo_ids
 from bench.traffic.readers import client_of, feed_of
 from infra.local.deployment import Deployment
 from infra.local.processes.daemon import Daemon
-from schemas.events import EventType
 from schemas.facts import PhotoUploaded
 from schemas.ids import PhotoId, UserId
 from shutterline.client.feed import FeedClient, Json, feed_path
@@ -54,7 +53,7 @@ def event(deployment: Deployment, photo: PhotoId, object_key: str | None = None)
         content_type="image/jpeg",
         created_at=datetime.now(UTC),
     )
-    return deployment.outgoing(EventType.PHOTO_UPLOADED, data)
+    return deployment.outgoing(data)
 
 
 @asynccontextmanager

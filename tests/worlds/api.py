@@ -31,7 +31,8 @@ from streams.ports.groups import Stores
 from streams.settings import Settings
 from streams.stores.cache.keys import following_key, photo_key, pull_list_key
 from streams.stores.memory.stores import memory_stores
-from topics.catalogue import FANOUT, Topic
+from topics.catalogue import FANOUT
+from topics.routing import route_of
 
 SECRET = "a secret of more than thirty-two bytes"
 NOW_MS = 1_800_000_000_000
@@ -63,12 +64,13 @@ class FakePublisher:
     down: bool = False
     fails_after_ping: bool = False
 
-    async def publish(
-        self, topic: Topic, key_id: int, event_type: EventType, data: EventData, *, time_us: int
-    ) -> None:
+    async def publish(self, event_data: EventData, *, time_us: int) -> None:
         if self.down:
             raise StoreUnavailable("kafka", "produce", "down")
-        self.published.append(Published(topic.name, key_id, event_type, data, time_us))
+        route = route_of(event_data)
+        self.published.append(
+            Published(route.topic.name, route.key_id, route.event_type, event_data, time_us)
+        )
         if self.fails_after_ping:
             raise StoreUnavailable("kafka", "produce", "no acknowledgement")
 

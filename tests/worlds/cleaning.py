@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 
-from schemas.events import EventData, EventType
+from schemas.events import EventData
 from schemas.facts import PhotoUploaded
 from schemas.ids import PhotoId, compose_id
 from schemas.internal import EdgeRecord, FanoutRecord, RemovalTask, RenditionTask
@@ -18,7 +18,7 @@ from streams.ports.groups import Stores
 from streams.settings import Settings
 from streams.stores.memory.stores import memory_stores
 from tests.worlds.abandoned import AUTHOR
-from topics.catalogue import Lane, Topic
+from topics.catalogue import Lane
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -51,11 +51,9 @@ class Events:
     def __init__(self) -> None:
         self.uploaded: set[PhotoId] = set()
 
-    async def publish(
-        self, topic: Topic, key_id: int, event_type: EventType, data: EventData, *, time_us: int
-    ) -> None:
-        assert isinstance(data, PhotoUploaded)
-        self.uploaded.add(PhotoId(data.photo_id))
+    async def publish(self, event_data: EventData, *, time_us: int) -> None:
+        assert isinstance(event_data, PhotoUploaded)
+        self.uploaded.add(PhotoId(event_data.photo_id))
 
     async def ping(self) -> None:
         pass

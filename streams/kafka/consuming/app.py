@@ -8,7 +8,7 @@ from mode.exceptions import MaxRestartsExceeded
 from mode.utils.times import rate_limit
 
 from streams.kafka.consuming.assignor import range_assignor
-from streams.settings import Settings
+from streams.settings import ConsumerSettings
 
 RESTARTS_MAX = 100.0
 RESTARTS_WINDOW_S = 200.0
@@ -23,7 +23,7 @@ class RoomySupervisor(mode.OneForOneSupervisor):  # type: ignore[misc]  # mode h
 
 
 def make_app(
-    settings: Settings,
+    settings: ConsumerSettings,
     group: str,
     partitions: Mapping[str, range],
     *,

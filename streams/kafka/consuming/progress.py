@@ -1,9 +1,9 @@
 """How far each partition of this worker has been handled, and whether it may stand still.
 
-The watchdog reads it: a consumer can stop silently after an error of its coordinator.
+The watchdog reads this, because a consumer can stop silently after an error of its coordinator.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic
@@ -12,8 +12,8 @@ from streams.metrics import POSITION
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Place:
-    """A partition of a group; the topic's name as the broker knows it."""
+class GroupPartition:
+    """A partition that a consumer group reads; `topic` is its name on the broker."""
 
     group: str
     topic: str
@@ -21,68 +21,78 @@ class Place:
 
 
 @dataclass(slots=True)
-class _State:
-    position: int | None = None  # None: nothing has been handled here yet.
-    excused: int = 0
+class _PartitionState:
     # When the partition was last seen to move, to have nothing to do, or to be excused.
-    well_at_s: float = field(default_factory=monotonic)
+    well_at_s: float
+    position: int | None = None  # None: this process has handled nothing of it, and knows no commit.
+    excuses: int = 0
     seen_position: int | None = None
 
 
 @dataclass(slots=True)
 class Progress:
-    """The positions of all partitions that this process owns."""
+    """The positions of all partitions that this process owns; `clock_s` is monotonic."""
 
-    _states: dict[Place, _State] = field(default_factory=dict)
+    clock_s: Callable[[], float] = monotonic
+    _states: dict[GroupPartition, _PartitionState] = field(default_factory=dict, init=False)
 
-    def own(self, group: str, places: set[Place]) -> None:
-        """These, and no others, are the group's partitions now."""
-        for place in [place for place in self._states if place.group == group and place not in places]:
-            del self._states[place]
-        for place in places:
-            self._states.setdefault(place, _State())
+    def own(self, group: str, partitions: set[GroupPartition]) -> None:
+        """Take `partitions` as all that the group has in this process; forget its others."""
+        lost = [known for known in self._states if known.group == group and known not in partitions]
+        for partition in lost:
+            del self._states[partition]
+        for partition in partitions:
+            self._state(partition)
 
-    def handled(self, place: Place, position: int) -> None:
-        """Everything below `position` is done with."""
-        state = self._states.get(place)
+    def handled(self, partition: GroupPartition, position: int) -> None:
+        """Record that everything below the offset `position` is handled, if the partition is owned."""
+        state = self._states.get(partition)
         if state is not None:
             state.position = position
-            POSITION.labels(place.group, place.topic, place.partition).set(position)
+            POSITION.labels(partition.group, partition.topic, partition.partition).set(position)
 
     @contextmanager
-    def excused(self, place: Place) -> Iterator[None]:
-        """Inside, the partition stands still on purpose: it waits for a store, or for an operator."""
-        state = self._states.setdefault(place, _State())
-        state.excused += 1
+    def excused(self, partition: GroupPartition) -> Iterator[None]:
+        """Excuse the partition inside the block: it waits on purpose, for a store or for an operator."""
+        state = self._state(partition)
+        state.excuses += 1
         try:
             yield
         finally:
-            state.excused -= 1
+            state.excuses -= 1
 
-    def begin(self, place: Place, position: int) -> None:
-        """Where the group had committed to when nothing has been handled here yet."""
-        state = self._states.get(place)
+    def begin(self, partition: GroupPartition, position: int) -> None:
+        """Set the committed `position` of a partition of which nothing has been handled here."""
+        state = self._states.get(partition)
         if state is not None and state.position is None:
             state.position = position
 
-    def unknown(self) -> list[Place]:
-        """Partitions of which nothing is known yet."""
-        return sorted(place for place, state in self._states.items() if state.position is None)
+    def unknown(self) -> list[GroupPartition]:
+        """Return the owned partitions whose position is not known yet, sorted."""
+        return sorted(partition for partition, state in self._states.items() if state.position is None)
 
-    def owned(self) -> list[Place]:
+    def owned(self) -> list[GroupPartition]:
+        """Return all owned partitions, sorted."""
         return sorted(self._states)
 
-    def stuck(self, ends: dict[Place, int], still_s_max: float) -> list[Place]:
-        """Partitions that had records before their end at every look for `still_s_max`, and did not move.
+    def stuck(self, ends: Mapping[GroupPartition, int], still_s_max: float) -> list[GroupPartition]:
+        """Return the partitions that had records to read but did not move for over `still_s_max` seconds.
 
-        Looking is part of the measurement: call it every few seconds.
+        `ends` is the end offset of each partition's log. Each call is one look, and only what a look
+        sees counts, so call this every few seconds.
         """
-        now = monotonic()
-        found = []
-        for place, state in sorted(self._states.items()):
-            behind = ends.get(place, 0) > (state.position or 0)
-            if state.excused or not behind or state.position != state.seen_position:
-                state.seen_position, state.well_at_s = state.position, now
-            elif now - state.well_at_s > still_s_max:
-                found.append(place)
-        return found
+        now_s = self.clock_s()
+        stuck = []
+        for partition, state in sorted(self._states.items()):
+            is_behind = ends.get(partition, 0) > (state.position or 0)
+            if state.excuses or not is_behind or state.position != state.seen_position:
+                state.seen_position, state.well_at_s = state.position, now_s
+            elif now_s - state.well_at_s > still_s_max:
+                stuck.append(partition)
+        return stuck
+
+    def _state(self, partition: GroupPartition) -> _PartitionState:
+        state = self._states.get(partition)
+        if state is None:
+            state = self._states[partition] = _PartitionState(self.clock_s())
+        return state

@@ -1,16 +1,16 @@
-"""Partitions that stand still at the dead-letter limit until an operator resumes their group."""
+"""Partitions that reached the dead-letter limit and wait until an operator resumes their group."""
 
 import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from time import time
 
-from streams.kafka.consuming.progress import Place, Progress
+from streams.clock import unix_ms
+from streams.kafka.consuming.progress import GroupPartition, Progress
 from streams.kafka.consuming.waiting import PartitionRevoked, retry_until_available
 from streams.metrics import STOPPED
 from streams.ports.coordination import Stop, StopStore
-from streams.settings import Settings
+from streams.settings import RetrySettings
 
 POLL_S = 1.0
 log = logging.getLogger(__name__)
@@ -18,69 +18,74 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Stops:
-    """The stops of one group's partitions. What is stored outlives this process."""
+    """The stops of one group's partitions. They are stored, so they outlive this process."""
 
-    settings: Settings
+    retry: RetrySettings
     store: StopStore
     progress: Progress
-    _checked: dict[Place, int] = field(default_factory=dict)
+    clock_ms: Callable[[], int] = unix_ms
+    poll_s: float = POLL_S
+    # The generation in which each partition was last found to have no stop.
+    _checked: dict[GroupPartition, int] = field(default_factory=dict, init=False)
 
-    async def wait(self, place: Place, generation: int, is_assigned: Callable[[], bool]) -> None:
-        """Return when the partition may be handled; at once unless a stop is stored.
+    async def wait(self, partition: GroupPartition, generation: int, is_assigned: Callable[[], bool]) -> None:
+        """Return when the partition may be handled: at once, unless a stop is stored.
+
+        The store is asked once for each generation of the assignment.
 
         Raises:
-            NoLongerOurs: The partition went to another worker meanwhile.
+            PartitionRevoked: The partition went to another worker meanwhile.
         """
-        if self._checked.get(place) == generation:
+        if self._checked.get(partition) == generation:
             return
-        if await self._stored(place, is_assigned) is not None:
-            await self._until_resumed(place, is_assigned)
-        self._checked[place] = generation
+        if await self._is_stopped(partition, is_assigned):
+            await self._wait_until_resumed(partition, is_assigned)
+        self._checked[partition] = generation
 
-    async def stop(self, place: Place, position: int, reason: str, is_assigned: Callable[[], bool]) -> None:
-        """Store a stop at `position`, then wait until the group is resumed.
+    async def stop(
+        self, partition: GroupPartition, position: int, reason: str, is_assigned: Callable[[], bool]
+    ) -> None:
+        """Store a stop at the offset `position`, then wait until the group is resumed.
 
         Raises:
-            NoLongerOurs: The partition went to another worker meanwhile, which will find the stop.
+            PartitionRevoked: The partition went to another worker, which finds the stop.
         """
         stop = Stop(
-            group=place.group,
-            topic=place.topic,
-            partition=place.partition,
+            group=partition.group,
+            topic=partition.topic,
+            partition=partition.partition,
             position=position,
             reason=reason,
-            since_ms=int(time() * 1_000),
+            since_ms=self.clock_ms(),
         )
-        await retry_until_available(self.settings, lambda: self.store.stop(stop), is_assigned=is_assigned)
+        await retry_until_available(self.retry, lambda: self.store.stop(stop), is_assigned=is_assigned)
         log.error(
-            "%s stopped %s/%d at offset %d: %s. See %s-dlq, mend the cause, then: shutterline resume %s",
-            place.group,
-            place.topic,
-            place.partition,
+            "%s stopped %s/%d at offset %d: %s. "
+            "Read the dead letters in %s-dlq, fix the cause, then run: shutterline resume %s",
+            partition.group,
+            partition.topic,
+            partition.partition,
             position,
             reason,
-            place.topic,
-            place.group,
+            partition.topic,
+            partition.group,
         )
-        await self._until_resumed(place, is_assigned)
+        await self._wait_until_resumed(partition, is_assigned)
 
-    async def _until_resumed(self, place: Place, is_assigned: Callable[[], bool]) -> None:
-        STOPPED.labels(place.group).inc()
+    async def _wait_until_resumed(self, partition: GroupPartition, is_assigned: Callable[[], bool]) -> None:
+        STOPPED.labels(partition.group).inc()
         try:
-            with self.progress.excused(place):
-                while await self._stored(place, is_assigned) is not None:
-                    await asyncio.sleep(POLL_S)
+            with self.progress.excused(partition):
+                while await self._is_stopped(partition, is_assigned):
+                    await asyncio.sleep(self.poll_s)
                     if not is_assigned():
                         raise PartitionRevoked
         finally:
-            STOPPED.labels(place.group).dec()
-        log.warning("%s goes on with %s/%d", place.group, place.topic, place.partition)
+            STOPPED.labels(partition.group).dec()
+        log.warning("%s resumed %s/%d", partition.group, partition.topic, partition.partition)
 
-    async def _stored(self, place: Place, is_assigned: Callable[[], bool]) -> Stop | None:
+    async def _is_stopped(self, partition: GroupPartition, is_assigned: Callable[[], bool]) -> bool:
         stops = await retry_until_available(
-            self.settings, lambda: self.store.stops(place.group), is_assigned=is_assigned
+            self.retry, lambda: self.store.stops(partition.group), is_assigned=is_assigned
         )
-        for stop in stops:
-            if (stop.topic, stop.partition) == (place.topic, place.partition):
-                return stop
-        return None
+        return (partition.topic, partition.partition) in {(stop.topic, stop.partition) for stop in stops}

@@ -1,7 +1,8 @@
-"""Bulk gives way to work that somebody waits for: what both share is the processor, here and in the stores.
+"""Background work pauses while the same process has urgent work, such as posts to deliver.
 
-A bounded number of calls in flight alone does not do it: on a machine that is busy each of
-them takes longer, and so does everything beside them.
+A limit on the background calls in flight is not enough: on a busy machine each of them takes
+longer, and slows down everything beside it. Both kinds of work share the processor, here and in
+the stores.
 """
 
 import asyncio
@@ -12,27 +13,27 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class BackgroundThrottle:
-    """What one process has in hand that somebody waits for, and how long others rest meanwhile.
+    """Counts the urgent work of one process, and slows background work down while there is any.
 
-    Whoever gives way works one part of the time in `rest_ratio` + 1 while there is such work,
-    and all of it while there is none. No rest is longer than `rest_s_max` seconds, also where a
-    store takes long to answer; so nobody stands still for good.
+    While there is urgent work, background work gets one part of the time in `rest_ratio` + 1; while
+    there is none, it gets all of it. No rest is longer than `rest_s_max` seconds, so that background
+    work also goes on where the stores are slow.
     """
 
     rest_ratio: int
     rest_s_max: float
-    _in_hand: int = field(default=0, init=False)
+    _urgent: int = field(default=0, init=False)
 
     @contextmanager
-    def waited_for(self) -> Iterator[None]:
-        """Inside, others give way."""
-        self._in_hand += 1
+    def urgent(self) -> Iterator[None]:
+        """Count the block as urgent work, also if it raises."""
+        self._urgent += 1
         try:
             yield
         finally:
-            self._in_hand -= 1
+            self._urgent -= 1
 
     async def rest(self, worked_s: float) -> None:
-        """After `worked_s` seconds of work: let what is waited for, if there is any, have the machine."""
-        if self._in_hand > 0:
+        """Sleep in proportion to `worked_s` seconds of background work, if there is urgent work."""
+        if self._urgent > 0:
             await asyncio.sleep(min(worked_s * self.rest_ratio, self.rest_s_max))

@@ -1,4 +1,4 @@
-"""Wait for a store: try again at once, then with jitter a few times, then until it answers."""
+"""Retry an operation while its store is unavailable, with a random backoff, until it succeeds."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -8,28 +8,32 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from streams.errors import StoreUnavailable
 from streams.metrics import RETRIES, WAITING
-from streams.settings import Settings
+from streams.settings import RetrySettings
 
+BACKOFF_S = 0.05
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
 class PartitionRevoked(Exception):
-    """The partition went to another worker while its store was waited for."""
+    """The partition went to another worker while this one waited for a store."""
 
 
 async def retry_until_available(
-    settings: Settings, run: Callable[[], Awaitable[T]], *, is_assigned: Callable[[], bool]
+    retry: RetrySettings, run: Callable[[], Awaitable[T]], *, is_assigned: Callable[[], bool]
 ) -> T:
-    """The answer of `run`, however long its stores take to come back.
+    """Return the result of `run`, however long its stores stay away.
+
+    From the try number `store_attempts_max` on, the operation counts as waiting: the log says so
+    once, and the metric shows it.
 
     Raises:
-        NoLongerOurs: The partition was taken away; another worker handles the record.
+        PartitionRevoked: The partition was taken away; another worker handles the record.
     """
 
     def failed(error: StoreUnavailable, tries: int) -> None:
         RETRIES.labels(error.store).inc()
-        if tries == settings.store_attempts_max:
+        if tries == retry.store_attempts_max:
             log.warning("waiting for %s: %s", error.store, error)
 
     def after_try(state: RetryCallState) -> None:
@@ -38,24 +42,25 @@ async def retry_until_available(
             failed(error, 1 + state.attempt_number)
 
     try:
-        return await run()  # Nearly always; what follows costs more than most calls do.
+        # Nearly every call succeeds here. Setting up the retries costs more than most calls do.
+        return await run()
     except StoreUnavailable as error:
         failed(error, 1)
-    waiting = False
+    is_waiting = False
     try:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(StoreUnavailable),
-            wait=wait_random_exponential(multiplier=0.05, max=settings.store_wait_s_max),
+            wait=wait_random_exponential(multiplier=BACKOFF_S, max=retry.store_wait_s_max),
             after=after_try,
         ):
             with attempt:
                 if not is_assigned():
                     raise PartitionRevoked
-                if attempt.retry_state.attempt_number >= settings.store_attempts_max and not waiting:
-                    waiting = True
+                if attempt.retry_state.attempt_number >= retry.store_attempts_max and not is_waiting:
+                    is_waiting = True
                     WAITING.inc()
                 return await run()
     finally:
-        if waiting:
+        if is_waiting:
             WAITING.dec()
     raise AssertionError("AsyncRetrying without a stop never ends")

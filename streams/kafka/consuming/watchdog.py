@@ -1,48 +1,69 @@
-"""End this process when a consumer has stopped silently, so that whoever runs it starts it again."""
+"""End this process when one of its consumers has stopped silently, so that it is started again."""
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from streams.errors import StoreUnavailable
 from streams.kafka.consuming.progress import Progress
-from streams.kafka.offsets.offsets import Offsets
 
 LOOK_S = 5.0
 log = logging.getLogger(__name__)
 
 
+class BrokerOffsets(Protocol):
+    """The part of `offsets.Offsets` that the watchdog asks."""
+
+    async def committed(self, group: str, topic: str, partitions: Iterable[int]) -> dict[int, int]: ...
+
+    async def ends(self, partitions: Collection[tuple[str, int]]) -> dict[tuple[str, int], int]: ...
+
+
 @dataclass(slots=True)
 class Watchdog:
-    """Compares positions with the broker's own log ends every few seconds."""
+    """Compares the positions of this process with the broker's log ends every `look_s` seconds.
+
+    The ends come from the broker, because a consumer that has stopped does not know that it lags.
+    """
 
     progress: Progress
-    offsets: Offsets
+    offsets: BrokerOffsets
     still_s_max: float
     fatal: Callable[[BaseException], None]
+    look_s: float = LOOK_S
 
     async def run(self) -> None:
-        """For ever."""
+        """Look again and again; runs until cancelled."""
         while True:
-            await asyncio.sleep(LOOK_S)
-            places = self.progress.owned()
+            await asyncio.sleep(self.look_s)
             try:
-                await self._begin()
-                ends = await self.offsets.ends({(place.topic, place.partition) for place in places})
+                await self.look()
             except StoreUnavailable as error:
                 log.debug("the broker did not say where logs end: %s", error)
-                continue
-            by_place = {place: ends.get((place.topic, place.partition), 0) for place in places}
-            stuck = self.progress.stuck(by_place, self.still_s_max)
-            if stuck:
-                names = ", ".join(f"{each.group} {each.topic}/{each.partition}" for each in stuck)
-                self.fatal(
-                    RuntimeError(f"no progress for {self.still_s_max:.0f} s although records wait: {names}")
-                )
+
+    async def look(self) -> None:
+        """Call `fatal` if a partition has records to read and did not move for `still_s_max` seconds.
+
+        Raises:
+            StoreUnavailable: The broker did not answer, so nothing is known about the consumers.
+        """
+        await self._begin()
+        owned = self.progress.owned()
+        ends = await self.offsets.ends({(partition.topic, partition.partition) for partition in owned})
+        ends_of_owned = {
+            partition: ends.get((partition.topic, partition.partition), 0) for partition in owned
+        }
+        stuck = self.progress.stuck(ends_of_owned, self.still_s_max)
+        if stuck:
+            names = ", ".join(f"{stopped.group} {stopped.topic}/{stopped.partition}" for stopped in stuck)
+            self.fatal(
+                RuntimeError(f"no progress for {self.still_s_max:.0f} s although records wait: {names}")
+            )
 
     async def _begin(self) -> None:
-        """Partitions in which nothing came yet are where their group had committed to."""
-        for place in self.progress.unknown():
-            committed = await self.offsets.committed(place.group, place.topic, [place.partition])
-            self.progress.begin(place, committed.get(place.partition, 0))
+        """Give each partition of which nothing was handled the position that its group committed."""
+        for partition in self.progress.unknown():
+            committed = await self.offsets.committed(partition.group, partition.topic, [partition.partition])
+            self.progress.begin(partition, committed.get(partition.partition, 0))

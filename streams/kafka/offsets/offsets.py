@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from streams.errors import StoreUnavailable
 from streams.kafka.producing.producer import STORE
-from streams.settings import Settings
+from streams.settings import KafkaSettings
 
 TIMEOUT_S = 10.0
 
@@ -21,7 +21,7 @@ TIMEOUT_S = 10.0
 class Offsets:
     """Offsets by (topic, partition), the topic's name as the broker knows it."""
 
-    def __init__(self, settings: Settings, *, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, settings: KafkaSettings, *, timeout_s: float = TIMEOUT_S) -> None:
         self._client = {"bootstrap.servers": settings.kafka, "log_level": 3, **settings.kafka_security}
         self._admin = AdminClient(self._client)
         self._consumers: dict[str, Consumer] = {}

@@ -14,7 +14,7 @@ from confluent_kafka import Producer as LibrdkafkaProducer
 from schemas.events import EventType, encode_event
 from schemas.facts import UserFollowed
 from schemas.ids import parse_id
-from streams.settings import Settings
+from streams.settings import KafkaSettings
 from topics.catalogue import FOLLOWS
 from topics.partitioning import partition_of
 
@@ -61,7 +61,7 @@ def _edge(fields: tuple[str, ...]) -> tuple[int, int]:
 class EdgePublisher:
     """Publishes edges without waiting for each; `close` waits for all."""
 
-    settings: Settings
+    settings: KafkaSettings
     _failed: list[KafkaError] = field(default_factory=list, init=False)
     _producer: LibrdkafkaProducer = field(init=False)
     _topic: str = field(init=False)
@@ -120,7 +120,7 @@ class EdgePublisher:
             self._failed.append(error)
 
 
-def load_edges(path: Path, settings: Settings, advance: Callable[[int], None]) -> int:
+def load_edges(path: Path, settings: KafkaSettings, advance: Callable[[int], None]) -> int:
     """Publish every edge, in the file's order; returns how many, when all are acknowledged.
 
     `advance` hears of each further `POLL_EVERY` edges. Loading a file again changes nothing

@@ -19,7 +19,7 @@ from confluent_kafka import Producer as LibrdkafkaProducer
 from streams.core.breaker import Breaker
 from streams.errors import StoreUnavailable
 from streams.metrics import BREAKER
-from streams.settings import Settings
+from streams.settings import KafkaSettings
 
 STORE = "kafka"
 POLL_S = 0.05
@@ -42,7 +42,7 @@ class Outgoing:
 class Producer:
     """An idempotent producer; an async context manager."""
 
-    def __init__(self, settings: Settings, *, timeout_ms: int) -> None:
+    def __init__(self, settings: KafkaSettings, *, timeout_ms: int) -> None:
         self._producer = LibrdkafkaProducer(
             {
                 "bootstrap.servers": settings.kafka,

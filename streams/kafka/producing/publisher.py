@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from uuid import uuid4
 
-from schemas.events import EventData, EventType, encode_event
+from schemas.events import encode_event
+from schemas.facts import EventData
 from streams.kafka.producing.producer import Outgoing, Producer
-from topics.catalogue import UPLOADS, Topic
+from topics.catalogue import UPLOADS
 from topics.partitioning import partition_of
+from topics.routing import route_of
 
 
 class KafkaPublisher:
@@ -25,20 +27,18 @@ class KafkaPublisher:
         self._source = source
         self._new_id = new_id
 
-    async def publish(
-        self, topic: Topic, key_id: int, event_type: EventType, data: EventData, *, time_us: int
-    ) -> None:
-        """Publish one event.
+    async def publish(self, event_data: EventData, *, time_us: int) -> None:
+        """Publish one event to the topic of its class.
 
         Raises:
             StoreUnavailable: It may be there all the same; publishing it again is harmless.
         """
+        route = route_of(event_data)
         key, value, headers = encode_event(
-            event_type, data, id=self._new_id(), source=self._source, time_us=time_us
+            route.event_type, event_data, id=self._new_id(), source=self._source, time_us=time_us
         )
-        await self._producer.send(
-            [Outgoing(topic.named(self._namespace), partition_of(topic, key_id), key, value, headers)]
-        )
+        topic, partition = route.topic.named(self._namespace), partition_of(route.topic, route.key_id)
+        await self._producer.send([Outgoing(topic, partition, key, value, headers)])
 
     async def ping(self) -> None:
         """Ask whether Kafka answers; an answer of less than a second ago counts.

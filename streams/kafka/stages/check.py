@@ -15,7 +15,7 @@ from schemas.envelope import PoisonEvent, Record
 from schemas.events import Event, decode_event
 from streams.core.dead_letter_limit import DeadLetterLimit
 from streams.kafka.consuming.agent import Delivered
-from streams.kafka.consuming.progress import Place, Progress
+from streams.kafka.consuming.progress import GroupPartition, Progress
 from streams.kafka.consuming.stops import Stops
 from streams.kafka.consuming.waiting import PartitionRevoked, retry_until_available
 from streams.kafka.producing.producer import Outgoing, Producer
@@ -39,11 +39,11 @@ class CheckStage:
     producer: Producer
     stops: Stops
     progress: Progress
-    _limits: dict[Place, DeadLetterLimit] = field(default_factory=dict)
+    _limits: dict[GroupPartition, DeadLetterLimit] = field(default_factory=dict)
 
     async def __call__(self, delivered: Delivered) -> None:
         records = delivered.records
-        place = Place(self.group, records[0].topic, records[0].partition)
+        place = GroupPartition(self.group, records[0].topic, records[0].partition)
         done = 0
         try:
             while done < len(records):
@@ -82,7 +82,9 @@ class CheckStage:
             outcomes[index] = outcome
         return outcomes
 
-    def _count_until_stop(self, place: Place, poison: Sequence[PoisonEvent | None]) -> tuple[int, str | None]:
+    def _count_until_stop(
+        self, place: GroupPartition, poison: Sequence[PoisonEvent | None]
+    ) -> tuple[int, str | None]:
         """How many records are done with, and why no more are."""
         limit = self._limits.get(place)
         if limit is None:

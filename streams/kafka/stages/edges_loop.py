@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.internal import decode_edge
 from streams.edges.counting import SetWriter
-from streams.kafka.consuming.progress import Place, Progress
+from streams.kafka.consuming.progress import GroupPartition, Progress
 from streams.kafka.consuming.waiting import PartitionRevoked, retry_until_available
 from streams.metrics import EDGES as EDGES_APPLIED
 from streams.ports.groups import Stores
@@ -146,5 +146,5 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
             )
         return writer
 
-    def _place(self, place: TopicPartition) -> Place:
-        return Place(self.group, place.topic, place.partition)
+    def _place(self, place: TopicPartition) -> GroupPartition:
+        return GroupPartition(self.group, place.topic, place.partition)

@@ -16,7 +16,7 @@ from schemas.envelope import Record
 from schemas.ids import ID_BYTES, PackedIds, PhotoId
 from schemas.internal import Backfill, FanoutPage, OwnPost, decode_fanout
 from streams.kafka.consuming.agent import Delivered
-from streams.kafka.consuming.progress import Place, Progress
+from streams.kafka.consuming.progress import GroupPartition, Progress
 from streams.kafka.consuming.throttle import BackgroundThrottle
 from streams.kafka.consuming.waiting import PartitionRevoked, retry_until_available
 from streams.kafka.stages.checkpoints import FanoutCheckpoints
@@ -48,8 +48,8 @@ class FanoutLane:
     async def __call__(self, delivered: Delivered) -> None:
         records = delivered.records
         partition, end = records[0].partition, records[-1].offset + 1
-        place = Place(self.group, records[0].topic, partition)
-        way = self.way.waited_for() if self.lane is Lane.NORMAL else nullcontext()
+        place = GroupPartition(self.group, records[0].topic, partition)
+        way = self.way.urgent() if self.lane is Lane.NORMAL else nullcontext()
         try:
             with self.progress.excused(place), way:
                 async with self.notes.lock(partition):

@@ -18,7 +18,7 @@ from schemas.internal import FullTask, RemovalTask, RenditionTask, ThumbnailTask
 from streams.core.delivery import DeliveryLimits
 from streams.errors import StoreUnavailable
 from streams.kafka.consuming.agent import Delivered
-from streams.kafka.consuming.progress import Place, Progress
+from streams.kafka.consuming.progress import GroupPartition, Progress
 from streams.kafka.consuming.waiting import PartitionRevoked, retry_until_available
 from streams.kafka.offsets.offsets import Offsets
 from streams.kafka.stages.decode_slots import DecodeSlots
@@ -57,7 +57,7 @@ class RenditionsLane:
 
     async def __call__(self, delivered: Delivered) -> None:
         records = delivered.records
-        place = Place(self.group, records[0].topic, records[0].partition)
+        place = GroupPartition(self.group, records[0].topic, records[0].partition)
         by_photo: defaultdict[PhotoId, list[RenditionTask]] = defaultdict(list)
         for record in records:
             assert record.value is not None  # Only this system writes the topic.

@@ -16,8 +16,8 @@ async def test_two_at_once_have_shards_of_their_own() -> None:
     stores = memory_stores(clock_ms=lambda: clock.ms, shard_leases=2)
 
     async with (
-        leased_minter(stores, clock_ms=lambda: clock.ms) as one,
-        leased_minter(stores, clock_ms=lambda: clock.ms) as other,
+        leased_minter(stores.shard_leases, clock_ms=lambda: clock.ms) as one,
+        leased_minter(stores.shard_leases, clock_ms=lambda: clock.ms) as other,
     ):
         clock.ms += 1
         first, second = await one.mint(), await other.mint()
@@ -31,10 +31,10 @@ async def test_the_shard_is_given_back_also_after_a_failure() -> None:
     clock = Clock()
     stores = memory_stores(clock_ms=lambda: clock.ms, shard_leases=1)
     with pytest.raises(RuntimeError, match="on purpose"):
-        async with leased_minter(stores, clock_ms=lambda: clock.ms):
+        async with leased_minter(stores.shard_leases, clock_ms=lambda: clock.ms):
             raise RuntimeError("on purpose")
 
-    async with leased_minter(stores, clock_ms=lambda: clock.ms) as minter:
+    async with leased_minter(stores.shard_leases, clock_ms=lambda: clock.ms) as minter:
         clock.ms += 1
         assert await minter.mint()
 
@@ -43,10 +43,10 @@ async def test_whoever_comes_next_starts_after_what_was_reserved() -> None:
     """The first one may have minted up to there, and been killed before it could say so."""
     clock = Clock()
     stores = memory_stores(clock_ms=lambda: clock.ms, shard_leases=1)
-    async with leased_minter(stores, clock_ms=lambda: clock.ms) as minter:
+    async with leased_minter(stores.shard_leases, clock_ms=lambda: clock.ms) as minter:
         clock.ms += 1
         last = await minter.mint()
     clock.ms += 10_000
 
-    async with leased_minter(stores, clock_ms=lambda: clock.ms) as minter:
+    async with leased_minter(stores.shard_leases, clock_ms=lambda: clock.ms) as minter:
         assert await minter.mint() > last

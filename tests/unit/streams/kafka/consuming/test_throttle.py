@@ -24,7 +24,7 @@ async def test_nothing_to_give_way_to_means_no_rest(rests_s: list[float]) -> Non
     """Bulk has the machine to itself, also after others had work."""
     way = BackgroundThrottle(rest_ratio=3, rest_s_max=9)
     await way.rest(0.5)
-    with way.waited_for():
+    with way.urgent():
         pass
     await way.rest(0.5)
 
@@ -35,7 +35,7 @@ async def test_nothing_to_give_way_to_means_no_rest(rests_s: list[float]) -> Non
 async def test_the_rest_is_a_multiple_of_the_work(rests_s: list[float]) -> None:
     """A slow machine makes both longer, so bulk's share of it stays the same."""
     way = BackgroundThrottle(rest_ratio=3, rest_s_max=9)
-    with way.waited_for():
+    with way.urgent():
         await way.rest(0.5)
         await way.rest(0.01)
 
@@ -46,7 +46,7 @@ async def test_the_rest_is_a_multiple_of_the_work(rests_s: list[float]) -> None:
 async def test_no_rest_is_longer_than_the_limit(rests_s: list[float]) -> None:
     """A store that takes two seconds for an answer would have bulk stand still for six."""
     way = BackgroundThrottle(rest_ratio=3, rest_s_max=0.5)
-    with way.waited_for():
+    with way.urgent():
         await way.rest(2.0)
 
     assert rests_s == [0.5]
@@ -56,8 +56,8 @@ async def test_no_rest_is_longer_than_the_limit(rests_s: list[float]) -> None:
 async def test_each_piece_of_work_counts_until_it_is_done(rests_s: list[float]) -> None:
     """Two overlap; a third ends with an error, and is over all the same."""
     way = BackgroundThrottle(rest_ratio=1, rest_s_max=9)
-    with way.waited_for():
-        with pytest.raises(KeyError), way.waited_for():
+    with way.urgent():
+        with pytest.raises(KeyError), way.urgent():
             raise KeyError
         await way.rest(1.0)
     await way.rest(2.0)

@@ -14,7 +14,7 @@ from streams.core.photos import Status
 from streams.core.renditions import EncodedRendition
 from streams.errors import StoreUnavailable
 from streams.kafka.consuming.agent import Delivered
-from streams.kafka.consuming.progress import Place, Progress
+from streams.kafka.consuming.progress import GroupPartition, Progress
 from streams.kafka.stages import renditions_lane
 from streams.kafka.stages.decode_slots import DecodeSlots
 from streams.kafka.stages.renditions_lane import RenditionsLane
@@ -113,7 +113,7 @@ def bench() -> Bench:
 
 async def test_a_batch_is_acknowledged_when_all_of_it_is_done(bench: Bench) -> None:
     """And the watchdog is told how far it came."""
-    place = Place("renditions-thumbnail", "renditions", 0)
+    place = GroupPartition("renditions-thumbnail", "renditions", 0)
     bench.progress.own(place.group, {place})
     tasks, acked = await bench.uploaded(b"a", b"b", b"c"), list[int]()
     await bench.lane(Lane.THUMBNAIL)(delivered(tasks, acked))
@@ -125,7 +125,7 @@ async def test_a_batch_is_acknowledged_when_all_of_it_is_done(bench: Bench) -> N
 async def test_neighbours_of_slow_and_missing_originals_are_ready_meanwhile(bench: Bench) -> None:
     """One decodes for long, one has not arrived: others are ready, and nothing is committed yet."""
     tasks, acked = await bench.uploaded(b"slow", None, b"a", b"b", b"c"), list[int]()
-    place = Place("renditions-thumbnail", "renditions", 0)
+    place = GroupPartition("renditions-thumbnail", "renditions", 0)
     bench.progress.own(place.group, {place})
     running = asyncio.create_task(bench.lane(Lane.THUMBNAIL)(delivered(tasks, acked)))
     others = [Status.PROCESSING, Status.PROCESSING, *[Status.READY] * 3]
