@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from schemas.ids import ID_MAX, PackedIds, PhotoId, UserId, id_ms, pack_ids, unpack_ids
 from schemas.internal import Backfill, FanoutPage, OwnPost, SetKind
 from streams.core.sets import BucketKey
-from streams.ports.groups import Stores
+from streams.ports.groups import TimelineStores
 
 
-async def owners_by_photo(stores: Stores, posts: Sequence[FanoutPage | OwnPost]) -> dict[PhotoId, PackedIds]:
+async def owners_by_photo(
+    stores: TimelineStores, posts: Sequence[FanoutPage | OwnPost]
+) -> dict[PhotoId, PackedIds]:
     """On whose timelines each photo belongs by these records.
 
     Law: no lost post. The pages are read after the records were published, so after the photos' rows.
@@ -32,7 +34,7 @@ async def owners_by_photo(stores: Stores, posts: Sequence[FanoutPage | OwnPost])
     return {photo: PackedIds(b"".join(some)) for photo, some in owners.items()}
 
 
-async def put_photo(stores: Stores, photo: PhotoId, owners: PackedIds, *, fresh_since_ms: int) -> int:
+async def put_photo(stores: TimelineStores, photo: PhotoId, owners: PackedIds, *, fresh_since_ms: int) -> int:
     """Put the photo on those timelines that exist; answers how many there are."""
     if not owners:
         return 0
@@ -41,7 +43,7 @@ async def put_photo(stores: Stores, photo: PhotoId, owners: PackedIds, *, fresh_
     return await stores.timelines.merge([UserId(owner) for owner in unpack_ids(owners)], [photo])
 
 
-async def backfill(stores: Stores, record: Backfill, *, photos_max: int) -> int:
+async def backfill(stores: TimelineStores, record: Backfill, *, photos_max: int) -> int:
     """Merge the authors' newest photos into the timelines of those who follow them now."""
     owners = pack_ids(sorted({owner for owner, _ in record.follows}))
     # Most have no timeline, because they do not read; they cost a look.

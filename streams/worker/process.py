@@ -34,6 +34,7 @@ from streams.kafka.stages.check import CheckStage, EventsHandler
 from streams.kafka.stages.checkpoints import FanoutCheckpoints
 from streams.kafka.stages.decode_slots import DecodeSlots
 from streams.kafka.stages.edges_loop import EdgesLoop
+from streams.kafka.stages.fanout_applier import FanoutApplier
 from streams.kafka.stages.fanout_lane import FanoutLane
 from streams.kafka.stages.renditions_lane import RenditionsLane
 from streams.photos.deleted import photo_deleted
@@ -122,18 +123,17 @@ class Worker:
             ),
         )
         calls = settings.normal_calls_in_flight_max if normal else settings.bulk_calls_in_flight_max
-        notes = FanoutCheckpoints(
+        applier = FanoutApplier(settings, settings, self.stores, lane, asyncio.Semaphore(calls), self.way)
+        checkpoints = FanoutCheckpoints(
             settings=settings,
             timelines=self.stores.timelines,
             offsets=self.offsets,
             group=group,
             groups={group_of(settings, each): FANOUT.range_of(LANES[each]) for each in LANES},
             owned=lambda: {tp.partition for tp in _assignment(app)},
+            apply=applier.apply,
         )
-        handler = FanoutLane(
-            settings, self.stores, group, lane, notes, self.progress, asyncio.Semaphore(calls), self.way
-        )
-        notes.apply = handler.apply
+        handler = FanoutLane(group, lane, applier, checkpoints, self.progress, self.way)
         add_agent(
             app,
             f"fanout-{lane}",
@@ -143,7 +143,7 @@ class Worker:
             fatal=self.fatal,
         )
         self.apps.append(app)
-        self.loops.append(notes.watch)
+        self.loops.append(checkpoints.watch)
 
     def add_renditions(self, role: Role, decoder: Decoder, places: DecodeSlots) -> None:
         settings, lane, group = self.settings, RENDITION_LANES[role], group_of(self.settings, role)

@@ -48,7 +48,7 @@ class FanoutCheckpoints:
     # The groups of all lanes with their partitions: a flushed Redis is noted in for all at once.
     groups: dict[str, range]
     owned: Callable[[], set[int]]
-    apply: Apply | None = None
+    apply: Apply
     _noted: dict[int, int] = field(default_factory=dict)
     _locks: defaultdict[int, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 
@@ -143,7 +143,6 @@ class FanoutCheckpoints:
         return (await self.offsets.begins([place]))[place]
 
     async def _apply_again(self, partition: int, begin: int, end: int) -> None:
-        assert self.apply is not None
         place = TopicPartition(self._topic, partition)
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self.settings.kafka, enable_auto_commit=False, auto_offset_reset="none"

@@ -1,0 +1,98 @@
+"""Apply records of `fanout` to the timelines; the lane and the repair of a lost Redis both do it."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import TypeVar
+
+from more_itertools import sliced
+
+from schemas.envelope import Record
+from schemas.ids import ID_BYTES, PackedIds, PhotoId
+from schemas.internal import Backfill, FanoutPage, OwnPost, decode_fanout
+from streams.clock import unix_ms
+from streams.kafka.consuming.throttle import BackgroundThrottle
+from streams.kafka.consuming.waiting import retry_until_available
+from streams.metrics import DELIVERIES, FRESHNESS
+from streams.ports.groups import TimelineStores
+from streams.settings import RetrySettings, TimelineSettings
+from streams.timelines.fanout import backfill, owners_by_photo, put_photo
+from topics.catalogue import Lane
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class FanoutApplier:
+    """Applies records of one lane, with at most `calls` store calls in flight at any time.
+
+    The bulk lane rests after each call while the process has urgent work. `clock_ms` is the wall
+    clock, `clock_s` is monotonic.
+    """
+
+    settings: TimelineSettings
+    retry: RetrySettings
+    stores: TimelineStores
+    lane: Lane
+    calls: asyncio.Semaphore
+    throttle: BackgroundThrottle
+    clock_ms: Callable[[], int] = unix_ms
+    clock_s: Callable[[], float] = monotonic
+
+    async def apply(self, records: Sequence[Record], is_assigned: Callable[[], bool]) -> None:
+        """Apply records of one partition; repeating it changes nothing that a reader can see.
+
+        Waits while a store is unavailable, for as long as the partition is assigned.
+
+        Raises:
+            PartitionRevoked: The partition was taken away; some records may not be applied.
+        """
+        decoded = [decode_fanout(record.value) for record in records if record.value is not None]
+        posts = [message for message in decoded if not isinstance(message, Backfill)]
+        backfills = [message for message in decoded if isinstance(message, Backfill)]
+        await asyncio.gather(
+            self._put_all(posts, is_assigned),
+            *(self._backfill(message, is_assigned) for message in backfills),
+        )
+
+    async def _put_all(self, posts: Sequence[FanoutPage | OwnPost], is_assigned: Callable[[], bool]) -> None:
+        owners = await self._call(lambda: owners_by_photo(self.stores, posts), is_assigned)
+        ready_ms = defaultdict(list)
+        for post in posts:
+            ready_ms[post.photo_id].append(post.ready_ms)
+
+        async def put(photo: PhotoId) -> None:
+            # One call a slice, so that a retry repeats only one slice, and bulk rests in between.
+            slices = sliced(owners[photo], self.settings.append_owners_max * ID_BYTES)
+            await asyncio.gather(*(self._put(photo, PackedIds(part), is_assigned) for part in slices))
+            for photo_ready_ms in ready_ms[photo]:
+                age_s = (self.clock_ms() - photo_ready_ms) / 1_000
+                FRESHNESS.labels(self.lane.value).observe(max(0.0, age_s))
+
+        await asyncio.gather(*(put(photo) for photo in owners))
+
+    async def _put(self, photo: PhotoId, owners: PackedIds, is_assigned: Callable[[], bool]) -> None:
+        since_ms = self.clock_ms() - self.settings.fresh_s_max * 1_000
+        written = await self._call(
+            lambda: put_photo(self.stores, photo, owners, fresh_since_ms=since_ms), is_assigned
+        )
+        DELIVERIES.labels(self.lane.value).inc(written)
+
+    async def _backfill(self, record: Backfill, is_assigned: Callable[[], bool]) -> None:
+        written = await self._call(
+            lambda: backfill(self.stores, record, photos_max=self.settings.timeline_slots), is_assigned
+        )
+        DELIVERIES.labels(self.lane.value).inc(written)
+
+    async def _call(self, run: Callable[[], Awaitable[T]], is_assigned: Callable[[], bool]) -> T:
+        async def call_once() -> T:
+            async with self.calls:
+                began_s = self.clock_s()
+                result = await run()
+                if self.lane is Lane.BULK:
+                    await self.throttle.rest(self.clock_s() - began_s)
+                return result
+
+        return await retry_until_available(self.retry, call_once, is_assigned=is_assigned)
