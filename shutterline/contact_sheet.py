@@ -5,10 +5,12 @@ from pathlib import Path
 from time import time
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from rich.console import Console
 
 from schemas.ids import UserId
 from schemas.times import parse_rfc3339_us
 from shutterline.client.feed import Json
+from shutterline.failures import CommandFailed
 from shutterline.inspect.formatting import ago
 
 TEMPLATE = "contact_sheet.html"
@@ -25,8 +27,21 @@ class _Picture:
     sources: str
 
 
+def write_contact_sheet(user: UserId, page: Json, file: Path, console: Console) -> None:
+    """Write the page of a feed to a file, and print the address to open.
+
+    Raises:
+        CommandFailed: The file cannot be written.
+    """
+    try:
+        file.write_text(contact_sheet(user, page))
+    except OSError as error:
+        raise CommandFailed(f"{file} cannot be written: {error.strerror}") from error
+    console.print(f"{len(page['items'])} photos; open {file.resolve().as_uri()}", soft_wrap=True)
+
+
 def contact_sheet(user: UserId, page: Json) -> str:
-    """The page of a feed (as the API gave it) as HTML; its URLs go on for as long as they are signed."""
+    """The page of a feed (as the API gave it) as HTML; its pictures load until their signed URLs expire."""
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
     )

@@ -1,7 +1,9 @@
 """`shutterline check`: what is served against what Cassandra's rows say."""
 
 import asyncio
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -9,32 +11,34 @@ from rich.table import Table
 from shutterline.check.report import FEED_KINDS, Kind, Report
 from shutterline.check.run import check_users
 from shutterline.client.feed import ApiRefused
-from shutterline.commands.feed import TokensFor
-from shutterline.failures import CommandFailed, load_settings, require
+from shutterline.failures import CommandFailed, load_settings, plain_failures, require
+from shutterline.tokens import tokens_for
 from streams.stores.cassandra.inspect import one_session
 from streams.stores.cassandra.sample import CassandraSample
 from streams.stores.connect import connect
 
 
-def check(*, users: int, seed: int, depth: int, tokens_for: TokensFor, console: Console) -> None:
-    """Sample users, check them, show the result.
-
-    Raises:
-        CommandFailed: There are differences, or there is nobody to check.
-    """
+@plain_failures()
+def check(
+    users: Annotated[int, typer.Option(min=1, max=100_000, help="How many to sample.")] = 50,
+    seed: Annotated[int, typer.Option(help="The same seed samples the same users.")] = 1,
+    depth: Annotated[int, typer.Option(min=1, max=100_000, help="How many photos of each feed.")] = 600,
+) -> None:
+    """Fails if anything served differs from what is stored, or if there is nobody to check."""
+    console = Console()
     try:
-        report = asyncio.run(_check(users, seed, depth, tokens_for, console))
+        report = asyncio.run(_check(users, seed, depth, console))
     except ApiRefused as error:
         raise CommandFailed(str(error)) from error
     show(report, console)
     if report.difference:
         raise CommandFailed(
             f"{report.wrong_users} of {report.users} users differ. `shutterline inspect` shows what is "
-            "stored; `shutterline rebuild` makes timelines anew."
+            "stored; `shutterline rebuild` rebuilds timelines."
         )
 
 
-async def _check(users: int, seed: int, depth: int, tokens_for: TokensFor, console: Console) -> Report:
+async def _check(users: int, seed: int, depth: int, console: Console) -> Report:
     settings = load_settings()
     await require(settings, "cassandra", "redis", "api")
     async with one_session(settings) as session:

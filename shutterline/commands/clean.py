@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from shutterline.failures import CommandFailed, load_settings, require
+from shutterline.failures import CommandFailed, load_settings, plain_failures, require
 from streams.jobs.cleaning.job import CleaningJob
 from streams.jobs.cleaning.report import Report
 from streams.kafka.producing.outbox import KafkaOutbox
@@ -15,16 +15,15 @@ from streams.kafka.producing.producer import Producer
 from streams.kafka.producing.publisher import KafkaPublisher
 from streams.settings import Settings
 from streams.stores.connect import connect
+from streams.stores.s3.bucket import S3Refused
 
 SHOW_S = 0.2
 
 
-def clean_media(console: Console) -> None:
-    """Clean, and show what was found and what became of it.
-
-    Raises:
-        CommandFailed: So much looks lost that nothing of it was touched.
-    """
+@plain_failures(S3Refused)
+def clean_media() -> None:
+    """Fails if so much looks lost that nothing of it was touched."""
+    console = Console()
     report = asyncio.run(_clean(load_settings(), console))
     show(report, console)
     if report.held:

@@ -1,63 +1,52 @@
 """`shutterline feed`: a user's feed, as the HTTP API serves it."""
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 from time import time
+from typing import Annotated
 
 import orjson
+import typer
 from rich.console import Console
 from rich.table import Table
 
 from schemas.ids import UserId
 from schemas.times import parse_rfc3339_us
-from shutterline.client.feed import (
-    PAGE_PHOTOS_MAX,
-    ApiRefused,
-    FeedClient,
-    Json,
-    TokenOf,
-    feed_client,
-    feed_path,
-)
-from shutterline.contact_sheet import contact_sheet
-from shutterline.failures import CommandFailed, load_settings, require
+from shutterline.arguments import User
+from shutterline.client.feed import PAGE_PHOTOS_MAX, ApiRefused, FeedClient, Json, feed_client, feed_path
+from shutterline.contact_sheet import write_contact_sheet
+from shutterline.failures import CommandFailed, load_settings, plain_failures, require
 from shutterline.inspect.formatting import ago
-from streams.settings import Settings
+from shutterline.tokens import tokens_for
 
-TokensFor = Callable[[Settings], TokenOf]
 COLOURS = {"complete": "green", "partial": "yellow", "rebuilding": "yellow", "stale": "yellow"}
 
 
+@plain_failures()
 def feed(
-    user: UserId,
-    *,
-    limit: int,
-    all_pages: bool,
-    as_json: bool,
-    html: Path | None,
-    tokens_for: TokensFor,
-    console: Console,
+    user: User,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="How many photos.")] = 20,
+    everything: Annotated[bool, typer.Option("--all", help="All pages.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The answer as it is.")] = False,
+    html: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Write a contact sheet to this file instead.")
+    ] = None,
 ) -> None:
-    """Show one page, or all of them; with `html` in a file, as a page for a browser.
-
-    Raises:
-        CommandFailed: The API refused the request.
-        StoreUnavailable: The API did not answer.
-    """
+    """Show one page, or all of them as one; with `html` in a file, as a page for a browser."""
+    reader, console = UserId(user), Console()
     try:
-        page = asyncio.run(_page(user, limit, all_pages, tokens_for))
+        page = asyncio.run(_page(reader, limit, all_pages=everything))
     except ApiRefused as error:
         raise CommandFailed(str(error)) from error
     if html is not None:
-        _write(user, page, html, console)
+        write_contact_sheet(reader, page, html, console)
     elif as_json:
         print(orjson.dumps(page, option=orjson.OPT_INDENT_2).decode())
     else:
-        _show(user, page, console)
+        _show(reader, page, console)
 
 
-async def _page(user: UserId, limit: int, all_pages: bool, tokens_for: TokensFor) -> Json:
+async def _page(user: UserId, limit: int, *, all_pages: bool) -> Json:
     settings = load_settings()
     await require(settings, "api")
     async with feed_client(settings, tokens_for(settings)) as client:
@@ -71,19 +60,6 @@ async def _read(client: FeedClient, user: UserId, limit: int, *, all_pages: bool
         more, _ = await client.get(feed_path(limit, page["next_cursor"]), user)
         page = {**more, "items": page["items"] + more["items"]}
     return page
-
-
-def _write(user: UserId, page: Json, html: Path, console: Console) -> None:
-    """Write the page.
-
-    Raises:
-        CommandFailed: It cannot be written there.
-    """
-    try:
-        html.write_text(contact_sheet(user, page))
-    except OSError as error:
-        raise CommandFailed(f"{html} cannot be written: {error.strerror}") from error
-    console.print(f"{len(page['items'])} photos; open {html.resolve().as_uri()}", soft_wrap=True)
 
 
 def _show(user: UserId, page: Json, console: Console) -> None:

@@ -1,28 +1,31 @@
 """`shutterline inspect`: what is stored of an id, and where."""
 
 import asyncio
-from enum import StrEnum
+from typing import Annotated, Literal
 
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from schemas.ids import PhotoId, UserId
-from shutterline.failures import load_settings, require
+from shutterline.arguments import parsed_id
+from shutterline.failures import load_settings, plain_failures, require
 from shutterline.inspect.author import inspect_author
 from shutterline.inspect.photo import inspect_photo
 from shutterline.inspect.stored import Section, looking
 from shutterline.inspect.user import inspect_user
 
-
-class Subject(StrEnum):
-    USER = "user"
-    AUTHOR = "author"
-    PHOTO = "photo"
+Subject = Literal["user", "author", "photo"]
 
 
-def inspect(subject: Subject, number: int, console: Console) -> None:
-    """Show every place where something about the id is stored."""
+@plain_failures()
+def inspect(
+    subject: Annotated[Subject, typer.Argument()],
+    number: Annotated[int, typer.Argument(parser=parsed_id, metavar="ID")],
+) -> None:
+    """Show every store that has something about the id."""
+    console = Console()
     for section in asyncio.run(_sections(subject, number)):
         table = Table(box=None, show_header=False, pad_edge=False)
         table.add_column(style="dim", no_wrap=True)
@@ -38,9 +41,9 @@ async def _sections(subject: Subject, number: int) -> list[Section]:
     await require(settings, "cassandra", "redis")
     async with looking(settings) as look:
         match subject:
-            case Subject.USER:
+            case "user":
                 return await inspect_user(look, UserId(number))
-            case Subject.AUTHOR:
+            case "author":
                 return await inspect_author(look, UserId(number))
-            case Subject.PHOTO:
+            case "photo":
                 return await inspect_photo(look, PhotoId(number))

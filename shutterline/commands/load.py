@@ -3,31 +3,37 @@
 import asyncio
 from pathlib import Path
 from time import monotonic
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from shutterline.failures import CommandFailed, load_settings, require
+from shutterline.failures import CommandFailed, load_settings, plain_failures, require
 from streams.kafka.producing.load import BadEdge, count_lines, load_edges
 
 
-def load(path: Path, console: Console) -> None:
-    """Publish the file's edges; returns when every one is acknowledged by Kafka.
-
-    Raises:
-        CommandFailed: A line is no edge.
-    """
-    settings = load_settings()
+@plain_failures()
+def load(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            exists=True, dir_okay=False, readable=True, help="Follower, tab, followee; a .gz is unpacked."
+        ),
+    ],
+) -> None:
+    """Returns when Kafka has acknowledged every edge."""
+    settings, console = load_settings(), Console()
     asyncio.run(require(settings, "kafka"))
     began_s = monotonic()
     with _bar(console) as bar:
         try:
-            task = bar.add_task("", total=count_lines(path), rate=0.0)
-            count = load_edges(path, settings, lambda edges: _advance(bar, task, edges))
+            task = bar.add_task("", total=count_lines(file), rate=0.0)
+            count = load_edges(file, settings, lambda edges: _advance(bar, task, edges))
         except BadEdge as error:
             raise CommandFailed(
                 f"{error}. The edges before it are published; correct the file and load it again: "
-                "what is there already stays as it is."
+                "loading an edge twice changes nothing."
             ) from error
     took_s = monotonic() - began_s
     console.print(f"{count:,} edges published to follows in {took_s:.1f} s, {count / took_s:,.0f} a second.")

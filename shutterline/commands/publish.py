@@ -3,22 +3,31 @@
 import asyncio
 from datetime import UTC, datetime
 from time import time_ns
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 
+from schemas.events import EVENT_KINDS, EventType
+from schemas.facts import EventData
+from schemas.times import rfc3339
 from shutterline.failures import CommandFailed, load_settings, plain_failures, require
-
-if TYPE_CHECKING:
-    from schemas.facts import EventData
-    from streams.settings import Settings
+from streams.jobs.minting import leased_minter
+from streams.kafka.producing.producer import Producer
+from streams.kafka.producing.publisher import KafkaPublisher
+from streams.settings import Settings
+from streams.stores.connect import connect
+from topics.partitioning import partition_of
+from topics.routing import route_of
 
 SOURCE = "/shutterline/publish"
 THUMBNAIL_SIDE = 150
 
 # At module level because its decorators are how typer learns the commands; it holds no state.
-app = typer.Typer(no_args_is_help=True, help="Publish one event by hand, to try things.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Publish one event by hand, to try things."
+)
 
 Id = Annotated[str, typer.Option(metavar="ID")]
 
@@ -87,13 +96,6 @@ def _publish(event_name: str, fields: dict[str, object]) -> None:
 
 
 async def _publish_one(event_name: str, fields: dict[str, object], console: Console) -> None:
-    from schemas.events import EventType
-    from schemas.times import rfc3339
-    from streams.kafka.producing.producer import Producer
-    from streams.kafka.producing.publisher import KafkaPublisher
-    from topics.partitioning import partition_of
-    from topics.routing import route_of
-
     settings, event_type = load_settings(), EventType(event_name)
     if event_type is EventType.PHOTO_UPLOADED:
         fields["created_at"] = rfc3339(datetime.now(UTC))
@@ -115,12 +117,8 @@ async def _publish_one(event_name: str, fields: dict[str, object], console: Cons
         console.print(f"  {name} {value}", highlight=False, markup=False)
 
 
-def _checked(event_type: str, fields: dict[str, object]) -> "EventData":
+def _checked(event_type: str, fields: dict[str, object]) -> EventData:
     """The event's data, by the same rules as everybody's."""
-    from pydantic import ValidationError
-
-    from schemas.events import EVENT_KINDS, EventType
-
     try:
         data = EVENT_KINDS[EventType(event_type)].model.model_validate(fields)
     except ValidationError as error:
@@ -137,10 +135,7 @@ def _rule(name: str, message: str) -> str:
     return rule if rule.startswith(name) else f"{name}: {rule}"
 
 
-async def _minted(settings: "Settings") -> int:
-    from streams.jobs.minting import leased_minter
-    from streams.stores.connect import connect
-
+async def _minted(settings: Settings) -> int:
     await require(settings, "cassandra")
     async with (
         connect(settings, timeout_ms=settings.worker_store_timeout_ms) as stores,

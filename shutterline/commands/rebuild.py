@@ -1,13 +1,16 @@
-"""`shutterline rebuild`: make timelines anew from Cassandra."""
+"""`shutterline rebuild`: rebuild timelines from Cassandra."""
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from rich.progress import track
 
 from schemas.ids import UserId
-from shutterline.failures import CommandFailed, load_settings, require
+from shutterline.arguments import parsed_id
+from shutterline.failures import CommandFailed, load_settings, plain_failures, require
 from streams.errors import StoreUnavailable
 from streams.ports.groups import Stores
 from streams.settings import Settings
@@ -19,11 +22,28 @@ TRIES = 5
 AGAIN_S = 0.5
 
 
+@plain_failures()
+def rebuild(
+    users: Annotated[
+        list[int] | None, typer.Argument(parser=parsed_id, metavar="[USER]...", help="Whose timelines.")
+    ] = None,
+    everybody: Annotated[
+        bool, typer.Option("--all", help="Forget every timeline; each is rebuilt by its owner's next read.")
+    ] = False,
+) -> None:
+    if everybody == bool(users):
+        raise CommandFailed("Give either the ids of users or --all.")
+    if everybody:
+        forget_all(Console())
+    else:
+        rebuild_users([UserId(user) for user in users or []], Console())
+
+
 def rebuild_users(users: Sequence[UserId], console: Console) -> None:
     """Forget these timelines and rebuild them now.
 
     Raises:
-        CommandFailed: Some could not be; the next read rebuilds them.
+        CommandFailed: Some could not be rebuilt; the next read rebuilds them.
     """
     failed = asyncio.run(_rebuild_users(users, console))
     if failed:

@@ -1,48 +1,43 @@
 """`shutterline upload`: photos through the HTTP API, with a bar that goes on where it was interrupted."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from schemas.ids import PhotoId, UserId
-from shutterline.client.feed import ApiRefused, Json, TokenOf
+from shutterline.arguments import User
+from shutterline.client.feed import ApiRefused, Json
 from shutterline.client.upload import PhotoFile, upload_client
-from shutterline.failures import CommandFailed, load_settings, require
-from streams.settings import Settings
+from shutterline.failures import CommandFailed, load_settings, plain_failures, require
+from shutterline.tokens import tokens_for
 
 READY_S = 60.0
 
 
+@plain_failures()
 def upload(
-    user: UserId,
-    files: Sequence[Path],
-    caption: str,
-    *,
-    tokens_for: Callable[[Settings], TokenOf],
-    console: Console,
+    user: User,
+    files: Annotated[
+        list[Path], typer.Argument(exists=True, dir_okay=False, readable=True, help="JPEG, PNG or WebP.")
+    ],
+    caption: Annotated[str, typer.Option(help="The same for all of them.")] = "",
 ) -> None:
     """Upload the files one after the other, and wait until each is ready or rejected.
 
-    Raises:
-        CommandFailed: A file cannot be uploaded, or was rejected.
-        StoreUnavailable: The API or the media bucket did not answer.
+    Fails if a file cannot be uploaded, or was rejected.
     """
     try:
-        asyncio.run(_upload(user, files, caption, tokens_for, console))
+        asyncio.run(_upload(UserId(user), files, caption, Console()))
     except ApiRefused as error:
         raise CommandFailed(str(error)) from error
 
 
-async def _upload(
-    user: UserId,
-    files: Sequence[Path],
-    caption: str,
-    tokens_for: Callable[[Settings], TokenOf],
-    console: Console,
-) -> None:
+async def _upload(user: UserId, files: Sequence[Path], caption: str, console: Console) -> None:
     settings = load_settings()
     await require(settings, "api")
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from shutterline.failures import CommandFailed, load_settings
+from shutterline.failures import CommandFailed, load_settings, plain_failures
 from streams.errors import StoreUnavailable
 from streams.jobs.warm import most_viewed, views_of
 from streams.settings import Settings
@@ -24,13 +24,13 @@ class Outcome:
     last_failure: str = ""
 
 
-def warm(console: Console) -> None:
-    """Fetch the most viewed objects again, through the shield into every edge.
+@plain_failures()
+def warm() -> None:
+    """Fetch the most viewed objects again, through the shield into every CDN edge.
 
-    Raises:
-        CommandFailed: Nothing was viewed, no edges are named, or some objects could not be fetched.
+    Fails if nothing was viewed, no CDN edges are named, or some objects could not be fetched.
     """
-    settings = load_settings()
+    settings, console = load_settings(), Console()
     if not settings.edges:
         raise CommandFailed(
             "SHUTTERLINE_EDGES is empty: it names the status addresses of the shield and the edges."

@@ -21,9 +21,9 @@ from infra.local.paths import Home
 from schemas.ids import PhotoId, UserId
 from shutterline.check.report import Report
 from shutterline.check.run import check_users
-from shutterline.client.feed import FeedClient, feed_client
+from shutterline.client.feed import FeedClient, Json, feed_client, feed_path
 from shutterline.client.upload import upload_client
-from shutterline.commands.feed import feed
+from shutterline.contact_sheet import write_contact_sheet
 from shutterline.demo.live import Live, bar
 from shutterline.demo.metrics import Sample, sample
 from shutterline.demo.picture import put_picture
@@ -83,16 +83,7 @@ def run(home: Home, plan: Plan, console: Console) -> None:
             f"`shutterline inspect` shows what is stored, and {home.log} has the logs."
         )
     console.print()
-    sheet = home.root / SHEET
-    feed(
-        demo.viewer,
-        limit=PICTURES,
-        all_pages=False,
-        as_json=False,
-        html=sheet,
-        tokens_for=tokens_for,
-        console=console,
-    )
+    write_contact_sheet(demo.viewer, uvloop.run(demo.viewers_page()), home.root / SHEET, console)
     show_next(deployment, demo.viewer, console)
 
 
@@ -182,6 +173,13 @@ class _Demo:
             photos_lost=await _lost(stores, photos),
             check=await self._check(stores),
         )
+
+    async def viewers_page(self) -> Json:
+        """The newest photos of the viewer's feed, as the API serves them."""
+        settings = self.deployment.settings
+        async with feed_client(settings, tokens_for(settings)) as client:
+            page, _ = await client.get(feed_path(PICTURES), self.viewer)
+        return page
 
     async def _upload(self) -> Uploaded:
         """Pictures by those whom the viewer follows."""

@@ -8,11 +8,10 @@ from typing import Any
 
 import psutil
 import pytest
-from rich.console import Console
 
 from infra.local.servers.nginx import NginxServer
 from infra.local.servers.server import Server
-from shutterline.commands import warm as cli_warm
+from shutterline.commands.warm import warm
 from streams.stores.cdn.purging import cdn
 from tests.integration.edge.photos import (
     REQUESTS,
@@ -163,7 +162,7 @@ class TestWarm:
         for name, value in photos.stack.environment().items():
             monkeypatch.setenv(name, value)
         await eventually("the copies are old, and not expired", clock_reaches(stored_s + 4))
-        await asyncio.to_thread(cli_warm.warm, Console(quiet=True))
+        await asyncio.to_thread(warm)
         await eventually("the other's copy is expired", self._stale(photos, other))
 
         assert [(await photos.view(top, edge)).cache for edge in (0, 1)] == ["HIT", "HIT"]

