@@ -109,7 +109,7 @@ def make_context(
         reads=reads,
         sources=FeedSources(settings, stores, reads, pulled, rebuilder, clock_us),
         probes={
-            "cassandra": stores.pulled_authors.mark,
+            "cassandra": stores.pulled_authors.version,
             "redis": stores.timelines.verified,
             "s3": lambda: stores.media_objects.size("readyz"),
             "kafka": kafka_answers,

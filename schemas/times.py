@@ -52,6 +52,21 @@ def utc_datetime(time_us: int) -> datetime:
     return _UNIX_EPOCH + timedelta(microseconds=time_us)
 
 
+def utc_datetime_of_ms(time_ms: int) -> datetime:
+    """Return the instant as an aware datetime in UTC."""
+    return _UNIX_EPOCH + timedelta(milliseconds=time_ms)
+
+
+def as_utc(naive: datetime) -> datetime:
+    """Make a datetime without an offset aware, when it is known to be in UTC, as Cassandra's are."""
+    return naive.replace(tzinfo=UTC)
+
+
+def ms_of(moment: datetime) -> int:
+    """Return whole milliseconds since 1970 of an aware datetime."""
+    return (moment - _UNIX_EPOCH) // timedelta(milliseconds=1)
+
+
 def rfc3339(moment: datetime) -> str:
     """Format the instant in UTC with six decimals and a `Z`. A datetime without an offset is a ValueError."""
     if moment.tzinfo is None:

@@ -44,7 +44,7 @@ class PulledAuthorsPoller:
         """
         asked_s = self.clock_s()
         # The mark first: an author who is named between the two changes the mark again.
-        mark = await self.pulled.mark()
+        mark = await self.pulled.version()
         if mark != self._mark or asked_s - self._loaded_s >= RELOAD_S:
             self.authors = await self.pulled.all()
             self._mark, self._loaded_s = mark, asked_s

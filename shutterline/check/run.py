@@ -15,6 +15,7 @@ from shutterline.check.edges import check_edges
 from shutterline.check.feeds import compare_feed, expected_feed
 from shutterline.check.report import Finding, Found, Report
 from shutterline.client.feed import FeedReader, TokenOf, feed_client
+from streams.gathering import gather_bounded
 from streams.ports.groups import Stores
 from streams.settings import Settings
 
@@ -60,21 +61,14 @@ async def check_through(
     While events are under way a first look may find what a second does not, so only what
     is found twice, `look_again_s` apart, counts.
     """
-    slots, checker = asyncio.Semaphore(USERS_IN_FLIGHT), _Checker(stores, client, depth, look_again_s)
+    checker = _Checker(stores, client, depth, look_again_s)
 
     async def check(user: UserId) -> Found:
-        async with slots:
-            found = await checker.check(user)
+        found = await checker.check(user)
         progress(1)
         return found
 
-    tasks = [asyncio.create_task(check(user)) for user in users]
-    try:
-        found = await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    found = await gather_bounded(users, check, at_once=USERS_IN_FLIGHT)
     return Report.of(found, looked_again=checker.looked_again)
 
 

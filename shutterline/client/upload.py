@@ -13,11 +13,13 @@ from http import HTTPStatus
 from pathlib import Path
 
 import aiohttp
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import AsyncRetrying
 
 from schemas.ids import PhotoId, UserId
 from shutterline.client.feed import ApiRefused, Json, TokenOf, final
 from streams.errors import StoreUnavailable
+from streams.gathering import gather_bounded
+from streams.retrying import with_backoff
 from streams.settings import Settings
 
 REQUEST_S = 60.0
@@ -102,18 +104,15 @@ class UploadClient:
             await asyncio.sleep(LOOK_S)
 
     async def _put_parts(self, file: PhotoFile, how: Json, advance: Advance) -> None:
-        slots = asyncio.Semaphore(PARTS_AT_ONCE)
-
         async def put(part: Json) -> None:
             start = (part["number"] - 1) * how["part_bytes"]
             size_bytes = min(how["part_bytes"], file.size_bytes - start)
             if part["arrived"]:
                 advance(size_bytes)
                 return
-            async with slots:
-                await self._put(file, part, start, size_bytes, advance)
+            await self._put(file, part, start, size_bytes, advance)
 
-        await asyncio.gather(*(put(part) for part in how["parts"]))
+        await gather_bounded(how["parts"], put, at_once=PARTS_AT_ONCE)
 
     async def _put(self, file: PhotoFile, how: Json, start: int, size_bytes: int, advance: Advance) -> None:
         async for attempt in _attempts():
@@ -199,12 +198,7 @@ async def _chunks(path: Path, start: int, size_bytes: int, sent: Advance) -> Asy
 
 
 def _attempts() -> AsyncRetrying:
-    return AsyncRetrying(
-        retry=retry_if_exception_type(StoreUnavailable),
-        wait=wait_random_exponential(multiplier=0.1, max=5),
-        stop=stop_after_attempt(TRIES_MAX),
-        reraise=True,
-    )
+    return with_backoff(on=StoreUnavailable, first_s=0.1, max_s=5, tries_max=TRIES_MAX)
 
 
 @asynccontextmanager

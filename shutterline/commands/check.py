@@ -13,9 +13,8 @@ from shutterline.check.run import check_users
 from shutterline.client.feed import ApiRefused
 from shutterline.failures import CommandFailed, load_settings, plain_failures, require
 from shutterline.tokens import tokens_for
-from streams.stores.cassandra.inspect import one_session
 from streams.stores.cassandra.sample import CassandraSample
-from streams.stores.connect import connect
+from streams.stores.connect import connect_clients, stores_of
 
 
 @plain_failures()
@@ -41,11 +40,11 @@ def check(
 async def _check(users: int, seed: int, depth: int, console: Console) -> Report:
     settings = load_settings()
     await require(settings, "cassandra", "redis", "api")
-    async with one_session(settings) as session:
-        sample = await CassandraSample(session).users(users, seed)
-    if not sample:
-        raise CommandFailed("Nobody follows and nobody posts yet: load edges or run the demo first.")
-    async with connect(settings, timeout_ms=settings.worker_store_timeout_ms) as stores:
+    async with connect_clients(settings, timeout_ms=settings.worker_store_timeout_ms) as clients:
+        sample = await CassandraSample(clients.cassandra).users(users, seed)
+        if not sample:
+            raise CommandFailed("Nobody follows and nobody posts yet: load edges or run the demo first.")
+        stores = stores_of(clients, settings)
         with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
             task = bar.add_task("checking", total=len(sample))
             return await check_users(

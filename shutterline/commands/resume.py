@@ -23,4 +23,4 @@ async def _resume(group: str) -> int:
     settings = load_settings()
     await require(settings, "cassandra")
     async with connect(settings, timeout_ms=settings.worker_store_timeout_ms) as stores:
-        return await stores.stops.resume(group)
+        return await stores.stopped_partitions.resume(group)

@@ -11,6 +11,7 @@ from rich.progress import Progress
 
 from shutterline.failures import CommandFailed, load_settings, plain_failures
 from streams.errors import StoreUnavailable
+from streams.gathering import gather_bounded
 from streams.jobs.warm import most_viewed, views_of
 from streams.settings import Settings
 from streams.stores.cdn.purging import HttpCdn, cdn
@@ -64,15 +65,16 @@ def _lines(folder: Path) -> Iterator[str]:
 
 
 async def _refresh(settings: Settings, paths: Sequence[str], console: Console) -> Outcome:
-    outcome, slots = Outcome(), asyncio.Semaphore(settings.warm_in_flight_max)
+    outcome = Outcome()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         shown = progress.add_task("warming", total=len(paths))
-        async with cdn(settings) as edges, asyncio.TaskGroup() as tasks:
-            for path in paths:
-                await slots.acquire()
-                task = tasks.create_task(_refresh_one(edges, path, outcome))
-                task.add_done_callback(lambda _: slots.release())
-                task.add_done_callback(lambda _: progress.advance(shown))
+        async with cdn(settings) as edges:
+
+            async def refresh(path: str) -> None:
+                await _refresh_one(edges, path, outcome)
+                progress.advance(shown)
+
+            await gather_bounded(paths, refresh, at_once=settings.warm_in_flight_max)
     return outcome
 
 

@@ -40,7 +40,7 @@ from streams.core.slices import slices
 from streams.jobs.minting import leased_minter
 from streams.kafka.producing.producer import Producer
 from streams.ports.groups import Stores
-from streams.stores.connect import connect
+from streams.stores.connect import connect, redis_client
 from streams.stores.redis.inspect import RedisInspect
 
 READERS = 1_000
@@ -217,11 +217,13 @@ class _Demo:
 
     async def _bytes_an_entry(self) -> float | None:
         """Redis's memory for a timeline, by the photos that it keeps ready."""
-        redis = RedisInspect(self.deployment.settings)
+        settings = self.deployment.settings
+        client = redis_client(settings, TIMEOUT_MS / 1_000)
+        redis = RedisInspect(client, namespace=settings.namespace)
         try:
             stored = [await redis.timeline(user) for user in self.readers_ids[:TIMELINES_MEASURED]]
         finally:
-            await redis.close()
+            await client.close()
         sizes = [each.memory_bytes for each in stored if each is not None]
         return sum(sizes) / len(sizes) / self.deployment.settings.timeline_ids if sizes else None
 

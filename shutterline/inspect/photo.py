@@ -52,7 +52,7 @@ def _facts(row: Photo, delivery: StoredDelivery) -> list[tuple[str, str]]:
 
 
 async def _waiting(look: Looking, photo: PhotoId) -> Section:
-    buried = await look.cassandra.buried_by(photo)
+    buried = await look.cassandra.tombstone_authors(photo)
     parked = await look.cassandra.parked(photo)
     due = [f"since {row.parked_at:%Y-%m-%d %H:%M:%S}, next look {row.due_at:%H:%M:%S}" for row in parked]
     return Section(

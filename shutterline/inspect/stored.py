@@ -4,13 +4,13 @@ Nothing is changed, renewed or leased by looking.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from streams.ports.groups import Stores
 from streams.settings import Settings
-from streams.stores.cassandra.inspect import CassandraInspect, one_session
-from streams.stores.connect import connect
+from streams.stores.cassandra.inspect import CassandraInspect
+from streams.stores.connect import connect_clients, stores_of
 from streams.stores.redis.inspect import RedisInspect
 from topics.catalogue import Lane, Topic
 from topics.partitioning import partition_of
@@ -41,14 +41,13 @@ async def looking(settings: Settings) -> AsyncIterator[Looking]:
     Raises:
         StoreUnavailable: A store did not answer.
     """
-    async with AsyncExitStack() as closing:
-        stores = await closing.enter_async_context(
-            connect(settings, timeout_ms=settings.worker_store_timeout_ms)
+    async with connect_clients(settings, timeout_ms=settings.worker_store_timeout_ms) as clients:
+        yield Looking(
+            stores_of(clients, settings),
+            CassandraInspect(clients.cassandra),
+            RedisInspect(clients.redis, namespace=settings.namespace),
+            settings,
         )
-        session = await closing.enter_async_context(one_session(settings))
-        redis = RedisInspect(settings)
-        closing.push_async_callback(redis.close)
-        yield Looking(stores, CassandraInspect(session), redis, settings)
 
 
 def partitions(settings: Settings, *places: tuple[Topic, int, Lane | None]) -> Section:

@@ -1,7 +1,7 @@
-"""A circuit breaker: after enough failures in a row a store is left alone for a while.
+"""A circuit breaker: after enough failures in a row it rejects operations on a store for a while.
 
-Pure: the caller passes the time. A slow store so costs one deadline, not one for
-each request. While open, one trial is let through each `open_s`.
+While the breaker is open, requests fail at once, so a slow store costs one deadline rather than
+one for each request. It lets one trial through every `open_s`. Pure: the caller passes the time.
 """
 
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Breaker:
-    """Closed below `failures_max` failures in a row; otherwise one trial every `open_s` seconds."""
+    """Closed below `failures_max` failures in a row; then open, with one trial every `open_s` seconds."""
 
     failures_max: int
     open_s: float
@@ -21,7 +21,7 @@ class Breaker:
         return self._failures >= self.failures_max
 
     def allows(self, now_s: float) -> bool:
-        """Whether an operation may start; when open, granting one trial postpones the next."""
+        """Return whether an operation may start. While open, each trial postpones the next by `open_s`."""
         if not self.is_open:
             return True
         if now_s < self._retry_at_s:

@@ -1,19 +1,20 @@
 """Counted sets: members of an owner, spread over buckets, with each bucket's exact count beside its rows.
 
-A member is in or out as of an event's time; the later time wins, and at equal times
-out wins. Folding the same changes again yields the same rows and the same count, so
-an event may come twice, late and out of order.
+A member is in or out as of an event's time. The later time wins, and at equal times out
+wins. Folding the same changes twice yields the same rows and the same count, so events may
+be repeated, late and out of order.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-# How many buckets a set has at each level. Each step is 16 times the last: a set is copied at
-# most four times in its life, and a page of fan-out is never less than a sixteenth full.
+# The number of buckets of a set at each level. Each level has 16 times the buckets of the level below:
+# a set is copied at most four times, and a fan-out page is never less than a sixteenth full.
 BUCKETS = (1, 16, 256, 4_096, 65_536)
 LEVEL_MAX = len(BUCKETS) - 1
-# From this level on, sets of more than 16,000, buckets of followers are kept packed, too. Lower, a page
-# would be written anew for nearly every follow: that had a database of two cores time out.
+# From this level on (sets of more than 16,000 members), a bucket of followers also has a page: its
+# members, packed. At lower levels nearly every follow would rewrite a page; a database of two cores
+# timed out under that load.
 PAGE_LEVEL_MIN = 2
 
 _MASK = (1 << 64) - 1
@@ -43,20 +44,21 @@ class Change:
 class Fold:
     """What a batch does to one bucket.
 
-    `rows` are to be written; `live` is the bucket's new count; `joined` and `left` are the
-    members that this batch names, by whether they are in, also when that had been written before.
+    `rows` are to be written, and `count` is the bucket's new count. `joined` and `left` are the
+    members that the batch names: those that are in after it and those that are out, even if an
+    earlier batch had written that already.
     """
 
     rows: dict[int, Membership]
-    live: int
+    count: int
     joined: frozenset[int]
     left: frozenset[int]
 
 
-def fold(stored: Mapping[int, Membership], live: int, changes: Iterable[Change]) -> Fold:
-    """Apply `changes` to the bucket's `stored` rows, which hold at least the members touched.
+def fold(stored: Mapping[int, Membership], count: int, changes: Iterable[Change]) -> Fold:
+    """Apply `changes` to the bucket's `stored` rows, which include every member that is changed.
 
-    `live` is the count that stands beside those rows.
+    `count` is the count that is stored with those rows.
     """
     rows: dict[int, Membership] = {}
     named: set[int] = set()
@@ -65,11 +67,11 @@ def fold(stored: Mapping[int, Membership], live: int, changes: Iterable[Change])
         before = rows.get(change.member) or stored.get(change.member)
         if change.now.beats(before):
             rows[change.member] = change.now
-            live += _in(change.now) - _in(before)
-    # A worker may have died between the rows and what follows from them (a backfill), so
-    # a change that finds itself stored already counts as joining again.
+            count += _in(change.now) - _in(before)
+    # A worker may have died after it wrote the rows but before it did what follows from them (a
+    # backfill). So a member whose change is stored already counts as joined again.
     joined = frozenset(member for member in named if not (rows.get(member) or stored[member]).removed)
-    return Fold(rows=rows, live=live, joined=joined, left=frozenset(named - joined))
+    return Fold(rows=rows, count=count, joined=joined, left=frozenset(named - joined))
 
 
 def _in(state: Membership | None) -> int:
@@ -77,7 +79,7 @@ def _in(state: Membership | None) -> int:
 
 
 def bucket_of(member: int, level: int) -> int:
-    """The member's bucket at `level`, from a 64-bit mix of its id (splitmix64's finaliser)."""
+    """Return the member's bucket at `level`, from a 64-bit hash of its id (splitmix64's finaliser)."""
     mixed = member & _MASK
     mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9 & _MASK
     mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EB & _MASK
@@ -85,7 +87,7 @@ def bucket_of(member: int, level: int) -> int:
 
 
 def level_for(total: int, level: int, bucket_members_max: int) -> int:
-    """The level, at least `level`, at which buckets of `bucket_members_max` on average hold `total`."""
+    """Return the first level from `level` on whose buckets hold at most `bucket_members_max` on average."""
     while level < LEVEL_MAX and total > BUCKETS[level] * bucket_members_max:
         level += 1
     return level

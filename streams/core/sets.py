@@ -10,9 +10,9 @@ from streams.core.counted import Membership
 
 @dataclass(frozen=True, slots=True)
 class SetSummary:
-    """A set's level and exact total; an unknown set is level 0 and total 0.
+    """A set's level and exact total; an unknown set has level 0 and total 0.
 
-    `stamp` is the total's, as read; a write has its own.
+    `stamp` is the stamp of the stored total. A write ignores it: `BucketWrite` has its own.
     """
 
     level: int = 0
@@ -30,26 +30,26 @@ class BucketKey:
 
 @dataclass(frozen=True, slots=True)
 class BucketState:
-    """A bucket's count, and of its rows at least those asked for; where `is_whole`, all."""
+    """A bucket's count and the rows that were asked for; all of its rows if `is_whole`."""
 
     rows: Mapping[int, Membership]
-    live: int
+    count: int
     is_whole: bool
 
 
 @dataclass(frozen=True, slots=True)
 class BucketWrite:
-    """Rows and count of one bucket, applied whole. `stamp` orders the counts of one bucket.
+    """Rows and count of one bucket, applied completely or not at all.
 
-    `head` goes in the same write and only to bucket 0 of level 0, and is ordered by `stamp`, too;
-    at equal stamps the greater level and the greater total win. Rows carry their own times.
-    `page` are the members of a bucket of followers, packed in ascending order, from `PAGE_LEVEL_MIN`
-    on; it goes with the count.
+    `stamp` orders the counts of one bucket; rows are ordered by their own times. Only a write to
+    bucket 0 of level 0 may have a `summary`. `stamp` orders summaries, too; at equal stamps the
+    greater level and the greater total win. `page` has the members of a bucket of followers, packed
+    in ascending order. Only buckets from `PAGE_LEVEL_MIN` on have one, and only with a count.
     """
 
     key: BucketKey
     rows: Mapping[int, Membership]
-    live: int | None
-    head: SetSummary | None
+    count: int | None
+    summary: SetSummary | None
     stamp: int
     page: PackedIds | None = None

@@ -41,7 +41,7 @@ SetId = tuple[SetKind, int]
 class _Known:
     """A set as it was last written here, with all rows if it is small, removed ones included."""
 
-    head: SetSummary
+    summary: SetSummary
     rows: Mapping[int, Membership] | None
 
     @property
@@ -94,55 +94,55 @@ class SetWriter:
         for record in records:
             now = Membership(time_us=record.time_us, removed=record.removed)
             changes[record.kind, record.owner].append(Change(record.member, now))
-        heads = await self._read_heads(changes)
-        await self._grow(heads, changes, begin)
-        folds = await self._fold(heads, changes)
+        summaries = await self._read_heads(changes)
+        await self._grow(summaries, changes, begin)
+        folds = await self._fold(summaries, changes)
         pages = await self._pages(folds)
-        self._remember(await self._write(heads, folds, pages, end), folds)
+        self._remember(await self._write(summaries, folds, pages, end), folds)
         await self._after(folds)
 
     async def _read_heads(self, sets: Iterable[SetId]) -> dict[SetId, SetSummary]:
-        heads: dict[SetId, SetSummary] = {}
+        summaries: dict[SetId, SetSummary] = {}
         unknown: dict[SetKind, list[int]] = defaultdict(list)
         for kind, owner in sets:
             known = self._known.get((kind, owner))
             if known is None:
                 unknown[kind].append(owner)
             else:
-                heads[kind, owner] = known.head
+                summaries[kind, owner] = known.summary
         for kind, some in unknown.items():
             found = await self.stores.counted_sets.summaries(kind, some)
-            heads.update({(kind, owner): head for owner, head in found.items()})
-        return heads
+            summaries.update({(kind, owner): summary for owner, summary in found.items()})
+        return summaries
 
     def _remember(
         self, written: Mapping[SetId, SetSummary], folds: Mapping[BucketKey, tuple[BucketState, Fold]]
     ) -> None:
-        for (kind, owner), head in written.items():
+        for (kind, owner), summary in written.items():
             rows = None
-            if head.level == 0:
+            if summary.level == 0:
                 state, result = folds[BucketKey(kind, owner, 0, 0)]
                 if state.is_whole and len(state.rows) + len(result.rows) <= self.known_rows_max:
                     rows = {**state.rows, **result.rows}
-            self._known.put((kind, owner), _Known(head, rows))
+            self._known.put((kind, owner), _Known(summary, rows))
 
     async def _grow(
-        self, heads: dict[SetId, SetSummary], changes: dict[SetId, list[Change]], stamp: int
+        self, summaries: dict[SetId, SetSummary], changes: dict[SetId, list[Change]], stamp: int
     ) -> None:
-        for key, head in heads.items():
+        for key, summary in summaries.items():
             # As if every change were a new member: growing a little early is harmless.
-            level = level_for(head.total + len(changes[key]), head.level, self.bucket_members_max)
+            level = level_for(summary.total + len(changes[key]), summary.level, self.bucket_members_max)
             # One level at a time, or at once: a copy reads the level that holds the rows.
-            if level > head.level:
+            if level > summary.level:
                 # What is copied holds all up to the total's stamp, also where this batch comes
                 # again: with an older one its counts would lose against those that are there.
-                heads[key] = await self._copy(key, head, level, max(stamp, head.stamp))
+                summaries[key] = await self._copy(key, summary, level, max(stamp, summary.stamp))
 
-    async def _copy(self, key: SetId, head: SetSummary, level: int, stamp: int) -> SetSummary:
+    async def _copy(self, key: SetId, summary: SetSummary, level: int, stamp: int) -> SetSummary:
         kind, owner = key
         rows: dict[int, dict[int, Membership]] = defaultdict(dict)
-        for bucket in range(BUCKETS[head.level]):
-            stored = await self.stores.counted_sets.bucket(BucketKey(kind, owner, head.level, bucket))
+        for bucket in range(BUCKETS[summary.level]):
+            stored = await self.stores.counted_sets.bucket(BucketKey(kind, owner, summary.level, bucket))
             for member, state in stored.items():
                 rows[bucket_of(member, level)][member] = state
         writes = []
@@ -152,35 +152,36 @@ class SetWriter:
                 BucketWrite(
                     key=BucketKey(kind, owner, level, bucket),
                     rows=some,
-                    live=len(live),
-                    head=None,
+                    count=len(live),
+                    summary=None,
                     stamp=stamp,
                     page=_packed(live) if self._has_pages(kind, level) else None,
                 )
             )
         await self.stores.counted_sets.write(writes)
         # Only now: whoever reads the new level finds every row there.
-        raised = SetSummary(level=level, total=head.total)
-        await self.stores.counted_sets.write([_head_write(key, raised, stamp)])
+        raised = SetSummary(level=level, total=summary.total)
+        await self.stores.counted_sets.write([_summary_write(key, raised, stamp)])
         self._lives.forget((key, level))
         return raised
 
     async def _fold(
-        self, heads: dict[SetId, SetSummary], changes: dict[SetId, list[Change]]
+        self, summaries: dict[SetId, SetSummary], changes: dict[SetId, list[Change]]
     ) -> dict[BucketKey, tuple[BucketState, Fold]]:
         wanted: dict[BucketKey, list[Change]] = defaultdict(list)
         for (kind, owner), some in changes.items():
-            level = heads[kind, owner].level
+            level = summaries[kind, owner].level
             for change in some:
                 wanted[BucketKey(kind, owner, level, bucket_of(change.member, level))].append(change)
         states = self._known_states(wanted)
         if unknown := wanted.keys() - states.keys():
             states |= await self.stores.counted_sets.read(
                 {key: [change.member for change in wanted[key]] for key in unknown},
-                totals={key: heads[key.kind, key.owner].total for key in unknown if key.level == 0},
+                totals={key: summaries[key.kind, key.owner].total for key in unknown if key.level == 0},
             )
         return {
-            key: (states[key], fold(states[key].rows, states[key].live, some)) for key, some in wanted.items()
+            key: (states[key], fold(states[key].rows, states[key].count, some))
+            for key, some in wanted.items()
         }
 
     def _known_states(self, keys: Iterable[BucketKey]) -> dict[BucketKey, BucketState]:
@@ -188,7 +189,7 @@ class SetWriter:
         for key in keys:
             known = self._known.get((key.kind, key.owner)) if key.level == 0 else None
             if known is not None and known.rows is not None:
-                states[key] = BucketState(known.rows, known.head.total, is_whole=True)
+                states[key] = BucketState(known.rows, known.summary.total, is_whole=True)
         return states
 
     async def _pages(self, folds: Mapping[BucketKey, tuple[BucketState, Fold]]) -> dict[BucketKey, PackedIds]:
@@ -210,30 +211,30 @@ class SetWriter:
 
     async def _write(
         self,
-        heads: Mapping[SetId, SetSummary],
+        summaries: Mapping[SetId, SetSummary],
         folds: Mapping[BucketKey, tuple[BucketState, Fold]],
         pages: Mapping[BucketKey, PackedIds],
         stamp: int,
     ) -> dict[SetId, SetSummary]:
-        """Answers the heads as they are now."""
+        """Answers the summaries as they are now."""
         written: dict[SetId, SetSummary] = {}
         touched: dict[SetId, dict[int, int]] = defaultdict(dict)
         writes: list[BucketWrite] = []
         for key, (_, result) in folds.items():
-            head = None
+            summary: SetSummary | None = None
             if key.level == 0:
-                head = written[key.kind, key.owner] = SetSummary(level=0, total=result.live, stamp=stamp)
+                summary = written[key.kind, key.owner] = SetSummary(level=0, total=result.count, stamp=stamp)
             else:
-                touched[key.kind, key.owner][key.bucket] = result.live
-            writes.append(BucketWrite(key, result.rows, result.live, head, stamp, pages.get(key)))
+                touched[key.kind, key.owner][key.bucket] = result.count
+            writes.append(BucketWrite(key, result.rows, result.count, summary, stamp, pages.get(key)))
         await self.stores.counted_sets.write(writes)
         totals = []
         for (kind, owner), bucket_counts in touched.items():
-            level = heads[kind, owner].level
+            level = summaries[kind, owner].level
             known = await self._known_lives((kind, owner), level)
             known.update(bucket_counts)
-            head = written[kind, owner] = SetSummary(level=level, total=sum(known.values()), stamp=stamp)
-            totals.append(_head_write((kind, owner), head, stamp))
+            summary = written[kind, owner] = SetSummary(level=level, total=sum(known.values()), stamp=stamp)
+            totals.append(_summary_write((kind, owner), summary, stamp))
         await self.stores.counted_sets.write(totals)
         return written
 
@@ -272,6 +273,6 @@ def _packed(members: Iterable[int]) -> PackedIds:
     return PackedIds(pack_ids(sorted(members)))
 
 
-def _head_write(key: SetId, head: SetSummary, stamp: int) -> BucketWrite:
+def _summary_write(key: SetId, summary: SetSummary, stamp: int) -> BucketWrite:
     kind, owner = key
-    return BucketWrite(key=BucketKey(kind, owner, 0, 0), rows={}, live=None, head=head, stamp=stamp)
+    return BucketWrite(key=BucketKey(kind, owner, 0, 0), rows={}, count=None, summary=summary, stamp=stamp)

@@ -5,19 +5,20 @@ from typing import Protocol
 
 
 class Cache(Protocol):
-    """Short-lived copies of what the database holds, never trusted after a write.
+    """Short-lived cached values of what the database holds.
 
-    A copy is filled only under a lease that any write removes: read, then a write
-    elsewhere, then the fill would otherwise bring the old value back.
+    A value is filled only under a lease, and every write of the database removes the lease. Without
+    leases, a process that read before the write could fill the old value after it.
     """
 
-    async def get(self, keys: Sequence[bytes]) -> list[bytes | None]: ...
+    async def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return the cached value of each key, in order; None where there is none."""
 
     async def lease(self, keys: Sequence[bytes]) -> bytes:
-        """Take the right to fill those of `keys` that nobody has; answers the token."""
+        """Lease those of `keys` that have neither a value nor a lease; returns the lease's token."""
 
     async def fill(self, token: bytes, values: Mapping[bytes, bytes], ttl_s: int) -> None:
-        """Store the values whose lease still stands."""
+        """Store each value whose key is still leased under `token`."""
 
     async def invalidate(self, keys: Sequence[bytes]) -> None:
-        """Remove copies and leases; after it returns no older value can be read."""
+        """Remove values and leases. Once it has returned, no older value can be read."""

@@ -1,21 +1,21 @@
-"""What is asked of the caches between browsers and the media bucket."""
+"""Port of the CDN between browsers and the media bucket."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
 
 class Cdn(Protocol):
-    """The edges and the shield behind them."""
+    """The CDN edges and the shield behind them."""
 
     async def purge(self, object_keys: Sequence[str]) -> None:
-        """Forget every copy of these objects; any number of keys, and it may be repeated.
+        """Stop serving every cached object of these keys; takes any number of keys, and may be repeated.
 
-        When it returns, whoever asks for one of them is answered from the bucket: so delete there first. A
-        fetch that was under way is not found afterwards either: copies are kept under a generation, and this
-        raises it. (Only a cache that is restarted within two seconds may find it.) Its bytes may lie on a
-        disk for a day, where no request reaches them. What a browser has kept itself it may show until its
-        URL's life ends.
+        Delete the objects in the bucket first: once this has returned, a request for one of them is
+        served from the bucket. This also holds for a fetch that was under way, because objects are
+        cached under a generation number, which a purge raises. The one exception is a cache that
+        restarts within two seconds after the purge. The purged bytes may stay on a disk for a day,
+        but no request reaches them. A browser may show its own cached object until the URL expires.
 
         Raises:
-            StoreUnavailable: One of them did not answer; purge again.
+            StoreUnavailable: A CDN edge or the shield did not answer; purge again.
         """

@@ -1,7 +1,8 @@
-"""What the cleaning of the media bucket asks of the database, beside what others ask.
+"""Ports of the cleaning, which compares the media bucket with the database.
 
-Kept by the real store and its twin alike. Every method raises `StoreUnavailable` when
-nothing is known about what it asked for; every one may be repeated.
+Implemented by the real stores and by their in-memory twins. Every method raises
+`StoreUnavailable` when nothing is known about what it was asked for; every method may be
+repeated.
 """
 
 from collections.abc import Sequence
@@ -10,38 +11,40 @@ from typing import Protocol
 
 from schemas.ids import PhotoId
 
-# Photos have places in an order that the store chooses; this is before the first, and this the last.
+# The store orders photos by positions of its own choice. The first is before every photo.
 POSITION_MIN, POSITION_MAX = -(2**63), 2**63 - 1
 
 
-class PhotoWalk(Protocol):
-    """All photos there are."""
+class PhotoScan(Protocol):
+    """A scan of all photos."""
 
-    async def after(self, place: int, *, limit: int) -> Sequence[tuple[int, PhotoId]]:
-        """Up to `limit` photos with their places, from the one after `place` on; none at the end."""
+    async def after(self, position: int, *, limit: int) -> Sequence[tuple[int, PhotoId]]:
+        """Return up to `limit` (position, photo) pairs that follow `position`; none at the end."""
 
 
 class MissingObjects(Protocol):
-    """Photos of which no object is left, and when that was first seen."""
+    """Photos that have no object left in the bucket, and when the cleaning first saw that."""
 
     async def note(self, photo: PhotoId, now_ms: int) -> None:
-        """Note it as of now, unless it is noted."""
+        """Note the photo as of `now_ms`; a photo that is noted already keeps its earlier time."""
 
     async def forget(self, photo: PhotoId) -> None: ...
 
     async def all(self) -> dict[PhotoId, int]:
-        """Every noted photo, with the milliseconds since 1970 at which it was first noted."""
+        """Return every noted photo with its time, in milliseconds since 1970."""
 
 
-class Walk(StrEnum):
+class CleaningScan(StrEnum):
+    """The two scans of the cleaning: over the bucket's objects, and over the database's photos."""
+
     OBJECTS = "objects"
     PHOTOS = "photos"
 
 
 class CleaningPositions(Protocol):
-    """How far each walk has got. Of two who move it at once either wins: some is walked twice then."""
+    """How far each scan has got. If two processes save at once, the last wins: some work is repeated."""
 
-    async def place(self, walk: Walk) -> str:
-        """Where to go on; empty for the beginning."""
+    async def position(self, scan: CleaningScan) -> str:
+        """Return where the scan continues; empty for the beginning."""
 
-    async def move(self, walk: Walk, place: str) -> None: ...
+    async def save(self, scan: CleaningScan, position: str) -> None: ...

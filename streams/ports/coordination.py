@@ -1,4 +1,4 @@
-"""Ports by which processes agree: stopped partitions, and the shards that ids are minted with.
+"""Ports for what processes agree on: stopped partitions, and shards for minting ids.
 
 Implemented by the real store and by its in-memory twin. Every method raises
 `StoreUnavailable` when nothing is known about what it was asked for; every method may be
@@ -11,7 +11,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
-    """A partition that stands still at `position` until its group is resumed."""
+    """A partition that is paused at the offset `position` until an operator resumes its group."""
 
     group: str
     topic: str
@@ -21,28 +21,43 @@ class Stop:
     since_ms: int
 
 
-class StopStore(Protocol):
-    async def stop(self, stop: Stop) -> None: ...
+class StoppedPartitions(Protocol):
+    """The paused partitions of every consumer group; at most one stop a partition."""
 
-    async def stops(self, group: str) -> list[Stop]: ...
+    async def stop(self, stop: Stop) -> None:
+        """Store the stop; it replaces an earlier one of the same partition."""
+
+    async def stops(self, group: str) -> list[Stop]:
+        """Return the group's stops by topic and partition, ascending."""
 
     async def resume(self, group: str) -> int:
-        """Forget the group's stops; answers how many there were."""
+        """Remove the group's stops; returns how many there were."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardLease:
-    """A shard that this process alone mints with; start strictly after `last_ms`."""
+    """A shard that only this process mints ids with; it starts strictly after `last_ms`."""
 
     shard: int
     last_ms: int
 
 
 class ShardLeases(Protocol):
+    """Leases of a minute. No id is minted twice, whatever the clocks say."""
+
     async def acquire(self, holder: str, now_ms: int) -> ShardLease:
-        """Lease a shard of this system that nobody holds; LookupError when all are held."""
+        """Lease a shard that nobody holds.
+
+        Raises:
+            LookupError: Every shard is held.
+        """
 
     async def reserve(self, holder: str, shard: int, until_ms: int, now_ms: int) -> None:
-        """Note that ids up to `until_ms` may be issued, and renew; PermissionError if it is another's."""
+        """Allow the holder to mint ids up to `until_ms`, and renew its lease.
 
-    async def release(self, holder: str, shard: int) -> None: ...
+        Raises:
+            PermissionError: Another process holds the shard.
+        """
+
+    async def release(self, holder: str, shard: int) -> None:
+        """Give the shard back; nothing happens if another process holds it."""

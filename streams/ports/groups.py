@@ -1,20 +1,20 @@
 """The ports grouped by purpose, so that a signature says what a function may touch.
 
 A function takes the smallest group that has what it needs, or single ports where it needs one or
-two. `Stores` is every group at once; only the entry points and the test worlds hold one.
+two. `Stores` is all groups at once; only entry points and test worlds hold it.
 """
 
 from dataclasses import dataclass
 
 from streams.ports.cache import Cache
 from streams.ports.cdn import Cdn
-from streams.ports.cleaning import CleaningPositions, MissingObjects, PhotoWalk
-from streams.ports.coordination import ShardLeases, StopStore
+from streams.ports.cleaning import CleaningPositions, MissingObjects, PhotoScan
+from streams.ports.coordination import ShardLeases, StoppedPartitions
 from streams.ports.edges import CountedSets, OutgoingEdges
 from streams.ports.media import MediaObjects, MediaUploads
-from streams.ports.photos import AuthorPhotos, AuthorStore, ParkedPhotos, PhotoStore, PulledAuthors
+from streams.ports.photos import AuthorPhotos, Authors, ParkedPhotos, Photos, PulledAuthors
 from streams.ports.timelines import RebuildBudget, Timelines
-from streams.ports.uploads import UploadLimit, UploadStore
+from streams.ports.uploads import UploadLimit, Uploads
 
 # The groups have no slots: several of them share fields, and are bases of one class.
 
@@ -23,9 +23,9 @@ from streams.ports.uploads import UploadLimit, UploadStore
 class PhotoStores:
     """A photo from its event until it is delivered, rejected or deleted."""
 
-    photos: PhotoStore
+    photos: Photos
     author_photos: AuthorPhotos
-    authors: AuthorStore
+    authors: Authors
     pulled_authors: PulledAuthors
     parked: ParkedPhotos
     counted_sets: CountedSets
@@ -35,7 +35,7 @@ class PhotoStores:
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeStores:
-    """Follows and likes: both sides, and the cached values that a change invalidates."""
+    """Follows and likes: outgoing and incoming edges, and the cached values that a change invalidates."""
 
     outgoing_edges: OutgoingEdges
     counted_sets: CountedSets
@@ -44,7 +44,7 @@ class EdgeStores:
 
 @dataclass(frozen=True, kw_only=True)
 class TimelineStores:
-    """Stored timelines, and what they are filled from."""
+    """Stored timelines, and the stores that a rebuild reads."""
 
     timelines: Timelines
     rebuild_budget: RebuildBudget
@@ -56,7 +56,7 @@ class TimelineStores:
 class UploadStores(PhotoStores):
     """An upload over HTTP from its first byte until its photo is in the pipeline."""
 
-    uploads: UploadStore
+    uploads: Uploads
     upload_limit: UploadLimit
     media_uploads: MediaUploads
 
@@ -65,7 +65,7 @@ class UploadStores(PhotoStores):
 class CleaningStores(UploadStores):
     """The cleaning, which compares the media bucket with the rows."""
 
-    photo_walk: PhotoWalk
+    photo_scan: PhotoScan
     missing_objects: MissingObjects
     cleaning_positions: CleaningPositions
     cdn: Cdn
@@ -75,10 +75,10 @@ class CleaningStores(UploadStores):
 class CoordinationStores:
     """What processes agree on."""
 
-    stops: StopStore
+    stopped_partitions: StoppedPartitions
     shard_leases: ShardLeases
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stores(CleaningStores, EdgeStores, TimelineStores, CoordinationStores):
-    """Every store of a process; `stores/connect.py` and `stores/memory/stores.py` make one."""
+    """Every store of a process; made by `stores/connect.py` or `stores/memory/stores.py`."""

@@ -23,24 +23,24 @@ class MediaObjects(Protocol):
     """The objects of the media bucket: originals and renditions."""
 
     async def size(self, object_key: str) -> int | None:
-        """How many bytes the object has; None where there is none."""
+        """Return the object's size in bytes; None if there is no object."""
 
     async def read(self, object_key: str, *, bytes_max: int) -> bytes | None:
-        """The object's bytes, cut off after `bytes_max` + 1; None where there is none."""
+        """Return the object's bytes, cut off after `bytes_max` + 1; None if there is no object."""
 
     async def put(self, object_key: str, body: bytes, *, content_type: str) -> None:
-        """Put an object that never changes; caches may keep it for a year."""
+        """Put an object that never changes; caches may store it for a year."""
 
     async def delete(self, object_keys: Sequence[str]) -> None:
-        """Remove objects; those that are not there stay so."""
+        """Delete objects; keys without an object are ignored."""
 
     async def list(self, prefix: str, *, after: str = "", limit: int) -> list[StoredObject]:
-        """Up to `limit` (at most 1,000) objects under `prefix` by key, after the key `after`."""
+        """Return up to `limit` (at most 1,000) objects under `prefix` by key, from keys above `after`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedRequest:
-    """A PUT that whoever has it may make until it expires; it must carry all `headers`."""
+    """A PUT that anybody who has it may send until it expires. It must carry all `headers`."""
 
     url: str
     headers: Mapping[str, str]
@@ -56,38 +56,38 @@ class UnfinishedParts:
 
 
 class MediaUploads(Protocol):
-    """Ways for an original's bytes into the media bucket."""
+    """How an original's bytes get into the media bucket: signed requests, or parts that we put."""
 
     async def sign_put(
         self, object_key: str, *, content_type: str, size_bytes: int, life_s: int
     ) -> SignedRequest:
-        """A PUT of exactly so many bytes of this type, which succeeds once. Signing asks no server."""
+        """Sign a PUT of exactly this size and type, which succeeds once. Signing makes no request."""
 
     async def begin_parts(self, object_key: str, *, content_type: str) -> str:
-        """Begin an upload by parts; answers its `parts_id`."""
+        """Begin a multipart upload; returns its `parts_id`."""
 
     async def sign_part(
         self, object_key: str, parts_id: str, number: int, *, size_bytes: int, life_s: int
     ) -> SignedRequest:
-        """A PUT of part `number` (from 1) with exactly so many bytes. Signing asks no server."""
+        """Sign a PUT of part `number` (from 1) of exactly this size. Signing makes no request."""
 
     async def put_part(self, object_key: str, parts_id: str, number: int, body: bytes) -> None: ...
 
     async def parts(self, object_key: str, parts_id: str) -> dict[int, int]:
-        """The bytes of each part that has arrived, by number; none where there is no such upload."""
+        """Return the size in bytes of each part that has arrived, by number; none for an unknown upload."""
 
     async def finish_parts(self, object_key: str, parts_id: str, sizes: Mapping[int, int]) -> None:
-        """Make the object if exactly these parts (bytes by number) have arrived; otherwise nothing happens.
+        """Make the object if exactly these parts (bytes by number) have arrived; else do nothing.
 
-        Nothing happens either where it was finished or aborted before: whether the object is
-        there, `MediaObjects.size` says.
+        Also does nothing if the upload was finished or aborted before. Ask `MediaObjects.size`
+        whether the object exists.
         """
 
     async def abort_parts(self, object_key: str, parts_id: str) -> None:
-        """Forget the upload and its parts; nothing happens where there is no such upload."""
+        """Remove the upload and its parts; does nothing for an unknown upload."""
 
     async def unfinished(self, prefix: str) -> list[UnfinishedParts]:
-        """Every upload by parts under `prefix` that is under way."""
+        """Return every multipart upload under `prefix` that is under way."""
 
     async def expire_unfinished(self, prefix: str) -> bool:
-        """Let the bucket itself forget unfinished uploads under `prefix` after a day; False if it cannot."""
+        """Make the bucket remove unfinished uploads under `prefix` after a day; False if it cannot."""

@@ -13,72 +13,74 @@ from streams.core.delivery import Delivery, Mode
 from streams.core.photos import AuthorPhoto, ParkedPhoto, Photo, StoredRendition
 
 
-class PhotoStore(Protocol):
+class Photos(Protocol):
     """Photos and tombstones; one row a photo."""
 
     async def insert(self, photo: Photo) -> UserId:
-        """Write the photo's facts if its id is new; answers whose the id is, the given author or another."""
+        """Store the photo's facts if its id is new; returns the author who owns the id."""
 
     async def get(self, photos: Sequence[PhotoId]) -> dict[PhotoId, Photo]:
-        """The rows that exist, deleted ones included; at most 1,000 ids, one call a hundred."""
+        """Return the rows that exist, deleted ones included; at most 1,000 ids, one call for every 100."""
 
     async def mark_ready(self, photo: PhotoId, renditions: Mapping[str, StoredRendition]) -> None:
-        """Make the photo ready and add `renditions` to those that it has; of one name the last counts."""
+        """Mark the photo ready and add `renditions`; a rendition replaces an earlier one of its name."""
 
     async def add_renditions(self, photo: PhotoId, renditions: Mapping[str, StoredRendition]) -> None:
         """Add renditions to those that the photo has, whatever its status."""
 
     async def forget_renditions(self, photo: PhotoId, names: Collection[str]) -> None:
-        """Take renditions out of the row, which are not in the bucket any more."""
+        """Remove renditions from the row, because their objects are no longer in the bucket."""
 
     async def mark_rejected(self, photo: PhotoId, reason: str) -> None:
-        """Reject the photo for good: whatever comes earlier or later, it is not ready."""
+        """Reject the photo permanently: calls to `mark_ready` before or after have no effect."""
 
     async def record_delivery(self, photo: PhotoId, delivery: Delivery) -> None: ...
 
     async def write_tombstone(self, photo: PhotoId, author: UserId) -> None:
-        """Remember for ever that `author` deleted `photo`, also when there is no such photo yet."""
+        """Store permanently that `author` deleted `photo`, even if no such photo is stored yet."""
 
     async def has_tombstone(self, photo: PhotoId, author: UserId) -> bool: ...
 
     async def erase(self, photo: PhotoId) -> None:
-        """Mark the row deleted and forget its caption. For ever."""
+        """Mark the row deleted and remove its caption, permanently."""
 
 
 class AuthorPhotos(Protocol):
-    """Each author's photos by id, descending. What is removed stays so, whatever the order of calls."""
+    """Each author's photos by id, descending. Removal is permanent, in whatever order calls arrive."""
 
     async def add(self, author: UserId, photo: PhotoId, *, ready: bool) -> None:
-        """Twice is once; ready stays ready unless it is rejected."""
+        """Add the photo. A photo that was added as ready stays ready unless it is rejected."""
 
     async def reject(self, author: UserId, photo: PhotoId) -> None:
-        """A photo that was added is listed as not ready, for good."""
+        """List the photo as not ready, permanently, if it was or is added."""
 
     async def remove(self, author: UserId, photo: PhotoId) -> None: ...
 
     async def newest(
         self, authors: Sequence[UserId], *, below: int, each_max: int
     ) -> dict[UserId, list[AuthorPhoto]]:
-        """For each author up to `each_max` photos with ids below `below`, newest first.
+        """Return for each author up to `each_max` photos with ids below `below`, newest first.
 
         Fewer than `each_max` means that there are no more. One call for every 64 authors.
         """
 
 
-class AuthorStore(Protocol):
+class Authors(Protocol):
+    """How each author's photos are delivered."""
+
     async def mode_by_size(self, author: UserId) -> Mode:
-        """The last mode that the author's size asked for; push for one never seen."""
+        """Return the last mode that the author's follower count required; push for an unknown author."""
 
     async def remember_mode(self, author: UserId, mode: Mode) -> None: ...
 
 
 class PulledAuthors(Protocol):
-    """Authors whose newest photos readers must merge."""
+    """The authors whose newest photos readers must merge into their feeds."""
 
     async def add(self, author: UserId) -> None: ...
 
-    async def mark(self) -> str:
-        """Changes with every author that is new; costs one cell."""
+    async def version(self) -> str:
+        """Return a text that changes with every new author; reads one cell."""
 
     async def all(self) -> frozenset[UserId]: ...
 
@@ -88,6 +90,7 @@ class ParkedPhotos(Protocol):
 
     async def park(self, photo: ParkedPhoto) -> None: ...
 
-    async def due(self, now_ms: int, limit: int) -> list[ParkedPhoto]: ...
+    async def due(self, now_ms: int, limit: int) -> list[ParkedPhoto]:
+        """Return up to `limit` photos whose time to look again has come."""
 
     async def unpark(self, photo: ParkedPhoto) -> None: ...

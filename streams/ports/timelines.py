@@ -12,50 +12,59 @@ from schemas.ids import PackedIds, PhotoId, UserId
 
 
 class Timelines(Protocol):
-    """The stored timelines (rings) of those who read; only `fanout` and rebuilds write them."""
+    """The stored timelines (rings) of active readers. Only `fanout` and rebuilds write them.
+
+    For each partition of `fanout` the store has a checkpoint: every record below that offset has
+    been applied to this store.
+    """
 
     async def append(self, photo: PhotoId, owners: PackedIds) -> int:
-        """Append a fresh photo where a timeline exists; answers how many there were."""
+        """Append a fresh photo to the timelines that exist; returns how many there were."""
 
     async def merge(self, owners: Sequence[UserId], photos: Sequence[PhotoId]) -> int:
-        """Merge late photos by id into those timelines that exist; answers how many there were."""
+        """Merge late photos by id into the timelines that exist; returns how many there were."""
 
     async def existing(self, owners: PackedIds) -> PackedIds:
-        """Those of `owners`, at most 1,000, who have a timeline."""
+        """Return those of `owners` (at most 1,000) who have a timeline."""
 
     async def read(self, owner: UserId) -> bytes | None:
-        """The ring's bytes (`core.ring.parse`), and renews its life; None when there is none."""
+        """Return the ring's bytes (`core.ring.parse`) and renew its TTL; None if there is no timeline."""
 
     async def begin_rebuild(self, owner: UserId, token: bytes) -> bool:
-        """Create the owner's empty timeline under `token`; False when there is a timeline already."""
+        """Create an empty timeline under `token`; False if the owner has a timeline already."""
 
-    async def finish_rebuild(self, owner: UserId, token: bytes, found: Sequence[PhotoId], floor: int) -> bool:
-        """Merge what the database holds and clear the token; False when the token is another's or gone."""
+    async def finish_rebuild(
+        self, owner: UserId, token: bytes, photos: Sequence[PhotoId], floor: int
+    ) -> bool:
+        """Merge the database's `photos` and clear the token; False if the token has changed or is gone."""
 
     async def forget(self, owner: UserId) -> None: ...
 
-    async def forget_all(self) -> int: ...
+    async def forget_all(self) -> int:
+        """Remove every timeline; returns how many there were."""
 
     async def checkpoints(self, partitions: Sequence[int]) -> dict[int, int]:
-        """For each partition of `fanout` the next offset to apply, where it is known."""
+        """Return the next offset to apply for each partition that has a checkpoint."""
 
     async def save_checkpoint(self, partition: int, position: int, *, expected: int | None) -> bool:
-        """Note that every record below `position` has been applied, if the note still is `expected`.
+        """Store the checkpoint `position` if the stored one still is `expected`; None for no checkpoint.
 
-        False means that this is not the store that was noted in last: it was lost or came
-        back older, and records between must be applied again. None: there is no note.
+        False means that this store was lost or came back older since the last checkpoint, so the
+        records in between must be applied again.
         """
 
     async def save_all_checkpoints(self, positions: Mapping[int, int]) -> bool:
-        """Note all partitions at once if none is noted; the first thing done to a new or flushed store."""
+        """Store all checkpoints at once if none of them exists; the first write to a new or flushed store."""
 
     async def verified(self) -> bool:
-        """Whether every partition's worker has found this store to be as new as its commits."""
+        """Return whether the workers of all partitions have found this store as new as their commits."""
 
     async def confirm(self, expected: Mapping[int, int]) -> set[int]:
-        """Mark the partitions whose note is as expected as verified; answers the others."""
+        """Mark partitions as verified whose checkpoint is as expected; returns the other partitions."""
 
 
 class RebuildBudget(Protocol):
+    """A limit on rebuilds a second, counted over all processes."""
+
     async def take(self) -> bool:
-        """Whether one more rebuild may begin now, counted over all processes."""
+        """Return whether one more rebuild may begin now."""

@@ -12,55 +12,59 @@ from schemas.ids import PhotoId, UserId
 from streams.core.uploads import KeyClaim, Upload, UploadState
 
 
-class UploadStore(Protocol):
+class Uploads(Protocol):
     """One row an upload until its photo is in the pipeline, and the idempotency keys.
 
-    Of those who move one row's state at once, one wins, and the others learn what stands.
+    If several callers change the state of one row at once, one wins; the others get the stored state.
     """
 
     async def insert(self, upload: Upload) -> None:
-        """Write the row of a new id; nothing happens where there is one."""
+        """Store the row of a new id; does nothing if the id has a row."""
 
     async def get(self, photo: PhotoId) -> Upload | None: ...
 
     async def set_parts_id(self, photo: PhotoId, parts_id: str) -> str | None:
-        """Remember the upload by parts unless there is one; the one that stands, None if not uploading."""
+        """Store the multipart upload's id unless one is stored; returns the stored one.
+
+        Returns None if the upload has no row or is no longer uploading.
+        """
 
     async def complete(self, photo: PhotoId) -> UploadState | None:
-        """From uploading to completed; answers the state now, None without a row."""
+        """Change uploading to completed; returns the state after the call, None without a row."""
 
     async def abort(self, photo: PhotoId) -> UploadState | None:
-        """From uploading to aborted; answers the state now, None without a row."""
+        """Change uploading to aborted; returns the state after the call, None without a row."""
 
     async def take_back(self, photo: PhotoId) -> UploadState | None:
-        """From completed to aborted; answers the state now, None without a row."""
+        """Change completed to aborted; returns the state after the call, None without a row."""
 
     async def enter(self, photo: PhotoId) -> UploadState | None:
-        """Remove the row of a completed upload, whose photo is in the pipeline.
+        """Remove the row of a completed upload, because its photo is in the pipeline.
 
-        Answers the state that it had; only where that is completed it was removed by this call.
+        Returns the state before the call, None without a row. The row is removed only if that
+        state is completed.
         """
 
     async def remove(self, photo: PhotoId) -> None:
         """Remove the row, whatever its state."""
 
     def all(self) -> AsyncIterator[Upload]:
-        """Every row, in no order, a thousand a call."""
+        """Yield every row in no particular order; one call for every 1,000."""
 
     async def claim_key(self, user: UserId, key: str, claim: KeyClaim, *, life_s: int) -> KeyClaim:
-        """Let the user's key stand for `claim` unless it has one already; answers the one that stands."""
+        """Store `claim` under the user's idempotency key unless it has a claim; returns the stored claim."""
 
     async def claimed(self, user: UserId, key: str) -> KeyClaim | None: ...
 
     async def release_key(self, user: UserId, key: str, photo: PhotoId) -> None:
-        """Let the key stand for nothing, if it stands for this photo."""
+        """Remove the key's claim if it is for this photo."""
 
 
 class UploadLimit(Protocol):
-    """How many uploads a user may begin a minute, counted over all processes; `name` is the upload's."""
+    """A limit on uploads that a user begins a minute, counted over all processes, each upload's name once."""
 
     async def take(self, user: UserId, name: str) -> int | None:
-        """Count one more, each name once; None when allowed, otherwise in how many milliseconds to ask."""
+        """Count one more upload; returns None if allowed, else the milliseconds until one is allowed."""
 
     async def give_back(self, user: UserId, name: str) -> None:
-        """Do not count it after all."""
+        """Remove the upload from the count."""

@@ -4,18 +4,18 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 from cassandra.cluster import NoHostAvailable, Session
-from tenacity import before_sleep_log, retry, retry_if_exception_type, wait_random_exponential
 
-from streams.core.breaker import Breaker
 from streams.ports.groups import Stores
-from streams.settings import Settings
+from streams.retrying import with_backoff
+from streams.settings import CassandraSettings, RedisSettings, S3Settings, StoreSettings, TimelineSettings
 from streams.stores.cassandra.authors import CassandraAuthors, CassandraPulledAuthors
 from streams.stores.cassandra.cleaning import (
     CassandraCleaningPositions,
     CassandraMissingObjects,
-    CassandraPhotoWalk,
+    CassandraPhotoScan,
 )
 from streams.stores.cassandra.counted import CassandraCountedSets
 from streams.stores.cassandra.outgoing_edges import CassandraOutgoingEdges
@@ -23,9 +23,10 @@ from streams.stores.cassandra.parked import CassandraParkedPhotos
 from streams.stores.cassandra.photos import CassandraAuthorPhotos, CassandraPhotos
 from streams.stores.cassandra.session import CassandraSession, make_cluster
 from streams.stores.cassandra.shard_leases import CassandraShardLeases
-from streams.stores.cassandra.stops import CassandraStops
+from streams.stores.cassandra.stops import CassandraStoppedPartitions
 from streams.stores.cassandra.uploads import CassandraUploads
-from streams.stores.cdn.purging import cdn
+from streams.stores.cdn.purging import HttpCdn, cdn
+from streams.stores.guard import breaker_of
 from streams.stores.redis.budget import RedisRebuildBudget
 from streams.stores.redis.cache import RedisCache
 from streams.stores.redis.client import RedisClient
@@ -36,67 +37,96 @@ from streams.stores.s3.objects import S3MediaObjects
 from streams.stores.s3.uploads import S3MediaUploads
 from topics.catalogue import FANOUT
 
+CONNECT_WAIT_FIRST_S, CONNECT_WAIT_MAX_S = 0.5, 5
 log = logging.getLogger(__name__)
 
 
-@asynccontextmanager
-async def connect(settings: Settings, *, timeout_ms: int) -> AsyncIterator[Stores]:
-    """The real stores; `timeout_ms` is the longest that one operation may take.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreClients:
+    """One client of each store: what the stores of a process share."""
 
-    Waits for Cassandra and says so; Redis and S3 are connected to when first used.
+    cassandra: CassandraSession
+    redis: RedisClient
+    s3: S3Bucket
+    cdn: HttpCdn
+
+
+@asynccontextmanager
+async def connect(settings: StoreSettings, *, timeout_ms: int) -> AsyncIterator[Stores]:
+    """Yield the real stores; `timeout_ms` bounds one operation of Cassandra or Redis.
+
+    Waits for Cassandra and logs that; Redis and S3 are connected when they are first used.
     """
+    async with connect_clients(settings, timeout_ms=timeout_ms) as clients:
+        yield stores_of(clients, settings)
+
+
+@asynccontextmanager
+async def connect_clients(settings: StoreSettings, *, timeout_ms: int) -> AsyncIterator[StoreClients]:
+    """Yield the clients that `stores_of` makes stores of; like `connect`."""
     timeout_s = timeout_ms / 1_000
     async with AsyncExitStack() as closing:
         session = await _session(settings, timeout_s)
         closing.callback(session.cluster.shutdown)
-        database = CassandraSession(session, _breaker(settings), timeout_s)
-        redis = RedisClient(settings.redis, _breaker(settings), timeout_s)
+        redis = redis_client(settings, timeout_s)
         closing.push_async_callback(redis.close)
-        media_timeout_s = settings.media_timeout_ms / 1_000
-        client = await closing.enter_async_context(s3_client(settings, media_timeout_s))
-        bucket = S3Bucket(
+        yield StoreClients(
+            cassandra=CassandraSession(session, breaker_of(settings), timeout_s),
+            redis=redis,
+            s3=await closing.enter_async_context(_bucket(settings)),
+            cdn=await closing.enter_async_context(cdn(settings)),
+        )
+
+
+def stores_of(clients: StoreClients, settings: StoreSettings) -> Stores:
+    """Make the stores of one process; blocks while Cassandra prepares the statements."""
+    database, redis, namespace = clients.cassandra, clients.redis, settings.namespace
+    return Stores(
+        photos=CassandraPhotos(database),
+        author_photos=CassandraAuthorPhotos(database),
+        outgoing_edges=CassandraOutgoingEdges(database, settings.removed_edge_ttl_s),
+        counted_sets=CassandraCountedSets(database, settings.removed_edge_ttl_s),
+        authors=CassandraAuthors(database),
+        pulled_authors=CassandraPulledAuthors(database),
+        parked=CassandraParkedPhotos(database),
+        stopped_partitions=CassandraStoppedPartitions(database),
+        media_objects=S3MediaObjects(clients.s3),
+        media_uploads=S3MediaUploads(clients.s3),
+        uploads=CassandraUploads(database),
+        upload_limit=RedisUploadLimit(redis, namespace=namespace, per_minute=settings.uploads_per_minute),
+        photo_scan=CassandraPhotoScan(database),
+        missing_objects=CassandraMissingObjects(database),
+        cleaning_positions=CassandraCleaningPositions(database),
+        cdn=clients.cdn,
+        timelines=_timelines(redis, settings, namespace),
+        cache=RedisCache(redis, namespace=namespace),
+        shard_leases=CassandraShardLeases(database),
+        rebuild_budget=RedisRebuildBudget(redis, namespace=namespace, per_s_max=settings.rebuilds_per_s_max),
+    )
+
+
+def redis_client(settings: RedisSettings, timeout_s: float) -> RedisClient:
+    """Make a client, which connects when it is first used; close it in the end."""
+    return RedisClient(settings.redis, breaker_of(settings), timeout_s)
+
+
+@asynccontextmanager
+async def _bucket(settings: S3Settings) -> AsyncIterator[S3Bucket]:
+    transfer_timeout_s = settings.media_timeout_ms / 1_000
+    async with s3_client(settings, transfer_timeout_s) as client:
+        yield S3Bucket(
             client,
             settings.s3_bucket,
-            _breaker(settings),
+            breaker_of(settings),
             look_timeout_s=settings.media_look_timeout_ms / 1_000,
-            transfer_timeout_s=media_timeout_s,
-        )
-        yield Stores(
-            photos=CassandraPhotos(database),
-            author_photos=CassandraAuthorPhotos(database),
-            outgoing_edges=CassandraOutgoingEdges(database, settings.removed_edge_ttl_s),
-            counted_sets=CassandraCountedSets(database, settings.removed_edge_ttl_s),
-            authors=CassandraAuthors(database),
-            pulled_authors=CassandraPulledAuthors(database),
-            parked=CassandraParkedPhotos(database),
-            stops=CassandraStops(database),
-            media_objects=S3MediaObjects(bucket),
-            media_uploads=S3MediaUploads(bucket),
-            uploads=CassandraUploads(database),
-            upload_limit=RedisUploadLimit(
-                redis, namespace=settings.namespace, per_minute=settings.uploads_per_minute
-            ),
-            photo_walk=CassandraPhotoWalk(database),
-            missing_objects=CassandraMissingObjects(database),
-            cleaning_positions=CassandraCleaningPositions(database),
-            cdn=await closing.enter_async_context(cdn(settings)),
-            timelines=_timelines(redis, settings),
-            cache=RedisCache(redis, namespace=settings.namespace),
-            shard_leases=CassandraShardLeases(database),
-            rebuild_budget=RedisRebuildBudget(
-                redis, namespace=settings.namespace, per_s_max=settings.rebuilds_per_s_max
-            ),
+            transfer_timeout_s=transfer_timeout_s,
         )
 
 
-def _breaker(settings: Settings) -> Breaker:
-    return Breaker(failures_max=settings.breaker_failures_max, open_s=settings.breaker_open_ms / 1_000)
-
-
-def _timelines(redis: RedisClient, settings: Settings) -> RedisTimelines:
+def _timelines(redis: RedisClient, settings: TimelineSettings, namespace: str) -> RedisTimelines:
     return RedisTimelines(
         redis,
-        namespace=settings.namespace,
+        namespace=namespace,
         slots=settings.timeline_slots,
         ttl_s=settings.timeline_ttl_s,
         renew_s=settings.timeline_renew_s,
@@ -107,12 +137,12 @@ def _timelines(redis: RedisClient, settings: Settings) -> RedisTimelines:
     )
 
 
-@retry(
-    retry=retry_if_exception_type(NoHostAvailable),
-    wait=wait_random_exponential(multiplier=0.5, max=5),
-    before_sleep=before_sleep_log(log, logging.WARNING),
-)
-async def _session(settings: Settings, timeout_s: float) -> Session:
-    # A new one for each try: a cluster whose connect has failed is shut down for good.
-    cluster = make_cluster(settings, timeout_s)
-    return await asyncio.to_thread(cluster.connect, settings.keyspace)
+async def _session(settings: CassandraSettings, timeout_s: float) -> Session:
+    async def connect_once() -> Session:
+        # Each try needs a new cluster: one whose connect has failed is shut down permanently.
+        return await asyncio.to_thread(make_cluster(settings, timeout_s).connect, settings.keyspace)
+
+    retrying = with_backoff(
+        on=NoHostAvailable, first_s=CONNECT_WAIT_FIRST_S, max_s=CONNECT_WAIT_MAX_S, log=log
+    )
+    return await retrying(connect_once)

@@ -1,6 +1,5 @@
 """The newest photos over many authors, exactly, without reading much of any."""
 
-import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from heapq import nlargest
 
@@ -8,6 +7,7 @@ from schemas.ids import UserId
 from streams.core.feed import END, Source
 from streams.core.photos import AuthorPhoto
 from streams.core.slices import slices
+from streams.gathering import gather_bounded
 from streams.ports.photos import AuthorPhotos
 
 AUTHORS_A_CALL = 64
@@ -66,11 +66,8 @@ def _may_hold_more(photos: Sequence[AuthorPhoto], asked: int, cut: int) -> bool:
 async def _ask(
     author_photos: AuthorPhotos, authors: Sequence[UserId], below: int, each_max: int
 ) -> dict[UserId, Sequence[AuthorPhoto]]:
-    slots = asyncio.Semaphore(CALLS_IN_FLIGHT_MAX)
-
     async def call(some: Sequence[UserId]) -> PhotosByAuthor:
-        async with slots:
-            return await author_photos.newest(some, below=below, each_max=each_max)
+        return await author_photos.newest(some, below=below, each_max=each_max)
 
-    answers = await asyncio.gather(*(call(some) for some in slices(authors, AUTHORS_A_CALL)))
-    return {author: photos for answer in answers for author, photos in answer.items()}
+    results = await gather_bounded(slices(authors, AUTHORS_A_CALL), call, at_once=CALLS_IN_FLIGHT_MAX)
+    return {author: photos for result in results for author, photos in result.items()}

@@ -89,7 +89,7 @@ class Worker:
             poll_records_max=500,
             buffer_records_max=2_560,
         )
-        stops = Stops(self.settings, self.stores.stops, self.progress)
+        stops = Stops(self.settings, self.stores.stopped_partitions, self.progress)
         for topic, (handle, batch_records_max) in topics.items():
             stage = CheckStage(self.settings, topic, group, handle, self.producer, stops, self.progress)
             add_agent(

@@ -12,7 +12,7 @@ NewId = Callable[[], int]
 
 
 @pytest.mark.anyio
-class NotesSuite:
+class CheckpointsSuite:
     async def test_a_note_moves_on_from_what_it_was(self, stores: Stores, new_id: NewId) -> None:
         """First from none, then from the last position; others are not touched."""
         partition, other = new_id(), new_id()

@@ -6,7 +6,7 @@ import pytest
 
 from schemas.ids import PhotoId
 from streams.core.photos import StoredRendition
-from streams.ports.cleaning import POSITION_MIN, Walk
+from streams.ports.cleaning import POSITION_MIN, CleaningScan
 from streams.ports.groups import Stores
 from tests.contract.passing_time import PassingTime
 from tests.contract.photos_suite import photo_by
@@ -19,14 +19,14 @@ MADE = {
 
 
 @pytest.mark.anyio
-class PhotoWalkSuite:
+class PhotoScanSuite:
     async def test_a_walk_meets_every_photo_once(self, stores: Stores, new_id: NewId) -> None:
         """Page by page, in the order of their places; at the end there is nothing."""
         photos = [photo_by(new_id) for _ in range(7)]
         for photo in photos:
             await stores.photos.insert(photo)
         met: list[tuple[int, PhotoId]] = []
-        while page := await stores.photo_walk.after(met[-1][0] if met else POSITION_MIN, limit=3):
+        while page := await stores.photo_scan.after(met[-1][0] if met else POSITION_MIN, limit=3):
             assert len(page) <= 3
             met += page
 
@@ -90,13 +90,13 @@ class MissingObjectsSuite:
 class CleaningPositionsSuite:
     async def test_each_walk_has_its_place(self, stores: Stores) -> None:
         """The beginning, before it was ever moved, and when it is moved there."""
-        begun = {walk: await stores.cleaning_positions.place(walk) for walk in Walk}
-        await stores.cleaning_positions.move(Walk.OBJECTS, "a/9")
-        await stores.cleaning_positions.move(Walk.PHOTOS, "-5")
-        moved = {walk: await stores.cleaning_positions.place(walk) for walk in Walk}
-        for walk in Walk:
-            await stores.cleaning_positions.move(walk, "")
+        begun = {walk: await stores.cleaning_positions.position(walk) for walk in CleaningScan}
+        await stores.cleaning_positions.save(CleaningScan.OBJECTS, "a/9")
+        await stores.cleaning_positions.save(CleaningScan.PHOTOS, "-5")
+        moved = {walk: await stores.cleaning_positions.position(walk) for walk in CleaningScan}
+        for walk in CleaningScan:
+            await stores.cleaning_positions.save(walk, "")
 
-        assert {Walk.OBJECTS: "", Walk.PHOTOS: ""} == begun
-        assert {Walk.OBJECTS: "a/9", Walk.PHOTOS: "-5"} == moved
-        assert begun == {walk: await stores.cleaning_positions.place(walk) for walk in Walk}
+        assert {CleaningScan.OBJECTS: "", CleaningScan.PHOTOS: ""} == begun
+        assert {CleaningScan.OBJECTS: "a/9", CleaningScan.PHOTOS: "-5"} == moved
+        assert begun == {walk: await stores.cleaning_positions.position(walk) for walk in CleaningScan}

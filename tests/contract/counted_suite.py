@@ -31,13 +31,13 @@ def writing(
     key: BucketKey,
     rows: Mapping[int, Membership] | None = None,
     *,
-    live: int | None = None,
-    head: SetSummary | None = None,
+    count: int | None = None,
+    summary: SetSummary | None = None,
     stamp: int = 1,
     page: Collection[int] | None = None,
 ) -> BucketWrite:
     packed = None if page is None else PackedIds(pack_ids(page))
-    return BucketWrite(key=key, rows=rows or {}, live=live, head=head, stamp=stamp, page=packed)
+    return BucketWrite(key=key, rows=rows or {}, count=count, summary=summary, stamp=stamp, page=packed)
 
 
 async def head_of(stores: Stores, key: BucketKey) -> SetSummary:
@@ -45,7 +45,7 @@ async def head_of(stores: Stores, key: BucketKey) -> SetSummary:
 
 
 async def live_of(stores: Stores, key: BucketKey) -> int:
-    return (await stores.counted_sets.read({key: ()}, totals={}))[key].live
+    return (await stores.counted_sets.read({key: ()}, totals={}))[key].count
 
 
 Bucket = tuple[Mapping[int, Membership], int]
@@ -58,7 +58,7 @@ async def members_of(stores: Stores, key: BucketKey) -> tuple[int, ...]:
 async def read(stores: Stores, wanted: Mapping[BucketKey, Collection[int]]) -> dict[BucketKey, Bucket]:
     """Rows and count of each bucket, read without knowing their sizes."""
     states = await stores.counted_sets.read(wanted, totals={})
-    return {key: (state.rows, state.live) for key, state in states.items()}
+    return {key: (state.rows, state.count) for key, state in states.items()}
 
 
 Part = tuple[dict[int, Membership], int, int]
@@ -101,12 +101,12 @@ class CountedSetsSuite:
         assert await stores.counted_sets.page(key, after=0, limit=10) == []
 
     @pytest.mark.parametrize("kind", SetKind)
-    async def test_rows_count_and_head_are_written_together(
+    async def test_rows_count_and_summary_are_written_together(
         self, stores: Stores, new_id: NewId, kind: SetKind
     ) -> None:
         """One write carries all three, and repeating it changes nothing."""
         key = first_bucket(new_id, kind)
-        write = writing(key, {7: IN, 3: IN, 5: OUT}, live=2, head=SetSummary(level=0, total=2))
+        write = writing(key, {7: IN, 3: IN, 5: OUT}, count=2, summary=SetSummary(level=0, total=2))
         for _ in range(2):
             await stores.counted_sets.write([write])
 
@@ -124,7 +124,7 @@ class CountedSetsSuite:
             for each in (owner, other)
             for level, bucket in ((0, 0), (1, 0), (1, 15), (2, 200))
         ]
-        await stores.counted_sets.write([writing(key, {at: IN}, live=at) for at, key in enumerate(keys, 1)])
+        await stores.counted_sets.write([writing(key, {at: IN}, count=at) for at, key in enumerate(keys, 1)])
         members = range(1, len(keys) + 1)
         states = await read(stores, dict.fromkeys(keys, members))
 
@@ -140,7 +140,7 @@ class CountedSetsSuite:
         sizes = {first_bucket(new_id): members for members in (0, 3, 40, 130, 40, 130, *[35] * 12)}
         await stores.counted_sets.write(
             [
-                writing(key, dict.fromkeys(range(1, members + 1), IN), live=members)
+                writing(key, dict.fromkeys(range(1, members + 1), IN), count=members)
                 for key, members in sizes.items()
                 if members
             ]
@@ -150,7 +150,7 @@ class CountedSetsSuite:
         }
         states = await stores.counted_sets.read(wanted, totals=sizes if known else {})
 
-        assert {key: state.live for key, state in states.items()} == sizes
+        assert {key: state.count for key, state in states.items()} == sizes
         for key, members in sizes.items():
             present = {member: IN for member in wanted[key] if member <= members}
             assert present.items() <= states[key].rows.items()
@@ -166,15 +166,15 @@ class CountedSetsSuite:
         rows and the count, its members would be left out of the count, or be counted twice."""
         key = BucketKey(SetKind.LIKERS, new_id(), level, 0)
         others = dict.fromkeys(range(2, members + 1), IN)
-        await stores.counted_sets.write([writing(key, others, live=members - 1, stamp=0)])
+        await stores.counted_sets.write([writing(key, others, count=members - 1, stamp=0)])
         done = asyncio.Event()
         states: list[BucketState] = []
 
         async def write() -> None:
             for at in range(RACING_WRITES):
                 state = Membership(NOW_US + at, removed=at % 2 == 0)
-                live = members - state.removed
-                await stores.counted_sets.write([writing(key, {1: state}, live=live, stamp=at + 1)])
+                size = members - state.removed
+                await stores.counted_sets.write([writing(key, {1: state}, count=size, stamp=at + 1)])
             done.set()
 
         async def read() -> None:
@@ -184,7 +184,7 @@ class CountedSetsSuite:
         await asyncio.gather(write(), *(read() for _ in range(4)))
 
         torn = [
-            state for state in states if 1 in state.rows and state.live != members - state.rows[1].removed
+            state for state in states if 1 in state.rows and state.count != members - state.rows[1].removed
         ]
         assert torn == []
 
@@ -196,7 +196,7 @@ class CountedSetsSuite:
         key = first_bucket(new_id)
         for stamp, count in order:
             await stores.counted_sets.write(
-                [writing(key, live=count, head=SetSummary(level=0, total=count), stamp=stamp)]
+                [writing(key, count=count, summary=SetSummary(level=0, total=count), stamp=stamp)]
             )
 
         assert await live_of(stores, key) == 4
@@ -210,17 +210,19 @@ class CountedSetsSuite:
     ) -> None:
         """A level is raised with the stamp at which its batch begins, which is where the last one ended."""
         key = first_bucket(new_id)
-        for head in order:
-            await stores.counted_sets.write([writing(key, head=head)])
+        for summary in order:
+            await stores.counted_sets.write([writing(key, summary=summary)])
 
         assert await head_of(stores, key) == SetSummary(level=1, total=5)
 
     async def test_a_write_without_count_or_head_leaves_them(self, stores: Stores, new_id: NewId) -> None:
         """Each part is written only where it is given."""
         key = first_bucket(new_id)
-        await stores.counted_sets.write([writing(key, {1: IN}, live=1, head=SetSummary(level=0, total=1))])
+        await stores.counted_sets.write(
+            [writing(key, {1: IN}, count=1, summary=SetSummary(level=0, total=1))]
+        )
         await stores.counted_sets.write([writing(key, {2: IN}, stamp=2)])
-        await stores.counted_sets.write([writing(key, head=SetSummary(level=1, total=3), stamp=2)])
+        await stores.counted_sets.write([writing(key, summary=SetSummary(level=1, total=3), stamp=2)])
 
         assert await stores.counted_sets.bucket(key) == {1: IN, 2: IN}
         assert await live_of(stores, key) == 1
@@ -255,8 +257,8 @@ class CountedSetsSuite:
     ) -> None:
         """Whatever the order and however often, the bucket holds the greatest of each part."""
         key = first_bucket(new_id)
-        for rows, live, stamp in parts:
-            await stores.counted_sets.write([writing(key, rows, live=live, stamp=stamp)])
+        for rows, size, stamp in parts:
+            await stores.counted_sets.write([writing(key, rows, count=size, stamp=stamp)])
         state = (await stores.counted_sets.read({key: [1, 2, 3]}, totals={}))[key]
 
         expected: dict[int, Membership] = {}
@@ -265,14 +267,14 @@ class CountedSetsSuite:
                 if row.beats(expected.get(member)):
                     expected[member] = row
         assert state.rows == expected
-        assert state.live == max((stamp, live) for _, live, stamp in parts)[1]
+        assert state.count == max((stamp, size) for _, size, stamp in parts)[1]
 
     async def test_members_are_those_who_are_in(self, stores: Stores, new_id: NewId) -> None:
         """Packed, ascending; removed rows are in the bucket but not among the members."""
         key = first_bucket(new_id)
         ids = [new_id() for _ in range(4)]
         rows = {ids[3]: IN, ids[0]: IN, ids[2]: OUT, ids[1]: IN}
-        await stores.counted_sets.write([writing(key, rows, live=3, head=SetSummary(level=0, total=3))])
+        await stores.counted_sets.write([writing(key, rows, count=3, summary=SetSummary(level=0, total=3))])
 
         assert await members_of(stores, key) == (ids[0], ids[1], ids[3])
         assert await stores.counted_sets.bucket(key) == rows
@@ -284,10 +286,10 @@ class CountedSetsSuite:
         """It goes with the count, so the later stamp wins; an empty page is a page."""
         key = BucketKey(SetKind.FOLLOWERS, new_id(), 2, 3)
         for stamp, members in order:
-            await stores.counted_sets.write([writing(key, {7: IN}, live=1, stamp=stamp, page=members)])
+            await stores.counted_sets.write([writing(key, {7: IN}, count=1, stamp=stamp, page=members)])
 
             assert await members_of(stores, key) == (members if stamp == order[0][0] else (3, 5, 9))
-        await stores.counted_sets.write([writing(key, live=0, stamp=4, page=())])
+        await stores.counted_sets.write([writing(key, count=0, stamp=4, page=())])
 
         assert await members_of(stores, key) == ()
         assert await stores.counted_sets.bucket(key) == {7: IN}
@@ -296,7 +298,7 @@ class CountedSetsSuite:
         """Beside others that have one."""
         key, other = (BucketKey(SetKind.FOLLOWERS, new_id(), 2, bucket) for bucket in (3, 4))
         await stores.counted_sets.write(
-            [writing(key, {7: IN}, live=1), writing(other, {7: IN}, live=1, page=(9,))]
+            [writing(key, {7: IN}, count=1), writing(other, {7: IN}, count=1, page=(9,))]
         )
 
         assert await members_of(stores, key) == (7,)
@@ -313,7 +315,7 @@ class CountedSetsSuite:
             writing(
                 key,
                 dict.fromkeys(some, IN),
-                live=len(some),
+                count=len(some),
                 page=some if at % 2 and key.kind is SetKind.FOLLOWERS else None,
             )
             for at, (key, some) in enumerate(members.items())
@@ -329,7 +331,7 @@ class CountedSetsSuite:
         """Ascending, above `after`; removed members never shorten a page while there are more."""
         key = first_bucket(new_id)
         rows = {member: OUT if member % 4 else IN for member in range(1, 41)}
-        await stores.counted_sets.write([writing(key, rows, live=10)])
+        await stores.counted_sets.write([writing(key, rows, count=10)])
         pages, after = [], 0
         while page := await stores.counted_sets.page(key, after=after, limit=3):
             pages.append(page)
@@ -342,7 +344,7 @@ class CountedSetsSuite:
         """More rows than a request of the driver's usual size."""
         key = BucketKey(SetKind.FOLLOWERS, new_id(), 1, 7)
         rows = dict.fromkeys(range(1, 1201), IN)
-        await stores.counted_sets.write([writing(key, rows, live=1_200)])
+        await stores.counted_sets.write([writing(key, rows, count=1_200)])
 
         assert await stores.counted_sets.bucket(key) == rows
         assert await members_of(stores, key) == tuple(rows)
@@ -351,7 +353,7 @@ class CountedSetsSuite:
         """More than one request holds; no writes are nothing."""
         keys = [first_bucket(new_id, SetKind.LIKERS) for _ in range(350)]
         await stores.counted_sets.write(
-            [writing(key, {1: IN}, live=1, head=SetSummary(total=1)) for key in keys]
+            [writing(key, {1: IN}, count=1, summary=SetSummary(total=1)) for key in keys]
         )
         await stores.counted_sets.write([])
         owners = [key.owner for key in keys]
@@ -368,7 +370,7 @@ class CountedSetsSuite:
         owner = new_id()
         keys = [BucketKey(SetKind.FOLLOWERS, owner, 2, bucket) for bucket in (0, 1, 127, 128, 255)]
         await stores.counted_sets.write(
-            [writing(key, {key.bucket + 1: IN}, live=key.bucket % 2) for key in keys[:-1]]
+            [writing(key, {key.bucket + 1: IN}, count=key.bucket % 2) for key in keys[:-1]]
         )
         await stores.counted_sets.write([writing(keys[-1], {1: IN})])
 
@@ -384,8 +386,8 @@ class CountedSetsSuite:
     ) -> None:
         """After their life they are gone from the bucket; the count and the others stay."""
         key = first_bucket(new_id)
-        await brief_stores.counted_sets.write([writing(key, {1: IN, 2: IN}, live=2)])
-        await brief_stores.counted_sets.write([writing(key, {1: LATER_OUT}, live=1, stamp=2)])
+        await brief_stores.counted_sets.write([writing(key, {1: IN, 2: IN}, count=2)])
+        await brief_stores.counted_sets.write([writing(key, {1: LATER_OUT}, count=1, stamp=2)])
 
         async def cleared() -> bool:
             return 1 not in await brief_stores.counted_sets.bucket(key)

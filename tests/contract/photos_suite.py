@@ -1,4 +1,4 @@
-"""What `PhotoStore` and `AuthorPhotos` promise."""
+"""What `Photos` and `AuthorPhotos` promise."""
 
 import asyncio
 from collections.abc import Callable

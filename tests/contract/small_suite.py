@@ -40,13 +40,13 @@ class PulledAuthorsSuite:
         self, stores: Stores, new_id: NewId
     ) -> None:
         """So a reader that polls the mark misses nobody; adding twice is once."""
-        marks = [await stores.pulled_authors.mark()]
+        marks = [await stores.pulled_authors.version()]
         for _ in range(3):
             author = UserId(new_id())
             assert author not in await stores.pulled_authors.all()
             for _ in range(2):
                 await stores.pulled_authors.add(author)
-            marks.append(await stores.pulled_authors.mark())
+            marks.append(await stores.pulled_authors.version())
 
             assert author in await stores.pulled_authors.all()
         assert len(set(marks)) == 4
@@ -146,13 +146,13 @@ class StopsSuite:
         group, other = f"check-{new_id()}", f"edges-{new_id()}"
         stops = [self.stop(group, 0), self.stop(group, 3), self.stop(other, 0)]
         for stop in stops:
-            await stores.stops.stop(stop)
+            await stores.stopped_partitions.stop(stop)
 
-        assert await stores.stops.stops(group) == stops[:2]
-        assert await stores.stops.resume(group) == 2
-        assert await stores.stops.stops(group) == []
-        assert await stores.stops.resume(group) == 0
-        assert await stores.stops.stops(other) == stops[2:]
+        assert await stores.stopped_partitions.stops(group) == stops[:2]
+        assert await stores.stopped_partitions.resume(group) == 2
+        assert await stores.stopped_partitions.stops(group) == []
+        assert await stores.stopped_partitions.resume(group) == 0
+        assert await stores.stopped_partitions.stops(other) == stops[2:]
 
     async def test_a_partition_stops_once(self, stores: Stores, new_id: NewId) -> None:
         """Stopped again, the last position and reason count; other topics have their own."""
@@ -161,9 +161,9 @@ class StopsSuite:
         again = replace(stop, position=99, reason="501 of the last 1,000")
         elsewhere = replace(stop, topic="uploads")
         for each in (stop, again, elsewhere):
-            await stores.stops.stop(each)
+            await stores.stopped_partitions.stop(each)
 
-        assert await stores.stops.stops(group) == [again, elsewhere]
+        assert await stores.stopped_partitions.stops(group) == [again, elsewhere]
 
 
 @pytest.mark.anyio

@@ -1,12 +1,12 @@
 """The twins in memory keep what the ports promise."""
 
 from tests.contract.cache_suite import CacheSuite
-from tests.contract.checkpoints_suite import NotesSuite
+from tests.contract.checkpoints_suite import CheckpointsSuite
 from tests.contract.cleaning_suite import (
     CleaningPositionsSuite,
     ForgottenRenditionsSuite,
     MissingObjectsSuite,
-    PhotoWalkSuite,
+    PhotoScanSuite,
 )
 from tests.contract.counted_suite import CountedSetsSuite
 from tests.contract.edges_suite import OutgoingEdgesSuite
@@ -33,7 +33,7 @@ class TestAuthorPhotos(AuthorPhotosSuite):
     pass
 
 
-class TestOwnEdges(OutgoingEdgesSuite):
+class TestOutgoingEdges(OutgoingEdgesSuite):
     pass
 
 
@@ -53,11 +53,11 @@ class TestRingBytes(RingBytesSuite):
     pass
 
 
-class TestNotes(NotesSuite):
+class TestCheckpoints(CheckpointsSuite):
     pass
 
 
-class TestCopies(CacheSuite):
+class TestCache(CacheSuite):
     pass
 
 
@@ -113,7 +113,7 @@ class TestUploadLimit(UploadLimitSuite):
     pass
 
 
-class TestPhotoWalk(PhotoWalkSuite):
+class TestPhotoScan(PhotoScanSuite):
     pass
 
 
@@ -125,5 +125,5 @@ class TestMissingObjects(MissingObjectsSuite):
     pass
 
 
-class TestCleaningPlaces(CleaningPositionsSuite):
+class TestCleaningPositions(CleaningPositionsSuite):
     pass

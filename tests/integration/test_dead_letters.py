@@ -153,7 +153,7 @@ async def test_a_partition_stops_at_the_limit_and_goes_on_when_resumed(
                     await asyncio.sleep(0.1)
 
         async def positions() -> list[tuple[int, int]]:
-            return [(stop.partition, stop.position) for stop in await stores.stops.stops(group)]
+            return [(stop.partition, stop.position) for stop in await stores.stopped_partitions.stops(group)]
 
         async def followers() -> int:
             return (await stores.counted_sets.summaries(SetKind.FOLLOWERS, [AUTHOR]))[AUTHOR].total
@@ -167,7 +167,7 @@ async def test_a_partition_stops_at_the_limit_and_goes_on_when_resumed(
         assert await positions() == [(0, 5)]
         assert (await deployment.lag())[group] == 3
 
-        assert 1 == await stores.stops.resume(group)
+        assert 1 == await stores.stopped_partitions.resume(group)
 
         await deployment.drained()
         assert 8 == len(read_all(deployment, "follows-dlq", 8))

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from itertools import count
 from time import time
 from uuid import uuid4
@@ -15,16 +16,16 @@ from infra.local.stack import Stack
 from streams.ports.groups import Stores
 from streams.ports.media import SignedRequest
 from streams.settings import Settings
-from streams.stores.cassandra import shard_leases as cassandra_small
-from streams.stores.connect import connect
+from streams.stores.cassandra.shard_leases import CassandraShardLeases
+from streams.stores.connect import connect, connect_clients, stores_of
 from tests.contract import limits
 from tests.contract.cache_suite import CacheSuite
-from tests.contract.checkpoints_suite import NotesSuite
+from tests.contract.checkpoints_suite import CheckpointsSuite
 from tests.contract.cleaning_suite import (
     CleaningPositionsSuite,
     ForgottenRenditionsSuite,
     MissingObjectsSuite,
-    PhotoWalkSuite,
+    PhotoScanSuite,
 )
 from tests.contract.counted_suite import CountedSetsSuite
 from tests.contract.edges_suite import OutgoingEdgesSuite
@@ -44,7 +45,7 @@ from tests.contract.timelines_suite import RebuildSuite, RingBytesSuite, Timelin
 from tests.contract.uploads_suite import UploadKeysSuite, UploadLimitSuite, UploadsSuite
 
 TIMEOUT_MS = 10_000
-# Twice as long as a lease is past, so that no test meets the leases of another.
+# Longer than the suite lets a lease last, so that no test meets the leases of another.
 SHARD_TESTS_APART_MS = 600_000
 
 
@@ -70,8 +71,11 @@ def deployment(stack: Stack) -> Deployment:
 
 @pytest.fixture(scope="module")
 async def stores(deployment: Deployment) -> AsyncIterator[Stores]:
-    async with connect(deployment.settings, timeout_ms=TIMEOUT_MS) as connected:
-        yield connected
+    async with connect_clients(deployment.settings, timeout_ms=TIMEOUT_MS) as clients:
+        yield replace(
+            stores_of(clients, deployment.settings),
+            shard_leases=CassandraShardLeases(clients.cassandra, shards=limits.SHARDS, tries=limits.SHARDS),
+        )
 
 
 @pytest.fixture(scope="module")
@@ -129,10 +133,8 @@ _shard_tests = count(int(time() * 1_000), SHARD_TESTS_APART_MS)
 
 
 @pytest.fixture
-def shard_now_ms(monkeypatch: pytest.MonkeyPatch) -> int:
-    """A time at which the leases of earlier tests have ended. There are few shards, and all are tried."""
-    monkeypatch.setattr(cassandra_small, "OWN_SHARDS", limits.SHARDS)
-    monkeypatch.setattr(cassandra_small, "LEASE_TRIES", limits.SHARDS)
+def shard_now_ms() -> int:
+    """A time at which the leases of all earlier tests have expired."""
     return next(_shard_tests)
 
 
@@ -144,7 +146,7 @@ class TestAuthorPhotos(AuthorPhotosSuite):
     pass
 
 
-class TestOwnEdges(OutgoingEdgesSuite):
+class TestOutgoingEdges(OutgoingEdgesSuite):
     pass
 
 
@@ -164,11 +166,11 @@ class TestRingBytes(RingBytesSuite):
     pass
 
 
-class TestNotes(NotesSuite):
+class TestCheckpoints(CheckpointsSuite):
     pass
 
 
-class TestCopies(CacheSuite):
+class TestCache(CacheSuite):
     pass
 
 
@@ -224,7 +226,7 @@ class TestUploadLimit(UploadLimitSuite):
     pass
 
 
-class TestPhotoWalk(PhotoWalkSuite):
+class TestPhotoScan(PhotoScanSuite):
     pass
 
 
@@ -236,5 +238,5 @@ class TestMissingObjects(MissingObjectsSuite):
     pass
 
 
-class TestCleaningPlaces(CleaningPositionsSuite):
+class TestCleaningPositions(CleaningPositionsSuite):
     pass

@@ -16,7 +16,7 @@ from streams.jobs.cleaning.objects import ObjectsCleaning
 from streams.jobs.cleaning.photos import PhotosCleaning
 from streams.jobs.cleaning.report import Kind, Report
 from streams.jobs.cleaning.uploads import UploadsCleaning
-from streams.ports.cleaning import Walk
+from streams.ports.cleaning import CleaningScan
 from streams.ports.groups import Stores
 from streams.ports.publishing import EventPublisher, Outbox
 from streams.settings import Settings
@@ -57,8 +57,8 @@ class CleaningJob:
             # A second line, where no cleaning runs.
             await self.stores.media_uploads.expire_unfinished(self.settings.object_prefix)
             if whole:
-                for walk in Walk:
-                    await self.stores.cleaning_positions.move(walk, "")
+                for walk in CleaningScan:
+                    await self.stores.cleaning_positions.save(walk, "")
             await self._uploads.clean(now_ms, report)
             await self._objects.clean(
                 now_ms, report, objects_max=None if whole else self.settings.cleaning_objects_max

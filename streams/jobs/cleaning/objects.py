@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from schemas.ids import PhotoId
 from streams.core.object_keys import ObjectKeys
 from streams.core.photos import Photo, Status
-from streams.jobs.cleaning.bounded import for_each
+from streams.gathering import gather_bounded
 from streams.jobs.cleaning.report import Kind, Report, is_suspicious
-from streams.ports.cleaning import Walk
+from streams.ports.cleaning import CleaningScan
 from streams.ports.groups import Stores
 from streams.ports.media import StoredObject
 
@@ -38,13 +38,13 @@ class ObjectsCleaning:
         Raises:
             StoreUnavailable: Clean again; what was walked over is remembered.
         """
-        place = await self.stores.cleaning_positions.place(Walk.OBJECTS)
+        place = await self.stores.cleaning_positions.position(CleaningScan.OBJECTS)
         enough = None if objects_max is None else report.objects + objects_max
         while enough is None or report.objects < enough:
             page = await self.stores.media_objects.list(self.keys.prefix, after=place, limit=OBJECTS_A_PAGE)
             await self._clean_page(page, now_ms, report)
             place = page[-1].object_key if page else ""
-            await self.stores.cleaning_positions.move(Walk.OBJECTS, place)
+            await self.stores.cleaning_positions.save(CleaningScan.OBJECTS, place)
             report.objects += len(page)
             if not page:
                 return
@@ -101,7 +101,7 @@ class ObjectsCleaning:
 
         In this order, because an upload's row goes when its photo has one.
         """
-        uploads = await for_each(photos, self.stores.uploads.get, at_once=self.at_once)
+        uploads = await gather_bounded(photos, self.stores.uploads.get, at_once=self.at_once, finish_all=True)
         uploading = {each.photo_id for each in uploads if each is not None}
         return uploading, await self.stores.photos.get(list(photos - uploading))
 

@@ -15,10 +15,10 @@ from schemas.ids import PhotoId, id_ms
 from schemas.internal import FullTask, ThumbnailTask
 from streams.core.object_keys import ObjectKeys
 from streams.core.photos import Photo, Status
-from streams.jobs.cleaning.bounded import for_each
+from streams.gathering import gather_bounded
 from streams.jobs.cleaning.report import Kind, Report, is_suspicious
 from streams.photos.deleted import delete_photo
-from streams.ports.cleaning import POSITION_MIN, Walk
+from streams.ports.cleaning import POSITION_MIN, CleaningScan
 from streams.ports.groups import Stores
 from streams.ports.publishing import Outbox
 from streams.renditions.making import LARGER, THUMBNAIL
@@ -70,17 +70,20 @@ class PhotosCleaning:
             StoreUnavailable: Clean again; what was walked over is remembered.
         """
         noted = await self.stores.missing_objects.all()
-        await for_each(
-            noted.items(), lambda each: self._look_again(*each, now_ms, report), at_once=self.at_once
+        await gather_bounded(
+            noted.items(),
+            lambda each: self._look_again(*each, now_ms, report),
+            at_once=self.at_once,
+            finish_all=True,
         )
-        place = int(await self.stores.cleaning_positions.place(Walk.PHOTOS) or POSITION_MIN)
+        place = int(await self.stores.cleaning_positions.position(CleaningScan.PHOTOS) or POSITION_MIN)
         enough = None if photos_max is None else report.photos + photos_max
         while enough is None or report.photos < enough:
-            page = await self.stores.photo_walk.after(place, limit=PHOTOS_A_PAGE)
+            page = await self.stores.photo_scan.after(place, limit=PHOTOS_A_PAGE)
             new = [photo for _, photo in page if photo not in noted]
             await self._clean_page(new, now_ms, report)
             place = page[-1][0] if page else POSITION_MIN
-            await self.stores.cleaning_positions.move(Walk.PHOTOS, str(place) if page else "")
+            await self.stores.cleaning_positions.save(CleaningScan.PHOTOS, str(place) if page else "")
             report.photos += len(page)
             if not page:
                 break
@@ -90,7 +93,11 @@ class PhotosCleaning:
         # The pipeline may be at work on a young one.
         rows = (await self.stores.photos.get(photos)).values()
         old = [row for row in rows if id_ms(row.photo_id) <= now_ms - self.young_s * 1_000]
-        losses = [each for each in await for_each(old, self._loss, at_once=self.at_once) if each is not None]
+        losses = [
+            each
+            for each in await gather_bounded(old, self._loss, at_once=self.at_once, finish_all=True)
+            if each is not None
+        ]
         if is_suspicious(len(losses), of=len(photos)):
             words = f"{len(losses)} of {len(photos)} photos from {photos[0]} on lack objects"
             log.error("%s: is this the right bucket? Nothing of them is changed", words)

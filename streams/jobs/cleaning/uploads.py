@@ -13,7 +13,7 @@ from schemas.envelope import PoisonEvent
 from schemas.ids import id_ms
 from streams.core.object_keys import ObjectKeys
 from streams.core.uploads import Upload, UploadState
-from streams.jobs.cleaning.bounded import for_each
+from streams.gathering import gather_bounded
 from streams.jobs.cleaning.report import Kind, Report
 from streams.ports.groups import Stores
 from streams.ports.media import UnfinishedParts
@@ -42,11 +42,15 @@ class UploadsCleaning:
         """
         started_ms_max = now_ms - self.life_s * 1_000
         due = [each async for each in self.stores.uploads.all() if id_ms(each.photo_id) <= started_ms_max]
-        await for_each(due, lambda upload: self._end(upload, now_ms, report), at_once=self.at_once)
+        await gather_bounded(
+            due, lambda upload: self._end(upload, now_ms, report), at_once=self.at_once, finish_all=True
+        )
         # After the rows, because the parts of a row that has just gone are among these.
         parts = await self.stores.media_uploads.unfinished(self.keys.prefix)
         old = [each for each in parts if each.started_ms <= started_ms_max]
-        await for_each(old, lambda each: self._end_parts(each, report), at_once=self.at_once)
+        await gather_bounded(
+            old, lambda each: self._end_parts(each, report), at_once=self.at_once, finish_all=True
+        )
 
     async def _end(self, upload: Upload, now_ms: int, report: Report) -> None:
         state = await self.stores.uploads.abort(upload.photo_id)

@@ -9,7 +9,7 @@ from streams.clock import unix_ms
 from streams.kafka.consuming.progress import GroupPartition, Progress
 from streams.kafka.consuming.waiting import PartitionRevoked, retry_until_available
 from streams.metrics import STOPPED
-from streams.ports.coordination import Stop, StopStore
+from streams.ports.coordination import Stop, StoppedPartitions
 from streams.settings import RetrySettings
 
 POLL_S = 1.0
@@ -21,7 +21,7 @@ class Stops:
     """The stops of one group's partitions. They are stored, so they outlive this process."""
 
     retry: RetrySettings
-    store: StopStore
+    store: StoppedPartitions
     progress: Progress
     clock_ms: Callable[[], int] = unix_ms
     poll_s: float = POLL_S

@@ -4,10 +4,9 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
-
 from streams.errors import StoreUnavailable
 from streams.metrics import RETRIES, WAITING
+from streams.retrying import with_backoff
 from streams.settings import RetrySettings
 
 BACKOFF_S = 0.05
@@ -36,11 +35,6 @@ async def retry_until_available(
         if tries == retry.store_attempts_max:
             log.warning("waiting for %s: %s", error.store, error)
 
-    def after_try(state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, StoreUnavailable):
-            failed(error, 1 + state.attempt_number)
-
     try:
         # Nearly every call succeeds here. Setting up the retries costs more than most calls do.
         return await run()
@@ -48,10 +42,11 @@ async def retry_until_available(
         failed(error, 1)
     is_waiting = False
     try:
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(StoreUnavailable),
-            wait=wait_random_exponential(multiplier=BACKOFF_S, max=retry.store_wait_s_max),
-            after=after_try,
+        async for attempt in with_backoff(
+            on=StoreUnavailable,
+            first_s=BACKOFF_S,
+            max_s=retry.store_wait_s_max,
+            after_failure=lambda error, tries: failed(error, 1 + tries),
         ):
             with attempt:
                 if not is_assigned():

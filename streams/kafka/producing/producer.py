@@ -5,7 +5,6 @@ to the event loop once per burst.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Event, Thread
@@ -16,10 +15,10 @@ from typing import Self
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import Producer as LibrdkafkaProducer
 
-from streams.core.breaker import Breaker
 from streams.errors import StoreUnavailable
-from streams.metrics import BREAKER
+from streams.handover import LoopHandover
 from streams.settings import KafkaSettings
+from streams.stores.guard import StoreGuard, breaker_of
 
 STORE = "kafka"
 POLL_S = 0.05
@@ -59,12 +58,11 @@ class Producer:
                 **settings.kafka_security,
             }
         )
-        self._breaker = Breaker(
-            failures_max=settings.breaker_failures_max, open_s=settings.breaker_open_ms / 1_000
+        # librdkafka has its own deadline: message.timeout.ms.
+        self._guard = StoreGuard(
+            STORE, breaker_of(settings), timeout_s=None, errors=(BufferError, KafkaException)
         )
-        self._loop = asyncio.get_running_loop()
-        self._delivered: deque[tuple[_Sending, KafkaError | None]] = deque()
-        self._waking = False
+        self._reports: LoopHandover[tuple[_Sending, KafkaError | None]] = LoopHandover(_report)
         self._closing = Event()
         self._pinging = asyncio.Lock()
         self._pinged_s = float("-inf")
@@ -88,20 +86,16 @@ class Producer:
         Raises:
             StoreUnavailable: Some were not acknowledged in time; they may be there all the same.
         """
-        if not self._breaker.allows(monotonic()):
-            raise StoreUnavailable(STORE, "produce", "its breaker is open")
-        if not records:
-            return
-        sending = _Sending(self._loop.create_future(), len(records))
+        if records:
+            await self._guard.run("produce", self._send, records)
+
+    async def _send(self, records: Sequence[Outgoing]) -> None:
+        sending = _Sending(asyncio.get_running_loop().create_future(), len(records))
         for record in records:
             self._produce(record, sending)
         error = await sending.done
         if error is not None:
-            self._breaker.failed(monotonic())
-            BREAKER.labels(STORE).set(self._breaker.is_open)
-            raise StoreUnavailable(STORE, "produce", str(error))
-        self._breaker.succeeded()
-        BREAKER.labels(STORE).set(self._breaker.is_open)
+            raise error
 
     async def ping(self, topic: str) -> None:
         """Ask the brokers who leads this topic; answers, also that there was none, count for a second.
@@ -135,23 +129,10 @@ class Producer:
                 key=record.key,
                 partition=record.partition,
                 headers=list(record.headers),
-                on_delivery=lambda error, _: self._hand_over(sending, error),
+                on_delivery=lambda error, _: self._reports.put((sending, error)),
             )
         except (BufferError, KafkaException) as error:
             sending.delivered(error)
-
-    def _hand_over(self, sending: "_Sending", error: KafkaError | None) -> None:
-        # As in CassandraSession: append, then look at the flag, so that none is left behind.
-        self._delivered.append((sending, error))
-        if not self._waking and not self._loop.is_closed():
-            self._waking = True
-            self._loop.call_soon_threadsafe(self._drain)
-
-    def _drain(self) -> None:
-        self._waking = False
-        while self._delivered:
-            sending, error = self._delivered.popleft()
-            sending.delivered(None if error is None else KafkaException(error))
 
     def _poll(self) -> None:
         while not self._closing.is_set():
@@ -171,3 +152,8 @@ class _Sending:
         self.error = self.error or error
         if self.missing == 0 and not self.done.done():
             self.done.set_result(self.error)
+
+
+def _report(delivery: tuple[_Sending, KafkaError | None]) -> None:
+    sending, error = delivery
+    sending.delivered(None if error is None else KafkaException(error))

@@ -4,39 +4,40 @@ from uuid import uuid1
 
 from schemas.ids import UserId
 from streams.core.delivery import Mode
+from streams.ports.photos import Authors, PulledAuthors
 from streams.stores.cassandra.session import CassandraSession
 
 
-class CassandraAuthors:
+class CassandraAuthors(Authors):
     """Table `authors`."""
 
     def __init__(self, session: CassandraSession) -> None:
         self._session = session
-        self._get = session.prepare("SELECT mode_by_size FROM authors WHERE author_id = ?")
-        self._put = session.prepare("INSERT INTO authors (author_id, mode_by_size) VALUES (?, ?)")
+        self._select = session.prepare("SELECT mode_by_size FROM authors WHERE author_id = ?")
+        self._insert = session.prepare("INSERT INTO authors (author_id, mode_by_size) VALUES (?, ?)")
 
     async def mode_by_size(self, author: UserId) -> Mode:
-        rows = await self._session.rows(self._get, author)
+        rows = await self._session.rows(self._select, author)
         return Mode(rows[0][0]) if rows else Mode.PUSH
 
     async def remember_mode(self, author: UserId, mode: Mode) -> None:
-        await self._session.rows(self._put, author, mode)
+        await self._session.rows(self._insert, author, mode)
 
 
-class CassandraPulledAuthors:
-    """Table `pulled_authors`: one partition, whose mark changes with its rows in the same mutation."""
+class CassandraPulledAuthors(PulledAuthors):
+    """Table `pulled_authors`: one partition. The mutation of a new row also changes its static cell."""
 
     def __init__(self, session: CassandraSession) -> None:
         self._session = session
         self._add = session.prepare("INSERT INTO pulled_authors (shard, author_id, changed) VALUES (0, ?, ?)")
-        self._mark = session.prepare("SELECT DISTINCT shard, changed FROM pulled_authors WHERE shard = 0")
+        self._changed = session.prepare("SELECT DISTINCT shard, changed FROM pulled_authors WHERE shard = 0")
         self._all = session.prepare("SELECT author_id FROM pulled_authors WHERE shard = 0")
 
     async def add(self, author: UserId) -> None:
         await self._session.rows(self._add, author, uuid1())
 
-    async def mark(self) -> str:
-        rows = await self._session.rows(self._mark)
+    async def version(self) -> str:
+        rows = await self._session.rows(self._changed)
         return str(rows[0][1]) if rows else ""
 
     async def all(self) -> frozenset[UserId]:

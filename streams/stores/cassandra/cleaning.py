@@ -1,17 +1,15 @@
-"""What the cleaning remembers in Cassandra, and its walk over all photos by token."""
+"""The cleaning's notes in Cassandra, and its scan over all photos by token."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 
 from schemas.ids import PhotoId
-from streams.ports.cleaning import Walk
+from schemas.times import as_utc, ms_of, utc_datetime_of_ms
+from streams.ports.cleaning import CleaningPositions, CleaningScan, MissingObjects, PhotoScan
 from streams.stores.cassandra.session import CassandraSession
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-
-class CassandraPhotoWalk:
-    """Table `photos`; places are tokens."""
+class CassandraPhotoScan(PhotoScan):
+    """Table `photos`; positions are tokens."""
 
     def __init__(self, session: CassandraSession) -> None:
         self._session = session
@@ -19,13 +17,13 @@ class CassandraPhotoWalk:
             "SELECT token(photo_id), photo_id FROM photos WHERE token(photo_id) > ? LIMIT ?"
         )
 
-    async def after(self, place: int, *, limit: int) -> Sequence[tuple[int, PhotoId]]:
-        rows = await self._session.rows(self._after, place, limit)
+    async def after(self, position: int, *, limit: int) -> Sequence[tuple[int, PhotoId]]:
+        rows = await self._session.rows(self._after, position, limit)
         return [(token, PhotoId(photo)) for token, photo in rows]
 
 
-class CassandraMissingObjects:
-    """Table `missing_objects`, by lightweight transactions alone."""
+class CassandraMissingObjects(MissingObjects):
+    """Table `missing_objects`, written only by lightweight transactions."""
 
     def __init__(self, session: CassandraSession) -> None:
         self._session = session
@@ -38,30 +36,27 @@ class CassandraMissingObjects:
         self._all = session.prepare("SELECT photo_id, since FROM missing_objects")
 
     async def note(self, photo: PhotoId, now_ms: int) -> None:
-        await self._session.rows(self._note, photo, _EPOCH + timedelta(milliseconds=now_ms))
+        await self._session.rows(self._note, photo, utc_datetime_of_ms(now_ms))
 
     async def forget(self, photo: PhotoId) -> None:
         await self._session.rows(self._forget, photo)
 
     async def all(self) -> dict[PhotoId, int]:
-        return {PhotoId(photo): _ms(since) for photo, since in await self._session.rows(self._all)}
+        rows = await self._session.rows(self._all)
+        return {PhotoId(photo): ms_of(as_utc(since)) for photo, since in rows}
 
 
-class CassandraCleaningPositions:
+class CassandraCleaningPositions(CleaningPositions):
     """Table `cleaning_places`."""
 
     def __init__(self, session: CassandraSession) -> None:
         self._session = session
-        self._place = session.prepare("SELECT place FROM cleaning_places WHERE walk = ?")
-        self._move = session.prepare("INSERT INTO cleaning_places (walk, place) VALUES (?, ?)")
+        self._position = session.prepare("SELECT place FROM cleaning_places WHERE walk = ?")
+        self._save = session.prepare("INSERT INTO cleaning_places (walk, place) VALUES (?, ?)")
 
-    async def place(self, walk: Walk) -> str:
-        rows = await self._session.rows(self._place, walk)
+    async def position(self, scan: CleaningScan) -> str:
+        rows = await self._session.rows(self._position, scan)
         return str(rows[0][0]) if rows else ""
 
-    async def move(self, walk: Walk, place: str) -> None:
-        await self._session.rows(self._move, walk, place)
-
-
-def _ms(naive: datetime) -> int:
-    return (naive.replace(tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1)
+    async def save(self, scan: CleaningScan, position: str) -> None:
+        await self._session.rows(self._save, scan, position)

@@ -1,7 +1,7 @@
 """Counted sets in Cassandra: rows and their count share a partition, and one batch writes both.
 
-A batch over several partitions is several mutations, each applied whole, so the writer
-may put many small sets into one request.
+A batch over several partitions becomes one mutation for each partition, and each mutation is applied
+completely or not at all. So the writer may put many small sets into one request.
 """
 
 import asyncio
@@ -16,23 +16,25 @@ from schemas.internal import SetKind
 from streams.core.counted import BUCKETS, PAGE_LEVEL_MIN, Membership
 from streams.core.sets import BucketKey, BucketState, BucketWrite, SetSummary
 from streams.core.slices import slices
+from streams.ports.edges import CountedSets
 from streams.stores.cassandra.session import CassandraSession, Row
 
 OWNERS_A_CALL = 100
-# Most sets are small and are read whole, many in one call; of one that is not known to be larger
-# this many rows are read in vain, and then those touched. Its writer remembers about as many.
+# Most sets are small: they are read completely, many in one call. For a large set whose size is not
+# known, this first wastes PEEK_ROWS rows; then the touched rows are read. The writer remembers sets of
+# about the same size (`KNOWN_ROWS_MAX`).
 PEEK_ROWS = 32
 PEEK_OWNERS_A_CALL = 50
-# Of a few larger sets of level 0 the rows touched are read in one call, each member named for
-# each set: a call costs more than 100 rows that are not there.
+# One call reads the touched rows of several large sets of level 0, and asks every set for the members of
+# all of them: a further call would cost more than 100 rows that do not exist.
 TOUCHED_OWNERS_A_CALL = 8
 MEMBERS_A_CALL = 100
 BUCKETS_A_CALL = 128
 STATEMENTS_A_BATCH = 300
-MARKER = 0  # No member's id.
+MARKER = 0  # A member id that nobody has.
 
 
-class CassandraCountedSets:
+class CassandraCountedSets(CountedSets):
     """Tables `followers`, `likers` and `ready_photos`, which have one shape."""
 
     def __init__(self, session: CassandraSession, removed_ttl_s: int) -> None:
@@ -44,37 +46,37 @@ class CassandraCountedSets:
 
     async def summaries(self, kind: SetKind, owners: Sequence[int]) -> dict[int, SetSummary]:
         table = self._tables[kind]
-        calls = [self._session.rows(table.summaries, list(some)) for some in slices(owners, OWNERS_A_CALL)]
-        heads = dict.fromkeys(owners, SetSummary())
+        calls = [self._session.rows(table.summaries, list(ids)) for ids in slices(owners, OWNERS_A_CALL)]
+        summaries = dict.fromkeys(owners, SetSummary())
         for rows in await asyncio.gather(*calls):
             for owner, level, total, stamp in rows:
-                heads[owner] = SetSummary(level=level or 0, total=total or 0, stamp=stamp or 0)
-        return heads
+                summaries[owner] = SetSummary(level=level or 0, total=total or 0, stamp=stamp or 0)
+        return summaries
 
     async def read(
         self, wanted: Mapping[BucketKey, Collection[int]], *, totals: Mapping[BucketKey, int]
     ) -> dict[BucketKey, BucketState]:
-        # Sets of level 0 are mostly small, and many are read in one call.
-        first = [key for key in wanted if key.level == 0]
+        # Most sets of level 0 are small, so one call reads many.
+        first_buckets = [key for key in wanted if key.level == 0]
         parts = await asyncio.gather(
             *(
-                self._read_first([key for key in first if key.kind is kind], wanted, totals)
+                self._read_first_buckets([key for key in first_buckets if key.kind is kind], wanted, totals)
                 for kind in SetKind
             ),
             *(self._touched([key], members) for key, members in wanted.items() if key.level > 0),
         )
         return {key: state for part in parts for key, state in part.items()}
 
-    async def _read_first(
+    async def _read_first_buckets(
         self,
         keys: Sequence[BucketKey],
         wanted: Mapping[BucketKey, Collection[int]],
         totals: Mapping[BucketKey, int],
     ) -> dict[BucketKey, BucketState]:
-        """Buckets of level 0, all of one kind."""
+        """Read buckets of level 0, all of one kind."""
         large = [key for key in keys if totals.get(key, 0) >= PEEK_ROWS]
         peeked = await self._peek([key for key in keys if totals.get(key, 0) < PEEK_ROWS])
-        # Where the peek did not show the whole set, the rows wanted may be among the others.
+        # If the peek did not show the whole set, the wanted rows may be among the rest.
         large += [key for key, rows in peeked.items() if len(rows) == PEEK_ROWS]
         groups: list[list[BucketKey]] = [[]]
         named = 0
@@ -98,8 +100,8 @@ class CassandraCountedSets:
         by_owner = {key.owner: key for key in keys}
         peeked: dict[BucketKey, list[Row]] = {key: [] for key in keys}
         calls = [
-            self._session.rows(self._tables[keys[0].kind].peek, list(some))
-            for some in slices(list(by_owner), PEEK_OWNERS_A_CALL)
+            self._session.rows(self._tables[keys[0].kind].peek, list(owners))
+            for owners in slices(list(by_owner), PEEK_OWNERS_A_CALL)
         ]
         for rows in await asyncio.gather(*calls):
             for owner, *row in rows:
@@ -109,9 +111,9 @@ class CassandraCountedSets:
     async def _touched(
         self, keys: Sequence[BucketKey], members: Collection[int]
     ) -> dict[BucketKey, BucketState]:
-        """Rows and count of one moment: each partition is read once, never twice.
+        """Read the rows of `members` and the count of each bucket. The keys differ only in their owner.
 
-        The keys differ in their owner alone.
+        Each partition is read only once, so rows and count are of the same moment.
         """
         table, first = self._tables[keys[0].kind], keys[0]
         named = sorted({MARKER, *members})
@@ -120,10 +122,10 @@ class CassandraCountedSets:
             return {first: _state(rows, is_whole=True)}
         owners = [key.owner for key in keys]
         rows = await self._session.rows(table.touched, owners, first.level, first.bucket, named)
-        found: dict[int, list[Row]] = {owner: [] for owner in owners}
+        by_owner: dict[int, list[Row]] = {owner: [] for owner in owners}
         for owner, *row in rows:
-            found[owner].append(tuple(row))
-        return {key: _state(found[key.owner], is_whole=False) for key in keys}
+            by_owner[owner].append(tuple(row))
+        return {key: _state(by_owner[key.owner], is_whole=False) for key in keys}
 
     async def write(self, writes: Sequence[BucketWrite]) -> None:
         batches: list[list[tuple[PreparedStatement, tuple[object, ...]]]] = [[]]
@@ -140,11 +142,14 @@ class CassandraCountedSets:
     async def bucket_counts(self, kind: SetKind, owner: int, level: int) -> dict[int, int]:
         table = self._tables[kind]
         calls = [
-            self._session.rows(table.bucket_counts, owner, level, list(some))
-            for some in slices(range(BUCKETS[level]), BUCKETS_A_CALL)
+            self._session.rows(table.bucket_counts, owner, level, list(buckets))
+            for buckets in slices(range(BUCKETS[level]), BUCKETS_A_CALL)
         ]
         return {
-            bucket: live for rows in await asyncio.gather(*calls) for bucket, live in rows if live is not None
+            bucket: count
+            for rows in await asyncio.gather(*calls)
+            for bucket, count in rows
+            if count is not None
         }
 
     async def members(self, keys: Sequence[BucketKey]) -> dict[BucketKey, PackedIds]:
@@ -152,16 +157,18 @@ class CassandraCountedSets:
         for key in keys:
             if key.kind is SetKind.FOLLOWERS and key.level >= PAGE_LEVEL_MIN:
                 paged[key.owner, key.level].append(key)
-        calls = [some for each in paged.values() for some in slices(each, BUCKETS_A_CALL)]
-        found = {
-            key: page for some in await asyncio.gather(*map(self._pages, calls)) for key, page in some.items()
+        calls = [call for of_set in paged.values() for call in slices(of_set, BUCKETS_A_CALL)]
+        pages = {
+            key: page
+            for of_call in await asyncio.gather(*map(self._pages, calls))
+            for key, page in of_call.items()
         }
-        # Smaller sets, and pages from before there were any.
-        unpaged = [key for key in keys if key not in found]
-        return found | dict(zip(unpaged, await asyncio.gather(*map(self._members, unpaged)), strict=True))
+        # Small sets have no pages, and neither have buckets that were written before pages existed.
+        unpaged = [key for key in keys if key not in pages]
+        return pages | dict(zip(unpaged, await asyncio.gather(*map(self._members, unpaged)), strict=True))
 
     async def _pages(self, keys: Sequence[BucketKey]) -> dict[BucketKey, PackedIds]:
-        """Those of some buckets of one set and level that have a page."""
+        """Return the pages of buckets of one set and level; buckets without a page are left out."""
         kind, owner, level = keys[0].kind, keys[0].owner, keys[0].level
         rows = await self._session.rows(self._pages_of, owner, level, sorted({key.bucket for key in keys}))
         return {
@@ -176,32 +183,32 @@ class CassandraCountedSets:
 
     async def page(self, key: BucketKey, *, after: int, limit: int) -> list[int]:
         statement = self._tables[key.kind].page
-        found: list[int] = []
-        while len(found) < limit:
-            wanted = limit - len(found)
+        members: list[int] = []
+        while len(members) < limit:
+            wanted = limit - len(members)
             rows = await self._session.rows(statement, key.owner, key.level, key.bucket, after, wanted)
-            found.extend(member for member, removed in rows if not removed)
+            members.extend(member for member, removed in rows if not removed)
             if len(rows) < wanted:
                 break
             after = rows[-1][0]
-        return found
+        return members
 
 
 def _state(rows: Sequence[Row], *, is_whole: bool) -> BucketState:
-    """Rows of one bucket (member, removed, time, count), all of one moment."""
+    """Make a state of one bucket's rows (member, removed, time, count), all read at the same moment."""
     return BucketState(
         rows={
             member: Membership(time_us=time_us, removed=removed)
             for member, removed, time_us, _ in rows
-            if member  # Neither the marker nor a partition that has only its count.
+            if member  # Skips the marker, and the empty row of a partition that has only its count.
         },
-        live=(rows[0][3] or 0) if rows else 0,
+        count=(rows[0][3] or 0) if rows else 0,
         is_whole=is_whole,
     )
 
 
 class _Table:
-    """The statements of one table."""
+    """The prepared statements of one table; column `live` is the bucket's count."""
 
     def __init__(self, session: CassandraSession, kind: SetKind, removed_ttl_s: int) -> None:
         table = kind.value
@@ -232,40 +239,40 @@ class _Table:
         self._leave = session.prepare(
             f"{insert} VALUES (?, ?, ?, ?, true) USING TIMESTAMP ? AND TTL {removed_ttl_s}"
         )
-        # The marker is a row that every bucket with a count has, so that a read of rows which
-        # are not there yet still answers with the count of the same moment.
-        self._live = session.prepare(
+        # Every bucket with a count has a marker row. So a read of members that have no row yet still
+        # returns the count, and it is of the same moment.
+        self._count = session.prepare(
             f"INSERT INTO {table} (owner_id, level, bucket, member_id, removed, live)"
             f" VALUES (?, ?, ?, {MARKER}, true, ?) USING TIMESTAMP ?"
         )
         if kind is SetKind.FOLLOWERS:
-            self._live_and_page = session.prepare(
+            self._count_and_page = session.prepare(
                 f"INSERT INTO {table} (owner_id, level, bucket, member_id, removed, live, page)"
                 f" VALUES (?, ?, ?, {MARKER}, true, ?, ?) USING TIMESTAMP ?"
             )
-        self._live_and_head = session.prepare(
+        self._count_and_summary = session.prepare(
             f"INSERT INTO {table} (owner_id, level, bucket, member_id, removed, live, level_now, total)"
             f" VALUES (?, 0, 0, {MARKER}, true, ?, ?, ?) USING TIMESTAMP ?"
         )
-        self._head = session.prepare(
+        self._summary = session.prepare(
             f"UPDATE {table} USING TIMESTAMP ? SET level_now = ?, total = ?"
             " WHERE owner_id = ? AND level = 0 AND bucket = 0"
         )
 
     def statements(self, write: BucketWrite) -> list[tuple[PreparedStatement, tuple[Any, ...]]]:
         key = (write.key.owner, write.key.level, write.key.bucket)
-        found: list[tuple[PreparedStatement, tuple[Any, ...]]] = [
+        statements: list[tuple[PreparedStatement, tuple[Any, ...]]] = [
             (self._leave if state.removed else self._join, (*key, member, state.time_us))
             for member, state in write.rows.items()
         ]
-        head = write.head
-        if write.live is not None and head is not None:
-            values = (write.key.owner, write.live, head.level, head.total, write.stamp)
-            found.append((self._live_and_head, values))
-        elif write.live is not None and write.page is not None:
-            found.append((self._live_and_page, (*key, write.live, write.page, write.stamp)))
-        elif write.live is not None:
-            found.append((self._live, (*key, write.live, write.stamp)))
-        elif head is not None:
-            found.append((self._head, (write.stamp, head.level, head.total, write.key.owner)))
-        return found
+        summary = write.summary
+        if write.count is not None and summary is not None:
+            cells = (write.key.owner, write.count, summary.level, summary.total, write.stamp)
+            statements.append((self._count_and_summary, cells))
+        elif write.count is not None and write.page is not None:
+            statements.append((self._count_and_page, (*key, write.count, write.page, write.stamp)))
+        elif write.count is not None:
+            statements.append((self._count, (*key, write.count, write.stamp)))
+        elif summary is not None:
+            statements.append((self._summary, (write.stamp, summary.level, summary.total, write.key.owner)))
+        return statements

@@ -1,21 +1,16 @@
-"""Rows as an operator wants to see them: columns that no handler reads back."""
+"""Rows for operators: columns that are stored but that no handler reads."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
 from schemas.ids import PhotoId
-from streams.core.breaker import Breaker
-from streams.settings import Settings
 from streams.stores.cassandra.parked import PARKED_SHARDS
-from streams.stores.cassandra.session import CassandraSession, make_cluster
+from streams.stores.cassandra.session import CassandraSession
 
 
 @dataclass(frozen=True, slots=True)
 class StoredDelivery:
-    """How a photo was delivered, as the row says; None where it was not yet."""
+    """How a photo was delivered; None in every field if it has not been delivered."""
 
     mode: str | None
     lane: str | None
@@ -24,14 +19,14 @@ class StoredDelivery:
 
 @dataclass(frozen=True, slots=True)
 class ParkedRow:
-    """A photo whose original is waited for; times in UTC."""
+    """A row of a photo whose original has not arrived; times in UTC."""
 
     due_at: datetime
     parked_at: datetime
 
 
 class CassandraInspect:
-    """Looks at rows one key at a time."""
+    """Reads rows, one key at a time."""
 
     def __init__(self, session: CassandraSession) -> None:
         self._session = session
@@ -40,7 +35,7 @@ class CassandraInspect:
         )
         self._tombstones = session.prepare("SELECT author_id FROM tombstones WHERE photo_id = ?")
         self._mode = session.prepare("SELECT mode_by_size FROM authors WHERE author_id = ?")
-        # One of 16 partitions, which hold only what is waited for now.
+        # Filters one of 16 partitions, which only hold the photos that wait now.
         self._parked = session.prepare(
             "SELECT due_at, parked_at FROM parked WHERE shard = ? AND photo_id = ? ALLOW FILTERING"
         )
@@ -49,8 +44,8 @@ class CassandraInspect:
         rows = await self._session.rows(self._delivery, photo)
         return StoredDelivery(*rows[0]) if rows else StoredDelivery(None, None, None)
 
-    async def buried_by(self, photo: PhotoId) -> list[int]:
-        """Who deleted the photo id; more than its author, when others tried before it came."""
+    async def tombstone_authors(self, photo: PhotoId) -> list[int]:
+        """Return who deleted the photo id. Others than the author may have tried before the photo existed."""
         return [row[0] for row in await self._session.rows(self._tombstones, photo)]
 
     async def mode_by_size(self, author: int) -> str | None:
@@ -60,20 +55,3 @@ class CassandraInspect:
     async def parked(self, photo: PhotoId) -> list[ParkedRow]:
         rows = await self._session.rows(self._parked, photo % PARKED_SHARDS, photo)
         return [ParkedRow(*row) for row in rows]
-
-
-@asynccontextmanager
-async def one_session(settings: Settings) -> AsyncIterator[CassandraSession]:
-    """A session for a command: it ends with it.
-
-    Raises:
-        NoHostAvailable: No node answers; commands look for one before.
-    """
-    timeout_s = settings.worker_store_timeout_ms / 1_000
-    breaker = Breaker(failures_max=settings.breaker_failures_max, open_s=settings.breaker_open_ms / 1_000)
-    cluster = make_cluster(settings, timeout_s)
-    try:
-        session = await asyncio.to_thread(cluster.connect, settings.keyspace)
-        yield CassandraSession(session, breaker, timeout_s)
-    finally:
-        await asyncio.to_thread(cluster.shutdown)

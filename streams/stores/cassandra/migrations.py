@@ -1,4 +1,4 @@
-"""Apply the numbered statements of `cassandra/`, each once, and refuse those that have changed."""
+"""Apply the numbered statements of `cassandra/`, each once; refuse a statement that was changed."""
 
 import re
 from collections.abc import Sequence
@@ -9,14 +9,14 @@ from pathlib import Path
 
 from cassandra.cluster import Session
 
-from streams.settings import Settings
+from streams.settings import CassandraSettings
 
 FOLDER = Path(__file__).parents[3] / "cassandra"
 _NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.cql")
 
 
 class MigrationRefused(Exception):
-    """The statements here and those that were applied do not go together."""
+    """The migrations of this version of the code do not match those that were applied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,35 +30,35 @@ class Migration:
 
 
 def read_migrations(folder: Path = FOLDER) -> list[Migration]:
-    """All migrations in order.
+    """Return all migrations in order.
 
     Raises:
-        MigrationRefused: A file is named otherwise, or a number is missing or stands twice.
+        MigrationRefused: A file has an invalid name, or a number is missing or is used twice.
     """
-    found = []
+    migrations = []
     for path in sorted(folder.glob("*.cql")):
-        named = _NAME.fullmatch(path.name)
-        if named is None:
+        match = _NAME.fullmatch(path.name)
+        if match is None:
             raise MigrationRefused(f"{path.name}: name it like 0014_what_it_makes.cql")
         text = path.read_text()
-        found.append(
-            Migration(int(named[1]), named[2], text.strip().rstrip(";"), sha256(text.encode()).hexdigest())
+        migrations.append(
+            Migration(int(match[1]), match[2], text.strip().rstrip(";"), sha256(text.encode()).hexdigest())
         )
-    numbers = [migration.version for migration in found]
-    if numbers != list(range(1, len(found) + 1)):
+    numbers = [migration.version for migration in migrations]
+    if numbers != list(range(1, len(migrations) + 1)):
         raise MigrationRefused(f"numbered {numbers}; they must go from 1 without a gap")
-    return found
+    return migrations
 
 
 def to_apply(migrations: Sequence[Migration], applied: dict[int, str]) -> list[Migration]:
-    """Those that are not applied yet, given the checksums of those that are.
+    """Return the migrations that are not applied yet. `applied` has the checksums of the applied ones.
 
     Raises:
-        MigrationRefused: An applied one has changed, or is not here.
+        MigrationRefused: An applied migration has changed, or is missing here.
     """
-    here = {migration.version: migration for migration in migrations}
+    by_version = {migration.version: migration for migration in migrations}
     for version, checksum in applied.items():
-        migration = here.get(version)
+        migration = by_version.get(version)
         if migration is None:
             raise MigrationRefused(f"migration {version:04} is applied but not in this version of the code")
         if migration.checksum != checksum:
@@ -69,11 +69,13 @@ def to_apply(migrations: Sequence[Migration], applied: dict[int, str]) -> list[M
     return [migration for migration in migrations if migration.version not in applied]
 
 
-def migrate(session: Session, settings: Settings) -> list[Migration]:
-    """Bring the keyspace up to date; answers what was applied. Safe to run twice, also at once.
+def migrate(session: Session, settings: CassandraSettings) -> list[Migration]:
+    """Bring the keyspace up to date; returns the migrations that were applied.
+
+    May be repeated, also by several processes at once.
 
     Raises:
-        MigrationRefused: See `to_apply`; nothing has been applied then.
+        MigrationRefused: See `to_apply`. Nothing has been applied then.
     """
     keyspace = settings.keyspace
     session.execute(

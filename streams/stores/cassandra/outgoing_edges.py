@@ -1,4 +1,4 @@
-"""The member's own side of follows and likes in Cassandra, with the event's time as write timestamp."""
+"""Outgoing edges in Cassandra, with the event's time as write timestamp."""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,22 +7,24 @@ from datetime import UTC, datetime
 from cassandra.query import PreparedStatement
 
 from schemas.ids import PhotoId, UserId
+from schemas.times import as_utc, ms_of
 from streams.core.counted import Membership
 from streams.core.edges import EraLikes, Followee, OutgoingEdge
 from streams.core.eras import era_of
 from streams.core.feed import END
 from streams.core.slices import slices
+from streams.ports.edges import OutgoingEdges
 from streams.stores.cassandra.session import CassandraSession
 
-# One request of 100 rows costs a tenth of 100 requests, on the client and on the server.
+# One request with 100 rows costs a tenth of 100 requests, on the client and on the server.
 EDGES_A_BATCH = 100
 
 
-class CassandraOutgoingEdges:
+class CassandraOutgoingEdges(OutgoingEdges):
     """Tables `following` and `likes_by_user`.
 
-    At equal write timestamps Cassandra lets an expiring cell win over one that is not, and
-    the greater value over the smaller, so `removed = true` wins ties as it must.
+    At equal write timestamps Cassandra prefers a cell that expires over one that does not, and a
+    greater value over a smaller one. So `removed = true` wins, as the port promises.
     """
 
     def __init__(self, session: CassandraSession, removed_ttl_s: int) -> None:
@@ -32,7 +34,7 @@ class CassandraOutgoingEdges:
             " USING TIMESTAMP ?"
         )
         self._unfollow = session.prepare(
-            # seen_at, too: left behind by the follow, it would keep the row when this one expires.
+            # Also overwrites seen_at. Without that, the follow's seen_at would keep the row after the TTL.
             "INSERT INTO following (follower_id, followee_id, removed, seen_at) VALUES (?, ?, true, ?)"
             f" USING TIMESTAMP ? AND TTL {removed_ttl_s}"
         )
@@ -67,7 +69,7 @@ class CassandraOutgoingEdges:
 
     async def write_all(self, kind: OutgoingEdge, edges: Sequence[tuple[UserId, int, Membership]]) -> None:
         bound = [self._bound(kind, *edge) for edge in edges]
-        await asyncio.gather(*(self._session.batch(some) for some in slices(bound, EDGES_A_BATCH)))
+        await asyncio.gather(*(self._session.batch(batch) for batch in slices(bound, EDGES_A_BATCH)))
 
     def _bound(
         self, kind: OutgoingEdge, member: UserId, owner: int, state: Membership
@@ -88,9 +90,7 @@ class CassandraOutgoingEdges:
     async def following(self, follower: UserId) -> list[Followee]:
         rows = await self._session.rows(self._following, follower)
         return [
-            Followee(
-                followee_id=UserId(followee), seen_ms=int(seen_at.replace(tzinfo=UTC).timestamp() * 1_000)
-            )
+            Followee(followee_id=UserId(followee), seen_ms=ms_of(as_utc(seen_at)))
             for followee, removed, seen_at in rows
             if removed is False
         ]
@@ -106,6 +106,6 @@ class CassandraOutgoingEdges:
         rows = await self._session.rows(self._newest_likes, user, era, count)
         return EraLikes(
             photos=[PhotoId(photo) for photo, removed in rows if removed is False],
-            # The last row's photo is known itself, liked or not.
+            # The last row's own photo is known, liked or not, so the floor is below it.
             floor=rows[-1][0] - 1 if len(rows) == count else END,
         )

@@ -1,26 +1,15 @@
 """Photos whose original has not arrived yet, in Cassandra."""
 
-from datetime import UTC, datetime, timedelta
-
 from schemas.ids import PhotoId, UserId
+from schemas.times import as_utc, ms_of, utc_datetime_of_ms
 from streams.core.photos import ParkedPhoto
+from streams.ports.photos import ParkedPhotos
 from streams.stores.cassandra.session import CassandraSession
 
 PARKED_SHARDS = 16
 
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def _at(ms: int) -> datetime:
-    return _EPOCH + timedelta(milliseconds=ms)
-
-
-def _ms(naive: datetime) -> int:
-    return (naive.replace(tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1)
-
-
-class CassandraParkedPhotos:
+class CassandraParkedPhotos(ParkedPhotos):
     """Table `parked`."""
 
     def __init__(self, session: CassandraSession) -> None:
@@ -36,25 +25,30 @@ class CassandraParkedPhotos:
         self._unpark = session.prepare("DELETE FROM parked WHERE shard = ? AND due_at = ? AND photo_id = ?")
 
     async def park(self, photo: ParkedPhoto) -> None:
-        shard = photo.photo_id % PARKED_SHARDS
-        due_at, parked_at = _at(photo.due_ms), _at(photo.parked_ms)
         await self._session.rows(
-            self._park, shard, due_at, photo.photo_id, photo.author_id, photo.object_key, parked_at
+            self._park,
+            photo.photo_id % PARKED_SHARDS,
+            utc_datetime_of_ms(photo.due_ms),
+            photo.photo_id,
+            photo.author_id,
+            photo.object_key,
+            utc_datetime_of_ms(photo.parked_ms),
         )
 
     async def due(self, now_ms: int, limit: int) -> list[ParkedPhoto]:
-        rows = await self._session.rows(self._due, list(range(PARKED_SHARDS)), _at(now_ms), limit)
+        shards = list(range(PARKED_SHARDS))
+        rows = await self._session.rows(self._due, shards, utc_datetime_of_ms(now_ms), limit)
         return [
             ParkedPhoto(
                 photo_id=PhotoId(photo),
                 author_id=UserId(author),
                 object_key=object_key,
-                parked_ms=_ms(parked_at),
-                due_ms=_ms(due_at),
+                parked_ms=ms_of(as_utc(parked_at)),
+                due_ms=ms_of(as_utc(due_at)),
             )
             for photo, author, object_key, parked_at, due_at in rows
         ]
 
     async def unpark(self, photo: ParkedPhoto) -> None:
         shard = photo.photo_id % PARKED_SHARDS
-        await self._session.rows(self._unpark, shard, _at(photo.due_ms), photo.photo_id)
+        await self._session.rows(self._unpark, shard, utc_datetime_of_ms(photo.due_ms), photo.photo_id)

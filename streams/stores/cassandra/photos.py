@@ -2,24 +2,25 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from schemas.ids import PhotoId, UserId
+from schemas.times import as_utc
 from streams.core.delivery import Delivery
 from streams.core.photos import AuthorPhoto, Photo, Status, StoredRendition
 from streams.core.slices import slices
+from streams.ports.photos import AuthorPhotos, Photos
 from streams.stores.cassandra.session import CassandraSession
 
 PHOTOS_A_CALL = 100
 AUTHORS_A_CALL = 64
 
-# Rows of an author's list are added at 1 and rejected or removed at 2, so these win in any order;
-# of equal times the removal wins.
+# Write timestamps of an author's list. Rejections and removals have the later one, so they win over an
+# addition in whatever order they arrive; at equal timestamps a removal wins.
 _ADDED, _REJECTED, _REMOVED = 1, 2, 2
 
 
-class CassandraPhotos:
+class CassandraPhotos(Photos):
     """Tables `photos` and `tombstones`."""
 
     def __init__(self, session: CassandraSession) -> None:
@@ -44,8 +45,8 @@ class CassandraPhotos:
         self._delivery = session.prepare(
             "UPDATE photos SET delivery_mode = ?, delivery_lane = ?, delivery_reason = ? WHERE photo_id = ?"
         )
-        self._bury = session.prepare("INSERT INTO tombstones (photo_id, author_id) VALUES (?, ?)")
-        self._buried = session.prepare(
+        self._insert_tombstone = session.prepare("INSERT INTO tombstones (photo_id, author_id) VALUES (?, ?)")
+        self._select_tombstone = session.prepare(
             "SELECT author_id FROM tombstones WHERE photo_id = ? AND author_id = ?"
         )
         self._erase = session.prepare("UPDATE photos SET deleted = true, caption = '' WHERE photo_id = ?")
@@ -61,13 +62,14 @@ class CassandraPhotos:
             photo.content_type,
         )
         applied, *existing = rows[0]
-        # A refused insert answers with the row: photo_id, then the other columns by name.
+        # A refused insert returns the stored row: photo_id, then the other columns by name.
         return photo.author_id if applied else UserId(existing[1])
 
     async def get(self, photos: Sequence[PhotoId]) -> dict[PhotoId, Photo]:
-        calls = [self._session.rows(self._get, list(some)) for some in slices(photos, PHOTOS_A_CALL)]
-        found = [_photo(row) for rows in await asyncio.gather(*calls) for row in rows if row[1] is not None]
-        return {photo.photo_id: photo for photo in found}
+        calls = [self._session.rows(self._get, list(ids)) for ids in slices(photos, PHOTOS_A_CALL)]
+        # A row without an author was written by an update alone: its photo was never inserted.
+        stored = [_photo(row) for rows in await asyncio.gather(*calls) for row in rows if row[1] is not None]
+        return {photo.photo_id: photo for photo in stored}
 
     async def mark_ready(self, photo: PhotoId, renditions: Mapping[str, StoredRendition]) -> None:
         await self._session.rows(self._ready, _packed(renditions), photo)
@@ -85,17 +87,20 @@ class CassandraPhotos:
         await self._session.rows(self._delivery, delivery.mode, delivery.lane, delivery.reason, photo)
 
     async def write_tombstone(self, photo: PhotoId, author: UserId) -> None:
-        await self._session.rows(self._bury, photo, author)
+        await self._session.rows(self._insert_tombstone, photo, author)
 
     async def has_tombstone(self, photo: PhotoId, author: UserId) -> bool:
-        return bool(await self._session.rows(self._buried, photo, author))
+        return bool(await self._session.rows(self._select_tombstone, photo, author))
 
     async def erase(self, photo: PhotoId) -> None:
         await self._session.rows(self._erase, photo)
 
 
 def _packed(renditions: Mapping[str, StoredRendition]) -> dict[str, tuple[str, int, int]]:
-    return {name: (made.object_key, made.width, made.height) for name, made in renditions.items()}
+    return {
+        name: (rendition.object_key, rendition.width, rendition.height)
+        for name, rendition in renditions.items()
+    }
 
 
 def _photo(row: tuple[Any, ...]) -> Photo:
@@ -103,11 +108,11 @@ def _photo(row: tuple[Any, ...]) -> Photo:
     return Photo(
         photo_id=PhotoId(photo),
         author_id=UserId(author),
-        created_at=_utc(created_at),
+        created_at=as_utc(created_at),
         caption=caption or "",
         object_key=object_key,
         content_type=content_type,
-        # A reason stands for good: a thumbnail that comes late makes no rejected photo ready.
+        # A rejection is permanent: a thumbnail that arrives late does not make the photo ready.
         status=Status.REJECTED if reason else Status(status or Status.PROCESSING),
         reason=reason,
         renditions={
@@ -118,11 +123,7 @@ def _photo(row: tuple[Any, ...]) -> Photo:
     )
 
 
-def _utc(naive: datetime) -> datetime:
-    return naive.replace(tzinfo=UTC)
-
-
-class CassandraAuthorPhotos:
+class CassandraAuthorPhotos(AuthorPhotos):
     """Table `photos_by_author`."""
 
     def __init__(self, session: CassandraSession) -> None:
@@ -159,11 +160,11 @@ class CassandraAuthorPhotos:
         self, authors: Sequence[UserId], *, below: int, each_max: int
     ) -> dict[UserId, list[AuthorPhoto]]:
         calls = [
-            self._session.rows(self._newest, list(some), below, each_max)
-            for some in slices(authors, AUTHORS_A_CALL)
+            self._session.rows(self._newest, list(ids), below, each_max)
+            for ids in slices(authors, AUTHORS_A_CALL)
         ]
-        found: dict[UserId, list[AuthorPhoto]] = {author: [] for author in authors}
+        newest: dict[UserId, list[AuthorPhoto]] = {author: [] for author in authors}
         for rows in await asyncio.gather(*calls):
             for author, photo, ready in rows:
-                found[author].append(AuthorPhoto(photo_id=PhotoId(photo), ready=bool(ready)))
-        return found
+                newest[author].append(AuthorPhoto(photo_id=PhotoId(photo), ready=bool(ready)))
+        return newest

@@ -1,4 +1,4 @@
-"""Pick users at random, evenly over the ring of tokens, without reading a table."""
+"""Pick random users, evenly over the token ring, without reading a whole table."""
 
 import random
 from collections.abc import Collection
@@ -7,16 +7,16 @@ from cassandra.query import PreparedStatement
 
 from schemas.ids import UserId
 from streams.stores.cassandra.session import CassandraSession
+from streams.stores.cassandra.tokens import TOKEN_MAX, TOKEN_MIN
 
-TOKEN_MIN, TOKEN_MAX = -(2**63), 2**63 - 1
-# Small tables answer the same user again and again.
+# In a small table many tokens lead to the same user, so a user may take several tries.
 TRIES_A_USER = 4
-# Most of those sampled read; the rest post, which finds authors who follow nobody.
+# Most samples are followers. The rest are authors, because some authors follow nobody.
 AUTHORS_SHARE = 0.25
 
 
 class CassandraSample:
-    """Samples of those who follow and of those who post."""
+    """Samples of followers and of authors."""
 
     def __init__(self, session: CassandraSession) -> None:
         self._session = session
@@ -24,30 +24,30 @@ class CassandraSample:
         self._authors = _next_key(session, "photos_by_author", "author_id")
 
     async def users(self, count: int, seed: int) -> list[UserId]:
-        """Up to `count` different users, ascending; the same for the same rows and seed.
+        """Return up to `count` different users, ascending; the same for the same rows and seed.
 
         Raises:
-            StoreUnavailable: The database did not answer.
+            StoreUnavailable: The database is unavailable.
         """
-        chosen = random.Random(seed)
-        authors = await self._some(self._authors, int(count * AUTHORS_SHARE), chosen, frozenset())
-        return sorted([*authors, *await self._some(self._followers, count - len(authors), chosen, authors)])
+        rng = random.Random(seed)
+        authors = await self._sample(self._authors, int(count * AUTHORS_SHARE), rng, frozenset())
+        followers = await self._sample(self._followers, count - len(authors), rng, authors)
+        return sorted([*authors, *followers])
 
-    async def _some(
-        self, statement: PreparedStatement, count: int, chosen: random.Random, known: Collection[UserId]
+    async def _sample(
+        self, statement: PreparedStatement, count: int, rng: random.Random, excluded: Collection[UserId]
     ) -> set[UserId]:
-        found: set[UserId] = set()
+        users: set[UserId] = set()
         for _ in range(count * TRIES_A_USER):
-            if len(found) == count:
+            if len(users) == count:
                 break
-            token = chosen.randint(TOKEN_MIN, TOKEN_MAX)
-            # Beyond the last one the ring begins anew.
-            rows = await self._session.rows(statement, token)
+            rows = await self._session.rows(statement, rng.randint(TOKEN_MIN, TOKEN_MAX))
+            # After the last partition the ring continues with the first.
             rows = rows or await self._session.rows(statement, TOKEN_MIN)
-            found.update(UserId(row[0]) for row in rows if row[0] not in known)
-        return found
+            users.update(UserId(row[0]) for row in rows if row[0] not in excluded)
+        return users
 
 
 def _next_key(session: CassandraSession, table: str, key: str) -> PreparedStatement:
-    """The partition that comes next on the ring at or after a token."""
+    """Prepare the select of the first partition at or after a token."""
     return session.prepare(f"SELECT DISTINCT {key} FROM {table} WHERE token({key}) >= ? LIMIT 1")

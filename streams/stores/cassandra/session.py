@@ -1,14 +1,11 @@
-"""Cassandra for asyncio: prepared statements, bounded, with a deadline and a breaker.
+"""Cassandra for asyncio: prepared statements, a bounded number of requests, a deadline and a breaker.
 
-The driver answers on its own thread. Answers are collected there and handed to the
-event loop once per burst, because waking the loop costs more than an answer does.
+The driver reports results on its own thread; `LoopHandover` brings them to the event loop.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
-from time import monotonic
-from typing import Any
+from typing import Any, TypeAlias
 
 from cassandra import ConsistencyLevel, DriverException, RequestValidationException
 from cassandra.auth import PlainTextAuthProvider
@@ -22,41 +19,48 @@ from cassandra.policies import (
 from cassandra.query import BatchStatement, BatchType, PreparedStatement, tuple_factory
 
 from streams.core.breaker import Breaker
-from streams.errors import StoreUnavailable
-from streams.metrics import BREAKER
-from streams.settings import Settings
+from streams.handover import LoopHandover
+from streams.settings import CassandraSettings
+from streams.stores.guard import StoreGuard
 
 Row = tuple[Any, ...]
+_Result: TypeAlias = tuple[asyncio.Future[list[Row]], list[Row] | BaseException]
 STORE = "cassandra"
-IN_FLIGHT_MAX = 128  # More is slower: the driver's own CPU is the limit.
-FETCH_ROWS = 5_000
-CONNECT_TIMEOUT_S = 5.0  # No request waits for a connection.
+IN_FLIGHT_MAX = 128  # More requests at once are slower: the driver's own CPU is the limit.
+CONNECT_TIMEOUT_S = 5.0  # No request waits for a new connection.
 
 
 class CassandraSession:
-    """One process's session. Every failure to answer is `StoreUnavailable`; anything else is our bug."""
+    """The session of one process. Raises `StoreUnavailable`, or the driver's error for our bugs."""
 
     def __init__(self, session: Session, breaker: Breaker, timeout_s: float) -> None:
         self._session = session
-        self._breaker = breaker
-        self._timeout_s = timeout_s
+        self._guard = StoreGuard(
+            STORE,
+            breaker,
+            timeout_s=timeout_s,
+            errors=(DriverException, NoHostAvailable),
+            # The request itself was wrong.
+            is_refusal=lambda error: isinstance(error, RequestValidationException),
+        )
         self._slots = asyncio.Semaphore(IN_FLIGHT_MAX)
-        self._loop = asyncio.get_running_loop()
-        self._answers: deque[tuple[asyncio.Future[list[Row]], list[Row] | BaseException]] = deque()
-        self._waking = False
+        self._results: LoopHandover[_Result] = LoopHandover(_resolve)
 
     def prepare(self, cql: str, *, idempotent: bool = True) -> PreparedStatement:
-        """Prepare a statement; blocks, so only while starting."""
+        """Prepare a statement. Blocks, so use it only while the process starts."""
         statement = self._session.prepare(cql)
         statement.is_idempotent = idempotent
         return statement
 
     async def rows(self, statement: PreparedStatement, *values: object) -> list[Row]:
-        """All rows of all pages."""
-        return await self._run(statement.query_string, lambda: statement.bind(values))
+        """Run a statement and return all rows of all pages."""
+        rows: list[Row] = await self._guard.run(
+            statement.query_string, self._execute, lambda: statement.bind(values)
+        )
+        return rows
 
     async def batch(self, bound: Sequence[tuple[PreparedStatement, tuple[object, ...]]]) -> None:
-        """Write without a batch log; rows of one partition are applied whole."""
+        """Write without a batch log. The rows of one partition are applied completely or not at all."""
 
         def build() -> BatchStatement:
             batch = BatchStatement(batch_type=BatchType.UNLOGGED)
@@ -65,61 +69,40 @@ class CassandraSession:
                 batch.add(statement, values)
             return batch
 
-        await self._run(f"batch of {len(bound)}", build)
+        await self._guard.run(f"batch of {len(bound)}", self._execute, build)
 
-    async def _run(self, operation: str, build: Callable[[], Any]) -> list[Row]:
-        if not self._breaker.allows(monotonic()):
-            raise StoreUnavailable(STORE, operation, "its breaker is open")
-        try:
-            async with asyncio.timeout(self._timeout_s), self._slots:
-                answer = await self._execute(build())
-        except RequestValidationException:
-            raise  # We asked something wrong; waiting would not help.
-        except (TimeoutError, DriverException, NoHostAvailable) as error:
-            self._breaker.failed(monotonic())
-            BREAKER.labels(STORE).set(self._breaker.is_open)
-            raise StoreUnavailable(STORE, operation, f"{type(error).__name__} {error}") from error
-        self._breaker.succeeded()
-        BREAKER.labels(STORE).set(self._breaker.is_open)
-        return answer
+    async def _execute(self, build: Callable[[], Any]) -> list[Row]:
+        async with self._slots:
+            return await self._send(build())
 
-    def _execute(self, statement: Any) -> asyncio.Future[list[Row]]:
-        answer: asyncio.Future[list[Row]] = self._loop.create_future()
-        collected: list[Row] = []
+    def _send(self, statement: Any) -> asyncio.Future[list[Row]]:
+        future: asyncio.Future[list[Row]] = asyncio.get_running_loop().create_future()
+        rows_so_far: list[Row] = []
         response = self._session.execute_async(statement)
 
-        def page(rows: list[Row] | None) -> None:
-            collected.extend(rows or ())
+        def add_page(rows: list[Row] | None) -> None:
+            rows_so_far.extend(rows or ())
             if response.has_more_pages:
                 response.start_fetching_next_page()
             else:
-                self._hand_over(answer, collected)
+                self._results.put((future, rows_so_far))
 
-        response.add_callbacks(page, lambda error: self._hand_over(answer, error))
-        return answer
-
-    def _hand_over(self, answer: asyncio.Future[list[Row]], result: list[Row] | BaseException) -> None:
-        # Only the first of a burst wakes the loop. Append, then look at the flag; the loop
-        # clears the flag, then looks for answers: so none is left behind.
-        self._answers.append((answer, result))
-        if not self._waking and not self._loop.is_closed():
-            self._waking = True
-            self._loop.call_soon_threadsafe(self._drain)
-
-    def _drain(self) -> None:
-        self._waking = False
-        while self._answers:
-            answer, result = self._answers.popleft()
-            if answer.done():
-                continue
-            if isinstance(result, BaseException):
-                answer.set_exception(result)
-            else:
-                answer.set_result(result)
+        response.add_callbacks(add_page, lambda error: self._results.put((future, error)))
+        return future
 
 
-def make_cluster(settings: Settings, timeout_s: float) -> Cluster:
-    """A cluster object that notices trouble early: a hung node costs one speculative retry, not 14 s."""
+def _resolve(result: _Result) -> None:
+    future, outcome = result
+    if future.done():
+        return
+    if isinstance(outcome, BaseException):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
+
+
+def make_cluster(settings: CassandraSettings, timeout_s: float) -> Cluster:
+    """Make a cluster that detects failures early: a hung node costs one speculative retry, not 14 s."""
     hosts = [address.rsplit(":", 1) for address in settings.cassandra.split(",")]
     profile = ExecutionProfile(
         load_balancing_policy=TokenAwarePolicy(
@@ -150,7 +133,7 @@ def make_cluster(settings: Settings, timeout_s: float) -> Cluster:
     )
 
 
-def _tls(settings: Settings) -> Any:
+def _tls(settings: CassandraSettings) -> Any:
     if settings.cassandra_tls_ca is None:
         return None
     import ssl

@@ -1,22 +1,11 @@
 """Stopped partitions in Cassandra."""
 
-from datetime import UTC, datetime, timedelta
-
-from streams.ports.coordination import Stop
+from schemas.times import as_utc, ms_of, utc_datetime_of_ms
+from streams.ports.coordination import Stop, StoppedPartitions
 from streams.stores.cassandra.session import CassandraSession
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-
-def _at(ms: int) -> datetime:
-    return _EPOCH + timedelta(milliseconds=ms)
-
-
-def _ms(naive: datetime) -> int:
-    return (naive.replace(tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1)
-
-
-class CassandraStops:
+class CassandraStoppedPartitions(StoppedPartitions):
     """Table `stops`."""
 
     def __init__(self, session: CassandraSession) -> None:
@@ -31,7 +20,7 @@ class CassandraStops:
         self._resume = session.prepare("DELETE FROM stops WHERE consumer_group = ?")
 
     async def stop(self, stop: Stop) -> None:
-        since = _at(stop.since_ms)
+        since = utc_datetime_of_ms(stop.since_ms)
         await self._session.rows(
             self._stop, stop.group, stop.topic, stop.partition, stop.position, stop.reason, since
         )
@@ -44,7 +33,7 @@ class CassandraStops:
                 partition=partition,
                 position=position,
                 reason=reason,
-                since_ms=_ms(since),
+                since_ms=ms_of(as_utc(since)),
             )
             for topic, partition, position, reason, since in await self._session.rows(self._stops, group)
         ]

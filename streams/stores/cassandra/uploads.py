@@ -1,23 +1,24 @@
 """Uploads under way and idempotency keys in Cassandra.
 
-The columns that two may change at once (`state`, `parts_id`) are only ever written by
-lightweight transactions; mixing those with plain writes would order them wrongly.
+Several processes may change `state` and `parts_id` at once, so both are written only by lightweight
+transactions. Mixed with plain writes, their order would be wrong.
 """
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from typing import Any
 
 from schemas.ids import PhotoId, UserId
+from schemas.times import as_utc
 from streams.core.uploads import KeyClaim, Upload, UploadState
+from streams.ports.uploads import Uploads
 from streams.stores.cassandra.session import CassandraSession
+from streams.stores.cassandra.tokens import TOKEN_MIN
 
 ROWS_A_CALL = 1_000
 _COLUMNS = "photo_id, author_id, object_key, content_type, size_bytes, caption, created_at, parts_id, state"
-_TOKEN_MIN = -(2**63)
 
 
-class CassandraUploads:
+class CassandraUploads(Uploads):
     """Tables `uploads` and `upload_keys`."""
 
     def __init__(self, session: CassandraSession) -> None:
@@ -38,7 +39,7 @@ class CassandraUploads:
             "DELETE FROM uploads WHERE photo_id = ? IF state = 'completed'", idempotent=False
         )
         self._remove = session.prepare("DELETE FROM uploads WHERE photo_id = ? IF EXISTS", idempotent=False)
-        self._some = session.prepare(
+        self._page = session.prepare(
             f"SELECT token(photo_id), {_COLUMNS} FROM uploads WHERE token(photo_id) > ? LIMIT {ROWS_A_CALL}"
         )
         self._claim = session.prepare(
@@ -74,32 +75,32 @@ class CassandraUploads:
     async def set_parts_id(self, photo: PhotoId, parts_id: str) -> str | None:
         if (await self._session.rows(self._set_parts, parts_id, photo))[0][0]:
             return parts_id
-        stands = await self.get(photo)
-        return stands.parts_id if stands and stands.state is UploadState.UPLOADING else None
+        upload = await self.get(photo)
+        return upload.parts_id if upload and upload.state is UploadState.UPLOADING else None
 
     async def complete(self, photo: PhotoId) -> UploadState | None:
-        return await self._moved(photo, UploadState.UPLOADING, UploadState.COMPLETED)
+        return await self._change(photo, UploadState.UPLOADING, UploadState.COMPLETED)
 
     async def abort(self, photo: PhotoId) -> UploadState | None:
-        return await self._moved(photo, UploadState.UPLOADING, UploadState.ABORTED)
+        return await self._change(photo, UploadState.UPLOADING, UploadState.ABORTED)
 
     async def take_back(self, photo: PhotoId) -> UploadState | None:
-        return await self._moved(photo, UploadState.COMPLETED, UploadState.ABORTED)
+        return await self._change(photo, UploadState.COMPLETED, UploadState.ABORTED)
 
-    async def _moved(self, photo: PhotoId, before: UploadState, after: UploadState) -> UploadState | None:
-        answer = (await self._session.rows(self._move, after, photo, before))[0]
-        return after if answer[0] else _stands(answer)
+    async def _change(self, photo: PhotoId, before: UploadState, after: UploadState) -> UploadState | None:
+        result = (await self._session.rows(self._move, after, photo, before))[0]
+        return after if result[0] else _stored_state(result)
 
     async def enter(self, photo: PhotoId) -> UploadState | None:
-        answer = (await self._session.rows(self._enter, photo))[0]
-        return UploadState.COMPLETED if answer[0] else _stands(answer)
+        result = (await self._session.rows(self._enter, photo))[0]
+        return UploadState.COMPLETED if result[0] else _stored_state(result)
 
     async def remove(self, photo: PhotoId) -> None:
         await self._session.rows(self._remove, photo)
 
     async def all(self) -> AsyncIterator[Upload]:
-        token = _TOKEN_MIN
-        while rows := await self._session.rows(self._some, token):
+        token = TOKEN_MIN
+        while rows := await self._session.rows(self._page, token):
             for row in rows:
                 yield _upload(row[1:])
             token = rows[-1][0]
@@ -108,7 +109,7 @@ class CassandraUploads:
         row = (await self._session.rows(self._claim, user, key, claim.photo_id, claim.fingerprint, life_s))[0]
         if row[0]:
             return claim
-        # A refused insert answers with the row: its key, then the other columns by name.
+        # A refused insert returns the stored row: its key, then the other columns by name.
         _, _, _, fingerprint, photo = row
         return KeyClaim(PhotoId(photo), bytes(fingerprint))
 
@@ -120,8 +121,8 @@ class CassandraUploads:
         await self._session.rows(self._release, user, key, photo)
 
 
-def _stands(refused: tuple[Any, ...]) -> UploadState | None:
-    """The state in the answer of a condition that did not hold; without a row it has no such column."""
+def _stored_state(refused: tuple[Any, ...]) -> UploadState | None:
+    """Return the state from the result of a refused condition. Without a row, the result has no state."""
     return UploadState(refused[1]) if len(refused) > 1 and refused[1] else None
 
 
@@ -134,11 +135,7 @@ def _upload(row: tuple[Any, ...]) -> Upload:
         content_type=content_type,
         size_bytes=size_bytes,
         caption=caption or "",
-        created_at=_utc(created_at),
+        created_at=as_utc(created_at),
         parts_id=parts_id,
         state=UploadState(state),
     )
-
-
-def _utc(naive: datetime) -> datetime:
-    return naive.replace(tzinfo=UTC)

@@ -1,91 +1,91 @@
-"""The edges and the shield, as our own programs ask them: over HTTP, at their status ports."""
+"""The CDN's shield and edges over HTTP, at their status ports."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from time import monotonic
+from http import HTTPStatus
 
-import httpx
+import aiohttp
+from yarl import URL
 
 from streams.core.breaker import Breaker
 from streams.core.slices import slices
 from streams.errors import StoreUnavailable
-from streams.metrics import BREAKER
-from streams.settings import Settings
+from streams.ports.cdn import Cdn
+from streams.settings import CdnSettings
+from streams.stores.guard import StoreGuard, breaker_of
 
 STORE = "edge"
-# A key is at most 1,024 bytes, six times that in JSON: a request stays below the edges' limit of 1 MiB.
+# A key has at most 1,024 bytes, and six times that in JSON. So a request stays below the CDN edges' limit of
+# 1 MiB.
 KEYS_A_REQUEST = 100
 _SECRET_HEADER = "X-Shutterline-Edge"
 
+# Sends a request (method, URL, JSON body or None) and returns the status of the response.
+Send = Callable[[str, str, object], Awaitable[int]]
 
-class HttpCdn:
-    """Copies of objects in the shield (the first address) and in the edges; see `edge_ports.HttpCdn`."""
 
-    def __init__(self, addresses: Sequence[str], client: httpx.AsyncClient, breaker: Breaker) -> None:
-        """`client` sends the secret and has the timeouts; without addresses there is nothing to purge."""
+class HttpCdn(Cdn):
+    """The shield, which is the first of `addresses`, and the CDN edges behind it."""
+
+    def __init__(self, addresses: Sequence[str], send: Send, breaker: Breaker) -> None:
+        """`send` adds the secret and has the timeouts. Without addresses there is nothing to purge."""
         self._addresses = addresses
-        self._client = client
-        self._breaker = breaker
+        self._send = send
+        self._guard = StoreGuard(STORE, breaker, timeout_s=None, errors=(aiohttp.ClientError, OSError))
 
     async def purge(self, object_keys: Sequence[str]) -> None:
-        # The shield before the edges: an edge that misses in between must not get the shield's old copy.
-        for some in slices(list(object_keys), KEYS_A_REQUEST):
+        # The shield first: an edge that misses in between must not get the shield's old object.
+        for keys in slices(list(object_keys), KEYS_A_REQUEST):
             for address in self._addresses[:1]:
-                await self._purge(address, some)
-            await asyncio.gather(*(self._purge(address, some) for address in self._addresses[1:]))
+                await self._purge(address, keys)
+            await asyncio.gather(*(self._purge(address, keys) for address in self._addresses[1:]))
 
     async def refresh(self, object_path: str) -> bool:
-        """Fetch an object anew into the shield, then into every edge, whatever copies they have.
+        """Fetch an object again into the shield and then into every CDN edge, cached or not.
 
-        `object_path` is percent-encoded and begins with a slash, as the edges' log has it. False where the
-        bucket has no such object any more; the copies stay as they are then.
+        `object_path` is percent-encoded and begins with a slash, as in the edges' log. Returns False if
+        the bucket no longer has the object; cached objects are not changed then.
 
         Raises:
-            StoreUnavailable: One of them, or the bucket, did not answer; the others may have it anew.
+            StoreUnavailable: The bucket, the shield or an edge did not respond; others may have the object.
         """
         for address in self._addresses:
-            answer = await self._ask("refresh", "GET", f"{address}/objects{object_path}")
-            if answer.status_code == httpx.codes.NOT_FOUND:
+            url = f"{address}/objects{object_path}"
+            status = await self._guard.run(f"refresh at {url}", self._send, "GET", url, None)
+            if status == HTTPStatus.NOT_FOUND:
                 return False
-            self._expect(answer, "refresh", httpx.codes.OK)
+            _expect(status, HTTPStatus.OK, f"refresh at {url}")
         return True
 
     async def _purge(self, address: str, object_keys: Sequence[str]) -> None:
-        answer = await self._ask("purge", "POST", f"{address}/purge", json={"object_keys": list(object_keys)})
-        self._expect(answer, "purge", httpx.codes.NO_CONTENT)
+        url, body = f"{address}/purge", {"object_keys": list(object_keys)}
+        status = await self._guard.run(f"purge at {url}", self._send, "POST", url, body)
+        _expect(status, HTTPStatus.NO_CONTENT, f"purge at {url}")
 
-    async def _ask(self, operation: str, method: str, url: str, json: object = None) -> httpx.Response:
-        if not self._breaker.allows(monotonic()):
-            raise StoreUnavailable(STORE, operation, "its breaker is open")
-        try:
-            answer = await self._client.request(method, url, json=json)
-        except httpx.HTTPError as error:
-            self._breaker.failed(monotonic())
-            raise StoreUnavailable(STORE, operation, f"{url}: {type(error).__name__} {error}") from error
-        else:
-            self._breaker.succeeded()
-            return answer
-        finally:
-            BREAKER.labels(STORE).set(self._breaker.is_open)
 
-    def _expect(self, answer: httpx.Response, operation: str, code: int) -> None:
-        if answer.status_code != code:
-            raise StoreUnavailable(
-                STORE, operation, f"{answer.url} answered {answer.status_code}, not {code}"
-            )
+def _expect(status: int, expected: HTTPStatus, operation: str) -> None:
+    if status != expected:
+        raise StoreUnavailable(STORE, operation, f"the status is {status}, not {expected}")
 
 
 @asynccontextmanager
-async def cdn(settings: Settings) -> AsyncIterator[HttpCdn]:
-    """The caches that the settings name; their connections end with the block."""
-    async with httpx.AsyncClient(
-        headers={_SECRET_HEADER: settings.edge_secret.get_secret_value()},
-        timeout=settings.edge_timeout_ms / 1_000,
-        trust_env=False,  # These are our own machines: no proxy stands between.
-    ) as client:
+async def cdn(settings: CdnSettings) -> AsyncIterator[HttpCdn]:
+    """Yield the CDN that the settings name; its connections are closed afterwards."""
+    headers = {_SECRET_HEADER: settings.edge_secret.get_secret_value()}
+    timeout_s = settings.edge_timeout_ms / 1_000
+    # For connecting and for each read: a large object may take longer as long as bytes arrive.
+    timeout = aiohttp.ClientTimeout(total=None, connect=timeout_s, sock_read=timeout_s)
+    async with aiohttp.ClientSession(headers=headers, timeout=timeout) as client:
+
+        async def send(method: str, url: str, body: object) -> int:
+            # The URL is encoded already. Reading the body lets the connection be used again.
+            async with client.request(method, URL(url, encoded=True), json=body) as response:
+                await response.read()
+                return response.status
+
         yield HttpCdn(
             [address.rstrip("/") for address in settings.edges.split(",") if address],
-            client,
-            Breaker(failures_max=settings.breaker_failures_max, open_s=settings.breaker_open_ms / 1_000),
+            send,
+            breaker_of(settings),
         )

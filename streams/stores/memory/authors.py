@@ -2,10 +2,11 @@
 
 from schemas.ids import UserId
 from streams.core.delivery import Mode
+from streams.ports.photos import Authors, PulledAuthors
 
 
-class MemoryAuthors:
-    """Modes by author."""
+class MemoryAuthors(Authors):
+    """Modes by author, in a dict."""
 
     def __init__(self) -> None:
         self._modes: dict[UserId, Mode] = {}
@@ -17,8 +18,8 @@ class MemoryAuthors:
         self._modes[author] = mode
 
 
-class MemoryPulledAuthors:
-    """A set and how often it was added to."""
+class MemoryPulledAuthors(PulledAuthors):
+    """A set of authors; its version is the number of calls of `add`."""
 
     def __init__(self) -> None:
         self._authors: set[UserId] = set()
@@ -28,7 +29,7 @@ class MemoryPulledAuthors:
         self._authors.add(author)
         self._adds += 1
 
-    async def mark(self) -> str:
+    async def version(self) -> str:
         return str(self._adds)
 
     async def all(self) -> frozenset[UserId]:

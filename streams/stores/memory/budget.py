@@ -1,10 +1,12 @@
-"""A budget of rebuilds in memory."""
+"""The budget of rebuilds in memory."""
 
 from collections.abc import Callable
 
+from streams.ports.timelines import RebuildBudget
 
-class MemoryRebuildBudget:
-    """At most `per_s_max` in any second of `clock_s`."""
+
+class MemoryRebuildBudget(RebuildBudget):
+    """Allows at most `per_s_max` rebuilds in any second of `clock_s`."""
 
     def __init__(self, per_s_max: int, clock_s: Callable[[], float]) -> None:
         self._per_s_max = per_s_max

@@ -1,7 +1,9 @@
-"""Copies of what the database holds, in memory, under leases."""
+"""The short-lived cache in memory."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+
+from streams.ports.cache import Cache
 
 LEASE_MS = 5_000
 
@@ -12,11 +14,11 @@ class _Slot:
 
     token: bytes | None
     value: bytes | None
-    gone_ms: int
+    expires_ms: int
 
 
-class MemoryCache:
-    """The copies of one process."""
+class MemoryCache(Cache):
+    """Values and leases by key; `clock_ms` decides when they expire."""
 
     def __init__(self, clock_ms: Callable[[], int]) -> None:
         self._clock_ms = clock_ms
@@ -24,19 +26,19 @@ class MemoryCache:
         self._leases = 0
 
     async def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        return [slot.value if (slot := self._of(key)) is not None else None for key in keys]
+        return [slot.value if (slot := self._slot(key)) is not None else None for key in keys]
 
     async def lease(self, keys: Sequence[bytes]) -> bytes:
         self._leases += 1
         token = self._leases.to_bytes(8)
         for key in keys:
-            if self._of(key) is None:
+            if self._slot(key) is None:
                 self._slots[key] = _Slot(token, None, self._clock_ms() + LEASE_MS)
         return token
 
     async def fill(self, token: bytes, values: Mapping[bytes, bytes], ttl_s: int) -> None:
         for key, value in values.items():
-            slot = self._of(key)
+            slot = self._slot(key)
             if slot is not None and slot.token == token:
                 self._slots[key] = _Slot(None, value, self._clock_ms() + ttl_s * 1_000)
 
@@ -44,6 +46,6 @@ class MemoryCache:
         for key in keys:
             self._slots.pop(key, None)
 
-    def _of(self, key: bytes) -> _Slot | None:
+    def _slot(self, key: bytes) -> _Slot | None:
         slot = self._slots.get(key)
-        return slot if slot is not None and slot.gone_ms > self._clock_ms() else None
+        return slot if slot is not None and slot.expires_ms > self._clock_ms() else None

@@ -1,10 +1,12 @@
-"""The in-memory twin of the edges: it writes down what was purged."""
+"""The in-memory twin of the CDN: it records what was purged."""
 
 from collections.abc import Sequence
 
+from streams.ports.cdn import Cdn
 
-class MemoryCdn:
-    """`purged` has every key in the order of the calls, repeats included."""
+
+class MemoryCdn(Cdn):
+    """`purged` has every key in the order of the calls, including repeated keys."""
 
     def __init__(self) -> None:
         self.purged: list[str] = []

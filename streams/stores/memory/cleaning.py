@@ -3,21 +3,23 @@
 from collections.abc import Sequence
 
 from schemas.ids import PhotoId
-from streams.ports.cleaning import Walk
+from streams.ports.cleaning import CleaningPositions, CleaningScan, MissingObjects, PhotoScan
 from streams.stores.memory.photos import MemoryPhotos
 
 
-class MemoryPhotoWalk:
-    """Over the rows of `photos`; places are their ids."""
+class MemoryPhotoScan(PhotoScan):
+    """Scans the rows of `photos`; positions are photo ids."""
 
     def __init__(self, photos: MemoryPhotos) -> None:
         self._photos = photos
 
-    async def after(self, place: int, *, limit: int) -> Sequence[tuple[int, PhotoId]]:
-        return [(photo, photo) for photo in self._photos.ids() if photo > place][:limit]
+    async def after(self, position: int, *, limit: int) -> Sequence[tuple[int, PhotoId]]:
+        return [(photo, photo) for photo in self._photos.ids() if photo > position][:limit]
 
 
-class MemoryMissingObjects:
+class MemoryMissingObjects(MissingObjects):
+    """Times by photo."""
+
     def __init__(self) -> None:
         self._since_ms: dict[PhotoId, int] = {}
 
@@ -31,12 +33,14 @@ class MemoryMissingObjects:
         return dict(self._since_ms)
 
 
-class MemoryCleaningPositions:
+class MemoryCleaningPositions(CleaningPositions):
+    """Positions by scan."""
+
     def __init__(self) -> None:
-        self._places: dict[Walk, str] = {}
+        self._positions: dict[CleaningScan, str] = {}
 
-    async def place(self, walk: Walk) -> str:
-        return self._places.get(walk, "")
+    async def position(self, scan: CleaningScan) -> str:
+        return self._positions.get(scan, "")
 
-    async def move(self, walk: Walk, place: str) -> None:
-        self._places[walk] = place
+    async def save(self, scan: CleaningScan, position: str) -> None:
+        self._positions[scan] = position

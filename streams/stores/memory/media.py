@@ -1,4 +1,4 @@
-"""The media bucket in memory, and a server of its signed requests, which only this twin understands."""
+"""The media bucket in memory. It has its own kind of signed requests, and serves them."""
 
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from hashlib import sha256
@@ -7,11 +7,11 @@ from itertools import count
 from secrets import token_hex
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from streams.ports.media import SignedRequest, StoredObject, UnfinishedParts
+from streams.ports.media import MediaObjects, MediaUploads, SignedRequest, StoredObject, UnfinishedParts
 
 
-class MemoryMediaObjects:
-    """`objects` are the bytes by key, which whoever made it may change; `types` what was said of them."""
+class MemoryMediaObjects(MediaObjects):
+    """`objects` are the bytes by key; tests may change them. `types` are the content types that were put."""
 
     def __init__(self, objects: MutableMapping[str, bytes], clock_ms: Callable[[], int]) -> None:
         self.objects = objects
@@ -48,8 +48,8 @@ class MemoryMediaObjects:
         ]
 
 
-class MemoryMediaUploads:
-    """Uploads into the same `objects`. `put_signed` is the server that takes the signed requests."""
+class MemoryMediaUploads(MediaUploads):
+    """Uploads into the same `objects`. `put_signed` plays the server that receives the signed requests."""
 
     def __init__(self, objects: MutableMapping[str, bytes], clock_ms: Callable[[], int]) -> None:
         self._objects = objects
@@ -90,9 +90,9 @@ class MemoryMediaUploads:
         return sha256(repr(signed).encode()).hexdigest()
 
     async def put_signed(self, request: SignedRequest, body: bytes) -> int:
-        """Make the request; the status of its answer, as S3's is."""
-        place = urlsplit(request.url)
-        object_key, query = place.path.removeprefix("/"), dict(parse_qsl(place.query))
+        """Send the request; returns the HTTP status that S3 would return."""
+        url = urlsplit(request.url)
+        object_key, query = url.path.removeprefix("/"), dict(parse_qsl(url.query))
         sent = {**request.headers, "Content-Length": str(len(body))}
         signature = query.pop("signature", "")
         is_forged = signature != self._signature(object_key, query, sent)

@@ -1,4 +1,4 @@
-"""The member's own side of follows and likes in memory."""
+"""Outgoing edges in memory."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,11 +7,12 @@ from streams.core.counted import Membership
 from streams.core.edges import EraLikes, Followee, OutgoingEdge
 from streams.core.eras import era_of
 from streams.core.feed import END
+from streams.ports.edges import OutgoingEdges
 from streams.stores.memory.rows import LatestRows
 
 
-class MemoryOutgoingEdges:
-    """Each member's followees and liked photos."""
+class MemoryOutgoingEdges(OutgoingEdges):
+    """Each user's followees and liked photos."""
 
     def __init__(self, clock_ms: Callable[[], int], removed_ttl_ms: int) -> None:
         self._clock_ms = clock_ms
@@ -24,29 +25,29 @@ class MemoryOutgoingEdges:
 
     async def write_all(self, kind: OutgoingEdge, edges: Sequence[tuple[UserId, int, Membership]]) -> None:
         for member, owner, state in edges:
-            rows = self._of(kind, member)
+            rows = self._member_rows(kind, member)
             rows.put(owner, state)
             if kind is OutgoingEdge.FOLLOWING and rows.get(owner) == state:
                 self._seen_ms[member, owner] = self._clock_ms()
 
     async def state(self, kind: OutgoingEdge, member: UserId, owner: int) -> Membership | None:
-        return self._of(kind, member).get(owner)
+        return self._member_rows(kind, member).get(owner)
 
     async def following(self, follower: UserId) -> list[Followee]:
         return [
             Followee(followee_id=UserId(followee), seen_ms=self._seen_ms[follower, followee])
-            for followee, state in self._of(OutgoingEdge.FOLLOWING, follower).items()
+            for followee, state in self._member_rows(OutgoingEdge.FOLLOWING, follower).items()
             if not state.removed
         ]
 
     async def liked(self, user: UserId, photos: Sequence[PhotoId]) -> set[PhotoId]:
-        rows = self._of(OutgoingEdge.LIKES, user)
+        rows = self._member_rows(OutgoingEdge.LIKES, user)
         return {photo for photo in photos if (state := rows.get(photo)) is not None and not state.removed}
 
     async def newest_likes(self, user: UserId, era: int, count: int) -> EraLikes:
         rows = [
             (photo, state)
-            for photo, state in self._of(OutgoingEdge.LIKES, user).items()
+            for photo, state in self._member_rows(OutgoingEdge.LIKES, user).items()
             if era_of(photo) == era
         ]
         newest = rows[-count:]
@@ -55,5 +56,5 @@ class MemoryOutgoingEdges:
             floor=newest[0][0] - 1 if len(newest) == count else END,
         )
 
-    def _of(self, kind: OutgoingEdge, member: UserId) -> LatestRows:
+    def _member_rows(self, kind: OutgoingEdge, member: UserId) -> LatestRows:
         return self._rows.setdefault((kind, member), LatestRows(self._clock_ms, self._removed_ttl_ms))

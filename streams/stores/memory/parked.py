@@ -2,10 +2,11 @@
 
 from schemas.ids import PhotoId
 from streams.core.photos import ParkedPhoto
+from streams.ports.photos import ParkedPhotos
 
 
-class MemoryParkedPhotos:
-    """Parked photos by when they are due."""
+class MemoryParkedPhotos(ParkedPhotos):
+    """Parked photos by due time and id."""
 
     def __init__(self) -> None:
         self._parked: dict[tuple[int, PhotoId], ParkedPhoto] = {}

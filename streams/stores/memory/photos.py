@@ -7,10 +7,11 @@ from dataclasses import replace
 from schemas.ids import PhotoId, UserId
 from streams.core.delivery import Delivery
 from streams.core.photos import AuthorPhoto, Photo, Status, StoredRendition
+from streams.ports.photos import AuthorPhotos, Photos
 
 
-class MemoryPhotos:
-    """Rows and tombstones; `deliveries` is what was recorded, for those who ask."""
+class MemoryPhotos(Photos):
+    """Rows and tombstones; `deliveries` has what `record_delivery` stored, for tests."""
 
     def __init__(self) -> None:
         self._rows: dict[PhotoId, Photo] = {}
@@ -18,10 +19,10 @@ class MemoryPhotos:
         self.deliveries: dict[PhotoId, Delivery] = {}
 
     async def insert(self, photo: Photo) -> UserId:
-        # Facts alone: what becomes of the photo is written by the other methods.
+        # Stores only the facts; the other methods write what happens to the photo.
         facts = replace(
             photo,
-            # The database keeps milliseconds.
+            # Cassandra's timestamps have milliseconds.
             created_at=photo.created_at.replace(microsecond=photo.created_at.microsecond // 1_000 * 1_000),
             status=Status.PROCESSING,
             reason=None,
@@ -44,7 +45,7 @@ class MemoryPhotos:
 
     async def forget_renditions(self, photo: PhotoId, names: Collection[str]) -> None:
         row = self._rows[photo]
-        left = {name: made for name, made in row.renditions.items() if name not in names}
+        left = {name: rendition for name, rendition in row.renditions.items() if name not in names}
         self._rows[photo] = replace(row, renditions=left)
 
     async def mark_rejected(self, photo: PhotoId, reason: str) -> None:
@@ -54,7 +55,7 @@ class MemoryPhotos:
         self.deliveries[photo] = delivery
 
     def ids(self) -> list[PhotoId]:
-        """Of every row, ascending."""
+        """Return the ids of all rows, ascending."""
         return sorted(self._rows)
 
     async def write_tombstone(self, photo: PhotoId, author: UserId) -> None:
@@ -67,8 +68,8 @@ class MemoryPhotos:
         self._rows[photo] = replace(self._rows[photo], deleted=True, caption="")
 
 
-class MemoryAuthorPhotos:
-    """Each author's photos; what was removed or rejected is remembered, so that it cannot come back."""
+class MemoryAuthorPhotos(AuthorPhotos):
+    """Each author's photos. Removed and rejected photos are remembered: `add` cannot bring them back."""
 
     def __init__(self) -> None:
         self._ready: dict[UserId, dict[PhotoId, bool]] = defaultdict(dict)

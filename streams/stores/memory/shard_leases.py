@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from streams.ports.coordination import ShardLease
+from streams.ports.coordination import ShardLease, ShardLeases
 
 LEASE_LIFE_MS = 60_000
 
@@ -14,8 +14,8 @@ class _Lease:
     reserved_ms: int
 
 
-class MemoryShardLeases:
-    """Leases of the shards 0 to `shards` - 1; the lowest that is free goes first."""
+class MemoryShardLeases(ShardLeases):
+    """Leases of the shards 0 to `shards` - 1; `acquire` takes the lowest free one."""
 
     def __init__(self, shards: int) -> None:
         self._shards = shards
@@ -24,7 +24,7 @@ class MemoryShardLeases:
     async def acquire(self, holder: str, now_ms: int) -> ShardLease:
         for shard in range(self._shards):
             lease = self._leases.get(shard)
-            # A shard whose ids run ahead of our clock would make us wait; take another.
+            # If a shard's ids run ahead of our clock, minting with it would have to wait: try another.
             if lease is not None and max(lease.expires_ms, lease.reserved_ms) > now_ms:
                 continue
             last_ms = now_ms if lease is None else lease.reserved_ms
@@ -35,7 +35,9 @@ class MemoryShardLeases:
     async def reserve(self, holder: str, shard: int, until_ms: int, now_ms: int) -> None:
         lease = self._leases.get(shard)
         if lease is None or lease.holder != holder:
-            raise PermissionError(f"shard {shard} is leased to another process; stop minting and lease anew")
+            raise PermissionError(
+                f"shard {shard} is leased to another process; stop minting and acquire a new lease"
+            )
         lease.reserved_ms, lease.expires_ms = until_ms, now_ms + LEASE_LIFE_MS
 
     async def release(self, holder: str, shard: int) -> None:

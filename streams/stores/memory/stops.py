@@ -1,9 +1,9 @@
 """Stopped partitions in memory."""
 
-from streams.ports.coordination import Stop
+from streams.ports.coordination import Stop, StoppedPartitions
 
 
-class MemoryStops:
+class MemoryStoppedPartitions(StoppedPartitions):
     """Stops by partition."""
 
     def __init__(self) -> None:

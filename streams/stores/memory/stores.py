@@ -1,4 +1,4 @@
-"""Every store in memory: what tests and the demonstration without servers use."""
+"""Every store in memory, for tests."""
 
 from collections.abc import Callable, MutableMapping
 
@@ -8,14 +8,14 @@ from streams.stores.memory.authors import MemoryAuthors, MemoryPulledAuthors
 from streams.stores.memory.budget import MemoryRebuildBudget
 from streams.stores.memory.cache import MemoryCache
 from streams.stores.memory.cdn import MemoryCdn
-from streams.stores.memory.cleaning import MemoryCleaningPositions, MemoryMissingObjects, MemoryPhotoWalk
+from streams.stores.memory.cleaning import MemoryCleaningPositions, MemoryMissingObjects, MemoryPhotoScan
 from streams.stores.memory.counted import MemoryCountedSets
 from streams.stores.memory.media import MemoryMediaObjects, MemoryMediaUploads
 from streams.stores.memory.outgoing_edges import MemoryOutgoingEdges
 from streams.stores.memory.parked import MemoryParkedPhotos
 from streams.stores.memory.photos import MemoryAuthorPhotos, MemoryPhotos
 from streams.stores.memory.shard_leases import MemoryShardLeases
-from streams.stores.memory.stops import MemoryStops
+from streams.stores.memory.stops import MemoryStoppedPartitions
 from streams.stores.memory.timelines import MemoryTimelines
 from streams.stores.memory.uploads import MemoryUploadLimit, MemoryUploads
 from topics.catalogue import FANOUT
@@ -34,9 +34,9 @@ def memory_stores(
     uploads_per_minute: int = 5,
     objects: MutableMapping[str, bytes] | None = None,
 ) -> Stores:
-    """Empty stores with the limits of `settings.py`, and a media bucket that holds `objects`.
+    """Make empty stores with the defaults of `settings.py`, and a media bucket that holds `objects`.
 
-    Nothing in them waits, so what a caller sees between two awaits of its own is one moment.
+    No store ever waits, so a call of a store never lets another task run.
     """
     removed_ttl_ms = removed_edge_ttl_s * 1_000
     bucket: MutableMapping[str, bytes] = {} if objects is None else objects
@@ -49,12 +49,12 @@ def memory_stores(
         authors=MemoryAuthors(),
         pulled_authors=MemoryPulledAuthors(),
         parked=MemoryParkedPhotos(),
-        stops=MemoryStops(),
+        stopped_partitions=MemoryStoppedPartitions(),
         media_objects=MemoryMediaObjects(bucket, clock_ms),
         media_uploads=MemoryMediaUploads(bucket, clock_ms),
         uploads=MemoryUploads(clock_ms),
         upload_limit=MemoryUploadLimit(uploads_per_minute, clock_ms),
-        photo_walk=MemoryPhotoWalk(photos),
+        photo_scan=MemoryPhotoScan(photos),
         missing_objects=MemoryMissingObjects(),
         cleaning_positions=MemoryCleaningPositions(),
         cdn=MemoryCdn(),

@@ -1,20 +1,21 @@
-"""Timelines in memory: the same rings, byte for byte, that Redis holds."""
+"""Timelines in memory: the same rings as in Redis, byte for byte."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from schemas.ids import ID_BYTES, PackedIds, PhotoId, UserId, pack_id, pack_ids, unpack_ids
 from streams.core import ring
+from streams.ports.timelines import Timelines
 
 
 @dataclass(slots=True)
 class _Stored:
     value: bytes
-    gone_ms: int
+    expires_ms: int
 
 
-class MemoryTimelines:
-    """The rings of those who read, and the notes of how far `fanout` has been applied."""
+class MemoryTimelines(Timelines):
+    """The rings by owner, and the checkpoints by partition of `fanout`."""
 
     def __init__(
         self,
@@ -33,96 +34,108 @@ class MemoryTimelines:
         self._rebuild_ttl_ms = rebuild_ttl_ms
         self._fanout_partitions = fanout_partitions
         self._rings: dict[UserId, _Stored] = {}
-        self._notes: dict[int, int] = {}
+        self._checkpoints: dict[int, int] = {}
         self._verified: set[int] = set()
 
     async def append(self, photo: PhotoId, owners: PackedIds) -> int:
-        exist = [stored for owner in unpack_ids(owners) if (stored := self._of(UserId(owner))) is not None]
+        exist = [
+            stored for owner in unpack_ids(owners) if (stored := self._timeline(UserId(owner))) is not None
+        ]
         for stored in exist:
             stored.value = _appended(stored.value, photo, self._slots)
         return len(exist)
 
     async def merge(self, owners: Sequence[UserId], photos: Sequence[PhotoId]) -> int:
-        exist = [stored for owner in set(owners) if (stored := self._of(owner)) is not None]
+        exist = [stored for owner in set(owners) if (stored := self._timeline(owner)) is not None]
         for stored in exist:
             merged = ring.merge(ring.parse(stored.value), photos, slots=self._slots)
             stored.value = stored.value if merged is None else merged
         return len(exist)
 
     async def existing(self, owners: PackedIds) -> PackedIds:
-        exist = [owner for owner in unpack_ids(owners) if self._of(UserId(owner)) is not None]
+        exist = [owner for owner in unpack_ids(owners) if self._timeline(UserId(owner)) is not None]
         return PackedIds(pack_ids(exist))
 
     async def read(self, owner: UserId) -> bytes | None:
-        stored = self._of(owner)
+        stored = self._timeline(owner)
         if stored is None:
             return None
-        left_ms = stored.gone_ms - self._clock_ms()
-        # One being rebuilt keeps its short life, so that it goes when its rebuilder dies.
+        left_ms = stored.expires_ms - self._clock_ms()
+        # A timeline under rebuild keeps its short TTL, so it expires if its rebuilder dies.
         if left_ms < self._ttl_ms - self._renew_ms and ring.token_of(stored.value) == ring.NO_TOKEN:
-            stored.gone_ms = self._clock_ms() + self._ttl_ms
+            stored.expires_ms = self._clock_ms() + self._ttl_ms
         return stored.value
 
     async def begin_rebuild(self, owner: UserId, token: bytes) -> bool:
-        if self._of(owner) is not None:
+        if self._timeline(owner) is not None:
             return False
         empty = ring.lay_out((), slots=self._slots, floor=0, version=0, token=token)
         self._rings[owner] = _Stored(empty, self._clock_ms() + self._rebuild_ttl_ms)
         return True
 
-    async def finish_rebuild(self, owner: UserId, token: bytes, found: Sequence[PhotoId], floor: int) -> bool:
-        stored = self._of(owner)
+    async def finish_rebuild(
+        self, owner: UserId, token: bytes, photos: Sequence[PhotoId], floor: int
+    ) -> bool:
+        stored = self._timeline(owner)
         if stored is None or ring.token_of(stored.value) != token:
             return False
-        stored.value = ring.rebuilt(ring.parse(stored.value), found, floor=floor, slots=self._slots)
-        stored.gone_ms = self._clock_ms() + self._ttl_ms
+        stored.value = ring.rebuilt(ring.parse(stored.value), photos, floor=floor, slots=self._slots)
+        stored.expires_ms = self._clock_ms() + self._ttl_ms
         return True
 
     async def forget(self, owner: UserId) -> None:
         self._rings.pop(owner, None)
 
     async def forget_all(self) -> int:
-        forgotten = sum(self._of(owner) is not None for owner in list(self._rings))
+        forgotten = sum(self._timeline(owner) is not None for owner in list(self._rings))
         self._rings.clear()
         return forgotten
 
     async def checkpoints(self, partitions: Sequence[int]) -> dict[int, int]:
-        return {partition: self._notes[partition] for partition in partitions if partition in self._notes}
+        return {
+            partition: self._checkpoints[partition]
+            for partition in partitions
+            if partition in self._checkpoints
+        }
 
     async def save_checkpoint(self, partition: int, position: int, *, expected: int | None) -> bool:
-        if self._notes.get(partition) != expected:
+        if self._checkpoints.get(partition) != expected:
             return False
-        self._notes[partition] = position
+        self._checkpoints[partition] = position
         return True
 
     async def save_all_checkpoints(self, positions: Mapping[int, int]) -> bool:
-        if self._notes.keys() & positions.keys():
+        if self._checkpoints.keys() & positions.keys():
             return False
-        self._notes.update(positions)
+        self._checkpoints.update(positions)
         return True
 
     async def verified(self) -> bool:
         return len(self._verified) >= self._fanout_partitions
 
     async def confirm(self, expected: Mapping[int, int]) -> set[int]:
-        as_expected = {each for each, position in expected.items() if self._notes.get(each) == position}
+        as_expected = {
+            partition
+            for partition, position in expected.items()
+            if self._checkpoints.get(partition) == position
+        }
         self._verified |= as_expected
         return set(expected) - as_expected
 
-    def _of(self, owner: UserId) -> _Stored | None:
+    def _timeline(self, owner: UserId) -> _Stored | None:
         stored = self._rings.get(owner)
-        return stored if stored is not None and stored.gone_ms > self._clock_ms() else None
+        return stored if stored is not None and stored.expires_ms > self._clock_ms() else None
 
 
 def _appended(value: bytes, photo: PhotoId, slots: int) -> bytes:
-    """What `timeline_append.lua` makes of one ring."""
+    """Return one ring after `timeline_append.lua`."""
     stored = ring.parse(value)
     arrivals = (int.from_bytes(value[:4]) + 1) & 0xFFFFFFFF
     at = ring.HEADER_BYTES + (arrivals - 1) % slots * ID_BYTES
     new = bytearray(value)
     new[:4] = arrivals.to_bytes(4)
     if arrivals > slots:
-        dropped = int.from_bytes(value[at : at + ID_BYTES])
-        new[ring.GUARD_BYTES : ring.HEADER_BYTES] = max(stored.floor, dropped).to_bytes(8)
+        overwritten = int.from_bytes(value[at : at + ID_BYTES])
+        new[ring.GUARD_BYTES : ring.HEADER_BYTES] = max(stored.floor, overwritten).to_bytes(8)
     new[at : at + ID_BYTES] = pack_id(photo)
     return bytes(new)

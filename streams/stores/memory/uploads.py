@@ -1,4 +1,4 @@
-"""Uploads under way, idempotency keys and the limit a user, in memory."""
+"""Uploads under way, idempotency keys and the upload limit, in memory."""
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
@@ -6,12 +6,13 @@ from dataclasses import replace
 
 from schemas.ids import PhotoId, UserId
 from streams.core.uploads import KeyClaim, Upload, UploadState
+from streams.ports.uploads import UploadLimit, Uploads
 
 WINDOW_MS = 60_000
 
 
-class MemoryUploads:
-    """`media_ports.UploadStore`."""
+class MemoryUploads(Uploads):
+    """Rows by photo, and claims by user and idempotency key."""
 
     def __init__(self, clock_ms: Callable[[], int]) -> None:
         self._clock_ms = clock_ms
@@ -19,7 +20,7 @@ class MemoryUploads:
         self._keys: dict[tuple[UserId, str], tuple[KeyClaim, int]] = {}
 
     async def insert(self, upload: Upload) -> None:
-        # The database keeps milliseconds.
+        # Cassandra's timestamps have milliseconds.
         created_at = upload.created_at.replace(microsecond=upload.created_at.microsecond // 1_000 * 1_000)
         self._rows.setdefault(upload.photo_id, replace(upload, created_at=created_at))
 
@@ -30,20 +31,20 @@ class MemoryUploads:
         row = self._rows.get(photo)
         if row is None or row.state is not UploadState.UPLOADING:
             return None
-        stands = row.parts_id or parts_id
-        self._rows[photo] = replace(row, parts_id=stands)
-        return stands
+        stored_id = row.parts_id or parts_id
+        self._rows[photo] = replace(row, parts_id=stored_id)
+        return stored_id
 
     async def complete(self, photo: PhotoId) -> UploadState | None:
-        return self._moved(photo, UploadState.UPLOADING, UploadState.COMPLETED)
+        return self._change(photo, UploadState.UPLOADING, UploadState.COMPLETED)
 
     async def abort(self, photo: PhotoId) -> UploadState | None:
-        return self._moved(photo, UploadState.UPLOADING, UploadState.ABORTED)
+        return self._change(photo, UploadState.UPLOADING, UploadState.ABORTED)
 
     async def take_back(self, photo: PhotoId) -> UploadState | None:
-        return self._moved(photo, UploadState.COMPLETED, UploadState.ABORTED)
+        return self._change(photo, UploadState.COMPLETED, UploadState.ABORTED)
 
-    def _moved(self, photo: PhotoId, before: UploadState, after: UploadState) -> UploadState | None:
+    def _change(self, photo: PhotoId, before: UploadState, after: UploadState) -> UploadState | None:
         row = self._rows.get(photo)
         if row is None:
             return None
@@ -67,23 +68,23 @@ class MemoryUploads:
             yield row
 
     async def claim_key(self, user: UserId, key: str, claim: KeyClaim, *, life_s: int) -> KeyClaim:
-        stands = await self.claimed(user, key)
-        if stands is None:
+        stored = await self.claimed(user, key)
+        if stored is None:
             self._keys[user, key] = (claim, self._clock_ms() + life_s * 1_000)
-        return stands or claim
+        return stored or claim
 
     async def claimed(self, user: UserId, key: str) -> KeyClaim | None:
         claim, until_ms = self._keys.get((user, key), (None, 0))
         return claim if self._clock_ms() < until_ms else None
 
     async def release_key(self, user: UserId, key: str, photo: PhotoId) -> None:
-        stands = await self.claimed(user, key)
-        if stands is not None and stands.photo_id == photo:
+        stored = await self.claimed(user, key)
+        if stored is not None and stored.photo_id == photo:
             del self._keys[user, key]
 
 
-class MemoryUploadLimit:
-    """`media_ports.UploadLimit`."""
+class MemoryUploadLimit(UploadLimit):
+    """The uploads of the last minute by user and name."""
 
     def __init__(self, per_minute: int, clock_ms: Callable[[], int]) -> None:
         self._per_minute = per_minute
@@ -92,7 +93,11 @@ class MemoryUploadLimit:
 
     async def take(self, user: UserId, name: str) -> int | None:
         now_ms = self._clock_ms()
-        counted = {each: at for each, at in self._counted_ms[user].items() if at > now_ms - WINDOW_MS}
+        counted = {
+            other: counted_ms
+            for other, counted_ms in self._counted_ms[user].items()
+            if counted_ms > now_ms - WINDOW_MS
+        }
         self._counted_ms[user] = counted
         if name in counted:
             return None

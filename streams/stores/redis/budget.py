@@ -1,9 +1,10 @@
 """A budget of rebuilds that all processes share, in Redis."""
 
+from streams.ports.timelines import RebuildBudget
 from streams.stores.redis.client import RedisClient
 
 
-class RedisRebuildBudget:
+class RedisRebuildBudget(RebuildBudget):
     """At most `per_s_max` in any second, over all processes."""
 
     def __init__(self, client: RedisClient, *, namespace: str, per_s_max: int) -> None:

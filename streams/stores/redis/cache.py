@@ -9,13 +9,14 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from secrets import token_bytes
 
+from streams.ports.cache import Cache
 from streams.stores.redis.client import RedisClient
 
 LEASE_MS = 5_000  # Longer than any read of the database may take.
 _VALUE, _LEASE = b"V", b"L"
 
 
-class RedisCache:
+class RedisCache(Cache):
     """The copies of one Redis."""
 
     def __init__(self, client: RedisClient, *, namespace: str) -> None:

@@ -1,15 +1,13 @@
-"""Redis for asyncio: bounded, with a deadline, a breaker, and the name of the server's incarnation.
+"""Redis for asyncio: a bounded number of connections, a deadline, a breaker, and the server's incarnation.
 
-A Redis may be lost or come back older than it was. Every start of a server has a new
-run id, which is asked for on each new connection, so whoever has spoken to a server
-since it started knows its incarnation. Keys that must not survive a return to an
-older state carry it in their name.
+A Redis server may lose its data, or restart with older data. Every start of a server has a new run
+id. This client asks for it on each new connection and calls its first 16 characters the incarnation.
+Keys that must not be read after a restart carry the incarnation in their name.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from importlib.resources import files
-from time import monotonic
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -21,30 +19,34 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from streams.core.breaker import Breaker
 from streams.errors import StoreUnavailable
-from streams.metrics import BREAKER
+from streams.stores.guard import StoreGuard
 from streams.stores.redis.shared import SharedConnection
 
 STORE = "redis"
 CONNECTIONS_MAX = 64
-# A server whose incarnation changes three times within one operation is not up.
+# If the incarnation changes three times within one operation, the server counts as down.
 INCARNATION_TRIES = 3
 
 
 class RedisClient:
-    """One process's connections. Every failure to answer is `StoreUnavailable`."""
+    """The connections of one process. Raises `StoreUnavailable`, or the driver's error for our bugs."""
 
     def __init__(self, url: str, breaker: Breaker, timeout_s: float) -> None:
-        self._breaker = breaker
-        self._timeout_s = timeout_s
+        self._guard = StoreGuard(
+            STORE,
+            breaker,
+            timeout_s=timeout_s,
+            errors=(RedisError, OSError),
+            is_refusal=lambda error: isinstance(error, ResponseError) and not _is_temporary(error),
+        )
         self._incarnation = b""
-        self._is_open = BREAKER.labels(STORE)  # Looked up once: that costs more than setting it.
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=CONNECTIONS_MAX,
             timeout=timeout_s,
             socket_timeout=timeout_s,
             socket_connect_timeout=timeout_s,
-            # Repeating is the caller's: a silent retry would hide a new incarnation.
+            # Retrying is up to the caller: a silent retry would hide a new incarnation.
             retry=Retry(NoBackoff(), 0),
             redis_connect_func=self._connected,
         )
@@ -52,35 +54,26 @@ class RedisClient:
         self._shared = SharedConnection(pool.make_connection, timeout_s)
 
     def script(self, name: str) -> AsyncScript:
-        """The script `lua/NAME.lua`, called by its hash."""
+        """Register the script `lua/NAME.lua`, which is called by its hash."""
         return self.redis.register_script((files("streams.stores.redis") / "lua" / f"{name}.lua").read_text())
 
     async def call(self, operation: str, run: Callable[..., Awaitable[Any]], *args: Any, **named: Any) -> Any:
-        """The answer of `run(*args, **named)`, one round trip, within the time limit."""
-        if not self._breaker.allows(monotonic()):
-            raise StoreUnavailable(STORE, operation, "its breaker is open")
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                answer = await run(*args, **named)
-        except (RedisError, OSError, TimeoutError) as error:
-            if isinstance(error, ResponseError) and not _transient(error):
-                raise  # We asked something wrong; waiting would not help.
-            self._breaker.failed(monotonic())
-            self._is_open.set(self._breaker.is_open)
-            raise StoreUnavailable(STORE, operation, f"{type(error).__name__} {error}") from error
-        self._breaker.succeeded()
-        self._is_open.set(self._breaker.is_open)
-        return answer
+        """Return the result of `run(*args, **named)`, which is one round trip.
+
+        Raises:
+            StoreUnavailable: See `StoreGuard.run`.
+        """
+        return await self._guard.run(operation, run, *args, **named)
 
     def ask(self, *command: bytes) -> asyncio.Future[Any]:
-        """The answer to one plain command, for `call`: over a connection that many share.
+        """Send one plain command over the connection that all callers share; use it within `call`.
 
-        What is asked for one after the other is answered in that order.
+        Replies come in the order of the commands.
         """
         return self._shared.ask(*command)
 
     async def ask_script(self, script: AsyncScript, keys: Sequence[bytes], args: Sequence[bytes]) -> Any:
-        """`ask` for a script that is quickly done; a long one would have all others wait for it."""
+        """Like `ask`, for a fast script. A slow one would delay everything on the shared connection."""
         command = (b"EVALSHA", script.sha.encode(), b"%d" % len(keys), *keys, *args)
         try:
             return await self.ask(*command)
@@ -89,17 +82,17 @@ class RedisClient:
             return await self.ask(*command)
 
     async def call_in_incarnation(self, operation: str, run: Callable[[bytes], Awaitable[Any]]) -> Any:
-        """`call` with the name of the incarnation that really answered.
+        """Like `call`; `run` gets the incarnation of the server that executes it.
 
-        A connection to a restarted server learns its new name before it carries a
-        command, so an unchanged name after the answer is the name of who answered.
+        A connection to a restarted server learns the new incarnation before it carries a command.
+        So if the incarnation is unchanged after the reply, it is the one of the server that replied.
         """
         for _ in range(INCARNATION_TRIES):
             incarnation = self._incarnation
             if incarnation:
-                answer = await self.call(operation, run, incarnation)
+                result = await self.call(operation, run, incarnation)
                 if incarnation == self._incarnation:
-                    return answer
+                    return result
             else:
                 await self.call("PING", self._ping)
         raise StoreUnavailable(STORE, operation, "the server keeps restarting")
@@ -121,6 +114,6 @@ class RedisClient:
         self._incarnation = run_id.removeprefix("run_id:").strip()[:16].encode()
 
 
-def _transient(error: ResponseError) -> bool:
-    """Answers that say: not now. Out of memory and a replica among them."""
+def _is_temporary(error: ResponseError) -> bool:
+    """Return whether the server refuses for now only, for instance out of memory or as a replica."""
     return str(error).startswith(("LOADING", "BUSY", "MASTERDOWN", "READONLY", "OOM", "MISCONF", "TRYAGAIN"))

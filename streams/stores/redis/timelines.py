@@ -13,6 +13,7 @@ from schemas.ids import ID_BYTES, PackedIds, PhotoId, UserId, pack_id
 from streams.core import ring
 from streams.core.slices import slices
 from streams.errors import StoreUnavailable
+from streams.ports.timelines import Timelines
 from streams.stores.redis.client import STORE, RedisClient
 
 # A swap fails when an append came between; each try reads again.
@@ -20,7 +21,7 @@ SWAP_TRIES = 20
 SCAN_KEYS = 1_000
 
 
-class RedisTimelines:
+class RedisTimelines(Timelines):
     """The rings of one Redis."""
 
     def __init__(
@@ -130,14 +131,16 @@ class RedisTimelines:
         )
         return bool(made)
 
-    async def finish_rebuild(self, owner: UserId, token: bytes, found: Sequence[PhotoId], floor: int) -> bool:
+    async def finish_rebuild(
+        self, owner: UserId, token: bytes, photos: Sequence[PhotoId], floor: int
+    ) -> bool:
         key = self._key(owner)
         for _ in range(SWAP_TRIES):
             value = await self._client.call("rebuild", self._client.ask, b"GET", key)
             if value is None or ring.token_of(value) != token:
                 return False
             stored = ring.parse(value)
-            new = ring.rebuilt(stored, found, floor=floor, slots=self._slots)
+            new = ring.rebuilt(stored, photos, floor=floor, slots=self._slots)
             args = [stored.guard, new, b"%d" % self._ttl_s]
             if await self._client.call("rebuild", self._client.ask_script, self._swap, [key], args):
                 return True

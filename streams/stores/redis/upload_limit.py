@@ -1,12 +1,13 @@
 """How many uploads a user has begun in the last minute, in Redis."""
 
 from schemas.ids import UserId
+from streams.ports.uploads import UploadLimit
 from streams.stores.redis.client import RedisClient
 
 WINDOW_MS = 60_000
 
 
-class RedisUploadLimit:
+class RedisUploadLimit(UploadLimit):
     """At most `per_minute` of one user in any minute, over all processes."""
 
     def __init__(self, client: RedisClient, *, namespace: str, per_minute: int) -> None:

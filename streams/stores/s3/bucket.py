@@ -1,7 +1,7 @@
-"""One bucket of S3 for asyncio: a deadline, a breaker, and what an answer means."""
+"""One bucket of S3 for asyncio: a deadline, a breaker, and the meaning of S3's error codes."""
 
-import asyncio
-from time import monotonic
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
@@ -10,19 +10,18 @@ from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
 from streams.core.breaker import Breaker
-from streams.errors import StoreUnavailable
-from streams.metrics import BREAKER
-from streams.settings import Settings
+from streams.settings import S3Settings
+from streams.stores.guard import StoreGuard
 
 STORE = "s3"
 _NOT_THERE = frozenset({"404", "NoSuchKey", "NotFound", "NoSuchUpload"})
-# Refusals that pass by themselves.
-_TRANSIENT = frozenset({"RequestTimeout", "OperationAborted", "ConditionalRequestConflict"})
-# Operations that take as long as their bytes do; finishing parts copies them, on some servers.
+# Statuses below 500 that only mean: try again.
+_TEMPORARY = frozenset({"RequestTimeout", "OperationAborted", "ConditionalRequestConflict"})
+# Operations whose time grows with their bytes; on some servers, finishing parts copies them.
 _TRANSFERS = frozenset(
     {
         *("get_object", "put_object", "upload_part", "complete_multipart_upload"),
-        # And as long as their thousand keys do.
+        # Their time grows with the number of keys, up to 1,000.
         *("list_objects_v2", "list_multipart_uploads", "delete_objects"),
     }
 )
@@ -30,7 +29,7 @@ _CONNECTIONS_MAX = 64
 
 
 class S3Refused(Exception):
-    """The server understood and said no: our bug, or a race that the caller knows of. `code` is S3's."""
+    """S3 refused an operation: a bug of ours, or a race that the caller handles. `code` is S3's code."""
 
     def __init__(self, operation: str, code: str, message: str) -> None:
         super().__init__(f"{operation}: {code} {message}")
@@ -45,57 +44,60 @@ class S3Bucket:
     ) -> None:
         self.client = client
         self.name = name
-        self._breaker = breaker
-        self._look_timeout_s = look_timeout_s
+        self._guard = StoreGuard(
+            STORE,
+            breaker,
+            timeout_s=look_timeout_s,
+            errors=(ClientError, BotoCoreError, aiohttp.ClientError, OSError),
+            is_refusal=_is_refusal,
+        )
         self._transfer_timeout_s = transfer_timeout_s
 
     async def call(self, operation: str, **arguments: object) -> Any:
-        """The answer to one operation of the client; None where its object or upload is not there.
+        """Return the result of one operation of the client; None if its object or upload does not exist.
 
         Raises:
-            StoreUnavailable: No answer in time, or the server failed.
-            S3Refused: The server refused it.
+            StoreUnavailable: S3 did not respond in time, failed, or asked to try again.
+            S3Refused: S3 refused the operation.
         """
-        if not self._breaker.allows(monotonic()):
-            raise StoreUnavailable(STORE, operation, "its breaker is open")
-        timeout_s = self._transfer_timeout_s if operation in _TRANSFERS else self._look_timeout_s
+        timeout_s = self._transfer_timeout_s if operation in _TRANSFERS else None
         try:
-            async with asyncio.timeout(timeout_s):
-                answer = await getattr(self.client, operation)(Bucket=self.name, **arguments)
-                body = answer.get("Body")
-                if body is not None:
-                    async with body as stream:
-                        answer["Body"] = await stream.read()
+            return await self._guard.run(
+                operation, self._request, getattr(self.client, operation), arguments, timeout_s=timeout_s
+            )
         except ClientError as error:
-            return self._refused(operation, error)
-        except (BotoCoreError, aiohttp.ClientError, OSError, TimeoutError) as error:
-            self._answered(False)
-            raise StoreUnavailable(STORE, operation, f"{type(error).__name__} {error}") from error
-        self._answered(True)
-        return answer
-
-    def _refused(self, operation: str, error: ClientError) -> None:
-        """None for what is not there; raises otherwise."""
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
-        code = str(error.response.get("Error", {}).get("Code", status))
-        # 501 is an answer: it will never do that.
-        if (status >= 500 and status != 501) or status == 429:
-            self._answered(False)
-            raise StoreUnavailable(STORE, operation, str(error)) from error
-        self._answered(True)
-        if code not in _NOT_THERE:
+            code = _code(error)
+            if code in _NOT_THERE:
+                return None
             raise S3Refused(operation, code, str(error)) from error
 
-    def _answered(self, did: bool) -> None:
-        if did:
-            self._breaker.succeeded()
-        else:
-            self._breaker.failed(monotonic())
-        BREAKER.labels(STORE).set(self._breaker.is_open)
+    async def _request(self, method: Callable[..., Awaitable[Any]], arguments: Mapping[str, object]) -> Any:
+        result = await method(Bucket=self.name, **arguments)
+        body = result.get("Body")
+        if body is not None:
+            async with body as stream:
+                result["Body"] = await stream.read()
+        return result
 
 
-def s3_client(settings: Settings, timeout_s: float) -> Any:
-    """An aiobotocore client's context manager; the store's own breaker and retries replace botocore's."""
+def _is_refusal(error: Exception) -> bool:
+    if not isinstance(error, ClientError) or _code(error) in _TEMPORARY:
+        return False
+    status = _status(error)
+    # 501 means that this server will never support the operation.
+    return status != HTTPStatus.TOO_MANY_REQUESTS and (status < 500 or status == HTTPStatus.NOT_IMPLEMENTED)
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500))
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", _status(error)))
+
+
+def s3_client(settings: S3Settings, timeout_s: float) -> Any:
+    """Make an aiobotocore client, a context manager, without retries: callers retry themselves."""
     return get_session().create_client(
         "s3",
         endpoint_url=settings.s3,

@@ -1,6 +1,6 @@
-"""The media bucket's own rule that forgets unfinished uploads by parts.
+"""A rule of the media bucket that removes unfinished multipart uploads.
 
-A second line: the cleaning aborts them after an hour; the rule does where no cleaning runs.
+The cleaning aborts them after an hour. The rule is the second line of defence, for when no cleaning runs.
 """
 
 import logging
@@ -10,22 +10,22 @@ from typing import Any
 from streams.stores.s3.bucket import S3Bucket, S3Refused
 
 log = logging.getLogger(__name__)
-# Shorter than a day S3 does not know.
+# S3's shortest interval.
 DAYS = 1
 _NO_RULES = "NoSuchLifecycleConfiguration"
 
 
 async def expire_unfinished(bucket: S3Bucket, prefix: str) -> bool:
-    """Add the rule for `prefix` unless one covers it; all other rules stay. See `MediaUploads`."""
+    """Add the rule for `prefix` unless a rule covers it, and leave all other rules. See `MediaUploads`."""
     try:
         rules = await _rules(bucket)
         if not any(_covers(rule, prefix) for rule in rules):
-            # The bucket has one list of rules, which is put as a whole.
+            # A bucket has one list of rules, and S3 only replaces the whole list.
             configuration = {"Rules": [*rules, _rule(prefix)]}
             await bucket.call("put_bucket_lifecycle_configuration", LifecycleConfiguration=configuration)
     except S3Refused as refused:
-        # Not known there, or not allowed to us, which is as well: it is the cloud's own setting then.
-        log.debug("the bucket does not forget unfinished uploads by itself: %s", refused)
+        # The server has no such rules, or does not allow us to set them. Then an operator sets the rule.
+        log.debug("the bucket does not remove unfinished uploads by itself: %s", refused)
         return False
     return True
 
@@ -41,7 +41,7 @@ async def _rules(bucket: S3Bucket) -> list[Mapping[str, Any]]:
 
 
 def _covers(rule: Mapping[str, Any], prefix: str) -> bool:
-    """A rule with no filter but a prefix that aborts what is unfinished."""
+    """Return whether a rule aborts unfinished uploads under `prefix`, with no other filter."""
     where = rule.get("Filter", {})
     return (
         rule["Status"] == "Enabled"

@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 
-from streams.ports.media import StoredObject
+from schemas.times import ms_of
+from streams.ports.media import MediaObjects, StoredObject
 from streams.stores.s3.bucket import S3Bucket, S3Refused
 
-# A year: whatever is put never changes, since its name holds the hash of its bytes.
+# A year: an object never changes, because its key contains the hash of its bytes.
 IMMUTABLE = "public, max-age=31536000, immutable"
 KEYS_A_CALL = 1_000
 
 
-class S3MediaObjects:
-    """`media_ports.MediaObjects` over S3."""
+class S3MediaObjects(MediaObjects):
+    """The objects of one bucket."""
 
     def __init__(self, bucket: S3Bucket) -> None:
         self._bucket = bucket
@@ -25,7 +26,7 @@ class S3MediaObjects:
             answer = await self._bucket.call("get_object", Key=object_key, Range=f"bytes=0-{bytes_max}")
         except S3Refused as refused:
             if refused.code == "InvalidRange":
-                return b""  # An empty object has not even the first byte.
+                return b""  # The object is empty, so even the first byte is out of range.
             raise
         return None if answer is None else bytes(answer["Body"])
 
@@ -36,18 +37,18 @@ class S3MediaObjects:
 
     async def delete(self, object_keys: Sequence[str]) -> None:
         for start in range(0, len(object_keys), KEYS_A_CALL):
-            some = [{"Key": key} for key in object_keys[start : start + KEYS_A_CALL]]
-            answer = await self._bucket.call("delete_objects", Delete={"Objects": some, "Quiet": True})
-            for each in answer.get("Errors", ()):
-                raise S3Refused("delete_objects", each["Code"], f"{each['Key']} {each.get('Message', '')}")
+            keys = [{"Key": key} for key in object_keys[start : start + KEYS_A_CALL]]
+            answer = await self._bucket.call("delete_objects", Delete={"Objects": keys, "Quiet": True})
+            for error in answer.get("Errors", ()):
+                raise S3Refused("delete_objects", error["Code"], f"{error['Key']} {error.get('Message', '')}")
 
     async def list(self, prefix: str, *, after: str = "", limit: int) -> list[StoredObject]:
         answer = await self._bucket.call("list_objects_v2", Prefix=prefix, StartAfter=after, MaxKeys=limit)
         return [
             StoredObject(
-                object_key=each["Key"],
-                size_bytes=int(each["Size"]),
-                modified_ms=int(each["LastModified"].timestamp() * 1_000),
+                object_key=listed["Key"],
+                size_bytes=int(listed["Size"]),
+                modified_ms=ms_of(listed["LastModified"]),
             )
-            for each in answer.get("Contents", ())
+            for listed in answer.get("Contents", ())
         ]

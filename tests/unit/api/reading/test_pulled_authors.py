@@ -18,7 +18,7 @@ class StuckMark:
     async def add(self, author: UserId) -> None:
         self.authors.add(author)
 
-    async def mark(self) -> str:
+    async def version(self) -> str:
         return "the same"
 
     async def all(self) -> frozenset[UserId]:

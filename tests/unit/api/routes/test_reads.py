@@ -34,14 +34,14 @@ async def _fill(world: World, kind: SetKind, owner: int, members: list[int], lev
         BucketWrite(
             key=BucketKey(kind, owner, level, bucket),
             rows=dict.fromkeys(some, in_now),
-            live=len(some),
-            head=None,
+            count=len(some),
+            summary=None,
             stamp=1,
         )
         for bucket, some in buckets.items()
     ]
     head = SetSummary(level, len(members))
-    top = BucketWrite(key=BucketKey(kind, owner, 0, 0), rows={}, live=None, head=head, stamp=2)
+    top = BucketWrite(key=BucketKey(kind, owner, 0, 0), rows={}, count=None, summary=head, stamp=2)
     await world.stores.counted_sets.write([*writes, top])
 
 

@@ -59,12 +59,12 @@ async def _set(
     page: tuple[int, ...] | None = None,
 ) -> None:
     """A set of level 0 as its writer leaves it, or with another `total` than it has; twice is newer."""
-    head = SetSummary(level=0, total=len(members) if total is None else total)
+    summary = SetSummary(level=0, total=len(members) if total is None else total)
     write = BucketWrite(
         key=BucketKey(kind, owner, 0, 0),
         rows=dict.fromkeys(members, IN),
-        live=len(members),
-        head=head,
+        count=len(members),
+        summary=summary,
         stamp=next(_stamps),
         page=None if page is None else PackedIds(pack_ids(page)),
     )
@@ -183,8 +183,8 @@ async def test_members_who_left_are_not_counted() -> None:
     left = BucketWrite(
         key=BucketKey(SetKind.FOLLOWERS, AUTHOR, 0, 0),
         rows={OTHER: Membership(2, removed=True)},
-        live=1,
-        head=None,
+        count=1,
+        summary=None,
         stamp=next(_stamps),
     )
 

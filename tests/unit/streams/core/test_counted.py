@@ -18,9 +18,9 @@ EMPTY: Bucket = ({}, 0)
 
 def apply(bucket: Bucket, batch: Sequence[Change]) -> Bucket:
     """What the writer leaves behind: the rows that were there and those that are new, and the new count."""
-    rows, live = bucket
-    result = fold(rows, live, batch)
-    return {**rows, **result.rows}, result.live
+    rows, count = bucket
+    result = fold(rows, count, batch)
+    return {**rows, **result.rows}, result.count
 
 
 def truth(log: Iterable[Change]) -> dict[int, Membership]:
@@ -72,9 +72,9 @@ def test_any_batches_in_any_order_end_with_the_truth(log: list[Change], data: st
     for begin, end in zip([0, *cuts], [*cuts, len(arrivals)], strict=True):
         bucket = apply(bucket, arrivals[begin:end])
 
-    rows, live = bucket
+    rows, count = bucket
     assert rows == truth(log)
-    assert live == live_in(rows)
+    assert count == live_in(rows)
 
 
 @given(changes, changes)
@@ -84,38 +84,38 @@ def test_folding_again_changes_nothing(before: list[Change], batch: list[Change]
     again = fold(*once, batch)
 
     assert again.rows == {}
-    assert again.live == once[1]
+    assert again.count == once[1]
 
 
 @given(changes, changes)
 def test_only_rows_that_changed_are_written(before: list[Change], batch: list[Change]) -> None:
     """Every row written beats the one that is stored; what lost is left out."""
-    stored, live = apply(EMPTY, before)
+    stored, count = apply(EMPTY, before)
 
-    for member, state in fold(stored, live, batch).rows.items():
+    for member, state in fold(stored, count, batch).rows.items():
         assert state.beats(stored.get(member))
 
 
 @given(changes, changes, st.integers(0, 1_000))
 def test_the_count_moves_by_what_changed(before: list[Change], batch: list[Change], others: int) -> None:
     """The bucket has rows that the batch does not touch; their count is carried over."""
-    stored, live = apply(EMPTY, before)
-    result = fold(stored, live + others, batch)
+    stored, count = apply(EMPTY, before)
+    result = fold(stored, count + others, batch)
 
-    assert result.live == others + live_in({**stored, **result.rows})
+    assert result.count == others + live_in({**stored, **result.rows})
 
 
 @given(changes, changes)
 def test_those_who_joined_are_in_by_an_event_of_this_batch(before: list[Change], batch: list[Change]) -> None:
     """Also when it had been written before: the worker may have died before it asked for their backfill."""
-    stored, live = apply(EMPTY, before)
-    result = fold(stored, live, batch)
+    stored, count = apply(EMPTY, before)
+    result = fold(stored, count, batch)
     rows = {**stored, **result.rows}
     mentioned = {change.member for change in batch}
 
     assert set(result.joined) == {member for member in mentioned if not rows[member].removed}
     assert len(result.joined) == len(set(result.joined))
-    assert fold(rows, result.live, batch).joined == result.joined
+    assert fold(rows, result.count, batch).joined == result.joined
 
 
 @given(st.integers(1, ID_MAX), st.integers(0, LEVEL_MAX))

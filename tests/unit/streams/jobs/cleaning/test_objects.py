@@ -11,7 +11,7 @@ from streams.errors import StoreUnavailable
 from streams.jobs.cleaning import objects as clean_objects
 from streams.jobs.cleaning.report import SUSPICIOUS_MIN, Kind
 from streams.photos.begun import photo_begun
-from streams.ports.cleaning import Walk
+from streams.ports.cleaning import CleaningScan
 from streams.stores.memory.cdn import MemoryCdn
 from streams.uploads.completed import photo_of
 from tests.worlds.abandoned import AUTHOR, Half, leave
@@ -208,7 +208,7 @@ async def test_a_walk_goes_on_where_the_last_run_ended(monkeypatch: pytest.Monke
     keep = await orphans(world, 2)
 
     seen = [(await world.clean()).objects for _ in range(4)]
-    place = await world.stores.cleaning_positions.place(Walk.OBJECTS)
+    place = await world.stores.cleaning_positions.position(CleaningScan.OBJECTS)
 
     assert [4, 4, 4, 0] == seen  # Twelve objects, in whole pages; then the end.
     assert place == ""

@@ -12,7 +12,7 @@ from streams.core.photos import StoredRendition
 from streams.errors import StoreUnavailable
 from streams.jobs.cleaning import photos as clean_photos
 from streams.jobs.cleaning.report import SUSPICIOUS_MIN, Kind
-from streams.ports.cleaning import Walk
+from streams.ports.cleaning import CleaningScan
 from streams.stores.cache.keys import photo_key
 from tests.worlds.abandoned import AUTHOR
 from tests.worlds.cleaning import DAY_MS, NAMES, CleaningWorld, counts
@@ -219,7 +219,7 @@ async def test_a_walk_goes_on_where_the_last_run_ended(monkeypatch: pytest.Monke
         asked.append(len(world.tasks.asked))
 
     assert [4, 6, 10] == asked
-    assert "" != await world.stores.cleaning_positions.place(Walk.PHOTOS)
+    assert "" != await world.stores.cleaning_positions.position(CleaningScan.PHOTOS)
 
 
 async def losses(world: CleaningWorld) -> tuple[list[PhotoId], list[PhotoId], list[PhotoId]]:

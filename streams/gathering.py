@@ -1,0 +1,33 @@
+"""Run the same function for many items, a bounded number at a time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+async def gather_bounded(
+    items: Iterable[T], run: Callable[[T], Awaitable[R]], *, at_once: int, finish_all: bool = False
+) -> list[R]:
+    """Return the results in the order of `items`; at most `at_once` calls of `run` are under way.
+
+    The first error is raised. Before that, the other calls are cancelled, or with `finish_all` they
+    are finished. No call is under way when this returns, raises or is cancelled.
+    """
+    slots = asyncio.Semaphore(at_once)
+
+    async def run_one(item: T) -> R:
+        async with slots:
+            return await run(item)
+
+    tasks = [asyncio.create_task(run_one(item)) for item in items]
+    try:
+        if finish_all:
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,70 @@
+"""How operations are retried: with jittered exponential backoff, or after a few fixed waits."""
+
+from collections.abc import Callable, Sequence
+from logging import WARNING, Logger
+from operator import not_
+from typing import Any, TypeVar
+
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    before_sleep_log,
+    retry_if_exception,
+    retry_if_exception_type,
+    retry_if_result,
+    stop_after_attempt,
+    stop_never,
+    wait_chain,
+    wait_fixed,
+    wait_random_exponential,
+)
+
+E = TypeVar("E", bound=Exception)
+
+
+def with_backoff(
+    *,
+    first_s: float,
+    max_s: float,
+    tries_max: int | None = None,
+    on: type[E],
+    log: Logger | None = None,
+    after_failure: Callable[[E, int], None] = lambda _error, _tries: None,
+) -> AsyncRetrying:
+    """Retry on `on`; each wait is random, at most `first_s`, then twice as long up to `max_s`.
+
+    Without `tries_max` it retries until the operation succeeds; otherwise the last error is raised.
+    `log` gets a warning before each wait. `after_failure` gets the error and the number of tries.
+    """
+
+    def report(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, on):
+            after_failure(error, state.attempt_number)
+
+    return AsyncRetrying(
+        retry=retry_if_exception_type(on),
+        wait=wait_random_exponential(multiplier=first_s, max=max_s),
+        stop=stop_never if tries_max is None else stop_after_attempt(tries_max),
+        after=report,
+        before_sleep=None if log is None else before_sleep_log(log, WARNING),
+        reraise=True,
+    )
+
+
+def until_true(waits_s: Sequence[float], *, is_retryable: Callable[[BaseException], bool]) -> AsyncRetrying:
+    """Retry after each of `waits_s` while the operation returns False or raises a retryable error.
+
+    The last result is returned, or the last error is raised.
+    """
+    return AsyncRetrying(
+        retry=retry_if_exception(is_retryable) | retry_if_result(not_),
+        wait=wait_chain(*map(wait_fixed, waits_s)),
+        stop=stop_after_attempt(1 + len(waits_s)),
+        retry_error_callback=_last_outcome,
+    )
+
+
+def _last_outcome(state: RetryCallState) -> Any:
+    assert state.outcome is not None
+    return state.outcome.result()
