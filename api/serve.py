@@ -18,6 +18,7 @@ from streams.kafka.offsets.offsets import Offsets
 from streams.kafka.offsets.renditions_queue import ASK_S_MAX, RenditionsQueue
 from streams.kafka.producing.producer import Producer
 from streams.kafka.producing.publisher import KafkaPublisher
+from streams.metrics_file import metrics_file
 from streams.settings import Settings
 from streams.stores.connect import connect
 
@@ -57,7 +58,7 @@ async def serve(settings: Settings) -> None:
         context = make_context(settings, stores, publisher, queue, media_key=media_key)
         closing.push_async_callback(context.rebuilder.close)
         await closing.enter_async_context(context.ids)
-        closing.enter_context(_named_metrics(settings))
+        closing.enter_context(metrics_file(settings, *_address(settings)))
         await _until_stopped(_server(context), context.pulled.run, queue.run)
 
 
@@ -114,15 +115,3 @@ def _address(settings: Settings) -> tuple[str, int]:
     if parts.hostname is None or parts.port is None:
         raise ValueError(f"api is {settings.api!r}, but must be http://HOST:PORT")
     return parts.hostname, parts.port
-
-
-@contextmanager
-def _named_metrics(settings: Settings) -> Iterator[None]:
-    """Say in `RUN_DIR/PROCESS.metrics` where this process's metrics are: on its own port."""
-    named = settings.run_dir / f"{settings.process}.metrics"
-    named.parent.mkdir(parents=True, exist_ok=True)
-    named.write_text("{}:{}\n".format(*_address(settings)))
-    try:
-        yield
-    finally:
-        named.unlink(missing_ok=True)

@@ -28,7 +28,7 @@ class GroupWatch:
 
     def members(self) -> Mapping[str, int]:
         """How many members each group has; 0 for one that is not stable."""
-        names = [group_of(self.deployment.settings, role) for role in self.roles]
+        names = [group_of(self.deployment.namespace, role) for role in self.roles]
         found = self._admin.describe_consumer_groups(names)
         return {name: _members(future.result()) for name, future in found.items()}
 

@@ -45,7 +45,7 @@ async def rounds(
 ) -> tuple[list[float], list[float]]:
     calm: list[float] = []
     busy: list[float] = []
-    bulk = group_of(deployment.settings, Role.BULK)
+    bulk = group_of(deployment.namespace, Role.BULK)
     for number in range(arguments.rounds):
         without = await freshness(deployment, stores, arguments.posts)
         photos = await queue_bulk(deployment, stores, arguments.backlog)

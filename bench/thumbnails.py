@@ -27,6 +27,7 @@ from schemas.internal import FullTask
 from shutterline.demo.picture import draw
 from streams.core.photos import Photo, Status, StoredRendition
 from streams.kafka.offsets.offsets import Offsets
+from streams.kafka.offsets.queued import queued_records
 from streams.kafka.producing.outbox import KafkaOutbox
 from streams.kafka.producing.producer import Producer
 from streams.ports.groups import Stores
@@ -95,11 +96,12 @@ async def queue_full(stores: Stores, outbox: KafkaOutbox, count: int) -> None:
 
 async def queued(deployment: Deployment) -> int:
     """Full renditions that nobody has made yet."""
-    offsets, partitions = Offsets(deployment.settings), RENDITIONS.range_of(Lane.FULL)
-    name = RENDITIONS.named(deployment.namespace)
-    ends = await offsets.ends([(name, partition) for partition in partitions])
-    done = await offsets.committed(group_of(deployment.settings, Role.FULL), name, partitions)
-    return sum(ends[name, partition] - done.get(partition, 0) for partition in partitions)
+    return await queued_records(
+        Offsets(deployment.settings),
+        group=group_of(deployment.namespace, Role.FULL),
+        topic=RENDITIONS.named(deployment.namespace),
+        partitions=RENDITIONS.range_of(Lane.FULL),
+    )
 
 
 async def run(arguments: argparse.Namespace, console: Console) -> None:
@@ -148,7 +150,7 @@ async def drop_backlog(deployment: Deployment) -> None:
     name = RENDITIONS.named(deployment.namespace)
     ends = await Offsets(deployment.settings).ends([(name, at) for at in RENDITIONS.range_of(Lane.FULL)])
     wanted = ConsumerGroupTopicPartitions(
-        group_of(deployment.settings, Role.FULL),
+        group_of(deployment.namespace, Role.FULL),
         [TopicPartition(topic, partition, end) for (topic, partition), end in ends.items()],
     )
     admin = AdminClient({"bootstrap.servers": deployment.settings.kafka})

@@ -11,7 +11,3 @@ class StoreUnavailable(Exception):
         super().__init__(f"{store} did not answer {operation}: {cause}")
         self.store = store
         self.operation = operation
-
-
-class DeadlineExceeded(StoreUnavailable):
-    """The caller's own time was used up before the store answered."""

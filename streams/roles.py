@@ -1,17 +1,16 @@
-"""What a worker can be: each role is a consumer group, and can be deployed apart.
+"""What a worker process can do. Each role is a consumer group, and can run in a process of its own.
 
 check    agents on uploads, follows and likes
 edges    the batch loop on edges
 normal   the normal lane of fanout
 bulk     the bulk lane of fanout
 
-thumbnail, full    the lanes of renditions, in a process of their own: decoding takes all
-                   the processor that it is given
+thumbnail, full    the lanes of renditions; they run in processes of their own, because decoding
+                   takes all the processor time that it can get
 """
 
 from enum import StrEnum
 
-from streams.settings import Settings
 from topics.catalogue import FANOUT, RENDITIONS, Lane
 
 
@@ -30,11 +29,11 @@ MEDIA_ROLES = tuple(RENDITION_LANES)
 EVENT_ROLES = tuple(role for role in Role if role not in RENDITION_LANES)
 
 
-def group_of(settings: Settings, role: Role) -> str:
-    """The role's consumer group."""
+def group_of(namespace: str, role: Role) -> str:
+    """Return the name of the role's consumer group."""
     name = role.value
     if role in LANES:
         name = f"{FANOUT.name}-{role}"
     elif role in RENDITION_LANES:
         name = f"{RENDITIONS.name}-{role}"
-    return f"{settings.namespace}{name}"
+    return f"{namespace}{name}"

@@ -19,6 +19,7 @@ from infra.local.stack import Stack
 from schemas.events import encode_event
 from schemas.facts import EventData
 from streams.kafka.offsets.offsets import Offsets
+from streams.kafka.offsets.queued import queued_records
 from streams.kafka.producing.producer import Outgoing, Producer
 from streams.roles import EVENT_ROLES, LANES, MEDIA_ROLES, RENDITION_LANES, Role, group_of
 from streams.settings import Settings
@@ -166,12 +167,9 @@ class Deployment:
             ]
         lags: dict[str, int] = {}
         for role, topic, partitions in groups:
-            name, group = topic.named(self.namespace), group_of(self.settings, role)
-            ends = await offsets.ends([(name, partition) for partition in partitions])
-            committed = await offsets.committed(group, name, partitions)
-            lags[group] = lags.get(group, 0) + sum(
-                ends[name, partition] - committed.get(partition, 0) for partition in partitions
-            )
+            name, group = topic.named(self.namespace), group_of(self.namespace, role)
+            queued = await queued_records(offsets, group=group, topic=name, partitions=partitions)
+            lags[group] = lags.get(group, 0) + queued
         return lags
 
     async def drained(self, deadline_s: float = 120.0) -> float:

@@ -18,12 +18,11 @@ def worker(
     ] = None,
     media: Annotated[bool, typer.Option("--media", help="Make renditions: join thumbnail and full.")] = False,
 ) -> None:
-    from streams.worker.process import run_worker  # The API does not need it.
+    from streams.worker.run import run_worker  # The API does not need it.
 
     chosen = _chosen_roles(roles, media=media)
-    settings = load_settings()
     log_to_stderr()
-    uvloop.run(run_worker(settings, chosen))
+    uvloop.run(run_worker(chosen))
 
 
 @plain_failures(ValueError)  # An address, a secret or a key is not what it must be.

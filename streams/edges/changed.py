@@ -13,12 +13,12 @@ from schemas.internal import EdgeRecord, SetKind
 from streams.core.counted import Membership
 from streams.core.edges import OutgoingEdge
 from streams.core.eras import era_of
-from streams.ports.groups import Stores
+from streams.ports.groups import EdgeStores
 from streams.ports.publishing import Outbox
 from streams.stores.cache.keys import following_key, likes_key
 
 
-async def follows_changed(stores: Stores, outbox: Outbox, events: Sequence[Event]) -> None:
+async def follows_changed(stores: EdgeStores, outbox: Outbox, events: Sequence[Event]) -> None:
     """Write `following`, drop its copies, pass the edges on.
 
     Raises:
@@ -35,7 +35,7 @@ async def follows_changed(stores: Stores, outbox: Outbox, events: Sequence[Event
     await outbox.edges([_record(SetKind.FOLLOWERS, *edge) for edge in edges])
 
 
-async def likes_changed(stores: Stores, outbox: Outbox, events: Sequence[Event]) -> None:
+async def likes_changed(stores: EdgeStores, outbox: Outbox, events: Sequence[Event]) -> None:
     """Write `likes_by_user`, drop its copies, pass the edges on.
 
     Raises:

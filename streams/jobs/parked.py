@@ -11,9 +11,9 @@ from streams.core.photos import ParkedPhoto
 from streams.errors import StoreUnavailable
 from streams.metrics import PARKED
 from streams.photos.rejected import photo_rejected
-from streams.ports.groups import Stores
+from streams.ports.groups import PhotoStores
 from streams.ports.publishing import Outbox
-from streams.settings import Settings
+from streams.settings import OriginalSettings
 from topics.catalogue import Lane
 
 log = logging.getLogger(__name__)
@@ -24,13 +24,13 @@ ORIGINAL_MISSING = "original_missing"
 class ParkedJob:
     """Safe in any number of processes at once: looking twice changes nothing."""
 
-    settings: Settings
-    stores: Stores
+    settings: OriginalSettings
+    stores: PhotoStores
     outbox: Outbox
     clock_ms: Callable[[], int] = unix_ms
 
     async def run(self) -> None:
-        """For ever, every `original_poll_s`."""
+        """Look every `original_poll_s` seconds; runs until cancelled."""
         while True:
             try:
                 await self.run_once(self.clock_ms())

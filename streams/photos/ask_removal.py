@@ -2,12 +2,12 @@
 
 from schemas.ids import PhotoId
 from schemas.internal import RemovalTask
-from streams.ports.groups import Stores
+from streams.ports.groups import PhotoStores
 from streams.ports.publishing import Outbox
 from topics.catalogue import Lane
 
 
-async def ask_removal(stores: Stores, outbox: Outbox, photo: PhotoId) -> None:
+async def ask_removal(stores: PhotoStores, outbox: Outbox, photo: PhotoId) -> None:
     """Ask for the removal of a photo's objects; after what hides the photo is written.
 
     Raises:

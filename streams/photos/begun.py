@@ -7,11 +7,11 @@ reads the other's: here the row, then the tombstone.
 from schemas.envelope import PoisonEvent, Reason
 from streams.core.photos import Photo, Status
 from streams.photos.deleted import hide_photo
-from streams.ports.groups import Stores
+from streams.ports.groups import PhotoStores
 from streams.stores.cache.keys import photo_key, pull_list_key
 
 
-async def photo_begun(stores: Stores, photo: Photo) -> bool:
+async def photo_begun(stores: PhotoStores, photo: Photo) -> bool:
     """Let the author see the photo as `processing`; repeatable at every line.
 
     Answers False where there is nothing to begin: deleted, or ready or rejected already.
@@ -26,7 +26,7 @@ async def photo_begun(stores: Stores, photo: Photo) -> bool:
     return await show_processing(stores, photo)
 
 
-async def insert_photo(stores: Stores, photo: Photo) -> bool:
+async def insert_photo(stores: PhotoStores, photo: Photo) -> bool:
     """Write the photo's row; answers whether it may go on, which a deleted one may not.
 
     Raises:
@@ -41,7 +41,7 @@ async def insert_photo(stores: Stores, photo: Photo) -> bool:
     return not await stores.photos.has_tombstone(photo.photo_id, photo.author_id)
 
 
-async def show_processing(stores: Stores, photo: Photo) -> bool:
+async def show_processing(stores: PhotoStores, photo: Photo) -> bool:
     """List the photo for its author; answers False and does nothing where it is ready or rejected."""
     stored = (await stores.photos.get([photo.photo_id])).get(photo.photo_id)
     if stored is not None and stored.status is not Status.PROCESSING:

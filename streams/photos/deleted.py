@@ -9,12 +9,12 @@ from schemas.facts import PhotoDeleted
 from schemas.ids import PhotoId, UserId
 from schemas.internal import LEFT_TIME_US, EdgeRecord, SetKind
 from streams.photos.ask_removal import ask_removal
-from streams.ports.groups import Stores
+from streams.ports.groups import PhotoStores
 from streams.ports.publishing import Outbox
 from streams.stores.cache.keys import photo_key, pull_list_key
 
 
-async def photo_deleted(stores: Stores, outbox: Outbox, data: PhotoDeleted) -> None:
+async def photo_deleted(stores: PhotoStores, outbox: Outbox, data: PhotoDeleted) -> None:
     """Handle `photo.deleted`; repeatable at every line.
 
     Raises:
@@ -34,7 +34,7 @@ async def photo_deleted(stores: Stores, outbox: Outbox, data: PhotoDeleted) -> N
     await delete_photo(stores, outbox, photo, author)
 
 
-async def delete_photo(stores: Stores, outbox: Outbox, photo: PhotoId, author: UserId) -> None:
+async def delete_photo(stores: PhotoStores, outbox: Outbox, photo: PhotoId, author: UserId) -> None:
     """Take away a photo that its author has deleted; after it returns no page shows it.
 
     Its objects are removed by a task of their own, since there may be a backlog of those.
@@ -44,7 +44,7 @@ async def delete_photo(stores: Stores, outbox: Outbox, photo: PhotoId, author: U
     await ask_removal(stores, outbox, photo)
 
 
-async def hide_photo(stores: Stores, photo: PhotoId, author: UserId) -> None:
+async def hide_photo(stores: PhotoStores, photo: PhotoId, author: UserId) -> None:
     """The part of a delete that readers see; the API does it before it answers."""
     await stores.photos.write_tombstone(photo, author)
     await stores.photos.erase(photo)

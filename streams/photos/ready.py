@@ -18,14 +18,14 @@ from streams.core.counted import BUCKETS
 from streams.core.delivery import Conditions, Delivery, DeliveryLimits, Mode, decide
 from streams.core.photos import StoredRendition
 from streams.photos.deleted import delete_photo
-from streams.ports.groups import Stores
+from streams.ports.groups import PhotoStores
 from streams.ports.publishing import Outbox
 from streams.stores.cache.keys import photo_key, pull_list_key
 from topics.catalogue import Lane
 
 
 async def photo_ready(
-    stores: Stores,
+    stores: PhotoStores,
     outbox: Outbox,
     photo: PhotoId,
     author: UserId,

@@ -9,12 +9,14 @@ from schemas.ids import PhotoId, UserId
 from schemas.internal import LEFT_TIME_US, EdgeRecord, SetKind
 from streams.metrics import REJECTED
 from streams.photos.ask_removal import ask_removal
-from streams.ports.groups import Stores
+from streams.ports.groups import PhotoStores
 from streams.ports.publishing import Outbox
 from streams.stores.cache.keys import photo_key, pull_list_key
 
 
-async def photo_rejected(stores: Stores, outbox: Outbox, photo: PhotoId, author: UserId, reason: str) -> None:
+async def photo_rejected(
+    stores: PhotoStores, outbox: Outbox, photo: PhotoId, author: UserId, reason: str
+) -> None:
     """Reject a photo that has a row; repeatable at every line.
 
     Raises:

@@ -11,13 +11,13 @@ from streams.errors import StoreUnavailable
 from streams.photos.begun import insert_photo, show_processing
 from streams.photos.deleted import delete_photo
 from streams.photos.ready import photo_ready
-from streams.ports.groups import Stores
+from streams.ports.groups import PhotoStores
 from streams.ports.publishing import Outbox
 from topics.catalogue import Lane
 
 
 async def photo_uploaded(
-    stores: Stores,
+    stores: PhotoStores,
     outbox: Outbox,
     data: PhotoUploaded,
     *,
@@ -54,7 +54,7 @@ async def photo_uploaded(
             )
 
 
-async def _is_there(stores: Stores, object_key: str) -> bool:
+async def _is_there(stores: PhotoStores, object_key: str) -> bool:
     """Whether the original has arrived; unknown counts as not yet, so that nobody behind waits for S3."""
     try:
         return await stores.media_objects.size(object_key) is not None

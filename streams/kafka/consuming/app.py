@@ -1,4 +1,4 @@
-"""Faust apps: one for each consumer group, made by a factory so that several live in one process."""
+"""Faust apps, one for each consumer group. A factory makes them, so that one process can have several."""
 
 from collections.abc import Mapping
 
@@ -59,3 +59,15 @@ def make_app(
         broker_heartbeat_interval=settings.heartbeat_ms / 1_000,
         broker_request_timeout=30.0,
     )
+
+
+def is_balanced(app: faust.App) -> bool:
+    """Return whether the app has joined its group and no rebalance is under way."""
+    return bool(app.consumer_generation_id > 0 and not app.rebalancing)
+
+
+def assigned_partitions(app: faust.App) -> set[tuple[str, int]]:
+    """Return (topic, partition) of what the app is assigned; nothing before it has joined its group."""
+    if not app.started or app.consumer_generation_id <= 0:
+        return set()
+    return {(assigned.topic, assigned.partition) for assigned in app.consumer.assignment()}

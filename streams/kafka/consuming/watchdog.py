@@ -2,23 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from streams.errors import StoreUnavailable
 from streams.kafka.consuming.progress import Progress
+from streams.kafka.offsets.queued import BrokerOffsets
 
 LOOK_S = 5.0
 log = logging.getLogger(__name__)
-
-
-class BrokerOffsets(Protocol):
-    """The part of `offsets.Offsets` that the watchdog asks."""
-
-    async def committed(self, group: str, topic: str, partitions: Iterable[int]) -> dict[int, int]: ...
-
-    async def ends(self, partitions: Collection[tuple[str, int]]) -> dict[tuple[str, int], int]: ...
 
 
 @dataclass(slots=True)

@@ -1,6 +1,6 @@
 """Ask the broker for offsets, outside any consumer: what is committed, and where logs begin and end.
 
-A consumer's own idea of these is what goes wrong when it stops silently.
+A consumer that has stopped silently has wrong values for these, so it cannot be asked.
 """
 
 import asyncio
@@ -19,65 +19,92 @@ TIMEOUT_S = 10.0
 
 
 class Offsets:
-    """Offsets by (topic, partition), the topic's name as the broker knows it."""
+    """Offsets by (topic, partition), the topic's name as the broker knows it.
 
-    def __init__(self, settings: KafkaSettings, *, timeout_s: float = TIMEOUT_S) -> None:
+    `new_admin` and `new_consumer` make the clients from librdkafka's configuration.
+    """
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        new_admin: Any = AdminClient,
+        new_consumer: Any = Consumer,
+    ) -> None:
         self._client = {"bootstrap.servers": settings.kafka, "log_level": 3, **settings.kafka_security}
-        self._admin = AdminClient(self._client)
-        self._consumers: dict[str, Consumer] = {}
+        self._new_admin = new_admin
+        self._new_consumer = new_consumer
+        self._admin = new_admin(self._client)
+        self._consumers: dict[str, Any] = {}
         self._timeout_s = timeout_s
 
     async def committed(self, group: str, topic: str, partitions: Iterable[int]) -> dict[int, int]:
-        """The group's committed positions, by partition; those without a commit are left out."""
+        """Return the group's committed positions by partition, without those that have no commit.
+
+        Raises:
+            StoreUnavailable: The broker did not answer.
+        """
         wanted = [TopicPartition(topic, partition) for partition in partitions]
         consumer = self._consumer(group)
         try:
-            found = await asyncio.to_thread(consumer.committed, wanted, self._timeout_s)
+            commits = await asyncio.to_thread(consumer.committed, wanted, self._timeout_s)
         except KafkaException as error:
             raise StoreUnavailable(STORE, "committed", str(error)) from error
-        return {each.partition: each.offset for each in found if each.offset >= 0}
+        return {commit.partition: commit.offset for commit in commits if commit.offset >= 0}
 
-    def _consumer(self, group: str) -> Consumer:
-        # One that never joins, and not the admin client's list_consumer_group_offsets: that ends
-        # the process (SIGSEGV, librdkafka 5040) where the group's coordinator has just moved.
+    def _consumer(self, group: str) -> Any:
+        # A consumer that never joins the group. The admin client's list_consumer_group_offsets
+        # would do, but it ends the process (SIGSEGV, librdkafka 5040) if the group's coordinator
+        # has just moved.
         if group not in self._consumers:
-            self._consumers[group] = Consumer(
+            self._consumers[group] = self._new_consumer(
                 {**self._client, "group.id": group, "enable.auto.commit": False}
             )
         return self._consumers[group]
 
-    async def begins(self, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
-        """The first offset that each log still holds."""
-        return await self._list(places, OffsetSpec.earliest())
+    async def begins(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        """Return the first offset that each log still holds.
 
-    async def ends(self, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
-        """The next offset that each log will give."""
-        return await self._list(places, OffsetSpec.latest())
+        Raises:
+            StoreUnavailable: The broker did not answer.
+        """
+        return await self._list(partitions, OffsetSpec.earliest())
 
-    async def _list(self, places: Iterable[tuple[str, int]], spec: OffsetSpec) -> dict[tuple[str, int], int]:
-        wanted = list(places)
+    async def ends(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        """Return the offset that the next record of each log gets.
+
+        Raises:
+            StoreUnavailable: The broker did not answer.
+        """
+        return await self._list(partitions, OffsetSpec.latest())
+
+    async def _list(
+        self, partitions: Iterable[tuple[str, int]], spec: OffsetSpec
+    ) -> dict[tuple[str, int], int]:
+        request = {TopicPartition(topic, partition): spec for topic, partition in partitions}
+        if not request:
+            return {}
         try:
-            return await self._listed(wanted, spec)
+            return await self._ask(request)
         except StoreUnavailable as error:
             if not _is_stale(error.__cause__):
                 raise
-        # A client keeps who led a partition for minutes, and is refused for it; a new one asks.
-        self._admin = AdminClient(self._client)
-        return await self._listed(wanted, spec)
+        # A client caches for minutes who leads a partition, and the brokers refuse its requests after
+        # a change of leader. A new client asks for the leaders first.
+        self._admin = self._new_admin(self._client)
+        return await self._ask(request)
 
-    async def _listed(self, places: list[tuple[str, int]], spec: OffsetSpec) -> dict[tuple[str, int], int]:
-        request = {TopicPartition(topic, partition): spec for topic, partition in places}
-        if not request:
-            return {}
+    async def _ask(self, request: dict[TopicPartition, OffsetSpec]) -> dict[tuple[str, int], int]:
         futures = await asyncio.to_thread(self._admin.list_offsets, request, request_timeout=self._timeout_s)
         return {
-            (place.topic, place.partition): (await _answer(future)).offset
-            for place, future in futures.items()
+            (partition.topic, partition.partition): (await _result(future)).offset
+            for partition, future in futures.items()
         }
 
 
 def _is_stale(cause: BaseException | None) -> bool:
-    """Whether the brokers refused because the client's idea of their leaders is old."""
+    """Return whether the brokers refused a request because the client knows an earlier leader."""
     return isinstance(cause, KafkaException) and cause.args[0].code() in (
         KafkaError.FENCED_LEADER_EPOCH,
         KafkaError.UNKNOWN_LEADER_EPOCH,
@@ -85,7 +112,7 @@ def _is_stale(cause: BaseException | None) -> bool:
     )
 
 
-async def _answer(future: Future[Any]) -> Any:
+async def _result(future: Future[Any]) -> Any:
     try:
         async with asyncio.timeout(TIMEOUT_S):
             return await asyncio.wrap_future(future)

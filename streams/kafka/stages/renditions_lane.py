@@ -20,7 +20,7 @@ from streams.errors import StoreUnavailable
 from streams.kafka.consuming.agent import Delivered
 from streams.kafka.consuming.progress import GroupPartition, Progress
 from streams.kafka.consuming.waiting import PartitionRevoked, retry_until_available
-from streams.kafka.offsets.offsets import Offsets
+from streams.kafka.offsets.queued import BrokerOffsets, queued_records
 from streams.kafka.stages.decode_slots import DecodeSlots
 from streams.metrics import RENDITION_TASKS, RENDITION_WAIT, RENDITIONS_OLDEST, RENDITIONS_QUEUED
 from streams.ports.groups import Stores
@@ -114,7 +114,7 @@ class RenditionsLane:
             self.stores, self.outbox, self.decoder, task, self.rules, limits=self.limits
         )
 
-    async def watch(self, offsets: Offsets) -> None:
+    async def watch(self, offsets: BrokerOffsets) -> None:
         """For ever: say how many tasks of the lane are queued, and how old the oldest in hand is."""
         while True:
             oldest_ms = min(self._queued_ms.values(), default=None)
@@ -126,8 +126,10 @@ class RenditionsLane:
                 log.debug("the broker did not say how many renditions are queued: %s", error)
             await asyncio.sleep(WATCH_S)
 
-    async def _queued(self, offsets: Offsets) -> int:
-        topic, partitions = RENDITIONS.named(self.settings.namespace), RENDITIONS.range_of(self.lane)
-        ends = await offsets.ends([(topic, partition) for partition in partitions])
-        committed = await offsets.committed(self.group, topic, partitions)
-        return sum(end - committed.get(partition, 0) for (_, partition), end in ends.items())
+    async def _queued(self, offsets: BrokerOffsets) -> int:
+        return await queued_records(
+            offsets,
+            group=self.group,
+            topic=RENDITIONS.named(self.settings.namespace),
+            partitions=RENDITIONS.range_of(self.lane),
+        )

@@ -133,10 +133,10 @@ def test_a_worker_has_the_roles_of_its_kind(
     """Those that handle events, those that make renditions, or those that are named."""
     begun: list[str] = []
 
-    async def run_worker(_: Settings, chosen: list[str]) -> None:
+    async def run_worker(chosen: list[str]) -> None:
         begun.extend(chosen)
 
-    monkeypatch.setattr("streams.worker.process.run_worker", run_worker)
+    monkeypatch.setattr("streams.worker.run.run_worker", run_worker)
     result = _run("worker", *arguments)
 
     assert (0, roles.split()) == (result.exit_code, begun), result.output

@@ -1,0 +1,103 @@
+"""The role `check`: agents on the topics that upstream apps write, and the look for late originals."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+
+from schemas.envelope import PoisonEvent
+from schemas.events import Event
+from streams.edges.changed import follows_changed, likes_changed
+from streams.jobs.parked import ParkedJob
+from streams.kafka.consuming.agent import add_agent
+from streams.kafka.consuming.app import make_app
+from streams.kafka.consuming.stops import Stops
+from streams.kafka.consuming.throttle import BackgroundThrottle
+from streams.kafka.consuming.waiting import retry_until_available
+from streams.kafka.stages.check import CheckStage, EventsHandler
+from streams.photos.events import PhotoEvents
+from streams.roles import Role, group_of
+from streams.settings import RetrySettings
+from streams.worker.parts import SharedParts, Wired, delivery_limits
+from topics.catalogue import FOLLOWS, LIKES, UPLOADS, Topic
+
+POLL_RECORDS_MAX = 500
+BUFFER_RECORDS_MAX = 2_560
+
+
+def wire_check(shared: SharedParts) -> Wired:
+    """Consume `uploads`, `follows` and `likes` as one group."""
+    settings, group = shared.settings, group_of(shared.settings.namespace, Role.CHECK)
+    handlers = event_handlers(shared)
+    app = make_app(
+        settings,
+        group,
+        {topic.named(settings.namespace): range(topic.partitions) for topic in handlers},
+        poll_records_max=POLL_RECORDS_MAX,
+        buffer_records_max=BUFFER_RECORDS_MAX,
+    )
+    stops = Stops(settings, shared.stores.stops, shared.progress)
+    for topic, (handle, batch_records_max) in handlers.items():
+        stage = CheckStage(settings, topic, group, handle, shared.producer, stops, shared.progress)
+        add_agent(
+            app,
+            f"check-{topic.name}",
+            topic.named(settings.namespace),
+            stage,
+            batch_records_max=batch_records_max,
+            fatal=shared.fatal,
+        )
+    return Wired(apps=[app], loops=[ParkedJob(settings, shared.stores, shared.outbox).run])
+
+
+def event_handlers(shared: SharedParts) -> Mapping[Topic, tuple[EventsHandler, int]]:
+    """Return the handler of each topic's events, and how many records a batch has at most."""
+    settings, stores, outbox = shared.settings, shared.stores, shared.outbox
+    photos = PhotoEvents(
+        stores=stores,
+        outbox=outbox,
+        limits=delivery_limits(settings),
+        original_poll_ms=settings.original_poll_s * 1_000,
+    )
+    follows = partial(follows_changed, stores, outbox)
+    likes = partial(likes_changed, stores, outbox)
+    return {
+        UPLOADS: (one_by_one(photos.handle, settings, shared.throttle), settings.uploads_batch_records_max),
+        FOLLOWS: (all_at_once(follows, settings), settings.check_batch_records_max),
+        LIKES: (all_at_once(likes, settings), settings.check_batch_records_max),
+    }
+
+
+def one_by_one(
+    handle: Callable[[Event], Awaitable[None]], retry: RetrySettings, throttle: BackgroundThrottle
+) -> EventsHandler:
+    """Return a handler that handles the events of a batch side by side, as urgent work.
+
+    An event that is poison does not affect the others, and neither does one that waits for a store.
+    """
+
+    async def handle_batch(
+        events: Sequence[Event], is_assigned: Callable[[], bool]
+    ) -> list[PoisonEvent | None]:
+        async def outcome(event: Event) -> PoisonEvent | None:
+            try:
+                await retry_until_available(retry, lambda: handle(event), is_assigned=is_assigned)
+            except PoisonEvent as poison:
+                return poison
+            return None
+
+        with throttle.urgent():
+            return await asyncio.gather(*(outcome(event) for event in events))
+
+    return handle_batch
+
+
+def all_at_once(handle: Callable[[Sequence[Event]], Awaitable[None]], retry: RetrySettings) -> EventsHandler:
+    """Return a handler that gives `handle` the whole batch, none of which can be poison."""
+
+    async def handle_batch(
+        events: Sequence[Event], is_assigned: Callable[[], bool]
+    ) -> list[PoisonEvent | None]:
+        await retry_until_available(retry, lambda: handle(events), is_assigned=is_assigned)
+        return [None] * len(events)
+
+    return handle_batch

@@ -1,0 +1,12 @@
+"""The role `edges`: the batch loop that counts follows, likes and ready photos."""
+
+from streams.kafka.stages.edges_loop import EdgesLoop
+from streams.roles import Role, group_of
+from streams.worker.parts import SharedParts, Wired
+
+
+def wire_edges(shared: SharedParts) -> Wired:
+    """Consume `edges` without Faust."""
+    group = group_of(shared.settings.namespace, Role.EDGES)
+    loop = EdgesLoop(shared.settings, shared.stores, shared.outbox, group, shared.progress)
+    return Wired(loops=[loop.run], is_ready=loop.ready.is_set)

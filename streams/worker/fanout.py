@@ -1,0 +1,75 @@
+"""The roles `normal` and `bulk`: a lane of `fanout` each, and the repair of its timelines."""
+
+import asyncio
+
+from streams.kafka.consuming.agent import add_agent
+from streams.kafka.consuming.app import assigned_partitions, make_app
+from streams.kafka.stages.checkpoints import FanoutCheckpoints
+from streams.kafka.stages.fanout_applier import FanoutApplier
+from streams.kafka.stages.fanout_lane import FanoutLane
+from streams.roles import LANES, Role, group_of
+from streams.worker.parts import SharedParts, Wired
+from topics.catalogue import FANOUT
+
+
+def wire_normal(shared: SharedParts) -> Wired:
+    """Consume the normal lane."""
+    settings = shared.settings
+    return _wire_lane(
+        shared,
+        Role.NORMAL,
+        calls_in_flight_max=settings.normal_calls_in_flight_max,
+        poll_records_max=settings.normal_poll_records_max,
+        buffer_records_max=settings.normal_buffer_records_max,
+    )
+
+
+def wire_bulk(shared: SharedParts) -> Wired:
+    """Consume the bulk lane, which is background work."""
+    settings = shared.settings
+    return _wire_lane(
+        shared,
+        Role.BULK,
+        calls_in_flight_max=settings.bulk_calls_in_flight_max,
+        poll_records_max=settings.bulk_poll_records_max,
+        buffer_records_max=settings.bulk_buffer_records_max,
+    )
+
+
+def _wire_lane(
+    shared: SharedParts,
+    role: Role,
+    *,
+    calls_in_flight_max: int,
+    poll_records_max: int,
+    buffer_records_max: int,
+) -> Wired:
+    settings, lane, namespace = shared.settings, LANES[role], shared.settings.namespace
+    group, topic = group_of(namespace, role), FANOUT.named(namespace)
+    app = make_app(
+        settings,
+        group,
+        {topic: FANOUT.range_of(lane)},
+        poll_records_max=poll_records_max,
+        buffer_records_max=buffer_records_max,
+    )
+    calls = asyncio.Semaphore(calls_in_flight_max)
+    applier = FanoutApplier(settings, settings, shared.stores, lane, calls, shared.throttle)
+    checkpoints = FanoutCheckpoints(
+        settings=settings,
+        timelines=shared.stores.timelines,
+        offsets=shared.offsets,
+        group=group,
+        groups={group_of(namespace, lane_role): FANOUT.range_of(LANES[lane_role]) for lane_role in LANES},
+        owned=lambda: {partition for _, partition in assigned_partitions(app)},
+        apply=applier.apply,
+    )
+    add_agent(
+        app,
+        f"fanout-{lane}",
+        topic,
+        FanoutLane(group, lane, applier, checkpoints, shared.progress, shared.throttle),
+        batch_records_max=settings.fanout_batch_records_max,
+        fatal=shared.fatal,
+    )
+    return Wired(apps=[app], loops=[checkpoints.watch])

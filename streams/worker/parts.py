@@ -1,0 +1,67 @@
+"""What the roles of one process share, and what a role adds to it."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import faust
+
+from streams.core.delivery import DeliveryLimits
+from streams.kafka.consuming.agent import Fatal
+from streams.kafka.consuming.progress import Progress
+from streams.kafka.consuming.throttle import BackgroundThrottle
+from streams.kafka.offsets.offsets import Offsets
+from streams.kafka.producing.outbox import KafkaOutbox
+from streams.kafka.producing.producer import Producer
+from streams.kafka.stages.decode_slots import DecodeSlots
+from streams.ports.groups import Stores
+from streams.settings import DeliverySettings, Settings
+
+# Runs until cancelled.
+Loop = Callable[[], Coroutine[Any, Any, None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedParts:
+    """Made once for a process. `fatal` ends the process with a bug of ours.
+
+    Only the wirings hold it: they give each stage the parts of it that the stage uses.
+    """
+
+    settings: Settings
+    stores: Stores
+    producer: Producer
+    outbox: KafkaOutbox
+    offsets: Offsets
+    progress: Progress
+    throttle: BackgroundThrottle
+    decode_slots: DecodeSlots
+    large_turn: asyncio.Lock
+    fatal: Fatal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wired:
+    """What a role adds: the process enters `resources`, starts `apps`, and runs `loops`.
+
+    `is_ready` says whether a role whose consumer is no app has its partitions.
+    """
+
+    apps: Sequence[faust.App] = ()
+    loops: Sequence[Loop] = ()
+    resources: Sequence[AbstractAsyncContextManager[object]] = ()
+    is_ready: Callable[[], bool] = lambda: True
+
+
+Wiring = Callable[[SharedParts], Wired]
+
+
+def delivery_limits(settings: DeliverySettings) -> DeliveryLimits:
+    """Return the thresholds between push and pull."""
+    return DeliveryLimits(
+        pull_followers_min=settings.pull_followers_min,
+        push_again_followers_max=settings.push_again_followers_max,
+        celebrity_push_followers_max=settings.celebrity_push_followers_max,
+    )

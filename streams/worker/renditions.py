@@ -1,0 +1,56 @@
+"""The roles `thumbnail` and `full`: a lane of `renditions` each, with decoders of its own."""
+
+from functools import partial
+
+from streams.kafka.consuming.agent import add_agent
+from streams.kafka.consuming.app import make_app
+from streams.kafka.stages.renditions_lane import RenditionsLane
+from streams.renditions.retrying_decoder import RetryingDecoder
+from streams.roles import RENDITION_LANES, Role, group_of
+from streams.worker.media import decoders, rendition_rules
+from streams.worker.parts import SharedParts, Wired, delivery_limits
+from topics.catalogue import RENDITIONS
+
+
+def wire_thumbnails(shared: SharedParts) -> Wired:
+    """Consume the lane of thumbnails."""
+    return _wire_lane(shared, Role.THUMBNAIL)
+
+
+def wire_fulls(shared: SharedParts) -> Wired:
+    """Consume the lane of full renditions."""
+    return _wire_lane(shared, Role.FULL)
+
+
+def _wire_lane(shared: SharedParts, role: Role) -> Wired:
+    settings, lane = shared.settings, RENDITION_LANES[role]
+    group, topic = group_of(settings.namespace, role), RENDITIONS.named(settings.namespace)
+    app = make_app(
+        settings,
+        group,
+        {topic: RENDITIONS.range_of(lane)},
+        poll_records_max=settings.renditions_poll_records_max,
+        buffer_records_max=settings.renditions_buffer_records_max,
+    )
+    children = decoders(settings, settings, lane, shared.large_turn)
+    stage = RenditionsLane(
+        settings=settings,
+        stores=shared.stores,
+        outbox=shared.outbox,
+        decoder=RetryingDecoder(children),
+        rules=rendition_rules(settings, settings),
+        limits=delivery_limits(settings),
+        group=group,
+        lane=lane,
+        places=shared.decode_slots,
+        progress=shared.progress,
+    )
+    add_agent(
+        app,
+        f"renditions-{lane}",
+        topic,
+        stage,
+        batch_records_max=settings.renditions_batch_records_max,
+        fatal=shared.fatal,
+    )
+    return Wired(apps=[app], loops=[partial(stage.watch, shared.offsets)], resources=[children])

@@ -1,0 +1,74 @@
+"""The composition root of the write side: a worker process of some roles."""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AsyncExitStack
+from types import MappingProxyType
+
+from streams.kafka.consuming.progress import Progress
+from streams.kafka.consuming.throttle import BackgroundThrottle
+from streams.kafka.consuming.watchdog import Watchdog
+from streams.kafka.offsets.offsets import Offsets
+from streams.kafka.producing.outbox import KafkaOutbox
+from streams.kafka.producing.producer import Producer
+from streams.roles import Role
+from streams.settings import load
+from streams.stores.connect import connect
+from streams.worker.check import wire_check
+from streams.worker.cleaning import wire_cleaning
+from streams.worker.edges import wire_edges
+from streams.worker.fanout import wire_bulk, wire_normal
+from streams.worker.media import decode_slots
+from streams.worker.monitoring import serve_metrics
+from streams.worker.parts import SharedParts, Wiring
+from streams.worker.process import Failure, Process, stop_on_signals
+from streams.worker.renditions import wire_fulls, wire_thumbnails
+
+WIRINGS: Mapping[Role, Sequence[Wiring]] = MappingProxyType(
+    {
+        Role.CHECK: (wire_check,),
+        Role.EDGES: (wire_edges,),
+        Role.NORMAL: (wire_normal,),
+        Role.BULK: (wire_bulk,),
+        Role.THUMBNAIL: (wire_thumbnails, wire_cleaning),
+        Role.FULL: (wire_fulls, wire_cleaning),
+    }
+)
+
+
+def wirings_of(roles: Collection[Role]) -> list[Wiring]:
+    """Return what the roles need wired, each wiring once."""
+    return list(dict.fromkeys(wiring for role in Role if role in roles for wiring in WIRINGS[role]))
+
+
+async def run_worker(roles: Collection[Role]) -> None:
+    """Run a worker of `roles`, with the settings of the environment, until SIGTERM or SIGINT.
+
+    Raises:
+        ValidationError: A setting is not valid.
+        Exception: A bug, or a consumer that stopped silently; the process has to be started again.
+    """
+    settings = load()
+    stopping, failure, progress = stop_on_signals(), Failure(), Progress()
+    timeout_ms = settings.worker_store_timeout_ms
+    async with AsyncExitStack() as closing:
+        stores = await closing.enter_async_context(connect(settings, timeout_ms=timeout_ms))
+        producer = await closing.enter_async_context(Producer(settings, timeout_ms=timeout_ms))
+        offsets = Offsets(settings)
+        shared = SharedParts(
+            settings=settings,
+            stores=stores,
+            producer=producer,
+            outbox=KafkaOutbox(producer, settings.namespace),
+            offsets=offsets,
+            progress=progress,
+            throttle=BackgroundThrottle(settings.bulk_rest_ratio, settings.bulk_rest_ms_max / 1_000),
+            decode_slots=decode_slots(settings),
+            large_turn=asyncio.Lock(),
+            fatal=failure.fatal,
+        )
+        watchdog = Watchdog(progress, offsets, settings.watchdog_s, failure.fatal)
+        wired = [wire(shared) for wire in wirings_of(roles)]
+        process = Process(wired, progress, failure, loops=[watchdog.run])
+        await closing.enter_async_context(serve_metrics(settings, process.is_ready))
+        await process.run(stopping)
