@@ -17,6 +17,7 @@ from schemas.internal import READY_TIME_US, EdgeRecord, FanoutPage, OwnPost, Set
 from streams.core.counted import BUCKETS
 from streams.core.delivery import Conditions, Delivery, DeliveryLimits, Mode, decide
 from streams.core.photos import StoredRendition
+from streams.metrics import DECISIONS
 from streams.photos.deleted import delete_photo
 from streams.ports.groups import PhotoStores
 from streams.ports.publishing import Outbox
@@ -61,6 +62,7 @@ async def photo_ready(
     else:
         await asyncio.gather(stores.pulled_authors.add(author), own)
     await stores.photos.record_delivery(photo, delivery)
+    DECISIONS.labels(delivery.mode.value, delivery.reason.value).inc()
     if delivery.mode_by_size not in (None, remembered):
         await stores.authors.remember_mode(author, delivery.mode_by_size)
     # A delete that came while we wrote found no row to take away, or took one that we put

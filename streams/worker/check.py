@@ -35,7 +35,7 @@ def wire_check(shared: SharedParts) -> Wired:
         poll_records_max=POLL_RECORDS_MAX,
         buffer_records_max=BUFFER_RECORDS_MAX,
     )
-    stops = Stops(settings, shared.stores.stops, shared.progress)
+    stops = Stops(settings, shared.stores.stopped_partitions, shared.progress)
     for topic, (handle, batch_records_max) in handlers.items():
         stage = CheckStage(settings, topic, group, handle, shared.producer, stops, shared.progress)
         add_agent(
