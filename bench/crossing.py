@@ -7,14 +7,13 @@ of the readers have a timeline before the first post, half are cold until the en
 is compared with what was posted.
 """
 
-import argparse
 import asyncio
 import time
 from collections.abc import Sequence
 
 from rich.console import Console
 
-from bench.running import bench_stack
+from bench.running import bench_arguments, bench_stack
 from bench.traffic.events import follows, fresh_photo_ids, upload
 from bench.traffic.readers import client_of, feed_of
 from infra.local.deployment import Deployment
@@ -86,11 +85,7 @@ async def _cross(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=3)
-    asyncio.run(run(parser.parse_args().rounds, Console()))
+    asyncio.run(run(bench_arguments(__doc__, rounds=3).rounds, Console()))
 
 
 if __name__ == "__main__":

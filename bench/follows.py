@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 
 from bench.freshness import GIVE_UP_S, LOOK_S, materialise
-from bench.running import TimedClient, bench_stack, percentiles, timed_client
+from bench.running import TimedClient, bench_arguments, bench_stack, percentiles, timed_client
 from bench.traffic.events import fresh_photo_ids, upload
 from infra.local.deployment import Deployment
 from schemas.ids import PhotoId, UserId
@@ -99,12 +99,7 @@ async def run(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--follows", type=int, default=300)
-    parser.add_argument("--rate", type=float, default=5)
-    asyncio.run(run(parser.parse_args(), Console()))
+    asyncio.run(run(bench_arguments(__doc__, follows=300, rate=5.0), Console()))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from bench.cpu import CpuClock, CpuUse
-from bench.running import bench_stack, percentiles, timed_client
+from bench.running import bench_arguments, bench_stack, percentiles, timed_client
 from bench.traffic.events import fresh_photo_ids, upload
 from infra.local.deployment import Deployment
 from schemas.ids import PhotoId, UserId
@@ -156,15 +156,8 @@ async def measure(
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("graph", type=Path)
-    parser.add_argument("--posts", type=int, default=2_000)
-    parser.add_argument("--readers", type=int, default=400)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--kill", action="store_true")
-    return asyncio.run(run(parser.parse_args(), Console()))
+    arguments = bench_arguments(__doc__, "graph", posts=2_000, readers=400, seed=1, kill=False)
+    return asyncio.run(run(arguments, Console()))
 
 
 if __name__ == "__main__":

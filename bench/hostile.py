@@ -6,7 +6,6 @@ Good photos and hostile files alike go through the thumbnail and the full decode
 time each, as in a worker. Nothing may end this process; a decoder that ends is a row.
 """
 
-import argparse
 import asyncio
 import time
 from collections import Counter
@@ -17,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.renditions import LIMITS
+from bench.running import bench_arguments
 from streams.media.decoders import Cost, Decoders
 from streams.media.rejected import Rejected
 
@@ -68,9 +68,7 @@ def report(thumbnails: Sequence[str], fulls: Sequence[str]) -> Table:
 
 def main() -> None:
     """Print the outcomes, the peak memory of one decoder and the time."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("folder", type=Path, help="every file below it is tried")
-    files = sorted(path for path in parser.parse_args().folder.rglob("*") if path.is_file())
+    files = sorted(path for path in bench_arguments(__doc__, "folder").folder.rglob("*") if path.is_file())
     costs: list[Cost] = []
     began = time.perf_counter()
     thumbnails, fulls = asyncio.run(outcomes(files, costs))

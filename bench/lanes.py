@@ -17,7 +17,7 @@ from rich.console import Console
 
 from bench.freshness import freshness, make_readers
 from bench.giant import GIANT_FOLLOWERS, make_giant, queue_bulk
-from bench.running import bench_stack, percentiles
+from bench.running import bench_arguments, bench_stack, percentiles
 from infra.local.deployment import Deployment
 from streams.ports.groups import Stores
 from streams.roles import Role, group_of
@@ -68,13 +68,7 @@ def p99(seconds: Sequence[float]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=4)
-    parser.add_argument("--posts", type=int, default=300)
-    parser.add_argument("--backlog", type=int, default=3_000_000)
-    asyncio.run(run(parser.parse_args(), Console()))
+    asyncio.run(run(bench_arguments(__doc__, rounds=4, posts=300, backlog=3_000_000), Console()))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ requests were answered, and the slowest of them; the bench fails unless, afterwa
 feed of 40 readers holds every photo once, newest first.
 """
 
-import argparse
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
-from bench.running import bench_stack, percentiles
+from bench.running import bench_arguments, bench_stack, percentiles
 from bench.traffic.outage import DEADLINE_S, SLOW_S, outage
 from bench.traffic.slow_proxy import SlowProxy
 from infra.local.deployment import Deployment
@@ -70,11 +69,7 @@ async def run(seconds: float, console: Console) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seconds", type=float, default=30)
-    asyncio.run(run(parser.parse_args().seconds, Console()))
+    asyncio.run(run(bench_arguments(__doc__, seconds=30.0).seconds, Console()))
 
 
 if __name__ == "__main__":

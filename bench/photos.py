@@ -26,7 +26,7 @@ from rich.progress import Progress
 
 from bench.media_checks import faults, missing
 from bench.photo_files import Listed, heavy, listed
-from bench.running import bench_stack, percentiles
+from bench.running import bench_arguments, bench_stack, percentiles
 from infra.local.deployment import Deployment
 from schemas.facts import UserFollowed
 from schemas.ids import PhotoId, UserId
@@ -245,12 +245,7 @@ async def run_all(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--photos", type=int, default=200)
-    asyncio.run(run_all(parser.parse_args(), Console()))
+    asyncio.run(run_all(bench_arguments(__doc__, "folder", photos=200), Console()))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from bench.cold import cold_start
 from bench.cpu import CpuClock, CpuUse
-from bench.running import bench_stack, percentiles
+from bench.running import bench_arguments, bench_stack, percentiles
 from bench.steady import steady
 from bench.traffic.events import fresh_photo_ids
 from infra.local.deployment import Deployment
@@ -118,13 +118,7 @@ async def run(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rate", type=int, default=200)
-    parser.add_argument("--seconds", type=int, default=30)
-    parser.add_argument("--cold", type=int, default=5_000)
-    asyncio.run(run(parser.parse_args(), Console()))
+    asyncio.run(run(bench_arguments(__doc__, rate=200, seconds=30, cold=5_000), Console()))
 
 
 if __name__ == "__main__":

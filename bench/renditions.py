@@ -9,7 +9,6 @@ All sides take turns, photo by photo, so a busy moment of the machine strikes th
 A photo's cost is CPU time of all that works on it: this process, the zygote, the decoders.
 """
 
-import argparse
 import asyncio
 import os
 import time
@@ -26,6 +25,7 @@ import pyvips  # type: ignore[import-untyped]
 from rich.console import Console
 from rich.table import Table
 
+from bench.running import bench_arguments
 from streams.core.renditions import FULL_SIDES_PIXELS, RenditionFormat
 from streams.media.decoders import Decoders
 from streams.media.limits import MediaLimits
@@ -158,10 +158,7 @@ def report(sides: Sequence[Side]) -> Table:
 
 def main() -> None:
     """Print the table; the goal is the ratio of the four in JPEG."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--photos", type=int, default=20, help="how many photos each side makes")
-    parser.add_argument("--folder", type=Path, help="further photos, taken in turn")
-    arguments = parser.parse_args()
+    arguments = bench_arguments(__doc__, photos=20, folder=None)
     photos = photos_of(arguments.folder)
     sides = asyncio.run(measure(photos, arguments.photos))
     Console(width=140).print(report(sides))

@@ -8,7 +8,6 @@ no timeline was rebuilt for it. Stated are how many records of `fanout` were app
 how long that took after Redis was back.
 """
 
-import argparse
 import asyncio
 import shutil
 import tempfile
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.running import bench_stack
+from bench.running import bench_arguments, bench_stack
 from bench.traffic.posting import Posting, everybody_follows_everybody
 from bench.traffic.readers import client_of, feed_of
 from infra.local.deployment import Deployment
@@ -90,11 +89,7 @@ async def run(seconds: float, console: Console) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seconds", type=float, default=30)
-    asyncio.run(run(parser.parse_args().seconds, Console()))
+    asyncio.run(run(bench_arguments(__doc__, seconds=30.0).seconds, Console()))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
-"""What the benches share: a stack of their own, feeds over HTTP, and percentiles."""
+"""What the benches share: their command line, a stack of their own, feeds over HTTP, and percentiles."""
 
+import argparse
 import os
 import statistics
 import time
@@ -14,13 +15,36 @@ from schemas.ids import UserId
 from shutterline.client.feed import FeedClient, Json, feed_client
 from shutterline.tokens import tokens_for
 
-# Another folder lets two benches go on side by side, for those who only try them.
+# With another folder two benches can run side by side. Their figures then disturb each other.
 HOME = Path(os.environ.get("SHUTTERLINE_BENCH_HOME", ".local/bench"))
+
+
+def bench_arguments(
+    description: str | None, *folders_and_files: str, **options: float | bool | Path | None
+) -> argparse.Namespace:
+    """Read the command line of a bench, whose docstring is its help.
+
+    `folders_and_files` name required paths. `options` are given with their defaults and take the type of
+    them: False is a flag, None a path that may be left out.
+    """
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for name in folders_and_files:
+        parser.add_argument(name, type=Path)
+    for name, default in options.items():
+        if default is False:
+            parser.add_argument(f"--{name}", action="store_true")
+        else:
+            kind = Path if default is None else type(default)
+            shown = "" if default is None else f"default: {default}"
+            parser.add_argument(f"--{name}", type=kind, default=default, help=shown)
+    return parser.parse_args()
 
 
 @contextmanager
 def bench_stack() -> Iterator[Stack]:
-    """A fresh stack that ends with the bench."""
+    """An empty stack that ends with the bench."""
     stack = Stack(HOME, dies_with_parent=True)
     stack.clean()
     stack.start_servers()
@@ -32,14 +56,14 @@ def bench_stack() -> Iterator[Stack]:
 
 @dataclass(frozen=True, slots=True)
 class TimedClient(FeedClient):
-    """Keeps how long each request took, in seconds."""
+    """Records how long each request took, in seconds."""
 
     took_s: list[float] = field(default_factory=list)
 
     async def get(self, path: str, user: UserId) -> tuple[Json, float]:
         began_s = time.perf_counter()
         try:
-            return await FeedClient.get(self, path, user)  # super() finds no class with slots made anew.
+            return await FeedClient.get(self, path, user)  # super() fails in a dataclass with slots.
         finally:
             self.took_s.append(time.perf_counter() - began_s)
 

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from bench.freshness import AUTHORS, READERS, freshness, materialise
 from bench.groups import GroupWatch
-from bench.running import bench_stack, percentiles
+from bench.running import bench_arguments, bench_stack, percentiles
 from infra.local.deployment import Deployment
 from schemas.facts import UserFollowed
 from streams.ports.groups import Stores
@@ -76,11 +76,7 @@ async def round_of(deployment: Deployment, stores: Stores, name: str, console: C
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=3)
-    asyncio.run(run(parser.parse_args(), Console()))
+    asyncio.run(run(bench_arguments(__doc__, rounds=3), Console()))
 
 
 if __name__ == "__main__":

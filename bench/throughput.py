@@ -16,7 +16,7 @@ from rich.console import Console
 from bench.cpu import CpuClock, CpuUse
 from bench.freshness import AUTHORS, make_readers
 from bench.giant import GIANT_FOLLOWERS, make_giant, queue_bulk
-from bench.running import bench_stack
+from bench.running import bench_arguments, bench_stack
 from bench.traffic.events import fresh_photo_ids, upload
 from infra.local.deployment import Deployment
 from infra.local.stack import Stack
@@ -66,12 +66,7 @@ async def run(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--posts", type=int, default=2_000)
-    parser.add_argument("--deliveries", type=int, default=1_000_000)
-    asyncio.run(run(parser.parse_args(), Console()))
+    asyncio.run(run(bench_arguments(__doc__, posts=2_000, deliveries=1_000_000), Console()))
 
 
 if __name__ == "__main__":

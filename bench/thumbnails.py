@@ -18,7 +18,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 from rich.console import Console
 
-from bench.running import bench_stack, percentiles
+from bench.running import bench_arguments, bench_stack, percentiles
 from bench.traffic.events import fresh_photo_ids
 from infra.local.deployment import Deployment
 from schemas.facts import PhotoUploaded
@@ -164,12 +164,7 @@ def _p99(seconds: list[float]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--queued", type=int, default=2_000)
-    parser.add_argument("--seconds", type=float, default=40)
-    asyncio.run(run(parser.parse_args(), Console()))
+    asyncio.run(run(bench_arguments(__doc__, queued=2_000, seconds=40.0), Console()))
 
 
 if __name__ == "__main__":

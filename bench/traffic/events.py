@@ -1,4 +1,4 @@
-"""Make events and ids for tests on real servers."""
+"""Make events and ids for benches, and for tests on real servers."""
 
 import itertools
 import time
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from infra.local.deployment import Deployment
 from schemas.facts import PhotoUploaded, Rendition, UserFollowed
-from schemas.ids import SHARDS, PhotoId, UserId, compose_id
+from schemas.ids import OWN_SHARDS, SEQUENCES, SHARDS, PhotoId, UserId, compose_id
 from streams.kafka.producing.producer import Outgoing
 
 _sequence = itertools.count()
@@ -18,11 +18,13 @@ THUMBNAIL = Rendition(object_key="test/thumbnail.jpg", width=150, height=100)
 def fresh_photo_ids(count: int, *, age_ms: int = 0) -> list[PhotoId]:
     """Ids as an upstream app would mint them now, or `age_ms` ago, ascending; none twice in a process."""
     now_ms = time.time_ns() // 1_000_000 - age_ms
-    made = []
+    photos = []
     for _ in range(count):
         number = next(_sequence)
-        made.append(PhotoId(compose_id(now_ms, SHARDS // 2 + number // 1024 % (SHARDS // 2), number % 1024)))
-    return sorted(made)
+        # Shards that belong to upstream apps, so that no id is one that the pipeline mints itself.
+        shard = OWN_SHARDS + number // SEQUENCES % (SHARDS - OWN_SHARDS)
+        photos.append(PhotoId(compose_id(now_ms, shard, number % SEQUENCES)))
+    return sorted(photos)
 
 
 def fresh_users(count: int) -> list[UserId]:
@@ -51,6 +53,7 @@ def upload(
 
 
 def follows(deployment: Deployment, edges: Iterable[tuple[UserId, UserId]]) -> list[Outgoing]:
+    """`user.followed` of each (follower, followee)."""
     return [
         deployment.outgoing(UserFollowed(follower_id=follower, followee_id=followee))
         for follower, followee in edges

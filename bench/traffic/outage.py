@@ -1,4 +1,4 @@
-"""Read and post through an outage, and check every feed afterwards."""
+"""Read feeds and post photos during an outage, and check every feed afterwards."""
 
 import asyncio
 import time
@@ -12,53 +12,71 @@ from schemas.ids import UserId
 from shutterline.client.feed import FeedClient, feed_path
 
 OUTAGE_S = 6.0
-
-
-DEADLINE_S = 2.0  # settings.request_deadline_ms
-
-
-SLOW_S = 2.0
+DEADLINE_S = 2.0  # settings.request_deadline_ms: how long the API may take for a request.
+SLOW_S = 2.0  # How long a slow server takes for each answer.
+READ_EVERY_S = 0.05
+PAGE_PHOTOS = 20
+READERS_AT_ONCE = 4
+PHOTOS_BEFORE = PHOTOS_AFTER = 50
+DRAIN_S_MAX = 240.0
 
 
 @dataclass(slots=True)
 class Reading:
-    """Readers who ask all the time; what they were answered, and after how many seconds."""
+    """Readers who ask for their feed again and again.
+
+    `answers` has of each request the status, the page's completeness ("" for an error) and the seconds it
+    took.
+    """
 
     client: FeedClient
     answers: list[tuple[int, str, float]] = field(default_factory=list)
     going: bool = True
 
     async def run(self, reader: UserId) -> None:
+        """Read until `going` is false.
+
+        Raises:
+            AssertionError: An error came without a Retry-After header.
+        """
         headers = {"Authorization": f"Bearer {self.client.token_of(reader)}"}
         while self.going:
             began = time.monotonic()
-            async with self.client.http.get(f"{self.client.api}{feed_path(20)}", headers=headers) as answer:
+            async with self.client.http.get(
+                f"{self.client.api}{feed_path(PAGE_PHOTOS)}", headers=headers
+            ) as answer:
                 body = await answer.json(content_type=None)
                 if answer.status != 200 and "Retry-After" not in answer.headers:
                     raise AssertionError(f"status {answer.status} without Retry-After")
             self.answers.append((answer.status, body.get("completeness", ""), time.monotonic() - began))
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(READ_EVERY_S)
 
 
 async def outage(
     deployment: Deployment, begin: Callable[[], None], end: Callable[[], None], *, outage_s: float = OUTAGE_S
 ) -> Reading:
-    """Read and post through an outage; afterwards every feed is whole."""
+    """Read and post before, during and after an outage of `outage_s`; returns what the readers saw.
+
+    Half of the readers have a timeline before it begins.
+
+    Raises:
+        AssertionError: A feed afterwards is not every photo, once, newest first.
+    """
     everybody, authors = await everybody_follows_everybody(deployment)
     async with client_of(deployment) as client:
         for reader in everybody[::2]:
             await feed_of(client, reader)
         posting, reading = Posting(deployment, authors), Reading(client)
-        readers = [asyncio.create_task(reading.run(reader)) for reader in everybody[:4]]
-        await posting.until(50)
+        readers = [asyncio.create_task(reading.run(reader)) for reader in everybody[:READERS_AT_ONCE]]
+        await posting.until(PHOTOS_BEFORE)
         begin()
         await asyncio.sleep(outage_s)
         end()
-        await posting.until(50)
+        await posting.until(PHOTOS_AFTER)
         await posting.stop()
         reading.going = False
         await asyncio.gather(*readers)
-        await deployment.drained(240)
+        await deployment.drained(DRAIN_S_MAX)
         for reader in everybody:
             if await feed_of(client, reader) != posting.newest_first:
                 raise AssertionError(f"the feed of {reader} is not every photo, once, newest first")

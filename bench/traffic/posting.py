@@ -1,4 +1,4 @@
-"""Posts that go on in the background while something is done to the pipeline."""
+"""Post photos in the background while a test or a bench does something to the pipeline."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,19 +9,18 @@ from schemas.ids import PhotoId, UserId
 from streams.kafka.producing.producer import Producer
 
 READERS = 40
-
-
 AUTHORS = 10
-
-
-MORE_S_MAX = 60.0
-
-
-PAUSE_S = 0.3  # 33 photos a second.
+BATCH_EVERY_S = 0.3  # One photo of each author a batch: 10 / 0.3 = 33 photos a second.
+MORE_PHOTOS_S_MAX = 60.0
+LOOK_S = 0.05
+ACKNOWLEDGE_MS_MAX = 60_000
 
 
 class Posting:
-    """Posts of `authors` go on in the background until it is stopped."""
+    """Posts a photo of each of `authors` every `BATCH_EVERY_S`, from its construction until `stop`.
+
+    `photos` has what was posted so far, also what Kafka has not acknowledged yet.
+    """
 
     def __init__(self, deployment: Deployment, authors: Sequence[UserId]) -> None:
         self.deployment = deployment
@@ -31,7 +30,7 @@ class Posting:
         self._task = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
-        async with Producer(self.deployment.settings, timeout_ms=60_000) as producer:
+        async with Producer(self.deployment.settings, timeout_ms=ACKNOWLEDGE_MS_MAX) as producer:
             while self._going:
                 batch = fresh_photo_ids(len(self.authors))
                 self.photos.extend(batch)
@@ -41,20 +40,25 @@ class Posting:
                         for photo, author in zip(batch, self.authors, strict=True)
                     ]
                 )
-                await asyncio.sleep(PAUSE_S)
+                await asyncio.sleep(BATCH_EVERY_S)
 
     async def stop(self) -> None:
+        """Post no more; returns when Kafka has acknowledged the last batch."""
         self._going = False
         await self._task
 
     async def until(self, more: int) -> None:
-        """Wait for `more` photos."""
+        """Wait until `more` photos are posted.
+
+        Raises:
+            TimeoutError: They were not within `MORE_PHOTOS_S_MAX`.
+        """
         wanted = len(self.photos) + more
-        async with asyncio.timeout(MORE_S_MAX):
+        async with asyncio.timeout(MORE_PHOTOS_S_MAX):
             while len(self.photos) < wanted:
                 if self._task.done():
                     self._task.result()
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(LOOK_S)
 
     @property
     def newest_first(self) -> list[PhotoId]:
@@ -62,7 +66,7 @@ class Posting:
 
 
 async def everybody_follows_everybody(deployment: Deployment) -> tuple[list[UserId], list[UserId]]:
-    """New readers, and new authors whom each of them follows."""
+    """Make new readers and new authors, and let every reader follow every author; returns both."""
     readers, authors = fresh_users(READERS), fresh_users(AUTHORS)
     await deployment.publish(
         follows(deployment, [(reader, author) for reader in readers for author in authors])

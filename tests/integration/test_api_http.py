@@ -1,8 +1,7 @@
 """The API on real servers: its wire, its writes as they come back through Kafka, and its end."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
@@ -10,6 +9,7 @@ import httpx
 import pytest
 
 from bench.traffic.events import fresh_photo_ids, upload
+from bench.traffic.waiting import eventually
 from infra.local.deployment import Deployment
 from schemas.ids import UserId
 from shutterline.tokens import mint_token
@@ -27,13 +27,6 @@ async def _client(deployment: Deployment, user: UserId) -> AsyncIterator[httpx.A
     headers = {"Authorization": f"Bearer {token}"}
     async with httpx.AsyncClient(base_url=deployment.settings.api, headers=headers, timeout=10) as client:
         yield client
-
-
-async def _eventually(what: str, check: Callable[[], Awaitable[bool]]) -> None:
-    began = time.monotonic()
-    while not await check():
-        assert time.monotonic() - began < DEADLINE_S, f"still not so after {DEADLINE_S:.0f} s: {what}"
-        await asyncio.sleep(0.05)
 
 
 async def test_a_users_day(shared: Deployment) -> None:
@@ -55,27 +48,27 @@ async def test_a_users_day(shared: Deployment) -> None:
             return int((await me.get(f"/v1/photos/{photo}")).json()["like_count"])
 
         await shared.publish([upload(shared, photo, OTHER)])
-        await _eventually("the photo counts", lambda: _is(counts(OTHER), (0, 0, 1)))
+        await eventually("the photo counts", lambda: _is(counts(OTHER), (0, 0, 1)))
 
         assert (await me.put(f"/v1/social/follow/{OTHER}")).status_code == 204
         assert await feed() == [str(photo)]
         assert (await me.get("/v1/social/following")).json()["items"] == [str(OTHER)]
-        await _eventually("the follow counts", lambda: _is(counts(OTHER), (1, 0, 1)))
+        await eventually("the follow counts", lambda: _is(counts(OTHER), (1, 0, 1)))
         assert (await other.get("/v1/social/followers")).json()["items"] == [str(ME)]
 
         for _ in range(2):
             assert (await me.put(f"/v1/photos/{photo}/like")).status_code == 204
         assert (await me.get("/v1/feed")).json()["items"][0]["liked"] is True
-        await _eventually("the like counts once", lambda: _is(like_count(), 1))
+        await eventually("the like counts once", lambda: _is(like_count(), 1))
 
         assert (await me.delete(f"/v1/social/follow/{OTHER}")).status_code == 204
         assert await feed() == []
-        await _eventually("the unfollow counts", lambda: _is(counts(OTHER), (0, 0, 1)))
+        await eventually("the unfollow counts", lambda: _is(counts(OTHER), (0, 0, 1)))
 
         assert (await me.delete(f"/v1/photos/{photo}")).status_code == 403
         assert [(await other.delete(f"/v1/photos/{photo}")).status_code for _ in range(2)] == [204, 204]
         assert (await me.get(f"/v1/photos/{photo}")).status_code == 404
-        await _eventually("the delete counts", lambda: _is(counts(OTHER), (0, 0, 0)))
+        await eventually("the delete counts", lambda: _is(counts(OTHER), (0, 0, 0)))
 
 
 async def _is(answer: Awaitable[object], expected: object) -> bool:
@@ -158,7 +151,7 @@ async def test_an_api_that_is_told_to_end_ends_in_order(system: DeploymentFactor
 
     async with _client(deployment, ME) as me:
         asking = [asyncio.create_task(ask_until_gone(me)) for _ in range(8)]
-        await _eventually("requests are under way", lambda: _are_enough(statuses))
+        await eventually("requests are under way", lambda: _are_enough(statuses))
         await asyncio.to_thread(daemon.stop)
         await asyncio.gather(*asking)
 

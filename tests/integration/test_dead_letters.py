@@ -1,8 +1,6 @@
 """What can never succeed goes to the dead letters, unchanged and once; what is beside it is not touched."""
 
-import asyncio
 import time
-from collections.abc import Callable
 
 import orjson
 import pytest
@@ -10,6 +8,7 @@ from confluent_kafka import Consumer, Message, TopicPartition
 
 from bench.traffic.events import follows, fresh_photo_ids, upload
 from bench.traffic.readers import client_of, feed_of
+from bench.traffic.waiting import eventually
 from infra.local.deployment import Deployment
 from schemas.facts import PhotoDeleted, PhotoLiked, UserFollowed
 from schemas.ids import PhotoId, UserId, first_id_at
@@ -147,20 +146,21 @@ async def test_a_partition_stops_at_the_limit_and_goes_on_when_resumed(
     await deployment.publish(bad)
     async with connect(deployment.settings, timeout_ms=5_000) as stores:
 
-        async def until(what: str, expected: object, ask: Callable[[], object]) -> None:
-            async with asyncio.timeout(DEADLINE_S):
-                while await ask() != expected:  # type: ignore[misc]  # noqa: ASYNC110 - changes elsewhere
-                    await asyncio.sleep(0.1)
-
         async def positions() -> list[tuple[int, int]]:
             return [(stop.partition, stop.position) for stop in await stores.stopped_partitions.stops(group)]
 
         async def followers() -> int:
             return (await stores.counted_sets.summaries(SetKind.FOLLOWERS, [AUTHOR]))[AUTHOR].total
 
-        await until("stopped", [(0, 5)], positions)
+        async def has_stopped() -> bool:
+            return await positions() == [(0, 5)]
+
+        async def has_a_follower() -> bool:
+            return await followers() == 1
+
+        await eventually("the partition has stopped", has_stopped)
         await deployment.publish([elsewhere])
-        await until("the other partition goes on", 1, followers)
+        await eventually("the other partition goes on", has_a_follower)
         deployment.stack.stop_process(f"{deployment.namespace}worker-1")
         deployment.start_worker()
         assert 5 == len(read_all(deployment, "follows-dlq", 5))

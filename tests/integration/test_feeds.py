@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import pytest
 
 from bench.traffic.events import follows, fresh_photo_ids, fresh_users, upload
 from bench.traffic.readers import client_of, feed_of
+from bench.traffic.waiting import eventually
 from infra.local.deployment import Deployment
 from schemas.facts import PhotoDeleted, UserUnfollowed
 from schemas.ids import PhotoId, UserId
@@ -44,15 +45,6 @@ async def call(client: FeedClient, method: str, path: str, user: UserId) -> int:
             if answer.status != 503 or time.monotonic() > deadline_s:
                 return answer.status
             await asyncio.sleep(float(answer.headers["Retry-After"]))
-
-
-async def eventually(what: str, check: Callable[[], Awaitable[bool]]) -> float:
-    """Wait until `check` holds; answers how many seconds that took."""
-    began = time.monotonic()
-    while not await check():
-        assert time.monotonic() - began < DEADLINE_S, f"still not so after {DEADLINE_S:.0f} s: {what}"
-        await asyncio.sleep(0.02)
-    return time.monotonic() - began
 
 
 async def test_an_author_crosses_the_threshold_and_back_without_gap_or_duplicate(

@@ -13,6 +13,7 @@ import pyvips  # type: ignore[import-untyped]
 
 from bench.traffic.events import follows, fresh_photo_ids
 from bench.traffic.readers import client_of, feed_of
+from bench.traffic.waiting import eventually
 from infra.local.deployment import Deployment
 from infra.local.processes.daemon import Daemon
 from schemas.facts import PhotoUploaded
@@ -24,7 +25,7 @@ from streams.kafka.producing.producer import Outgoing
 from streams.ports.groups import Stores
 from streams.stores.connect import connect
 from tests.integration.conftest import DeploymentFactory
-from tests.integration.test_feeds import call, eventually
+from tests.integration.test_feeds import call
 
 pytestmark = pytest.mark.anyio
 

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +12,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from bench.traffic.waiting import eventually
 from infra.local.deployment import Deployment
 from infra.local.stack import Stack
 from schemas.ids import ID_MAX, PhotoId, UserId
@@ -106,13 +107,6 @@ async def left(deployment: Deployment, stores: Stores, user: UserId) -> tuple[li
 async def own_photos(stores: Stores, user: UserId) -> list[int]:
     found = await stores.author_photos.newest([user], below=ID_MAX, each_max=100)
     return [each.photo_id for each in found[user]]
-
-
-async def eventually(what: str, check: Callable[[], Awaitable[bool]]) -> None:
-    began = time.monotonic()
-    while not await check():
-        assert time.monotonic() - began < DEADLINE_S, f"still not so after {DEADLINE_S:.0f} s: {what}"
-        await asyncio.sleep(0.1)
 
 
 def image(size_bytes: int) -> bytes:

@@ -20,7 +20,6 @@ from infra.local.stack import Stack
 from streams.settings import Settings
 from tests.integration.plain_http import Answer, ask, target_of
 
-DEADLINE_S = 30.0
 REQUESTS = 1_000
 SIGNATURES = 7
 LONG = "max-age=3600"
@@ -106,14 +105,6 @@ def private_key(key: MediaKey) -> RSAPrivateKey:
 def summed(metrics: Answer, sample: str) -> int:
     lines = metrics.body.decode().splitlines()
     return sum(int(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(sample))
-
-
-async def eventually(claim: str, true: Callable[[], Any]) -> None:
-    """Ask until the answer is true; say what was awaited when it is not."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not await true():
-        assert time.monotonic() < deadline, f"not within {DEADLINE_S} s: {claim}"
-        await asyncio.sleep(0.1)
 
 
 def clock_reaches(moment_s: float) -> Callable[[], Any]:

@@ -5,8 +5,9 @@ import time
 
 import pytest
 
+from bench.traffic.waiting import eventually
 from infra.local.servers.s3 import MEDIA_BUCKET
-from tests.integration.edge.photos import Photos, eventually, summed
+from tests.integration.edge.photos import Photos, summed
 from tests.integration.plain_http import ask
 
 pytestmark = pytest.mark.anyio

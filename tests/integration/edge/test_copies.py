@@ -9,6 +9,7 @@ from typing import Any
 import psutil
 import pytest
 
+from bench.traffic.waiting import eventually
 from infra.local.servers.nginx import NginxServer
 from infra.local.servers.server import Server
 from shutterline.commands.warm import warm
@@ -17,7 +18,6 @@ from tests.integration.edge.photos import (
     REQUESTS,
     Photos,
     clock_reaches,
-    eventually,
 )
 from tests.integration.plain_http import ask
 

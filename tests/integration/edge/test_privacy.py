@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 import pytest
 
+from bench.traffic.waiting import eventually
 from infra.local import ports
 from infra.local.credentials import load_or_make
 from infra.local.servers.edge import EdgeServer
@@ -14,7 +15,6 @@ from infra.local.stack import Stack
 from tests.integration.edge.photos import (
     FILES,
     Photos,
-    eventually,
 )
 from tests.integration.plain_http import ask
 

@@ -5,12 +5,12 @@ import asyncio
 import pytest
 from botocore.exceptions import ClientError
 
+from bench.traffic.waiting import eventually
 from infra.local.credentials import load_or_make
 from infra.local.servers.s3 import MEDIA_BUCKET
 from tests.integration.edge.photos import (
     Photos,
     clock_reaches,
-    eventually,
     s3_client,
 )
 from tests.integration.plain_http import ask

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.traffic.waiting import wait_until
 from infra.local import credentials, ports, prerequisites
 from infra.local.errors import DaemonDiedError, StackError
 from infra.local.paths import PROJECT, Home
@@ -23,16 +24,7 @@ from infra.local.processes.readiness import wait_ready
 from infra.local.servers.jars import KINDS, missing
 from infra.local.stack import Stack
 
-DEADLINE_S = 20.0
 SLEEP = ["sleep", "600"]
-
-
-def eventually(claim: str, true: Callable[[], bool]) -> None:
-    """Wait until it is true, and say what was awaited when it is not."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not true():
-        assert time.monotonic() < deadline, f"not within {DEADLINE_S} s: {claim}"
-        time.sleep(0.01)
 
 
 def gone(pid: int) -> bool:
@@ -140,7 +132,7 @@ class TestDaemon:
 
         assert (home.run / "worker-1.pid").read_text() == f"{pid}\n"
         command = Path(f"/proc/{pid}/cmdline")
-        eventually("the pid is the program's", lambda: command.read_text().split("\0")[:2] == SLEEP)
+        wait_until("the pid is the program's", lambda: command.read_text().split("\0")[:2] == SLEEP)
 
     def test_another_object_finds_it_again(self, daemon: Daemon, home: Home) -> None:
         """What a killed run has left is found by the next one."""
@@ -166,11 +158,11 @@ class TestDaemon:
         """A worker's own children do not outlive it."""
         child_file = tmp_path / "child"
         run(daemon, "sh", "-c", f"sleep 600 & echo $! > {child_file}; wait")
-        eventually("the child has begun", lambda: child_file.exists() and child_file.read_text() != "")
+        wait_until("the child has begun", lambda: child_file.exists() and child_file.read_text() != "")
 
         daemon.stop()
 
-        eventually("the child is gone", lambda: gone(int(child_file.read_text())))
+        wait_until("the child is gone", lambda: gone(int(child_file.read_text())))
 
     def test_what_a_killed_one_forked_is_ended_by_the_next_start(
         self, daemon: Daemon, tmp_path: Path
@@ -178,19 +170,19 @@ class TestDaemon:
         """After a kill -9 its children are still there; they must not work beside the new one."""
         child_file = tmp_path / "child"
         run(daemon, "sh", "-c", f"sleep 600 & echo $! > {child_file}; wait")
-        eventually("the child has begun", lambda: child_file.exists() and child_file.read_text() != "")
+        wait_until("the child has begun", lambda: child_file.exists() and child_file.read_text() != "")
         daemon.kill()
         assert not gone(int(child_file.read_text()))
 
         run(daemon, *SLEEP)
 
-        eventually("the child is gone", lambda: gone(int(child_file.read_text())))
+        wait_until("the child is gone", lambda: gone(int(child_file.read_text())))
 
     def test_a_paused_one_can_be_stopped(self, daemon: Daemon) -> None:
         """SIGTERM alone would wait for the deadline: a paused process does not see it."""
         pid = run(daemon, *SLEEP)
         daemon.pause()
-        eventually("it is paused", lambda: (seen := kernel.look(pid)) is not None and seen.paused)
+        wait_until("it is paused", lambda: (seen := kernel.look(pid)) is not None and seen.paused)
         assert daemon.pid == pid
         began = time.monotonic()
 
@@ -228,7 +220,7 @@ class TestDaemon:
         orphan = Daemon("redis", home)
 
         if dies_with_parent:
-            eventually("it has ended with its parent", lambda: orphan.pid is None)
+            wait_until("it has ended with its parent", lambda: orphan.pid is None)
         else:
             assert orphan.pid is not None
         orphan.stop()
@@ -245,7 +237,7 @@ class TestWaiting:
     def test_the_dead_are_not_waited_for(self, daemon: Daemon) -> None:
         """The error comes at once and has the last 20 lines of the log, not the first."""
         run(daemon, "sh", "-c", "seq 1 50; exec sleep 600")
-        eventually("it has logged", lambda: daemon.log_tail().endswith("50"))
+        wait_until("it has logged", lambda: daemon.log_tail().endswith("50"))
         daemon.kill()
         began = time.monotonic()
 
@@ -433,7 +425,7 @@ class TestStackFiles:
 
         process = stack.start_process("worker-2", [sys.executable, "-c", show], {"SHUTTERLINE_LANES": "bulk"})
 
-        eventually("it has printed all", lambda: process.log_tail().endswith("bulk"))
+        wait_until("it has printed all", lambda: process.log_tail().endswith("bulk"))
         kafka = stack.environment()["SHUTTERLINE_KAFKA"]
         assert process.log_tail() == f"worker-2 {home.run}\n{kafka} bulk"
         stack.stop()

@@ -1,0 +1,37 @@
+"""Wait for something to become true on real servers, with a deadline and never for a fixed time."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+DEADLINE_S = 30.0
+LOOK_S = 0.05
+
+
+async def eventually(
+    claim: str, check: Callable[[], Awaitable[object]], deadline_s: float = DEADLINE_S
+) -> float:
+    """Ask `check` until its answer is true; returns how many seconds that took.
+
+    Raises:
+        TimeoutError: It was not true within `deadline_s`; the message has the claim.
+    """
+    began_s = time.monotonic()
+    while not await check():
+        _give_up_late(claim, began_s, deadline_s)
+        await asyncio.sleep(LOOK_S)
+    return time.monotonic() - began_s
+
+
+def wait_until(claim: str, check: Callable[[], object], deadline_s: float = DEADLINE_S) -> float:
+    """`eventually` for code without an event loop."""
+    began_s = time.monotonic()
+    while not check():
+        _give_up_late(claim, began_s, deadline_s)
+        time.sleep(LOOK_S)
+    return time.monotonic() - began_s
+
+
+def _give_up_late(claim: str, began_s: float, deadline_s: float) -> None:
+    if time.monotonic() - began_s > deadline_s:
+        raise TimeoutError(f"not true within {deadline_s:g} s: {claim}")
