@@ -1,23 +1,15 @@
-"""What every store promises, as one class of tests for each port.
+"""What every store promises, as test classes, one or more for each port.
 
-`test_stores.py` runs them on the twins, `tests/integration/test_store_contracts.py` on the
-real servers. A suite knows neither: it gets `stores` (long lives), `brief_stores` (lives of
-a second or two), `passing` (time) and `new_id` (ids that no other test has).
+`test_stores.py` runs them on the in-memory twins, `tests/integration/test_store_contracts.py` on the
+real servers. A suite does not know which of them it tests. It gets `stores` (with long TTLs),
+`brief_stores` (with TTLs of a second or two), `passing` (time) and `new_id` (ids that no other test uses).
 """
+
+from pathlib import Path
 
 import pytest
 
-# Suites are not named as tests are, so their asserts would not explain themselves.
-SUITES = (
-    "cleaning",
-    "cache",
-    "checkpoints",
-    "counted",
-    "edges",
-    "media",
-    "photos",
-    "small",
-    "timelines",
-    "uploads",
+# pytest rewrites asserts only in modules that it collects; without this, a failing suite explains nothing.
+pytest.register_assert_rewrite(
+    *(f"tests.contract.{path.stem}" for path in Path(__file__).parent.glob("*_suite.py"))
 )
-pytest.register_assert_rewrite(*(f"tests.contract.{name}_suite" for name in SUITES))

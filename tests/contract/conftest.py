@@ -1,4 +1,4 @@
-"""The suites' fixtures for the twins."""
+"""The fixtures of the suites for the in-memory twins."""
 
 import random
 from collections.abc import Callable
@@ -66,11 +66,11 @@ def put_original(objects: dict[str, bytes]) -> Callable[[str], None]:
 
 @pytest.fixture
 def shard_now_ms() -> int:
-    """A time at which every shard lease of earlier tests has ended."""
+    """A time at which the shard leases of all earlier tests have expired."""
     return 1_800_000_000_000
 
 
 @pytest.fixture
 def put_signed(stores: Stores) -> PutSigned:
-    """Makes a signed request."""
+    """Sends a signed request."""
     return cast(MemoryMediaUploads, stores.media_uploads).put_signed

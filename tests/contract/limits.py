@@ -1,10 +1,10 @@
-"""The limits with which the suites run, small enough to be met."""
+"""Limits for the suites, small enough for a test to reach them."""
 
 SLOTS = 5
 REBUILDS_PER_S_MAX = 10
 SHARDS = 3
 
-# Of `brief_stores`.
+# For `brief_stores`.
 BRIEF_TTL_S = 2
 BRIEF_RENEW_S = 1
 BRIEF_REBUILD_TTL_MS = 700

@@ -1,4 +1,4 @@
-"""What the media bucket promises: objects, signed requests that are really made, and parts."""
+"""What the media bucket promises: objects, signed requests that are really sent, and parts."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,11 +11,11 @@ from streams.ports.media import SignedRequest
 from tests.contract.passing_time import PassingTime
 
 NewId = Callable[[], int]
-# Makes a signed request with this body, and answers its status.
+# Sends a signed request with this body and returns the status.
 PutSigned = Callable[[SignedRequest, bytes], Awaitable[int]]
 
 JPEG, PNG = "image/jpeg", "image/png"
-# S3 takes no smaller part but the last.
+# S3's smallest part, except for the last.
 PART_BYTES = 5 * 1_048_576
 LIFE_S = 60
 OK, FORBIDDEN, TAKEN = 200, 403, 412
@@ -278,3 +278,17 @@ def _renumbered(url: str) -> str:
     for name in ("partNumber", "number"):
         url = url.replace(f"{name}=1", f"{name}=2")
     return url
+
+
+@pytest.mark.anyio
+class OriginalsSuite:
+    async def test_an_original_is_there_once_it_was_put(
+        self, stores: Stores, new_id: NewId, put_original: Callable[[str], None]
+    ) -> None:
+        """And not before. Another key is another object."""
+        key = f"originals/{new_id()}.jpg"
+
+        assert await stores.media_objects.size(key) is None
+        put_original(key)
+        assert await stores.media_objects.size(key) == len(b"original")
+        assert await stores.media_objects.size(f"{key}2") is None

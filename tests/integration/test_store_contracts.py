@@ -1,4 +1,4 @@
-"""Cassandra, Redis and S3 keep what the ports promise: the classes that the twins pass, on real servers."""
+"""Cassandra, Redis and S3 do what the ports promise: the suites that the twins pass, on real servers."""
 
 import random
 from collections.abc import AsyncIterator, Callable
@@ -19,30 +19,9 @@ from streams.settings import Settings
 from streams.stores.cassandra.shard_leases import CassandraShardLeases
 from streams.stores.connect import connect, connect_clients, stores_of
 from tests.contract import limits
-from tests.contract.cache_suite import CacheSuite
-from tests.contract.checkpoints_suite import CheckpointsSuite
-from tests.contract.cleaning_suite import (
-    CleaningPositionsSuite,
-    ForgottenRenditionsSuite,
-    MissingObjectsSuite,
-    PhotoScanSuite,
-)
-from tests.contract.counted_suite import CountedSetsSuite
-from tests.contract.edges_suite import OutgoingEdgesSuite
-from tests.contract.media_suite import MediaObjectsSuite, PartsSuite, PutSigned, SignedPutSuite
+from tests.contract.every_suite import *  # noqa: F403  # The list of the suites is there.
+from tests.contract.media_suite import PutSigned
 from tests.contract.passing_time import RealTime
-from tests.contract.photos_suite import AuthorPhotosSuite, PhotosSuite
-from tests.contract.small_suite import (
-    AuthorsSuite,
-    OriginalsSuite,
-    ParkedPhotosSuite,
-    PulledAuthorsSuite,
-    RebuildBudgetSuite,
-    ShardLeasesSuite,
-    StopsSuite,
-)
-from tests.contract.timelines_suite import RebuildSuite, RingBytesSuite, TimelinesSuite
-from tests.contract.uploads_suite import UploadKeysSuite, UploadLimitSuite, UploadsSuite
 
 TIMEOUT_MS = 10_000
 # Longer than the suite lets a lease last, so that no test meets the leases of another.
@@ -60,7 +39,7 @@ def deployment(stack: Stack) -> Deployment:
         "SHUTTERLINE_TIMELINE_SLOTS": str(limits.SLOTS),
         "SHUTTERLINE_TIMELINE_IDS": str(limits.SLOTS),
         "SHUTTERLINE_REBUILDS_PER_S_MAX": str(limits.REBUILDS_PER_S_MAX),
-        # Fewer than the suites' owners, so that a call is cut into several.
+        # Fewer than the suites' owners, so that a call is split into several.
         "SHUTTERLINE_APPEND_OWNERS_MAX": "50",
         "SHUTTERLINE_MERGE_OWNERS_MAX": "16",
     }
@@ -118,11 +97,11 @@ def put_original(deployment: Deployment) -> Callable[[str], None]:
 
 @pytest.fixture
 async def put_signed() -> AsyncIterator[PutSigned]:
-    """Makes a signed request, as any HTTP client does."""
+    """Sends a signed request, as any HTTP client does."""
     async with httpx.AsyncClient() as client:
 
         async def put(request: SignedRequest, body: bytes) -> int:
-            # The client counts the length itself.
+            # The client computes the length itself.
             headers = {name: value for name, value in request.headers.items() if name != "Content-Length"}
             return (await client.put(request.url, content=body, headers=headers)).status_code
 
@@ -136,107 +115,3 @@ _shard_tests = count(int(time() * 1_000), SHARD_TESTS_APART_MS)
 def shard_now_ms() -> int:
     """A time at which the leases of all earlier tests have expired."""
     return next(_shard_tests)
-
-
-class TestPhotos(PhotosSuite):
-    pass
-
-
-class TestAuthorPhotos(AuthorPhotosSuite):
-    pass
-
-
-class TestOutgoingEdges(OutgoingEdgesSuite):
-    pass
-
-
-class TestCountedSets(CountedSetsSuite):
-    pass
-
-
-class TestTimelines(TimelinesSuite):
-    pass
-
-
-class TestRebuild(RebuildSuite):
-    pass
-
-
-class TestRingBytes(RingBytesSuite):
-    pass
-
-
-class TestCheckpoints(CheckpointsSuite):
-    pass
-
-
-class TestCache(CacheSuite):
-    pass
-
-
-class TestAuthors(AuthorsSuite):
-    pass
-
-
-class TestPulledAuthors(PulledAuthorsSuite):
-    pass
-
-
-class TestParkedPhotos(ParkedPhotosSuite):
-    pass
-
-
-class TestStops(StopsSuite):
-    pass
-
-
-class TestOriginals(OriginalsSuite):
-    pass
-
-
-class TestRebuildBudget(RebuildBudgetSuite):
-    pass
-
-
-class TestShardLeases(ShardLeasesSuite):
-    pass
-
-
-class TestMediaObjects(MediaObjectsSuite):
-    pass
-
-
-class TestSignedPut(SignedPutSuite):
-    pass
-
-
-class TestParts(PartsSuite):
-    pass
-
-
-class TestUploads(UploadsSuite):
-    pass
-
-
-class TestUploadKeys(UploadKeysSuite):
-    pass
-
-
-class TestUploadLimit(UploadLimitSuite):
-    pass
-
-
-class TestPhotoScan(PhotoScanSuite):
-    pass
-
-
-class TestForgottenRenditions(ForgottenRenditionsSuite):
-    pass
-
-
-class TestMissingObjects(MissingObjectsSuite):
-    pass
-
-
-class TestCleaningPositions(CleaningPositionsSuite):
-    pass

@@ -1,4 +1,4 @@
-"""The bytes of cached values, and back; `keys.py` lists them."""
+"""Encode and decode cached values; `keys.py` describes their bytes."""
 
 import struct
 from array import array
@@ -13,8 +13,6 @@ from streams.core.edges import EraLikes, Following
 from streams.core.photos import PullList, SeenPhoto, Status
 
 NO_PHOTO = b"null"
-
-
 _STATUSES = {status.value: status for status in Status}
 
 
@@ -40,7 +38,7 @@ def decode_pull_list(value: bytes) -> PullList:
 
 
 def _numbers(value: bytes) -> Sequence[int]:
-    # An array reads 10,000 pairs in 20 µs; struct would make a tuple of them first.
+    # An array reads 10,000 pairs in 20 µs; struct would build a tuple of them first.
     numbers = array("Q", value)
     if byteorder == "little":
         numbers.byteswap()

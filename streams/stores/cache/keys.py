@@ -1,13 +1,13 @@
-"""How the copies in Redis are called, and what their bytes are.
+"""The keys of cached values in Redis, and the bytes of the values.
 
     f + user     whom the user follows: pairs of followee and seen_ms, 8 bytes each
-    s + photo    what readers see of the photo's row, as JSON; `null` for one that does not exist
-    a + author   the author's newest photos: how many are ready, these, then the others; 8 bytes each
-    k + user + era   the newest photos of one era that the user likes: the floor, then these, 8 bytes each
+    s + photo    what readers see of the photo's row, as JSON; `null` if there is no such photo
+    a + author   the author's newest photos: how many are ready, the ready ones, the others; 8 bytes each
+    k + user + era   the user's newest likes of photos of one era: the floor, then the photos; 8 bytes each
     c + kind + owner   a counted set's total, decimal
 
-Ids are 8 bytes, big-endian. Whoever writes the truth drops the copy. A copy of another
-shape gets another letter, because processes of two versions share a Redis for a while.
+Ids are 8 bytes, big-endian. A process that writes the database invalidates the cached value. A new
+encoding needs a new letter, because during a deploy processes of two versions share one Redis.
 """
 
 from schemas.ids import pack_id

@@ -1,8 +1,8 @@
-"""Read what the database holds through its short-lived copies.
+"""Read the database through the short-lived cache.
 
-Whichever store is down, what the other one has is answered, and the answer says what
-was not found out. A copy is filled only under a lease taken before the database was
-read, so a write in between leaves nothing old behind. Nothing is kept in the process.
+If one of the two stores is down, this returns what the other one has, and says what is unknown. A cached
+value is filled only under a lease that was taken before the database was read, so a write in between
+leaves no old value behind. Nothing is cached in the process.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ V = TypeVar("V")
 
 
 class TooManyReads(Exception):
-    """As many reads of the database are under way as this process may have, and none ended in time."""
+    """This process has its maximum of database reads under way, and none of them ended in time."""
 
 
 class DatabaseReads:
-    """A bound on this process's reads of the database; whoever finds it full waits at most `wait_s`."""
+    """Bounds this process's reads of the database. A read waits for a slot for at most `wait_s`."""
 
     def __init__(self, in_flight_max: int, wait_s: float) -> None:
         self._slots = asyncio.Semaphore(in_flight_max)
@@ -30,10 +30,10 @@ class DatabaseReads:
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
-        """Hold one of the reads.
+        """Hold one slot.
 
         Raises:
-            TooManyReads: None came free within `wait_s`.
+            TooManyReads: No slot was free within `wait_s`.
         """
         try:
             async with asyncio.timeout(self._wait_s):
@@ -48,10 +48,10 @@ class DatabaseReads:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachedKind(Generic[V]):
-    """One kind of copy: its name in Redis, its bytes, and where the truth is read.
+    """One kind of cached value: its key, its bytes, and how it is loaded from the database.
 
-    `load` answers what exists of the ids asked for. What does not exist is kept as
-    `absent` for `absent_ttl_s`; without it, it is looked for each time.
+    `load` returns the values of the ids that exist. An id that does not exist is cached as `absent` for
+    `absent_ttl_s`; without `absent` it is loaded again each time.
     """
 
     name: str
@@ -66,9 +66,10 @@ class CachedKind(Generic[V]):
 
 @dataclass(slots=True)
 class Found(Generic[V]):
-    """What is known of the ids asked for: there with its value, not there at all, or unknown.
+    """What is known of the requested ids.
 
-    `copies_answered` is False when Redis did not.
+    An id is in `values`, or in `unknown` because both stores failed, or in neither: then it does not
+    exist. `cache_answered` is False if the cache was unavailable.
     """
 
     values: dict[int, V] = field(default_factory=dict)
@@ -78,19 +79,19 @@ class Found(Generic[V]):
 
 @dataclass(frozen=True, slots=True)
 class ReadThrough:
-    """Reads through `copies`. `count(kind, hits, misses)` hears how well that goes."""
+    """Reads through `cache`. Every read calls `count(name of the kind, hits, misses)`."""
 
     cache: Cache
     reads: DatabaseReads
     count: Callable[[str, int, int], None]
 
     async def get(self, kind: CachedKind[V], ids: Sequence[int]) -> Found[V]:
-        """One call for the copies, and one of `load` for those that there are none of.
+        """Read the cache with one call, and load the missing ids with one call of `load`.
 
         Raises:
             TooManyReads: See `DatabaseReads`.
         """
-        found, missing = await self._from_copies(kind, ids)
+        found, missing = await self._from_cache(kind, ids)
         self.count(kind.name, len(ids) - len(missing), len(missing))
         if not missing:
             return found
@@ -106,38 +107,38 @@ class ReadThrough:
             await self._fill(kind, token, missing, loaded)
         return found
 
-    async def _from_copies(self, kind: CachedKind[V], ids: Sequence[int]) -> tuple[Found[V], list[int]]:
+    async def _from_cache(self, kind: CachedKind[V], ids: Sequence[int]) -> tuple[Found[V], list[int]]:
         found: Found[V] = Found()
         if not ids:
             return found, []
         try:
-            cache = await self.cache.get([kind.key(each) for each in ids])
+            cached = await self.cache.get([kind.key(id_) for id_ in ids])
         except StoreUnavailable:
             found.cache_answered = False
             return found, list(ids)
         missing: list[int] = []
-        for each, copy in zip(ids, cache, strict=True):
-            if copy is None:
-                missing.append(each)
-            elif copy != kind.absent:
-                found.values[each] = kind.decode(copy)
+        for id_, value in zip(ids, cached, strict=True):
+            if value is None:
+                missing.append(id_)
+            elif value != kind.absent:
+                found.values[id_] = kind.decode(value)
         return found, missing
 
     async def _lease(self, kind: CachedKind[V], ids: Sequence[int]) -> bytes | None:
         try:
-            return await self.cache.lease([kind.key(each) for each in ids])
+            return await self.cache.lease([kind.key(id_) for id_ in ids])
         except StoreUnavailable:
             return None
 
     async def _fill(
         self, kind: CachedKind[V], token: bytes, ids: Sequence[int], loaded: Mapping[int, V]
     ) -> None:
-        there = {kind.key(each): kind.encode(value) for each, value in loaded.items()}
+        values = {kind.key(id_): kind.encode(value) for id_, value in loaded.items()}
         try:
-            if there:
-                await self.cache.fill(token, there, kind.ttl_s)
+            if values:
+                await self.cache.fill(token, values, kind.ttl_s)
             if kind.absent is not None and len(loaded) < len(ids):
-                absent = {kind.key(each): kind.absent for each in ids if each not in loaded}
+                absent = {kind.key(id_): kind.absent for id_ in ids if id_ not in loaded}
                 await self.cache.fill(token, absent, kind.absent_ttl_s)
         except StoreUnavailable:
-            pass  # The leases run out by themselves.
+            pass  # The leases expire by themselves.

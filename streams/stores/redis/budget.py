@@ -1,22 +1,21 @@
-"""A budget of rebuilds that all processes share, in Redis."""
+"""The budget of rebuilds that all processes share, in Redis."""
 
 from streams.ports.timelines import RebuildBudget
 from streams.stores.redis.client import RedisClient
 
 
 class RedisRebuildBudget(RebuildBudget):
-    """At most `per_s_max` in any second, over all processes."""
+    """Allows at most `per_s_max` rebuilds in any second, over all processes."""
 
     def __init__(self, client: RedisClient, *, namespace: str, per_s_max: int) -> None:
         self._client = client
         self._key = f"{namespace}budget:rebuilds".encode()
-        # Refill and burst add up to the limit.
+        # In any second at most the burst and one second's refill are taken: together they are the limit.
         burst = max(1, per_s_max // 10)
         self._args = [b"%d" % max(1, per_s_max - burst), b"%d" % burst]
         self._take = client.script("budget_take")
 
     async def take(self) -> bool:
-        """Whether one more rebuild may begin now."""
         return bool(
             await self._client.call("budget", self._client.ask_script, self._take, [self._key], self._args)
         )

@@ -1,8 +1,8 @@
-"""Copies of what the database holds, in Redis, under leases.
+"""The short-lived cache in Redis.
 
-A key holds either a lease (`L` and its token) or a value (`V` and its bytes). Keys carry
-the server's incarnation: a Redis that came back older would otherwise show copies that
-had been dropped since.
+A key holds either a lease (`L` and its token) or a value (`V` and its bytes). Keys contain the server's
+incarnation. Without that, a Redis that restarted with older data would return values that have been
+invalidated since.
 """
 
 import asyncio
@@ -12,12 +12,12 @@ from secrets import token_bytes
 from streams.ports.cache import Cache
 from streams.stores.redis.client import RedisClient
 
-LEASE_MS = 5_000  # Longer than any read of the database may take.
+LEASE_MS = 5_000  # Longer than a read of the database may take in a request.
 _VALUE, _LEASE = b"V", b"L"
 
 
 class RedisCache(Cache):
-    """The copies of one Redis."""
+    """Values and leases in one Redis server."""
 
     def __init__(self, client: RedisClient, *, namespace: str) -> None:
         self._client = client
@@ -28,7 +28,7 @@ class RedisCache(Cache):
         if not keys:
             return []
         values = await self._client.call_in_incarnation(
-            "get copies", lambda incarnation: self._client.ask(b"MGET", *self._names(keys, incarnation))
+            "get cached", lambda incarnation: self._client.ask(b"MGET", *self._names(keys, incarnation))
         )
         return [value[1:] if value is not None and value[:1] == _VALUE else None for value in values]
 
@@ -42,7 +42,7 @@ class RedisCache(Cache):
                 *(self._client.ask(b"SET", name, value, b"NX", b"PX", life) for name in names)
             )
 
-        await self._client.call_in_incarnation("lease copies", run)
+        await self._client.call_in_incarnation("lease cached", run)
         return token
 
     async def fill(self, token: bytes, values: Mapping[bytes, bytes], ttl_s: int) -> None:
@@ -50,7 +50,7 @@ class RedisCache(Cache):
             return
         args = [_LEASE + token, b"%d" % (ttl_s * 1_000), *(_VALUE + value for value in values.values())]
         await self._client.call_in_incarnation(
-            "fill copies",
+            "fill cached",
             lambda incarnation: self._client.ask_script(
                 self._fill, self._names(list(values), incarnation), args
             ),
@@ -59,7 +59,7 @@ class RedisCache(Cache):
     async def invalidate(self, keys: Sequence[bytes]) -> None:
         if keys:
             await self._client.call_in_incarnation(
-                "drop copies",
+                "invalidate cached",
                 lambda incarnation: self._client.ask(b"UNLINK", *self._names(keys, incarnation)),
             )
 

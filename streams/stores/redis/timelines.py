@@ -1,8 +1,8 @@
-"""Timelines in Redis: one string a reader, laid out as `core/ring.py` says.
+"""Timelines in Redis: one string a reader, in the layout of `core/ring.py`.
 
-NAMESPACE t + owner         the timeline, 8 bytes of owner
-NAMESPACE n + partition     how far a partition of `fanout` has been applied
-NAMESPACE v + incarnation   partitions that found this server to be as new as their commits
+NAMESPACE t + owner         the timeline; the owner is 8 bytes
+NAMESPACE n + partition     the checkpoint of a partition of `fanout`
+NAMESPACE v + incarnation   the partitions that found this server as new as their commits
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from streams.errors import StoreUnavailable
 from streams.ports.timelines import Timelines
 from streams.stores.redis.client import STORE, RedisClient
 
-# A swap fails when an append came between; each try reads again.
+# A swap fails if an append came in between; each try reads the timeline again.
 SWAP_TRIES = 20
 SCAN_KEYS = 1_000
 
 
 class RedisTimelines(Timelines):
-    """The rings of one Redis."""
+    """The rings and checkpoints of one Redis server."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class RedisTimelines(Timelines):
         self._client = client
         self._redis = client.redis
         self._prefix = namespace.encode() + b"t"
-        self._notes = namespace.encode() + b"n"
+        self._checkpoints = namespace.encode() + b"n"
         self._verified = namespace.encode() + b"v"
         self._slots = slots
         self._ttl_s = ttl_s
@@ -52,25 +52,25 @@ class RedisTimelines(Timelines):
         self._append = client.script("timeline_append")
         self._existing = client.script("timeline_existing")
         self._swap = client.script("timeline_swap")
-        self._note = client.script("checkpoint")
+        self._save_checkpoint = client.script("checkpoint")
         self._confirm = client.script("confirm")
 
     async def append(self, photo: PhotoId, owners: PackedIds) -> int:
         written = 0
         packed = pack_id(photo)
-        for some in slices(owners, self._append_owners_max * ID_BYTES):
-            args = [self._prefix, packed, some, self._slots]
+        for page in slices(owners, self._append_owners_max * ID_BYTES):
+            args = [self._prefix, packed, page, self._slots]
             written += await self._client.call("append", self._append, keys=[self._prefix], args=args)
         return written
 
     async def merge(self, owners: Sequence[UserId], photos: Sequence[PhotoId]) -> int:
-        exist = 0
-        for some in slices(owners, self._merge_owners_max):
-            exist += await self._merge_some(some, photos)
-        return exist
+        existing = 0
+        for page in slices(owners, self._merge_owners_max):
+            existing += await self._merge_page(page, photos)
+        return existing
 
-    async def _merge_some(self, owners: Sequence[UserId], photos: Sequence[PhotoId]) -> int:
-        exist: set[bytes] = set()
+    async def _merge_page(self, owners: Sequence[UserId], photos: Sequence[PhotoId]) -> int:
+        existing: set[bytes] = set()
         keys = [self._key(owner) for owner in owners]
         for _ in range(SWAP_TRIES):
             values = await self._client.call("merge", self._redis.mget, keys)
@@ -78,19 +78,19 @@ class RedisTimelines(Timelines):
             for key, value in zip(keys, values, strict=True):
                 if value is None:
                     continue
-                exist.add(key)
+                existing.add(key)
                 stored = ring.parse(value)
                 new = ring.merge(stored, photos, slots=self._slots)
                 if new is not None:
                     swaps.append((key, stored.guard, new))
-            moved = await self._swap_all(swaps)
-            if not moved:
-                return len(exist)
-            keys = moved
-        raise StoreUnavailable(STORE, "merge", f"{len(keys)} timelines moved {SWAP_TRIES} times")
+            changed = await self._swap_all(swaps)
+            if not changed:
+                return len(existing)
+            keys = changed
+        raise StoreUnavailable(STORE, "merge", f"{len(keys)} timelines changed {SWAP_TRIES} times")
 
     async def _swap_all(self, swaps: Sequence[tuple[bytes, bytes, bytes]]) -> list[bytes]:
-        """Swap each (key, guard, bytes), keeping its life; answers the keys that had moved."""
+        """Swap each (key, guard, bytes) without changing its TTL; returns the keys that had changed."""
         if not swaps:
             return []
 
@@ -100,8 +100,8 @@ class RedisTimelines(Timelines):
                 await self._swap(keys=[key], args=[guard, new, ""], client=pipe)
             return list(await pipe.execute())
 
-        done = await self._client.call("merge", run)
-        return [key for (key, _, _), swapped in zip(swaps, done, strict=True) if not swapped]
+        swapped = await self._client.call("merge", run)
+        return [key for (key, _, _), is_swapped in zip(swaps, swapped, strict=True) if not is_swapped]
 
     async def existing(self, owners: PackedIds) -> PackedIds:
         args = [self._prefix, owners]
@@ -115,7 +115,7 @@ class RedisTimelines(Timelines):
             return value, ttl_s
 
         value, ttl_s = await self._client.call("read", run)
-        # One being rebuilt keeps its short life, so that it goes when its rebuilder dies.
+        # A timeline under rebuild keeps its short TTL, so it expires if its rebuilder dies.
         if (
             value is not None
             and ttl_s < self._ttl_s - self._renew_s
@@ -126,10 +126,10 @@ class RedisTimelines(Timelines):
 
     async def begin_rebuild(self, owner: UserId, token: bytes) -> bool:
         empty = ring.lay_out((), slots=self._slots, floor=0, version=0, token=token)
-        made = await self._client.call(
+        created = await self._client.call(
             "rebuild", self._client.ask, b"SET", self._key(owner), empty, b"NX", b"PX", self._rebuild_ttl
         )
-        return bool(made)
+        return bool(created)
 
     async def finish_rebuild(
         self, owner: UserId, token: bytes, photos: Sequence[PhotoId], floor: int
@@ -144,14 +144,14 @@ class RedisTimelines(Timelines):
             args = [stored.guard, new, b"%d" % self._ttl_s]
             if await self._client.call("rebuild", self._client.ask_script, self._swap, [key], args):
                 return True
-        raise StoreUnavailable(STORE, "rebuild", f"the timeline of {owner} moved {SWAP_TRIES} times")
+        raise StoreUnavailable(STORE, "rebuild", f"the timeline of {owner} changed {SWAP_TRIES} times")
 
     async def forget(self, owner: UserId) -> None:
         await self._client.call("forget", self._redis.unlink, self._key(owner))
 
     async def forget_all(self) -> int:
         forgotten, cursor = 0, 0
-        # A namespace holds letters, digits and a dot only, nothing special in a glob.
+        # A namespace has only letters, digits and a dot, none of them special in a glob.
         pattern = self._prefix + b"????????"
         while True:
             cursor, keys = await self._client.call(
@@ -165,8 +165,8 @@ class RedisTimelines(Timelines):
     async def checkpoints(self, partitions: Sequence[int]) -> dict[int, int]:
         if not partitions:
             return {}
-        keys = [self._note_key(partition) for partition in partitions]
-        values = await self._client.call("notes", self._redis.mget, keys)
+        keys = [self._checkpoint_key(partition) for partition in partitions]
+        values = await self._client.call("checkpoints", self._redis.mget, keys)
         return {
             partition: int(value)
             for partition, value in zip(partitions, values, strict=True)
@@ -175,12 +175,14 @@ class RedisTimelines(Timelines):
 
     async def save_checkpoint(self, partition: int, position: int, *, expected: int | None) -> bool:
         args = [b"" if expected is None else b"%d" % expected, b"%d" % position]
-        key = self._note_key(partition)
-        return bool(await self._client.call("note", self._client.ask_script, self._note, [key], args))
+        key = self._checkpoint_key(partition)
+        return bool(
+            await self._client.call("checkpoint", self._client.ask_script, self._save_checkpoint, [key], args)
+        )
 
     async def save_all_checkpoints(self, positions: Mapping[int, int]) -> bool:
-        values = {self._note_key(partition): position for partition, position in positions.items()}
-        return bool(await self._client.call("note", self._redis.msetnx, values))
+        values = {self._checkpoint_key(partition): position for partition, position in positions.items()}
+        return bool(await self._client.call("checkpoint", self._redis.msetnx, values))
 
     async def verified(self) -> bool:
         count = await self._client.call_in_incarnation(
@@ -190,7 +192,7 @@ class RedisTimelines(Timelines):
 
     async def confirm(self, expected: Mapping[int, int]) -> set[int]:
         partitions = sorted(expected)
-        keys = [self._note_key(partition) for partition in partitions]
+        keys = [self._checkpoint_key(partition) for partition in partitions]
         args = [value for partition in partitions for value in (partition, expected[partition])]
         moved = await self._client.call_in_incarnation(
             "confirm",
@@ -201,5 +203,5 @@ class RedisTimelines(Timelines):
     def _key(self, owner: UserId) -> bytes:
         return self._prefix + pack_id(owner)
 
-    def _note_key(self, partition: int) -> bytes:
-        return self._notes + str(partition).encode()
+    def _checkpoint_key(self, partition: int) -> bytes:
+        return self._checkpoints + str(partition).encode()

@@ -1,4 +1,4 @@
-"""How many uploads a user has begun in the last minute, in Redis."""
+"""The limit on uploads that a user begins a minute, in Redis."""
 
 from schemas.ids import UserId
 from streams.ports.uploads import UploadLimit
@@ -8,7 +8,7 @@ WINDOW_MS = 60_000
 
 
 class RedisUploadLimit(UploadLimit):
-    """At most `per_minute` of one user in any minute, over all processes."""
+    """Allows at most `per_minute` uploads of one user in any minute, over all processes."""
 
     def __init__(self, client: RedisClient, *, namespace: str, per_minute: int) -> None:
         self._client = client

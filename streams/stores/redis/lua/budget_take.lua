@@ -1,11 +1,12 @@
 -- Take one from a budget that all processes share.
 --
--- KEYS[1]  the budget: what is left, and when that was, in microseconds
--- ARGV[1]  refill a second
--- ARGV[2]  the most that can be left
--- returns  1 when there was one to take
+-- KEYS[1]  the budget: `left`, and the time in microseconds at which that was left
+-- ARGV[1]  the refill a second
+-- ARGV[2]  the maximum of `left`
+-- returns  1 if one was taken, otherwise 0
 --
--- In any second at most ARGV[1] + ARGV[2] are taken. Uses this node's clock alone.
+-- In any second at most ARGV[1] + ARGV[2] are taken. Uses only this node's clock.
+-- Atomic, because two processes that read first would both take the last one.
 
 local now = redis.call('TIME')
 local now_us = now[1] * 1000000 + now[2]

@@ -1,13 +1,13 @@
--- Store copies whose lease still stands.
+-- Store cached values whose lease still exists.
 --
--- KEYS     the copies
+-- KEYS     the keys of the values
 -- ARGV[1]  the lease as it is stored
--- ARGV[2]  their life in milliseconds
+-- ARGV[2]  the TTL of the values in milliseconds
 -- ARGV[3…] the values, one for each key
 -- returns  how many were stored
 --
--- Atomic, because a write between the look and the fill removes the lease: the value
--- read before that write must not come back.
+-- Atomic, because a write of the database removes the lease: a value that was read before
+-- that write must not be stored after it.
 
 local filled = 0
 for i, key in ipairs(KEYS) do

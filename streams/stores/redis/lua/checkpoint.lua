@@ -1,11 +1,11 @@
--- Note how far a partition of `fanout` has been applied to this Redis.
+-- Store the checkpoint of a partition of `fanout`.
 --
--- KEYS[1]  the partition's note
--- ARGV[1]  what the note is expected to be, or '' for none
--- ARGV[2]  the next offset to apply
--- returns  1 when noted, 0 when the note was another: this Redis was lost or came back older
+-- KEYS[1]  the partition's checkpoint
+-- ARGV[1]  the expected checkpoint, or '' if none is expected
+-- ARGV[2]  the new checkpoint: the next offset to apply
+-- returns  1 if stored; 0 if the checkpoint is another, because this Redis was lost or came back older
 --
--- Atomic, because a blind write would hide the records that are missing.
+-- Atomic, because a write without the comparison would hide that records are missing.
 
 local stored = redis.call('GET', KEYS[1])
 if (stored or '') ~= ARGV[1] then

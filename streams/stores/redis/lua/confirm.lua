@@ -1,20 +1,20 @@
--- Say which partitions of `fanout` this Redis is as new as the workers know.
+-- Mark the partitions of `fanout` for which this Redis is as new as the workers expect.
 --
--- KEYS[1]  the partitions verified for this start of the server
--- KEYS[2…] notes of partitions
--- ARGV     for each note its partition and what it is expected to be
--- returns  the partitions whose note is another, or missing
+-- KEYS[1]  the partitions that are verified since this start of the server
+-- KEYS[2…] the checkpoints of the partitions
+-- ARGV     for each checkpoint its partition and its expected value
+-- returns  the partitions whose checkpoint is another or missing
 --
--- Atomic, because a server that is replaced between the look and the mark would be
--- called verified without a look.
+-- Atomic, because a server that is replaced between the comparison and the mark would
+-- otherwise be marked without a comparison.
 
-local moved = {}
+local different = {}
 for i = 2, #KEYS do
   local partition, expected = ARGV[2 * i - 3], ARGV[2 * i - 2]
   if redis.call('GET', KEYS[i]) == expected then
     redis.call('HSET', KEYS[1], partition, expected)
   else
-    moved[#moved + 1] = partition
+    different[#different + 1] = partition
   end
 end
-return moved
+return different

@@ -1,4 +1,4 @@
--- Append one fresh photo to the timelines of many owners, where they exist.
+-- Append one fresh photo to those timelines of many owners that exist.
 --
 -- KEYS[1]  any timeline's key, so that the call reaches a node (not used)
 -- ARGV[1]  prefix of timeline keys
@@ -7,13 +7,13 @@
 -- ARGV[4]  slots of a timeline
 -- returns  how many timelines were written
 --
--- The layout is described in core/ring.py. The count of arrivals names the slot to
--- overwrite, so nothing is ever trimmed and the value never grows; what is overwritten
--- raises the floor. Order and duplicates are the reader's work, so redelivery is
--- harmless. Cost: 3 commands an owner, 5 where the ring is full.
+-- core/ring.py describes the layout. The number of arrivals selects the slot to overwrite, so
+-- a value is never trimmed and never grows. An overwritten photo raises the floor. Readers sort
+-- and remove duplicates, so redelivery is harmless. Cost: 3 commands an owner, 5 if the ring is
+-- full. One script, because one round trip an owner would cost ten times that.
 --
--- Keys are binary and made here, because Lua numbers lose integers above 2^53; ids are
--- compared as two halves for the same reason.
+-- Keys are built here from packed ids, and ids are compared as two halves, because Lua's
+-- numbers lose integers above 2^53.
 
 local prefix, photo, owners, slots = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local FLOOR, HEADER, ENTRY = 16, 24, 8
@@ -27,13 +27,13 @@ end
 
 for at = 1, #owners, ENTRY do
   local key = prefix .. string.sub(owners, at, at + ENTRY - 1)
-  if redis.call('EXISTS', key) == 1 then -- Nobody reads the others.
+  if redis.call('EXISTS', key) == 1 then -- The other owners do not read.
     local arrivals = redis.call('BITFIELD', key, 'INCRBY', 'u32', '0', '1')[1]
     local slot = HEADER + (arrivals - 1) % slots * ENTRY
     if arrivals > slots then
-      local dropped = redis.call('GETRANGE', key, slot, slot + ENTRY - 1)
-      if above(dropped, redis.call('GETRANGE', key, FLOOR, HEADER - 1)) then
-        redis.call('SETRANGE', key, FLOOR, dropped)
+      local overwritten = redis.call('GETRANGE', key, slot, slot + ENTRY - 1)
+      if above(overwritten, redis.call('GETRANGE', key, FLOOR, HEADER - 1)) then
+        redis.call('SETRANGE', key, FLOOR, overwritten)
       end
     end
     redis.call('SETRANGE', key, slot, photo)

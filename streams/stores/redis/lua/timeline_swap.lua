@@ -1,12 +1,12 @@
--- Put a new layout of a timeline in place, if nothing has been written since it was read.
+-- Replace a timeline's bytes, if nothing has been written since they were read.
 --
 -- KEYS[1]  the timeline
 -- ARGV[1]  its first 16 bytes as they were read: arrivals, version, rebuild token
 -- ARGV[2]  the new bytes
--- ARGV[3]  its life in seconds from now, or '' to keep what it has
--- returns  1 when swapped, 0 when it has moved or is gone
+-- ARGV[3]  the new TTL in seconds, or '' for no change of the TTL
+-- returns  1 if replaced, 0 if the timeline has changed or is gone
 --
--- Atomic, because an append between the look and the write would be lost.
+-- Atomic, because an append between the comparison and the write would be lost.
 
 if redis.call('GETRANGE', KEYS[1], 0, 15) ~= ARGV[1] then
   return 0

@@ -1,14 +1,13 @@
 -- Count one upload of a user, if the last minute has room for it.
 --
--- KEYS[1]  the user's uploads: names by when they were counted, in milliseconds
+-- KEYS[1]  the user's uploads: names by the time in milliseconds at which they were counted
 -- ARGV[1]  the upload's name
--- ARGV[2]  how many there may be
--- ARGV[3]  in how many milliseconds
--- returns  0 when it was counted (also when it had been before), otherwise in how many
---          milliseconds there will be room
+-- ARGV[2]  the maximum of uploads in the window
+-- ARGV[3]  the window in milliseconds
+-- returns  0 if it is counted, now or before; otherwise the milliseconds until there is room
 --
--- In one script, because two processes that looked first would both find room.
--- Uses this node's clock alone. Cost: at most ARGV[2] members are kept.
+-- Atomic, because two processes that read first would both find room.
+-- Uses only this node's clock. At most ARGV[2] members are stored.
 
 local now = redis.call('TIME')
 local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)

@@ -1,0 +1,51 @@
+"""What `Authors` and `PulledAuthors` promise."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from schemas.ids import UserId
+from streams.core.delivery import Mode
+from streams.ports.groups import Stores
+
+NewId = Callable[[], int]
+
+
+@pytest.mark.anyio
+class AuthorsSuite:
+    async def test_the_last_mode_is_remembered(self, stores: Stores, new_id: NewId) -> None:
+        """An unknown author has push."""
+        author, other = UserId(new_id()), UserId(new_id())
+
+        assert await stores.authors.mode_by_size(author) is Mode.PUSH
+        for mode in (Mode.PULL, Mode.PULL, Mode.PUSH, Mode.PULL):
+            await stores.authors.remember_mode(author, mode)
+
+            assert await stores.authors.mode_by_size(author) is mode
+        assert await stores.authors.mode_by_size(other) is Mode.PUSH
+
+
+@pytest.mark.anyio
+class PulledAuthorsSuite:
+    async def test_a_new_author_is_in_the_set_and_changes_the_version(
+        self, stores: Stores, new_id: NewId
+    ) -> None:
+        """So a reader that polls the version misses nobody. Adding an author twice is like adding it once."""
+        versions = [await stores.pulled_authors.version()]
+        for _ in range(3):
+            author = UserId(new_id())
+            assert author not in await stores.pulled_authors.all()
+            for _ in range(2):
+                await stores.pulled_authors.add(author)
+            versions.append(await stores.pulled_authors.version())
+
+            assert author in await stores.pulled_authors.all()
+        assert len(set(versions)) == 4
+
+    async def test_authors_added_at_once_are_all_there(self, stores: Stores, new_id: NewId) -> None:
+        """No call overwrites another."""
+        authors = {UserId(new_id()) for _ in range(20)}
+        await asyncio.gather(*(stores.pulled_authors.add(author) for author in authors))
+
+        assert authors <= await stores.pulled_authors.all()

@@ -1,0 +1,154 @@
+"""Every suite as a class that pytest collects; a test module imports all of them and has the fixtures."""
+
+from tests.contract.authors_suite import AuthorsSuite, PulledAuthorsSuite
+from tests.contract.budget_suite import RebuildBudgetSuite
+from tests.contract.cache_suite import CacheSuite
+from tests.contract.checkpoints_suite import CheckpointsSuite
+from tests.contract.cleaning_suite import (
+    CleaningPositionsSuite,
+    ForgottenRenditionsSuite,
+    MissingObjectsSuite,
+    PhotoScanSuite,
+)
+from tests.contract.counted_suite import CountedSetsSuite
+from tests.contract.edges_suite import OutgoingEdgesSuite
+from tests.contract.media_suite import MediaObjectsSuite, OriginalsSuite, PartsSuite, SignedPutSuite
+from tests.contract.parked_suite import ParkedPhotosSuite
+from tests.contract.photos_suite import AuthorPhotosSuite, PhotosSuite
+from tests.contract.shard_leases_suite import ShardLeasesSuite
+from tests.contract.stops_suite import StoppedPartitionsSuite
+from tests.contract.timelines_suite import RebuildSuite, RingBytesSuite, TimelinesSuite
+from tests.contract.uploads_suite import UploadKeysSuite, UploadLimitSuite, UploadsSuite
+
+__all__ = [
+    "TestAuthorPhotos",
+    "TestAuthors",
+    "TestCache",
+    "TestCheckpoints",
+    "TestCleaningPositions",
+    "TestCountedSets",
+    "TestForgottenRenditions",
+    "TestMediaObjects",
+    "TestMissingObjects",
+    "TestOriginals",
+    "TestOutgoingEdges",
+    "TestParkedPhotos",
+    "TestParts",
+    "TestPhotoScan",
+    "TestPhotos",
+    "TestPulledAuthors",
+    "TestRebuild",
+    "TestRebuildBudget",
+    "TestRingBytes",
+    "TestShardLeases",
+    "TestSignedPut",
+    "TestStoppedPartitions",
+    "TestTimelines",
+    "TestUploadKeys",
+    "TestUploadLimit",
+    "TestUploads",
+]
+
+
+class TestAuthors(AuthorsSuite):
+    pass
+
+
+class TestPulledAuthors(PulledAuthorsSuite):
+    pass
+
+
+class TestRebuildBudget(RebuildBudgetSuite):
+    pass
+
+
+class TestCache(CacheSuite):
+    pass
+
+
+class TestCheckpoints(CheckpointsSuite):
+    pass
+
+
+class TestPhotoScan(PhotoScanSuite):
+    pass
+
+
+class TestForgottenRenditions(ForgottenRenditionsSuite):
+    pass
+
+
+class TestMissingObjects(MissingObjectsSuite):
+    pass
+
+
+class TestCleaningPositions(CleaningPositionsSuite):
+    pass
+
+
+class TestCountedSets(CountedSetsSuite):
+    pass
+
+
+class TestOutgoingEdges(OutgoingEdgesSuite):
+    pass
+
+
+class TestMediaObjects(MediaObjectsSuite):
+    pass
+
+
+class TestSignedPut(SignedPutSuite):
+    pass
+
+
+class TestParts(PartsSuite):
+    pass
+
+
+class TestOriginals(OriginalsSuite):
+    pass
+
+
+class TestParkedPhotos(ParkedPhotosSuite):
+    pass
+
+
+class TestPhotos(PhotosSuite):
+    pass
+
+
+class TestAuthorPhotos(AuthorPhotosSuite):
+    pass
+
+
+class TestShardLeases(ShardLeasesSuite):
+    pass
+
+
+class TestStoppedPartitions(StoppedPartitionsSuite):
+    pass
+
+
+class TestTimelines(TimelinesSuite):
+    pass
+
+
+class TestRebuild(RebuildSuite):
+    pass
+
+
+class TestRingBytes(RingBytesSuite):
+    pass
+
+
+class TestUploads(UploadsSuite):
+    pass
+
+
+class TestUploadKeys(UploadKeysSuite):
+    pass
+
+
+class TestUploadLimit(UploadLimitSuite):
+    pass

@@ -1,0 +1,48 @@
+"""What `StoppedPartitions` promises."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from streams.ports.coordination import Stop
+from streams.ports.groups import Stores
+
+NewId = Callable[[], int]
+
+
+@pytest.mark.anyio
+class StoppedPartitionsSuite:
+    def stop(self, group: str, partition: int) -> Stop:
+        return Stop(
+            group=group,
+            topic="likes",
+            partition=partition,
+            position=77,
+            reason="100 dead letters in a row",
+            since_ms=1_790_000_000_123,
+        )
+
+    async def test_a_stop_is_stored_until_its_group_is_resumed(self, stores: Stores, new_id: NewId) -> None:
+        """Resuming returns how many there were, and changes no other group."""
+        group, other = f"check-{new_id()}", f"edges-{new_id()}"
+        stops = [self.stop(group, 0), self.stop(group, 3), self.stop(other, 0)]
+        for stop in stops:
+            await stores.stopped_partitions.stop(stop)
+
+        assert await stores.stopped_partitions.stops(group) == stops[:2]
+        assert await stores.stopped_partitions.resume(group) == 2
+        assert await stores.stopped_partitions.stops(group) == []
+        assert await stores.stopped_partitions.resume(group) == 0
+        assert await stores.stopped_partitions.stops(other) == stops[2:]
+
+    async def test_a_later_stop_replaces_the_earlier(self, stores: Stores, new_id: NewId) -> None:
+        """With its position and reason. Partitions of other topics have their own stops."""
+        group = f"check-{new_id()}"
+        stop = self.stop(group, 0)
+        again = replace(stop, position=99, reason="501 of the last 1,000")
+        elsewhere = replace(stop, topic="uploads")
+        for stored in (stop, again, elsewhere):
+            await stores.stopped_partitions.stop(stored)
+
+        assert await stores.stopped_partitions.stops(group) == [again, elsewhere]

@@ -1,0 +1,83 @@
+"""The guard of a store: what an error means, and when the store is left alone."""
+
+import asyncio
+
+import pytest
+
+from streams.core.breaker import Breaker
+from streams.errors import StoreUnavailable
+from streams.metrics import BREAKER
+from streams.stores.guard import StoreGuard
+
+pytestmark = pytest.mark.anyio
+
+
+class DriverError(Exception):
+    pass
+
+
+class DriverRefusal(DriverError):
+    pass
+
+
+def guard(*, failures_max: int = 2, timeout_s: float | None = None) -> StoreGuard:
+    return StoreGuard(
+        "test",
+        Breaker(failures_max=failures_max, open_s=60.0),
+        timeout_s=timeout_s,
+        errors=(DriverError,),
+        is_refusal=lambda error: isinstance(error, DriverRefusal),
+    )
+
+
+async def succeed(value: str) -> str:
+    return value
+
+
+async def fail(error: Exception) -> None:
+    raise error
+
+
+async def test_a_result_is_returned() -> None:
+    """With the arguments passed on."""
+    assert await guard().run("get", succeed, value="result") == "result"
+
+
+async def test_a_drivers_error_is_an_outage() -> None:
+    """The driver's error does not leave the stores, but it is the cause."""
+    with pytest.raises(StoreUnavailable, match="test did not answer get: DriverError broken") as raised:
+        await guard().run("get", fail, DriverError("broken"))
+    assert isinstance(raised.value.__cause__, DriverError)
+
+
+async def test_no_result_in_time_is_an_outage() -> None:
+    """The deadline of the call replaces the guard's own."""
+    with pytest.raises(StoreUnavailable, match="TimeoutError"):
+        await guard(timeout_s=0.001).run("get", asyncio.Event().wait)
+    with pytest.raises(StoreUnavailable, match="TimeoutError"):
+        await guard(timeout_s=60).run("get", asyncio.Event().wait, timeout_s=0.001)
+
+
+@pytest.mark.parametrize("error", [DriverRefusal("no such table"), KeyError("a bug")])
+async def test_refusals_and_bugs_are_raised_unchanged(error: Exception) -> None:
+    """Waiting would not help, so the breaker stays closed."""
+    guarded = guard(failures_max=1)
+
+    for _ in range(2):
+        with pytest.raises(type(error)):
+            await guarded.run("get", fail, error)
+
+
+async def test_the_breaker_opens_after_failures_in_a_row() -> None:
+    """A success or a refusal in between starts the count again; the gauge shows an open breaker."""
+    guarded = guard(failures_max=2)
+    errors = [DriverError(), DriverRefusal(), DriverError(), DriverError()]
+
+    for error in errors:
+        assert BREAKER.labels("test")._value.get() == 0
+        with pytest.raises((StoreUnavailable, DriverRefusal)):
+            await guarded.run("get", fail, error)
+
+    assert BREAKER.labels("test")._value.get() == 1
+    with pytest.raises(StoreUnavailable, match="its breaker is open"):
+        await guarded.run("get", succeed, "result")
