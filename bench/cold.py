@@ -11,7 +11,7 @@ import aiohttp
 
 from infra.local.deployment import Deployment
 from schemas.ids import UserId
-from shutterline.client.feed import AskAgain, FeedClient, TokenOf, feed_path
+from shutterline.client.feed import FeedClient, RetryLater, TokenOf, feed_path
 from streams.errors import StoreUnavailable
 from streams.timelines.rebuild import RebuildOutcome
 
@@ -58,17 +58,17 @@ async def _until_complete(client: FeedClient, reader: UserId, start: ColdStart) 
     while True:
         asked_s = time.monotonic()
         try:
-            body, again_s = await client.get(feed_path(PAGE_PHOTOS), reader)
+            body, retry_after_s = await client.get(feed_path(PAGE_PHOTOS), reader)
             answer = str(body["completeness"])
-        except AskAgain as error:
-            answer, again_s = str(error).split(": ", 1)[-1].split(" ", 1)[0], error.again_s
+        except RetryLater as error:
+            answer, retry_after_s = str(error).split(": ", 1)[-1].split(" ", 1)[0], error.retry_after_s
         except StoreUnavailable:
-            answer, again_s = "no answer", 1.0
+            answer, retry_after_s = "no answer", 1.0
         start.answers[answer] += 1
         start.slowest_s = max(start.slowest_s, time.monotonic() - asked_s)
         if answer == "complete":
             return
-        await asyncio.sleep(max(again_s, wait_s) * random.uniform(1.0, 2.0))
+        await asyncio.sleep(max(retry_after_s, wait_s) * random.uniform(1.0, 2.0))
         wait_s = min(2 * wait_s, WAIT_S_MAX)
 
 

@@ -36,6 +36,7 @@ from schemas.facts import (
 )
 from schemas.ids import id_ms
 from schemas.quoting import quoted
+from schemas.sentences import validation_sentences
 from schemas.times import rfc3339, utc_datetime
 
 __all__ = [
@@ -204,18 +205,7 @@ def _valid_data(event_type: EventType, raw: dict[str, object]) -> EventData:
     try:
         return _ADAPTERS[event_type].validate_python(raw)
     except ValidationError as error:
-        _poison(Reason.INVALID_DATA, _sentence(error))
-
-
-def _sentence(error: ValidationError) -> str:
-    """The first thing that is wrong, with the field and its value."""
-    first = error.errors(include_url=False, include_context=False)[0]
-    field = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "missing":
-        return f"{field} is missing, but is required"
-    rule = first["msg"].removeprefix("Value error, ")
-    # The parsers of ids and times name the field and its value themselves.
-    return rule if rule.startswith(f"{field} is ") else f"{field} is {quoted(first['input'])}: {rule}"
+        _poison(Reason.INVALID_DATA, validation_sentences(error)[0])
 
 
 def _check_key(event_type: EventType, data: EventData, key: bytes | None) -> None:

@@ -1,6 +1,6 @@
-"""What a command says when it fails: one plain sentence with what to do next, and never a traceback.
+"""What a command says when it fails: one plain sentence with what to do next, without a traceback.
 
-Bugs are the exception: whatever is not known here keeps its traceback.
+An error that is not known here is a bug of ours and keeps its traceback.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import typer
 from rich.console import Console
 
-if TYPE_CHECKING:  # Reading settings costs more time than showing a command's help.
+if TYPE_CHECKING:  # Importing the settings takes longer than showing the help.
     from streams.settings import Settings
 
 CONNECT_S = 3.0
@@ -27,13 +27,13 @@ class CommandFailed(Exception):
 def plain_failures(*told: type[Exception]) -> Iterator[None]:
     """Turn failures into a sentence in red and exit code 1, a Ctrl-C into exit code 130.
 
-    The messages of the types `told` are for users as they are.
+    `told` are further exceptions whose message is such a sentence. Used as a decorator of commands.
     """
     try:
         yield
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
-    except Exception as error:  # Here is decided what a user can do about it.
+    except Exception as error:  # This is where it is decided what a user can do about an error.
         sentence = str(error) if isinstance(error, told) else sentence_for(error)
         if sentence is None:
             raise
@@ -43,10 +43,11 @@ def plain_failures(*told: type[Exception]) -> Iterator[None]:
 
 def sentence_for(error: Exception) -> str | None:
     """What to tell the user, or None when it is a bug of ours."""
-    # Only now: the clients' packages take longer to import than most commands to run.
+    # Imported here: the clients' packages take longer to import than most commands to run.
     from confluent_kafka import KafkaException
     from pydantic import ValidationError
 
+    from schemas.sentences import validation_sentences
     from streams.errors import StoreUnavailable
 
     if isinstance(error, CommandFailed):
@@ -56,14 +57,14 @@ def sentence_for(error: Exception) -> str | None:
     if isinstance(error, KafkaException):
         return f"Kafka did not do what was asked: {error}. Look at `shutterline status`, or try again."
     if isinstance(error, ValidationError):
-        rules = [_broken_rule(each["loc"], each["input"], each["msg"]) for each in error.errors()]
+        rules = validation_sentences(error, name_of=_setting)
         return f"Not valid: {'; '.join(rules)}. Correct it and try again."
     return None
 
 
-def _broken_rule(place: Sequence[object], value: object, message: str) -> str:
-    name, rule = "_".join(map(str, place)).upper(), message.removeprefix("Value error, ")
-    return f"SHUTTERLINE_{name} is {value!r}: {rule}" if name else rule
+def _setting(location: Sequence[int | str]) -> str:
+    """The environment variable of a setting; empty for a rule about several."""
+    return f"SHUTTERLINE_{'_'.join(map(str, location)).upper()}" if location else ""
 
 
 def load_settings() -> "Settings":
@@ -73,17 +74,15 @@ def load_settings() -> "Settings":
     return load()
 
 
-async def require(settings: "Settings", *servers: str) -> None:
-    """Find out within seconds whether each of these is there: kafka, cassandra, redis, api.
+async def require(**addresses: str) -> None:
+    """Find out within seconds whether each server is there: `await require(kafka=settings.kafka)`.
 
-    The clients themselves would go on trying, because a worker must.
+    The clients themselves would retry for minutes, because a worker must.
 
     Raises:
         CommandFailed: One does not answer; names its address and what to do.
     """
-    silent = [
-        f"{name} at {address}" for name in servers if not await _answers(address := getattr(settings, name))
-    ]
+    silent = [f"{name} at {address}" for name, address in addresses.items() if not await _answers(address)]
     if silent:
         raise CommandFailed(
             f"No answer from {' and '.join(silent)}. Start the local stack with `make up`, "
@@ -92,9 +91,9 @@ async def require(settings: "Settings", *servers: str) -> None:
 
 
 async def _answers(address: str) -> bool:
-    """Whether one of the hosts accepts a connection."""
-    for each in address.split(","):
-        parts = urlsplit(each if "://" in each else f"//{each}")
+    """Whether one of the hosts, with commas between, accepts a connection."""
+    for host in address.split(","):
+        parts = urlsplit(host if "://" in host else f"//{host}")
         try:
             async with asyncio.timeout(CONNECT_S):
                 _, writer = await asyncio.open_connection(parts.hostname, parts.port)

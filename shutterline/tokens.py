@@ -7,13 +7,13 @@ import jwt
 
 from schemas.ids import UserId
 from shutterline.failures import CommandFailed
-from streams.settings import Settings
+from streams.settings import TokenSettings
 
 LIFE_S_DEFAULT = 3_600
 
 
 def mint_token(
-    settings: Settings,
+    settings: TokenSettings,
     user: UserId,
     *,
     roles: Sequence[str] = (),
@@ -23,7 +23,7 @@ def mint_token(
     """A token that speaks for `user` during `life_s` seconds.
 
     Raises:
-        CommandFailed: There is no local secret, or the life is out of its range.
+        CommandFailed: There is no local secret, or `life_s` is out of range.
     """
     secret = settings.jwt_secret.get_secret_value()
     if not secret:
@@ -40,15 +40,15 @@ def mint_token(
     return jwt.encode(claims, secret, algorithm="HS256")
 
 
-def tokens_for(settings: Settings) -> Callable[[UserId], str]:
-    """A function that makes each user's token once and gives it again until its life is half over."""
-    kept: dict[UserId, tuple[float, str]] = {}
+def tokens_for(settings: TokenSettings) -> Callable[[UserId], str]:
+    """A function that returns a valid token of any user; it caches each for half of its life."""
+    cached: dict[UserId, tuple[float, str]] = {}
 
     def token_of(user: UserId) -> str:
-        made_s, token = kept.get(user, (0.0, ""))
-        if time() - made_s > LIFE_S_DEFAULT / 2:
+        minted_s, token = cached.get(user, (0.0, ""))
+        if time() - minted_s > LIFE_S_DEFAULT / 2:
             token = mint_token(settings, user)
-            kept[user] = (time(), token)
+            cached[user] = (time(), token)
         return token
 
     return token_of

@@ -1,64 +1,78 @@
-"""Compare both tables of follow edges: each edge that is in one must be in the other."""
+"""Compare both tables of follow edges: an edge in one must be in the other."""
 
 import asyncio
 from collections.abc import Sequence
 
 from schemas.ids import UserId
 from schemas.internal import SetKind
-from shutterline.check.report import Finding, Kind
+from shutterline.check.report import Finding, FindingKind
+from shutterline.check.stores import CheckedStores
 from streams.core.counted import bucket_of
 from streams.core.edges import OutgoingEdge
 from streams.core.sets import BucketKey
 from streams.core.slices import slices
-from streams.ports.groups import Stores
+from streams.ports.edges import CountedSets, OutgoingEdges
 
-# A giant has more followers than are worth a read each; the first of the rows stand for all.
+# A giant has too many followers to read a row for each. The first of them are a sample of all.
 EDGES_A_USER_MAX = 1_000
 EDGES_A_TIME = 100
 
 
-async def check_edges(stores: Stores, user: UserId, followers: Sequence[int]) -> tuple[list[Finding], int]:
+async def check_edges(
+    stores: CheckedStores, user: UserId, followers: Sequence[int]
+) -> tuple[list[Finding], int]:
     """Findings on the edges from and to the user, and how many were compared.
 
-    `followers` are the members of the user's set as its rows say.
+    `followers` are the members of the user's set of followers by its rows.
     """
-    some = followers[:EDGES_A_USER_MAX]
+    sample = followers[:EDGES_A_USER_MAX]
     following = await stores.outgoing_edges.following(user)
-    followees = [each.followee_id for each in following[:EDGES_A_USER_MAX]]
+    followees = [followed.followee_id for followed in following[:EDGES_A_USER_MAX]]
     findings = [
         *[
-            Finding(Kind.EDGES, user, follower, "in followers, not in following")
-            for follower in await _without_own_row(stores, user, some)
+            Finding(FindingKind.EDGES, user, follower, "in followers, not in following")
+            for follower in await _without_outgoing_edge(stores.outgoing_edges, user, sample)
         ],
         *[
-            Finding(Kind.EDGES, user, followee, "in following, not in followers")
-            for followee in await _without_follower_row(stores, user, followees)
+            Finding(FindingKind.EDGES, user, followee, "in following, not in followers")
+            for followee in await _without_incoming_edge(stores.counted_sets, user, followees)
         ],
     ]
-    return findings, len(some) + len(followees)
+    return findings, len(sample) + len(followees)
 
 
-async def _without_own_row(stores: Stores, user: UserId, followers: Sequence[int]) -> list[int]:
-    """Those of `followers` whose own side does not say that they follow the user."""
+async def _without_outgoing_edge(
+    outgoing_edges: OutgoingEdges, user: UserId, followers: Sequence[int]
+) -> list[int]:
+    """Those of `followers` who have no outgoing follow edge to the user."""
     missing: list[int] = []
-    for some in slices(followers, EDGES_A_TIME):
+    for batch in slices(followers, EDGES_A_TIME):
         states = await asyncio.gather(
-            *(stores.outgoing_edges.state(OutgoingEdge.FOLLOWING, UserId(each), user) for each in some)
+            *(outgoing_edges.state(OutgoingEdge.FOLLOWING, UserId(follower), user) for follower in batch)
         )
-        missing += [each for each, state in zip(some, states, strict=True) if state is None or state.removed]
+        missing += [
+            follower for follower, state in zip(batch, states, strict=True) if state is None or state.removed
+        ]
     return missing
 
 
-async def _without_follower_row(stores: Stores, user: UserId, followees: Sequence[UserId]) -> list[int]:
+async def _without_incoming_edge(
+    counted_sets: CountedSets, user: UserId, followees: Sequence[UserId]
+) -> list[int]:
     """Those of `followees` whose set of followers does not have the user."""
     missing: list[int] = []
-    for some in slices(followees, EDGES_A_TIME):
-        heads = await stores.counted_sets.summaries(SetKind.FOLLOWERS, some)
+    for batch in slices(followees, EDGES_A_TIME):
+        summaries = await counted_sets.summaries(SetKind.FOLLOWERS, batch)
         keys = {
-            each: BucketKey(SetKind.FOLLOWERS, each, heads[each].level, bucket_of(user, heads[each].level))
-            for each in some
+            followee: BucketKey(
+                SetKind.FOLLOWERS,
+                followee,
+                summaries[followee].level,
+                bucket_of(user, summaries[followee].level),
+            )
+            for followee in batch
         }
-        buckets = await stores.counted_sets.read({key: [user] for key in keys.values()}, totals={})
-        states = {each: buckets[key].rows.get(user) for each, key in keys.items()}
-        missing += [each for each, state in states.items() if state is None or state.removed]
+        buckets = await counted_sets.read({key: [user] for key in keys.values()}, totals={})
+        states = {followee: buckets[key].rows.get(user) for followee, key in keys.items()}
+        missing += [followee for followee, state in states.items() if state is None or state.removed]
     return missing

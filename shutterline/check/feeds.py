@@ -1,7 +1,7 @@
 """Compare a feed as it is served with one computed from Cassandra's rows alone.
 
-The computation is as simple as can be, so that it shares nothing with what it judges:
-every followee's ready photos, sorted.
+The computation is as simple as possible and shares no code with the feed that it judges:
+it sorts every followee's ready photos.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from heapq import nlargest
 
 from schemas.ids import ID_MAX, PhotoId, UserId
-from shutterline.check.report import Finding, Kind
-from shutterline.client.feed import Walk
+from shutterline.check.report import Finding, FindingKind
+from shutterline.check.stores import CheckedStores
+from shutterline.client.feed import FeedWalk
 from streams.core.photos import Status
 from streams.core.slices import slices
-from streams.ports.groups import Stores
 
 AUTHORS_A_CALL = 64
 PHOTOS_A_CALL = 100
@@ -28,25 +28,25 @@ class Expected:
     floor: int
 
 
-async def expected_feed(stores: Stores, user: UserId, depth: int) -> Expected:
+async def expected_feed(stores: CheckedStores, user: UserId, depth: int) -> Expected:
     """The newest `depth` ready photos of those whom the user follows, and the user's own.
 
     Raises:
-        StoreUnavailable: The database did not answer.
+        StoreUnavailable: Cassandra did not answer.
     """
-    authors = {each.followee_id for each in await stores.outgoing_edges.following(user)} | {user}
+    authors = {followed.followee_id for followed in await stores.outgoing_edges.following(user)} | {user}
     newest: list[int] = []
-    for some in slices(sorted(authors), AUTHORS_A_CALL):
-        lists = await stores.author_photos.newest(some, below=ID_MAX, each_max=depth)
-        ready = (photo.photo_id for photos in lists.values() for photo in photos if photo.ready)
+    for batch in slices(sorted(authors), AUTHORS_A_CALL):
+        lists = await stores.author_photos.newest(batch, below=ID_MAX, each_max=depth)
+        ready = (photo.photo_id for listed in lists.values() for photo in listed if photo.ready)
         newest = nlargest(depth, [*newest, *ready])
     floor = newest[-1] if len(newest) == depth else END
     shown: list[int] = []
-    for slice_ in slices(newest, PHOTOS_A_CALL):
-        rows = await stores.photos.get([PhotoId(photo) for photo in slice_])
+    for photos in slices(newest, PHOTOS_A_CALL):
+        rows = await stores.photos.get([PhotoId(photo) for photo in photos])
         shown += [
             photo
-            for photo in slice_
+            for photo in photos
             if (row := rows.get(PhotoId(photo))) is not None
             and row.status is Status.READY
             and not row.deleted
@@ -54,26 +54,26 @@ async def expected_feed(stores: Stores, user: UserId, depth: int) -> Expected:
     return Expected(shown, floor)
 
 
-def compare_feed(user: UserId, walk: Walk, expected: Expected) -> Iterator[Finding]:
+def compare_feed(user: UserId, feed: FeedWalk, expected: Expected) -> Iterator[Finding]:
     """What is wrong with the feed, as far down as both it and the expectation reach.
 
-    The reader's own photos that are not ready are theirs alone, and left out.
+    Only readers see their own photos that are not ready yet, so those are not compared.
     """
-    if not walk.complete:
-        yield Finding(Kind.INCOMPLETE, user, user)
-    bottom = END if walk.ended or not walk.items else walk.ids[-1]
+    if not feed.complete:
+        yield Finding(FindingKind.INCOMPLETE, user, user)
+    bottom = END if feed.ended or not feed.items else feed.ids[-1]
     floor = max(bottom, expected.floor)
-    shown = [photo for photo in _ready_ids(user, walk) if photo >= floor]
+    shown = [photo for photo in _ready_ids(user, feed) if photo >= floor]
     wanted = {photo for photo in expected.ids if photo >= floor}
     yield from _order(user, shown)
     for photo in sorted(wanted - set(shown), reverse=True):
-        yield Finding(Kind.MISSING, user, photo)
+        yield Finding(FindingKind.MISSING, user, photo)
     for photo in sorted(set(shown) - wanted, reverse=True):
-        yield Finding(Kind.EXTRA, user, photo)
+        yield Finding(FindingKind.EXTRA, user, photo)
 
 
-def _ready_ids(user: UserId, walk: Walk) -> Iterator[int]:
-    for item in walk.items:
+def _ready_ids(user: UserId, feed: FeedWalk) -> Iterator[int]:
+    for item in feed.items:
         if item["status"] == "ready" or item["author_id"] != str(user):
             yield int(item["photo_id"])
 
@@ -83,8 +83,8 @@ def _order(user: UserId, shown: Sequence[int]) -> Iterator[Finding]:
     lowest = ID_MAX
     for photo in shown:
         if photo in seen:
-            yield Finding(Kind.DUPLICATE, user, photo)
+            yield Finding(FindingKind.DUPLICATE, user, photo)
         elif photo > lowest:
-            yield Finding(Kind.ORDER, user, photo, f"after {lowest}")
+            yield Finding(FindingKind.ORDER, user, photo, f"after {lowest}")
         seen.add(photo)
         lowest = min(lowest, photo)

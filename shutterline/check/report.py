@@ -9,8 +9,8 @@ from typing import Self
 EXAMPLES_MAX = 20
 
 
-class Kind(StrEnum):
-    """One word for each thing that can be wrong."""
+class FindingKind(StrEnum):
+    """What can be wrong, as a check names it."""
 
     MISSING = "missing"  # A photo that the feed should show.
     EXTRA = "extra"
@@ -25,14 +25,20 @@ class Kind(StrEnum):
     EDGES = "edge tables"  # An edge that is in one table and not in the other.
 
 
-FEED_KINDS = (Kind.MISSING, Kind.EXTRA, Kind.DUPLICATE, Kind.ORDER, Kind.INCOMPLETE)
+FEED_KINDS = (
+    FindingKind.MISSING,
+    FindingKind.EXTRA,
+    FindingKind.DUPLICATE,
+    FindingKind.ORDER,
+    FindingKind.INCOMPLETE,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One difference of one user; `subject` is the photo or user that it is about."""
 
-    kind: Kind
+    kind: FindingKind
     user: int
     subject: int
     detail: str = field(default="", compare=False)
@@ -43,30 +49,33 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What one look at one user found, and how much was compared for it."""
+class CheckedUser:
+    """The findings of one look at one user, and how much was compared for them."""
 
     findings: tuple[Finding, ...]
     photos: int = 0
     counts: int = 0
     edges: int = 0
 
-    def still(self, earlier: Self) -> Self:
-        """This look with only those findings that the earlier one had, too."""
-        stay = tuple(finding for finding in self.findings if finding in set(earlier.findings))
-        return type(self)(stay, self.photos, self.counts, self.edges)
+    def confirming(self, earlier: Self) -> Self:
+        """This look with those of its findings alone that the earlier look had as well."""
+        confirmed = tuple(finding for finding in self.findings if finding in set(earlier.findings))
+        return type(self)(confirmed, self.photos, self.counts, self.edges)
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """The whole check. `difference` is 0 when everything served is what the rows say."""
+class CheckReport:
+    """The whole check. `difference` is 0 if everything served is what the rows say.
+
+    `rechecked` users had findings at first and were looked at a second time.
+    """
 
     users: int
     photos: int
     counts: int
     edges: int
-    looked_again: int
-    by_kind: Mapping[Kind, int]
+    rechecked: int
+    by_kind: Mapping[FindingKind, int]
     wrong_users: int
     examples: tuple[Finding, ...]
 
@@ -75,17 +84,17 @@ class Report:
         return sum(self.by_kind.values())
 
     @classmethod
-    def of(cls, found: Iterable[Found], *, looked_again: int) -> Self:
-        """Sum up the users' results; keeps `EXAMPLES_MAX` findings."""
-        looks = list(found)
-        findings = [finding for look in looks for finding in look.findings]
+    def of(cls, checked: Iterable[CheckedUser], *, rechecked: int) -> Self:
+        """Sum up the users' results; at most `EXAMPLES_MAX` findings are examples."""
+        users = list(checked)
+        findings = [finding for user in users for finding in user.findings]
         return cls(
-            users=len(looks),
-            photos=sum(look.photos for look in looks),
-            counts=sum(look.counts for look in looks),
-            edges=sum(look.edges for look in looks),
-            looked_again=looked_again,
+            users=len(users),
+            photos=sum(user.photos for user in users),
+            counts=sum(user.counts for user in users),
+            edges=sum(user.edges for user in users),
+            rechecked=rechecked,
             by_kind=Counter(finding.kind for finding in findings),
-            wrong_users=sum(bool(look.findings) for look in looks),
+            wrong_users=sum(bool(user.findings) for user in users),
             examples=tuple(findings[:EXAMPLES_MAX]),
         )

@@ -13,31 +13,31 @@ from schemas.internal import SetKind
 from shutterline.check.counts import check_likes, check_user_counts, recount
 from shutterline.check.edges import check_edges
 from shutterline.check.feeds import compare_feed, expected_feed
-from shutterline.check.report import Finding, Found, Report
+from shutterline.check.report import CheckedUser, CheckReport, Finding
+from shutterline.check.stores import CheckedStores
 from shutterline.client.feed import FeedReader, TokenOf, feed_client
 from streams.gathering import gather_bounded
-from streams.ports.groups import Stores
-from streams.settings import Settings
+from streams.settings import ApiSettings
 
 DEPTH_DEFAULT = 600
 USERS_IN_FLIGHT = 4
-# A feed that says `complete` promises photos that became ready more than 5 s ago; a second
-# after that a difference is no longer one of events under way.
-LOOK_AGAIN_S = 6.0
+# A feed that says `complete` promises the photos that became ready more than 5 s ago. One second
+# later a difference cannot come from events under way any more.
+RECHECK_S = 6.0
 
 
 async def check_users(
-    settings: Settings,
-    stores: Stores,
+    settings: ApiSettings,
+    stores: CheckedStores,
     users: Sequence[UserId],
     *,
     token_of: TokenOf,
     depth: int = DEPTH_DEFAULT,
     progress: Callable[[int], None] = lambda _: None,
-) -> Report:
+) -> CheckReport:
     """Check these users' feeds (down to `depth` photos), counts and edges.
 
-    `progress` hears how many more users are done.
+    `progress` is called with 1 for each user who is done.
 
     Raises:
         StoreUnavailable: A store or the API did not answer.
@@ -49,53 +49,53 @@ async def check_users(
 
 async def check_through(
     client: FeedReader,
-    stores: Stores,
+    stores: CheckedStores,
     users: Sequence[UserId],
     *,
     depth: int = DEPTH_DEFAULT,
     progress: Callable[[int], None] = lambda _: None,
-    look_again_s: float = LOOK_AGAIN_S,
-) -> Report:
-    """`check_users` over a client that is there already.
+    recheck_s: float = RECHECK_S,
+) -> CheckReport:
+    """`check_users` with the client that reads the feeds.
 
-    While events are under way a first look may find what a second does not, so only what
-    is found twice, `look_again_s` apart, counts.
+    While events are under way, a first look may find a difference that a second one does not find.
+    So only what is found twice, `recheck_s` apart, counts.
     """
-    checker = _Checker(stores, client, depth, look_again_s)
+    checker = _Checker(stores, client, depth, recheck_s)
 
-    async def check(user: UserId) -> Found:
-        found = await checker.check(user)
+    async def check(user: UserId) -> CheckedUser:
+        checked = await checker.check(user)
         progress(1)
-        return found
+        return checked
 
-    found = await gather_bounded(users, check, at_once=USERS_IN_FLIGHT)
-    return Report.of(found, looked_again=checker.looked_again)
+    checked = await gather_bounded(users, check, at_once=USERS_IN_FLIGHT)
+    return CheckReport.of(checked, rechecked=checker.rechecked)
 
 
 @dataclass(slots=True)
 class _Checker:
-    stores: Stores
+    stores: CheckedStores
     client: FeedReader
     depth: int
-    look_again_s: float
-    looked_again: int = 0
+    recheck_s: float
+    rechecked: int = 0
 
-    async def check(self, user: UserId) -> Found:
+    async def check(self, user: UserId) -> CheckedUser:
         first = await self._look(user)
         if not first.findings:
             return first
-        self.looked_again += 1
-        await asyncio.sleep(self.look_again_s)
-        return (await self._look(user)).still(first)
+        self.rechecked += 1
+        await asyncio.sleep(self.recheck_s)
+        return (await self._look(user)).confirming(first)
 
-    async def _look(self, user: UserId) -> Found:
+    async def _look(self, user: UserId) -> CheckedUser:
         expected = await expected_feed(self.stores, user, self.depth)
-        walk = await self.client.walk(user, depth=self.depth)
-        findings: list[Finding] = list(compare_feed(user, walk, expected))
+        feed = await self.client.walk(user, depth=self.depth)
+        findings: list[Finding] = list(compare_feed(user, feed, expected))
         shown = await self.client.settled(f"/v1/users/{user}", user)
-        followers = await recount(self.stores, SetKind.FOLLOWERS, user)
+        followers = await recount(self.stores.counted_sets, SetKind.FOLLOWERS, user)
         of_user, counts = await check_user_counts(self.stores, user, shown, followers)
-        of_likes, likes = await check_likes(self.stores, user, walk.items)
+        of_likes, likes = await check_likes(self.stores, user, feed.items)
         of_edges, edges = await check_edges(self.stores, user, followers.members)
         findings += [*of_user, *of_likes, *of_edges]
-        return Found(tuple(findings), len(walk.items), counts + likes, edges)
+        return CheckedUser(tuple(findings), len(feed.items), counts + likes, edges)

@@ -13,7 +13,7 @@ import aiohttp
 
 from schemas.ids import PhotoId, UserId
 from streams.errors import StoreUnavailable
-from streams.settings import Settings
+from streams.settings import ApiSettings
 
 STORE = "api"
 PAGE_PHOTOS_MAX = 100
@@ -27,12 +27,12 @@ Json = dict[str, Any]
 TokenOf = Callable[[UserId], str]
 
 
-class AskAgain(StoreUnavailable):
-    """The API answered 429 or 503; `again_s` is when it said to come again, in seconds."""
+class RetryLater(StoreUnavailable):
+    """The API answered 429 or 503; `retry_after_s` is when it said to come again, in seconds."""
 
-    def __init__(self, path: str, cause: str, again_s: float) -> None:
+    def __init__(self, path: str, cause: str, retry_after_s: float) -> None:
         super().__init__(STORE, path, cause)
-        self.again_s = again_s
+        self.retry_after_s = retry_after_s
 
 
 class ApiRefused(Exception):
@@ -49,7 +49,7 @@ class Page:
 
 
 @dataclass(slots=True)
-class Walk:
+class FeedWalk:
     """A feed from the top: what was shown, in order, and whether every page said `complete`."""
 
     items: list[Json] = field(default_factory=list)
@@ -72,7 +72,7 @@ class FeedReader(ABC):
 
         Raises:
             ApiRefused: Any answer but 2xx, 429 and 503.
-            AskAgain: 429 or 503.
+            RetryLater: 429 or 503.
             StoreUnavailable: No answer.
         """
 
@@ -92,23 +92,23 @@ class FeedReader(ABC):
         """
         deadline_s = monotonic() + self.settle_s
         while True:
-            again_s = RETRY_AFTER_S
+            retry_after_s = RETRY_AFTER_S
             try:
                 body, stated_s = await self.get(path, user)
                 if body.get("completeness", "complete") == "complete" or monotonic() > deadline_s:
                     return body
-                again_s = stated_s or RETRY_AFTER_S
+                retry_after_s = stated_s or RETRY_AFTER_S
             except StoreUnavailable as error:
                 if monotonic() > deadline_s:
                     raise
-                if isinstance(error, AskAgain):
-                    again_s = error.again_s or RETRY_AFTER_S
+                if isinstance(error, RetryLater):
+                    retry_after_s = error.retry_after_s or RETRY_AFTER_S
             # Once more at the very end, however late the API would have us back.
-            await asyncio.sleep(min(again_s, max(RETRY_AFTER_S, deadline_s - monotonic())))
+            await asyncio.sleep(min(retry_after_s, max(RETRY_AFTER_S, deadline_s - monotonic())))
 
-    async def walk(self, user: UserId, *, depth: int) -> Walk:
+    async def walk(self, user: UserId, *, depth: int) -> FeedWalk:
         """The feed's first `depth` photos, or somewhat more, page by page; raises as `settled` does."""
-        walk, cursor = Walk(), None
+        walk, cursor = FeedWalk(), None
         while len(walk.items) < depth and not walk.ended:
             page = _page(await self.settled(feed_path(PAGE_PHOTOS_MAX, cursor), user))
             walk.items.extend(page.items)
@@ -130,16 +130,16 @@ class FeedClient(FeedReader):
         try:
             async with self.http.get(f"{self.api}{path}", headers=headers) as answer:
                 body: Json = await answer.json(content_type=None)
-                again_s = float(answer.headers.get("Retry-After", 0))
+                retry_after_s = float(answer.headers.get("Retry-After", 0))
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise StoreUnavailable(STORE, path, f"{type(error).__name__} {error}") from error
-        return final(path, answer.status, body, again_s), again_s
+        return final(path, answer.status, body, retry_after_s), retry_after_s
 
 
-def final(path: str, status: int, body: Json, again_s: float = 0.0) -> Json:
+def final(path: str, status: int, body: Json, retry_after_s: float = 0.0) -> Json:
     """The body of an answer that is not an error; raises as `FeedReader.get` does."""
     if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
-        raise AskAgain(path, f"{status} {body.get('detail')}", again_s)
+        raise RetryLater(path, f"{status} {body.get('detail')}", retry_after_s)
     if status >= HTTPStatus.BAD_REQUEST:
         raise ApiRefused(f"The API answered {path} with {status}: {body.get('detail')}")
     return body
@@ -155,7 +155,7 @@ def _page(body: Json) -> Page:
 
 
 @asynccontextmanager
-async def feed_client(settings: Settings, token_of: TokenOf) -> AsyncIterator[FeedClient]:
+async def feed_client(settings: ApiSettings, token_of: TokenOf) -> AsyncIterator[FeedClient]:
     """A client of `settings.api`."""
     connector = aiohttp.TCPConnector(limit=CONNECTIONS_MAX)
     timeout = aiohttp.ClientTimeout(total=REQUEST_S)

@@ -20,7 +20,7 @@ from shutterline.client.feed import ApiRefused, Json, TokenOf, final
 from streams.errors import StoreUnavailable
 from streams.gathering import gather_bounded
 from streams.retrying import with_backoff
-from streams.settings import Settings
+from streams.settings import ApiSettings
 
 REQUEST_S = 60.0
 TRIES_MAX = 5
@@ -162,14 +162,14 @@ class UploadClient:
                         raise StoreUnavailable("api", path, f"{type(error).__name__} {error}") from error
             if answer.status not in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
                 return final(path, answer.status, body)
-            again_s = float(answer.headers.get("Retry-After", 1))
-            waited_s += again_s
+            retry_after_s = float(answer.headers.get("Retry-After", 1))
+            waited_s += retry_after_s
             if waited_s > WAIT_S_MAX:
                 raise StoreUnavailable(
                     "api", path, f"{answer.status} for {WAIT_S_MAX} s: {body.get('detail')}"
                 )
-            self.waiting(again_s)
-            await asyncio.sleep(again_s)
+            self.waiting(retry_after_s)
+            await asyncio.sleep(retry_after_s)
 
 
 @dataclass(slots=True)
@@ -203,7 +203,7 @@ def _attempts() -> AsyncRetrying:
 
 @asynccontextmanager
 async def upload_client(
-    settings: Settings, token_of: TokenOf, *, waiting: Callable[[float], None]
+    settings: ApiSettings, token_of: TokenOf, *, waiting: Callable[[float], None]
 ) -> AsyncIterator[UploadClient]:
     """A client of `settings.api`."""
     timeout = aiohttp.ClientTimeout(total=REQUEST_S)

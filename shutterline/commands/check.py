@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from shutterline.check.report import FEED_KINDS, Kind, Report
+from shutterline.check.report import FEED_KINDS, CheckReport, FindingKind
 from shutterline.check.run import check_users
 from shutterline.client.feed import ApiRefused
 from shutterline.failures import CommandFailed, load_settings, plain_failures, require
@@ -37,9 +37,9 @@ def check(
         )
 
 
-async def _check(users: int, seed: int, depth: int, console: Console) -> Report:
+async def _check(users: int, seed: int, depth: int, console: Console) -> CheckReport:
     settings = load_settings()
-    await require(settings, "cassandra", "redis", "api")
+    await require(cassandra=settings.cassandra, redis=settings.redis, api=settings.api)
     async with connect_clients(settings, timeout_ms=settings.worker_store_timeout_ms) as clients:
         sample = await CassandraSample(clients.cassandra).users(users, seed)
         if not sample:
@@ -57,11 +57,11 @@ async def _check(users: int, seed: int, depth: int, console: Console) -> Report:
             )
 
 
-def show(report: Report, console: Console) -> None:
+def show(report: CheckReport, console: Console) -> None:
     """The table, the differences (some of them, if there are many), and the verdict."""
     table = Table("compared", "how much", "differences", box=None, header_style="bold")
     in_feeds = sum(report.by_kind.get(kind, 0) for kind in FEED_KINDS)
-    in_edges = report.by_kind.get(Kind.EDGES, 0)
+    in_edges = report.by_kind.get(FindingKind.EDGES, 0)
     table.add_row("photos in feeds", f"{report.photos:,}", _coloured(in_feeds))
     table.add_row("counts", f"{report.counts:,}", _coloured(report.difference - in_feeds - in_edges))
     table.add_row("follow edges", f"{report.edges:,}", _coloured(in_edges))
@@ -70,7 +70,7 @@ def show(report: Report, console: Console) -> None:
         console.print(f"[red]{kind}: {count}[/red]")
     for finding in report.examples:
         console.print(f"  {finding}", markup=False, highlight=False)
-    again = f", {report.looked_again} looked at again" if report.looked_again else ""
+    again = f", {report.rechecked} looked at again" if report.rechecked else ""
     colour = "red" if report.difference else "green"
     console.print(
         f"[{colour}]difference {report.difference}[/{colour}] over {report.users} users{again}",

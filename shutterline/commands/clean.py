@@ -1,4 +1,4 @@
-"""`shutterline clean-media`: one pass of the cleaning over everything, by hand."""
+"""`shutterline clean-media`: one whole pass of the cleaning job, by hand."""
 
 import asyncio
 from time import time
@@ -13,7 +13,6 @@ from streams.jobs.cleaning.report import Report
 from streams.kafka.producing.outbox import KafkaOutbox
 from streams.kafka.producing.producer import Producer
 from streams.kafka.producing.publisher import KafkaPublisher
-from streams.settings import Settings
 from streams.stores.connect import connect
 from streams.stores.s3.bucket import S3Refused
 
@@ -24,7 +23,7 @@ SHOW_S = 0.2
 def clean_media() -> None:
     """Fails if so much looks lost that nothing of it was touched."""
     console = Console()
-    report = asyncio.run(_clean(load_settings(), console))
+    report = asyncio.run(_clean(console))
     show(report, console)
     if report.held:
         raise CommandFailed(
@@ -33,8 +32,9 @@ def clean_media() -> None:
         )
 
 
-async def _clean(settings: Settings, console: Console) -> Report:
-    await require(settings, "cassandra", "kafka", "redis", "s3")
+async def _clean(console: Console) -> Report:
+    settings = load_settings()
+    await require(cassandra=settings.cassandra, kafka=settings.kafka, redis=settings.redis, s3=settings.s3)
     timeout_ms, report = settings.worker_store_timeout_ms, Report()
     async with (
         connect(settings, timeout_ms=timeout_ms) as stores,
@@ -43,7 +43,7 @@ async def _clean(settings: Settings, console: Console) -> Report:
         publisher = KafkaPublisher(producer, namespace=settings.namespace, source=settings.event_source)
         job = CleaningJob(settings, stores, KafkaOutbox(producer, settings.namespace), publisher)
         cleaning = asyncio.create_task(job.run_once(int(time() * 1_000), whole=True, report=report))
-        # Nobody knows beforehand how much there is.
+        # The total is unknown, so there is a clock instead of a bar.
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
             shown = bar.add_task("uploads", total=None)
@@ -54,7 +54,7 @@ async def _clean(settings: Settings, console: Console) -> Report:
 
 
 def show(report: Report, console: Console) -> None:
-    """The table, some of what was left, and how much was looked at."""
+    """Print the table, examples of what was left, and how much was looked at."""
     table = Table(box=None, header_style="bold")
     table.add_column("found")
     for name in ("how many", "removed or mended", "left for now", "bytes removed"):
@@ -69,6 +69,6 @@ def show(report: Report, console: Console) -> None:
         console.print(f"  left: {example}", markup=False, highlight=False)
     console.print(
         f"looked at {report.objects:,} objects and {report.photos:,} photos; "
-        f"{sum(tally.found for tally in report.tallies.values()):,} should not have been as they were",
+        f"{sum(tally.found for tally in report.tallies.values()):,} were not as they should be",
         highlight=False,
     )

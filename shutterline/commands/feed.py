@@ -48,7 +48,7 @@ def feed(
 
 async def _page(user: UserId, limit: int, *, all_pages: bool) -> Json:
     settings = load_settings()
-    await require(settings, "api")
+    await require(api=settings.api)
     async with feed_client(settings, tokens_for(settings)) as client:
         return await _read(client, user, PAGE_PHOTOS_MAX if all_pages else limit, all_pages=all_pages)
 

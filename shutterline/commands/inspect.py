@@ -13,7 +13,7 @@ from shutterline.arguments import parsed_id
 from shutterline.failures import load_settings, plain_failures, require
 from shutterline.inspect.author import inspect_author
 from shutterline.inspect.photo import inspect_photo
-from shutterline.inspect.stored import Section, looking
+from shutterline.inspect.stored import Section, inspection
 from shutterline.inspect.user import inspect_user
 
 Subject = Literal["user", "author", "photo"]
@@ -38,12 +38,12 @@ def inspect(
 
 async def _sections(subject: Subject, number: int) -> list[Section]:
     settings = load_settings()
-    await require(settings, "cassandra", "redis")
-    async with looking(settings) as look:
+    await require(cassandra=settings.cassandra, redis=settings.redis)
+    async with inspection() as stored:
         match subject:
             case "user":
-                return await inspect_user(look, UserId(number))
+                return await inspect_user(stored, UserId(number))
             case "author":
-                return await inspect_author(look, UserId(number))
+                return await inspect_author(stored, UserId(number))
             case "photo":
-                return await inspect_photo(look, PhotoId(number))
+                return await inspect_photo(stored, PhotoId(number))

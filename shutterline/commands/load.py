@@ -24,7 +24,7 @@ def load(
 ) -> None:
     """Returns when Kafka has acknowledged every edge."""
     settings, console = load_settings(), Console()
-    asyncio.run(require(settings, "kafka"))
+    asyncio.run(require(kafka=settings.kafka))
     began_s = monotonic()
     with _bar(console) as bar:
         try:

@@ -17,7 +17,7 @@ CASSANDRA_TIMEOUT_S = 30.0
 def topics() -> None:
     """A topic that exists with other properties is a failure: nothing changes it silently."""
     settings = load_settings()
-    asyncio.run(require(settings, "kafka"))
+    asyncio.run(require(kafka=settings.kafka))
     try:
         report = ensure_topics(settings.kafka, settings.namespace, client_config=settings.kafka_security)
     except TopicMismatch as error:
@@ -29,7 +29,7 @@ def topics() -> None:
 def migrate() -> None:
     """Apply the statements of `cassandra/` that are new."""
     settings, console = load_settings(), Console()
-    asyncio.run(require(settings, "cassandra"))
+    asyncio.run(require(cassandra=settings.cassandra))
     cluster = make_cluster(settings, timeout_s=CASSANDRA_TIMEOUT_S)
     try:
         applied = apply(cluster.connect(), settings)

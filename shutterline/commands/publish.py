@@ -11,12 +11,12 @@ from rich.console import Console
 
 from schemas.events import EVENT_KINDS, EventType
 from schemas.facts import EventData
+from schemas.sentences import validation_sentences
 from schemas.times import rfc3339
 from shutterline.failures import CommandFailed, load_settings, plain_failures, require
 from streams.jobs.minting import leased_minter
 from streams.kafka.producing.producer import Producer
 from streams.kafka.producing.publisher import KafkaPublisher
-from streams.settings import Settings
 from streams.stores.connect import connect
 from topics.partitioning import partition_of
 from topics.routing import route_of
@@ -46,7 +46,7 @@ def photo_uploaded(
     content_type: Annotated[str, typer.Option()] = "image/jpeg",
     caption: Annotated[str, typer.Option()] = "",
 ) -> None:
-    """A photo was uploaded. Without a thumbnail the pipeline waits for the original and makes them all."""
+    """A photo was uploaded. Without a thumbnail the pipeline makes the renditions of the original."""
     rendition = {"object_key": thumbnail, "width": THUMBNAIL_SIDE, "height": THUMBNAIL_SIDE}
     fields: dict[str, object] = {
         "author_id": author,
@@ -60,7 +60,7 @@ def photo_uploaded(
 
 @app.command("photo.deleted", epilog="Example: shutterline publish photo.deleted --photo 123 --author 7")
 def photo_deleted(photo: Id, author: Id) -> None:
-    """The author deleted the photo; for good."""
+    """The author deleted the photo. Nothing restores it."""
     _publish("photo.deleted.v1", {"photo_id": photo, "author_id": author})
 
 
@@ -102,10 +102,10 @@ async def _publish_one(event_name: str, fields: dict[str, object], console: Cons
         if "photo_id" not in fields:
             # Everything else is checked before an id is minted for it.
             _checked(event_type, {"photo_id": 1, **fields})
-            fields["photo_id"] = await _minted(settings)
+            fields["photo_id"] = await _minted()
     data = _checked(event_type, fields)
     route = route_of(data)
-    await require(settings, "kafka")
+    await require(kafka=settings.kafka)
     async with Producer(settings, timeout_ms=settings.worker_store_timeout_ms) as producer:
         publisher = KafkaPublisher(producer, namespace=settings.namespace, source=SOURCE)
         await publisher.publish(data, time_us=time_ns() // 1_000)
@@ -118,25 +118,24 @@ async def _publish_one(event_name: str, fields: dict[str, object], console: Cons
 
 
 def _checked(event_type: str, fields: dict[str, object]) -> EventData:
-    """The event's data, by the same rules as everybody's."""
+    """The event's data, by the rules that every event has to obey.
+
+    Raises:
+        CommandFailed: A rule is broken.
+    """
     try:
         data = EVENT_KINDS[EventType(event_type)].model.model_validate(fields)
     except ValidationError as error:
-        rules = [_rule(".".join(map(str, each["loc"])), each["msg"]) for each in error.errors()]
-        raise CommandFailed(f"Nothing was published. {'; '.join(rules)}") from error
+        sentences = "; ".join(validation_sentences(error))
+        raise CommandFailed(f"Nothing was published. {sentences}") from error
     if len({fields.get("follower_id"), fields.get("followee_id")}) == 1 and "follower_id" in fields:
         raise CommandFailed(f"Nothing was published. {fields['follower_id']} cannot follow itself.")
     return data
 
 
-def _rule(name: str, message: str) -> str:
-    """The rule that was broken, with the field's name once."""
-    rule = message.removeprefix("Value error, ")
-    return rule if rule.startswith(name) else f"{name}: {rule}"
-
-
-async def _minted(settings: Settings) -> int:
-    await require(settings, "cassandra")
+async def _minted() -> int:
+    settings = load_settings()
+    await require(cassandra=settings.cassandra)
     async with (
         connect(settings, timeout_ms=settings.worker_store_timeout_ms) as stores,
         leased_minter(stores.shard_leases) as minter,

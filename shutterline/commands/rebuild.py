@@ -12,14 +12,14 @@ from schemas.ids import UserId
 from shutterline.arguments import parsed_id
 from shutterline.failures import CommandFailed, load_settings, plain_failures, require
 from streams.errors import StoreUnavailable
-from streams.ports.groups import Stores
-from streams.settings import Settings
+from streams.ports.timelines import Timelines
+from streams.retrying import until_true
 from streams.stores.connect import connect
 from streams.timelines.rebuild import Rebuilder
 
 REBUILD_S_MAX = 30.0
 TRIES = 5
-AGAIN_S = 0.5
+RETRY_S = 0.5
 
 
 @plain_failures()
@@ -61,46 +61,47 @@ def forget_all(console: Console) -> None:
 
 async def _forget_all() -> int:
     settings = load_settings()
-    await require(settings, "cassandra", "redis")
+    await require(cassandra=settings.cassandra, redis=settings.redis)
     async with connect(settings, timeout_ms=settings.worker_store_timeout_ms) as stores:
         return await stores.timelines.forget_all()
 
 
 async def _rebuild_users(users: Sequence[UserId], console: Console) -> list[UserId]:
-    """Those that could not be rebuilt."""
+    """Returns those that could not be rebuilt."""
     settings = load_settings()
-    await require(settings, "cassandra", "redis")
+    await require(cassandra=settings.cassandra, redis=settings.redis)
     async with connect(settings, timeout_ms=settings.worker_store_timeout_ms) as stores:
-        rebuilder = _rebuilder(settings, stores)
+
+        async def followees_of(owner: UserId) -> list[UserId]:
+            return [followed.followee_id for followed in await stores.outgoing_edges.following(owner)]
+
+        count: Callable[[object], None] = lambda _: None  # noqa: E731 - nobody scrapes a command.
+        rebuilder = Rebuilder(
+            stores=stores,
+            followees_of=followees_of,
+            timeline_ids=settings.timeline_ids,
+            in_flight_max=settings.rebuilds_in_flight_max,
+            count=count,
+        )
         shown = track(users, "rebuilding", console=console, transient=True, disable=not console.is_terminal)
         try:
-            return [user for user in shown if not await _rebuild(stores, rebuilder, user)]
+            return [user for user in shown if not await _rebuild(stores.timelines, rebuilder, user)]
         finally:
             await rebuilder.close()
 
 
-def _rebuilder(settings: Settings, stores: Stores) -> Rebuilder:
-    async def followees_of(owner: UserId) -> list[UserId]:
-        return [each.followee_id for each in await stores.outgoing_edges.following(owner)]
+async def _rebuild(timelines: Timelines, rebuilder: Rebuilder, owner: UserId) -> bool:
+    """Whether the timeline was rebuilt within `TRIES` tries."""
 
-    count: Callable[[object], None] = lambda _: None  # noqa: E731 - nobody scrapes a command.
-    return Rebuilder(
-        stores=stores,
-        followees_of=followees_of,
-        timeline_ids=settings.timeline_ids,
-        in_flight_max=settings.rebuilds_in_flight_max,
-        count=count,
+    async def rebuilt() -> bool:
+        await timelines.forget(owner)
+        # None if a reader rebuilds it at the same moment, or if the budget is spent.
+        return await rebuilder.rebuild(owner, wait_s=REBUILD_S_MAX) is not None
+
+    retrying = until_true(
+        [RETRY_S] * (TRIES - 1), is_retryable=lambda error: isinstance(error, StoreUnavailable)
     )
-
-
-async def _rebuild(stores: Stores, rebuilder: Rebuilder, user: UserId) -> bool:
-    for _ in range(TRIES):
-        try:
-            await stores.timelines.forget(user)
-            if await rebuilder.rebuild(user, wait_s=REBUILD_S_MAX) is not None:
-                return True
-        except StoreUnavailable:
-            pass  # Tried again below; named in the end when that does not help either.
-        # Somebody reads it right now and rebuilds it too, or the budget is spent.
-        await asyncio.sleep(AGAIN_S)
-    return False
+    try:
+        return await retrying(rebuilt)
+    except StoreUnavailable:
+        return False

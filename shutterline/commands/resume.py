@@ -21,6 +21,6 @@ def resume(group: Annotated[str, typer.Argument(help="The consumer group.")]) ->
 async def _resume(group: str) -> int:
     """Returns how many partitions were stopped."""
     settings = load_settings()
-    await require(settings, "cassandra")
+    await require(cassandra=settings.cassandra)
     async with connect(settings, timeout_ms=settings.worker_store_timeout_ms) as stores:
         return await stores.stopped_partitions.resume(group)

@@ -39,7 +39,7 @@ def upload(
 
 async def _upload(user: UserId, files: Sequence[Path], caption: str, console: Console) -> None:
     settings = load_settings()
-    await require(settings, "api")
+    await require(api=settings.api)
     try:
         photos = [PhotoFile.of(path, settings.upload_bytes_max) for path in files]
     except (OSError, ValueError) as error:

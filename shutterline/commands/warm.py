@@ -1,4 +1,4 @@
-"""`shutterline warm`: keep what is viewed most in every edge, before its copies expire."""
+"""`shutterline warm`: refresh the most viewed photos in every CDN edge before they expire there."""
 
 import asyncio
 from collections import Counter
@@ -13,12 +13,12 @@ from shutterline.failures import CommandFailed, load_settings, plain_failures
 from streams.errors import StoreUnavailable
 from streams.gathering import gather_bounded
 from streams.jobs.warm import most_viewed, views_of
-from streams.settings import Settings
+from streams.settings import WarmSettings
 from streams.stores.cdn.purging import HttpCdn, cdn
 
 
 @dataclass(slots=True)
-class Outcome:
+class WarmReport:
     refreshed: int = 0
     gone: int = 0
     failed: int = 0
@@ -34,38 +34,38 @@ def warm() -> None:
     settings, console = load_settings(), Console()
     if not settings.edges:
         raise CommandFailed(
-            "SHUTTERLINE_EDGES is empty: it names the status addresses of the shield and the edges."
+            "SHUTTERLINE_EDGES is empty: it names the status addresses of the shield and the CDN edges."
         )
     views = _views(settings)
     if not views:
         raise CommandFailed(
             f"No views in the logs in {settings.edge_views or 'no folder'}: SHUTTERLINE_EDGE_VIEWS names "
-            "the edges' folders. Has anything been looked at yet?"
+            "the folders of the CDN edges. Has anybody viewed a photo yet?"
         )
     chosen = most_viewed(views, settings.warm_share)
     outcome = asyncio.run(_refresh(settings, chosen, console))
     console.print(
-        f"{outcome.refreshed:,} of {len(views):,} viewed objects are warm in every edge; "
+        f"{outcome.refreshed:,} of {len(views):,} viewed objects are fresh in every CDN edge; "
         f"{outcome.gone:,} are gone from the bucket"
     )
     if outcome.failed:
         raise CommandFailed(f"{outcome.failed:,} could not be fetched; the last: {outcome.last_failure}")
 
 
-def _views(settings: Settings) -> Counter[str]:
+def _views(settings: WarmSettings) -> Counter[str]:
     folders = [Path(folder) for folder in settings.edge_views.split(",") if folder]
     return views_of(line for folder in folders for line in _lines(folder))
 
 
 def _lines(folder: Path) -> Iterator[str]:
-    """Of the log that is being written and of those before it."""
+    """The lines of the folder's view logs, also of those that were rotated."""
     for file in sorted(folder.glob("views.log*")):
         with file.open(errors="replace") as lines:
             yield from lines
 
 
-async def _refresh(settings: Settings, paths: Sequence[str], console: Console) -> Outcome:
-    outcome = Outcome()
+async def _refresh(settings: WarmSettings, paths: Sequence[str], console: Console) -> WarmReport:
+    outcome = WarmReport()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         shown = progress.add_task("warming", total=len(paths))
         async with cdn(settings) as edges:
@@ -78,7 +78,7 @@ async def _refresh(settings: Settings, paths: Sequence[str], console: Console) -
     return outcome
 
 
-async def _refresh_one(edges: HttpCdn, path: str, outcome: Outcome) -> None:
+async def _refresh_one(edges: HttpCdn, path: str, outcome: WarmReport) -> None:
     try:
         if await edges.refresh(path):
             outcome.refreshed += 1

@@ -1,4 +1,4 @@
-"""What the demo shows while it plays: a line that moves on a terminal, a line now and then elsewhere."""
+"""What the demo shows while it plays: one moving line on a terminal, elsewhere a line every 15 s."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ PLAIN_LINE_S = 15.0
 
 @contextmanager
 def bar(console: Console, text: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar that is gone in the end; yields what advances it."""
+    """A progress bar that disappears at the end; yields the function that advances it."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(text, total=total)
@@ -53,7 +53,7 @@ class Live:
         self.published += count
 
     async def run(self) -> None:
-        """Until cancelled: look at everything once a second."""
+        """Look at everything once a second. Runs until cancelled."""
         task = self._progress.add_task("", total=self.total)
         before, looked_s = await self._sample(), monotonic()
         began_s = said_s = looked_s

@@ -21,7 +21,7 @@ class Sample:
     freshness: Mapping[str, Mapping[float, float]]
 
     def since(self, earlier: "Sample") -> "Sample":
-        """What came in between."""
+        """What came between the two samples."""
         return Sample(
             {lane: count - earlier.deliveries.get(lane, 0) for lane, count in self.deliveries.items()},
             {
@@ -34,7 +34,7 @@ class Sample:
 
 
 def sample(run_folder: Path) -> Sample:
-    """Read every worker's page; one that does not answer counts as nothing.
+    """Read every worker's page. A worker that does not answer is left out.
 
     Blocking, at most `ANSWER_S` for each worker.
     """
@@ -42,12 +42,12 @@ def sample(run_folder: Path) -> Sample:
     freshness: dict[str, dict[float, float]] = defaultdict(lambda: defaultdict(float))
     for page in _pages(run_folder.glob("worker-*.metrics")):
         for family in text_string_to_metric_families(page):
-            for each in family.samples:
-                lane = each.labels.get("lane", "")
-                if each.name == DELIVERIES:
-                    deliveries[lane] += each.value
-                elif each.name == FRESHNESS:
-                    freshness[lane][float(each.labels["le"])] += each.value
+            for line in family.samples:
+                lane = line.labels.get("lane", "")
+                if line.name == DELIVERIES:
+                    deliveries[lane] += line.value
+                elif line.name == FRESHNESS:
+                    freshness[lane][float(line.labels["le"])] += line.value
     return Sample(deliveries, freshness)
 
 
@@ -65,7 +65,7 @@ def _pages(files: Iterable[Path]) -> Iterable[str]:
 def quantile(share: float, buckets: Mapping[float, float]) -> float | None:
     """The value below which `share` of a histogram lies, linear within its bucket, as Prometheus does it.
 
-    None when it is empty; a value above the last finite bound is answered as that bound.
+    None when it is empty; for a value above the last finite bound that bound is returned.
     """
     bounds = sorted(buckets)
     if not bounds or buckets[bounds[-1]] <= 0:

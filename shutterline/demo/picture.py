@@ -5,7 +5,7 @@ import random
 from typing import Any
 
 from schemas.facts import Rendition
-from streams.settings import Settings
+from streams.settings import S3Settings
 from streams.stores.s3.bucket import s3_client
 
 SIDES = {"thumbnail": 150, "small": 320, "medium": 640, "large": 1_080}
@@ -18,10 +18,10 @@ def key_of(name: str) -> str:
     return f"demo/{name}.jpg"
 
 
-async def put_picture(settings: Settings) -> dict[str, Rendition]:
-    """Put one picture in every size into the media bucket, as a publisher that makes its own renditions.
+async def put_picture(settings: S3Settings) -> dict[str, Rendition]:
+    """Put one picture in every size into the media bucket, like a publisher that makes its own renditions.
 
-    Answers the renditions as events name them.
+    Returns the renditions as events name them.
     """
     renditions = {}
     async with s3_client(settings, S3_TIMEOUT_S) as client:
@@ -36,35 +36,35 @@ async def put_picture(settings: Settings) -> dict[str, Rendition]:
 
 
 def draw(number: int, width: int) -> Any:
-    """A sky with a low sun, and ridges before it; the same number is the same picture. 3:2."""
+    """A sky with a low sun behind ridges, 3:2. The same number is the same picture."""
     import pyvips  # type: ignore[import-untyped]  # Here: loading it takes longer than showing a command's help.
 
-    chosen = random.Random(number)
+    numbers = random.Random(number)
     height = width * 2 // 3
-    places = pyvips.Image.xyz(width, height)
-    x, y = places[0] / width, places[1] / height
-    hue = chosen.random()
-    top, low = _colour(hue, 0.7, 0.35), _colour(hue + chosen.uniform(0.1, 0.35), 0.5, 0.8)
+    coordinates = pyvips.Image.xyz(width, height)
+    x, y = coordinates[0] / width, coordinates[1] / height
+    hue = numbers.random()
+    top, low = _colour(hue, 0.7, 0.35), _colour(hue + numbers.uniform(0.1, 0.35), 0.5, 0.8)
     depth = (y > 0.7).ifthenelse(1.0, y / 0.7)
     picture = depth.bandjoin([depth, depth]) * [b - a for a, b in zip(top, low, strict=True)] + top
-    sun_x, sun_y = chosen.uniform(0.2, 0.8), chosen.uniform(0.2, 0.5)
+    sun_x, sun_y = numbers.uniform(0.2, 0.8), numbers.uniform(0.2, 0.5)
     away = (((x - sun_x) * 1.5) ** 2 + (y - sun_y) ** 2) ** 0.5
     picture = picture + (away * -6).exp() * [70, 60, 35]
     picture = (away < 0.06).ifthenelse([255, 244, 214], picture)
     for layer in range(LAYERS):
-        line = _ridge(chosen, width, layer).replicate(1, height)
+        line = _ridge(numbers, width, layer).replicate(1, height)
         picture = (y > line).ifthenelse(_colour(hue + 0.02 * layer, 0.55, 0.5 - 0.12 * layer), picture)
-    # Grain, as a camera has it: a picture without would weigh nothing.
-    grain = pyvips.Image.gaussnoise(width, height, sigma=4, seed=chosen.randrange(2**31))
+    # Grain, as of a camera: without it the file would be much smaller than a photo.
+    grain = pyvips.Image.gaussnoise(width, height, sigma=4, seed=numbers.randrange(2**31))
     return (picture + grain).cast("uchar").copy(interpretation="srgb")
 
 
-def _ridge(chosen: random.Random, width: int, layer: int) -> Any:
-    """How high the ridge stands in each column, as a share of the height from above."""
+def _ridge(numbers: random.Random, width: int, layer: int) -> Any:
+    """The ridge's top in each column, as a share of the height from above."""
     import pyvips
 
     hills, rocks = (
-        pyvips.Image.perlin(width, 1, cell_size=max(4, width // cells), seed=chosen.randrange(2**31))
+        pyvips.Image.perlin(width, 1, cell_size=max(4, width // cells), seed=numbers.randrange(2**31))
         for cells in (2 + 2 * layer, 24 + 8 * layer)
     )
     return hills * 0.13 + rocks * 0.025 + (0.5 + 0.13 * layer)

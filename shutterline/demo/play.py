@@ -1,4 +1,4 @@
-"""The demo's publishers: the network, and then the play at a steady rate, all of it through Kafka."""
+"""What the demo publishes to Kafka: the network, and then the play at a steady rate."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -47,21 +47,21 @@ class Publishers:
         Raises:
             StoreUnavailable: Kafka did not acknowledge in time.
         """
-        for some in slices(edges, FOLLOWS_A_BATCH):
-            await self.producer.send([self._follow(*edge) for edge in some])
-            advance(len(some))
+        for batch in slices(edges, FOLLOWS_A_BATCH):
+            await self.producer.send([self._follow(*edge) for edge in batch])
+            advance(len(batch))
 
     async def play(self, actions: Iterable[Action], advance: Callable[[int], None]) -> float:
-        """Publish `EVENTS_PER_S`, a batch each `TICK_S`; answers how many seconds it took.
+        """Publish `EVENTS_PER_S`, a batch every `TICK_S`; returns how many seconds that took.
 
         Raises:
             StoreUnavailable: Kafka did not acknowledge in time.
         """
         began_s = next_s = monotonic()
-        for some in slices(list(actions), EVENTS_A_TICK):
-            await self.producer.send([await self._event(action) for action in some])
-            self.published += len(some)
-            advance(len(some))
+        for batch in slices(list(actions), EVENTS_A_TICK):
+            await self.producer.send([await self._event(action) for action in batch])
+            self.published += len(batch)
+            advance(len(batch))
             next_s += TICK_S
             await asyncio.sleep(max(0.0, next_s - monotonic()))
         return monotonic() - began_s

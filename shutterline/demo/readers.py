@@ -10,6 +10,7 @@ from time import perf_counter
 from schemas.ids import UserId
 from shutterline.client.feed import FeedClient, feed_path
 from streams.errors import StoreUnavailable
+from streams.gathering import gather_bounded
 
 PAGE_PHOTOS = 20
 FIRST_READS_IN_FLIGHT = 8
@@ -19,7 +20,7 @@ THINK_S = 1.0
 
 @dataclass(slots=True)
 class Readers:
-    """Those who read, and how long each of their reads took."""
+    """The users who read, and how long each of their reads took."""
 
     client: FeedClient
     users: Sequence[UserId]
@@ -28,21 +29,19 @@ class Readers:
     failed: int = field(default=0, init=False)
 
     async def read_first(self, advance: Callable[[int], None]) -> None:
-        """Everybody reads once, until their timeline is there: this is what makes timelines exist."""
-        slots = asyncio.Semaphore(FIRST_READS_IN_FLIGHT)
+        """Everybody reads once until the page is complete. The first read builds a user's timeline."""
 
         async def read(user: UserId) -> None:
-            async with slots:
-                await self.client.settled(feed_path(PAGE_PHOTOS), user)
+            await self.client.settled(feed_path(PAGE_PHOTOS), user)
             advance(1)
 
-        await asyncio.gather(*(read(user) for user in self.users))
+        await gather_bounded(self.users, read, at_once=FIRST_READS_IN_FLIGHT)
 
     async def keep_reading(self) -> None:
-        """Some of them at any time read, think, and make place for others; for ever."""
+        """`READING_AT_ONCE` readers at a time read a page, pause, and let others read; until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for seat in range(READING_AT_ONCE):
-                tasks.create_task(self._keep_reading(random.Random(f"{self.seed}/{seat}")))
+            for number in range(READING_AT_ONCE):
+                tasks.create_task(self._keep_reading(random.Random(f"{self.seed}/{number}")))
 
     async def _keep_reading(self, chosen: random.Random) -> None:
         while True:
@@ -59,7 +58,7 @@ class Readers:
             self.took_s.append(perf_counter() - began_s)
 
     def percentile_ms(self, percent: int) -> float | None:
-        """Of all reads that were answered, in milliseconds; None before there are two."""
+        """A percentile of the successful reads in milliseconds; None before there are two."""
         if len(self.took_s) < 2:
             return None
         return quantiles(self.took_s, n=100)[percent - 1] * 1_000

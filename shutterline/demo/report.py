@@ -10,14 +10,14 @@ from infra.local.commands import WORKER
 from infra.local.deployment import Deployment
 from infra.local.paths import PROJECT
 from schemas.ids import UserId
-from shutterline.check.report import Report
+from shutterline.check.report import CheckReport
 from shutterline.demo.metrics import Sample, quantile
 from shutterline.demo.uploads import Uploaded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """The figures; of the workers `measured` since the first event of the play."""
+class DemoReport:
+    """The figures of a demo. `measured` is what the workers did since the first event of the play."""
 
     events: int
     play_s: float
@@ -32,57 +32,56 @@ class Outcome:
     uploaded: Uploaded
     photos: int
     photos_lost: int
-    check: Report
+    check: CheckReport
 
     @property
     def difference(self) -> int:
         return self.check.difference + self.photos_lost
 
 
-def show(outcome: Outcome, console: Console) -> None:
+def show(report: DemoReport, console: Console) -> None:
     """The table, and the differences if there are any."""
     table = Table("what", "measured", box=None, header_style="bold", title_justify="left")
-    for row in _rows(outcome):
+    for row in _rows(report):
         table.add_row(*row)
     console.print()
     console.print(table, highlight=False)
-    for finding in outcome.check.examples:
+    for finding in report.check.examples:
         console.print(f"  {finding}", markup=False, highlight=False)
 
 
-def _rows(outcome: Outcome) -> Sequence[tuple[str, str]]:
-    deliveries, play_s = outcome.measured.deliveries, outcome.play_s
+def _rows(report: DemoReport) -> Sequence[tuple[str, str]]:
+    deliveries, play_s = report.measured.deliveries, report.play_s
     total = sum(deliveries.values())
     by_lane = ", ".join(f"{lane} {count:,.0f}" for lane, count in sorted(deliveries.items()))
-    report = outcome.check
-    colour = "red" if outcome.difference else "green"
+    check = report.check
+    colour = "red" if report.difference else "green"
     return [
-        ("events", f"{outcome.events:,} in {play_s:.1f} s, {outcome.events / play_s:,.0f} a second"),
+        ("events", f"{report.events:,} in {play_s:.1f} s, {report.events / play_s:,.0f} a second"),
         ("deliveries", f"{total:,.0f} ({by_lane})"),
-        ("deliveries a second", f"{total / play_s:,.0f}, at peak {outcome.deliveries_per_s_peak:,.0f}"),
+        ("deliveries a second", f"{total / play_s:,.0f}, at peak {report.deliveries_per_s_peak:,.0f}"),
         *[
             (f"freshness, {lane} lane", _seconds(buckets))
-            for lane, buckets in sorted(outcome.measured.freshness.items())
+            for lane, buckets in sorted(report.measured.freshness.items())
         ],
-        ("handled after the last event", f"{outcome.drain_s:.1f} s"),
-        ("feed reads", f"{outcome.reads:,}, {outcome.reads_failed} without an answer"),
-        ("feed read", f"p50 {_ms(outcome.read_p50_ms)}, p99 {_ms(outcome.read_p99_ms)}"),
+        ("handled after the last event", f"{report.drain_s:.1f} s"),
+        ("feed reads", f"{report.reads:,}, {report.reads_failed} without an answer"),
+        ("feed read", f"p50 {_ms(report.read_p50_ms)}, p99 {_ms(report.read_p99_ms)}"),
         (
             "timeline memory",
-            f"{outcome.bytes_an_entry:.1f} bytes an entry" if outcome.bytes_an_entry else "-",
+            f"{report.bytes_an_entry:.1f} bytes an entry" if report.bytes_an_entry else "-",
         ),
         (
             "uploads",
-            f"{len(outcome.uploaded.photos)} of {outcome.uploaded.size_bytes / 1_000_000:.1f} MB in all, "
-            f"ready {max(outcome.uploaded.ready_s, default=0):.1f} s after their last byte at most",
+            f"{len(report.uploaded.photos)} of {report.uploaded.size_bytes / 1_000_000:.1f} MB in all, "
+            f"ready {max(report.uploaded.ready_s, default=0):.1f} s after their last byte at most",
         ),
-        ("photos", f"{outcome.photos:,} posted, {outcome.photos_lost} lost"),
+        ("photos", f"{report.photos:,} posted, {report.photos_lost} lost"),
         (
             "compared",
-            f"{report.users} users: {report.photos:,} photos, {report.counts:,} counts, "
-            f"{report.edges:,} follows",
+            f"{check.users} users: {check.photos:,} photos, {check.counts:,} counts, {check.edges:,} follows",
         ),
-        ("check", f"[{colour}]difference {outcome.difference}[/{colour}]"),
+        ("check", f"[{colour}]difference {report.difference}[/{colour}]"),
     ]
 
 

@@ -1,9 +1,9 @@
 """`shutterline demo`: the whole pipeline at work on the local stack, and a check of the result.
 
-A network with a realistic tail is made through Kafka; some of its users read their feeds
-while others post, like, follow and delete at a steady rate, and one account with more
-than 10,000 followers has its photo pushed through the bulk lane. In the end everything
-is compared with what Cassandra holds.
+The demo publishes a network with a realistic tail of large accounts. Then some users read their
+feeds while others post, like, follow and delete at a steady rate, and the photo of one account
+with more than 10,000 followers goes through the bulk lane. At the end `shutterline check`
+compares what is served with Cassandra's rows.
 """
 
 import asyncio
@@ -19,8 +19,9 @@ from infra.local.commands import WORKER
 from infra.local.deployment import Deployment
 from infra.local.paths import Home
 from schemas.ids import PhotoId, UserId
-from shutterline.check.report import Report
+from shutterline.check.report import CheckReport
 from shutterline.check.run import check_users
+from shutterline.check.stores import CheckedStores
 from shutterline.client.feed import FeedClient, Json, feed_client, feed_path
 from shutterline.client.upload import upload_client
 from shutterline.contact_sheet import write_contact_sheet
@@ -29,7 +30,7 @@ from shutterline.demo.metrics import Sample, sample
 from shutterline.demo.picture import put_picture
 from shutterline.demo.play import EVENTS_PER_S, Publishers
 from shutterline.demo.readers import Readers
-from shutterline.demo.report import Outcome, show, show_next
+from shutterline.demo.report import DemoReport, show, show_next
 from shutterline.demo.stack import start
 from shutterline.demo.uploads import PICTURES, Uploaded, upload_pictures
 from shutterline.demo.world import CELEBRITY, World
@@ -39,7 +40,8 @@ from streams.core.photos import Status
 from streams.core.slices import slices
 from streams.jobs.minting import leased_minter
 from streams.kafka.producing.producer import Producer
-from streams.ports.groups import Stores
+from streams.ports.coordination import ShardLeases
+from streams.ports.photos import Photos
 from streams.stores.connect import connect, redis_client
 from streams.stores.redis.inspect import RedisInspect
 
@@ -54,7 +56,7 @@ SHEET = "demo-feed.html"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How large and how long; the same seed is the same network and the same play."""
+    """How many users, and how long. The same seed makes the same network and the same play."""
 
     users: int
     seconds: int
@@ -62,7 +64,7 @@ class Plan:
 
 
 def run(home: Home, plan: Plan, console: Console) -> None:
-    """Start what is missing, play, and show what came of it. The stack stays up, also after a Ctrl-C.
+    """Start what is missing, play, and show the result. The stack keeps running, also after a Ctrl-C.
 
     Raises:
         CommandFailed: What is served differs from what is stored, or a photo was lost.
@@ -72,14 +74,14 @@ def run(home: Home, plan: Plan, console: Console) -> None:
     deployment = start(home, console)
     demo = _Demo(deployment, plan, console)
     try:
-        outcome = uvloop.run(demo.run())
+        report = uvloop.run(demo.run())
     except KeyboardInterrupt:
-        console.print("Interrupted. The stack stays up; `make down` ends it.")
+        console.print("Interrupted. The stack keeps running; `make down` stops it.")
         raise
-    show(outcome, console)
-    if outcome.difference:
+    show(report, console)
+    if report.difference:
         raise CommandFailed(
-            f"Difference {outcome.difference}, but must be 0. `shutterline check` looks again, "
+            f"Difference {report.difference}, but must be 0. `shutterline check` looks again, "
             f"`shutterline inspect` shows what is stored, and {home.log} has the logs."
         )
     console.print()
@@ -101,24 +103,24 @@ class _Demo:
 
     @property
     def viewer(self) -> UserId:
-        """The reader who follows most: whose feed has most to look at."""
+        """The reader who follows most, whose feed has most to look at."""
         return max(self.readers_ids, key=lambda user: len(self.world.followees(user)))
 
-    async def run(self) -> Outcome:
+    async def run(self) -> DemoReport:
         settings = self.deployment.settings
         async with AsyncExitStack() as closing:
             stores = await closing.enter_async_context(connect(settings, timeout_ms=TIMEOUT_MS))
-            publishers = await closing.enter_async_context(self._publishers(stores))
+            publishers = await closing.enter_async_context(self._publishers(stores.shard_leases))
             client = await closing.enter_async_context(feed_client(settings, tokens_for(settings)))
             await self._make_network(publishers)
             return await self._play(stores, publishers, client)
 
     @asynccontextmanager
-    async def _publishers(self, stores: Stores) -> AsyncIterator[Publishers]:
+    async def _publishers(self, shard_leases: ShardLeases) -> AsyncIterator[Publishers]:
         renditions = await put_picture(self.deployment.settings)
         async with (
             Producer(self.deployment.settings, timeout_ms=TIMEOUT_MS) as producer,
-            leased_minter(stores.shard_leases) as minter,
+            leased_minter(shard_leases) as minter,
         ):
             yield Publishers(self.deployment, producer, minter.mint, renditions)
 
@@ -126,7 +128,7 @@ class _Demo:
         began_s, edges = monotonic(), self.world.network()
         with bar(self.console, "publishing follows", len(edges)) as advance:
             await publishers.follow_all(edges, advance)
-        with self.console.status("the worker writes both sides of every follow"):
+        with self.console.status("the worker writes the outgoing and the incoming edge of every follow"):
             await self._drained()
         took_s = monotonic() - began_s
         self._done(
@@ -134,7 +136,7 @@ class _Demo:
             f"{len(edges) / took_s:,.0f} a second"
         )
 
-    async def _play(self, stores: Stores, publishers: Publishers, client: FeedClient) -> Outcome:
+    async def _play(self, stores: CheckedStores, publishers: Publishers, client: FeedClient) -> DemoReport:
         readers = Readers(client, self.readers_ids, self.plan.seed)
         began_s = monotonic()
         with bar(self.console, "first reads", len(readers.users)) as advance:
@@ -157,7 +159,7 @@ class _Demo:
         uploaded = await self._upload()
         await self._drained()
         photos = [*publishers.photos, *uploaded.photos]
-        return Outcome(
+        return DemoReport(
             events=len(actions),
             play_s=play_s,
             drain_s=drain_s,
@@ -170,7 +172,7 @@ class _Demo:
             read_p99_ms=readers.percentile_ms(99),
             bytes_an_entry=await self._bytes_an_entry(),
             photos=len(photos),
-            photos_lost=await _lost(stores, photos),
+            photos_lost=await _lost(stores.photos, photos),
             check=await self._check(stores),
         )
 
@@ -182,7 +184,7 @@ class _Demo:
         return page
 
     async def _upload(self) -> Uploaded:
-        """Pictures by those whom the viewer follows."""
+        """Upload pictures of authors whom the viewer follows."""
         settings = self.deployment.settings
         authors = [UserId(user) for user in self.world.followees(self.viewer)[:PICTURES]]
         folder = self.deployment.stack.home.root / "demo"
@@ -193,10 +195,10 @@ class _Demo:
         return uploaded
 
     async def _drained(self) -> float:
-        """Wait until the worker has handled everything; answers how many seconds that took.
+        """Wait until the worker has handled everything; returns how many seconds that took.
 
         Raises:
-            CommandFailed: It has ended, or is not done in time.
+            CommandFailed: The worker has ended, or is not done within `DRAIN_S`.
         """
         worker = self.deployment.stack.process(WORKER)
         waiting = asyncio.create_task(self.deployment.drained(DRAIN_S))
@@ -209,14 +211,14 @@ class _Demo:
         except TimeoutError as error:
             raise CommandFailed(f"The events are not handled in time: {error}") from error
 
-    async def _check(self, stores: Stores) -> Report:
+    async def _check(self, stores: CheckedStores) -> CheckReport:
         users = [UserId(CELEBRITY), *self.readers_ids[:CHECKED_READERS]]
         settings = self.deployment.settings
         with bar(self.console, "comparing with Cassandra", len(users)) as advance:
             return await check_users(settings, stores, users, token_of=tokens_for(settings), progress=advance)
 
     async def _bytes_an_entry(self) -> float | None:
-        """Redis's memory for a timeline, by the photos that it keeps ready."""
+        """The memory that Redis takes for a timeline, for each photo that fits in it."""
         settings = self.deployment.settings
         client = redis_client(settings, TIMEOUT_MS / 1_000)
         redis = RedisInspect(client, namespace=settings.namespace)
@@ -224,7 +226,7 @@ class _Demo:
             stored = [await redis.timeline(user) for user in self.readers_ids[:TIMELINES_MEASURED]]
         finally:
             await client.close()
-        sizes = [each.memory_bytes for each in stored if each is not None]
+        sizes = [timeline.memory_bytes for timeline in stored if timeline is not None]
         return sum(sizes) / len(sizes) / self.deployment.settings.timeline_ids if sizes else None
 
     async def _sample(self) -> Sample:
@@ -234,11 +236,10 @@ class _Demo:
         self.console.print(f"[green]✓[/green] {text}", highlight=False)
 
 
-async def _lost(stores: Stores, photos: Sequence[PhotoId]) -> int:
+async def _lost(photos: Photos, posted: Sequence[PhotoId]) -> int:
     """Law: no lost post. How many of the photos posted are neither ready nor deleted."""
     lost = 0
-    for some in slices(photos, PHOTOS_A_CALL):
-        rows = await stores.photos.get(some)
-        kept = sum(row.deleted or row.status is Status.READY for row in rows.values())
-        lost += len(some) - kept
+    for batch in slices(posted, PHOTOS_A_CALL):
+        rows = await photos.get(batch)
+        lost += len(batch) - sum(row.deleted or row.status is Status.READY for row in rows.values())
     return lost

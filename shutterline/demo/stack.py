@@ -1,4 +1,4 @@
-"""The stack under the demo: all of it, its worker with the setting by which the celebrity is pushed."""
+"""The stack of the demo. Its worker has a setting by which it pushes the celebrity's photo."""
 
 import os
 from pathlib import Path
@@ -15,7 +15,7 @@ PUSH_FOLLOWERS_MAX = 20_000
 
 
 def start(home: Home, console: Console) -> Deployment:
-    """Start what is missing; a worker that runs without the setting is started anew.
+    """Start what is missing. A worker that runs without the setting is restarted.
 
     Raises:
         StackError: Something did not start.
@@ -24,7 +24,7 @@ def start(home: Home, console: Console) -> Deployment:
     stack = Stack(home.root)
     worker = stack.process(commands.WORKER)
     if worker.pid is not None and not _has_setting(worker.pid):
-        console.print(f"{commands.WORKER} is started anew, with {PUSH_SETTING}={PUSH_FOLLOWERS_MAX}")
+        console.print(f"{commands.WORKER} is restarted with {PUSH_SETTING}={PUSH_FOLLOWERS_MAX}")
         stack.stop_process(commands.WORKER)
     os.environ[PUSH_SETTING] = str(PUSH_FOLLOWERS_MAX)
     commands.up(home, console, servers_only=False)

@@ -1,4 +1,4 @@
-"""The demo's uploads: pictures that go through the HTTP API, become renditions, and are seen at the edge."""
+"""The demo's uploads: pictures that go through the HTTP API and become renditions."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -10,9 +10,10 @@ from schemas.ids import PhotoId, UserId
 from shutterline.client.upload import PhotoFile, UploadClient
 from shutterline.demo.picture import draw
 from shutterline.failures import CommandFailed
+from streams.gathering import gather_bounded
 
 PICTURES = 12
-# The larger ones go by parts, like a phone's photos.
+# The larger ones are uploaded in parts, like the photos of a phone.
 WIDTHS = (1_600, 6_000)
 UPLOADS_AT_ONCE = 2
 READY_S = 60.0
@@ -20,7 +21,7 @@ READY_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Uploaded:
-    """What became of the pictures; `ready_s` is from the upload's end to the thumbnail, of each."""
+    """The uploaded photos. `ready_s` is for each the time from the end of its upload to its thumbnail."""
 
     photos: Sequence[PhotoId]
     size_bytes: int
@@ -36,25 +37,23 @@ async def upload_pictures(
         CommandFailed: One was rejected or did not become ready in time.
         StoreUnavailable: The API or the media bucket did not answer.
     """
-    slots = asyncio.Semaphore(UPLOADS_AT_ONCE)
 
-    async def one(number: int, author: UserId) -> tuple[PhotoId, int, float]:
-        async with slots:
-            path = folder / f"evening-{number}.jpg"
-            width = WIDTHS[number % len(WIDTHS)]
-            file = await asyncio.to_thread(_drawn, number + 1, width, path)
-            photo = await client.upload(author, file, f"Evening no. {number + 1}", lambda _: None)
-            began_s = perf_counter()
-            seen = await client.settled(author, photo, READY_S)
-            if seen["status"] != "ready":
-                raise CommandFailed(
-                    f"Photo {photo} is {seen['status']} ({seen['reason']}) after {READY_S:.0f} s; "
-                    "`shutterline status` shows whether the media worker runs, and .local/log has its log"
-                )
-            advance(1)
-            return photo, file.size_bytes, perf_counter() - began_s
+    async def upload(numbered: tuple[int, UserId]) -> tuple[PhotoId, int, float]:
+        number, author = numbered
+        path = folder / f"evening-{number}.jpg"
+        file = await asyncio.to_thread(_drawn, number + 1, WIDTHS[number % len(WIDTHS)], path)
+        photo = await client.upload(author, file, f"Evening no. {number + 1}", lambda _: None)
+        began_s = perf_counter()
+        shown = await client.settled(author, photo, READY_S)
+        if shown["status"] != "ready":
+            raise CommandFailed(
+                f"Photo {photo} is {shown['status']} ({shown['reason']}) after {READY_S:.0f} s; "
+                "`shutterline status` shows whether the media worker runs, and .local/log has its log"
+            )
+        advance(1)
+        return photo, file.size_bytes, perf_counter() - began_s
 
-    done = await asyncio.gather(*(one(number, author) for number, author in enumerate(authors)))
+    done = await gather_bounded(enumerate(authors), upload, at_once=UPLOADS_AT_ONCE)
     return Uploaded(
         photos=[photo for photo, _, _ in done],
         size_bytes=sum(size for _, size, _ in done),

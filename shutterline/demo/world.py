@@ -1,8 +1,8 @@
-"""Who follows whom in the demo, and what they do: made from a seed, the same each time.
+"""Who follows whom in the demo, and what they do: the same each time for the same seed.
 
-Pure. Users are 1 to `users`; the first is the celebrity, whom everybody follows, and so
-do as many more ids as it takes. Photos are numbered in the order of their posting; the
-play gives them their ids.
+Pure. Users are 1 to `users`. The first is the celebrity, whom everybody follows; if that is fewer
+than `CELEBRITY_FOLLOWERS`, further ids follow as well. Photos are numbered in the order in which
+they are posted; the play gives them their ids.
 """
 
 import random
@@ -15,7 +15,7 @@ CELEBRITY = 1
 CELEBRITY_FOLLOWERS = 11_000  # Above the 10,000 from which an account counts as one.
 # How many a user follows: a Pareto tail with a mean of about 7.
 FOLLOWS_SCALE, FOLLOWS_SHAPE, FOLLOWS_MAX = 2.0, 1.2, 300
-# Three in four follow somebody by popularity, the others anybody: so some get very many.
+# Three of four follows choose by popularity, the others evenly. So a few users get very many followers.
 BY_POPULARITY = 0.75
 
 
@@ -40,7 +40,7 @@ WEIGHTS = {
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """`user` does it to `target`: another user, or the number of a photo."""
+    """`user` does the deed to `target`: another user, or the number of a photo."""
 
     deed: Deed
     user: int
@@ -49,7 +49,7 @@ class Action:
 
 @dataclass(slots=True)
 class World:
-    """The network as it stands, which the actions change as they are drawn."""
+    """The network, which changes with each action that is drawn."""
 
     users: int
     seed: int
@@ -88,16 +88,16 @@ class World:
                 yield self._action(deed)
 
     def readers(self, count: int) -> Sequence[int]:
-        """Some of those who read, the celebrity not among them."""
+        """`count` users who read, without the celebrity."""
         everybody = range(CELEBRITY + 1, self.users + 1)
         return random.Random(self.seed).sample(everybody, min(count, len(everybody)))
 
     def followees(self, user: int) -> Sequence[int]:
-        """Whom the user follows as things stand, the celebrity not among them."""
+        """Whom the user follows now, without the celebrity."""
         return sorted(self._following[user] - {CELEBRITY})
 
     def _action(self, deed: Deed) -> Action:
-        """The deed, or a post where there is nothing to do it to."""
+        """The deed, or a post if there is nothing to do it to."""
         user = self._somebody()
         match deed:
             case Deed.LIKE if self._authors:
@@ -127,7 +127,7 @@ class World:
         return Action(Deed.POST, author, number)
 
     def _follow(self, user: int, followee: int) -> list[tuple[int, int]]:
-        """The new edge, if it is one."""
+        """The new edge, or nothing if it exists already."""
         if followee == user or followee in self._following[user]:
             return []
         self._following[user].add(followee)

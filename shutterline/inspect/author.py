@@ -1,11 +1,11 @@
-"""What is stored of a user as an author: followers and their counts, photos, and how they are delivered."""
+"""What is stored of a user as an author: followers, photos, their counts, and how photos are delivered."""
 
 import asyncio
 
 from schemas.ids import ID_MAX, UserId
 from schemas.internal import SetKind
 from shutterline.inspect.formatting import NONE, listed, minted
-from shutterline.inspect.stored import Looking, Section, partitions
+from shutterline.inspect.stored import Inspection, Section, partitions
 from streams.core.counted import BUCKETS
 from streams.core.sets import BucketKey
 from streams.stores.cache.codecs import decode_pull_list, decode_total
@@ -16,15 +16,15 @@ PHOTOS_SHOWN_MAX = 5
 BUCKETS_SHOWN_MAX = 16
 
 
-async def inspect_author(look: Looking, author: UserId) -> list[Section]:
-    """Raises StoreUnavailable when a store does not answer."""
+async def inspect_author(inspection: Inspection, author: UserId) -> list[Section]:
+    """Raises StoreUnavailable if a store does not answer."""
     return [
-        await set_section(look, SetKind.FOLLOWERS, author),
-        await set_section(look, SetKind.READY_PHOTOS, author),
-        await _delivery(look, author),
-        await _copies(look, author),
+        await set_section(inspection, SetKind.FOLLOWERS, author),
+        await set_section(inspection, SetKind.READY_PHOTOS, author),
+        await _delivery(inspection, author),
+        await _cached(inspection, author),
         partitions(
-            look.settings,
+            inspection.namespace,
             (UPLOADS, author, None),
             (EDGES, author, None),
             (FANOUT, author, Lane.NORMAL),
@@ -33,32 +33,37 @@ async def inspect_author(look: Looking, author: UserId) -> list[Section]:
     ]
 
 
-async def set_section(look: Looking, kind: SetKind, owner: int) -> Section:
-    """A counted set: its level, its total, and of each bucket the count beside the rows."""
-    counted = look.stores.counted_sets
-    head = (await counted.summaries(kind, [owner]))[owner]
-    bucket_counts = await counted.bucket_counts(kind, owner, head.level)
+async def set_section(inspection: Inspection, kind: SetKind, owner: int) -> Section:
+    """A counted set: its total, its level, and the count and the rows of each bucket."""
+    counted = inspection.counted_sets
+    summary = (await counted.summaries(kind, [owner]))[owner]
+    bucket_counts = await counted.bucket_counts(kind, owner, summary.level)
     shown = sorted(bucket_counts)[:BUCKETS_SHOWN_MAX]
     rows = await asyncio.gather(
-        *(counted.bucket(BucketKey(kind, owner, head.level, bucket)) for bucket in shown)
+        *(counted.bucket(BucketKey(kind, owner, summary.level, bucket)) for bucket in shown)
     )
     facts = [
-        ("total", str(head.total)),
-        ("level", f"{head.level}, {BUCKETS[head.level]} buckets, {len(bucket_counts)} of them with a count"),
+        ("total", str(summary.total)),
+        (
+            "level",
+            f"{summary.level}, {BUCKETS[summary.level]} buckets, {len(bucket_counts)} of them with a count",
+        ),
     ]
     for bucket, members in zip(shown, rows, strict=True):
-        live = [member for member, state in sorted(members.items()) if not state.removed]
-        detail = f"count {bucket_counts[bucket]}, rows {len(live)}, removed {len(members) - len(live)}: "
-        facts.append((f"bucket {bucket}", detail + listed(live, len(live))))
+        present = [member for member, state in sorted(members.items()) if not state.removed]
+        detail = (
+            f"count {bucket_counts[bucket]}, rows {len(present)}, removed {len(members) - len(present)}: "
+        )
+        facts.append((f"bucket {bucket}", detail + listed(present, len(present))))
     if len(bucket_counts) > len(shown):
         facts.append(("", f"and {len(bucket_counts) - len(shown)} more buckets"))
     return Section(f"{kind.value.replace('_', ' ').capitalize()} (Cassandra)", tuple(facts))
 
 
-async def _delivery(look: Looking, author: UserId) -> Section:
-    mode = await look.cassandra.mode_by_size(author)
-    pulled = author in await look.stores.pulled_authors.all()
-    newest = await look.stores.author_photos.newest([author], below=ID_MAX, each_max=PHOTOS_SHOWN_MAX)
+async def _delivery(inspection: Inspection, author: UserId) -> Section:
+    mode = await inspection.cassandra.mode_by_size(author)
+    pulled = author in await inspection.pulled_authors.all()
+    newest = await inspection.author_photos.newest([author], below=ID_MAX, each_max=PHOTOS_SHOWN_MAX)
     facts = [
         ("last mode by size", mode or "push (none is stored)"),
         ("among the pulled authors", "yes" if pulled else "no"),
@@ -69,10 +74,10 @@ async def _delivery(look: Looking, author: UserId) -> Section:
     return Section("Delivery (Cassandra)", tuple(facts))
 
 
-async def _copies(look: Looking, author: UserId) -> Section:
+async def _cached(inspection: Inspection, author: UserId) -> Section:
     names = {"followers": SetKind.FOLLOWERS, "photos": SetKind.READY_PHOTOS}
     keys = [count_key(kind, author) for kind in names.values()]
-    *totals, pull_list = await look.redis.cache.get([*keys, pull_list_key(author)])
+    *totals, pull_list = await inspection.redis.cache.get([*keys, pull_list_key(author)])
     facts = [
         (name, NONE if value is None else str(decode_total(value)))
         for name, value in zip(names, totals, strict=True)
@@ -81,4 +86,4 @@ async def _copies(look: Looking, author: UserId) -> Section:
     if pull_list is not None:
         photos = decode_pull_list(pull_list)
         shown = f"{len(photos.ready)} ready, {len(photos.unready)} not ready"
-    return Section("Copies (Redis)", (*facts, ("pull list", shown)))
+    return Section("Cached (Redis)", (*facts, ("pull list", shown)))

@@ -1,4 +1,4 @@
-"""Ids, ages and lives as people read them."""
+"""Ids, ages and times to live as people read them."""
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -13,14 +13,14 @@ NONE = "none"
 
 
 def minted(composed: int) -> str:
-    """An id and when it was minted; ids that no clock of ours made show that they were not."""
+    """An id and the time that it says it was minted at, which is nonsense if nobody minted it."""
     unix_ms = id_ms(composed)
     at = rfc3339(utc_datetime(unix_ms * 1_000))[:19].replace("T", " ")
     return f"{composed}  {at}Z, {ago(time() - unix_ms / 1_000)}"
 
 
 def ago(age_s: float) -> str:
-    """An age for people: `3 s ago`, `2 min ago`, `5 h ago`, `12 d ago`."""
+    """An age in its largest unit: `3 s ago`, `2 min ago`, `5 h ago`, `12 d ago`."""
     if age_s < 0:
         return "ahead of the clock"
     for unit, length_s in (("d", 86_400), ("h", 3_600), ("min", 60)):
@@ -29,13 +29,13 @@ def ago(age_s: float) -> str:
     return f"{int(age_s)} s ago"
 
 
-def life(ttl_s: int) -> str:
-    """What a TTL of Redis means."""
-    return f"{timedelta(seconds=ttl_s)} left" if ttl_s >= 0 else "does not end"
+def time_left(ttl_s: int) -> str:
+    """What a TTL of Redis means; below 0 the key does not expire."""
+    return f"{timedelta(seconds=ttl_s)} left" if ttl_s >= 0 else "does not expire"
 
 
 def listed(ids: Iterable[int], total: int) -> str:
-    """The first of many ids."""
-    some = [str(each) for each in islice(ids, IDS_SHOWN_MAX)]
-    more = total - len(some)
-    return f"{', '.join(some) or NONE}{f', and {more} more' if more > 0 else ''}"
+    """The first of `total` ids, and how many more there are."""
+    first = [str(number) for number in islice(ids, IDS_SHOWN_MAX)]
+    more = total - len(first)
+    return f"{', '.join(first) or NONE}{f', and {more} more' if more > 0 else ''}"

@@ -1,14 +1,15 @@
-"""What is stored of one user, author or photo, and where: for people who look into the stores.
+"""What is stored of one user, author or photo, and where.
 
-Nothing is changed, renewed or leased by looking.
+An inspection reads only: it changes, renews and leases nothing.
 """
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from streams.ports.groups import Stores
-from streams.settings import Settings
+from shutterline.failures import load_settings
+from streams.ports.edges import CountedSets, OutgoingEdges
+from streams.ports.photos import AuthorPhotos, Photos, PulledAuthors
 from streams.stores.cassandra.inspect import CassandraInspect
 from streams.stores.connect import connect_clients, stores_of
 from streams.stores.redis.inspect import RedisInspect
@@ -18,45 +19,52 @@ from topics.partitioning import partition_of
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One place and its facts, in the order to show them."""
+    """What one store has of the id: a title, and facts in the order to show them."""
 
     title: str
     facts: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Looking:
-    """Every way to look at what is stored."""
+class Inspection:
+    """What an inspection reads: ports, and the columns and keys that no port has."""
 
-    stores: Stores
+    photos: Photos
+    author_photos: AuthorPhotos
+    pulled_authors: PulledAuthors
+    outgoing_edges: OutgoingEdges
+    counted_sets: CountedSets
     cassandra: CassandraInspect
     redis: RedisInspect
-    settings: Settings
+    namespace: str
 
 
 @asynccontextmanager
-async def looking(settings: Settings) -> AsyncIterator[Looking]:
-    """Connect to every store.
+async def inspection() -> AsyncIterator[Inspection]:
+    """Connect to the stores that the settings name.
 
     Raises:
         StoreUnavailable: A store did not answer.
     """
+    settings = load_settings()
     async with connect_clients(settings, timeout_ms=settings.worker_store_timeout_ms) as clients:
-        yield Looking(
-            stores_of(clients, settings),
-            CassandraInspect(clients.cassandra),
-            RedisInspect(clients.redis, namespace=settings.namespace),
-            settings,
+        stores = stores_of(clients, settings)
+        yield Inspection(
+            photos=stores.photos,
+            author_photos=stores.author_photos,
+            pulled_authors=stores.pulled_authors,
+            outgoing_edges=stores.outgoing_edges,
+            counted_sets=stores.counted_sets,
+            cassandra=CassandraInspect(clients.cassandra),
+            redis=RedisInspect(clients.redis, namespace=settings.namespace),
+            namespace=settings.namespace,
         )
 
 
-def partitions(settings: Settings, *places: tuple[Topic, int, Lane | None]) -> Section:
+def partitions(namespace: str, *keys: tuple[Topic, int, Lane | None]) -> Section:
     """In which partition of each topic the records about an id are."""
     facts = [
-        (
-            topic.named(settings.namespace) + (f" ({lane})" if lane else ""),
-            str(partition_of(topic, key, lane)),
-        )
-        for topic, key, lane in places
+        (topic.named(namespace) + (f" ({lane})" if lane else ""), str(partition_of(topic, key, lane)))
+        for topic, key, lane in keys
     ]
     return Section("Partitions", tuple(facts))

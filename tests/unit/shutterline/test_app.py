@@ -160,8 +160,8 @@ def test_a_worker_takes_either_media_or_roles() -> None:
         (["user.unfollowed", "--follower", "2", "--followee", "2"], "2 cannot follow itself"),
         (["photo.liked", "--photo", "0", "--user", "2"], "photo_id is '0'"),
         (["photo.uploaded", "--author", "x"], "author_id is 'x'"),
-        (["photo.uploaded", "--author", "7", "--content-type", "text/html"], "content_type: "),
-        (["photo.uploaded", "--author", "7", "--caption", "a" * 2_201], "caption: "),
+        (["photo.uploaded", "--author", "7", "--content-type", "text/html"], "content_type is 'text/html': "),
+        (["photo.uploaded", "--author", "7", "--caption", "a" * 2_201], "caption is 'aaa"),
     ],
 )
 def test_an_event_that_would_be_a_dead_letter_is_not_published(arguments: list[str], rule: str) -> None:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from schemas.ids import PackedIds, PhotoId, UserId, pack_ids
 from schemas.internal import SetKind
 from shutterline.check.feeds import Expected, compare_feed
-from shutterline.check.report import Kind, Report
+from shutterline.check.report import CheckReport, FindingKind
 from shutterline.check.run import check_through
-from shutterline.client.feed import FeedReader, Json, Walk, final
+from shutterline.client.feed import FeedReader, FeedWalk, Json, final
 from streams.core.counted import Membership
 from streams.core.edges import OutgoingEdge
 from streams.core.sets import BucketKey, BucketWrite, SetSummary
@@ -45,8 +45,8 @@ class Client(FeedReader):
         return body, 0.0
 
 
-async def _check(world: World, *users: UserId) -> Report:
-    return await check_through(Client(world), world.stores, users or [ME], look_again_s=0.0)
+async def _check(world: World, *users: UserId) -> CheckReport:
+    return await check_through(Client(world), world.stores, users or [ME], recheck_s=0.0)
 
 
 async def _set(
@@ -92,7 +92,7 @@ async def test_a_sound_world_has_no_difference() -> None:
 
     assert report.examples == ()
     assert report.difference == 0
-    assert (report.users, report.photos, report.edges, report.looked_again) == (2, 6, 2, 0)
+    assert (report.users, report.photos, report.edges, report.rechecked) == (2, 6, 2, 0)
     assert report.counts == 2 * 3 + 2 * 6  # three of each user; likes and `liked` of each photo shown
 
 
@@ -106,7 +106,7 @@ async def test_a_photo_that_is_in_no_timeline_is_missing() -> None:
     await _set(world, SetKind.READY_PHOTOS, AUTHOR, [10, 11, 12, 13])
     report = await _check(world)
 
-    assert report.by_kind == {Kind.MISSING: 1}
+    assert report.by_kind == {FindingKind.MISSING: 1}
     assert [finding.subject for finding in report.examples] == [13]
 
 
@@ -119,7 +119,7 @@ async def test_a_photo_that_the_authors_list_does_not_have_is_extra() -> None:
     await world.stores.author_photos.remove(AUTHOR, PhotoId(11))
     report = await _check(world)
 
-    assert report.by_kind == {Kind.EXTRA: 1}
+    assert report.by_kind == {FindingKind.EXTRA: 1}
     assert [finding.subject for finding in report.examples] == [11]
 
 
@@ -158,7 +158,7 @@ async def test_a_total_that_is_not_the_number_of_rows_is_found(total: int) -> No
 
     report = await _check(world, AUTHOR)
 
-    assert report.by_kind == {Kind.FOLLOWERS: 1}
+    assert report.by_kind == {FindingKind.FOLLOWERS: 1}
     assert f"shown {total}, stored total {total}, rows 1" in str(report.examples[0])
 
 
@@ -171,9 +171,9 @@ async def test_a_page_of_fan_out_that_is_not_its_rows_is_found(page: tuple[UserI
 
     report = await _check(world, AUTHOR)
 
-    assert report.by_kind == {Kind.FOLLOWERS: 1}
+    assert report.by_kind == {FindingKind.FOLLOWERS: 1}
     differ = len({ME} ^ set(page))
-    assert f"rows 1, {differ} otherwise in their pages" in str(report.examples[0])
+    assert f"rows 1, {differ} differ in their pages" in str(report.examples[0])
 
 
 @pytest.mark.anyio
@@ -202,9 +202,9 @@ async def test_a_heart_that_the_readers_own_row_does_not_have_is_found() -> None
         if path.startswith("/v1/feed"):
             body["items"][0]["liked"] = True
 
-    report = await check_through(Client(world, after), world.stores, [ME], look_again_s=0.0)
+    report = await check_through(Client(world, after), world.stores, [ME], recheck_s=0.0)
 
-    assert report.by_kind == {Kind.LIKED: 1}
+    assert report.by_kind == {FindingKind.LIKED: 1}
 
 
 @pytest.mark.anyio
@@ -215,7 +215,7 @@ async def test_a_like_count_that_is_not_the_number_of_likers_is_found() -> None:
 
     report = await _check(world)
 
-    assert report.by_kind == {Kind.LIKES: 1}
+    assert report.by_kind == {FindingKind.LIKES: 1}
     assert report.examples[0].subject == 12
 
 
@@ -228,7 +228,7 @@ async def test_photos_that_the_authors_list_has_and_the_set_has_not_are_found() 
 
     report = await _check(world, AUTHOR, OTHER)
 
-    assert report.by_kind == {Kind.PHOTOS: 2}
+    assert report.by_kind == {FindingKind.PHOTOS: 2}
 
 
 @pytest.mark.anyio
@@ -240,7 +240,7 @@ async def test_an_edge_that_is_in_one_table_alone_is_found_from_either_side() ->
 
     report = await _check(world, ME, OTHER)
 
-    assert report.by_kind == {Kind.EDGES: 2}
+    assert report.by_kind == {FindingKind.EDGES: 2}
     assert {(finding.user, finding.subject) for finding in report.examples} == {(ME, OTHER), (OTHER, 77)}
 
 
@@ -255,7 +255,7 @@ async def test_an_own_row_that_says_unfollowed_is_no_edge() -> None:
 
     report = await _check(world, AUTHOR)
 
-    assert report.by_kind == {Kind.EDGES: 1}
+    assert report.by_kind == {FindingKind.EDGES: 1}
 
 
 @pytest.mark.anyio
@@ -270,9 +270,9 @@ async def test_what_a_second_look_does_not_find_does_not_count() -> None:
         if path.startswith("/v1/users"):
             await world.post(13, AUTHOR, followers=(ME,))  # The page of the fan-out lands.
 
-    report = await check_through(Client(world, after), world.stores, [ME], look_again_s=0.0)
+    report = await check_through(Client(world, after), world.stores, [ME], recheck_s=0.0)
 
-    assert (report.difference, report.looked_again) == (0, 1)
+    assert (report.difference, report.rechecked) == (0, 1)
 
 
 @pytest.mark.anyio
@@ -288,9 +288,9 @@ async def test_each_look_may_find_something_else_under_way() -> None:
             await world.post(13, AUTHOR, followers=(ME,))
             await world.post(14, AUTHOR)
 
-    report = await check_through(Client(world, after), world.stores, [ME], look_again_s=0.0)
+    report = await check_through(Client(world, after), world.stores, [ME], recheck_s=0.0)
 
-    assert (report.difference, report.looked_again) == (0, 1)
+    assert (report.difference, report.rechecked) == (0, 1)
 
 
 @pytest.mark.anyio
@@ -302,16 +302,16 @@ async def test_a_feed_that_does_not_become_complete_is_told() -> None:
         if path.startswith("/v1/feed"):
             body["completeness"] = "partial"
 
-    report = await check_through(Client(world, after), world.stores, [ME], look_again_s=0.0)
+    report = await check_through(Client(world, after), world.stores, [ME], recheck_s=0.0)
 
-    assert report.by_kind == {Kind.INCOMPLETE: 1}
+    assert report.by_kind == {FindingKind.INCOMPLETE: 1}
 
 
 @given(st.sets(st.integers(1, 1_000)), st.integers(0, 1_000))
 def test_a_feed_as_expected_has_no_findings(photos: set[int], floor: int) -> None:
     """However deep both reach."""
     ordered = sorted(photos, reverse=True)
-    walk = Walk(items=_items(*ordered), ended=True)
+    walk = FeedWalk(items=_items(*ordered), ended=True)
     expected = Expected([photo for photo in ordered if photo >= floor], floor)
 
     assert list(compare_feed(ME, walk, expected)) == []
@@ -319,17 +319,17 @@ def test_a_feed_as_expected_has_no_findings(photos: set[int], floor: int) -> Non
 
 def test_a_photo_twice_and_photos_out_of_order_are_found() -> None:
     """Neither can be told from the sets of ids."""
-    walk = Walk(items=_items(9, 7, 8, 7), ended=True)
+    walk = FeedWalk(items=_items(9, 7, 8, 7), ended=True)
 
     findings = [(each.kind, each.subject) for each in compare_feed(ME, walk, Expected([9, 8, 7], 0))]
 
-    assert findings == [(Kind.ORDER, 8), (Kind.DUPLICATE, 7)]
+    assert findings == [(FindingKind.ORDER, 8), (FindingKind.DUPLICATE, 7)]
 
 
 def test_below_where_either_reaches_nothing_is_compared() -> None:
     """A walk that was not ended, and an expectation that was cut, say nothing about what is deeper."""
-    cut_walk = Walk(items=_items(9, 8), ended=False)
-    whole_walk = Walk(items=_items(9, 8, 2), ended=True)
+    cut_walk = FeedWalk(items=_items(9, 8), ended=False)
+    whole_walk = FeedWalk(items=_items(9, 8, 2), ended=True)
 
     assert list(compare_feed(ME, cut_walk, Expected([9, 8, 3], 0))) == []
     assert list(compare_feed(ME, whole_walk, Expected([9, 8], 8))) == []
@@ -337,8 +337,8 @@ def test_below_where_either_reaches_nothing_is_compared() -> None:
 
 def test_the_readers_own_photos_that_are_not_ready_are_left_out() -> None:
     """They are theirs alone; somebody else's would be a ghost."""
-    own = Walk(items=_items(9, author=ME, status="processing"), ended=True)
-    strange = Walk(items=_items(9, author=AUTHOR, status="processing"), ended=True)
+    own = FeedWalk(items=_items(9, author=ME, status="processing"), ended=True)
+    strange = FeedWalk(items=_items(9, author=AUTHOR, status="processing"), ended=True)
 
     assert list(compare_feed(ME, own, Expected([], 0))) == []
-    assert [each.kind for each in compare_feed(ME, strange, Expected([], 0))] == [Kind.EXTRA]
+    assert [each.kind for each in compare_feed(ME, strange, Expected([], 0))] == [FindingKind.EXTRA]
