@@ -28,7 +28,7 @@ from streams.stores.cache.codecs import (
     encode_total,
 )
 from streams.stores.cache.keys import count_key, following_key, likes_key, photo_key, pull_list_key
-from streams.stores.cache.read_through import CachedKind, Found, ReadThrough
+from streams.stores.cache.read_through import CachedKind, ReadResult, ReadThrough
 
 # An upload drops the copy that says there is no such photo; this bounds the copies of
 # ids that somebody makes up.
@@ -61,17 +61,17 @@ class CachedReads:
             total_kinds={kind: _totals(kind, stores, settings) for kind in SetKind},
         )
 
-    async def following(self, user: UserId) -> Found[Following]:
+    async def following(self, user: UserId) -> ReadResult[Following]:
         return await self.through.get(self.following_kind, [user])
 
-    async def photos(self, photos: Sequence[int]) -> Found[SeenPhoto]:
+    async def photos(self, photos: Sequence[int]) -> ReadResult[SeenPhoto]:
         return await self.through.get(self.photo_kind, photos)
 
-    async def pull_lists(self, authors: Sequence[int]) -> Found[PullList]:
+    async def pull_lists(self, authors: Sequence[int]) -> ReadResult[PullList]:
         """Each author's newest photos; fewer than `pull_list_ids_max` are all that there are."""
         return await self.through.get(self.pull_list_kind, authors)
 
-    async def totals(self, kind: SetKind, owners: Sequence[int]) -> Found[int]:
+    async def totals(self, kind: SetKind, owners: Sequence[int]) -> ReadResult[int]:
         return await self.through.get(self.total_kinds[kind], owners)
 
     async def liked(self, user: UserId, photos: Sequence[PhotoId]) -> set[PhotoId]:

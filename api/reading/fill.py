@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from streams.core.feed import END, Gaps, Skeleton
 from streams.core.photos import SeenPhoto
 from streams.errors import StoreUnavailable
-from streams.stores.cache.read_through import Found
+from streams.stores.cache.read_through import ReadResult
 
 # Rows are fetched a page's worth at a time, and twice as many each time that was not
 # enough: a timeline full of somebody unfollowed costs five calls, not five hundred.
@@ -17,7 +17,7 @@ CHUNK_PHOTOS_MAX = 500
 class Walk:
     """How one page's photos are found. `deeper` answers what else is known below a place."""
 
-    rows: Callable[[Sequence[int]], Awaitable[Found[SeenPhoto]]]
+    rows: Callable[[Sequence[int]], Awaitable[ReadResult[SeenPhoto]]]
     is_shown: Callable[[SeenPhoto], bool]
     deeper: Callable[[int], Awaitable[Skeleton]] | None
     gaps: Gaps

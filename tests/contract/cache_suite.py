@@ -1,4 +1,4 @@
-"""What `Copies` promises: no copy outlives a write that its reader did not see."""
+"""What `Cache` promises: no cached value outlives a write that its reader did not see."""
 
 from collections.abc import Callable, Iterator
 
@@ -17,7 +17,7 @@ def keys_of(new_id: NewId, count: int) -> list[bytes]:
 
 
 def interleavings(*lengths: int) -> Iterator[tuple[int, ...]]:
-    """Every order in which programs of these lengths can take their steps."""
+    """Return every interleaving of the steps of programs of these lengths."""
     if not any(lengths):
         yield ()
     for at, left in enumerate(lengths):
@@ -30,7 +30,7 @@ def interleavings(*lengths: int) -> Iterator[tuple[int, ...]]:
 @pytest.mark.anyio
 class CacheSuite:
     async def test_what_was_filled_under_a_lease_is_read(self, stores: Stores, new_id: NewId) -> None:
-        """In the order asked for, None where there is no copy; a lease alone is no copy."""
+        """In the order of the keys, None without a value; a lease alone is not a value."""
         filled, leased, empty = keys_of(new_id, 3)
         token = await stores.cache.lease([filled, leased])
         await stores.cache.fill(token, {filled: b"value\x00\xff"}, TTL_S)
@@ -39,14 +39,14 @@ class CacheSuite:
         assert await stores.cache.get([]) == []
 
     async def test_an_empty_value_is_a_value(self, stores: Stores, new_id: NewId) -> None:
-        """Somebody who follows nobody has a copy, too."""
+        """The value of a user who follows nobody has no bytes, but it is cached."""
         [key] = keys_of(new_id, 1)
         await stores.cache.fill(await stores.cache.lease([key]), {key: b""}, TTL_S)
 
         assert await stores.cache.get([key]) == [b""]
 
     async def test_without_a_lease_nothing_is_filled(self, stores: Stores, new_id: NewId) -> None:
-        """Neither with a token of other keys nor with one that was never given; nothing fills nothing."""
+        """Neither with the token of other keys nor with an unknown token. Filling no keys does nothing."""
         leased, other = keys_of(new_id, 2)
         token = await stores.cache.lease([leased])
         await stores.cache.fill(token, {other: b"old"}, TTL_S)
@@ -56,7 +56,7 @@ class CacheSuite:
         assert await stores.cache.get([leased, other]) == [None, None]
 
     async def test_only_the_first_lease_counts(self, stores: Stores, new_id: NewId) -> None:
-        """Whoever comes second reads the database but does not fill."""
+        """The second reader reads the database but does not fill."""
         [key] = keys_of(new_id, 1)
         first = await stores.cache.lease([key])
         second = await stores.cache.lease([key])
@@ -69,7 +69,7 @@ class CacheSuite:
         assert await stores.cache.get([key]) == [b"first"]
 
     async def test_a_copy_is_not_leased(self, stores: Stores, new_id: NewId) -> None:
-        """It stays until it is dropped or its life ends."""
+        """It is cached until it is invalidated or its TTL ends."""
         [key] = keys_of(new_id, 1)
         await stores.cache.fill(await stores.cache.lease([key]), {key: b"value"}, TTL_S)
         await stores.cache.fill(await stores.cache.lease([key]), {key: b"other"}, TTL_S)
@@ -77,7 +77,7 @@ class CacheSuite:
         assert await stores.cache.get([key]) == [b"value"]
 
     async def test_a_lease_fills_once(self, stores: Stores, new_id: NewId) -> None:
-        """Then it is used up."""
+        """After that its lease is gone."""
         [key] = keys_of(new_id, 1)
         token = await stores.cache.lease([key])
         await stores.cache.fill(token, {key: b"first"}, TTL_S)
@@ -86,7 +86,7 @@ class CacheSuite:
         assert await stores.cache.get([key]) == [b"first"]
 
     async def test_dropping_takes_copies_and_leases(self, stores: Stores, new_id: NewId) -> None:
-        """What was read before the drop is not filled after it; dropping may be repeated."""
+        """A value that was read before is not filled afterwards. Invalidating may be repeated."""
         filled, leased, empty = keys_of(new_id, 3)
         await stores.cache.fill(await stores.cache.lease([filled]), {filled: b"old"}, TTL_S)
         token = await stores.cache.lease([leased])
@@ -98,7 +98,7 @@ class CacheSuite:
         assert await stores.cache.get([filled, leased]) == [None, None]
 
     async def test_an_old_token_does_not_fill_a_new_lease(self, stores: Stores, new_id: NewId) -> None:
-        """Dropped and leased again, the key is the second reader's."""
+        """After it was invalidated and leased again, the key belongs to the second reader."""
         [key] = keys_of(new_id, 1)
         old = await stores.cache.lease([key])
         await stores.cache.invalidate([key])
@@ -109,7 +109,7 @@ class CacheSuite:
         assert await stores.cache.get([key]) == [b"new"]
 
     async def test_each_key_is_filled_by_its_own_lease(self, stores: Stores, new_id: NewId) -> None:
-        """Of several keys those whose lease stands are filled, the others are not."""
+        """Of several keys, those whose lease still exists are filled, the others are not."""
         mine, dropped, anothers = keys_of(new_id, 3)
         await stores.cache.lease([anothers])
         token = await stores.cache.lease([mine, dropped, anothers])
@@ -119,8 +119,8 @@ class CacheSuite:
         assert await stores.cache.get([mine, dropped, anothers]) == [b"value", None, None]
 
     async def test_no_order_of_steps_leaves_an_old_copy(self, stores: Stores, new_id: NewId) -> None:
-        """Law: no ghost. Two readers lease, read the database and fill, while a writer writes and drops:
-        in none of the 560 orders does the old value survive the drop."""
+        """Law: no ghost. Two readers lease, read the database and fill while a writer writes and
+        invalidates: in none of the 560 orders is the old value cached in the end."""
         for order in interleavings(3, 3, 2):
             [key] = keys_of(new_id, 1)
             database = b"old"
@@ -145,7 +145,7 @@ class CacheSuite:
     async def test_a_copy_goes_when_its_life_ends(
         self, stores: Stores, new_id: NewId, passing: PassingTime
     ) -> None:
-        """And may then be leased again."""
+        """Then it may be leased again."""
         brief, lasting = keys_of(new_id, 2)
         token = await stores.cache.lease([brief, lasting])
         await stores.cache.fill(token, {brief: b"value"}, 1)
@@ -164,7 +164,7 @@ class CacheSuite:
     async def test_a_lease_that_is_not_used_goes(
         self, stores: Stores, new_id: NewId, passing: PassingTime
     ) -> None:
-        """A reader that died does not keep the others from filling."""
+        """A reader that died does not prevent others from filling."""
         [key] = keys_of(new_id, 1)
         old = await stores.cache.lease([key])
 

@@ -1,4 +1,4 @@
-"""What `Timelines` promises of the notes of how far `fanout` has been applied."""
+"""What `Timelines` promises about checkpoints: how far `fanout` has been applied."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,7 +14,7 @@ NewId = Callable[[], int]
 @pytest.mark.anyio
 class CheckpointsSuite:
     async def test_a_note_moves_on_from_what_it_was(self, stores: Stores, new_id: NewId) -> None:
-        """First from none, then from the last position; others are not touched."""
+        """First from no checkpoint, then from the last one. Other partitions do not change."""
         partition, other = new_id(), new_id()
 
         assert await stores.timelines.checkpoints([partition]) == {}
@@ -27,7 +27,7 @@ class CheckpointsSuite:
     async def test_another_note_than_expected_is_left(
         self, stores: Stores, new_id: NewId, expected: int | None
     ) -> None:
-        """This is not the store that was noted in last: records between must be applied again."""
+        """This store does not have the last checkpoint, so records in between must be applied again."""
         partition = new_id()
         await stores.timelines.save_checkpoint(partition, 5, expected=None)
 
@@ -35,14 +35,14 @@ class CheckpointsSuite:
         assert await stores.timelines.checkpoints([partition]) == {partition: 5}
 
     async def test_a_store_without_the_note_is_found_out(self, stores: Stores, new_id: NewId) -> None:
-        """A lost store has none, and none is written."""
+        """A lost store has no checkpoint, and none is written."""
         partition = new_id()
 
         assert not await stores.timelines.save_checkpoint(partition, 9, expected=5)
         assert await stores.timelines.checkpoints([partition]) == {}
 
-    async def test_a_note_of_0_is_a_note(self, stores: Stores, new_id: NewId) -> None:
-        """The first record of a partition is not yet applied; that is known."""
+    async def test_a_checkpoint_of_0_is_a_checkpoint(self, stores: Stores, new_id: NewId) -> None:
+        """It says that the first record of the partition has not been applied yet."""
         partition = new_id()
 
         assert await stores.timelines.save_checkpoint(partition, 0, expected=None)
@@ -50,7 +50,7 @@ class CheckpointsSuite:
         assert await stores.timelines.save_checkpoint(partition, 1, expected=0)
 
     async def test_of_racing_notes_one_is_taken(self, stores: Stores, new_id: NewId) -> None:
-        """All expected the same, so all others are told that it has moved."""
+        """All expect the same checkpoint, so all but one get False."""
         partition = new_id()
         taken = await asyncio.gather(
             *(stores.timelines.save_checkpoint(partition, at, expected=None) for at in range(1, 9))
@@ -60,7 +60,7 @@ class CheckpointsSuite:
         assert await stores.timelines.checkpoints([partition]) == {partition: taken.index(True) + 1}
 
     async def test_all_are_noted_only_where_none_is(self, stores: Stores, new_id: NewId) -> None:
-        """A store that knows one of the partitions is not new."""
+        """A store with a checkpoint of one of the partitions is not new."""
         first, second, third = new_id(), new_id(), new_id()
 
         assert await stores.timelines.save_all_checkpoints({first: 1, second: 2})
@@ -68,7 +68,7 @@ class CheckpointsSuite:
         assert await stores.timelines.checkpoints([first, second, third]) == {first: 1, second: 2}
 
     async def test_a_store_is_verified_when_every_partition_is(self, stores: Stores) -> None:
-        """One whose note is another is told, and keeps the store from being verified."""
+        """A partition with another checkpoint is returned, and the store is not verified without it."""
         *most, last = range(FANOUT.partitions)
         await stores.timelines.save_all_checkpoints(dict.fromkeys(range(FANOUT.partitions), 7))
 

@@ -1,4 +1,4 @@
-"""What the cleaning's own stores promise, and what it asks of the others."""
+"""What the cleaning's own stores promise, and what it needs from the other stores."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ MADE = {
 @pytest.mark.anyio
 class PhotoScanSuite:
     async def test_a_walk_meets_every_photo_once(self, stores: Stores, new_id: NewId) -> None:
-        """Page by page, in the order of their places; at the end there is nothing."""
+        """Page by page, by position; after the last there is nothing."""
         photos = [photo_by(new_id) for _ in range(7)]
         for photo in photos:
             await stores.photos.insert(photo)
@@ -39,7 +39,7 @@ class PhotoScanSuite:
 @pytest.mark.anyio
 class ForgottenRenditionsSuite:
     async def test_forgotten_renditions_are_not_named(self, stores: Stores, new_id: NewId) -> None:
-        """The others are; forgetting twice is once, and one that is not there is none."""
+        """The other renditions stay. Forgetting may be repeated; unknown names do nothing."""
         photo = photo_by(new_id)
         await stores.photos.insert(photo)
         await stores.photos.mark_ready(photo.photo_id, MADE)
@@ -52,7 +52,7 @@ class ForgottenRenditionsSuite:
     async def test_a_forgotten_rendition_is_named_once_it_is_made_again(
         self, stores: Stores, new_id: NewId
     ) -> None:
-        """Also after all were forgotten."""
+        """Also after all renditions were forgotten."""
         photo = photo_by(new_id)
         await stores.photos.insert(photo)
         await stores.photos.mark_ready(photo.photo_id, MADE)
@@ -68,7 +68,7 @@ class ForgottenRenditionsSuite:
 @pytest.mark.anyio
 class MissingObjectsSuite:
     async def test_the_first_note_stands(self, stores: Stores, new_id: NewId, passing: PassingTime) -> None:
-        """Until it is forgotten; then the next one is the first."""
+        """Until it is forgotten; then the next note sets the time."""
         photo, other = PhotoId(new_id()), PhotoId(new_id())
         now_ms = passing.now_ms()
         for later_ms in (0, 1_000):
@@ -89,7 +89,7 @@ class MissingObjectsSuite:
 @pytest.mark.anyio
 class CleaningPositionsSuite:
     async def test_each_walk_has_its_place(self, stores: Stores) -> None:
-        """The beginning, before it was ever moved, and when it is moved there."""
+        """It is empty before the first save, and after saving the beginning."""
         begun = {walk: await stores.cleaning_positions.position(walk) for walk in CleaningScan}
         await stores.cleaning_positions.save(CleaningScan.OBJECTS, "a/9")
         await stores.cleaning_positions.save(CleaningScan.PHOTOS, "-5")

@@ -19,7 +19,7 @@ NewId = Callable[[], int]
 NOW_US = 1_790_000_000_000_000
 IN, OUT = Membership(NOW_US, removed=False), Membership(NOW_US, removed=True)
 LATER_IN, LATER_OUT = Membership(NOW_US + 1, removed=False), Membership(NOW_US + 1, removed=True)
-# The writer of the race below goes on for this long; a torn read shows within the first few.
+# How long the writer of the race below writes; a torn read shows within the first few writes.
 RACING_WRITES = 150
 
 
@@ -56,7 +56,7 @@ async def members_of(stores: Stores, key: BucketKey) -> tuple[int, ...]:
 
 
 async def read(stores: Stores, wanted: Mapping[BucketKey, Collection[int]]) -> dict[BucketKey, Bucket]:
-    """Rows and count of each bucket, read without knowing their sizes."""
+    """Return rows and count of each bucket, read without `totals`."""
     states = await stores.counted_sets.read(wanted, totals={})
     return {key: (state.rows, state.count) for key, state in states.items()}
 
@@ -79,8 +79,8 @@ parts_of_one_bucket = st.lists(
 
 @st.composite
 def arrivals(draw: st.DrawFn) -> list[Part]:
-    """Rows, count and stamp of some writes, in any order and one of them twice."""
-    # All is drawn here: hypothesis cannot stop a draw inside of a coroutine.
+    """Draw rows, count and stamp of some writes, in any order, one of them twice."""
+    # Everything is drawn here, because hypothesis cannot stop a draw inside a coroutine.
     parts = draw(parts_of_one_bucket)
     return draw(st.permutations([*parts, parts[0]]))
 
@@ -89,7 +89,7 @@ def arrivals(draw: st.DrawFn) -> list[Part]:
 class CountedSetsSuite:
     @pytest.mark.parametrize("kind", SetKind)
     async def test_an_unknown_set_is_empty(self, stores: Stores, new_id: NewId, kind: SetKind) -> None:
-        """Level 0, total 0, no rows, no counts, no members; each of 230 owners asked for is answered."""
+        """Level 0, total 0, no rows, no counts, no members. Every one of 230 owners has a summary."""
         key = first_bucket(new_id, kind)
         owners = [key.owner, *(new_id() for _ in range(229))]
 
@@ -116,7 +116,7 @@ class CountedSetsSuite:
             assert await stores.counted_sets.bucket_counts(kind, key.owner, 0) == {0: 2}
 
     async def test_kinds_owners_levels_and_buckets_are_apart(self, stores: Stores, new_id: NewId) -> None:
-        """A write to one is seen in no other, also when all are read at once."""
+        """A write to one changes no other, also when all are read at once."""
         owner, other = new_id(), new_id()
         keys = [
             BucketKey(kind, each, level, bucket)
@@ -136,7 +136,7 @@ class CountedSetsSuite:
     async def test_a_read_has_the_rows_asked_for(
         self, stores: Stores, new_id: NewId, known: bool, asked: int
     ) -> None:
-        """At least those, whether the sizes are known or not; what is not there is left out."""
+        """At least those, whether `totals` are known or not. Members without a row are left out."""
         sizes = {first_bucket(new_id): members for members in (0, 3, 40, 130, 40, 130, *[35] * 12)}
         await stores.counted_sets.write(
             [
@@ -162,8 +162,8 @@ class CountedSetsSuite:
     async def test_a_read_sees_rows_and_count_of_one_moment(
         self, stores: Stores, new_id: NewId, level: int, members: int
     ) -> None:
-        """Law: counts are exact. A writer folds onto what it read; if another's write came between the
-        rows and the count, its members would be left out of the count, or be counted twice."""
+        """Law: counts are exact. A writer folds changes into what it read. If another write came between the
+        read of the rows and the read of the count, members would be counted never or twice."""
         key = BucketKey(SetKind.LIKERS, new_id(), level, 0)
         others = dict.fromkeys(range(2, members + 1), IN)
         await stores.counted_sets.write([writing(key, others, count=members - 1, stamp=0)])
@@ -192,7 +192,7 @@ class CountedSetsSuite:
     async def test_the_count_with_the_later_stamp_wins(
         self, stores: Stores, new_id: NewId, order: tuple[tuple[int, int], ...]
     ) -> None:
-        """A second owner that is behind writes what loses, whichever comes first."""
+        """A writer that is behind loses, whichever write arrives first."""
         key = first_bucket(new_id)
         for stamp, count in order:
             await stores.counted_sets.write(
@@ -208,7 +208,7 @@ class CountedSetsSuite:
     async def test_at_equal_stamps_the_higher_level_wins(
         self, stores: Stores, new_id: NewId, order: tuple[SetSummary, ...]
     ) -> None:
-        """A level is raised with the stamp at which its batch begins, which is where the last one ended."""
+        """A level is raised with the stamp of the begin of its batch, where the last batch ended."""
         key = first_bucket(new_id)
         for summary in order:
             await stores.counted_sets.write([writing(key, summary=summary)])
@@ -216,7 +216,7 @@ class CountedSetsSuite:
         assert await head_of(stores, key) == SetSummary(level=1, total=5)
 
     async def test_a_write_without_count_or_head_leaves_them(self, stores: Stores, new_id: NewId) -> None:
-        """Each part is written only where it is given."""
+        """Only the given parts are written."""
         key = first_bucket(new_id)
         await stores.counted_sets.write(
             [writing(key, {1: IN}, count=1, summary=SetSummary(level=0, total=1))]
@@ -239,7 +239,7 @@ class CountedSetsSuite:
     async def test_rows_go_by_their_own_time(
         self, stores: Stores, new_id: NewId, states: tuple[Membership, ...], expected: Membership
     ) -> None:
-        """The later time wins in either order, at equal times `removed` does; stamps have no say."""
+        """The later time wins in either order; at equal times `removed` wins. Stamps do not matter."""
         key = first_bucket(new_id)
         for stamp, state in zip((2, 1), states, strict=True):
             await stores.counted_sets.write([writing(key, {1: state}, stamp=stamp)])
@@ -255,7 +255,7 @@ class CountedSetsSuite:
     async def test_order_and_repeats_do_not_matter(
         self, stores: Stores, new_id: NewId, parts: list[Part]
     ) -> None:
-        """Whatever the order and however often, the bucket holds the greatest of each part."""
+        """In whatever order and however often writes arrive, the greatest of each part is stored."""
         key = first_bucket(new_id)
         for rows, size, stamp in parts:
             await stores.counted_sets.write([writing(key, rows, count=size, stamp=stamp)])
@@ -283,7 +283,7 @@ class CountedSetsSuite:
     async def test_a_page_is_read_in_place_of_the_rows(
         self, stores: Stores, new_id: NewId, order: tuple[tuple[int, tuple[int, ...]], ...]
     ) -> None:
-        """It goes with the count, so the later stamp wins; an empty page is a page."""
+        """It is written with the count, so the later stamp wins. An empty page is a page."""
         key = BucketKey(SetKind.FOLLOWERS, new_id(), 2, 3)
         for stamp, members in order:
             await stores.counted_sets.write([writing(key, {7: IN}, count=1, stamp=stamp, page=members)])
@@ -295,7 +295,7 @@ class CountedSetsSuite:
         assert await stores.counted_sets.bucket(key) == {7: IN}
 
     async def test_without_a_page_the_rows_are_read(self, stores: Stores, new_id: NewId) -> None:
-        """Beside others that have one."""
+        """Also next to buckets that have one."""
         key, other = (BucketKey(SetKind.FOLLOWERS, new_id(), 2, bucket) for bucket in (3, 4))
         await stores.counted_sets.write(
             [writing(key, {7: IN}, count=1), writing(other, {7: IN}, count=1, page=(9,))]
@@ -305,7 +305,7 @@ class CountedSetsSuite:
         assert await members_of(stores, other) == (9,)
 
     async def test_members_of_many_buckets_are_answered_at_once(self, stores: Stores, new_id: NewId) -> None:
-        """Of many owners and of many levels and buckets of one, and of those never written."""
+        """For many owners, for many levels and buckets of one owner, and for buckets never written."""
         owner = new_id()
         keys = [first_bucket(new_id) for _ in range(120)]
         keys += [BucketKey(SetKind.FOLLOWERS, owner, level, at) for level in (1, 2, 3) for at in range(140)]
@@ -328,7 +328,7 @@ class CountedSetsSuite:
         assert await stores.counted_sets.members([]) == {}
 
     async def test_pages_cut_the_members_without_gap_or_repeat(self, stores: Stores, new_id: NewId) -> None:
-        """Ascending, above `after`; removed members never shorten a page while there are more."""
+        """Ascending, above `after`. Removed members make no page shorter while there are more members."""
         key = first_bucket(new_id)
         rows = {member: OUT if member % 4 else IN for member in range(1, 41)}
         await stores.counted_sets.write([writing(key, rows, count=10)])
@@ -341,7 +341,7 @@ class CountedSetsSuite:
         assert await stores.counted_sets.page(key, after=8, limit=100) == [12, 16, 20, 24, 28, 32, 36, 40]
 
     async def test_a_large_bucket_is_written_whole(self, stores: Stores, new_id: NewId) -> None:
-        """More rows than a request of the driver's usual size."""
+        """More rows than the driver fetches in one request."""
         key = BucketKey(SetKind.FOLLOWERS, new_id(), 1, 7)
         rows = dict.fromkeys(range(1, 1201), IN)
         await stores.counted_sets.write([writing(key, rows, count=1_200)])
@@ -350,7 +350,7 @@ class CountedSetsSuite:
         assert await members_of(stores, key) == tuple(rows)
 
     async def test_many_buckets_are_written_by_one_call(self, stores: Stores, new_id: NewId) -> None:
-        """More than one request holds; no writes are nothing."""
+        """More than fit into one request. No writes do nothing."""
         keys = [first_bucket(new_id, SetKind.LIKERS) for _ in range(350)]
         await stores.counted_sets.write(
             [writing(key, {1: IN}, count=1, summary=SetSummary(total=1)) for key in keys]
@@ -384,7 +384,7 @@ class CountedSetsSuite:
     async def test_removed_rows_are_cleared_away(
         self, brief_stores: Stores, new_id: NewId, passing: PassingTime
     ) -> None:
-        """After their life they are gone from the bucket; the count and the others stay."""
+        """After their TTL they are gone from the bucket. The count and the other rows stay."""
         key = first_bucket(new_id)
         await brief_stores.counted_sets.write([writing(key, {1: IN, 2: IN}, count=2)])
         await brief_stores.counted_sets.write([writing(key, {1: LATER_OUT}, count=1, stamp=2)])

@@ -1,4 +1,4 @@
-"""What `OwnEdges` promises."""
+"""What `OutgoingEdges` promises."""
 
 from collections.abc import Callable
 from itertools import permutations
@@ -29,7 +29,7 @@ class OutgoingEdgesSuite:
     async def test_an_edge_never_written_is_unknown(
         self, stores: Stores, new_id: NewId, kind: OutgoingEdge
     ) -> None:
-        """There is no state, nobody followed and nothing liked."""
+        """It has no state; the user follows nobody and likes nothing."""
         member, owner = UserId(new_id()), new_id()
 
         assert await stores.outgoing_edges.state(kind, member, owner) is None
@@ -78,7 +78,7 @@ class OutgoingEdgesSuite:
     async def test_many_edges_are_written_by_one_call(
         self, stores: Stores, new_id: NewId, kind: OutgoingEdge
     ) -> None:
-        """More than a request holds, of several members, some of them twice; no edges are nothing."""
+        """More than fit into one request, of several members, some of them twice. No edges do nothing."""
         member, other = UserId(new_id()), UserId(new_id())
         owners = [new_id() for _ in range(230)]
         edges = [(member, owner, IN) for owner in owners]
@@ -106,7 +106,7 @@ class OutgoingEdgesSuite:
     async def test_followees_come_in_order_with_the_time_of_learning(
         self, stores: Stores, new_id: NewId, passing: PassingTime
     ) -> None:
-        """By id, ascending; `seen_ms` is our clock's, not the event's."""
+        """By id, ascending. `seen_ms` is the time of our clock, not of the event."""
         member, owners = UserId(new_id()), [new_id() for _ in range(3)]
         before_ms = passing.now_ms()
         for owner in reversed(owners):
@@ -119,7 +119,7 @@ class OutgoingEdgesSuite:
     async def test_a_new_follow_is_learned_anew(
         self, stores: Stores, new_id: NewId, passing: PassingTime
     ) -> None:
-        """Unfollowed and followed again, the second time counts; an old event moves nothing."""
+        """After unfollowing and following again, the second time is stored. An old event changes nothing."""
         member, owner = UserId(new_id()), new_id()
         await stores.outgoing_edges.write(OutgoingEdge.FOLLOWING, member, owner, IN)
         first_ms = await self.a_moment_later(passing)
@@ -134,7 +134,7 @@ class OutgoingEdgesSuite:
         assert (await stores.outgoing_edges.following(member))[0].seen_ms == learned_ms
 
     async def a_moment_later(self, passing: PassingTime) -> int:
-        """Let the clock move; answers what it was."""
+        """Let the clock advance; returns the time before."""
         before_ms = passing.now_ms()
 
         async def moved() -> bool:
@@ -144,7 +144,7 @@ class OutgoingEdgesSuite:
         return before_ms
 
     async def test_likes_of_photos_of_all_ages_are_found(self, stores: Stores, new_id: NewId) -> None:
-        """Photos of every year to 2057 in one call, and none that is not asked for."""
+        """Photos of every year to 2057 in one call, and no other photos."""
         member = UserId(new_id())
         year_ms = 365 * 86_400_000
         photos = [PhotoId(compose_id(EPOCH_MS + year * year_ms, 5, 5)) for year in range(34)]
@@ -156,7 +156,7 @@ class OutgoingEdgesSuite:
     async def test_the_newest_likes_of_an_era_say_how_deep_they_are(
         self, stores: Stores, new_id: NewId
     ) -> None:
-        """Descending; what was taken back counts as read and is left out; other eras are others'."""
+        """Descending. A removed like counts as a row read but is left out. Other eras are not read."""
         member = UserId(new_id())
         photos = [PhotoId(compose_id(EPOCH_MS + hour * 3_600_000, 5, 5)) for hour in range(5)]
         other_era = PhotoId(compose_id(EPOCH_MS + 3 * 365 * 86_400_000, 5, 5))
@@ -175,7 +175,7 @@ class OutgoingEdgesSuite:
     async def test_a_removed_edge_vanishes_and_stays_out(
         self, brief_stores: Stores, new_id: NewId, passing: PassingTime, kind: OutgoingEdge
     ) -> None:
-        """When the row of an old unfollow or unlike is cleared away, the edge does not come back."""
+        """When the row of an old unfollow or unlike expires, the edge does not come back."""
         member, owner = UserId(new_id()), new_id()
         await brief_stores.outgoing_edges.write(kind, member, owner, IN)
         await brief_stores.outgoing_edges.write(kind, member, owner, LATER_OUT)
@@ -195,7 +195,7 @@ class OutgoingEdgesSuite:
         kind: OutgoingEdge,
         states: tuple[Membership, ...] | list[Membership],
     ) -> tuple[Membership | None, bool]:
-        """The state after these writes, and whether readers see the edge."""
+        """Return the state after these writes, and whether readers see the edge."""
         member, owner = UserId(new_id()), new_id()
         for state in states:
             await stores.outgoing_edges.write(kind, member, owner, state)
@@ -203,7 +203,7 @@ class OutgoingEdgesSuite:
         return await stores.outgoing_edges.state(kind, member, owner), seen
 
     async def owners(self, stores: Stores, kind: OutgoingEdge, member: UserId, asked: list[int]) -> list[int]:
-        """Whom the member follows, or which of those asked for it likes, ascending."""
+        """Return whom the member follows, or which of the given photos it likes, ascending."""
         if kind is OutgoingEdge.FOLLOWING:
             return [each.followee_id for each in await stores.outgoing_edges.following(member)]
         return sorted(await stores.outgoing_edges.liked(member, [PhotoId(each) for each in asked]))

@@ -24,7 +24,7 @@ OK, FORBIDDEN, TAKEN = 200, 403, 412
 @pytest.mark.anyio
 class MediaObjectsSuite:
     async def test_what_was_put_is_there(self, stores: Stores, new_id: NewId) -> None:
-        """Its size and its bytes; nothing of another key."""
+        """With its size and its bytes, and only under its key."""
         key = f"suite/{new_id()}"
         await stores.media_objects.put(key, b"12345", content_type=JPEG)
 
@@ -34,7 +34,7 @@ class MediaObjectsSuite:
         assert await stores.media_objects.read(f"{key}0", bytes_max=100) is None
 
     async def test_an_empty_object_is_there(self, stores: Stores, new_id: NewId) -> None:
-        """No bytes are not no object."""
+        """An object without bytes is not a missing object."""
         key = f"suite/{new_id()}"
         await stores.media_objects.put(key, b"", content_type=JPEG)
 
@@ -47,14 +47,14 @@ class MediaObjectsSuite:
     async def test_reading_ends_one_byte_after_the_limit(
         self, stores: Stores, new_id: NewId, bytes_max: int, expected: bytes
     ) -> None:
-        """So that the reader sees that there is more."""
+        """So the reader can tell that there is more."""
         key = f"suite/{new_id()}"
         await stores.media_objects.put(key, b"12345", content_type=JPEG)
 
         assert await stores.media_objects.read(key, bytes_max=bytes_max) == expected
 
     async def test_deleted_objects_are_gone(self, stores: Stores, new_id: NewId) -> None:
-        """Several at once; one that is not there does not matter, nor does none at all."""
+        """Several at once. Unknown keys are ignored, and so is an empty list."""
         keys = [f"suite/{new_id()}" for _ in range(3)]
         for key in keys:
             await stores.media_objects.put(key, b"1", content_type=JPEG)
@@ -67,7 +67,7 @@ class MediaObjectsSuite:
     async def test_a_listing_goes_on_after_its_last_key(
         self, stores: Stores, new_id: NewId, passing: PassingTime
     ) -> None:
-        """In order of keys, of one prefix, with sizes and times."""
+        """By key, under one prefix, with sizes and times."""
         prefix = f"suite/{new_id()}/"
         for number in range(5):
             await stores.media_objects.put(f"{prefix}{number}", b"x" * number, content_type=JPEG)
@@ -89,7 +89,7 @@ class SignedPutSuite:
     async def test_a_signed_put_puts_the_object_once(
         self, stores: Stores, new_id: NewId, put_signed: PutSigned
     ) -> None:
-        """What has arrived cannot be put again with other bytes of the same length."""
+        """The object cannot be replaced with other bytes of the same length."""
         key = f"suite/{new_id()}"
         signed = await self._signed(stores, key)
         statuses = [await put_signed(signed, body) for body in (b"12345", b"54321")]
@@ -103,7 +103,7 @@ class SignedPutSuite:
     async def test_of_racing_puts_one_is_stored(
         self, stores: Stores, new_id: NewId, put_signed: PutSigned
     ) -> None:
-        """Whoever comes second is told so."""
+        """The others get a status that says so."""
         signed = await self._signed(stores, f"suite/{new_id()}")
         statuses = await asyncio.gather(*(put_signed(signed, b"%05d" % number) for number in range(8)))
 
@@ -113,7 +113,7 @@ class SignedPutSuite:
     async def test_another_length_is_refused(
         self, stores: Stores, new_id: NewId, put_signed: PutSigned, body: bytes
     ) -> None:
-        """The signature pins it."""
+        """The signature covers the length."""
         key = f"suite/{new_id()}"
 
         assert await put_signed(await self._signed(stores, key), body) == FORBIDDEN
@@ -125,7 +125,7 @@ class SignedPutSuite:
     async def test_other_headers_are_refused(
         self, stores: Stores, new_id: NewId, put_signed: PutSigned, headers: dict[str, str | None]
     ) -> None:
-        """Another type, none, or without the condition that keeps what is there."""
+        """Another type, no type, or without the condition that protects an existing object."""
         key = f"suite/{new_id()}"
         signed = await self._signed(stores, key)
         sent = {name: value for name, value in {**signed.headers, **headers}.items() if value is not None}
@@ -136,7 +136,7 @@ class SignedPutSuite:
     async def test_a_forged_request_is_refused(
         self, stores: Stores, new_id: NewId, put_signed: PutSigned
     ) -> None:
-        """Another key, another signature."""
+        """With another key or another signature."""
         key, other = f"suite/{new_id()}", f"suite/{new_id()}"
         signed = await self._signed(stores, key)
         last = signed.url[-1]
@@ -148,7 +148,7 @@ class SignedPutSuite:
     async def test_a_signed_put_expires(
         self, stores: Stores, new_id: NewId, put_signed: PutSigned, passing: PassingTime
     ) -> None:
-        """After its life nobody can use it, whoever has it."""
+        """After its expiry nobody can use it."""
         key = f"suite/{new_id()}"
         signed = await self._signed(stores, key, life_s=1)
 
@@ -171,7 +171,7 @@ class PartsSuite:
     async def test_parts_make_the_object_once_all_are_there(
         self, stores: Stores, new_id: NewId, put_signed: PutSigned
     ) -> None:
-        """Signed or put by the API itself, in any order; before that nothing of it is there."""
+        """Signed or put by the API itself, in any order. Before that there is no object."""
         key, uploads = f"suite/{new_id()}", stores.media_uploads
         sizes = {1: PART_BYTES, 2: PART_BYTES, 3: 3}
         parts_id = await uploads.begin_parts(key, content_type=PNG)
@@ -196,7 +196,7 @@ class PartsSuite:
     async def test_a_part_may_be_put_again(
         self, stores: Stores, new_id: NewId, put_signed: PutSigned
     ) -> None:
-        """A connection may have been cut after the last byte; the last bytes count."""
+        """A connection may have been cut after the last byte. The bytes of the last PUT are used."""
         key, uploads = f"suite/{new_id()}", stores.media_uploads
         parts_id = await uploads.begin_parts(key, content_type=PNG)
         signed = await uploads.sign_part(key, parts_id, 1, size_bytes=3, life_s=LIFE_S)
@@ -208,7 +208,7 @@ class PartsSuite:
     async def test_a_signed_part_is_of_its_length_and_number_alone(
         self, stores: Stores, new_id: NewId, put_signed: PutSigned
     ) -> None:
-        """Longer, shorter, or as another part: refused."""
+        """A longer or shorter body, or another part number, is refused."""
         key, uploads = f"suite/{new_id()}", stores.media_uploads
         parts_id = await uploads.begin_parts(key, content_type=PNG)
         signed = await uploads.sign_part(key, parts_id, 1, size_bytes=3, life_s=LIFE_S)
@@ -223,7 +223,7 @@ class PartsSuite:
         assert (statuses, await uploads.parts(key, parts_id)) == ([FORBIDDEN] * 3, {})
 
     async def test_other_parts_than_stated_make_nothing(self, stores: Stores, new_id: NewId) -> None:
-        """One too many, one of another length, or none."""
+        """One too many, one of another length, or no parts."""
         key, uploads = f"suite/{new_id()}", stores.media_uploads
         parts_id = await uploads.begin_parts(key, content_type=PNG)
         await uploads.finish_parts(key, parts_id, {1: 3})
@@ -235,7 +235,7 @@ class PartsSuite:
         assert await uploads.parts(key, parts_id) == {1: 3}
 
     async def test_an_aborted_upload_is_forgotten(self, stores: Stores, new_id: NewId) -> None:
-        """Its parts go, no object is made, and aborting again or one never begun is nothing."""
+        """Its parts are removed and no object is made. Aborting may be repeated, also for unknown uploads."""
         key, uploads = f"suite/{new_id()}", stores.media_uploads
         parts_id = await uploads.begin_parts(key, content_type=PNG)
         await uploads.put_part(key, parts_id, 1, b"abc")
@@ -249,7 +249,7 @@ class PartsSuite:
     async def test_unfinished_uploads_are_listed(
         self, stores: Stores, new_id: NewId, passing: PassingTime
     ) -> None:
-        """With when they began; several of one key, none that is finished or aborted."""
+        """With their start times, several of one key; without finished or aborted uploads."""
         prefix, uploads = f"suite/{new_id()}/", stores.media_uploads
         under_way = {await uploads.begin_parts(f"{prefix}1", content_type=PNG) for _ in range(2)}
         finished = await uploads.begin_parts(f"{prefix}2", content_type=PNG)
@@ -265,7 +265,7 @@ class PartsSuite:
         assert all(abs(each.started_ms - passing.now_ms()) < 60_000 for each in listed)
 
     async def test_two_may_finish_at_once(self, stores: Stores, new_id: NewId) -> None:
-        """The object is there, whole, and neither is told of an error."""
+        """The object is complete, and neither caller gets an error."""
         key, uploads = f"suite/{new_id()}", stores.media_uploads
         parts_id = await uploads.begin_parts(key, content_type=PNG)
         await uploads.put_part(key, parts_id, 1, b"abc")

@@ -1,4 +1,4 @@
-"""Time as the suites see it: the twins' is moved by hand, the servers' passes by itself."""
+"""Time in the suites: the twins' clock is moved by hand, the servers' clock runs by itself."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,17 +10,17 @@ TICK_MS = 50
 
 
 class PassingTime(Protocol):
-    """A clock, and a way to wait for what it brings about."""
+    """A clock, and a way to wait for a condition."""
 
     def now_ms(self) -> int:
-        """Milliseconds since 1970, as the stores see it."""
+        """Return the stores' time in milliseconds since 1970."""
 
     async def until(self, condition: Callable[[], Awaitable[bool]], awaited: str) -> None:
-        """Let time pass until the condition holds; fails with what was awaited after 30 s."""
+        """Let time pass until the condition holds; after 30 s, fail and say what was awaited."""
 
 
 class HandMovedTime:
-    """The twins' clock; nothing waits."""
+    """The twins' clock; waiting takes no real time."""
 
     def __init__(self) -> None:
         self._now_ms = 1_800_000_000_000
@@ -37,7 +37,7 @@ class HandMovedTime:
 
 
 class RealTime:
-    """The servers' clock, which is this machine's."""
+    """The servers' clock, which is the clock of this machine."""
 
     def now_ms(self) -> int:
         return int(time() * 1_000)

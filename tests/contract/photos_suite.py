@@ -21,7 +21,7 @@ PUSHED = Delivery(
 
 
 def photo_by(new_id: NewId) -> Photo:
-    """A photo as it is when it has just been uploaded."""
+    """Make a photo as it is directly after its upload."""
     return Photo(
         photo_id=PhotoId(new_id()),
         author_id=UserId(new_id()),
@@ -47,21 +47,21 @@ class PhotosSuite:
         assert await stored(stores, photo) == photo
 
     async def test_times_are_kept_to_the_millisecond(self, stores: Stores, new_id: NewId) -> None:
-        """What is finer is cut off."""
+        """The rest is cut off."""
         photo = replace(photo_by(new_id), created_at=datetime(2026, 3, 1, 0, 0, 0, 123_999, tzinfo=UTC))
         await stores.photos.insert(photo)
 
         assert (await stored(stores, photo)).created_at == datetime(2026, 3, 1, 0, 0, 0, 123_000, tzinfo=UTC)
 
     async def test_insert_takes_the_facts_alone(self, stores: Stores, new_id: NewId) -> None:
-        """What becomes of a photo is written by other calls, so an upload that comes again resets nothing."""
+        """Other calls write what happens to a photo, so a repeated upload resets nothing."""
         photo = photo_by(new_id)
         await stores.photos.insert(replace(photo, status=Status.READY, renditions=THUMBNAIL))
 
         assert await stored(stores, photo) == photo
 
     async def test_the_first_author_of_an_id_keeps_it(self, stores: Stores, new_id: NewId) -> None:
-        """A second insert is answered with the first author and changes nothing."""
+        """A second insert returns the first author and changes nothing."""
         photo = photo_by(new_id)
         await stores.photos.insert(photo)
         other = replace(photo, author_id=UserId(new_id()), caption="mine")
@@ -70,7 +70,7 @@ class PhotosSuite:
         assert await stored(stores, photo) == photo
 
     async def test_of_racing_authors_one_wins(self, stores: Stores, new_id: NewId) -> None:
-        """All are told the same author, and that is the stored one."""
+        """All calls return the same author, and that is the stored one."""
         photo = photo_by(new_id)
         racing = [replace(photo, author_id=UserId(new_id())) for _ in range(8)]
         answers = await asyncio.gather(*(stores.photos.insert(each) for each in racing))
@@ -78,7 +78,7 @@ class PhotosSuite:
         assert set(answers) == {(await stored(stores, photo)).author_id}
 
     async def test_unknown_photos_are_left_out(self, stores: Stores, new_id: NewId) -> None:
-        """Of many ids those are answered that exist; no ids are no photos."""
+        """Of many ids, the existing ones are returned. Without ids nothing is returned."""
         photos = [photo_by(new_id) for _ in range(3)]
         for photo in photos:
             await stores.photos.insert(photo)
@@ -89,7 +89,7 @@ class PhotosSuite:
         assert await stores.photos.get([]) == {}
 
     async def test_a_ready_photo_has_its_renditions(self, stores: Stores, new_id: NewId) -> None:
-        """Later ones join; of one name the last counts; a thumbnail that comes again takes none away."""
+        """Later ones are added and replace those of the same name. A repeated thumbnail removes none."""
         photo = photo_by(new_id)
         await stores.photos.insert(photo)
         small = {"small": StoredRendition(object_key="r/2", width=320, height=213)}
@@ -101,7 +101,7 @@ class PhotosSuite:
         assert await stored(stores, photo) == expected
 
     async def test_a_repeated_upload_leaves_a_ready_photo_ready(self, stores: Stores, new_id: NewId) -> None:
-        """An insert never changes what is there."""
+        """An insert never changes a stored photo."""
         photo = photo_by(new_id)
         await stores.photos.insert(photo)
         await stores.photos.mark_ready(photo.photo_id, THUMBNAIL)
@@ -110,7 +110,7 @@ class PhotosSuite:
         assert (await stored(stores, photo)).status is Status.READY
 
     async def test_a_rejected_photo_says_why(self, stores: Stores, new_id: NewId) -> None:
-        """The reason stands beside the status."""
+        """The reason is stored with the status."""
         photo = photo_by(new_id)
         await stores.photos.insert(photo)
         await stores.photos.mark_rejected(photo.photo_id, "not an image")
@@ -118,8 +118,8 @@ class PhotosSuite:
         assert await stored(stores, photo) == replace(photo, status=Status.REJECTED, reason="not an image")
 
     @pytest.mark.parametrize("order", ["jr", "rj", "jrj"])
-    async def test_rejected_is_rejected_for_ever(self, stores: Stores, new_id: NewId, order: str) -> None:
-        """Made ready before or after: it stays rejected, with its reason."""
+    async def test_a_rejection_is_permanent(self, stores: Stores, new_id: NewId, order: str) -> None:
+        """The photo stays rejected with its reason, whether it was made ready before or after."""
         photo = photo_by(new_id)
         await stores.photos.insert(photo)
         for step in order:
@@ -143,7 +143,7 @@ class PhotosSuite:
         assert await stored(stores, photo) == photo
 
     async def test_a_tombstone_is_for_one_photo_and_author(self, stores: Stores, new_id: NewId) -> None:
-        """It is remembered without the photo; somebody else's delete buries nothing."""
+        """It is stored without the photo, too. Another user's delete is no tombstone for the author."""
         photo, author = PhotoId(new_id()), UserId(new_id())
         await stores.photos.write_tombstone(photo, author)
         await stores.photos.write_tombstone(photo, author)
@@ -153,8 +153,8 @@ class PhotosSuite:
         assert not await stores.photos.has_tombstone(PhotoId(new_id()), author)
         assert await stores.photos.get([photo]) == {}
 
-    async def test_burying_leaves_the_row(self, stores: Stores, new_id: NewId) -> None:
-        """The tombstone is a fact of its own; `erase` is what changes the row."""
+    async def test_a_tombstone_leaves_the_row(self, stores: Stores, new_id: NewId) -> None:
+        """The tombstone is stored separately; only `erase` changes the row."""
         photo = photo_by(new_id)
         await stores.photos.insert(photo)
         await stores.photos.write_tombstone(photo.photo_id, photo.author_id)
@@ -162,7 +162,7 @@ class PhotosSuite:
         assert await stored(stores, photo) == photo
 
     async def test_an_erased_photo_stays_deleted(self, stores: Stores, new_id: NewId) -> None:
-        """Neither another upload nor a late rendition brings it or its caption back."""
+        """Neither a repeated upload nor a late rendition restores it or its caption."""
         photo = photo_by(new_id)
         await stores.photos.insert(photo)
         await stores.photos.erase(photo.photo_id)
@@ -178,7 +178,7 @@ class PhotosSuite:
 @pytest.mark.anyio
 class AuthorPhotosSuite:
     async def test_photos_come_newest_first(self, stores: Stores, new_id: NewId) -> None:
-        """In whatever order they were added, and however often."""
+        """In whatever order and however often they were added."""
         author, first, second, third = UserId(new_id()), *(PhotoId(new_id()) for _ in range(3))
         for photo in (second, third, first, second):
             await stores.author_photos.add(author, photo, ready=True)
@@ -188,7 +188,7 @@ class AuthorPhotosSuite:
     async def test_a_page_is_below_its_place_and_within_its_limit(
         self, stores: Stores, new_id: NewId
     ) -> None:
-        """`below` itself is left out; fewer than asked for means that there are no more."""
+        """`below` itself is left out. Fewer than the limit means that there are no more."""
         author, first, second, third = UserId(new_id()), *(PhotoId(new_id()) for _ in range(3))
         for photo in (first, second, third):
             await stores.author_photos.add(author, photo, ready=True)
@@ -198,7 +198,7 @@ class AuthorPhotosSuite:
         assert await self.ids(stores, author, below=first) == []
 
     async def test_the_limit_is_for_each_author(self, stores: Stores, new_id: NewId) -> None:
-        """Of 130 authors, each has its newest two; one never seen has none."""
+        """Each of 130 authors has its newest two; an unknown author has none."""
         authors = [UserId(new_id()) for _ in range(130)]
         photos = {author: [PhotoId(new_id()) for _ in range(3)] for author in authors[1:]}
         adds = [(author, photo) for author, some in photos.items() for photo in some]
@@ -213,7 +213,7 @@ class AuthorPhotosSuite:
 
     @pytest.mark.parametrize("order", [(False, True), (True, False), (True,), (True, True)])
     async def test_ready_stays_ready(self, stores: Stores, new_id: NewId, order: tuple[bool, ...]) -> None:
-        """An upload that comes again does not take it back."""
+        """A repeated upload does not change that."""
         author, photo = UserId(new_id()), PhotoId(new_id())
         for ready in order:
             await stores.author_photos.add(author, photo, ready=ready)
@@ -222,7 +222,7 @@ class AuthorPhotosSuite:
         assert found == {author: [AuthorPhoto(photo_id=photo, ready=True)]}
 
     async def test_what_is_not_ready_is_listed_as_such(self, stores: Stores, new_id: NewId) -> None:
-        """The author sees it; who else may is decided by readers."""
+        """The author sees it; the readers of the list decide who else does."""
         author, photo = UserId(new_id()), PhotoId(new_id())
         await stores.author_photos.add(author, photo, ready=False)
         found = await stores.author_photos.newest([author], below=ID_MAX, each_max=5)
@@ -233,7 +233,7 @@ class AuthorPhotosSuite:
     async def test_a_rejected_photo_is_listed_and_never_ready(
         self, stores: Stores, new_id: NewId, order: str
     ) -> None:
-        """Whatever the order of what is said of it: added, ready, rejected."""
+        """In whatever order it is added, made ready and rejected."""
         author, photo = UserId(new_id()), PhotoId(new_id())
         for step in order:
             if step == "j":
@@ -246,7 +246,7 @@ class AuthorPhotosSuite:
 
     @pytest.mark.parametrize("order", ["rjd", "rdj", "djr", "jdr"])
     async def test_a_rejected_photo_can_be_removed(self, stores: Stores, new_id: NewId, order: str) -> None:
-        """Removal beats rejection, too, whatever the order."""
+        """A removal also wins over a rejection, in any order."""
         author, photo = UserId(new_id()), PhotoId(new_id())
         for step in order:
             if step == "r":
@@ -259,8 +259,8 @@ class AuthorPhotosSuite:
         assert await self.ids(stores, author) == []
 
     @pytest.mark.parametrize("order", ["ar", "ra", "arar", "rra", "raa"])
-    async def test_removed_is_removed_for_ever(self, stores: Stores, new_id: NewId, order: str) -> None:
-        """Adds before and after a removal lose against it, whatever the order."""
+    async def test_a_removal_is_permanent(self, stores: Stores, new_id: NewId, order: str) -> None:
+        """A removal wins over additions before and after it."""
         author, photo, other = UserId(new_id()), PhotoId(new_id()), PhotoId(new_id())
         await stores.author_photos.add(author, other, ready=True)
         for step in order:
@@ -274,7 +274,7 @@ class AuthorPhotosSuite:
     async def test_a_removed_photo_does_not_count_towards_the_limit(
         self, stores: Stores, new_id: NewId
     ) -> None:
-        """A short page would otherwise say that there are no more."""
+        """Otherwise a short page would say that there are no more."""
         author, photos = UserId(new_id()), [PhotoId(new_id()) for _ in range(4)]
         for photo in photos:
             await stores.author_photos.add(author, photo, ready=True)

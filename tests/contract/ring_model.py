@@ -1,4 +1,4 @@
-"""A timeline's bytes, worked out once more in the plainest way: what Redis and the twin must both hold."""
+"""A second, simplest computation of a timeline's bytes. Redis and the twin must both store the same bytes."""
 
 import struct
 from collections.abc import Iterable

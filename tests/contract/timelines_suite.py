@@ -1,4 +1,4 @@
-"""What `Timelines` promises of the stored timelines."""
+"""What `Timelines` promises about the stored timelines."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -28,7 +28,7 @@ def photos(*ids: int) -> list[PhotoId]:
 
 
 async def whole(stores: Stores, new_id: NewId, found: Iterable[int] = (), floor: int = 0) -> UserId:
-    """A new owner with a timeline."""
+    """Return a new owner who has a timeline."""
     owner, token = UserId(new_id()), token_bytes(8)
     assert await stores.timelines.begin_rebuild(owner, token)
     assert await stores.timelines.finish_rebuild(owner, token, photos(*found), floor)
@@ -44,7 +44,7 @@ async def ring_of(stores: Stores, owner: UserId) -> ring.Ring:
 @pytest.mark.anyio
 class TimelinesSuite:
     async def test_only_timelines_that_exist_are_written(self, stores: Stores, new_id: NewId) -> None:
-        """The answer is how many there were; nobody gets one by being written to."""
+        """The calls return how many exist. A write never creates a timeline."""
         there, not_there = await whole(stores, new_id), UserId(new_id())
 
         assert await stores.timelines.append(PhotoId(7), packed(not_there, there)) == 1
@@ -55,7 +55,7 @@ class TimelinesSuite:
         assert (await ring_of(stores, there)).ids == {7, 8}
 
     async def test_existing_names_those_who_have_one(self, stores: Stores, new_id: NewId) -> None:
-        """A timeline that is being rebuilt is one; no owners are none."""
+        """A timeline under rebuild exists. Without owners nothing is returned."""
         there, rebuilding, not_there = await whole(stores, new_id), UserId(new_id()), UserId(new_id())
         await stores.timelines.begin_rebuild(rebuilding, TOKEN)
         found = await stores.timelines.existing(packed(not_there, there, rebuilding))
@@ -65,7 +65,7 @@ class TimelinesSuite:
         assert await stores.timelines.existing(packed()) == b""
 
     async def test_many_owners_are_written_by_one_call(self, stores: Stores, new_id: NewId) -> None:
-        """More than one request carries, for appends and for merges."""
+        """More than fit into one request, for appends and for merges."""
         owners = [UserId(new_id()) for _ in range(140)]
         for owner in owners[::2]:
             await stores.timelines.begin_rebuild(owner, TOKEN)
@@ -76,7 +76,7 @@ class TimelinesSuite:
             assert (await ring_of(stores, owner)).ids == {7, 8}
 
     async def test_repeating_an_append_shows_the_photo_once(self, stores: Stores, new_id: NewId) -> None:
-        """Ids are unique once read."""
+        """Ids are unique after the ring is parsed."""
         owner = await whole(stores, new_id)
         for photo in (7, 8, 7):
             await stores.timelines.append(PhotoId(photo), packed(owner))
@@ -84,7 +84,7 @@ class TimelinesSuite:
         assert (await ring_of(stores, owner)).ids == {7, 8}
 
     async def test_what_is_overwritten_raises_the_floor(self, stores: Stores, new_id: NewId) -> None:
-        """The ring says down to which id it can vouch; before it is full, that is as deep as the database."""
+        """The ring is complete above its floor. Before it is full, its floor is that of the rebuild."""
         owner = await whole(stores, new_id, floor=3)
         for photo in range(10, 10 + SLOTS):
             await stores.timelines.append(PhotoId(photo), packed(owner))
@@ -100,7 +100,7 @@ class TimelinesSuite:
     async def test_overwriting_an_older_photo_does_not_sink_the_floor(
         self, stores: Stores, new_id: NewId
     ) -> None:
-        """Arrivals out of order: what falls out may lie below the floor already."""
+        """If arrivals are out of order, the overwritten id may be below the floor already."""
         owner = await whole(stores, new_id)
         for photo in (50, 5, 40, 30, 20, *range(100, 100 + SLOTS)):
             await stores.timelines.append(PhotoId(photo), packed(owner))
@@ -108,7 +108,7 @@ class TimelinesSuite:
         assert (await ring_of(stores, owner)).floor == 50
 
     async def test_ids_above_2_to_the_53_are_compared_exactly(self, stores: Stores, new_id: NewId) -> None:
-        """Two ids that differ in the last bit alone; numbers of 53 bits would take them for equal."""
+        """Two ids that differ only in the last bit would be equal as numbers of 53 bits."""
         top = 2**62 + 2**32
         for low, high in ((top, top + 1), (top - 1, top), (2**63 - 2, 2**63 - 1)):
             owner = await whole(stores, new_id)
@@ -118,7 +118,7 @@ class TimelinesSuite:
             assert (await ring_of(stores, owner)).floor == high
 
     async def test_a_new_photo_overwrites_the_oldest(self, stores: Stores, new_id: NewId) -> None:
-        """A layout is in ascending order, whatever order the database's answer was in."""
+        """A new layout is ascending, in whatever order the database returned the photos."""
         owner = await whole(stores, new_id, found=(14, 10, 12, 13, 11))
         await stores.timelines.append(PhotoId(20), packed(owner))
         stored = await ring_of(stores, owner)
@@ -139,7 +139,7 @@ class TimelinesSuite:
         assert stored.floor == 720
 
     async def test_a_late_photo_takes_its_place_by_id(self, stores: Stores, new_id: NewId) -> None:
-        """It pushes out the oldest, and the next append pushes out the oldest of what is left."""
+        """It replaces the oldest photo, and the next append replaces the oldest of the rest."""
         owner = await whole(stores, new_id, found=(10, 20, 30, 40, 50))
         await stores.timelines.merge([owner], photos(25))
         await stores.timelines.append(PhotoId(60), packed(owner))
@@ -149,7 +149,7 @@ class TimelinesSuite:
         assert stored.floor == 20
 
     async def test_nothing_is_merged_below_the_floor(self, stores: Stores, new_id: NewId) -> None:
-        """The ring says nothing about that depth; without its neighbours the photo would look like all."""
+        """The ring is not complete below its floor, so the photo's neighbours would be missing."""
         owner = await whole(stores, new_id, floor=100)
         before = await stores.timelines.read(owner)
 
@@ -157,7 +157,7 @@ class TimelinesSuite:
         assert await stores.timelines.read(owner) == before
 
     async def test_merging_again_changes_nothing(self, stores: Stores, new_id: NewId) -> None:
-        """Not a byte, so that nobody else's swap is disturbed."""
+        """Not even a byte, so that no other swap fails."""
         owner = await whole(stores, new_id)
         await stores.timelines.merge([owner], photos(7, 8))
         before = await stores.timelines.read(owner)
@@ -180,7 +180,7 @@ class TimelinesSuite:
             assert (await ring_of(stores, owner)).ids == {10, 11, 50, 51, 52}
 
     async def test_forgetting_takes_the_timeline_away(self, stores: Stores, new_id: NewId) -> None:
-        """It may be repeated, and the owner may have a new one."""
+        """It may be repeated, and the owner may get a new timeline."""
         owner = await whole(stores, new_id, found=(7,))
         await stores.timelines.forget(owner)
         await stores.timelines.forget(owner)
@@ -188,8 +188,8 @@ class TimelinesSuite:
         assert await stores.timelines.read(owner) is None
         assert await stores.timelines.begin_rebuild(owner, TOKEN)
 
-    async def test_forgetting_all_answers_how_many_there_were(self, stores: Stores, new_id: NewId) -> None:
-        """Whole ones and those being rebuilt; notes and copies are not timelines."""
+    async def test_forgetting_all_returns_how_many_there_were(self, stores: Stores, new_id: NewId) -> None:
+        """Complete timelines and those under rebuild; checkpoints and cached values are not counted."""
         await stores.timelines.forget_all()
         owners = [await whole(stores, new_id) for _ in range(3)]
         owners.append(UserId(new_id()))
@@ -202,10 +202,10 @@ class TimelinesSuite:
         assert await stores.timelines.checkpoints([partition]) == {partition: 5}
         assert await stores.timelines.forget_all() == 0
 
-    async def test_a_timeline_that_nobody_reads_goes(
+    async def test_a_timeline_that_nobody_reads_expires(
         self, brief_stores: Stores, new_id: NewId, passing: PassingTime
     ) -> None:
-        """Appends and merges do not prolong its life."""
+        """Appends and merges do not renew its TTL."""
         owner = await whole(brief_stores, new_id)
 
         async def gone() -> bool:
@@ -219,7 +219,7 @@ class TimelinesSuite:
     async def test_reading_keeps_a_timeline(
         self, brief_stores: Stores, new_id: NewId, passing: PassingTime
     ) -> None:
-        """Three lives later it is still there for whoever has kept reading."""
+        """After three TTLs it still exists if its owner has read it regularly."""
         owner = await whole(brief_stores, new_id, found=(7,))
         begun_ms = passing.now_ms()
 
@@ -246,7 +246,7 @@ class RebuildSuite:
         assert stored.floor == 5
 
     async def test_of_racing_rebuilders_one_begins(self, stores: Stores, new_id: NewId) -> None:
-        """The others are told that there is a timeline, and the one's token stands."""
+        """The others get False, and the token of the one is stored."""
         owner = UserId(new_id())
         tokens = [token_bytes(8) for _ in range(8)]
         begun = await asyncio.gather(*(stores.timelines.begin_rebuild(owner, token) for token in tokens))
@@ -272,7 +272,7 @@ class RebuildSuite:
         assert (await ring_of(stores, owner)).ids == {20, 30, 40, 50}
 
     async def test_appends_racing_the_end_of_a_rebuild_survive(self, stores: Stores, new_id: NewId) -> None:
-        """Before, between or after the look and the swap."""
+        """Whether they come before, between or after the read and the swap."""
         for _ in range(10):
             owner = UserId(new_id())
             await stores.timelines.begin_rebuild(owner, TOKEN)
@@ -286,7 +286,7 @@ class RebuildSuite:
             assert (await ring_of(stores, owner)).ids == {30, 50, 51}
 
     async def test_what_arrived_below_the_depth_read_is_left_out(self, stores: Stores, new_id: NewId) -> None:
-        """Its neighbours are missing, so the ring must not vouch for it."""
+        """Its neighbours are missing, so the ring is not complete at that depth."""
         owner = UserId(new_id())
         await stores.timelines.begin_rebuild(owner, TOKEN)
         await stores.timelines.merge([owner], photos(4))
@@ -296,8 +296,10 @@ class RebuildSuite:
         assert stored.ids == {30}
         assert stored.floor == 10
 
-    async def test_what_fell_out_meanwhile_is_not_vouched_for(self, stores: Stores, new_id: NewId) -> None:
-        """More arrivals than slots during the rebuild: the floor is at least what was overwritten."""
+    async def test_what_was_overwritten_meanwhile_raises_the_floor(
+        self, stores: Stores, new_id: NewId
+    ) -> None:
+        """With more arrivals than slots during the rebuild, the floor is at least the overwritten ids."""
         owner = UserId(new_id())
         await stores.timelines.begin_rebuild(owner, TOKEN)
         for photo in range(50, 51 + SLOTS):
@@ -309,7 +311,7 @@ class RebuildSuite:
         assert stored.floor == 50
 
     async def test_more_than_fits_raises_the_floor(self, stores: Stores, new_id: NewId) -> None:
-        """Of all that the database holds the newest are kept."""
+        """The newest photos of the database are stored."""
         owner = await whole(stores, new_id, found=range(10, 12 + SLOTS), floor=3)
         stored = await ring_of(stores, owner)
 
@@ -317,7 +319,7 @@ class RebuildSuite:
         assert stored.floor == 11
 
     async def test_anothers_token_is_refused(self, stores: Stores, new_id: NewId) -> None:
-        """The rebuild that is under way is not disturbed."""
+        """The rebuild that is under way goes on."""
         owner = UserId(new_id())
         await stores.timelines.begin_rebuild(owner, TOKEN)
 
@@ -326,7 +328,7 @@ class RebuildSuite:
         assert await stores.timelines.finish_rebuild(owner, TOKEN, photos(7), 0)
 
     async def test_a_rebuild_is_finished_once(self, stores: Stores, new_id: NewId) -> None:
-        """The second time the token is gone; what was appended since stays."""
+        """The second time the token is gone. Photos that were appended since stay."""
         owner = UserId(new_id())
         await stores.timelines.begin_rebuild(owner, TOKEN)
         await stores.timelines.finish_rebuild(owner, TOKEN, photos(7), 0)
@@ -336,7 +338,7 @@ class RebuildSuite:
         assert (await ring_of(stores, owner)).ids == {7, 9}
 
     async def test_forgotten_in_the_middle_it_is_not_finished(self, stores: Stores, new_id: NewId) -> None:
-        """Nothing comes back, also when somebody else has begun anew."""
+        """Nothing is restored, even if another rebuild has begun."""
         owner = UserId(new_id())
         await stores.timelines.begin_rebuild(owner, TOKEN)
         await stores.timelines.forget(owner)
@@ -349,10 +351,10 @@ class RebuildSuite:
         assert not await stores.timelines.finish_rebuild(owner, TOKEN, photos(7), 0)
         assert (await ring_of(stores, owner)).ids == frozenset()
 
-    async def test_one_that_nobody_finishes_goes(
+    async def test_a_rebuild_that_nobody_finishes_expires(
         self, brief_stores: Stores, new_id: NewId, passing: PassingTime
     ) -> None:
-        """Its rebuilder has died; neither reading nor appending keeps it, and another may begin."""
+        """Its rebuilder has died. Neither reads nor appends renew its TTL, and another rebuild may begin."""
         owner = UserId(new_id())
         await brief_stores.timelines.begin_rebuild(owner, TOKEN)
 
@@ -368,7 +370,7 @@ class RebuildSuite:
     async def test_a_finished_one_lives_on(
         self, brief_stores: Stores, new_id: NewId, passing: PassingTime
     ) -> None:
-        """The short life was the rebuild's."""
+        """The short TTL is only for the rebuild."""
         owner = await whole(brief_stores, new_id)
         begun_ms = passing.now_ms()
 
@@ -409,7 +411,7 @@ class RingBytesSuite:
     async def test_every_call_leaves_the_bytes_of_the_model(
         self, stores: Stores, new_id: NewId, steps: list[tuple[object, ...]]
     ) -> None:
-        """Appends, merges, rebuilds and forgetting in any order: the same bytes and the same answers."""
+        """Appends, merges, rebuilds and forgetting in any order: the same bytes and the same results."""
         owner = UserId(new_id())
         model: RingModel | None = None
         for step in steps:

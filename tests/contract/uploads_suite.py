@@ -1,4 +1,4 @@
-"""What the rows of uploads, the idempotency keys and the limit promise."""
+"""What `Uploads` promises about rows and idempotency keys, and what `UploadLimit` promises."""
 
 import asyncio
 from collections import Counter
@@ -34,8 +34,8 @@ def an_upload(new_id: NewId) -> Upload:
 
 @pytest.mark.anyio
 class UploadsSuite:
-    async def test_a_row_comes_back_as_it_was_written(self, stores: Stores, new_id: NewId) -> None:
-        """Also without size and caption; writing it again changes nothing."""
+    async def test_a_row_is_read_as_it_was_written(self, stores: Stores, new_id: NewId) -> None:
+        """Also without size and caption. Inserting it again changes nothing."""
         first = an_upload(new_id)
         second = replace(an_upload(new_id), size_bytes=None, caption="")
         for upload in (first, second):
@@ -45,8 +45,8 @@ class UploadsSuite:
         assert [await stores.uploads.get(each.photo_id) for each in (first, second)] == [first, second]
         assert await stores.uploads.get(PhotoId(new_id())) is None
 
-    async def test_the_first_upload_by_parts_stands(self, stores: Stores, new_id: NewId) -> None:
-        """All who race learn the same; nobody does who comes when it is not uploading any more."""
+    async def test_the_first_parts_id_is_stored(self, stores: Stores, new_id: NewId) -> None:
+        """All racing calls return the same id. After the upload has ended, calls return None."""
         upload = an_upload(new_id)
         await stores.uploads.insert(upload)
         answers = await asyncio.gather(
@@ -59,8 +59,8 @@ class UploadsSuite:
         await stores.uploads.complete(upload.photo_id)
         assert await stores.uploads.set_parts_id(upload.photo_id, "parts") is None
 
-    async def test_states_move_forward_alone(self, stores: Stores, new_id: NewId) -> None:
-        """Each move answers what stands; from the wrong state nothing moves."""
+    async def test_states_only_move_forward(self, stores: Stores, new_id: NewId) -> None:
+        """Each call returns the stored state. From another state nothing changes."""
         rows = stores.uploads
         completed, aborted = an_upload(new_id), an_upload(new_id)
         for upload in (completed, aborted):
@@ -93,7 +93,7 @@ class UploadsSuite:
         assert await rows.get(upload.photo_id) == replace(upload, state=ABORTED)
 
     async def test_entering_removes_the_row_once(self, stores: Stores, new_id: NewId) -> None:
-        """The second finds none, and nothing can be taken back."""
+        """The second call finds no row, and the upload cannot be taken back."""
         upload, rows = an_upload(new_id), stores.uploads
         await rows.insert(upload)
         await rows.complete(upload.photo_id)
@@ -102,8 +102,8 @@ class UploadsSuite:
         assert await rows.take_back(upload.photo_id) is None
         assert await rows.get(upload.photo_id) is None
 
-    async def test_without_a_row_nothing_moves(self, stores: Stores, new_id: NewId) -> None:
-        """And no row is made by trying."""
+    async def test_without_a_row_nothing_changes(self, stores: Stores, new_id: NewId) -> None:
+        """And no call creates a row."""
         photo, rows = PhotoId(new_id()), stores.uploads
         moves = [rows.complete, rows.abort, rows.take_back, rows.enter]
 
@@ -112,7 +112,7 @@ class UploadsSuite:
         assert await rows.get(photo) is None
 
     async def test_of_completing_and_aborting_at_once_one_wins(self, stores: Stores, new_id: NewId) -> None:
-        """Law: a completed upload's bytes are never removed as if it had been given up."""
+        """Law: a completed upload's bytes are never removed as if it had been aborted."""
         for _ in range(5):
             upload, rows = an_upload(new_id), stores.uploads
             await rows.insert(upload)
@@ -126,7 +126,7 @@ class UploadsSuite:
             assert stands.state in (COMPLETED, ABORTED)
 
     async def test_of_entering_and_taking_back_at_once_one_wins(self, stores: Stores, new_id: NewId) -> None:
-        """Law: what is taken back has not been acknowledged by anybody."""
+        """Law: an upload that is taken back was never acknowledged."""
         upload, rows = an_upload(new_id), stores.uploads
         await rows.insert(upload)
         await rows.complete(upload.photo_id)
@@ -135,7 +135,7 @@ class UploadsSuite:
         assert (entered, taken) in ((COMPLETED, None), (ABORTED, ABORTED))
 
     async def test_a_removed_row_is_gone(self, stores: Stores, new_id: NewId) -> None:
-        """In every state, and twice is once."""
+        """In every state. Removing may be repeated."""
         for move in (None, stores.uploads.complete, stores.uploads.abort):
             upload = an_upload(new_id)
             await stores.uploads.insert(upload)
@@ -146,7 +146,7 @@ class UploadsSuite:
 
             assert await stores.uploads.get(upload.photo_id) is None
 
-    async def test_all_rows_are_walked_once(self, stores: Stores, new_id: NewId) -> None:
+    async def test_all_rows_are_returned_once(self, stores: Stores, new_id: NewId) -> None:
         """Whatever their state."""
         uploads = [an_upload(new_id) for _ in range(7)]
         for upload in uploads:
@@ -165,8 +165,8 @@ def a_claim(new_id: NewId) -> KeyClaim:
 
 @pytest.mark.anyio
 class UploadKeysSuite:
-    async def test_the_first_claim_stands(self, stores: Stores, new_id: NewId) -> None:
-        """For that user and key alone."""
+    async def test_the_first_claim_is_stored(self, stores: Stores, new_id: NewId) -> None:
+        """Only for that user and that key."""
         user, other = UserId(new_id()), UserId(new_id())
         first, second = a_claim(new_id), a_claim(new_id)
         rows = stores.uploads
@@ -179,7 +179,7 @@ class UploadKeysSuite:
         assert await rows.claimed(other, "key") is None
 
     async def test_racing_claims_agree(self, stores: Stores, new_id: NewId) -> None:
-        """All are told the same."""
+        """All calls return the same claim."""
         user = UserId(new_id())
         claims = [a_claim(new_id) for _ in range(6)]
         answers = await asyncio.gather(
@@ -189,8 +189,8 @@ class UploadKeysSuite:
         assert len(set(answers)) == 1
         assert await stores.uploads.claimed(user, "key") == answers[0]
 
-    async def test_a_key_is_released_by_its_own_photo_alone(self, stores: Stores, new_id: NewId) -> None:
-        """Then it may stand for another; releasing one that stands for nothing is nothing."""
+    async def test_a_key_is_released_only_by_its_own_photo(self, stores: Stores, new_id: NewId) -> None:
+        """Then it may be claimed for another photo. Releasing an unclaimed key does nothing."""
         user, first, second = UserId(new_id()), a_claim(new_id), a_claim(new_id)
         rows = stores.uploads
         await rows.release_key(user, "key", first.photo_id)
@@ -203,10 +203,8 @@ class UploadKeysSuite:
         assert await rows.claimed(user, "key") is None
         assert await rows.claim_key(user, "key", second, life_s=LIFE_S) == second
 
-    async def test_a_key_is_forgotten_after_its_life(
-        self, stores: Stores, new_id: NewId, passing: PassingTime
-    ) -> None:
-        """Then it may stand for another photo."""
+    async def test_a_claim_expires(self, stores: Stores, new_id: NewId, passing: PassingTime) -> None:
+        """Then the key may be claimed for another photo."""
         user, claim = UserId(new_id()), a_claim(new_id)
         await stores.uploads.claim_key(user, "key", claim, life_s=1)
 
@@ -222,7 +220,7 @@ class UploadKeysSuite:
 @pytest.mark.anyio
 class UploadLimitSuite:
     async def test_so_many_a_minute_and_no_more(self, stores: Stores, new_id: NewId) -> None:
-        """The next is told when to come; another user is not concerned."""
+        """The next call returns the time to wait. Another user has a limit of its own."""
         user, other = UserId(new_id()), UserId(new_id())
         answers = [await stores.upload_limit.take(user, str(new_id())) for _ in range(PER_MINUTE)]
         wait_ms = await stores.upload_limit.take(user, str(new_id()))
@@ -233,7 +231,7 @@ class UploadLimitSuite:
         assert await stores.upload_limit.take(other, str(new_id())) is None
 
     async def test_one_upload_counts_once(self, stores: Stores, new_id: NewId) -> None:
-        """Also when it is counted again while there is no room."""
+        """Also if it is counted again while there is no room."""
         user, names = UserId(new_id()), [str(new_id()) for _ in range(PER_MINUTE)]
         answers = [await stores.upload_limit.take(user, name) for name in names * 2]
 
@@ -241,7 +239,7 @@ class UploadLimitSuite:
         assert await stores.upload_limit.take(user, str(new_id())) is not None
 
     async def test_what_is_given_back_is_not_counted(self, stores: Stores, new_id: NewId) -> None:
-        """Giving back what was not counted makes no room."""
+        """Giving back an upload that was not counted makes no room."""
         user, names = UserId(new_id()), [str(new_id()) for _ in range(PER_MINUTE)]
         for name in names:
             await stores.upload_limit.take(user, name)
@@ -253,7 +251,7 @@ class UploadLimitSuite:
         assert await stores.upload_limit.take(user, str(new_id())) is not None
 
     async def test_of_racing_uploads_so_many_pass(self, stores: Stores, new_id: NewId) -> None:
-        """Two that looked first would both find room."""
+        """Two calls that read before they wrote would both find room."""
         user = UserId(new_id())
         answers = await asyncio.gather(
             *(stores.upload_limit.take(user, str(new_id())) for _ in range(4 * PER_MINUTE))

@@ -65,7 +65,7 @@ class CachedKind(Generic[V]):
 
 
 @dataclass(slots=True)
-class Found(Generic[V]):
+class ReadResult(Generic[V]):
     """What is known of the requested ids.
 
     An id is in `values`, or in `unknown` because both stores failed, or in neither: then it does not
@@ -85,44 +85,44 @@ class ReadThrough:
     reads: DatabaseReads
     count: Callable[[str, int, int], None]
 
-    async def get(self, kind: CachedKind[V], ids: Sequence[int]) -> Found[V]:
+    async def get(self, kind: CachedKind[V], ids: Sequence[int]) -> ReadResult[V]:
         """Read the cache with one call, and load the missing ids with one call of `load`.
 
         Raises:
             TooManyReads: See `DatabaseReads`.
         """
-        found, missing = await self._from_cache(kind, ids)
+        result, missing = await self._from_cache(kind, ids)
         self.count(kind.name, len(ids) - len(missing), len(missing))
         if not missing:
-            return found
-        token = await self._lease(kind, missing) if found.cache_answered else None
+            return result
+        token = await self._lease(kind, missing) if result.cache_answered else None
         try:
             async with self.reads.slot():
                 loaded = await kind.load(missing)
         except StoreUnavailable:
-            found.unknown = frozenset(missing)
-            return found
-        found.values.update(loaded)
+            result.unknown = frozenset(missing)
+            return result
+        result.values.update(loaded)
         if token is not None:
             await self._fill(kind, token, missing, loaded)
-        return found
+        return result
 
-    async def _from_cache(self, kind: CachedKind[V], ids: Sequence[int]) -> tuple[Found[V], list[int]]:
-        found: Found[V] = Found()
+    async def _from_cache(self, kind: CachedKind[V], ids: Sequence[int]) -> tuple[ReadResult[V], list[int]]:
+        result: ReadResult[V] = ReadResult()
         if not ids:
-            return found, []
+            return result, []
         try:
             cached = await self.cache.get([kind.key(id_) for id_ in ids])
         except StoreUnavailable:
-            found.cache_answered = False
-            return found, list(ids)
+            result.cache_answered = False
+            return result, list(ids)
         missing: list[int] = []
         for id_, value in zip(ids, cached, strict=True):
             if value is None:
                 missing.append(id_)
             elif value != kind.absent:
-                found.values[id_] = kind.decode(value)
-        return found, missing
+                result.values[id_] = kind.decode(value)
+        return result, missing
 
     async def _lease(self, kind: CachedKind[V], ids: Sequence[int]) -> bytes | None:
         try:

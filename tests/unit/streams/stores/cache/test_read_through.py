@@ -1,4 +1,4 @@
-"""Reading through copies: never an old value after a write, and whichever store is there answers."""
+"""Reads through the cache: never an old value after a write, and either store alone is enough."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -25,7 +25,7 @@ from streams.stores.cache.codecs import (
     encode_pull_list,
     encode_total,
 )
-from streams.stores.cache.read_through import CachedKind, DatabaseReads, Found, ReadThrough, TooManyReads
+from streams.stores.cache.read_through import CachedKind, DatabaseReads, ReadResult, ReadThrough, TooManyReads
 from streams.stores.memory.cache import MemoryCache
 from tests.worlds.api import Clock, Switchable
 
@@ -34,7 +34,7 @@ IDS = st.integers(1, ID_MAX)
 
 
 class _Database:
-    """Numbers by id; may be away, and may call somebody while it is read."""
+    """Numbers by id. It may be down, and may call a function while it is read."""
 
     def __init__(self) -> None:
         self.rows: dict[int, int] = {}
@@ -74,12 +74,12 @@ class _World:
             absent_ttl_s=5,
         )
 
-    async def get(self, *ids: int) -> Found[int]:
+    async def get(self, *ids: int) -> ReadResult[int]:
         return await self.through.get(self.kind, ids)
 
 
 async def test_the_database_is_read_once() -> None:
-    """What was read is copied, what is not there as well, each for its own time."""
+    """Its values are cached, and so are missing ids, each for its own TTL."""
     world = _World()
     world.database.rows = {1: 10}
 
@@ -89,13 +89,13 @@ async def test_the_database_is_read_once() -> None:
     world.clock.ms += 60_000
     await world.get(1, 2)
 
-    assert first == second == third == Found({1: 10})
+    assert first == second == third == ReadResult({1: 10})
     assert world.database.asked == [[1, 2], [2], [1, 2]]
     assert world.counted[:2] == [("numbers", 0, 2), ("numbers", 2, 0)]
 
 
-async def test_a_write_in_between_leaves_no_old_copy() -> None:
-    """Law: no ghost. Read, then a write elsewhere, then the fill: the fill must not bring the old back."""
+async def test_a_write_in_between_leaves_no_old_value() -> None:
+    """Law: no ghost. Read, then a write elsewhere, then the fill: the fill must not restore the old value."""
     world = _World()
     world.database.rows = {1: 10}
 
@@ -110,37 +110,37 @@ async def test_a_write_in_between_leaves_no_old_copy() -> None:
     assert (await world.get(1)).values == {1: 11}
 
 
-async def test_without_copies_the_database_answers() -> None:
-    """Each call asks it, and the answer says so."""
+async def test_without_the_cache_the_database_is_read() -> None:
+    """By each call, and the result says so."""
     world = _World()
     world.database.rows = {1: 10}
     world.cache.down = True
 
-    assert await world.get(1) == await world.get(1) == Found({1: 10}, cache_answered=False)
+    assert await world.get(1) == await world.get(1) == ReadResult({1: 10}, cache_answered=False)
 
 
 @pytest.mark.parametrize("method", ["lease", "fill"])
-async def test_copies_that_cannot_be_filled_cost_nothing(method: str) -> None:
-    """The value read is answered all the same."""
+async def test_a_failed_lease_or_fill_loses_nothing(method: str) -> None:
+    """The loaded value is returned."""
     world = _World()
     world.database.rows = {1: 10}
     world.cache.failing = {method}
 
-    assert await world.get(1) == Found({1: 10})
+    assert await world.get(1) == ReadResult({1: 10})
 
 
-async def test_without_the_database_copies_answer_and_the_rest_is_unknown() -> None:
-    """Unknown is not absent: what nobody could look up is named."""
+async def test_without_the_database_uncached_ids_are_unknown() -> None:
+    """Unknown is not absent, so the result names them."""
     world = _World()
     world.database.rows = {1: 10}
     await world.get(1, 2)
     world.database.down = True
 
-    assert await world.get(1, 2, 3) == Found({1: 10}, frozenset({3}))
+    assert await world.get(1, 2, 3) == ReadResult({1: 10}, frozenset({3}))
 
 
 async def test_reads_are_bounded() -> None:
-    """Whoever finds no read free in time is told; the slots come back."""
+    """A read without a slot in time fails; slots are released."""
     world = _World(in_flight_max=1)
     go = asyncio.Event()
 
@@ -155,14 +155,14 @@ async def test_reads_are_bounded() -> None:
     go.set()
     await first
 
-    assert await world.get(2) == Found()
+    assert await world.get(2) == ReadResult()
 
 
-async def test_nothing_asked_costs_nothing() -> None:
-    """No call to either store."""
+async def test_without_ids_no_store_is_called() -> None:
+    """Neither cache nor database."""
     world = _World()
 
-    assert await world.get() == Found()
+    assert await world.get() == ReadResult()
     assert (world.cache.calls, world.database.asked) == ([], [])
 
 
@@ -177,10 +177,8 @@ def test_following_sets_survive_their_bytes(following: dict[int, int]) -> None:
 
 
 @given(st.dictionaries(IDS, st.booleans(), max_size=20), st.integers(1, 21))
-def test_pull_lists_survive_their_bytes_and_know_how_deep_they_are(
-    stated: dict[int, bool], ids_max: int
-) -> None:
-    """A list that was cut is complete above its last id; a shorter one altogether."""
+def test_pull_lists_survive_their_bytes_with_their_depth(stated: dict[int, bool], ids_max: int) -> None:
+    """A full list is complete above its last id; a shorter list is complete."""
     newest = sorted(stated, reverse=True)[:ids_max]
     photos = [AuthorPhoto(PhotoId(photo), stated[photo]) for photo in newest]
 
@@ -234,7 +232,7 @@ def test_photos_survive_their_bytes(photo: Photo) -> None:
 
 @given(st.lists(IDS, unique=True, max_size=20), st.integers(0, ID_MAX))
 def test_likes_survive_their_bytes(photos: list[int], floor: int) -> None:
-    """In the same order, and how deep they are."""
+    """In the same order, and with their floor."""
     decoded = decode_likes(encode_likes(EraLikes([PhotoId(photo) for photo in photos], floor)))
 
     assert (list(decoded.photos), decoded.floor) == (photos, floor)

@@ -1,4 +1,4 @@
-"""The shared connection: everyone gets their own answer, and trouble is over with the connection."""
+"""The shared connection: every command gets its own reply, and a failure ends with its connection."""
 
 import asyncio
 from collections import deque
@@ -16,14 +16,14 @@ TIMEOUT_S = 0.05
 
 
 class _Server:
-    """A connection whose server answers each command with itself; counts writes and connects."""
+    """A connection to a server that replies with the command; counts writes and connects."""
 
     def __init__(self) -> None:
         self.is_connected = False
         self.connects = 0
         self.writes: list[bytes] = []
         self.hung = False
-        self.ended = False  # The server has closed the connection, which has not been noticed yet.
+        self.ended = False  # The server has closed the connection, but the client has not noticed yet.
         self._answers: deque[bytes] = deque()
 
     async def connect(self) -> None:
@@ -59,8 +59,8 @@ def _shared() -> tuple[_Server, SharedConnection]:
     return server, SharedConnection(lambda: server, TIMEOUT_S)
 
 
-async def test_what_is_asked_in_one_turn_goes_out_in_one_write() -> None:
-    """And each gets the answer to its own command, in order; one that waits no longer changes nothing."""
+async def test_commands_of_one_turn_are_sent_in_one_write() -> None:
+    """Each gets its own reply, in order; a cancelled one changes nothing for the others."""
     server, shared = _shared()
     asked = [shared.ask(b"%d" % number) for number in range(5)]
     asked[1].cancel()
@@ -74,8 +74,8 @@ async def test_what_is_asked_in_one_turn_goes_out_in_one_write() -> None:
     assert (len(server.writes), server.connects) == (2, 1)
 
 
-async def test_what_is_asked_while_others_wait_is_answered_after_them() -> None:
-    """Nothing is left behind, however the asking and the answering fall together."""
+async def test_commands_during_an_exchange_are_sent_after_it() -> None:
+    """No command is lost, however sending and receiving interleave."""
     server, shared = _shared()
 
     async def asker(number: int) -> list[bytes]:
@@ -88,7 +88,7 @@ async def test_what_is_asked_while_others_wait_is_answered_after_them() -> None:
 
 
 async def test_a_refused_command_fails_alone() -> None:
-    """The others of the same write get their answers, over the same connection."""
+    """The other commands of the same write get their replies over the same connection."""
     server, shared = _shared()
 
     answers = await asyncio.gather(*map(shared.ask, (b"A", b"BAD", b"C")), return_exceptions=True)
@@ -99,7 +99,7 @@ async def test_a_refused_command_fails_alone() -> None:
 
 
 async def test_a_server_that_hangs_fails_all_in_time_and_none_afterwards() -> None:
-    """Whoever asks next asks over a new connection: an answer that comes late must reach nobody."""
+    """The next command uses a new connection: a late reply must not reach another command."""
     server, shared = _shared()
     server.hung = True
 
@@ -112,8 +112,8 @@ async def test_a_server_that_hangs_fails_all_in_time_and_none_afterwards() -> No
     assert server.connects == 2
 
 
-async def test_a_connection_that_the_server_closed_is_made_again() -> None:
-    """Before a command goes out, where it is noticed; a command already sent fails."""
+async def test_a_connection_that_the_server_closed_is_reopened() -> None:
+    """Before the next command, if it is noticed then; a command that was sent already fails."""
     server, shared = _shared()
     await shared.ask(b"A")
     server.ended = True
@@ -129,8 +129,8 @@ async def test_a_connection_that_the_server_closed_is_made_again() -> None:
     assert server.connects == 3
 
 
-async def test_closing_tells_those_who_wait() -> None:
-    """Nobody waits for ever."""
+async def test_closing_fails_pending_commands() -> None:
+    """No caller waits forever."""
     server, shared = _shared()
     server.hung = True
     waiting = [shared.ask(b"A")]

@@ -1,4 +1,4 @@
-"""The bucket's own rule is added where it is missing, and takes no other rule away."""
+"""The bucket's rule is added if it is missing, and other rules stay."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -16,7 +16,7 @@ ABORT = {"Status": "Enabled", "AbortIncompleteMultipartUpload": {"DaysAfterIniti
 
 
 class Bucket:
-    """A bucket with rules; one that has none refuses to say so, and with `refusal` any question."""
+    """A bucket with rules. Without rules it refuses to list them; with `refusal` it refuses everything."""
 
     name = "photos"
 
@@ -43,7 +43,7 @@ async def expire(bucket: Bucket) -> bool:
 
 @pytest.mark.parametrize("rules", [[], [OTHER], [OTHER, {**ABORT, "ID": "a", "Filter": {"Prefix": "apps/"}}]])
 async def test_the_rule_is_added_once_and_the_others_stay(rules: list[Mapping[str, Any]]) -> None:
-    """It aborts what is unfinished under our prefix after a day."""
+    """It aborts unfinished uploads under our prefix after a day."""
     bucket = Bucket(rules)
 
     for _ in range(2):
@@ -57,7 +57,7 @@ async def test_the_rule_is_added_once_and_the_others_stay(rules: list[Mapping[st
 
 @pytest.mark.parametrize("where", [{"Filter": {"Prefix": PREFIX}}, {"Filter": {}}, {"Prefix": "shutter"}])
 async def test_a_rule_that_covers_ours_is_enough(where: Mapping[str, object]) -> None:
-    """Whoever runs the cloud has set it; theirs stands."""
+    """An operator has set it, so it is left alone."""
     bucket = Bucket([{**ABORT, "ID": "theirs", **where}])
 
     assert await expire(bucket)
@@ -73,7 +73,7 @@ async def test_a_rule_that_covers_ours_is_enough(where: Mapping[str, object]) ->
     ],
 )
 async def test_a_rule_that_does_not_cover_ours_is_not(rule: Mapping[str, object]) -> None:
-    """One that is off, one for tagged objects, one that does something else."""
+    """A disabled rule, a rule for tagged objects, a rule that does something else."""
     bucket = Bucket([{"ID": "theirs", **rule}])
 
     assert await expire(bucket)
@@ -81,6 +81,6 @@ async def test_a_rule_that_does_not_cover_ours_is_not(rule: Mapping[str, object]
 
 
 @pytest.mark.parametrize("refusal", ["NotImplemented", "AccessDenied"])
-async def test_a_server_that_does_not_let_us_is_done_without(refusal: str) -> None:
-    """The cleaning itself does the work."""
+async def test_a_server_that_refuses_rules_is_no_error(refusal: str) -> None:
+    """The cleaning aborts unfinished uploads anyway."""
     assert not await expire(Bucket(refusal=refusal))
