@@ -1,0 +1,71 @@
+"""The catalogue names the programs that really write and read each topic."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+import grimp
+import pytest
+
+from streams.roles import LANES, RENDITION_LANES, Role, group_of
+from topics.catalogue import CATALOGUE, EDGES, FANOUT, OUTSIDE, RENDITIONS, Participant, Topic
+
+ROOT = Path(__file__).parents[3]
+# The wiring of each worker process, and who it is in the catalogue: the two lanes of renditions share one.
+WIRINGS = {
+    "streams.worker.check": {Participant.CHECK},
+    "streams.worker.edges": {Participant.EDGES},
+    "streams.worker.fanout": {Participant.FANOUT_NORMAL, Participant.FANOUT_BULK},
+    "streams.worker.renditions": {Participant.RENDITIONS_THUMBNAIL, Participant.RENDITIONS_FULL},
+    "streams.worker.cleaning": {Participant.CLEANING},
+}
+OWN = (EDGES, FANOUT, RENDITIONS)
+DEAD_LETTERS = [topic for topic in CATALOGUE.values() if topic not in (*OUTSIDE, *OWN)]
+
+
+@cache
+def graph() -> grimp.ImportGraph:
+    return grimp.build_graph("streams", "schemas", "topics")
+
+
+def written_by(wiring: str) -> set[str]:
+    """The internal topics that a module which the wiring imports, directly or not, writes."""
+    modules = {wiring} | graph().find_upstream_modules(wiring)
+    sources = [ROOT.joinpath(*module.split(".")).with_suffix(".py") for module in modules]
+    texts = [source.read_text() for source in sources if source.exists()]
+    return {
+        topic.name for topic in OWN if any(re.search(rf"\boutbox\.{topic.name}\(", text) for text in texts)
+    }
+
+
+@pytest.mark.parametrize("wiring", WIRINGS)
+def test_producers_are_those_whose_code_writes_the_topic(wiring: str) -> None:
+    """An entry for a program that does not exist misleads whoever asks where a record comes from."""
+    named = {topic.name for topic in OWN if WIRINGS[wiring] & set(topic.producers)}
+
+    assert written_by(wiring) == named
+
+
+def test_every_worker_is_a_participant() -> None:
+    """And no participant but upstream apps, the API, the cleaning and people is anything else."""
+    others = {Participant.UPSTREAM_APPS, Participant.API, Participant.CLEANING, Participant.OPERATORS}
+
+    assert {group_of("", role) for role in Role} == set(Participant) - others
+    assert set().union(*WIRINGS.values()) == set(Participant) - others | {Participant.CLEANING}
+
+
+@pytest.mark.parametrize(
+    ("topics", "roles"),
+    [(OUTSIDE, [Role.CHECK]), ([EDGES], [Role.EDGES]), ([FANOUT], LANES), ([RENDITIONS], RENDITION_LANES)],
+)
+def test_consumers_are_the_groups_that_read_the_topic(topics: list[Topic], roles: list[Role]) -> None:
+    """By the names under which their lag is measured."""
+    for topic in topics:
+        assert [group_of("", role) for role in roles] == list(topic.consumers), topic.name
+
+
+def test_dead_letters_are_written_by_who_reads_their_topic() -> None:
+    """People read them; nothing replays them by itself."""
+    for letters in DEAD_LETTERS:
+        assert (Participant.CHECK,) == letters.producers
+        assert (Participant.OPERATORS,) == letters.consumers
