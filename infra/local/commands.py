@@ -19,7 +19,7 @@ from infra.local.processes.interrupts import deferred_interrupts, endings_interr
 from infra.local.processes.lock import exclusive
 from infra.local.processes.readiness import wait_ready
 from infra.local.progress import Progress, shown
-from infra.local.servers.probes import http_answers
+from infra.local.servers.probes import http_answers, process_answers
 from infra.local.stack import Stack
 
 API = "api"
@@ -29,69 +29,69 @@ MIB = 1024 * 1024
 
 
 def up(home: Home, console: Console, *, servers_only: bool) -> None:
-    """Start what does not run yet, and return when all of it answers.
+    """Start what does not run yet; returns when everything answers.
 
-    Interrupted, it ends what it has started itself, and leaves what ran before.
+    If it is interrupted, it stops what it has started itself, and nothing that ran before.
 
     Raises:
-        StackError: Something did not start; what did start goes on.
+        StackError: Something did not start. What did start keeps running.
         KeyboardInterrupt: It was interrupted.
     """
     began = time.monotonic()
     with endings_interrupt(), exclusive(home.root, console.print), shown(console) as progress:
         stack = Stack(home.root, wanted_ports=ports.given(os.environ))
-        before = stack.running()
+        ran_before = stack.running()
         try:
             stack.start_servers(progress)
             stack.write_environment()
             if not servers_only:
                 _start_programs(stack, progress)
         except KeyboardInterrupt:
-            progress.doing("interrupted; ending what has been started")
+            progress.doing("interrupted; stopping what has been started")
             with deferred_interrupts():  # A second Ctrl-C does not leave half of it running.
-                stack.stop(keep=before)
-                progress.done("interrupted; what this run had started is ended")
+                stack.stop(keep=ran_before)
+                progress.done("interrupted; everything that this run had started is stopped")
             raise
     took_s = time.monotonic() - began
     console.print(f"Ready after {took_s:.1f} s. The addresses are in {home.environment_file}", soft_wrap=True)
 
 
 def down(home: Home, console: Console) -> None:
-    """End everything; the data stays."""
+    """Stop everything; the data stays."""
     with exclusive(home.root, console.print), shown(console) as progress:
         stack = Stack(home.root)
-        ending = stack.running()
-        progress.doing(f"ending {', '.join(sorted(ending))}")
+        running = stack.running()
+        progress.doing(f"stopping {', '.join(sorted(running))}")
         stack.stop()
-        progress.done(f"ended {', '.join(sorted(ending))}" if ending else "nothing was running")
+        progress.done(f"stopped {', '.join(sorted(running))}" if running else "nothing was running")
 
 
 def clean(home: Home, console: Console) -> None:
-    """End everything and forget it, also the stack of the tests."""
+    """Stop everything and delete its data, also the stack of the tests."""
     with exclusive(home.root, console.print), shown(console) as progress:
-        progress.doing("ending everything")
+        progress.doing("stopping everything")
         for root in (home.root / "test", home.root):
             if root.exists():
                 Stack(root).clean()
-        progress.done("forgotten; the downloaded servers and .venv stay")
+        progress.done("deleted; the downloaded servers and .venv stay")
 
 
 def rotate_media_key(home: Home, console: Console) -> None:
-    """Sign photo URLs with a new key from now on; running edges trust it and the one before."""
+    """Sign photo URLs with a new key from now on. Running CDN edges trust it and the previous one."""
     with exclusive(home.root, console.print), shown(console) as progress:
         stack = Stack(home.root)
         key = stack.rotate_media_key()
-        progress.done(f"{key.key_id} is the key that signs photo URLs; the one before it stays trusted")
+        progress.done(f"{key.key_id} is the key that signs photo URLs; the previous one stays trusted")
     if API in stack.running():
         console.print(
-            "The API signs with the key before until it is started again: end it with "
+            "The API signs with the previous key until it is restarted: stop it with "
             f"`kill $(cat {stack.process(API).pid_file})`, then `make up`. Do so before the next rotation.",
             soft_wrap=True,
         )
 
 
 def status(home: Home, console: Console) -> None:
-    """Show every process of the stack, also those that have died."""
+    """Show every process of the stack, also those that have ended."""
     stack = Stack(home.root)
     table = Table("name", "pid", "port", "state", "uptime", "memory", box=None, header_style="bold")
     for daemon in stack.processes():
@@ -106,7 +106,7 @@ def _facts(stack: Stack, daemon: Daemon) -> Sequence[str]:
     if pid is None or seen is None:
         return daemon.name, "-", str(port or "-"), "[red]not running[/red]", "-", "-"
     state = "[yellow]paused[/yellow]" if seen.paused else "[green]running[/green]"
-    uptime = timedelta(seconds=int(kernel.uptime_s(seen)))
+    uptime = timedelta(seconds=int(kernel.uptime_s(pid)))
     return (
         daemon.name,
         str(pid),
@@ -121,16 +121,16 @@ def _start_programs(stack: Stack, progress: Progress) -> None:
     environment = {**os.environ, **stack.environment()}
     _run(["topics"], environment, progress)
     _run(["migrate"], environment, progress)
-    found = stack.running()
+    running = stack.running()
     worker = stack.start_process(WORKER, _shutterline("worker"))
     media = stack.start_process(MEDIA, _shutterline("worker", "--media"))
     api = stack.start_process(API, _shutterline("api"))
     answers = {
-        worker: lambda: _worker_answers(worker),
-        media: lambda: _worker_answers(media),
+        worker: lambda: process_answers(worker, "/readyz"),
+        media: lambda: process_answers(media, "/readyz"),
         api: lambda: http_answers(f"127.0.0.1:{stack.port(API)}", "/readyz"),
     }
-    wait_ready(answers, found=found, progress=progress)
+    wait_ready(answers, already_running=running, progress=progress)
 
 
 def _shutterline(*arguments: str) -> list[str]:
@@ -139,7 +139,7 @@ def _shutterline(*arguments: str) -> list[str]:
 
 
 def _run(arguments: Sequence[str], environment: Mapping[str, str], progress: Progress) -> None:
-    """Run one of our own commands to its end; its output is shown only where it fails."""
+    """Run one of our own commands to its end. Its output is shown only if it fails."""
     began = time.monotonic()
     name = f"shutterline {' '.join(arguments)}"
     progress.doing(name)
@@ -156,11 +156,3 @@ def _run(arguments: Sequence[str], environment: Mapping[str, str], progress: Pro
     if done.returncode != 0:
         raise StackError(f"`{name}` failed with exit code {done.returncode}:\n{done.stdout.strip()}")
     progress.done(f"{name}: {time.monotonic() - began:.1f} s")
-
-
-def _worker_answers(worker: Daemon) -> bool:
-    try:
-        address = worker.metrics_file.read_text().strip()
-    except FileNotFoundError:
-        return False
-    return bool(address) and http_answers(address, "/readyz")

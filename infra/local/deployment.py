@@ -1,20 +1,21 @@
-"""One system of its own on a running stack: topics, keyspace, workers and API under a namespace.
+"""A pipeline of its own on a running stack: topics, keyspace, workers and API under a namespace.
 
-For tests, benches and the demo: any number live beside each other on one stack.
+Tests, benches and the demo use it; one stack can have any number of them.
 """
 
 import asyncio
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from infra.local import ports
 from infra.local.errors import StackError
 from infra.local.processes.daemon import Daemon
+from infra.local.processes.readiness import wait_ready
+from infra.local.servers.probes import http_answers, http_body, process_answers
 from infra.local.stack import Stack
 from schemas.events import encode_event
 from schemas.facts import EventData
@@ -32,13 +33,14 @@ from topics.routing import route_of
 
 READY_S = 90.0
 LOOK_S = 0.1
+METRICS_S = 10.0
 
-# A process and where it says that it is ready.
-Starting = tuple[Daemon, Callable[[], str]]
+# A process, and whether it is ready.
+Starting = tuple[Daemon, Callable[[], bool]]
 
 
 class Deployment:
-    """`environment` has settings of this deployment alone, by the names of the contract."""
+    """`environment` has settings for this deployment only, by the names of their environment variables."""
 
     def __init__(self, stack: Stack, namespace: str, environment: Mapping[str, str] | None = None) -> None:
         self.stack = stack
@@ -56,7 +58,7 @@ class Deployment:
         self._offsets: Offsets | None = None
 
     def prepare(self) -> None:
-        """Make the topics and the keyspace; nothing happens where they are there."""
+        """Make the topics and the keyspace, unless they exist."""
         ensure_topics(self.settings.kafka, self.namespace)
         cluster = make_cluster(self.settings, timeout_s=30.0)
         try:
@@ -67,51 +69,42 @@ class Deployment:
     def start_worker(
         self, name: str = "worker-1", roles: Collection[Role] = EVENT_ROLES, **environment: str
     ) -> Daemon:
-        """Start a worker and wait until it has its partitions."""
-        return self.wait_ready(*self._worker(name, roles, environment))
+        """Start a worker; returns when it has its partitions.
+
+        Raises:
+            StackError: It ended, or is not ready within `READY_S`.
+        """
+        return _ready(*self._worker(name, roles, environment))
 
     def start_media(self, name: str = "media-1", **environment: str) -> Daemon:
-        """Start a worker that makes renditions, and wait until it has its partitions."""
-        return self.wait_ready(*self._media(name, environment))
+        """Start a worker that makes renditions; see `start_worker`."""
+        return _ready(*self._media(name, environment))
 
     def start_api(self, name: str = "api", **environment: str) -> Daemon:
-        """Start the API and wait until every store answers it."""
-        return self.wait_ready(*self._api(name, environment))
+        """Start the API; returns when every store answers it. Raises as `start_worker` does."""
+        return _ready(*self._api(name, environment))
 
     def start_all(self, *, media: bool = False) -> None:
-        """A worker and the API, and one that makes renditions if asked for; they start side by side."""
-        begun = [self._worker("worker-1", EVENT_ROLES, {}), self._api("api", {})]
+        """Start a worker and the API at the same time, with `media` also a worker that makes renditions."""
+        starting = [self._worker("worker-1", EVENT_ROLES, {}), self._api("api", {})]
         if media:
-            begun.append(self._media("media-1", {}))
-        for daemon, url in begun:
-            self.wait_ready(daemon, url)
+            starting.append(self._media("media-1", {}))
+        wait_ready(dict(starting), deadline_s=READY_S)
 
     def _worker(self, name: str, roles: Collection[Role], environment: Mapping[str, str]) -> Starting:
         daemon = self._start(name, ["worker", "--roles", ",".join(roles)], environment)
-        return daemon, lambda: f"http://{daemon.metrics_file.read_text().strip()}/readyz"
+        return daemon, lambda: process_answers(daemon, "/readyz")
 
     def _media(self, name: str, environment: Mapping[str, str]) -> Starting:
         self._has_media = True
         return self._worker(name, MEDIA_ROLES, environment)
 
     def _api(self, name: str, environment: Mapping[str, str]) -> Starting:
-        return self._start(name, ["api"], environment), lambda: f"{self.settings.api}/readyz"
-
-    def wait_ready(self, daemon: Daemon, url: Callable[[], str]) -> Daemon:
-        """Wait until the process answers 200 at `url`; answers the process.
-
-        Raises:
-            StackError: It ended, or did not answer in time; with the end of its log.
-        """
-        deadline = time.monotonic() + READY_S
-        while not _answers(url):
-            if daemon.pid is None or time.monotonic() > deadline:
-                raise StackError(f"{daemon.name} is not ready:\n{daemon.log_tail()}")
-            time.sleep(LOOK_S)
-        return daemon
+        address = urlsplit(self.settings.api).netloc
+        return self._start(name, ["api"], environment), lambda: http_answers(address, "/readyz")
 
     def stop(self) -> None:
-        """End the processes of this deployment."""
+        """Stop the processes of this deployment."""
         with ThreadPoolExecutor() as threads:
             list(threads.map(self.stack.stop_process, sorted(self._started)))
 
@@ -156,12 +149,12 @@ class Deployment:
 
     async def lag(self) -> dict[str, int]:
         """Records that each consumer group has not committed yet."""
-        # Kept, because it holds a connection for each group.
+        # Reused, because it holds a connection for each group.
         offsets = self._offsets = self._offsets or Offsets(self.settings)
         groups = [(Role.CHECK, topic, range(topic.partitions)) for topic in (UPLOADS, FOLLOWS, LIKES)]
         groups += [(Role.EDGES, EDGES, range(EDGES.partitions))]
         groups += [(role, FANOUT, FANOUT.range_of(lane)) for role, lane in LANES.items()]
-        if self._has_media:  # Without, nobody is to commit what lies there.
+        if self._has_media:  # Otherwise no worker consumes the topic.
             groups += [
                 (role, RENDITIONS, RENDITIONS.range_of(lane)) for role, lane in RENDITION_LANES.items()
             ]
@@ -173,37 +166,40 @@ class Deployment:
         return lags
 
     async def drained(self, deadline_s: float = 120.0) -> float:
-        """Wait until every group has committed everything; answers how many seconds that took.
+        """Wait until every group has committed everything; returns how many seconds that took.
 
         Raises:
             TimeoutError: Names what is left.
         """
         began = time.monotonic()
         while True:
-            # Twice, because work moves from topic to topic between two looks.
+            # Two looks, because during one look work can move from a later topic to an earlier one.
             lags = [await self.lag(), await self.lag()]
             if not any(any(lag.values()) for lag in lags):
                 return time.monotonic() - began
             if time.monotonic() - began > deadline_s:
                 raise TimeoutError(f"not drained after {deadline_s:.0f} s: {lags[-1]}")
-            # Each look is some dozen requests to Kafka: after minutes a second more or less is nothing.
+            # Each look is some dozen requests to Kafka. After minutes a second more does not matter.
             await asyncio.sleep(max(LOOK_S, (time.monotonic() - began) / 100))
 
     def metric(self, name: str, process: str = "worker-1") -> float:
-        """The sum of the samples of one process that begin with `name`: a name, or one with its labels."""
-        address = self.stack.process(f"{self.namespace}{process}").metrics_file.read_text().strip()
-        with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
-            lines = answer.read().decode().splitlines()
-        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
+        """The sum of the samples of one process that begin with `name`: a name, or one with its labels.
+
+        Raises:
+            StackError: The process does not answer.
+        """
+        address = self.stack.process(f"{self.namespace}{process}").metrics_address
+        page = http_body(address, "/metrics", deadline_s=METRICS_S) if address else None
+        if page is None:
+            raise StackError(f"{process} does not answer /metrics")
+        return sum(float(line.rsplit(" ", 1)[1]) for line in page.splitlines() if line.startswith(name))
 
     @property
     def topics(self) -> list[str]:
         return [topic.named(self.namespace) for topic in CATALOGUE.values()]
 
 
-def _answers(url: Callable[[], str]) -> bool:
-    try:
-        with urllib.request.urlopen(url(), timeout=2) as answer:
-            return bool(answer.status == 200)
-    except (OSError, ValueError, urllib.error.URLError):
-        return False
+def _ready(daemon: Daemon, answers: Callable[[], bool]) -> Daemon:
+    """Wait until the process answers, and return it; raises as `wait_ready` does."""
+    wait_ready({daemon: answers}, deadline_s=READY_S)
+    return daemon

@@ -80,9 +80,13 @@ class Stack:
             )
         self.choose_ports()
         progress.doing("starting the servers")
-        found = self.running()
+        already_running = self.running()
         started = [server.name for server in self._servers() if server.start()]
-        wait_ready({server: server.answers for server in self._servers()}, found=found, progress=progress)
+        wait_ready(
+            {server: server.answers for server in self._servers()},
+            already_running=already_running,
+            progress=progress,
+        )
         return started
 
     def start_edge(self, name: str) -> EdgeServer:

@@ -1,12 +1,13 @@
 """What the workers measured between two moments, from their /metrics pages."""
 
-import urllib.request
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
+
+from infra.local.servers.probes import http_body
 
 ANSWER_S = 5.0
 DELIVERIES = "shutterline_deliveries_total"
@@ -53,13 +54,9 @@ def sample(run_folder: Path) -> Sample:
 
 def _pages(files: Iterable[Path]) -> Iterable[str]:
     for file in files:
-        try:
-            with urllib.request.urlopen(
-                f"http://{file.read_text().strip()}/metrics", timeout=ANSWER_S
-            ) as answer:
-                yield answer.read().decode()
-        except OSError:
-            continue
+        page = http_body(file.read_text().strip(), "/metrics", deadline_s=ANSWER_S)
+        if page is not None:
+            yield page
 
 
 def quantile(share: float, buckets: Mapping[float, float]) -> float | None:

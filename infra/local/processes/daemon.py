@@ -22,11 +22,11 @@ LOG_TAIL_BYTES = 64 * 1024
 
 
 class Daemon:
-    """A named process of one stack, whoever started it.
+    """A named process of one stack, also one that an earlier command started.
 
     `run/NAME.pid` holds its pid and `run/NAME.started` the kernel's start time of that pid, so that a
-    reused pid is never taken for it. The process leads a session of its own: a Ctrl-C in the terminal does
-    not reach it, and what it forked ends with it.
+    reused pid is never taken for it. The process leads a session of its own, so that a Ctrl-C in the
+    terminal does not reach it, and everything that it forked can be ended with it.
     """
 
     def __init__(self, name: str, home: Home, *, dies_with_parent: bool = False) -> None:
@@ -38,7 +38,7 @@ class Daemon:
 
     @property
     def pid(self) -> int | None:
-        """The pid while it runs (also while it is paused), else None."""
+        """The pid while the process runs or is paused, else None."""
         recorded = self._recorded()
         if recorded is None:
             return None
@@ -58,6 +58,14 @@ class Daemon:
     def metrics_file(self) -> Path:
         """Where the process itself writes the address of its metrics, if it has any."""
         return self.home.run / f"{self.name}.metrics"
+
+    @property
+    def metrics_address(self) -> str | None:
+        """`host:port` of its metrics, once the process has written it."""
+        try:
+            return self.metrics_file.read_text().strip() or None
+        except FileNotFoundError:
+            return None
 
     def log_tail(self) -> str:
         """The last lines of its log."""
@@ -94,19 +102,19 @@ class Daemon:
             self._await_pid_file(self._child)
 
     def send(self, sent: signal.Signals) -> None:
-        """Signal the process; nothing happens where it does not run."""
+        """Signal the process; nothing happens if it does not run."""
         pid = self.pid
         if pid is not None:
             with suppress(ProcessLookupError):
                 os.kill(pid, sent)
 
     def kill(self) -> None:
-        """SIGKILL, and return when it is gone. The pid file stays, as after any sudden death."""
+        """SIGKILL; returns when the process has ended. The pid file stays, as after a crash."""
         self.send(signal.SIGKILL)
         self.wait_gone(STOP_DEADLINE_S)
 
     def pause(self) -> None:
-        """SIGSTOP: it keeps its connections and answers nothing."""
+        """SIGSTOP: the process keeps its connections and does not answer."""
         self.send(signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -114,7 +122,7 @@ class Daemon:
         self.send(signal.SIGCONT)
 
     def stop(self) -> None:
-        """End it and everything it started; see `stop_all`."""
+        """Stop the process and everything that it started; see `stop_all`."""
         stop_all([self])
 
     def wait_gone(self, deadline_s: float) -> bool:
@@ -132,7 +140,7 @@ class Daemon:
         return self.pid is None
 
     def forget(self) -> None:
-        """Kill what is left of it and remove its files from the run folder."""
+        """Kill what still runs of it, and remove its files from the run folder."""
         self.kill()
         self._end_leftovers()
         for suffix in ("pid", "started", "metrics"):
@@ -164,8 +172,8 @@ class Daemon:
     def _end_leftovers(self) -> None:
         """Kill what a dead process of this name left running in its session.
 
-        The kernel gives a pid to nobody else while a process group bears it. So the group is its own
-        unless the pid belongs to a process that started at another time.
+        The kernel does not reuse a pid while a process group has it as its id. So the group belongs to the
+        dead process, unless a process that started at another time has the pid now.
         """
         recorded = self._recorded()
         if recorded is None or self.pid is not None:
@@ -178,7 +186,7 @@ class Daemon:
 
 
 def stop_all(daemons: Sequence[Daemon], deadline_s: float = STOP_DEADLINE_S) -> None:
-    """Ask all of them to end at once, wait, and kill what has not ended by the deadline."""
+    """Ask all of them to end at the same time, wait, and kill those that have not ended by the deadline."""
     for daemon in daemons:
         daemon.send(signal.SIGTERM)
         daemon.send(signal.SIGCONT)  # A paused process would never see the first signal.

@@ -1,16 +1,22 @@
-"""What the kernel knows of a process, from /proc."""
+"""What the kernel knows of a process."""
 
-import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One look at a process. Pid and `start_ticks` together name it for good; a pid alone comes again."""
+    """One look at a process. A pid is reused; pid and `start_ticks` together name one process for good.
+
+    From /proc/PID/stat, because psutil has neither of what this needs: it computes a start time from the
+    clock, which can be set, and a process that was killed is a zombie to it while its threads still run.
+    """
 
     start_ticks: int
-    state: str  # One letter of proc(5): R, S, D, T (stopped), Z (ended, not yet collected).
+    state: str  # One letter of proc(5): R, S, D, T (stopped), Z (ended, its parent has not collected it).
     threads: int
 
     @property
@@ -24,7 +30,7 @@ class Seen:
 
 
 def look(pid: int) -> Seen | None:
-    """The process with this pid now, or None where there is none."""
+    """The process that has this pid now, or None if there is none."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -35,31 +41,32 @@ def look(pid: int) -> Seen | None:
 
 
 def children(pid: int) -> list[int]:
-    """The processes that it has started itself and that are still there."""
+    """The processes that it has started itself and that still run."""
     try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except (FileNotFoundError, ProcessLookupError):
+        return [child.pid for child in psutil.Process(pid).children()]
+    except psutil.NoSuchProcess:
         return []
 
 
 def command_line(pid: int) -> str:
-    """What it was started with, or what it calls itself now; empty for a process that has ended."""
+    """The command line, which a process may overwrite with a title; empty if it has ended."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
+        return " ".join(psutil.Process(pid).cmdline())
+    except psutil.NoSuchProcess:
         return ""
 
 
-def uptime_s(seen: Seen) -> float:
-    """For how long the process has been there."""
-    machine_s = float(Path("/proc/uptime").read_text().split()[0])
-    return machine_s - seen.start_ticks / os.sysconf("SC_CLK_TCK")
+def uptime_s(pid: int) -> float:
+    """How long the process has been running; 0 if it has ended."""
+    try:
+        return time.time() - psutil.Process(pid).create_time()
+    except psutil.NoSuchProcess:
+        return 0.0
 
 
 def memory_bytes(pid: int) -> int:
-    """The resident memory, 0 for a process that has ended."""
+    """The resident memory; 0 if the process has ended."""
     try:
-        pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
-    except (FileNotFoundError, ProcessLookupError):
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.NoSuchProcess:
         return 0
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")

@@ -1,4 +1,4 @@
-"""Waiting until background processes answer, without waiting for the dead."""
+"""Wait until background processes answer, and stop waiting as soon as one has ended."""
 
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -14,11 +14,11 @@ LOOK_INTERVAL_S = 0.05
 def wait_ready(
     answers: Mapping[Daemon, Callable[[], bool]],
     *,
-    found: Collection[str] = (),
+    already_running: Collection[str] = (),
     progress: Progress | None = None,
     deadline_s: float = READY_DEADLINE_S,
 ) -> None:
-    """Return when each of them answers; `found` names those that ran before.
+    """Return when each of them answers; `already_running` names those that were not started now.
 
     Raises:
         DaemonDiedError: One has ended; the message has the end of its log.
@@ -34,7 +34,9 @@ def wait_ready(
                 raise daemon.death()
             if waiting[daemon]():
                 del waiting[daemon]
-                progress.done(f"{daemon.name} {'runs already' if daemon.name in found else 'is ready'}")
+                progress.done(
+                    f"{daemon.name} {'runs already' if daemon.name in already_running else 'is ready'}"
+                )
         if waiting and time.monotonic() > deadline:
             late = next(iter(waiting))
             raise StackError(f"{late.name} did not answer within {deadline_s:g} s; see {late.log_file}")

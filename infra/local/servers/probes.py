@@ -1,7 +1,13 @@
-"""Whether a server answers, asked in its own protocol with a few bytes and no client library."""
+"""Whether a server answers a request in its own protocol: a few bytes, without a client library.
+
+Synchronous, because the stack starts and stops processes without an event loop.
+"""
 
 import http.client
 import socket
+from http import HTTPStatus
+
+from infra.local.processes.daemon import Daemon
 
 ANSWER_DEADLINE_S = 1.0
 
@@ -22,18 +28,30 @@ def cassandra_answers(port: int) -> bool:
 
 
 def redis_answers(port: int) -> bool:
-    """A Redis that is still loading its data answers -LOADING and is not ready."""
+    """A Redis that is still loading its data says -LOADING and is not ready."""
     return _ask(port, b"PING\r\n", 5) == b"+PONG"
 
 
 def http_answers(address: str, path: str) -> bool:
-    """Whether `GET path` at `host:port` answers 200."""
-    connection = http.client.HTTPConnection(address, timeout=ANSWER_DEADLINE_S)
+    """Whether `GET path` at `host:port` returns 200."""
+    return http_body(address, path) is not None
+
+
+def process_answers(process: Daemon, path: str) -> bool:
+    """Whether `GET path` returns 200 at the address that the process has written to its metrics file."""
+    address = process.metrics_address
+    return address is not None and http_answers(address, path)
+
+
+def http_body(address: str, path: str, *, deadline_s: float = ANSWER_DEADLINE_S) -> str | None:
+    """The body that `GET path` at `host:port` returns; None without an answer, or with another than 200."""
+    connection = http.client.HTTPConnection(address, timeout=deadline_s)
     try:
         connection.request("GET", path)
-        return connection.getresponse().status == 200
+        response = connection.getresponse()
+        return response.read().decode() if response.status == HTTPStatus.OK else None
     except (OSError, http.client.HTTPException):
-        return False
+        return None
     finally:
         connection.close()
 
