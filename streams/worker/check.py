@@ -37,7 +37,7 @@ def wire_check(shared: SharedParts) -> Wired:
     )
     stops = Stops(settings, shared.stores.stopped_partitions, shared.progress)
     for topic, (handle, batch_records_max) in handlers.items():
-        stage = CheckStage(settings, topic, group, handle, shared.producer, stops, shared.progress)
+        stage = CheckStage(settings, settings, topic, group, handle, shared.producer, stops, shared.progress)
         add_agent(
             app,
             f"check-{topic.name}",

@@ -7,6 +7,7 @@ from streams.kafka.consuming.app import assigned_partitions, make_app
 from streams.kafka.stages.checkpoints import FanoutCheckpoints
 from streams.kafka.stages.fanout_applier import FanoutApplier
 from streams.kafka.stages.fanout_lane import FanoutLane
+from streams.kafka.stages.fanout_log import FanoutLog
 from streams.roles import LANES, Role, group_of
 from streams.worker.parts import SharedParts, Wired
 from topics.catalogue import FANOUT
@@ -56,9 +57,15 @@ def _wire_lane(
     calls = asyncio.Semaphore(calls_in_flight_max)
     applier = FanoutApplier(settings, settings, shared.stores, lane, calls, shared.throttle)
     checkpoints = FanoutCheckpoints(
-        settings=settings,
+        retry=settings,
         timelines=shared.stores.timelines,
         offsets=shared.offsets,
+        records=FanoutLog(
+            bootstrap_servers=settings.kafka,
+            topic=topic,
+            batch_records_max=settings.fanout_batch_records_max,
+        ),
+        topic=topic,
         group=group,
         groups={group_of(namespace, lane_role): FANOUT.range_of(LANES[lane_role]) for lane_role in LANES},
         owned=lambda: {partition for _, partition in assigned_partitions(app)},

@@ -1,74 +1,100 @@
-"""The check stage: every record of a topic that others write is decoded, checked and handled.
+"""The check stage decodes, checks and handles every record of a topic that others write.
 
-What can never succeed becomes a dead letter, unchanged; what meets a store that is down
-waits. Records of a batch are handled side by side, their fates are sealed in the order of
-offsets: dead letters acknowledged first, then the records themselves.
+A record that can never succeed becomes a dead letter, with its bytes unchanged. While a store is
+unavailable, the partition waits. The events of a batch are handled side by side, but their outcomes
+are counted in the order of offsets: first the dead letters are acknowledged by the broker, then
+the records are acknowledged to the consumer, which commits them.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from time import time
+from typing import Protocol
 
 from schemas.dead_letters import dead_letter_headers
 from schemas.envelope import PoisonEvent, Record
 from schemas.events import Event, decode_event
+from schemas.times import utc_datetime_of_ms
+from streams.clock import unix_ms
 from streams.core.dead_letter_limit import DeadLetterLimit
 from streams.kafka.consuming.agent import Delivered
 from streams.kafka.consuming.progress import GroupPartition, Progress
 from streams.kafka.consuming.stops import Stops
 from streams.kafka.consuming.waiting import PartitionRevoked, retry_until_available
-from streams.kafka.producing.producer import Outgoing, Producer
+from streams.kafka.producing.producer import Outgoing
 from streams.metrics import DEAD_LETTERS, EVENTS
-from streams.settings import Settings
+from streams.settings import CheckSettings, RetrySettings
 from topics.catalogue import Topic, dead_letter_of
 
-# Handles events side by side, waiting for stores as long as it takes; answers for each why
-# it never can be handled, or None.
+# Handles events side by side, and waits for stores as long as it takes. For each event it returns
+# None, or why the event can never be handled. Raises PartitionRevoked.
 EventsHandler = Callable[[Sequence[Event], Callable[[], bool]], Awaitable[Sequence[PoisonEvent | None]]]
+
+
+class DeadLetterProducer(Protocol):
+    """Publishes records; `Producer` implements it."""
+
+    async def send(self, records: Sequence[Outgoing]) -> None:
+        """Publish all of them; returns when every one is acknowledged.
+
+        Raises:
+            StoreUnavailable: Some may be published and some not.
+        """
 
 
 @dataclass(slots=True)
 class CheckStage:
-    """Handles the batches of one topic, for all its partitions."""
+    """Handles the batches of one topic, for all its partitions. `clock_ms` is the wall clock."""
 
-    settings: Settings
+    settings: CheckSettings
+    retry: RetrySettings
     topic: Topic
     group: str
     handle: EventsHandler
-    producer: Producer
+    producer: DeadLetterProducer
     stops: Stops
     progress: Progress
-    _limits: dict[GroupPartition, DeadLetterLimit] = field(default_factory=dict)
+    clock_ms: Callable[[], int] = unix_ms
+    _limits: dict[GroupPartition, DeadLetterLimit] = field(default_factory=dict, init=False)
 
     async def __call__(self, delivered: Delivered) -> None:
+        """Handle a batch, and acknowledge exactly the records that are done.
+
+        If the partition stops in the middle of the batch, the rest follows when it is resumed. If the
+        partition is revoked, this returns, and the records left are not acknowledged.
+        """
         records = delivered.records
-        place = GroupPartition(self.group, records[0].topic, records[0].partition)
+        partition = GroupPartition(self.group, records[0].topic, records[0].partition)
         done = 0
         try:
             while done < len(records):
-                await self.stops.wait(place, delivered.generation, delivered.is_assigned)
-                with self.progress.excused(place):
-                    poison = await self._outcomes(records[done:], delivered.is_assigned)
-                count, stop_reason = self._count_until_stop(place, poison)
-                await self._dead_letter(records[done : done + count], poison, delivered.is_assigned)
-                done += count
-                delivered.ack(done)
-                self.progress.handled(place, records[done - 1].offset + 1)
-                if stop_reason is not None:
-                    position = records[done - 1].offset + 1
-                    await self.stops.stop(place, position, stop_reason, delivered.is_assigned)
-                    del self._limits[place]
+                await self.stops.wait(partition, delivered.generation, delivered.is_assigned)
+                done += await self._handle_until_stop(partition, done, delivered)
         except PartitionRevoked:
             return
+
+    async def _handle_until_stop(self, partition: GroupPartition, done: int, delivered: Delivered) -> int:
+        """Handle the records after the first `done`; returns how many more are done."""
+        records = delivered.records[done:]
+        with self.progress.excused(partition):
+            outcomes = await self._outcomes(records, delivered.is_assigned)
+        count, stop_reason = self._count_until_stop(partition, outcomes)
+        await self._dead_letter(records[:count], outcomes[:count], delivered.is_assigned)
+        position = records[count - 1].offset + 1
+        delivered.ack(done + count)
+        self.progress.handled(partition, position)
+        if stop_reason is not None:
+            await self.stops.stop(partition, position, stop_reason, delivered.is_assigned)
+            # The operator has fixed the cause, so the count of dead letters starts again.
+            del self._limits[partition]
+        return count
 
     async def _outcomes(
         self, records: Sequence[Record], is_assigned: Callable[[], bool]
     ) -> list[PoisonEvent | None]:
-        """For each record None when its event is handled, or why it never can be."""
+        """Return for each record None if its event is handled, or why it never can be."""
         outcomes: list[PoisonEvent | None] = []
         events: dict[int, Event] = {}
-        now_ms = int(time() * 1_000)
+        now_ms = self.clock_ms()
         for index, record in enumerate(records):
             try:
                 events[index] = decode_event(
@@ -83,47 +109,50 @@ class CheckStage:
         return outcomes
 
     def _count_until_stop(
-        self, place: GroupPartition, poison: Sequence[PoisonEvent | None]
+        self, partition: GroupPartition, outcomes: Sequence[PoisonEvent | None]
     ) -> tuple[int, str | None]:
-        """How many records are done with, and why no more are."""
-        limit = self._limits.get(place)
+        """Return how many records are done, and why the partition stops after them, if it does."""
+        limit = self._limits.get(partition)
         if limit is None:
-            limit = self._limits[place] = DeadLetterLimit(
+            limit = self._limits[partition] = DeadLetterLimit(
                 in_a_row_max=self.settings.dead_letters_in_a_row_max,
                 window_records=self.settings.dead_letters_window_records,
                 ratio_max=self.settings.dead_letters_ratio_max,
             )
-        for count, outcome in enumerate(poison, 1):
-            reason = limit.record(outcome is not None)
-            if reason is not None:
-                return count, reason
-        return len(poison), None
+        for count, outcome in enumerate(outcomes, 1):
+            stop_reason = limit.record(outcome is not None)
+            if stop_reason is not None:
+                return count, stop_reason
+        return len(outcomes), None
 
     async def _dead_letter(
         self,
         records: Sequence[Record],
-        poison: Sequence[PoisonEvent | None],
+        outcomes: Sequence[PoisonEvent | None],
         is_assigned: Callable[[], bool],
     ) -> None:
-        dead = [(record, why) for record, why in zip(records, poison, strict=False) if why is not None]
+        """Publish the dead letters of records whose outcome is poison; returns once acknowledged."""
+        dead = [
+            (record, poison) for record, poison in zip(records, outcomes, strict=True) if poison is not None
+        ]
         if dead:
-            letters = [self._letter(record, why) for record, why in dead]
+            letters = [self._letter(record, poison) for record, poison in dead]
             await retry_until_available(
-                self.settings, lambda: self.producer.send(letters), is_assigned=is_assigned
+                self.retry, lambda: self.producer.send(letters), is_assigned=is_assigned
             )
-        for _, why in dead:
-            DEAD_LETTERS.labels(self.topic.name, why.reason.value).inc()
+        for _, poison in dead:
+            DEAD_LETTERS.labels(self.topic.name, poison.reason.value).inc()
         EVENTS.labels(self.topic.name, "dead_letter").inc(len(dead))
         EVENTS.labels(self.topic.name, "handled").inc(len(records) - len(dead))
 
-    def _letter(self, record: Record, why: PoisonEvent) -> Outgoing:
+    def _letter(self, record: Record, poison: PoisonEvent) -> Outgoing:
         headers = dead_letter_headers(
             record,
-            reason=why.reason,
-            error=why.error,
+            reason=poison.reason,
+            error=poison.error,
             group=self.group,
             attempt=1,
-            failed_at=datetime.now(UTC),
+            failed_at=utc_datetime_of_ms(self.clock_ms()),
         )
         return Outgoing(
             dead_letter_of(self.topic).named(self.settings.namespace), 0, record.key, record.value, headers

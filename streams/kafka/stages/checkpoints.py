@@ -1,37 +1,34 @@
-"""Find a Redis that was lost or came back older than it was, and apply to it what it misses.
+"""Find out that Redis was lost or came back older than it was, and apply what it misses.
 
-Redis notes for each partition of `fanout` the next offset to apply. The worker that owns
-a partition knows what it noted last. Where the note is another:
+For each partition of `fanout` Redis stores a checkpoint, the next offset to apply. The worker that
+owns a partition knows the checkpoint that it stored last. If Redis has another one:
 
-- no notes at all: a new or flushed Redis. Timelines that are left are forgotten, and are
-  rebuilt as they are read.
-- a note behind the commit: the records between are read again and applied; they are
-  merged by id, so what was there already changes nothing.
-- a note behind the log's start: nobody knows what is missing; as for a flushed one.
+- No checkpoints at all: Redis is new, or was flushed. All timelines that are left are removed, and
+  are rebuilt as they are read.
+- A checkpoint behind the commit: the records between are read and applied again. They are merged
+  by id, so a record that was applied already changes nothing.
+- A checkpoint behind the log's start: nobody knows what is missing, so this is handled like a flush.
 """
 
 import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
-
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 
 from schemas.envelope import Record
 from streams.errors import StoreUnavailable
 from streams.kafka.consuming.waiting import PartitionRevoked, retry_until_available
-from streams.kafka.offsets.offsets import Offsets
-from streams.kafka.producing.producer import STORE
+from streams.kafka.offsets.queued import BrokerOffsets
+from streams.kafka.stages.fanout_log import RecordLog
 from streams.metrics import REPAIRED_RECORDS, REPAIRS
 from streams.ports.timelines import Timelines
-from streams.settings import Settings
+from streams.settings import RetrySettings
 from topics.catalogue import FANOUT
 
 WATCH_S = 1.0
-POLL_MS = 1_000
-UNKNOWN = -1  # No offset: a note that was never read is never as expected.
+UNKNOWN = -1  # Not an offset: a checkpoint that was never read is never as expected.
 log = logging.getLogger(__name__)
 
 Apply = Callable[[Sequence[Record], Callable[[], bool]], Awaitable[None]]
@@ -39,143 +36,140 @@ Apply = Callable[[Sequence[Record], Callable[[], bool]], Awaitable[None]]
 
 @dataclass(slots=True)
 class FanoutCheckpoints:
-    """The notes of one lane's partitions that this process owns."""
+    """The checkpoints of one lane's partitions that this process owns.
 
-    settings: Settings
+    `topic` is the name of `fanout` on the broker. `groups` has the groups of all lanes with their
+    partitions: after a flush the checkpoints of all partitions are stored at once.
+    """
+
+    retry: RetrySettings
     timelines: Timelines
-    offsets: Offsets
+    offsets: BrokerOffsets
+    records: RecordLog
+    topic: str
     group: str
-    # The groups of all lanes with their partitions: a flushed Redis is noted in for all at once.
     groups: dict[str, range]
     owned: Callable[[], set[int]]
     apply: Apply
-    _noted: dict[int, int] = field(default_factory=dict)
-    _locks: defaultdict[int, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    watch_s: float = WATCH_S
+    # The checkpoints as this process stored or read them last.
+    _positions: dict[int, int] = field(default_factory=dict, init=False)
+    _locks: defaultdict[int, asyncio.Lock] = field(
+        default_factory=lambda: defaultdict(asyncio.Lock), init=False
+    )
 
     def lock(self, partition: int) -> asyncio.Lock:
-        """Held while a batch of the partition is applied, or its note is checked."""
+        """Return the lock to hold while a batch is applied or the partition's checkpoint is checked."""
         return self._locks[partition]
 
     async def ensure(self, partition: int, position: int, is_assigned: Callable[[], bool]) -> None:
-        """Return when everything below `position` is in Redis; the caller holds the lock."""
-        if partition not in self._noted:
+        """Return when everything below `position` is in Redis; the caller holds the lock.
+
+        Raises:
+            PartitionRevoked: The partition was taken away while a store was unavailable.
+        """
+        if partition not in self._positions:
             await retry_until_available(
-                self.settings, lambda: self._check(partition, position), is_assigned=is_assigned
+                self.retry, lambda: self._check(partition, position), is_assigned=is_assigned
             )
 
     async def advance(self, partition: int, position: int, is_assigned: Callable[[], bool]) -> None:
-        """Note that everything below `position` is applied; the caller holds the lock."""
+        """Store the checkpoint `position`, below which all is applied; the caller holds the lock.
 
-        async def note() -> None:
-            noted = self._noted.get(partition)
-            if noted is not None and noted >= position:
-                return  # Redelivered; Redis knows already.
-            if not await self.timelines.save_checkpoint(partition, position, expected=noted):
+        Raises:
+            PartitionRevoked: The partition was taken away while a store was unavailable.
+        """
+
+        async def store() -> None:
+            known = self._positions.get(partition)
+            if known is not None and known >= position:
+                return  # The batch was delivered again, and Redis has the checkpoint already.
+            if not await self.timelines.save_checkpoint(partition, position, expected=known):
                 await self._check(partition, position)
-            self._noted[partition] = position
+            self._positions[partition] = position
 
-        await retry_until_available(self.settings, note, is_assigned=is_assigned)
+        await retry_until_available(self.retry, store, is_assigned=is_assigned)
 
     async def watch(self) -> None:
-        """For ever: check the notes of all partitions that are owned, also of those with nothing to do."""
+        """Check the checkpoints of all owned partitions, idle ones too; runs until cancelled."""
         while True:
             try:
-                await self._watch_once()
+                await self.watch_once()
             except StoreUnavailable as error:
-                log.debug("notes are checked again soon: %s", error)
+                log.debug("the checkpoints could not be checked, and are checked again soon: %s", error)
             except PartitionRevoked:
                 pass
-            await asyncio.sleep(WATCH_S)
+            await asyncio.sleep(self.watch_s)
 
-    async def _watch_once(self) -> None:
+    async def watch_once(self) -> None:
+        """Compare each owned partition's checkpoint with Redis, and repair Redis where they differ.
+
+        Raises:
+            StoreUnavailable: Some partitions may not be checked.
+            PartitionRevoked: A partition was taken away while it was repaired.
+        """
         owned = self.owned()
-        for partition in [each for each in self._noted if each not in owned]:
-            del self._noted[partition]  # Another worker notes it now.
-        # Also where nothing has moved: a Redis that was started again must be looked at first.
-        moved = await self.timelines.confirm({each: self._noted.get(each, UNKNOWN) for each in owned})
+        for partition in self._positions.keys() - owned:
+            del self._positions[partition]  # Another worker moves this checkpoint now.
+        # A partition whose checkpoint is not known counts as moved: a restarted Redis must be checked
+        # before anything is written to it.
+        moved = await self.timelines.confirm(
+            {partition: self._positions.get(partition, UNKNOWN) for partition in owned}
+        )
         for partition in sorted(moved):
             if self._locks[partition].locked():
-                continue  # A batch is on its way, and will find out.
+                continue  # A batch is being applied; it compares the checkpoint itself.
             async with self._locks[partition]:
-                committed = await self.offsets.committed(self.group, self._topic, [partition])
-                position = max(committed.get(partition, 0), self._noted.get(partition, 0))
+                committed = await self.offsets.committed(self.group, self.topic, [partition])
+                position = max(committed.get(partition, 0), self._positions.get(partition, 0))
                 await self._check(partition, position)
 
     async def _check(self, partition: int, position: int) -> None:
-        """Make sure that Redis has everything below `position`, and says so."""
-        notes = await self.timelines.checkpoints(range(FANOUT.partitions))
-        if not notes:
+        """Make sure that Redis has everything below `position`, and that its checkpoint says so."""
+        checkpoints = await self.timelines.checkpoints(range(FANOUT.partitions))
+        if not checkpoints:
             await self._start_over("flushed")
-            notes = await self.timelines.checkpoints(range(FANOUT.partitions))
+            checkpoints = await self.timelines.checkpoints(range(FANOUT.partitions))
         begin = await self._begin(partition)
-        noted = notes.get(partition)
-        if noted is None or (noted < begin and noted < position):
+        checkpoint = checkpoints.get(partition)
+        if checkpoint is None or (checkpoint < begin and checkpoint < position):
             await self._start_over("log_too_short")
-        elif noted < position:
+        elif checkpoint < position:
             log.warning(
                 "Redis came back older: applying fanout/%d from offset %d to %d again",
                 partition,
-                noted,
+                checkpoint,
                 position,
             )
-            await self._apply_again(partition, noted, position)
+            await self._apply_again(partition, checkpoint, position)
             REPAIRS.labels("repaired").inc()
-        position = max(position, noted or 0)
-        if noted != position and not await self.timelines.save_checkpoint(
-            partition, position, expected=noted
+        position = max(position, checkpoint or 0)
+        if checkpoint != position and not await self.timelines.save_checkpoint(
+            partition, position, expected=checkpoint
         ):
-            raise StoreUnavailable("redis", "note", f"the note of partition {partition} moved meanwhile")
-        self._noted[partition] = position
+            raise StoreUnavailable(
+                "redis", "checkpoint", f"the checkpoint of partition {partition} moved meanwhile"
+            )
+        self._positions[partition] = position
         await self.timelines.confirm({partition: position})
 
     async def _start_over(self, outcome: str) -> None:
-        """Forget every timeline, before anything says that Redis is up to date."""
-        forgotten = await self.timelines.forget_all()
+        """Remove every timeline, before any checkpoint says that Redis is up to date."""
+        removed = await self.timelines.forget_all()
         positions: dict[int, int] = dict.fromkeys(range(FANOUT.partitions), 0)
         for group, partitions in self.groups.items():
-            positions |= await self.offsets.committed(group, self._topic, partitions)
+            positions |= await self.offsets.committed(group, self.topic, partitions)
         if await self.timelines.save_all_checkpoints(positions):
-            log.warning("Redis is new or was flushed: %d timelines forgotten", forgotten)
+            log.warning("Redis is new or was flushed: %d timelines removed", removed)
         REPAIRS.labels(outcome).inc()
 
     async def _begin(self, partition: int) -> int:
-        place = (self._topic, partition)
-        return (await self.offsets.begins([place]))[place]
+        """Return the first offset that the partition's log still holds."""
+        log_partition = (self.topic, partition)
+        return (await self.offsets.begins([log_partition]))[log_partition]
 
     async def _apply_again(self, partition: int, begin: int, end: int) -> None:
-        place = TopicPartition(self._topic, partition)
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.settings.kafka, enable_auto_commit=False, auto_offset_reset="none"
-        )
-        try:
-            await consumer.start()
-            consumer.assign([place])
-            consumer.seek(place, begin)
-            while begin < end:
-                fetched = await consumer.getmany(
-                    place, timeout_ms=POLL_MS, max_records=self.settings.fanout_batch_records_max
-                )
-                records = [_record(each) for each in fetched.get(place, ()) if each.offset < end]
-                await self.apply(records, lambda: partition in self.owned())
-                REPAIRED_RECORDS.inc(len(records))
-                begin = await consumer.position(place)
-        except KafkaError as error:
-            raise StoreUnavailable(STORE, "repair", repr(error)) from error
-        finally:
-            await consumer.stop()
-
-    @property
-    def _topic(self) -> str:
-        return FANOUT.named(self.settings.namespace)
-
-
-def _record(message: object) -> Record:
-    return Record(
-        topic=message.topic,  # type: ignore[attr-defined]
-        partition=message.partition,  # type: ignore[attr-defined]
-        offset=message.offset,  # type: ignore[attr-defined]
-        timestamp_ms=message.timestamp,  # type: ignore[attr-defined]
-        key=message.key,  # type: ignore[attr-defined]
-        value=message.value,  # type: ignore[attr-defined]
-        headers=(),
-    )
+        async with aclosing(self.records.read(partition, begin, end)) as batches:
+            async for batch in batches:
+                await self.apply(batch, lambda: partition in self.owned())
+                REPAIRED_RECORDS.inc(len(batch))

@@ -1,0 +1,65 @@
+"""Read a stretch of `fanout` again, outside the consumer group."""
+
+from collections.abc import AsyncGenerator, Sequence
+from typing import Protocol
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+
+from schemas.envelope import Record
+from streams.errors import StoreUnavailable
+from streams.kafka.producing.producer import STORE
+
+POLL_MS = 1_000
+
+
+class RecordLog(Protocol):
+    """Reads records that a log still holds."""
+
+    def read(self, partition: int, begin: int, end: int) -> AsyncGenerator[Sequence[Record], None]:
+        """Yield all records of offsets [begin, end) in order, in batches, of which some may be empty.
+
+        Raises:
+            StoreUnavailable: The broker did not answer, or the log has lost `begin`.
+        """
+
+
+class FanoutLog(RecordLog):
+    """The log of the topic `topic`, as the broker `bootstrap_servers` has it."""
+
+    def __init__(self, *, bootstrap_servers: str, topic: str, batch_records_max: int) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._topic = topic
+        self._batch_records_max = batch_records_max
+
+    async def read(self, partition: int, begin: int, end: int) -> AsyncGenerator[Sequence[Record], None]:
+        log_partition = TopicPartition(self._topic, partition)
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap_servers, enable_auto_commit=False, auto_offset_reset="none"
+        )
+        try:
+            await consumer.start()
+            consumer.assign([log_partition])
+            consumer.seek(log_partition, begin)
+            while begin < end:
+                fetched = await consumer.getmany(
+                    log_partition, timeout_ms=POLL_MS, max_records=self._batch_records_max
+                )
+                yield [_record(message) for message in fetched.get(log_partition, ()) if message.offset < end]
+                begin = await consumer.position(log_partition)
+        except KafkaError as error:
+            raise StoreUnavailable(STORE, "repair", repr(error)) from error
+        finally:
+            await consumer.stop()
+
+
+def _record(message: ConsumerRecord[bytes, bytes]) -> Record:
+    return Record(
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        timestamp_ms=message.timestamp,
+        key=message.key,
+        value=message.value,
+        headers=(),
+    )
