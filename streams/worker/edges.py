@@ -8,5 +8,14 @@ from streams.worker.parts import SharedParts, Wired
 def wire_edges(shared: SharedParts) -> Wired:
     """Consume `edges` without Faust."""
     group = group_of(shared.settings.namespace, Role.EDGES)
-    loop = EdgesLoop(shared.settings, shared.stores, shared.outbox, group, shared.progress)
+    loop = EdgesLoop(
+        consuming=shared.settings,
+        settings=shared.settings,
+        retry=shared.settings,
+        counted_sets=shared.stores.counted_sets,
+        cache=shared.stores.cache,
+        outbox=shared.outbox,
+        group=group,
+        progress=shared.progress,
+    )
     return Wired(loops=[loop.run], is_ready=loop.ready.is_set)

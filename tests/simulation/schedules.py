@@ -87,7 +87,8 @@ class Owner:
     async def _run(self) -> None:
         flaky = FlakyStores(self._stores(), self._at)
         writer = SetWriter(
-            flaky.stores,
+            flaky.stores.counted_sets,
+            flaky.stores.cache,
             _Outbox(self._world, self._at),
             self._world.bucket_members_max,
             2,

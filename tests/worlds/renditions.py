@@ -285,7 +285,7 @@ class World:
         return await self.real.photos.has_tombstone(PHOTO, AUTHOR)
 
     def _writer(self, outbox: Any) -> SetWriter:
-        return SetWriter(self.real, outbox, 1_000, 1_000, 1)
+        return SetWriter(self.real.counted_sets, self.real.cache, outbox, 1_000, 1_000, 1)
 
 
 async def _until_done(run: Callable[[], Awaitable[None]]) -> None:

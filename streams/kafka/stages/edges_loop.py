@@ -1,7 +1,8 @@
 """The batch loop over `edges`: thousands of likes of one photo are one read and one write.
 
-A plain consumer instead of an agent, because Faust costs 50 to 150 µs a record and this
-costs 1.5. A batch is committed after it is applied, so a kill repeats it and nothing else.
+It uses a plain consumer and not an agent, because Faust costs 50 to 150 µs a record and this costs
+1.5 µs. A batch is committed after it is applied, so a killed process repeats its last batch and
+nothing else.
 """
 
 import asyncio
@@ -19,14 +20,15 @@ from streams.edges.counting import SetWriter
 from streams.kafka.consuming.progress import GroupPartition, Progress
 from streams.kafka.consuming.waiting import PartitionRevoked, retry_until_available
 from streams.metrics import EDGES as EDGES_APPLIED
-from streams.ports.groups import Stores
+from streams.ports.cache import Cache
+from streams.ports.edges import CountedSets
 from streams.ports.publishing import Outbox
-from streams.settings import Settings
+from streams.settings import ConsumerSettings, EdgeSettings, RetrySettings
 from topics.catalogue import EDGES
 
 POLL_MS = 200
-# A batch may wait for a store for hours without losing its partitions; the watchdog, not
-# the broker, decides that this process is stuck.
+# A batch may wait hours for a store without losing its partitions. The watchdog decides whether this
+# process is stuck, not the broker.
 POLL_INTERVAL_MS_MAX = 24 * 3_600_000
 RETRY_S = 1.0
 log = logging.getLogger(__name__)
@@ -34,31 +36,40 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types here
-    """The consumer of `edges` in this process. `run` until cancelled."""
+    """The consumer of `edges` in this process. `clock_s` is monotonic.
 
-    settings: Settings
-    stores: Stores
+    `ready` is set once partitions are assigned. `new_consumer` makes the client.
+    """
+
+    consuming: ConsumerSettings
+    settings: EdgeSettings
+    retry: RetrySettings
+    counted_sets: CountedSets
+    cache: Cache
     outbox: Outbox
     group: str
     progress: Progress
+    clock_s: Callable[[], float] = monotonic
+    new_consumer: Callable[..., AIOKafkaConsumer] = AIOKafkaConsumer
+    retry_s: float = RETRY_S
     _writers: dict[int, SetWriter] = field(default_factory=dict, init=False)
     _generation: int = field(default=0, init=False)
     ready: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     async def run(self) -> None:
-        """Consume for ever; ends with the group left, so that others take over at once."""
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.settings.kafka,
+        """Consume; runs until cancelled, then leaves the group, so that others take over at once."""
+        consumer = self.new_consumer(
+            bootstrap_servers=self.consuming.kafka,
             group_id=self.group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             partition_assignment_strategy=(RoundRobinPartitionAssignor,),
-            session_timeout_ms=self.settings.session_timeout_s * 1_000,
-            heartbeat_interval_ms=self.settings.heartbeat_ms,
+            session_timeout_ms=self.consuming.session_timeout_s * 1_000,
+            heartbeat_interval_ms=self.consuming.heartbeat_ms,
             max_poll_interval_ms=POLL_INTERVAL_MS_MAX,
             max_partition_fetch_bytes=2_000_000,
         )
-        consumer.subscribe([EDGES.named(self.settings.namespace)], listener=self)
+        consumer.subscribe([EDGES.named(self.consuming.namespace)], listener=self)
         await consumer.start()
         try:
             while True:
@@ -66,31 +77,31 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
                     await self._poll_and_rest(consumer)
                 except KafkaError as error:
                     log.warning("edges: %r; trying again", error)
-                    await asyncio.sleep(RETRY_S)
+                    await asyncio.sleep(self.retry_s)
         finally:
             await consumer.stop()
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
-        # What a writer remembers of its sets holds only while it is the only writer.
+        # A writer's cached sets are right only while it is the only writer of them.
         self._generation += 1
         self._writers.clear()
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        self.progress.own(self.group, {self._place(each) for each in assigned})
+        self.progress.own(self.group, {self._group_partition(partition) for partition in assigned})
         self.ready.set()
 
     async def _poll_and_rest(self, consumer: AIOKafkaConsumer) -> None:
-        """Taking a breath makes the batches larger, and an edge much cheaper; under load a longer one."""
+        """Poll once, and rest: longer batches make an edge much cheaper. Rest longer under load."""
         linger_s, rest_s_max = self.settings.edges_linger_ms / 1_000, self.settings.edges_rest_ms_max / 1_000
         worked_s, _ = await asyncio.gather(self._poll(consumer), asyncio.sleep(linger_s))
         await asyncio.sleep(min(max(0.0, worked_s - linger_s), rest_s_max))
 
     async def _poll(self, consumer: AIOKafkaConsumer) -> float:
-        """Apply what has come; answers how many seconds that took."""
+        """Apply the records that have arrived; returns how many seconds that took."""
         fetched = await consumer.getmany(
             timeout_ms=POLL_MS, max_records=self.settings.edges_batch_records_max
         )
-        began_s = monotonic()
+        began_s = self.clock_s()
         generation = self._generation
 
         def is_assigned() -> bool:
@@ -98,39 +109,40 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
 
         await asyncio.gather(
             *(
-                self._apply(consumer, place, records, is_assigned)
-                for place, records in fetched.items()
+                self._apply(consumer, partition, records, is_assigned)
+                for partition, records in fetched.items()
                 if records
             )
         )
-        return monotonic() - began_s
+        return self.clock_s() - began_s
 
     async def _apply(
         self,
         consumer: AIOKafkaConsumer,
-        place: TopicPartition,
+        partition: TopicPartition,
         records: Sequence[ConsumerRecord[bytes, bytes]],
         is_assigned: Callable[[], bool],
     ) -> None:
         begin, end = records[0].offset, records[-1].offset + 1
         edges = [decode_edge(record.value) for record in records if record.value is not None]
-        writer = self._writer(place.partition)
+        writer = self._writer(partition.partition)
         try:
-            with self.progress.excused(self._place(place)):
+            with self.progress.excused(self._group_partition(partition)):
                 await retry_until_available(
-                    self.settings, lambda: writer.apply(edges, begin, end), is_assigned=is_assigned
+                    self.retry, lambda: writer.apply(edges, begin, end), is_assigned=is_assigned
                 )
             if not is_assigned():
                 return
-            await consumer.commit({place: end})
+            await consumer.commit({partition: end})
         except PartitionRevoked:
-            return  # The next owner applies it again.
+            return  # The next owner applies the batch again.
         except KafkaError as error:
-            # The next commit, or the next owner, covers it. Raised, it would leave the other partitions'
-            # batches behind, and let their next ones begin beside those.
-            log.info("edges: %s is applied up to %d and not committed: %r", place, end, error)
+            # The next commit covers the batch, or the next owner applies it again. If this were raised,
+            # the loop would poll again while other partitions' batches are still being applied, and
+            # would begin their next batches beside those.
+            log.info("edges: %s is applied up to %d, but not committed: %r", partition, end, error)
             return
-        self.progress.handled(self._place(place), end)
+        self.progress.handled(self._group_partition(partition), end)
         for edge in edges:
             EDGES_APPLIED.labels(edge.kind.value).inc()
 
@@ -138,7 +150,8 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
         writer = self._writers.get(partition)
         if writer is None:
             writer = self._writers[partition] = SetWriter(
-                stores=self.stores,
+                counted_sets=self.counted_sets,
+                cache=self.cache,
                 outbox=self.outbox,
                 bucket_members_max=self.settings.bucket_members_max,
                 backfill_follows_max=self.settings.backfill_follows_max,
@@ -146,5 +159,5 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
             )
         return writer
 
-    def _place(self, place: TopicPartition) -> GroupPartition:
-        return GroupPartition(self.group, place.topic, place.partition)
+    def _group_partition(self, partition: TopicPartition) -> GroupPartition:
+        return GroupPartition(self.group, partition.topic, partition.partition)

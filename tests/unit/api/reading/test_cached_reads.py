@@ -197,6 +197,8 @@ async def test_a_like_from_elsewhere_is_seen_by_the_next_page(
     data = change(photo_id=PhotoId(10), user_id=UserId(READER))
     outbox: Any = SimpleNamespace(edges=_taken)
     kind = EventType.PHOTO_LIKED if change is PhotoLiked else EventType.PHOTO_UNLIKED
-    await likes_changed(world.stores, outbox, [Event("1", "/upstream", kind, 2, data)])
+    await likes_changed(
+        world.stores.outgoing_edges, world.stores.cache, outbox, [Event("1", "/upstream", kind, 2, data)]
+    )
 
     assert (before, await liked()) == (change is PhotoUnliked, change is PhotoLiked)

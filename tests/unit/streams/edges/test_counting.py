@@ -29,7 +29,12 @@ def flaky() -> FlakyStores:
 
 def writer_of(flaky: FlakyStores) -> SetWriter:
     return SetWriter(
-        flaky.stores, AsyncMock(), bucket_members_max=1_000, backfill_follows_max=1, generation=1
+        flaky.stores.counted_sets,
+        flaky.stores.cache,
+        AsyncMock(),
+        bucket_members_max=1_000,
+        backfill_follows_max=1,
+        generation=1,
     )
 
 

@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from unittest.mock import AsyncMock
 
 import pytest
@@ -14,7 +14,6 @@ from aiokafka.errors import CommitFailedError, KafkaError, UnknownError
 from schemas.internal import EdgeRecord, SetKind
 from streams.core.sets import BucketWrite
 from streams.kafka.consuming.progress import Progress
-from streams.kafka.stages import edges_loop
 from streams.kafka.stages.edges_loop import EdgesLoop
 from streams.ports.edges import CountedSets
 from streams.settings import Settings
@@ -77,22 +76,28 @@ class HeldSets:
 
 
 @pytest.mark.parametrize("error", [UnknownError(), CommitFailedError()])
-async def test_a_commit_that_fails_leaves_no_batch_behind(
-    error: KafkaError, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_commit_that_fails_leaves_no_batch_behind(error: KafkaError) -> None:
     """The next batch of a partition begins when the one before is applied, whatever another's commit met:
     side by side the second would be counted without the first, and its commit would pass the first."""
     polls = [{FAILING: [like(1, 8, 0)], SLOW: [like(1, PHOTO, 0)]}, {SLOW: [like(2, PHOTO, 1)]}]
     consumer = Consumer(polls, error)
     stores = memory_stores(clock_ms=lambda: 1_800_000_000_000)
     held = HeldSets(stores.counted_sets)
-    monkeypatch.setattr(edges_loop, "AIOKafkaConsumer", lambda **_: consumer)
-    monkeypatch.setattr(edges_loop, "RETRY_S", 0)
     settings = Settings(edges_linger_ms=1)
     outbox: Any = AsyncMock()
-    running = asyncio.create_task(
-        EdgesLoop(settings, replace(stores, counted_sets=held), outbox, "edges", Progress()).run()
+    loop = EdgesLoop(
+        consuming=settings,
+        settings=settings,
+        retry=settings,
+        counted_sets=cast("CountedSets", held),
+        cache=stores.cache,
+        outbox=outbox,
+        group="edges",
+        progress=Progress(),
+        new_consumer=lambda **_: consumer,
+        retry_s=0,
     )
+    running = asyncio.create_task(loop.run())
     await eventually(lambda: consumer.refused, "the other partition's commit to fail")
     await asyncio.sleep(0.05)
     polled = consumer.polled
