@@ -67,7 +67,9 @@ class ForgottenRenditionsSuite:
 
 @pytest.mark.anyio
 class MissingObjectsSuite:
-    async def test_the_first_note_stands(self, stores: Stores, new_id: NewId, passing: PassingTime) -> None:
+    async def test_the_first_note_is_stored(
+        self, stores: Stores, new_id: NewId, passing: PassingTime
+    ) -> None:
         """Until it is forgotten; then the next note sets the time."""
         photo, other = PhotoId(new_id()), PhotoId(new_id())
         now_ms = passing.now_ms()

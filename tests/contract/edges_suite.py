@@ -113,10 +113,10 @@ class OutgoingEdgesSuite:
             await stores.outgoing_edges.write(OutgoingEdge.FOLLOWING, member, owner, IN)
         following = await stores.outgoing_edges.following(member)
 
-        assert [each.followee_id for each in following] == owners
-        assert all(before_ms <= each.seen_ms <= passing.now_ms() for each in following)
+        assert [followee.followee_id for followee in following] == owners
+        assert all(before_ms <= followee.seen_ms <= passing.now_ms() for followee in following)
 
-    async def test_a_new_follow_is_learned_anew(
+    async def test_a_new_follow_has_a_new_time(
         self, stores: Stores, new_id: NewId, passing: PassingTime
     ) -> None:
         """After unfollowing and following again, the second time is stored. An old event changes nothing."""
@@ -143,7 +143,7 @@ class OutgoingEdgesSuite:
         await passing.until(moved, "the next millisecond")
         return before_ms
 
-    async def test_likes_of_photos_of_all_ages_are_found(self, stores: Stores, new_id: NewId) -> None:
+    async def test_likes_of_photos_of_all_ages_are_returned(self, stores: Stores, new_id: NewId) -> None:
         """Photos of every year to 2057 in one call, and no other photos."""
         member = UserId(new_id())
         year_ms = 365 * 86_400_000
@@ -205,5 +205,5 @@ class OutgoingEdgesSuite:
     async def owners(self, stores: Stores, kind: OutgoingEdge, member: UserId, asked: list[int]) -> list[int]:
         """Return whom the member follows, or which of the given photos it likes, ascending."""
         if kind is OutgoingEdge.FOLLOWING:
-            return [each.followee_id for each in await stores.outgoing_edges.following(member)]
-        return sorted(await stores.outgoing_edges.liked(member, [PhotoId(each) for each in asked]))
+            return [followee.followee_id for followee in await stores.outgoing_edges.following(member)]
+        return sorted(await stores.outgoing_edges.liked(member, [PhotoId(number) for number in asked]))

@@ -75,9 +75,11 @@ class MediaObjectsSuite:
         first = await stores.media_objects.list(prefix, limit=2)
         rest = await stores.media_objects.list(prefix, after=first[-1].object_key, limit=1_000)
 
-        assert [each.object_key for each in (*first, *rest)] == [f"{prefix}{number}" for number in range(5)]
-        assert [each.size_bytes for each in (*first, *rest)] == [0, 1, 2, 3, 4]
-        assert all(abs(each.modified_ms - passing.now_ms()) < 60_000 for each in first)
+        assert [listed.object_key for listed in (*first, *rest)] == [
+            f"{prefix}{number}" for number in range(5)
+        ]
+        assert [listed.size_bytes for listed in (*first, *rest)] == [0, 1, 2, 3, 4]
+        assert all(abs(listed.modified_ms - passing.now_ms()) < 60_000 for listed in first)
         assert await stores.media_objects.list(f"{prefix}none", limit=10) == []
 
 
@@ -143,7 +145,7 @@ class SignedPutSuite:
         urls = [signed.url.replace(key, other), signed.url[:-1] + ("0" if last != "0" else "1")]
 
         assert [await put_signed(replace(signed, url=url), b"12345") for url in urls] == [FORBIDDEN] * 2
-        assert [await stores.media_objects.size(each) for each in (key, other)] == [None, None]
+        assert [await stores.media_objects.size(name) for name in (key, other)] == [None, None]
 
     async def test_a_signed_put_expires(
         self, stores: Stores, new_id: NewId, put_signed: PutSigned, passing: PassingTime
@@ -205,7 +207,7 @@ class PartsSuite:
 
         assert (statuses, await stores.media_objects.read(key, bytes_max=9)) == ([OK, OK], b"def")
 
-    async def test_a_signed_part_is_of_its_length_and_number_alone(
+    async def test_a_signed_part_is_only_of_its_length_and_number(
         self, stores: Stores, new_id: NewId, put_signed: PutSigned
     ) -> None:
         """A longer or shorter body, or another part number, is refused."""
@@ -259,10 +261,10 @@ class PartsSuite:
         await uploads.abort_parts(f"{prefix}3", aborted)
         listed = await uploads.unfinished(prefix)
 
-        assert {(each.object_key, each.parts_id) for each in listed} == {
+        assert {(parts.object_key, parts.parts_id) for parts in listed} == {
             (f"{prefix}1", parts_id) for parts_id in under_way
         }
-        assert all(abs(each.started_ms - passing.now_ms()) < 60_000 for each in listed)
+        assert all(abs(parts.started_ms - passing.now_ms()) < 60_000 for parts in listed)
 
     async def test_two_may_finish_at_once(self, stores: Stores, new_id: NewId) -> None:
         """The object is complete, and neither caller gets an error."""

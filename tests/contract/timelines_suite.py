@@ -24,14 +24,14 @@ def packed(*owners: int) -> PackedIds:
 
 
 def photos(*ids: int) -> list[PhotoId]:
-    return [PhotoId(each) for each in ids]
+    return [PhotoId(number) for number in ids]
 
 
-async def whole(stores: Stores, new_id: NewId, found: Iterable[int] = (), floor: int = 0) -> UserId:
+async def whole(stores: Stores, new_id: NewId, loaded: Iterable[int] = (), floor: int = 0) -> UserId:
     """Return a new owner who has a timeline."""
     owner, token = UserId(new_id()), token_bytes(8)
     assert await stores.timelines.begin_rebuild(owner, token)
-    assert await stores.timelines.finish_rebuild(owner, token, photos(*found), floor)
+    assert await stores.timelines.finish_rebuild(owner, token, photos(*loaded), floor)
     return owner
 
 
@@ -58,9 +58,9 @@ class TimelinesSuite:
         """A timeline under rebuild exists. Without owners nothing is returned."""
         there, rebuilding, not_there = await whole(stores, new_id), UserId(new_id()), UserId(new_id())
         await stores.timelines.begin_rebuild(rebuilding, TOKEN)
-        found = await stores.timelines.existing(packed(not_there, there, rebuilding))
+        loaded = await stores.timelines.existing(packed(not_there, there, rebuilding))
 
-        assert set(unpack_ids(found)) == {there, rebuilding}
+        assert set(unpack_ids(loaded)) == {there, rebuilding}
         assert await stores.timelines.existing(packed(not_there)) == b""
         assert await stores.timelines.existing(packed()) == b""
 
@@ -119,7 +119,7 @@ class TimelinesSuite:
 
     async def test_a_new_photo_overwrites_the_oldest(self, stores: Stores, new_id: NewId) -> None:
         """A new layout is ascending, in whatever order the database returned the photos."""
-        owner = await whole(stores, new_id, found=(14, 10, 12, 13, 11))
+        owner = await whole(stores, new_id, loaded=(14, 10, 12, 13, 11))
         await stores.timelines.append(PhotoId(20), packed(owner))
         stored = await ring_of(stores, owner)
 
@@ -129,7 +129,7 @@ class TimelinesSuite:
     async def test_late_photos_never_push_out_newer_ones(self, stores: Stores, new_id: NewId) -> None:
         """700 old photos, at once and one by one, leave a full timeline as it was."""
         newest = range(1_000, 1_000 + SLOTS)
-        owner = await whole(stores, new_id, found=newest)
+        owner = await whole(stores, new_id, loaded=newest)
         await stores.timelines.merge([owner], photos(*range(1, 701)))
         for late in range(701, 721):
             await stores.timelines.merge([owner], photos(late))
@@ -140,7 +140,7 @@ class TimelinesSuite:
 
     async def test_a_late_photo_takes_its_place_by_id(self, stores: Stores, new_id: NewId) -> None:
         """It replaces the oldest photo, and the next append replaces the oldest of the rest."""
-        owner = await whole(stores, new_id, found=(10, 20, 30, 40, 50))
+        owner = await whole(stores, new_id, loaded=(10, 20, 30, 40, 50))
         await stores.timelines.merge([owner], photos(25))
         await stores.timelines.append(PhotoId(60), packed(owner))
         stored = await ring_of(stores, owner)
@@ -181,7 +181,7 @@ class TimelinesSuite:
 
     async def test_forgetting_takes_the_timeline_away(self, stores: Stores, new_id: NewId) -> None:
         """It may be repeated, and the owner may get a new timeline."""
-        owner = await whole(stores, new_id, found=(7,))
+        owner = await whole(stores, new_id, loaded=(7,))
         await stores.timelines.forget(owner)
         await stores.timelines.forget(owner)
 
@@ -220,7 +220,7 @@ class TimelinesSuite:
         self, brief_stores: Stores, new_id: NewId, passing: PassingTime
     ) -> None:
         """After three TTLs it still exists if its owner has read it regularly."""
-        owner = await whole(brief_stores, new_id, found=(7,))
+        owner = await whole(brief_stores, new_id, loaded=(7,))
         begun_ms = passing.now_ms()
 
         async def long_after() -> bool:
@@ -256,7 +256,7 @@ class RebuildSuite:
 
     async def test_a_whole_timeline_is_not_rebuilt(self, stores: Stores, new_id: NewId) -> None:
         """It stays as it is."""
-        owner = await whole(stores, new_id, found=(7,))
+        owner = await whole(stores, new_id, loaded=(7,))
 
         assert not await stores.timelines.begin_rebuild(owner, TOKEN)
         assert (await ring_of(stores, owner)).ids == {7}
@@ -312,7 +312,7 @@ class RebuildSuite:
 
     async def test_more_than_fits_raises_the_floor(self, stores: Stores, new_id: NewId) -> None:
         """The newest photos of the database are stored."""
-        owner = await whole(stores, new_id, found=range(10, 12 + SLOTS), floor=3)
+        owner = await whole(stores, new_id, loaded=range(10, 12 + SLOTS), floor=3)
         stored = await ring_of(stores, owner)
 
         assert stored.ids == set(range(12, 12 + SLOTS))
@@ -434,11 +434,11 @@ class RingBytesSuite:
             case ("begin", bytes(token)):
                 assert await stores.timelines.begin_rebuild(owner, token) is (model is None)
                 model = model or RingModel(SLOTS, token)
-            case ("finish", bytes(token), list(found), int(floor)):
+            case ("finish", bytes(token), list(loaded), int(floor)):
                 fits = model is not None and model.token == token
-                assert await stores.timelines.finish_rebuild(owner, token, photos(*found), floor) is fits
+                assert await stores.timelines.finish_rebuild(owner, token, photos(*loaded), floor) is fits
                 if model is not None and fits:
-                    model.finish(found, floor)
+                    model.finish(loaded, floor)
             case ("forget",):
                 await stores.timelines.forget(owner)
                 model = None

@@ -42,19 +42,19 @@ class UploadsSuite:
             await stores.uploads.insert(upload)
             await stores.uploads.insert(replace(upload, caption="another"))
 
-        assert [await stores.uploads.get(each.photo_id) for each in (first, second)] == [first, second]
+        assert [await stores.uploads.get(upload.photo_id) for upload in (first, second)] == [first, second]
         assert await stores.uploads.get(PhotoId(new_id())) is None
 
     async def test_the_first_parts_id_is_stored(self, stores: Stores, new_id: NewId) -> None:
         """All racing calls return the same id. After the upload has ended, calls return None."""
         upload = an_upload(new_id)
         await stores.uploads.insert(upload)
-        answers = await asyncio.gather(
+        results = await asyncio.gather(
             *(stores.uploads.set_parts_id(upload.photo_id, f"parts-{number}") for number in range(4))
         )
-        (stands,) = set(answers)
+        (stored,) = set(results)
 
-        assert await stores.uploads.get(upload.photo_id) == replace(upload, parts_id=stands)
+        assert await stores.uploads.get(upload.photo_id) == replace(upload, parts_id=stored)
         assert await stores.uploads.set_parts_id(PhotoId(new_id()), "parts") is None
         await stores.uploads.complete(upload.photo_id)
         assert await stores.uploads.set_parts_id(upload.photo_id, "parts") is None
@@ -116,14 +116,14 @@ class UploadsSuite:
         for _ in range(5):
             upload, rows = an_upload(new_id), stores.uploads
             await rows.insert(upload)
-            answers = await asyncio.gather(
+            results = await asyncio.gather(
                 rows.complete(upload.photo_id), rows.abort(upload.photo_id), rows.complete(upload.photo_id)
             )
 
-            stands = await rows.get(upload.photo_id)
-            assert stands is not None
-            assert set(answers) == {stands.state}
-            assert stands.state in (COMPLETED, ABORTED)
+            stored = await rows.get(upload.photo_id)
+            assert stored is not None
+            assert set(results) == {stored.state}
+            assert stored.state in (COMPLETED, ABORTED)
 
     async def test_of_entering_and_taking_back_at_once_one_wins(self, stores: Stores, new_id: NewId) -> None:
         """Law: an upload that is taken back was never acknowledged."""
@@ -152,10 +152,10 @@ class UploadsSuite:
         for upload in uploads:
             await stores.uploads.insert(upload)
         await stores.uploads.complete(uploads[0].photo_id)
-        walked = Counter([each.photo_id async for each in stores.uploads.all()])
+        walked = Counter([upload.photo_id async for upload in stores.uploads.all()])
 
-        assert {photo: walked[photo] for photo in (each.photo_id for each in uploads)} == {
-            each.photo_id: 1 for each in uploads
+        assert {photo: walked[photo] for photo in (upload.photo_id for upload in uploads)} == {
+            upload.photo_id: 1 for upload in uploads
         }
 
 
@@ -182,12 +182,12 @@ class UploadKeysSuite:
         """All calls return the same claim."""
         user = UserId(new_id())
         claims = [a_claim(new_id) for _ in range(6)]
-        answers = await asyncio.gather(
+        results = await asyncio.gather(
             *(stores.uploads.claim_key(user, "key", claim, life_s=LIFE_S) for claim in claims)
         )
 
-        assert len(set(answers)) == 1
-        assert await stores.uploads.claimed(user, "key") == answers[0]
+        assert len(set(results)) == 1
+        assert await stores.uploads.claimed(user, "key") == results[0]
 
     async def test_a_key_is_released_only_by_its_own_photo(self, stores: Stores, new_id: NewId) -> None:
         """Then it may be claimed for another photo. Releasing an unclaimed key does nothing."""
@@ -222,10 +222,10 @@ class UploadLimitSuite:
     async def test_so_many_a_minute_and_no_more(self, stores: Stores, new_id: NewId) -> None:
         """The next call returns the time to wait. Another user has a limit of its own."""
         user, other = UserId(new_id()), UserId(new_id())
-        answers = [await stores.upload_limit.take(user, str(new_id())) for _ in range(PER_MINUTE)]
+        results = [await stores.upload_limit.take(user, str(new_id())) for _ in range(PER_MINUTE)]
         wait_ms = await stores.upload_limit.take(user, str(new_id()))
 
-        assert answers == [None] * PER_MINUTE
+        assert results == [None] * PER_MINUTE
         assert wait_ms is not None
         assert 50_000 < wait_ms <= 60_000
         assert await stores.upload_limit.take(other, str(new_id())) is None
@@ -233,9 +233,9 @@ class UploadLimitSuite:
     async def test_one_upload_counts_once(self, stores: Stores, new_id: NewId) -> None:
         """Also if it is counted again while there is no room."""
         user, names = UserId(new_id()), [str(new_id()) for _ in range(PER_MINUTE)]
-        answers = [await stores.upload_limit.take(user, name) for name in names * 2]
+        results = [await stores.upload_limit.take(user, name) for name in names * 2]
 
-        assert answers == [None] * PER_MINUTE * 2
+        assert results == [None] * PER_MINUTE * 2
         assert await stores.upload_limit.take(user, str(new_id())) is not None
 
     async def test_what_is_given_back_is_not_counted(self, stores: Stores, new_id: NewId) -> None:
@@ -253,8 +253,8 @@ class UploadLimitSuite:
     async def test_of_racing_uploads_so_many_pass(self, stores: Stores, new_id: NewId) -> None:
         """Two calls that read before they wrote would both find room."""
         user = UserId(new_id())
-        answers = await asyncio.gather(
+        results = await asyncio.gather(
             *(stores.upload_limit.take(user, str(new_id())) for _ in range(4 * PER_MINUTE))
         )
 
-        assert sum(answer is None for answer in answers) == PER_MINUTE
+        assert sum(result is None for result in results) == PER_MINUTE
