@@ -1,4 +1,4 @@
-"""The HTTP application: every route, with what it may answer."""
+"""The HTTP application: every route, with the responses that it may send."""
 
 from collections.abc import Callable
 from http import HTTPStatus
@@ -9,15 +9,15 @@ from pydantic import BaseModel
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
-from api.context import ApiContext
 from api.contract.documents import (
     FEED_PATH,
-    UPLOAD_REQUEST,
     USER_PHOTOS_PATH,
+    contract_limits,
     get_asyncapi_json,
     get_openapi_json,
     openapi_document,
     problem_responses,
+    upload_request,
     upload_responses,
 )
 from api.contract.views import EdgePage, HealthView, PhotoPage, PhotoView, UploadView, UserView
@@ -31,12 +31,13 @@ from api.routes.health import get_healthz, get_metrics, get_readyz
 from api.routes.likes import delete_like, put_like
 from api.routes.photos import delete_photo, get_photo, get_user_photos
 from api.routes.users import get_user
+from api.services import Services
 from api.uploads.routes import get_upload, post_complete, post_photo
-from streams.settings import Settings
+from streams.settings import ApiProcessSettings, RequestSettings, UploadSettings
 
 
-def create_app(context: ApiContext) -> FastAPI:
-    """The application over these stores. `serve.py` runs what works beside it."""
+def create_app(services: Services, settings: ApiProcessSettings) -> FastAPI:
+    """The application over these services. `serve.py` runs what works between requests."""
     app = FastAPI(
         title="Shutterline",
         openapi_url=None,
@@ -45,57 +46,55 @@ def create_app(context: ApiContext) -> FastAPI:
         redirect_slashes=False,
         telemetry={"tracing": False},
     )
-    app.state.context = context
+    app.state.services = services
     app.add_middleware(
         Gate,
-        usual=_usual_bounds(context.settings),
-        uploads=_upload_bounds(context.settings),
-        in_flight_max=context.settings.requests_in_flight_max,
-        retry_after_s_max=context.settings.retry_after_s_max,
+        usual=_usual_bounds(settings, settings.upload_idle_s_max),
+        uploads=_upload_bounds(settings),
+        in_flight_max=settings.requests_in_flight_max,
+        retry_after_s_max=settings.retry_after_s_max,
     )
     add_handlers(app)
     _add_reads(app)
     _add_writes(app)
-    _add_uploads(app)
+    _add_uploads(app, settings)
     _add_open_routes(app)
-    document = openapi_document(app)
+    document = openapi_document(app, contract_limits(settings, settings))
     app.openapi = lambda: document  # type: ignore[method-assign]  # FastAPI's documented way.
     return app
 
 
-def _usual_bounds(settings: Settings) -> Bounds:
-    body = BodyBounds(settings.request_body_bytes_max, settings.upload_idle_s_max)
-    return Bounds(settings.request_deadline_ms / 1_000, body)
+def _usual_bounds(requests: RequestSettings, idle_s_max: int) -> Bounds:
+    body = BodyBounds(requests.request_body_bytes_max, idle_s_max)
+    return Bounds(requests.request_deadline_ms / 1_000, body)
 
 
-def _upload_bounds(settings: Settings) -> Bounds:
-    return Bounds(
-        settings.upload_body_s_max, BodyBounds(settings.upload_bytes_max, settings.upload_idle_s_max)
-    )
+def _upload_bounds(uploads: UploadSettings) -> Bounds:
+    return Bounds(uploads.upload_body_s_max, BodyBounds(uploads.upload_bytes_max, uploads.upload_idle_s_max))
 
 
 def _add_reads(app: FastAPI) -> None:
     # Not FastAPI's own kind of route, which costs as much again as the page itself.
     app.router.routes.append(_LeanRoute(FEED_PATH, get_feed, methods=["GET"]))
-    _get(app, USER_PHOTOS_PATH, get_user_photos, PhotoPage, "photos", 401, 422, 503)
-    _get(app, "/v1/users/{user_id}", get_user, UserView, "users", 401, 422, 503)
-    _get(app, "/v1/photos/{photo_id}", get_photo, PhotoView, "photos", 401, 404, 422, 503)
-    _get(app, "/v1/social/following", get_following, EdgePage, "social", 401, 422, 503)
-    _get(app, "/v1/social/followers", get_followers, EdgePage, "social", 401, 422, 503)
+    _get(app, USER_PHOTOS_PATH, get_user_photos, "get_user_photos", PhotoPage, "photos", 401, 422, 503)
+    _get(app, "/v1/users/{user_id}", get_user, "get_user", UserView, "users", 401, 422, 503)
+    _get(app, "/v1/photos/{photo_id}", get_photo, "get_photo", PhotoView, "photos", 401, 404, 422, 503)
+    _get(app, "/v1/social/following", get_following, "get_following", EdgePage, "social", 401, 422, 503)
+    _get(app, "/v1/social/followers", get_followers, "get_followers", EdgePage, "social", 401, 422, 503)
 
 
 def _add_writes(app: FastAPI) -> None:
     photo, like = "/v1/photos/{photo_id}", "/v1/photos/{photo_id}/like"
     follow = "/v1/social/follow/{user_id}"
-    _write(app, "DELETE", photo, delete_photo, "photos", 401, 403, 404, 413, 422, 503)
-    _write(app, "PUT", like, put_like, "likes", 401, 404, 413, 422, 503)
-    _write(app, "DELETE", like, delete_like, "likes", 401, 404, 413, 422, 503)
-    _write(app, "PUT", follow, put_follow, "social", 401, 409, 413, 422, 503)
-    _write(app, "POST", follow, put_follow, "social", 401, 409, 413, 422, 503)
-    _write(app, "DELETE", follow, delete_follow, "social", 401, 413, 422, 503)
+    _write(app, "DELETE", photo, delete_photo, "delete_photo", "photos", 401, 403, 404, 413, 422, 503)
+    _write(app, "PUT", like, put_like, "put_like", "likes", 401, 404, 413, 422, 503)
+    _write(app, "DELETE", like, delete_like, "delete_like", "likes", 401, 404, 413, 422, 503)
+    _write(app, "PUT", follow, put_follow, "put_follow", "social", 401, 409, 413, 422, 503)
+    _write(app, "POST", follow, put_follow, "post_follow", "social", 401, 409, 413, 422, 503)
+    _write(app, "DELETE", follow, delete_follow, "delete_follow", "social", 401, 413, 422, 503)
 
 
-def _add_uploads(app: FastAPI) -> None:
+def _add_uploads(app: FastAPI, uploads: UploadSettings) -> None:
     photo = f"{UPLOADS_PATH}/{{photo_id}}"
     app.add_api_route(
         UPLOADS_PATH,
@@ -106,9 +105,23 @@ def _add_uploads(app: FastAPI) -> None:
         tags=["uploads"],
         operation_id="post_photo",
         responses=upload_responses(400, 401, 408, 410, 413, 415, 422, 429, 503),
-        openapi_extra=UPLOAD_REQUEST,
+        openapi_extra=upload_request(uploads),
     )
-    _get(app, f"{photo}/upload", get_upload, UploadView, "uploads", 401, 403, 404, 409, 410, 422, 503)
+    _get(
+        app,
+        f"{photo}/upload",
+        get_upload,
+        "get_upload",
+        UploadView,
+        "uploads",
+        401,
+        403,
+        404,
+        409,
+        410,
+        422,
+        503,
+    )
     app.add_api_route(
         f"{photo}/complete",
         post_complete,
@@ -122,11 +135,11 @@ def _add_uploads(app: FastAPI) -> None:
 
 
 def _add_open_routes(app: FastAPI) -> None:
-    _get(app, "/healthz", get_healthz, HealthView, "operations")
-    _get(app, "/readyz", get_readyz, HealthView, "operations", 503)
-    _get(app, "/metrics", get_metrics, None, "operations", 401, 403)
-    _get(app, "/openapi.json", get_openapi_json, None, "contracts")
-    _get(app, "/asyncapi.json", get_asyncapi_json, None, "contracts")
+    _get(app, "/healthz", get_healthz, "get_healthz", HealthView, "operations")
+    _get(app, "/readyz", get_readyz, "get_readyz", HealthView, "operations", 503)
+    _get(app, "/metrics", get_metrics, "get_metrics", None, "operations", 401, 403)
+    _get(app, "/openapi.json", get_openapi_json, "get_openapi_json", None, "contracts")
+    _get(app, "/asyncapi.json", get_asyncapi_json, "get_asyncapi_json", None, "contracts")
 
 
 class _LeanRoute(Route):
@@ -141,6 +154,7 @@ def _get(
     app: FastAPI,
     path: str,
     endpoint: Callable[..., Any],
+    operation_id: str,
     view: type[BaseModel] | None,
     tag: str,
     *problems: int,
@@ -151,13 +165,19 @@ def _get(
         methods=["GET"],
         response_model=view,
         tags=[tag],
-        operation_id=endpoint.__name__,
+        operation_id=operation_id,
         responses=problem_responses(*problems),
     )
 
 
 def _write(
-    app: FastAPI, method: str, path: str, endpoint: Callable[..., Any], tag: str, *problems: int
+    app: FastAPI,
+    method: str,
+    path: str,
+    endpoint: Callable[..., Any],
+    operation_id: str,
+    tag: str,
+    *problems: int,
 ) -> None:
     app.add_api_route(
         path,
@@ -166,6 +186,6 @@ def _write(
         status_code=HTTPStatus.NO_CONTENT,
         response_model=None,
         tags=[tag],
-        operation_id=f"{method.lower()}_{endpoint.__name__.split('_')[1]}",
+        operation_id=operation_id,
         responses=problem_responses(*problems),
     )

@@ -1,4 +1,4 @@
-"""The ids of photos that come over HTTP: minted here, from a shard that is this process's alone."""
+"""The ids of photos that arrive over HTTP, minted from a shard that only this process uses."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,15 +9,16 @@ from typing import Self
 from api.http.problems import unavailable
 from schemas.ids import PhotoId
 from schemas.minting import ClockWentBack, IdMinter
+from streams.clock import unix_ms
 from streams.jobs.minting import leased_minter
-from streams.ports.groups import Stores
+from streams.ports.coordination import ShardLeases
 
 
 class PhotoIds:
-    """Leases a shard with the first id, and another where it has lost it. An async context manager."""
+    """Leases a shard for the first id, and another one if the lease was lost. An async context manager."""
 
-    def __init__(self, stores: Stores, clock_ms: Callable[[], int]) -> None:
-        self._stores = stores
+    def __init__(self, shard_leases: ShardLeases, clock_ms: Callable[[], int] = unix_ms) -> None:
+        self._shard_leases = shard_leases
         self._clock_ms = clock_ms
         self._minter: IdMinter | None = None
         self._leases = AsyncExitStack()
@@ -27,8 +28,8 @@ class PhotoIds:
         """A new id.
 
         Raises:
-            Problem: 503, when there is no shard to be had, or the clock is behind.
-            StoreUnavailable: The leases are not known.
+            Problem: 503, if no shard is free or the clock went back.
+            StoreUnavailable: The leases could not be read.
         """
         async with self._turn:
             try:
@@ -40,13 +41,13 @@ class PhotoIds:
         try:
             return await (await self._leased()).mint()
         except PermissionError:
-            # Idle for so long that the lease ran out and another process took the shard.
+            # The process was idle until its lease ran out, and another process took the shard.
             self._minter = None
             return await (await self._leased()).mint()
 
     async def _leased(self) -> IdMinter:
         if self._minter is None:
-            lease = leased_minter(self._stores.shard_leases, clock_ms=self._clock_ms)
+            lease = leased_minter(self._shard_leases, clock_ms=self._clock_ms)
             self._minter = await self._leases.enter_async_context(lease)
         return self._minter
 

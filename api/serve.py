@@ -12,14 +12,16 @@ import uvicorn
 import uvloop
 
 from api.app import create_app
-from api.context import ApiContext, make_context
+from api.composition import make_services
+from api.photo_ids import PhotoIds
 from api.reading.signed_urls import load_media_key
+from api.services import Services
 from streams.kafka.offsets.offsets import Offsets
 from streams.kafka.offsets.renditions_queue import ASK_S_MAX, RenditionsQueue
 from streams.kafka.producing.producer import Producer
 from streams.kafka.producing.publisher import KafkaPublisher
 from streams.metrics_file import metrics_file
-from streams.settings import Settings
+from streams.settings import ApiProcessSettings, ApiSettings
 from streams.stores.connect import connect
 
 # A publish may take this share of a request's time: the row is still to be written after it.
@@ -35,13 +37,13 @@ COLLECTED_OBJECTS_MIN = 10_000
 KEEP_ALIVE_S = 75
 
 
-def run(settings: Settings) -> None:
+def run(settings: ApiProcessSettings) -> None:
     """Serve until SIGTERM or SIGINT, on uvloop."""
     gc.set_threshold(COLLECTED_OBJECTS_MIN)
     uvloop.run(serve(settings))
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: ApiProcessSettings) -> None:
     """Connect to the stores and serve until SIGTERM or SIGINT; requests under way are finished.
 
     Raises:
@@ -55,11 +57,11 @@ async def serve(settings: Settings) -> None:
         publisher = KafkaPublisher(producer, namespace=settings.namespace, source=settings.event_source)
         media_key = load_media_key(settings.media_private_key)
         queue = RenditionsQueue(Offsets(settings, timeout_s=ASK_S_MAX), namespace=settings.namespace)
-        context = make_context(settings, stores, publisher, queue, media_key=media_key)
-        closing.push_async_callback(context.rebuilder.close)
-        await closing.enter_async_context(context.ids)
+        ids = await closing.enter_async_context(PhotoIds(stores.shard_leases))
+        services = make_services(settings, stores, publisher, queue, ids=ids, media_key=media_key)
+        closing.push_async_callback(services.rebuilder.close)
         closing.enter_context(metrics_file(settings, *_address(settings)))
-        await _until_stopped(_server(context), context.pulled.run, queue.run)
+        await _until_stopped(_server(services, settings), services.pulled.run, queue.run)
 
 
 async def _until_stopped(server: "_Server", *beside: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -84,11 +86,10 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-def _server(context: ApiContext) -> _Server:
-    settings = context.settings
+def _server(services: Services, settings: ApiProcessSettings) -> _Server:
     host, port = _address(settings)
     config = uvicorn.Config(
-        create_app(context),
+        create_app(services, settings),
         host=host,
         port=port,
         http="httptools",
@@ -105,7 +106,7 @@ def _server(context: ApiContext) -> _Server:
     return _Server(config)
 
 
-def _address(settings: Settings) -> tuple[str, int]:
+def _address(settings: ApiSettings) -> tuple[str, int]:
     """Host and port of `settings.api`.
 
     Raises:

@@ -349,11 +349,9 @@ class StoreSettings(
     uploads_per_minute: PositiveInt = 5  # Of one user.
 
 
-class Settings(
+class ApiProcessSettings(
     ApiSettings,
     TimeoutSettings,
-    ConsumerSettings,
-    RetrySettings,
     StoreSettings,
     PhotoUrlSettings,
     TokenSettings,
@@ -361,6 +359,17 @@ class Settings(
     FollowSettings,
     FeedSettings,
     UploadSettings,
+    EventSettings,
+    KafkaSettings,
+    ProcessSettings,
+):
+    """What an API process is composed of."""
+
+
+class Settings(
+    ApiProcessSettings,
+    ConsumerSettings,
+    RetrySettings,
     RenditionSettings,
     CleaningSettings,
     DeliverySettings,

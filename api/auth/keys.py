@@ -14,7 +14,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from streams.errors import StoreUnavailable
-from streams.settings import Settings
+from streams.settings import TokenSettings
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ def _usable(stated: Mapping[str, Any]) -> VerificationKey | None:
     return VerificationKey(algorithm, key)
 
 
-def keys_from(settings: Settings) -> Keys:
+def keys_from(settings: TokenSettings) -> Keys:
     """The keys that the settings name: a key set if there is one, otherwise the local secret.
 
     Raises:

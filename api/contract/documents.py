@@ -1,6 +1,8 @@
 """The two contracts, generated: /openapi.json and /asyncapi.json."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
+from string import Template
 from typing import Any, get_args
 
 from fastapi import FastAPI
@@ -13,6 +15,7 @@ from api.http.answers import json_answer
 from api.http.gate import JSON
 from api.http.problems import MEDIA_TYPE
 from schemas.fields import CAPTION_CHARS_MAX, ContentType
+from streams.settings import PhotoUrlSettings, UploadSettings
 from topics.asyncapi import asyncapi_document
 
 Json = dict[str, Any]
@@ -49,7 +52,7 @@ def problem_responses(*statuses: int) -> dict[int | str, Json]:
 
 
 def upload_responses(*problems: int) -> dict[int | str, Json]:
-    """The answers of POST /v1/photos: what differs by how the image comes, and the errors."""
+    """The responses of POST /v1/photos: one for each way that the image arrives, and the errors."""
     return {
         HTTPStatus.CREATED: {"description": "Begun (JSON).", "model": BegunUploadView},
         HTTPStatus.ACCEPTED: {
@@ -60,34 +63,48 @@ def upload_responses(*problems: int) -> dict[int | str, Json]:
     }
 
 
-_IMAGE = {"schema": {"type": "string", "format": "binary", "maxLength": 25_000_000}}
-UPLOAD_REQUEST: Json = {
-    "parameters": [
-        {
-            "name": "Idempotency-Key",
-            "in": "header",
-            "description": "The same key is the same photo for 24 hours; with another body it is refused.",
-            "schema": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[ -~]+$"},
+def upload_request(uploads: UploadSettings) -> Json:
+    """The request of POST /v1/photos, for FastAPI: JSON about an image, or the image itself."""
+    image = {"schema": {"type": "string", "format": "binary", "maxLength": uploads.upload_bytes_max}}
+    return {
+        "parameters": [
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "description": "The same key is the same photo for $key_life_h hours; "
+                "with another body it is refused.",
+                "schema": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[ -~]+$"},
+            },
+            {
+                "name": "caption",
+                "in": "query",
+                "description": "Where the image itself is the body.",
+                "schema": {"type": "string", "maxLength": CAPTION_CHARS_MAX},
+            },
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {
+                JSON: {"schema": UploadRequest.model_json_schema()},
+                **dict.fromkeys(get_args(ContentType), image),
+            },
         },
-        {
-            "name": "caption",
-            "in": "query",
-            "description": "Where the image itself is the body.",
-            "schema": {"type": "string", "maxLength": CAPTION_CHARS_MAX},
-        },
-    ],
-    "requestBody": {
-        "required": True,
-        "content": {
-            JSON: {"schema": UploadRequest.model_json_schema()},
-            **dict.fromkeys(get_args(ContentType), _IMAGE),
-        },
-    },
-}
+    }
 
 
-def openapi_document(app: FastAPI) -> Json:
-    """The HTTP contract; every path that needs a token says so."""
+def contract_limits(uploads: UploadSettings, photo_urls: PhotoUrlSettings) -> dict[str, str]:
+    """The settings that descriptions of the contract name, by the `$name` that stands for each."""
+    return {
+        "upload_bytes_max": f"{uploads.upload_bytes_max:,}",
+        "part_mib": f"{uploads.upload_part_bytes / 1_048_576:g}",
+        "key_life_h": f"{uploads.idempotency_key_life_s / 3_600:g}",
+        "url_min": f"{photo_urls.media_url_life_s_min / 60:g}",
+        "url_max": f"{photo_urls.media_url_life_s_max / 60:g}",
+    }
+
+
+def openapi_document(app: FastAPI, limits: Mapping[str, str]) -> Json:
+    """The HTTP contract; every path that needs a token says so. For `limits` see `contract_limits`."""
     document = get_openapi(
         title="Shutterline",
         version="1.0.0",
@@ -104,20 +121,35 @@ def openapi_document(app: FastAPI) -> Json:
     for path, operations in paths.items():
         for operation in operations.values():
             operation["security"] = [{"token": []}] if path.startswith(("/v1/", "/metrics")) else []
-    return document
+    described: Json = _described(document, limits)
+    return described
+
+
+def _described(node: Any, limits: Mapping[str, str]) -> Any:
+    """The same document, with the limits in its descriptions."""
+    if isinstance(node, list):
+        return [_described(child, limits) for child in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        name: Template(child).substitute(limits)
+        if name == "description" and isinstance(child, str)
+        else _described(child, limits)
+        for name, child in node.items()
+    }
 
 
 def _feed_operation(user_photos: Json) -> Json:
-    """The feed is no route of FastAPI's; its page is the same as that of an author's photos."""
+    """The feed is not a FastAPI route. Its page has the shape of a page of an author's photos."""
     retry_after = {"Retry-After": {"description": "When rebuilding.", "schema": {"type": "integer"}}}
-    answer = {**user_photos["responses"]["200"], "headers": retry_after}
+    page = {**user_photos["responses"]["200"], "headers": retry_after}
     return {
         "tags": ["feed"],
         "summary": "Get Feed",
         "description": "The ready photos of those whom the caller follows, and the caller's own.",
         "operationId": "get_feed",
-        "parameters": [each for each in user_photos["parameters"] if each["in"] == "query"],
-        "responses": {**user_photos["responses"], "200": answer},
+        "parameters": [parameter for parameter in user_photos["parameters"] if parameter["in"] == "query"],
+        "responses": {**user_photos["responses"], "200": page},
     }
 
 

@@ -1,4 +1,7 @@
-"""The shapes of the answers, for the OpenAPI document; the routes write the same as bytes themselves."""
+"""The shapes of the responses, for the OpenAPI document; the routes write the same bytes themselves.
+
+A `$name` in a description stands for a setting, see `documents.contract_limits`.
+"""
 
 from typing import Annotated, Literal
 
@@ -16,7 +19,7 @@ NextCursor = Annotated[str | None, Field(description="Where the next page begins
 class RenditionView(BaseModel):
     """A smaller copy of the photo."""
 
-    url: Annotated[str, Field(description="Absolute and signed; valid for 30 to 60 minutes.")]
+    url: Annotated[str, Field(description="Absolute and signed; valid for $url_min to $url_max minutes.")]
     width: Annotated[int, Field(ge=1)]
     height: Annotated[int, Field(ge=1)]
 
@@ -65,7 +68,7 @@ class UploadRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     content_type: Annotated[StrictStr, Field(description="`image/jpeg`, `image/png` or `image/webp`.")]
-    size_bytes: Annotated[StrictInt, Field(alias="bytes", ge=1, description="At most 25,000,000.")]
+    size_bytes: Annotated[StrictInt, Field(alias="bytes", ge=1, description="At most $upload_bytes_max.")]
     caption: Caption = ""
 
 
@@ -74,7 +77,7 @@ ExpiresAt = Annotated[str, Field(json_schema_extra={"format": "date-time"}, desc
 
 
 class SignedPutView(BaseModel):
-    """Up to 5 MiB: one request to the media bucket, which succeeds once."""
+    """Up to $part_mib MiB: one request to the media bucket, which succeeds once."""
 
     method: Literal["PUT"]
     url: Url
@@ -92,7 +95,7 @@ class SignedPartView(BaseModel):
 
 
 class SignedPartsView(BaseModel):
-    """Above 5 MiB: one PUT a part, in any order; what has arrived need not be sent again."""
+    """Above $part_mib MiB: one PUT a part, in any order; what has arrived need not be sent again."""
 
     part_bytes: Annotated[int, Field(ge=1)]
     parts: list[SignedPartView]

@@ -1,4 +1,4 @@
-"""Walk down a skeleton until the page is full: fetch rows in chunks, keep those that the rules show."""
+"""Walk down a skeleton until a page is full: fetch rows in chunks, and show those that the rules allow."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -8,66 +8,78 @@ from streams.core.photos import SeenPhoto
 from streams.errors import StoreUnavailable
 from streams.stores.cache.read_through import ReadResult
 
-# Rows are fetched a page's worth at a time, and twice as many each time that was not
-# enough: a timeline full of somebody unfollowed costs five calls, not five hundred.
+# The first fetch has as many rows as the page; each further one has twice as many. A timeline
+# full of an unfollowed author's photos costs five calls, not five hundred.
 CHUNK_PHOTOS_MAX = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
-    """How one page's photos are found. `deeper` answers what else is known below a place."""
+class FilledPage:
+    """A page's photos in order. `next_below` is where the next page begins; None at the end."""
+
+    photos: list[SeenPhoto]
+    next_below: int | None
+    gaps: Gaps
+
+
+@dataclass(frozen=True, slots=True)
+class PageFiller:
+    """Fetches the photos of one page. `deeper` returns the skeleton below an id."""
 
     rows: Callable[[Sequence[int]], Awaitable[ReadResult[SeenPhoto]]]
     is_shown: Callable[[SeenPhoto], bool]
     deeper: Callable[[int], Awaitable[Skeleton]] | None
-    gaps: Gaps
 
-    async def page(self, skeleton: Skeleton, below: int, limit: int) -> tuple[list[SeenPhoto], int | None]:
-        """Up to `limit` photos in the skeleton's order, and the place below which the next page begins.
+    async def page(self, skeleton: Skeleton, below: int, limit: int) -> FilledPage:
+        """Up to `limit` photos in the skeleton's order.
 
-        The place is None at the end. It is the last *scanned* id, so that what is
-        filtered is neither shown twice nor skipped. Notes in `gaps` what was not found
-        out; only then is a page shorter than `limit` before the end.
+        `next_below` is the last *scanned* id, so a photo that the rules hide is neither shown
+        twice nor skipped. Before the end, a page is shorter than `limit` only if it has gaps.
         """
         photos: list[SeenPhoto] = []
-        place = below
+        gaps = Gaps()
         while True:
-            scanned = await self._scan(skeleton.ids, limit, photos)
-            if scanned:
-                place = skeleton.ids[scanned - 1]
+            scan = await self._scan(skeleton.ids, limit - len(photos), chunk=limit)
+            photos += scan.photos
+            gaps |= scan.gaps
+            if scan.count:
+                below = skeleton.ids[scan.count - 1]
             if len(photos) == limit:
-                is_end = scanned == len(skeleton.ids) and skeleton.bound == END
-                return photos, None if is_end else place
+                is_end = scan.count == len(skeleton.ids) and skeleton.bound == END
+                return FilledPage(photos, None if is_end else below, gaps)
             if skeleton.bound == END:
-                return photos, None
-            place = min(place, skeleton.bound + 1)
-            deeper = await self._deeper(place)
-            if deeper is None:
-                return photos, place
-            skeleton = deeper
+                return FilledPage(photos, None, gaps)
+            below = min(below, skeleton.bound + 1)
+            if self.deeper is None:
+                return FilledPage(photos, below, gaps)
+            try:
+                skeleton = await self.deeper(below)
+            except StoreUnavailable:
+                return FilledPage(photos, below, gaps | Gaps(missing=True))
 
-    async def _scan(self, ids: Sequence[int], limit: int, photos: list[SeenPhoto]) -> int:
-        """Add what is shown, up to `limit` in all; answers how many ids were scanned."""
-        at, chunk = 0, limit
-        while at < len(ids) and len(photos) < limit:
-            some = ids[at : at + chunk]
-            found = await self.rows(some)
-            self.gaps.missing |= bool(found.unknown)
-            for photo_id in some:
-                at += 1
-                photo = found.values.get(photo_id)
+    async def _scan(self, ids: Sequence[int], room: int, *, chunk: int) -> "_Scan":
+        """The shown photos among `ids`, up to `room`; the first fetch has `chunk` rows."""
+        photos: list[SeenPhoto] = []
+        count, gaps = 0, Gaps()
+        while count < len(ids) and len(photos) < room:
+            chunk_ids = ids[count : count + chunk]
+            rows = await self.rows(chunk_ids)
+            gaps |= Gaps(missing=bool(rows.unknown))
+            for photo_id in chunk_ids:
+                count += 1
+                photo = rows.values.get(photo_id)
                 if photo is not None and self.is_shown(photo):
                     photos.append(photo)
-                    if len(photos) == limit:
+                    if len(photos) == room:
                         break
             chunk = min(2 * chunk, CHUNK_PHOTOS_MAX)
-        return at
+        return _Scan(photos, count, gaps)
 
-    async def _deeper(self, below: int) -> Skeleton | None:
-        if self.deeper is None:
-            return None
-        try:
-            return await self.deeper(below)
-        except StoreUnavailable:
-            self.gaps.missing = True
-            return None
+
+@dataclass(frozen=True, slots=True)
+class _Scan:
+    """The shown photos among the first `count` ids."""
+
+    photos: list[SeenPhoto]
+    count: int
+    gaps: Gaps

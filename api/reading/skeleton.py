@@ -1,7 +1,7 @@
-"""Where a feed's photo ids come from: pull lists and the timeline, and below those the database.
+"""The sources of a feed's photo ids: pull lists and the timeline, and below those the database.
 
-Pull lists are read before the timeline: a photo that is taken off a pull list has been
-in the timelines for a minute by then, so in this order none falls between the two.
+Pull lists are read before the timeline. A photo leaves a pull list only after it has been in
+the timelines for a minute, so in this order no photo is missed by both reads.
 """
 
 import asyncio
@@ -15,56 +15,55 @@ from streams.core import ring
 from streams.core.edges import Following
 from streams.core.feed import END, Gaps, Skeleton, Source, union
 from streams.errors import StoreUnavailable
-from streams.ports.groups import Stores
-from streams.settings import Settings
+from streams.ports.photos import AuthorPhotos
+from streams.ports.timelines import Timelines
+from streams.settings import FeedSettings
 from streams.timelines.newest import newest_of
 from streams.timelines.rebuild import Rebuilder, RebuildOutcome
 
-# More lists than these are one window over their authors: 256 lists of 100 pairs are 400 kB
-# of Redis's answer, and somebody who has just followed thousands would have as many lists.
+# Above this number of lists, one window over their authors costs less: 256 lists of 100 pairs are
+# 400 kB from Redis, and a reader who has just followed thousands would have as many lists.
 PULL_LISTS_MAX = 256
 
-# A rebuild may take this share of a request's time; the page itself needs the rest.
-REBUILD_WAIT_SHARE = 0.5
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FeedSources:
     """Every source of every feed."""
 
-    settings: Settings
-    stores: Stores
+    settings: FeedSettings
     reads: CachedReads
+    timelines: Timelines
+    author_photos: AuthorPhotos
     pulled: PulledAuthorsPoller
     rebuilder: Rebuilder
+    rebuild_wait_s: float
     clock_us: Callable[[], int]
+    pull_lists_max: int = PULL_LISTS_MAX
 
-    async def stored(self, reader: UserId, following: Following, below: int, gaps: Gaps) -> Sequence[Source]:
-        """What is kept ready for the reader; nothing where Redis does not answer.
-
-        Notes in `gaps` what is not vouched for.
-        """
+    async def stored(self, reader: UserId, following: Following, below: int) -> tuple[Sequence[Source], Gaps]:
+        """The pull lists and the timeline of the reader; no source if Redis does not answer."""
+        gaps = Gaps()
         try:
-            lists = await self._pull_lists(reader, following, below, gaps)
-            timeline = await self._timeline(reader, gaps)
+            lists, gaps = await self._pull_lists(reader, following, below)
+            timeline, timeline_gaps = await self._timeline(reader)
         except StoreUnavailable:
-            return ()
-        return [*lists, timeline]
+            return (), gaps
+        return [*lists, timeline], gaps | timeline_gaps
 
     async def must_wait(self, reader: UserId) -> bool:
-        """Whether the reader's timeline is not there, and cannot be rebuilt before others' are."""
+        """Whether the reader has no timeline, and its rebuild cannot begin before others end."""
         if not self.rebuilder.is_full or self.rebuilder.is_running(reader):
             return False
         try:
-            is_there = await self.stores.timelines.read(reader) is not None
+            is_stored = await self.timelines.read(reader) is not None
         except StoreUnavailable:
-            return False  # A page can do without.
-        if not is_there:
+            return False  # A page can be made without Redis.
+        if not is_stored:
             self.rebuilder.count(RebuildOutcome.LIMITED)
-        return not is_there
+        return not is_stored
 
     async def deeper(self, reader: UserId, following: Following, below: int) -> Skeleton:
-        """The next window of the database, over everybody followed and the reader.
+        """The next window of the database, over the reader and everybody they follow.
 
         Raises:
             StoreUnavailable: The database did not answer.
@@ -75,48 +74,49 @@ class FeedSources:
     async def _window(self, reader: UserId, authors: Iterable[UserId], below: int) -> Source:
         async with self.reads.through.reads.slot():
             return await newest_of(
-                self.stores.author_photos,
+                self.author_photos,
                 [*authors, reader],
                 below=below,
                 count=self.settings.feed_window_ids,
                 unready_of=reader,
             )
 
-    async def _pull_lists(self, reader: UserId, following: Following, below: int, gaps: Gaps) -> list[Source]:
+    async def _pull_lists(
+        self, reader: UserId, following: Following, below: int
+    ) -> tuple[list[Source], Gaps]:
         authors = (self.pulled.authors & following.keys()) | self._recent(following)
-        if len(authors) > PULL_LISTS_MAX:
-            return [await self._window(reader, authors, below)]
-        found = await self.reads.pull_lists([*authors, reader])
-        gaps.missing |= bool(found.unknown)
+        if len(authors) > self.pull_lists_max:
+            return [await self._window(reader, authors, below)], Gaps()
+        lists = await self.reads.pull_lists([*authors, reader])
         ids_max = self.settings.pull_list_ids_max
-        return [
+        sources = [
             Source(
                 photos.all if author == reader else photos.ready,
                 photos.floor(ids_max),
             )
-            for author, photos in found.values.items()
+            for author, photos in lists.values.items()
         ]
+        return sources, Gaps(missing=bool(lists.unknown))
 
     def _recent(self, following: Following) -> set[UserId]:
-        """Those followed so lately that their photos may not be in the timeline yet."""
+        """Those followed so recently that their photos may not be in the timeline yet."""
         since_ms = self.clock_us() // 1_000 - self.settings.recent_follow_s * 1_000
         if max(following.values(), default=0) <= since_ms:
             return set()
         return {followee for followee, seen_ms in following.items() if seen_ms > since_ms}
 
-    async def _timeline(self, reader: UserId, gaps: Gaps) -> Source:
-        value, is_verified = await asyncio.gather(
-            self.stores.timelines.read(reader), self.stores.timelines.verified()
-        )
-        if value is None or self.rebuilder.is_running(reader):
-            wait_s = self.settings.request_deadline_ms / 1_000 * REBUILD_WAIT_SHARE
-            window = await self.rebuilder.rebuild(reader, wait_s=wait_s)
+    async def _timeline(self, reader: UserId) -> tuple[Source, Gaps]:
+        value, is_verified = await asyncio.gather(self.timelines.read(reader), self.timelines.verified())
+        is_rebuilding = value is None or self.rebuilder.is_running(reader)
+        if is_rebuilding:
+            window = await self.rebuilder.rebuild(reader, wait_s=self.rebuild_wait_s)
             if window is not None:
-                return window
-            gaps.rebuilding = True
+                return window, Gaps()
         if value is None:
-            return Source((), END)
-        stored = ring.parse(value)
-        gaps.rebuilding |= stored.token != ring.NO_TOKEN
-        gaps.missing |= not (is_verified and self.pulled.is_fresh())
-        return Source(stored.descending(), stored.floor)
+            return Source((), END), Gaps(rebuilding=True)
+        timeline = ring.parse(value)
+        gaps = Gaps(
+            rebuilding=is_rebuilding or timeline.token != ring.NO_TOKEN,
+            missing=not (is_verified and self.pulled.is_fresh()),
+        )
+        return Source(timeline.descending(), timeline.floor), gaps

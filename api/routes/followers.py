@@ -7,11 +7,11 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.responses import Response
 
-from api.context import ApiContext, ByCaller, InContext
 from api.http.answers import json_answer
 from api.http.cursors import CursorKind, encode_cursor
 from api.http.inputs import PageQuery, followers_query
 from api.http.problems import invalid
+from api.services import ByCaller, SocialService, WithSocial
 from schemas.ids import UserId
 from schemas.internal import SetKind
 from streams.core.counted import BUCKETS
@@ -19,26 +19,24 @@ from streams.core.sets import BucketKey
 
 # Buckets of a set that has grown hold hundreds of members, so a few fill a page.
 BUCKETS_A_ROUND = 8
-# A set of which nearly all have left would otherwise read thousands of empty buckets.
-BUCKETS_A_PAGE_MAX = 512
 
 Place = tuple[int, int, int]
 
 
 async def get_followers(
-    context: InContext, caller: ByCaller, query: Annotated[PageQuery, Depends(followers_query)]
+    social: WithSocial, caller: ByCaller, query: Annotated[PageQuery, Depends(followers_query)]
 ) -> Response:
     """A page of those who follow the caller; a page may be short before the end of a set that has shrunk."""
-    place = await _place(context, caller.user_id, query)
-    members, next_place = await _page(context, caller.user_id, place, query.limit)
+    place = await _place(social, caller.user_id, query)
+    members, next_place = await _page(social, caller.user_id, place, query.limit)
     cursor = encode_cursor(CursorKind.FOLLOWERS, *next_place) if next_place else None
     return json_answer({"items": [str(member) for member in members], "next_cursor": cursor})
 
 
-async def _place(context: ApiContext, owner: UserId, query: PageQuery) -> Place:
+async def _place(social: SocialService, owner: UserId, query: PageQuery) -> Place:
     """Level, bucket, and the member after whom the page begins."""
     if query.place is None:
-        head = (await context.stores.counted_sets.summaries(SetKind.FOLLOWERS, [owner]))[owner]
+        head = (await social.counted_sets.summaries(SetKind.FOLLOWERS, [owner]))[owner]
         return head.level, 0, 0
     level, bucket, after = query.place
     if level >= len(BUCKETS) or bucket >= BUCKETS[level]:
@@ -48,14 +46,14 @@ async def _place(context: ApiContext, owner: UserId, query: PageQuery) -> Place:
 
 
 async def _page(
-    context: ApiContext, owner: UserId, place: Place, limit: int
+    social: SocialService, owner: UserId, place: Place, limit: int
 ) -> tuple[list[int], Place | None]:
     level, first, after = place
     members: list[int] = []
-    last = min(BUCKETS[level], first + BUCKETS_A_PAGE_MAX)
+    last = min(BUCKETS[level], first + social.buckets_a_page_max)
     for start in range(first, last, BUCKETS_A_ROUND):
         buckets = range(start, min(start + BUCKETS_A_ROUND, last))
-        found = await _read(context, owner, level, buckets, after if start == first else 0, limit)
+        found = await _read(social, owner, level, buckets, after if start == first else 0, limit)
         for bucket, some in zip(buckets, found, strict=True):
             room = limit - len(members)
             members += some[:room]
@@ -65,11 +63,11 @@ async def _page(
 
 
 async def _read(
-    context: ApiContext, owner: UserId, level: int, buckets: Sequence[int], after: int, limit: int
+    social: SocialService, owner: UserId, level: int, buckets: Sequence[int], after: int, limit: int
 ) -> list[list[int]]:
     """One more than `limit` of each bucket; `after` holds in the first alone."""
     pages = (
-        context.stores.counted_sets.page(
+        social.counted_sets.page(
             BucketKey(SetKind.FOLLOWERS, owner, level, bucket),
             after=after if bucket == buckets[0] else 0,
             limit=limit + 1,

@@ -7,12 +7,11 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.responses import Response
 
-from api.context import ApiContext, ByCaller, InContext
 from api.http.answers import done, json_answer
 from api.http.cursors import CursorKind, encode_cursor
 from api.http.inputs import PageQuery, following_query, user_id_of
 from api.http.problems import Problem, unavailable
-from api.routes.publish_edge import publish_edge
+from api.services import ByCaller, SocialService, WithSocial
 from schemas.events import UserFollowed, UserUnfollowed
 from schemas.ids import UserId
 from streams.core.edges import Following, OutgoingEdge
@@ -20,61 +19,61 @@ from streams.stores.cache.keys import following_key
 
 
 async def put_follow(
-    context: InContext, caller: ByCaller, user_id: Annotated[UserId, Depends(user_id_of)]
+    social: WithSocial, caller: ByCaller, user_id: Annotated[UserId, Depends(user_id_of)]
 ) -> Response:
     """Follow the user; the caller's own next request sees their photos."""
     if user_id == caller.user_id:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"user_id is {user_id}, which is yourself.")
-    following = await following_of(context, caller.user_id)
-    most = context.settings.following_max
-    if len(following) >= most and user_id not in following:
-        raise Problem(HTTPStatus.CONFLICT, f"You follow {len(following)} users; {most} are the most.")
-    return await _change(context, caller.user_id, user_id, removed=False)
+    following = await _following_of(social, caller.user_id)
+    if len(following) >= social.following_max and user_id not in following:
+        raise Problem(
+            HTTPStatus.CONFLICT, f"You follow {len(following)} users; {social.following_max} are the most."
+        )
+    return await _change(social, caller.user_id, user_id, removed=False)
 
 
 async def delete_follow(
-    context: InContext, caller: ByCaller, user_id: Annotated[UserId, Depends(user_id_of)]
+    social: WithSocial, caller: ByCaller, user_id: Annotated[UserId, Depends(user_id_of)]
 ) -> Response:
     """Stop following the user; no page served after this shows their photos."""
     if user_id == caller.user_id:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"user_id is {user_id}, which is yourself.")
-    return await _change(context, caller.user_id, user_id, removed=True)
+    return await _change(social, caller.user_id, user_id, removed=True)
 
 
-async def _change(context: ApiContext, user: UserId, followee: UserId, *, removed: bool) -> Response:
+async def _change(social: SocialService, user: UserId, followee: UserId, *, removed: bool) -> Response:
     fact = UserUnfollowed if removed else UserFollowed
-    await publish_edge(
-        context,
+    await social.edges.write(
         OutgoingEdge.FOLLOWING,
         user,
         followee,
         data=fact(follower_id=user, followee_id=followee),
         removed=removed,
     )
-    # Law: no ghost. Without this the old set would be read; failing, it is a 503.
-    await context.stores.cache.invalidate([following_key(user)])
+    # Law: no ghost. Otherwise the next page would read the old set. If this fails, the response is 503.
+    await social.cache.invalidate([following_key(user)])
     return done()
 
 
-async def following_of(context: ApiContext, user: UserId) -> Following:
+async def _following_of(social: SocialService, user: UserId) -> Following:
     """Whom the user follows now.
 
     Raises:
-        Problem: 503 when that is not known.
+        Problem: 503, if that is not known.
     """
-    found = await context.reads.following(user)
-    if found.unknown:
+    following = await social.reads.following(user)
+    if following.unknown:
         raise unavailable("Whom you follow is not known now; try again.")
-    return found.values[user]
+    return following.values[user]
 
 
 async def get_following(
-    context: InContext, caller: ByCaller, query: Annotated[PageQuery, Depends(following_query)]
+    social: WithSocial, caller: ByCaller, query: Annotated[PageQuery, Depends(following_query)]
 ) -> Response:
     """A page of those whom the caller follows, by id, ascending."""
     after = query.place[0] if query.place else 0
-    following = await following_of(context, caller.user_id)
-    page = list(islice((each for each in following if each > after), query.limit + 1))
+    following = await _following_of(social, caller.user_id)
+    page = list(islice((followee for followee in following if followee > after), query.limit + 1))
     items = page[: query.limit]
     cursor = encode_cursor(CursorKind.FOLLOWING, items[-1]) if len(page) > query.limit else None
-    return json_answer({"items": [str(each) for each in items], "next_cursor": cursor})
+    return json_answer({"items": [str(followee) for followee in items], "next_cursor": cursor})

@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth.tokens import OPS_ROLE
-from api.context import InContext, Probe, caller_of, context_of
 from api.http.answers import json_answer
 from api.http.problems import Problem, unavailable
+from api.services import Probe, WithHealth, caller_of
 from streams.errors import StoreUnavailable
 
 log = logging.getLogger(__name__)
@@ -22,11 +22,10 @@ async def get_healthz() -> Response:
     return json_answer({"status": "ok"})
 
 
-async def get_readyz(context: InContext) -> Response:
+async def get_readyz(health: WithHealth) -> Response:
     """Every store answers within its time limit."""
-    names = list(context.probes)
-    answers = await asyncio.gather(*(_answers(context.probes[name]) for name in names))
-    silent = [name for name, answered in zip(names, answers, strict=True) if not answered]
+    answers = await asyncio.gather(*(_answers(probe) for probe in health.probes.values()))
+    silent = [name for name, answered in zip(health.probes, answers, strict=True) if not answered]
     if silent:
         raise unavailable(f"No answer from {', '.join(silent)}.")
     return json_answer({"status": "ok"})
@@ -41,10 +40,9 @@ async def _answers(probe: Probe) -> bool:
     return True
 
 
-async def get_metrics(request: Request) -> Response:
+async def get_metrics(request: Request, health: WithHealth) -> Response:
     """Prometheus's text format; for the role `ops`, unless the settings open it."""
-    context = context_of(request)
-    if not context.settings.ops_open:
+    if not health.ops_open:
         caller = await caller_of(request)
         if OPS_ROLE not in caller.roles:
             raise Problem(HTTPStatus.FORBIDDEN, f"This needs the role {OPS_ROLE}.")

@@ -6,22 +6,22 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.responses import Response
 
-from api.context import ByCaller, InContext
 from api.http.answers import json_answer
 from api.http.inputs import user_id_of
 from api.http.problems import unavailable
+from api.services import ByCaller, WithUsers
 from schemas.ids import UserId
 from schemas.internal import SetKind
 
 
 async def get_user(
-    context: InContext, caller: ByCaller, user_id: Annotated[UserId, Depends(user_id_of)]
+    users: WithUsers, caller: ByCaller, user_id: Annotated[UserId, Depends(user_id_of)]
 ) -> Response:
     """The user's counts, exact once events have been handled; zeros for an id never seen."""
     following, followers, photos = await asyncio.gather(
-        context.reads.following(user_id),
-        context.reads.totals(SetKind.FOLLOWERS, [user_id]),
-        context.reads.totals(SetKind.READY_PHOTOS, [user_id]),
+        users.reads.following(user_id),
+        users.reads.totals(SetKind.FOLLOWERS, [user_id]),
+        users.reads.totals(SetKind.READY_PHOTOS, [user_id]),
     )
     if following.unknown or followers.unknown or photos.unknown:
         raise unavailable("The user's counts are not known now; try again.")

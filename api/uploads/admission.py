@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 
-from api.context import ApiContext
 from api.http.metrics import UPLOADS_REFUSED
 from api.http.problems import Problem, unavailable
+from api.services import UploadService
 from schemas.ids import PhotoId, UserId
 from streams.core.uploads import Upload
 from streams.errors import StoreUnavailable
@@ -15,7 +15,7 @@ from streams.errors import StoreUnavailable
 QUEUE_RETRY_S = 10
 
 
-async def admit(context: ApiContext) -> None:
+async def admit(service: UploadService) -> None:
     """Refuse before anything is begun what could not be finished.
 
     Raises:
@@ -23,12 +23,12 @@ async def admit(context: ApiContext) -> None:
         StoreUnavailable: Kafka does not answer.
     """
     try:
-        await context.publisher.ping()
-        queued = await context.queue.queued()
+        await service.publisher.ping()
+        queued = await service.queue.queued()
     except StoreUnavailable:
         UPLOADS_REFUSED.labels("kafka").inc()
         raise
-    most = context.settings.renditions_queued_max
+    most = service.settings.renditions_queued_max
     if queued > most:
         UPLOADS_REFUSED.labels("queue").inc()
         detail = f"{queued} renditions wait to be made, more than {most}; try again later."
@@ -36,18 +36,20 @@ async def admit(context: ApiContext) -> None:
 
 
 @asynccontextmanager
-async def body_slot(context: ApiContext) -> AsyncIterator[None]:
+async def body_slot(service: UploadService) -> AsyncIterator[None]:
     """One of the bodies that may arrive at once; 503 where there is none left."""
-    if context.bodies.locked():
+    if service.bodies.locked():
         UPLOADS_REFUSED.labels("bodies").inc()
-        most = context.settings.upload_bodies_in_flight_max
+        most = service.settings.upload_bodies_in_flight_max
         raise unavailable(f"{most} images are being received, which is the most; try again.")
-    async with context.bodies:
+    async with service.bodies:
         yield
 
 
 @asynccontextmanager
-async def counted(context: ApiContext, user: UserId, photo: PhotoId, key: str | None) -> AsyncIterator[None]:
+async def counted(
+    service: UploadService, user: UserId, photo: PhotoId, key: str | None
+) -> AsyncIterator[None]:
     """Count the upload against the user's limit; not if what is done inside fails.
 
     An upload with a key is counted by it, so that several requests with one key are one.
@@ -56,33 +58,33 @@ async def counted(context: ApiContext, user: UserId, photo: PhotoId, key: str | 
         Problem: 429, where the user has begun too many.
         StoreUnavailable: The limit is not known.
     """
-    await _count(context, user, photo, key)
+    await _count(service, user, photo, key)
     try:
         yield
     except BaseException:
         # What cannot be given back is forgotten in a minute.
         with suppress(StoreUnavailable):
-            if key is None or await context.stores.uploads.claimed(user, key) is None:
-                await context.stores.upload_limit.give_back(user, _name(photo, key))
+            if key is None or await service.stores.uploads.claimed(user, key) is None:
+                await service.stores.upload_limit.give_back(user, _name(photo, key))
         raise
 
 
-async def count_again(context: ApiContext, upload: Upload, key: str | None) -> None:
+async def count_again(service: UploadService, upload: Upload, key: str | None) -> None:
     """Another request with the key may have given back what counted for both; nobody is refused here."""
     if key is not None:
-        await context.stores.upload_limit.take(upload.author_id, _name(upload.photo_id, key))
+        await service.stores.upload_limit.take(upload.author_id, _name(upload.photo_id, key))
 
 
-async def _count(context: ApiContext, user: UserId, photo: PhotoId, key: str | None) -> None:
+async def _count(service: UploadService, user: UserId, photo: PhotoId, key: str | None) -> None:
     try:
-        wait_ms = await context.stores.upload_limit.take(user, _name(photo, key))
+        wait_ms = await service.stores.upload_limit.take(user, _name(photo, key))
     except StoreUnavailable:
         UPLOADS_REFUSED.labels("redis").inc()
         raise
     if wait_ms is not None:
         UPLOADS_REFUSED.labels("limit").inc()
         detail = (
-            f"You have begun {context.settings.uploads_per_minute} uploads in a minute, which is the most."
+            f"You have begun {service.settings.uploads_per_minute} uploads in a minute, which is the most."
         )
         retry_after_s = -(-wait_ms // 1_000)
         raise Problem(HTTPStatus.TOO_MANY_REQUESTS, detail, {"Retry-After": str(retry_after_s)})

@@ -2,9 +2,9 @@
 
 from http import HTTPStatus
 
-from api.context import ApiContext
 from api.http.metrics import UPLOADS_REFUSED
 from api.http.problems import Problem
+from api.services import UploadService
 from streams.core.uploads import KeyClaim, Upload
 
 
@@ -17,7 +17,7 @@ class KeyTaken(Exception):
         self.asked = asked  # The fingerprint of this request.
 
 
-async def claim(context: ApiContext, upload: Upload, key: str | None, fingerprint: bytes) -> None:
+async def claim(service: UploadService, upload: Upload, key: str | None, fingerprint: bytes) -> None:
     """Let the key, if there is one, stand for this upload, whose row is written: others will look for it.
 
     Raises:
@@ -26,8 +26,8 @@ async def claim(context: ApiContext, upload: Upload, key: str | None, fingerprin
     if key is None:
         return
     own = KeyClaim(upload.photo_id, fingerprint)
-    life_s = context.settings.idempotency_key_life_s
-    stands = await context.stores.uploads.claim_key(upload.author_id, key, own, life_s=life_s)
+    life_s = service.settings.idempotency_key_life_s
+    stands = await service.stores.uploads.claim_key(upload.author_id, key, own, life_s=life_s)
     if stands.photo_id != upload.photo_id:
         raise KeyTaken(stands, fingerprint)
 

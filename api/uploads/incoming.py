@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from streams.core.uploads import Upload
 from streams.errors import StoreUnavailable
-from streams.ports.groups import Stores
+from streams.ports.groups import UploadStores
 
 
 class IncomingOriginal:
@@ -14,7 +14,7 @@ class IncomingOriginal:
     What fits one part is put whole at the end. Nothing of the object is there before `end`.
     """
 
-    def __init__(self, stores: Stores, upload: Upload, part_bytes: int) -> None:
+    def __init__(self, stores: UploadStores, upload: Upload, part_bytes: int) -> None:
         self.size_bytes = 0
         self._stores = stores
         self._upload = upload

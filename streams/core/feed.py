@@ -30,23 +30,31 @@ class Completeness(StrEnum):
     STALE = "stale"
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Gaps:
-    """What was found to be wanting while a page was made."""
+    """What a page lacks. Every step of making a page returns its gaps; `|` joins them."""
 
     rebuilding: bool = False
-    missing: bool = False  # Something that belongs here may not be here.
-    copied: bool = False  # The database did not answer; what is here came from copies.
-    again_s: int = 1  # When to ask again for a page that is being rebuilt.
+    missing: bool = False  # Something that belongs on the page may not be there.
+    stale: bool = False  # The database did not answer, so the page may show old cached values.
+    retry_after_s: int = 1  # When to retry, if the timeline is being rebuilt.
+
+    def __or__(self, other: "Gaps") -> "Gaps":
+        return Gaps(
+            self.rebuilding or other.rebuilding,
+            self.missing or other.missing,
+            self.stale or other.stale,
+            max(self.retry_after_s, other.retry_after_s),
+        )
 
     @property
     def completeness(self) -> Completeness:
-        """The worst of them, as the reader should hear it."""
+        """The worst of the gaps, as the reader is told."""
         if self.rebuilding:
             return Completeness.REBUILDING
         if self.missing:
             return Completeness.PARTIAL
-        return Completeness.STALE if self.copied else Completeness.COMPLETE
+        return Completeness.STALE if self.stale else Completeness.COMPLETE
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ from schemas.facts import PhotoUploaded
 from streams.core.photos import Photo
 from streams.core.uploads import Upload, UploadState
 from streams.photos.begun import photo_begun
-from streams.ports.groups import Stores
+from streams.ports.groups import UploadStores
 from streams.ports.publishing import EventPublisher
 
 
 async def upload_completed(
-    stores: Stores, publisher: EventPublisher, upload: Upload, *, time_us: int
+    stores: UploadStores, publisher: EventPublisher, upload: Upload, *, time_us: int
 ) -> bool:
     """Put the photo of a completed upload into the pipeline; `time_us` is the event's.
 

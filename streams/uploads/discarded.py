@@ -6,10 +6,10 @@ is what leads the cleaning here.
 
 from streams.core.uploads import Upload
 from streams.photos.deleted import hide_photo
-from streams.ports.groups import Stores
+from streams.ports.groups import UploadStores
 
 
-async def upload_discarded(stores: Stores, upload: Upload) -> None:
+async def upload_discarded(stores: UploadStores, upload: Upload) -> None:
     """Remove all of an aborted upload; repeatable at every line.
 
     Its id is buried first: if its event was published and nobody knew, nothing comes of it.

@@ -14,16 +14,17 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.context import ApiContext, make_context
+from api.composition import make_services
 from api.http.cursors import CursorKind, decode_cursor
 from api.http.inputs import PageQuery
 from api.photo_ids import PhotoIds
 from api.routes.feed import feed_page
+from api.services import Services
 from schemas.events import EventData, EventType
 from schemas.ids import PackedIds, PhotoId, UserId, pack_ids
 from streams.core.counted import Membership
 from streams.core.edges import OutgoingEdge
-from streams.core.feed import Completeness, Gaps
+from streams.core.feed import Completeness
 from streams.core.photos import Photo, StoredRendition
 from streams.errors import StoreUnavailable
 from streams.photos.deleted import hide_photo
@@ -145,20 +146,38 @@ class World:
     switches: dict[str, Switchable]
     memory: Stores
     stores: Stores
-    context: ApiContext
+    settings: Settings
+    services: Services
     _app: FastAPI | None = None
 
     @property
     def app(self) -> FastAPI:
         """The application; made when first asked for, because that takes longer than most tests."""
         if self._app is None:
-            self._app = create_app(self.context)
+            self._app = create_app(self.services, self.settings)
         return self._app
 
     def adopt(self, app: FastAPI) -> None:
         """Serve with an application that was made of the same settings."""
         self._app = app
-        app.state.context = self.context
+        app.state.services = self.services
+
+    def limit(
+        self,
+        *,
+        buckets_a_page_max: int | None = None,
+        pull_lists_max: int | None = None,
+        likes_cached_max: int | None = None,
+    ) -> None:
+        """Make limits small, so that a test meets them; call it before the first request."""
+        feed, social = self.services.feed, self.services.social
+        if buckets_a_page_max is not None:
+            social = replace(social, buckets_a_page_max=buckets_a_page_max)
+        if pull_lists_max is not None:
+            feed = replace(feed, sources=replace(feed.sources, pull_lists_max=pull_lists_max))
+        if likes_cached_max is not None:
+            feed = replace(feed, reads=replace(feed.reads, likes_cached_max=likes_cached_max))
+        self.services = replace(self.services, feed=feed, social=social)
 
     def fail(self, store: str, down: bool = True) -> None:
         """Redis, Cassandra, S3 or Kafka stops answering, or answers again."""
@@ -216,7 +235,7 @@ class World:
     async def page(self, reader: int, limit: int = 20, below: int | None = None) -> Page:
         """A page of the reader's feed, without HTTP around it."""
         query = PageQuery(limit, None if below is None else (below,))
-        shown = await feed_page(self.context, UserId(reader), query, Gaps())
+        shown, _ = await feed_page(self.services.feed, UserId(reader), query)
         cursor = shown["next_cursor"]
         return Page(
             ids=[int(item["photo_id"]) for item in shown["items"]],
@@ -227,12 +246,12 @@ class World:
     async def pull(self, author: int) -> None:
         """Name the author as one whose photos are pulled."""
         await self.stores.pulled_authors.add(UserId(author))
-        await self.context.pulled.refresh()
+        await self.services.pulled.refresh()
 
     async def later(self, seconds: float) -> None:
         """Time passes; the view of pulled authors is kept fresh meanwhile."""
         self.clock.ms += int(seconds * 1_000)
-        await self.context.pulled.refresh()
+        await self.services.pulled.refresh()
 
 
 async def make_world(**overrides: object) -> World:
@@ -248,20 +267,27 @@ async def make_world(**overrides: object) -> World:
     )
     switches = {each.name: Switchable(getattr(memory, each.name), each.name) for each in fields(Stores)}
     stores = replace(memory, **switches)  # They answer as the stores do.
-    made = make_context(settings, stores, publisher, queue, media_key=media_key(), clock_us=clock.us)
-    # A lease is given back when all is over, whatever a test has switched off.
-    context = replace(made, ids=PhotoIds(memory, lambda: clock.ms))
+    services = make_services(
+        settings,
+        stores,
+        publisher,
+        queue,
+        # The lease is returned at the end, whatever a test has switched off.
+        ids=PhotoIds(memory.shard_leases, lambda: clock.ms),
+        media_key=media_key(),
+        clock_us=clock.us,
+    )
     positions = dict.fromkeys(range(FANOUT.partitions), 0)
     await stores.timelines.save_all_checkpoints(positions)
     await stores.timelines.confirm(positions)
-    await context.pulled.refresh()
-    await _lease_shard(context, clock)
-    return World(clock, publisher, queue, switches, memory, stores, context)
+    await services.pulled.refresh()
+    await _lease_shard(services.uploads.ids, clock)
+    return World(clock, publisher, queue, switches, memory, stores, settings, services)
 
 
-async def _lease_shard(context: ApiContext, clock: Clock) -> None:
+async def _lease_shard(ids: PhotoIds, clock: Clock) -> None:
     """The first id waits for the clock, which stands still here, to pass the lease's own millisecond."""
-    minting = asyncio.create_task(context.ids.mint())
+    minting = asyncio.create_task(ids.mint())
     await asyncio.sleep(0)
     clock.ms = NOW_MS
     await minting

@@ -2,13 +2,13 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
 import httpx
 from fastapi import FastAPI
 
-from api.context import make_context
+from api.composition import make_services
 from schemas.events import EventType
 from schemas.ids import ID_MAX, PhotoId, UserId, id_ms
 from streams.core.object_keys import ObjectKeys
@@ -105,7 +105,7 @@ async def in_pieces(*pieces: bytes) -> AsyncIterator[bytes]:
 
 
 def object_key(world: World, photo: object) -> str:
-    return ObjectKeys(world.context.settings.object_prefix).original(PhotoId(int(str(photo))))
+    return ObjectKeys(world.settings.object_prefix).original(PhotoId(int(str(photo))))
 
 
 async def rows(world: World) -> list[Upload]:
@@ -157,15 +157,15 @@ def through(world: World, at: Callable[[Moment], Awaitable[None]]) -> FlakyStore
     """Let the API's calls of stores, and of Kafka, meet `at` from now on."""
     flaky = FlakyStores(world.stores, at)
     publisher = flaky.around("publisher", world.publisher)
-    made = make_context(
-        world.context.settings,
+    world.services = make_services(
+        world.settings,
         flaky.stores,
         publisher,
         world.queue,
+        ids=world.services.uploads.ids,
         media_key=media_key(),
         clock_us=world.clock.us,
     )
-    world.context = replace(made, ids=world.context.ids)
     world.adopt(world.app)
     return flaky
 

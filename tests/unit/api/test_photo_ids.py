@@ -32,8 +32,8 @@ def anyio_backend() -> str:
 async def test_ids_rise_and_none_comes_twice() -> None:
     """Also for those who ask at once, and over two processes."""
     clock = Clock()
-    stores = memory_stores(clock_ms=clock)
-    async with PhotoIds(stores, clock) as one, PhotoIds(stores, clock) as two:
+    leases = memory_stores(clock_ms=clock).shard_leases
+    async with PhotoIds(leases, clock) as one, PhotoIds(leases, clock) as two:
         minted = await asyncio.gather(*(each.mint() for each in (one, two) * 50))
 
     assert len(set(minted)) == 100
@@ -44,11 +44,11 @@ async def test_ids_rise_and_none_comes_twice() -> None:
 async def test_a_lost_shard_is_replaced() -> None:
     """A process that was idle for an hour, whose only shard another took meanwhile, gets one again."""
     clock = Clock()
-    stores = memory_stores(clock_ms=clock, shard_leases=2)
-    async with PhotoIds(stores, clock) as idle:
+    leases = memory_stores(clock_ms=clock, shard_leases=2).shard_leases
+    async with PhotoIds(leases, clock) as idle:
         first = await idle.mint()
         clock.now_ms += HOUR_MS
-        async with PhotoIds(stores, clock) as one, PhotoIds(stores, clock) as two:
+        async with PhotoIds(leases, clock) as one, PhotoIds(leases, clock) as two:
             others = [await one.mint(), await two.mint()]
             with pytest.raises(Problem, match="no id for the photo") as refused:
                 await idle.mint()
@@ -62,7 +62,7 @@ async def test_a_lost_shard_is_replaced() -> None:
 async def test_a_clock_that_went_back_is_waited_for_by_the_client() -> None:
     """503 until it has caught up; no id is made of the past."""
     clock = Clock()
-    async with PhotoIds(memory_stores(clock_ms=clock), clock) as ids:
+    async with PhotoIds(memory_stores(clock_ms=clock).shard_leases, clock) as ids:
         first: PhotoId = await ids.mint()
         clock.now_ms -= HOUR_MS
         with pytest.raises(Problem, match="the clock says"):

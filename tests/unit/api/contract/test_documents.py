@@ -1,7 +1,9 @@
 """The generated contracts, and that the routes keep to them."""
 
+from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from pydantic import TypeAdapter
 
@@ -151,3 +153,35 @@ async def test_a_rebuilding_page_says_when_to_ask_again() -> None:
 
     assert (answer.status_code, answer.headers["retry-after"]) == (200, "1")
     assert answer.json() == {"items": [], "next_cursor": None, "completeness": "rebuilding"}
+
+
+async def test_the_contract_of_the_default_settings_does_not_change_unnoticed() -> None:
+    """With the default settings the served document equals `openapi.json` beside this test, byte for byte."""
+    expected = orjson.loads(Path(__file__).with_name("openapi.json").read_bytes())
+    world = await make_world()
+
+    async with world.client() as client:
+        response = await client.get("/openapi.json")
+
+    assert response.content == orjson.dumps(expected)
+
+
+async def test_the_contract_says_the_limits_that_are_set() -> None:
+    """Sizes and times in the document are those of the settings, not of the defaults."""
+    world = await make_world(
+        upload_bytes_max=6_000_000,
+        upload_part_bytes=1_048_576,
+        idempotency_key_life_s=7_200,
+        media_url_life_s_min=300,
+        media_url_life_s_max=600,
+    )
+
+    text = orjson.dumps(await _document(world)).decode()
+
+    assert '"maxLength":6000000' in text
+    assert "At most 6,000,000." in text
+    assert "Up to 1 MiB:" in text
+    assert "Above 1 MiB:" in text
+    assert "the same photo for 2 hours;" in text
+    assert "valid for 5 to 10 minutes." in text
+    assert "$" not in text.replace("$ref", "").replace("$defs", "").replace('$"', "")

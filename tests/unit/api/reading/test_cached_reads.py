@@ -15,7 +15,7 @@ from schemas.internal import EdgeRecord
 from streams.core.counted import Membership
 from streams.core.edges import OutgoingEdge
 from streams.core.eras import era_of
-from streams.core.feed import Completeness, Gaps
+from streams.core.feed import Completeness
 from streams.edges.changed import likes_changed
 from streams.stores.cache.keys import likes_key
 from tests.worlds.api import World, make_world
@@ -138,7 +138,7 @@ async def test_an_old_view_of_pulled_authors_makes_a_page_partial() -> None:
     """An author whom this process does not know to be pulled yet may be missing."""
     world = await _warm()
     world.clock.ms += 1_000
-    object.__setattr__(world.context.pulled, "_known_s", -100.0)
+    object.__setattr__(world.services.pulled, "_known_s", -100.0)
 
     page = await world.page(READER)
 
@@ -159,10 +159,10 @@ async def _taken(records: Sequence[EdgeRecord]) -> None:
     """An outbox's answer to edges."""
 
 
-async def test_likes_older_than_their_copy_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_likes_older_than_their_copy_are_found() -> None:
     """A copy holds a user's newest likes; below those the database is asked, and the page is the same."""
-    monkeypatch.setattr("api.reading.cached_reads.LIKES_COPIED_MAX", 2)
     world = await make_world()
+    world.limit(likes_cached_max=2)
     for photo in range(10, 20):
         await world.post(photo, READER)
     liked = {11, 13, 14, 18}
@@ -171,8 +171,8 @@ async def test_likes_older_than_their_copy_are_found(monkeypatch: pytest.MonkeyP
             OutgoingEdge.LIKES, UserId(READER), photo, Membership(1, removed=False)
         )
 
-    shown = await feed_page(world.context, UserId(READER), PageQuery(20, None), Gaps())
-    again = await feed_page(world.context, UserId(READER), PageQuery(20, None), Gaps())
+    shown, _ = await feed_page(world.services.feed, UserId(READER), PageQuery(20, None))
+    again, _ = await feed_page(world.services.feed, UserId(READER), PageQuery(20, None))
 
     assert {int(item["photo_id"]) for item in shown["items"] if item["liked"]} == liked
     assert again == shown
@@ -190,7 +190,7 @@ async def test_a_like_from_elsewhere_is_seen_by_the_next_page(
     )
 
     async def liked() -> bool:
-        page = await feed_page(world.context, UserId(READER), PageQuery(20, None), Gaps())
+        page, _ = await feed_page(world.services.feed, UserId(READER), PageQuery(20, None))
         return bool(page["items"][0]["liked"])
 
     before = await liked()

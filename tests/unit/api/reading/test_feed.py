@@ -257,10 +257,10 @@ async def test_a_new_followee_is_seen_at_once() -> None:
     assert (page.ids, page.completeness) == ([10], Completeness.COMPLETE)
 
 
-async def test_thousands_of_new_followees_are_one_window(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_thousands_of_new_followees_are_one_window() -> None:
     """More lists than a page may read are read as one window of the database instead."""
-    monkeypatch.setattr("api.reading.skeleton.PULL_LISTS_MAX", 2)
     world = await make_world()
+    world.limit(pull_lists_max=2)
     for author in (2, 3, 4):
         await world.post(author * 10, author)
     await world.page(READER)

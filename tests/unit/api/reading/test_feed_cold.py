@@ -83,7 +83,7 @@ async def test_a_slow_rebuild_goes_on_after_the_answer() -> None:
     may_read = hold_the_database(world)
     first = await world.page(READER)
     may_read.set()
-    await eventually(lambda: not world.context.rebuilder.is_running(UserId(READER)), "the rebuild")
+    await eventually(lambda: not world.services.rebuilder.is_running(UserId(READER)), "the rebuild")
     second = await world.page(READER)
 
     assert first.completeness is Completeness.REBUILDING

@@ -229,10 +229,10 @@ async def test_the_followers_are_listed_once_each(level: int, limit: int) -> Non
     assert sorted(int(each) for each in listed) == members
 
 
-async def test_a_page_of_followers_that_spans_many_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_page_of_followers_that_spans_many_buckets() -> None:
     """What a cursor says of its own bucket holds in no other."""
-    monkeypatch.setattr("api.routes.followers.BUCKETS_A_PAGE_MAX", BUCKETS[2])
     world = await make_world()
+    world.limit(buckets_a_page_max=BUCKETS[2])
     # Some buckets have several members, so that some pages end within a bucket.
     members = list(range(100, 2_000))
     await _fill(world, SetKind.FOLLOWERS, ME, members, 2)
@@ -254,10 +254,10 @@ async def test_a_walk_over_followers_goes_on_while_the_set_grows_a_level() -> No
     assert [int(each) for each in first["items"] + rest["items"]] == members
 
 
-async def test_a_set_that_has_shrunk_gives_short_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_set_that_has_shrunk_gives_short_pages() -> None:
     """A page reads a bounded number of buckets, and the cursor goes on behind them."""
-    monkeypatch.setattr("api.routes.followers.BUCKETS_A_PAGE_MAX", 16)
     world = await make_world()
+    world.limit(buckets_a_page_max=16)
     await _fill(world, SetKind.FOLLOWERS, ME, [100, 101], 2)
     cursor, listed, pages = "", [], 0
     while cursor is not None:
@@ -278,4 +278,4 @@ async def test_counts_are_those_of_the_user_asked_for() -> None:
     counts = [(await _get(world, f"/v1/users/{user}"))["followers"] for user in (5, 6, 5, 6)]
 
     assert counts == [1, 2, 1, 2]
-    assert (await world.context.reads.totals(SetKind.FOLLOWERS, [UserId(7)])).values == {7: 0}
+    assert (await world.services.feed.reads.totals(SetKind.FOLLOWERS, [UserId(7)])).values == {7: 0}

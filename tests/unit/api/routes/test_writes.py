@@ -98,7 +98,7 @@ async def test_an_unfollow_that_cannot_remove_the_copy_is_503_and_can_be_repeate
 
     assert failed == 503
     assert await _status(world, "DELETE", f"/v1/social/follow/{OTHER}") == 204
-    assert (await world.context.reads.following(UserId(ME))).values == {ME: {}}
+    assert (await world.services.feed.reads.following(UserId(ME))).values == {ME: {}}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from api.context import ApiContext
+from api.services import UploadService
 from api.uploads.inputs import Wanted
 from api.uploads.lifecycle import enter, undo, upload_of
 from schemas.ids import PhotoId, UserId
@@ -262,8 +262,8 @@ async def test_no_acknowledged_photo_is_taken_back(new_world: NewWorld, failing:
 
 async def _completed(world: World) -> Upload:
     """A body whose key is claimed and whose bytes are there; its request has died before it published."""
-    photo = await world.context.ids.mint()
-    upload = upload_of(world.context, UserId(ME), photo, Wanted("image/jpeg", "", None))
+    photo = await world.services.uploads.ids.mint()
+    upload = upload_of(world.services.uploads, UserId(ME), photo, Wanted("image/jpeg", "", None))
     await world.memory.media_objects.put(upload.object_key, b"12345", content_type="image/jpeg")
     await world.memory.uploads.insert(upload)
     await world.memory.uploads.complete(photo)
@@ -283,12 +283,12 @@ async def test_of_entering_and_undoing_one_wins(new_world: NewWorld, slow: str, 
     for number in range(100):
         world = await new_world()
         upload = await _completed(world)
-        plain, answers = world.context, dict[str, bool]()
+        plain, answers = world.services.uploads, dict[str, bool]()
 
         async def other(
             world: World = world,
             upload: Upload = upload,
-            plain: ApiContext = plain,
+            plain: UploadService = plain,
             answers: dict[str, bool] = answers,
         ) -> None:
             if slow == "enter":
@@ -304,9 +304,9 @@ async def test_of_entering_and_undoing_one_wins(new_world: NewWorld, slow: str, 
 
         through(world, at)
         if slow == "enter":
-            answers["entered"] = await enter(world.context, upload)
+            answers["entered"] = await enter(world.services.uploads, upload)
         else:
-            answers["undone"] = await undo(world.context, upload, "k")
+            answers["undone"] = await undo(world.services.uploads, upload, "k")
         if len(answers) < 2:
             break
         wins.add(answers["entered"])

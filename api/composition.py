@@ -1,0 +1,228 @@
+"""The composition of one API process: every service, made once."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from time import time_ns
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from prometheus_client import Counter
+
+from api.auth.keys import keys_from
+from api.auth.tokens import TokenVerifier
+from api.edge_writer import EdgeWriter
+from api.http.metrics import COPIES, MEDIA_URLS, REBUILDS
+from api.http.retry_after import RetryQueue
+from api.photo_ids import PhotoIds
+from api.reading.cached_reads import CachedReads
+from api.reading.pulled_authors import PulledAuthorsPoller
+from api.reading.signed_urls import UrlSigner
+from api.reading.skeleton import FeedSources
+from api.services import (
+    FeedService,
+    HealthService,
+    LikeService,
+    PhotoService,
+    Probe,
+    RenditionsQueue,
+    Services,
+    SocialService,
+    UploadService,
+    UserService,
+)
+from schemas.ids import UserId
+from streams.errors import StoreUnavailable
+from streams.ports.groups import Stores, UploadStores
+from streams.ports.publishing import EventPublisher
+from streams.settings import (
+    ApiProcessSettings,
+    PhotoUrlSettings,
+    TimelineSettings,
+    TokenSettings,
+    UploadSettings,
+)
+from streams.stores.cache.read_through import DatabaseReads, ReadThrough
+from streams.timelines.rebuild import Rebuilder, RebuildOutcome
+
+# A read of the database waits at most this share of a request's time for its turn. After a
+# longer wait there is no time left to make a page of what it returns.
+READ_WAIT_SHARE = 0.5
+
+# A rebuild may take this share of a request's time; the page itself needs the rest.
+REBUILD_WAIT_SHARE = 0.5
+
+
+def make_services(
+    settings: ApiProcessSettings,
+    stores: Stores,
+    publisher: EventPublisher,
+    queue: RenditionsQueue,
+    *,
+    ids: PhotoIds,
+    media_key: RSAPrivateKey,
+    clock_us: Callable[[], int] = lambda: time_ns() // 1_000,
+) -> Services:
+    """Put the parts together.
+
+    Raises:
+        ValueError: A setting is invalid, such as a secret that is too short.
+    """
+    reads = _reads(settings, stores)
+    pulled = PulledAuthorsPoller(stores.pulled_authors, settings.pulled_authors_refresh_ms / 1_000)
+    # Most rebuilds take less than a second.
+    rebuilds = RetryQueue(rate_min=settings.rebuilds_in_flight_max, s_max=settings.retry_after_s_max)
+    rebuilder = _rebuilder(settings, stores, reads, rebuilds)
+    sources = FeedSources(
+        settings=settings,
+        reads=reads,
+        timelines=stores.timelines,
+        author_photos=stores.author_photos,
+        pulled=pulled,
+        rebuilder=rebuilder,
+        rebuild_wait_s=settings.request_deadline_ms / 1_000 * REBUILD_WAIT_SHARE,
+        clock_us=clock_us,
+    )
+    signer = _signer(settings, media_key, clock_us)
+    edges = EdgeWriter(stores.outgoing_edges, publisher, clock_us)
+    return Services(
+        feed=FeedService(reads=reads, sources=sources, signer=signer, rebuilds=rebuilds),
+        photos=PhotoService(
+            reads=reads,
+            signer=signer,
+            stores=stores,
+            publisher=publisher,
+            clock_us=clock_us,
+            pull_list_ids_max=settings.pull_list_ids_max,
+        ),
+        users=UserService(reads=reads),
+        likes=LikeService(reads=reads, edges=edges, cache=stores.cache),
+        social=SocialService(
+            reads=reads,
+            edges=edges,
+            cache=stores.cache,
+            counted_sets=stores.counted_sets,
+            following_max=settings.following_max,
+        ),
+        uploads=_uploads(settings, stores, publisher, queue, ids, clock_us),
+        health=HealthService(probes=_probes(stores, publisher, queue), ops_open=settings.ops_open),
+        verifier=_verifier(settings, clock_us),
+        pulled=pulled,
+        rebuilder=rebuilder,
+    )
+
+
+def _reads(settings: ApiProcessSettings, stores: Stores) -> CachedReads:
+    wait_s = settings.request_deadline_ms / 1_000 * READ_WAIT_SHARE
+    database = DatabaseReads(settings.database_reads_in_flight_max, wait_s)
+    return CachedReads.of(
+        ReadThrough(stores.cache, database, _cache_counter()),
+        settings,
+        outgoing_edges=stores.outgoing_edges,
+        photos=stores.photos,
+        author_photos=stores.author_photos,
+        counted_sets=stores.counted_sets,
+    )
+
+
+def _rebuilder(
+    settings: TimelineSettings, stores: Stores, reads: CachedReads, rebuilds: RetryQueue
+) -> Rebuilder:
+    return Rebuilder(
+        stores=stores,
+        followees_of=_followees_of(reads),
+        timeline_ids=settings.timeline_ids,
+        in_flight_max=settings.rebuilds_in_flight_max,
+        count=_rebuild_counter(rebuilds),
+    )
+
+
+def _uploads(
+    settings: UploadSettings,
+    stores: UploadStores,
+    publisher: EventPublisher,
+    queue: RenditionsQueue,
+    ids: PhotoIds,
+    clock_us: Callable[[], int],
+) -> UploadService:
+    return UploadService(
+        settings=settings,
+        stores=stores,
+        publisher=publisher,
+        queue=queue,
+        ids=ids,
+        bodies=asyncio.Semaphore(settings.upload_bodies_in_flight_max),
+        clock_us=clock_us,
+    )
+
+
+def _probes(stores: Stores, publisher: EventPublisher, queue: RenditionsQueue) -> dict[str, Probe]:
+    async def ask_kafka() -> None:
+        await publisher.ping()
+        await queue.queued()
+
+    return {
+        "cassandra": stores.pulled_authors.version,
+        "redis": stores.timelines.verified,
+        "s3": lambda: stores.media_objects.size("readyz"),
+        "kafka": ask_kafka,
+    }
+
+
+def _followees_of(reads: CachedReads) -> Callable[[UserId], Awaitable[list[UserId]]]:
+    async def followees_of(owner: UserId) -> list[UserId]:
+        following = await reads.following(owner)
+        if following.unknown:
+            raise StoreUnavailable("cassandra", "following", "needed for a rebuild")
+        return list(following.values[owner])
+
+    return followees_of
+
+
+def _rebuild_counter(rebuilds: RetryQueue) -> Callable[[RebuildOutcome], None]:
+    def count(outcome: RebuildOutcome) -> None:
+        REBUILDS.labels(outcome).inc()
+        if outcome is RebuildOutcome.REBUILT:
+            rebuilds.served()
+
+    return count
+
+
+def _verifier(settings: TokenSettings, clock_us: Callable[[], int]) -> TokenVerifier:
+    return TokenVerifier(
+        keys=keys_from(settings),
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+        leeway_s=settings.jwt_leeway_s,
+        life_s_max=settings.jwt_life_s_max,
+        clock_us=clock_us,
+    )
+
+
+def _signer(settings: PhotoUrlSettings, media_key: RSAPrivateKey, clock_us: Callable[[], int]) -> UrlSigner:
+    return UrlSigner(
+        media_url=settings.media_url.rstrip("/"),
+        key_id=settings.media_key_id,
+        private_key=media_key,
+        life_s_min=settings.media_url_life_s_min,
+        life_s_max=settings.media_url_life_s_max,
+        clock_us=clock_us,
+        count=_count_urls,
+    )
+
+
+def _cache_counter() -> Callable[[str, int, int], None]:
+    # Looking a counter up by its labels costs more than counting.
+    counters: dict[str, tuple[Counter, Counter]] = {}
+
+    def count(kind: str, hits: int, misses: int) -> None:
+        if kind not in counters:
+            counters[kind] = (COPIES.labels(kind, "hit"), COPIES.labels(kind, "miss"))
+        hit, miss = counters[kind]
+        hit.inc(hits)
+        miss.inc(misses)
+
+    return count
+
+
+def _count_urls(reused: int, signed: int) -> None:
+    MEDIA_URLS.labels("kept").inc(reused)
+    MEDIA_URLS.labels("signed").inc(signed)

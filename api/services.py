@@ -1,0 +1,176 @@
+"""What each group of routes works with, and how a route gets it: one small service a purpose."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Protocol
+
+from fastapi import Depends
+from starlette.requests import Request
+
+from api.auth.tokens import Caller, TokenVerifier, authenticate
+from api.edge_writer import EdgeWriter
+from api.http.retry_after import RetryQueue
+from api.photo_ids import PhotoIds
+from api.reading.cached_reads import CachedReads
+from api.reading.pulled_authors import PulledAuthorsPoller
+from api.reading.signed_urls import UrlSigner
+from api.reading.skeleton import FeedSources
+from streams.ports.cache import Cache
+from streams.ports.edges import CountedSets
+from streams.ports.groups import PhotoStores, UploadStores
+from streams.ports.publishing import EventPublisher
+from streams.settings import UploadSettings
+from streams.timelines.rebuild import Rebuilder
+
+Probe = Callable[[], Awaitable[object]]
+
+# A set whose members have nearly all left would otherwise cost thousands of reads of empty buckets.
+BUCKETS_A_PAGE_MAX = 512
+
+
+class RenditionsQueue(Protocol):
+    async def queued(self) -> int:
+        """How many renditions were waiting to be made a few seconds ago.
+
+        Raises:
+            StoreUnavailable: The number is not known.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedService:
+    """The caller's feed. `rebuilds` spreads the retries of readers whose rebuild cannot begin yet."""
+
+    reads: CachedReads
+    sources: FeedSources
+    signer: UrlSigner
+    rebuilds: RetryQueue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhotoService:
+    """One photo, an author's photos, and deleting one."""
+
+    reads: CachedReads
+    signer: UrlSigner
+    stores: PhotoStores
+    publisher: EventPublisher
+    clock_us: Callable[[], int]
+    pull_list_ids_max: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserService:
+    """A user's counts."""
+
+    reads: CachedReads
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LikeService:
+    """Likes of photos that the caller can see."""
+
+    reads: CachedReads
+    edges: EdgeWriter
+    cache: Cache
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SocialService:
+    """Follows of the caller, and the lists of both directions."""
+
+    reads: CachedReads
+    edges: EdgeWriter
+    cache: Cache
+    counted_sets: CountedSets
+    following_max: int
+    buckets_a_page_max: int = BUCKETS_A_PAGE_MAX
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadService:
+    """Uploads. `bodies` bounds how many images arrive at once as a request's own body."""
+
+    settings: UploadSettings
+    stores: UploadStores
+    publisher: EventPublisher
+    queue: RenditionsQueue
+    ids: PhotoIds
+    bodies: asyncio.Semaphore
+    clock_us: Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthService:
+    """`probes` check one store each, by name. `ops_open` shows the metrics to everybody."""
+
+    probes: Mapping[str, Probe]
+    ops_open: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Every service of one process. Only the composition touches it; a route is given its own service.
+
+    `pulled` and `rebuilder` also work between requests; `serve` runs and closes them.
+    """
+
+    feed: FeedService
+    photos: PhotoService
+    users: UserService
+    likes: LikeService
+    social: SocialService
+    uploads: UploadService
+    health: HealthService
+    verifier: TokenVerifier
+    pulled: PulledAuthorsPoller
+    rebuilder: Rebuilder
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+def feed_service(request: Request) -> FeedService:
+    return _services(request).feed
+
+
+# FastAPI runs a dependency that is no coroutine function in a thread, which costs more than all of this.
+async def _photo_service(request: Request) -> PhotoService:
+    return _services(request).photos
+
+
+async def _user_service(request: Request) -> UserService:
+    return _services(request).users
+
+
+async def _like_service(request: Request) -> LikeService:
+    return _services(request).likes
+
+
+async def _social_service(request: Request) -> SocialService:
+    return _services(request).social
+
+
+async def _upload_service(request: Request) -> UploadService:
+    return _services(request).uploads
+
+
+async def health_service(request: Request) -> HealthService:
+    return _services(request).health
+
+
+async def caller_of(request: Request) -> Caller:
+    """The caller, or 401."""
+    return await authenticate(request, _services(request).verifier)
+
+
+WithPhotos = Annotated[PhotoService, Depends(_photo_service)]
+WithUsers = Annotated[UserService, Depends(_user_service)]
+WithLikes = Annotated[LikeService, Depends(_like_service)]
+WithSocial = Annotated[SocialService, Depends(_social_service)]
+WithUploads = Annotated[UploadService, Depends(_upload_service)]
+WithHealth = Annotated[HealthService, Depends(health_service)]
+ByCaller = Annotated[Caller, Depends(caller_of)]
