@@ -1,0 +1,134 @@
+"""An agent hands over what has arrived, in order, and acknowledges what its handler says, no more."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import faust
+import pytest
+
+from streams.kafka.consuming.agent import BatchHandler, Delivered, add_agent
+from streams.kafka.consuming.app import make_app
+from streams.settings import ConsumerSettings
+
+pytestmark = pytest.mark.anyio
+WITHIN_S = 10.0
+
+
+@pytest.fixture
+async def app(tmp_path: Path) -> faust.App:
+    app = make_app(
+        ConsumerSettings(run_dir=tmp_path),
+        "g",
+        {"t": range(1)},
+        poll_records_max=3,
+        buffer_records_max=15,
+    )
+    app.consumer_generation_id = 1
+    # Messages are acknowledged without one; Faust's own would start a loop in a thread.
+    app.consumer = SimpleNamespace(_unacked_messages=set())
+    return app
+
+
+class Batches:
+    """A handler that remembers its batches; it acknowledges all but `left` of each."""
+
+    def __init__(self, left: int = 0) -> None:
+        self.left = left
+        self.values: list[list[bytes | None]] = []
+        self.delivered: list[Delivered] = []
+        self.handled = asyncio.Event()
+
+    async def __call__(self, delivered: Delivered) -> None:
+        self.values.append([record.value for record in delivered.records])
+        self.delivered.append(delivered)
+        delivered.ack(len(delivered.records) - self.left)
+        self.handled.set()
+
+    async def until(self, count: int) -> None:
+        """Return when so many records were handed over."""
+        async with asyncio.timeout(WITHIN_S):
+            while sum(map(len, self.values)) < count:
+                self.handled.clear()
+                await self.handled.wait()
+
+
+@asynccontextmanager
+async def running(app: faust.App, handle: BatchHandler, errors: list[BaseException]) -> AsyncIterator[Any]:
+    """The agent, reading from memory; batches have at most 3 records."""
+    add_agent(app, "a", "t", handle, batch_records_max=3, fatal=errors.append)
+    async with app.agents["a"].test_context() as agent:
+        yield agent
+
+
+async def put(agent: Any, values: Sequence[bytes]) -> list[Any]:
+    return [await agent.put(value, wait=False) for value in values]
+
+
+async def test_records_are_handed_over_in_order_in_bounded_batches(app: faust.App) -> None:
+    """What has arrived goes together, and never more than the limit."""
+    batches = Batches()
+    async with running(app, batches, []) as agent:
+        await put(agent, [b"1", b"2", b"3", b"4"])
+        await batches.until(4)
+
+    assert [b"1", b"2", b"3", b"4"] == [value for batch in batches.values for value in batch]
+    assert all(len(batch) <= 3 for batch in batches.values)
+    assert [0, 1, 2, 3] == [record.offset for batch in batches.delivered for record in batch.records]
+
+
+async def test_only_what_the_handler_acknowledged_is_acknowledged(app: faust.App) -> None:
+    """Law: commit never passes work. The last record is not done."""
+    batches = Batches(left=1)
+    async with running(app, batches, []) as agent:
+        events = await put(agent, [b"1", b"2", b"3"])
+        await batches.until(3)
+        acknowledged = [event.message.acked for event in events]
+
+    assert 3 - len(batches.values) == sum(acknowledged)
+    assert not acknowledged[-1]
+
+
+async def test_records_of_an_earlier_generation_are_left_out(app: faust.App) -> None:
+    """They are delivered again to their partition's next owner."""
+    batches = Batches()
+    async with running(app, batches, []) as agent:
+        await put(agent, [b"old"])
+        app.consumer_generation_id = 2
+        await put(agent, [b"new"])
+        await batches.until(1)
+
+    assert [[b"new"]] == batches.values
+    assert [2] == [delivered.generation for delivered in batches.delivered]
+
+
+async def test_a_partition_is_no_longer_assigned_after_a_rebalance(app: faust.App) -> None:
+    """A handler that still works for an earlier generation learns of it."""
+    batches = Batches()
+    async with running(app, batches, []) as agent:
+        await put(agent, [b"1"])
+        await batches.until(1)
+        before = batches.delivered[0].is_assigned()
+        app.consumer_generation_id = 2
+
+    assert (True, False) == (before, batches.delivered[0].is_assigned())
+
+
+async def test_a_bug_is_fatal_and_acknowledges_nothing(app: faust.App) -> None:
+    """Raised to Faust, it would be committed and lost."""
+    errors: list[BaseException] = []
+
+    async def fail(delivered: Delivered) -> None:
+        raise KeyError("a bug")
+
+    async with running(app, fail, errors) as agent:
+        [event] = await put(agent, [b"1"])
+        async with asyncio.timeout(WITHIN_S):
+            while not errors:  # noqa: ASYNC110 - `fatal` sets no event.
+                await asyncio.sleep(0)
+
+    assert ["'a bug'"] == [str(error) for error in errors]
+    assert not event.message.acked

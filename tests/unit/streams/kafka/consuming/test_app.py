@@ -1,0 +1,46 @@
+"""A Faust app is made for one group, and several fit into one process."""
+
+from pathlib import Path
+
+import pytest
+
+from streams.kafka.consuming.app import assigned_partitions, is_balanced, make_app
+from streams.settings import ConsumerSettings
+
+pytestmark = pytest.mark.anyio
+
+
+def settings(run_dir: Path) -> ConsumerSettings:
+    return ConsumerSettings(kafka="a:1,b:2", run_dir=run_dir, process="w", commit_interval_ms=300)
+
+
+async def test_an_app_is_a_consumer_of_the_group(tmp_path: Path) -> None:
+    """At every broker, with our own limits; nothing is consumed twice within a commit interval."""
+    app = make_app(
+        settings(tmp_path), "t.check", {"t.likes": range(3)}, poll_records_max=3, buffer_records_max=15
+    )
+
+    assert "t.check" == app.conf.id
+    assert ["kafka://a:1", "kafka://b:2"] == [str(url) for url in app.conf.broker]
+    assert (3, 15) == (app.conf.broker_max_poll_records, app.conf.stream_buffer_maxsize)
+    assert 0.3 == app.conf.broker_commit_interval
+    assert (tmp_path / "faust-w").is_dir()
+
+
+async def test_several_apps_fit_into_one_process(tmp_path: Path) -> None:
+    """Each lane is a group of its own, with agents of its own."""
+    apps = [
+        make_app(settings(tmp_path), group, {"t": range(3)}, poll_records_max=3, buffer_records_max=15)
+        for group in ("normal", "bulk")
+    ]
+
+    assert ["normal", "bulk"] == [app.conf.id for app in apps]
+    assert apps[0].agents is not apps[1].agents
+
+
+async def test_an_app_that_has_not_joined_its_group_owns_nothing(tmp_path: Path) -> None:
+    """It is not ready, and the watchdog watches nothing of it."""
+    app = make_app(settings(tmp_path), "g", {"t": range(3)}, poll_records_max=3, buffer_records_max=15)
+
+    assert not is_balanced(app)
+    assert set() == assigned_partitions(app)

@@ -1,0 +1,82 @@
+"""The watchdog ends a process whose consumer is behind and does not move, and no other."""
+
+import pytest
+
+from streams.errors import StoreUnavailable
+from streams.kafka.consuming.progress import GroupPartition, Progress
+from streams.kafka.consuming.watchdog import Watchdog
+from tests.worlds.kafka import FakeOffsets
+
+pytestmark = pytest.mark.anyio
+PARTITION = GroupPartition("check", "likes", 0)
+LOG = ("likes", 0)
+
+
+class Watched:
+    """A process with one partition, its broker, and a clock."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.offsets = FakeOffsets()
+        self.errors: list[BaseException] = []
+        self.progress = Progress(clock_s=lambda: self.now_s)
+        self.progress.own("check", {PARTITION})
+        self.watchdog = Watchdog(self.progress, self.offsets, 60.0, self.errors.append)
+
+    async def look_after(self, seconds: float) -> None:
+        self.now_s += seconds
+        await self.watchdog.look()
+
+
+@pytest.fixture
+def watched() -> Watched:
+    return Watched()
+
+
+async def test_a_consumer_that_is_behind_and_does_not_move_ends_the_process(watched: Watched) -> None:
+    """The error names the group and the partition."""
+    watched.progress.handled(PARTITION, 5)
+    watched.offsets.end_of[LOG] = 9
+    await watched.look_after(0)
+    await watched.look_after(60)
+    assert [] == watched.errors
+    await watched.look_after(1)
+
+    [error] = watched.errors
+    assert "no progress for 60 s" in str(error)
+    assert "check likes/0" in str(error)
+
+
+async def test_a_consumer_that_moves_does_not(watched: Watched) -> None:
+    """However far behind it is."""
+    watched.offsets.end_of[LOG] = 1_000
+    for position in range(3):
+        watched.progress.handled(PARTITION, position)
+        await watched.look_after(61)
+
+    assert [] == watched.errors
+
+
+async def test_a_consumer_that_never_began_is_measured_from_its_commit(watched: Watched) -> None:
+    """Everything is committed: nothing waits. Then a record comes and nobody reads it."""
+    watched.offsets.commit_of["check", *LOG] = watched.offsets.end_of[LOG] = 9
+    for _ in range(3):
+        await watched.look_after(61)
+    assert [] == watched.errors
+    watched.offsets.end_of[LOG] = 10
+    for _ in range(3):
+        await watched.look_after(30)
+
+    assert 1 == len(watched.errors)
+
+
+async def test_a_broker_that_is_away_is_no_reason_to_end(watched: Watched) -> None:
+    """Nothing is known about the consumers, and their stores may wait for the same broker."""
+    watched.progress.handled(PARTITION, 5)
+    watched.offsets.end_of[LOG] = 9
+    await watched.look_after(0)
+    watched.offsets.is_down = True
+    with pytest.raises(StoreUnavailable):
+        await watched.look_after(61)
+
+    assert [] == watched.errors
