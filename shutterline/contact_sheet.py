@@ -1,4 +1,4 @@
-"""A feed as one HTML page, to look at."""
+"""A feed as one HTML page for a browser."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ TEMPLATE = "contact_sheet.html"
 
 @dataclass(frozen=True, slots=True)
 class _Picture:
-    """`src` is the smallest rendition, `sources` an `img`'s srcset; both empty while there is none."""
+    """`src` is the smallest rendition, `href` the largest; `sources` is the srcset of all."""
 
     item: Json
     age: str
@@ -50,11 +50,13 @@ def contact_sheet(user: UserId, page: Json) -> str:
 
 
 def _picture(item: Json) -> _Picture:
-    made: list[Json] = sorted(item["renditions"].values(), key=lambda each: int(each["width"]))
+    renditions: list[Json] = sorted(
+        item["renditions"].values(), key=lambda rendition: int(rendition["width"])
+    )
     return _Picture(
         item=item,
         age=ago(time() - parse_rfc3339_us(item["created_at"]) / 1_000_000),
-        src=str(made[0]["url"]) if made else "",
-        href=str(made[-1]["url"]) if made else "",
-        sources=", ".join(f"{each['url']} {each['width']}w" for each in made),
+        src=str(renditions[0]["url"]) if renditions else "",
+        href=str(renditions[-1]["url"]) if renditions else "",
+        sources=", ".join(f"{rendition['url']} {rendition['width']}w" for rendition in renditions),
     )

@@ -1,4 +1,4 @@
-"""The local stack's secrets: made once, at random, readable by their owner alone."""
+"""The local stack's secrets: random, made once, readable by the owner of the files alone."""
 
 import os
 import secrets
@@ -12,7 +12,7 @@ from infra.local.media_keys import MediaKey
 
 @dataclass(frozen=True)
 class Credentials:
-    """What the servers are configured with and the programs sign in with."""
+    """The secrets that servers are configured with and that programs authenticate with."""
 
     s3_access_key: str
     s3_secret_key: str
@@ -20,27 +20,27 @@ class Credentials:
     s3_read_access_key: str
     s3_read_secret_key: str
     jwt_secret: str
-    # What the edges, the shield and our programs know each other by.
+    # CDN edges, shield and our programs authenticate to each other with it.
     edge_secret: str
-    # Newest first: that one signs, all are trusted.
+    # Newest first: the first one signs, all are trusted.
     media_keys: tuple[MediaKey, ...]
 
 
 def load_or_make(folder: Path) -> Credentials:
-    """The secrets in `folder`; those that are missing are made and kept."""
+    """The secrets in `folder`; those that are missing are made and stored."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return Credentials(
-        s3_access_key=_kept(folder / "s3-access-key", lambda: f"local{secrets.token_hex(8)}"),
-        s3_secret_key=_kept(folder / "s3-secret-key", lambda: secrets.token_hex(20)),
-        s3_read_access_key=_kept(folder / "s3-read-access-key", lambda: f"read{secrets.token_hex(8)}"),
-        s3_read_secret_key=_kept(folder / "s3-read-secret-key", lambda: secrets.token_hex(20)),
-        jwt_secret=_kept(folder / "jwt-secret", lambda: secrets.token_hex(32)),
-        edge_secret=_kept(folder / "edge-secret", lambda: secrets.token_hex(32)),
+        s3_access_key=_stored(folder / "s3-access-key", lambda: f"local{secrets.token_hex(8)}"),
+        s3_secret_key=_stored(folder / "s3-secret-key", lambda: secrets.token_hex(20)),
+        s3_read_access_key=_stored(folder / "s3-read-access-key", lambda: f"read{secrets.token_hex(8)}"),
+        s3_read_secret_key=_stored(folder / "s3-read-secret-key", lambda: secrets.token_hex(20)),
+        jwt_secret=_stored(folder / "jwt-secret", lambda: secrets.token_hex(32)),
+        edge_secret=_stored(folder / "edge-secret", lambda: secrets.token_hex(32)),
         media_keys=media_keys.load_or_make(folder),
     )
 
 
-def _kept(path: Path, make: Callable[[], str]) -> str:
+def _stored(path: Path, make: Callable[[], str]) -> str:
     if not path.exists():
         draft = path.with_name(f"{path.name}.{os.getpid()}.new")
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:

@@ -1,4 +1,4 @@
-"""Brings the servers here: run as `python -m infra.local.install`, quick where all is there."""
+"""Fetch the servers: run as `python -m infra.local.install`. Fast if everything is there."""
 
 import sys
 
@@ -14,7 +14,7 @@ from infra.local.servers.jars import fetch
 
 
 def main() -> int:
-    """Fetch what is missing and prepare faster starts; the exit code says whether all is there."""
+    """Fetch what is missing and prepare faster starts; the exit code says whether everything is there."""
     folder = shared_library()
     console = Console()
     try:
@@ -25,7 +25,7 @@ def main() -> int:
         console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
-        console.print("interrupted; the next run goes on from here")
+        console.print("interrupted; the next run continues from here")
         return 130
     return 0
 

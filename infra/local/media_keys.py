@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 RSA_BITS = 2048  # CloudFront takes RSA keys of 2048 bits.
-# URLs signed with the one before stay valid until the next rotation.
+# URLs signed with the previous key stay valid until the next rotation.
 TRUSTED_MAX = 2
 # 80 bits: two keys of one id would take a trillion keys.
 ID_HEX_DIGITS = 20
@@ -24,12 +24,12 @@ class MediaKey:
 
     @property
     def key_id(self) -> str:
-        """By it an edge finds the key, as CloudFront does; made of the public key, so no two share one."""
+        """A CDN edge finds the key by it, as CloudFront does. A hash of the public key, so it is unique."""
         return f"K{hashlib.sha256(base64.b64decode(self.public_key)).hexdigest()[:ID_HEX_DIGITS].upper()}"
 
 
 def load_or_make(folder: Path) -> tuple[MediaKey, ...]:
-    """The trusted keys in `folder`, newest first; one is made where there is none."""
+    """The trusted keys in `folder`, newest first; if there is none, one is made."""
     numbers = _numbers(folder)
     if not numbers:
         _make(folder, 1)
@@ -38,7 +38,7 @@ def load_or_make(folder: Path) -> tuple[MediaKey, ...]:
 
 
 def rotate(folder: Path) -> tuple[MediaKey, ...]:
-    """Make a new key and forget those that are not trusted any more; the trusted ones, newest first."""
+    """Make a new key and delete those no longer trusted; returns the trusted keys, newest first."""
     _make(folder, max(_numbers(folder), default=0) + 1)
     for number in _numbers(folder)[TRUSTED_MAX:]:
         _private(folder, number).unlink()
@@ -65,8 +65,8 @@ def _key(folder: Path, number: int) -> MediaKey:
 
 
 def _make(folder: Path, number: int) -> None:
-    # Imported here: it takes longer than all else that a start with kept secrets does in Python. For the same
-    # reason the public key is kept beside the private one.
+    # Imported here, because the import takes longer than everything else that a start with existing secrets
+    # does in Python. For the same reason the public key is stored beside the private one.
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -77,7 +77,7 @@ def _make(folder: Path, number: int) -> None:
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    # The private one last: with it the key is there.
+    # The private key last: the key exists once its file does.
     _write(_public(folder, number), base64.b64encode(public))
     _write(_private(folder, number), private)
 

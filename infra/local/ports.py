@@ -1,4 +1,4 @@
-"""Which ports a stack listens on: given, else those of the last run, else free ones."""
+"""The ports of a stack: those that the environment names, else those of the last run, else free ones."""
 
 import json
 import random
@@ -22,16 +22,16 @@ OWNERS: Mapping[str, str] = {
     "edge_status": "edge",
     "api": "api",
 }
-# Below 32768, where the kernel takes the near ends of outgoing connections from: a port chosen there could be
-# gone between two runs.
+# Below 32768. From there on the kernel takes ports for outgoing connections, so that a chosen port could be
+# taken between two runs.
 FIRST, LAST = 20_000, 29_999
 TRIES_MAX = 1_000
 
 
 def is_free(port: int) -> bool:
-    """Whether nobody listens on the port on the loopback interface."""
+    """Whether no program listens on the port on the loopback interface."""
     with socket.socket() as probe:
-        # Closed connections that linger do not count as taken; the servers see it the same way.
+        # A port with closed connections in TIME_WAIT is free, for the servers as well.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
@@ -68,10 +68,10 @@ def choose(
 ) -> dict[str, int]:
     """A port for each name, all different.
 
-    While any process of the stack is `running`, no port changes: the others know it by its address.
+    While any process of the stack is `running`, no port changes, because the others have its address.
 
     Raises:
-        StackError: A port that has to be used is taken by somebody else, or differs from the one in use.
+        StackError: A port that has to be used is taken by another program, or differs from the one in use.
     """
     chosen: dict[str, int] = {}
     for name, owner in OWNERS.items():
@@ -94,7 +94,7 @@ def choose(
 
 
 def load(path: Path) -> dict[str, int]:
-    """The ports of the last run; none where there was no run or its file is damaged."""
+    """The ports of the last run; none if there was no run or its file is damaged."""
     try:
         stored = json.loads(path.read_text())
     except (FileNotFoundError, ValueError):
@@ -107,8 +107,8 @@ def save(path: Path, ports: Mapping[str, int]) -> None:
 
 
 def unused(avoid: Collection[int], free: Callable[[int], bool] = is_free) -> int:
-    """A port that nobody listens on, and none of `avoid`."""
-    # At random, so that two stacks that start in the same second do not settle on the same port.
+    """A port that no program listens on, and none of `avoid`."""
+    # At random, so that two stacks that start in the same second do not choose the same port.
     for _ in range(TRIES_MAX):
         port = random.randint(FIRST, LAST)
         if port not in avoid and free(port):

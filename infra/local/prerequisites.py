@@ -1,8 +1,7 @@
-"""Whether this machine has what the project cannot bring along, and how to get what is missing.
+"""Check that this machine has what the project cannot install itself, and say how to get what is missing.
 
-Run as `python -m infra.local.prerequisites`, with `servers` where servers are to run, before anything is
-installed and by whatever Python 3 there is: so only the standard library, and nothing that needs more than an
-old one to be read.
+Run as `python -m infra.local.prerequisites`, with `servers` if servers are to run. It runs before anything is
+installed, with any Python 3: so it uses only the standard library, and syntax that an old Python can read.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ ANSWER_DEADLINE_S = 60
 
 
 def problems(environment: Mapping[str, str], *, servers: bool) -> list[str]:
-    """Everything that is missing, each with the way to get it; empty when nothing is."""
+    """Everything that is missing, each with how to get it; empty if nothing is."""
     have_venv = all(importlib.util.find_spec(name) for name in ("venv", "ensurepip"))
     found = [
         None if sys.platform == "linux" else f"Linux is needed, this is {sys.platform}",

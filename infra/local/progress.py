@@ -1,4 +1,4 @@
-"""How long work tells what it is doing."""
+"""How long-running work reports what it is doing."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from rich.status import Status
 
 class Progress(Protocol):
     def doing(self, text: str) -> None:
-        """A step has begun, or is still going on."""
+        """A step has begun or is still running."""
 
     def done(self, text: str) -> None:
         """A step has ended."""
@@ -28,7 +28,7 @@ class Silent:
 
 
 class Shown:
-    """A line for each step that has ended, and one below with a spinner for the one that goes on."""
+    """A line for each step that has ended, and below them a spinner for the current one."""
 
     def __init__(self, console: Console, status: Status) -> None:
         self._console = console
@@ -43,6 +43,6 @@ class Shown:
 
 @contextmanager
 def shown(console: Console) -> Iterator[Shown]:
-    """Show progress on the console; where it is no terminal, only the lines of what has ended."""
+    """Show progress on the console; if it is no terminal, only the lines of the steps that have ended."""
     with console.status("") as status:
         yield Shown(console, status)

@@ -30,7 +30,7 @@ from infra.local.servers.s3 import MEDIA_BUCKET, S3Server
 from infra.local.servers.server import Server
 from infra.local.servers.shield import ShieldServer
 
-# The order of starting: the slowest first; Kafka last, because its first start formats its folder beforehand.
+# The order of starting: the slowest first, but Kafka last, because its first start formats its folder.
 KINDS: Sequence[type[Server]] = (
     CassandraServer,
     S3Server,
@@ -39,12 +39,12 @@ KINDS: Sequence[type[Server]] = (
     EdgeServer,
     KafkaServer,
 )
-# Kept when all else of a stack is forgotten: it took minutes to download.
+# `clean` does not delete it, because it took minutes to download.
 LIBRARY_NAME = "lib"
 
 
 class Stack:
-    """The servers and processes of one folder. What runs there already is found again and reused."""
+    """The servers and processes of one folder. A process that runs there already is found and reused."""
 
     def __init__(
         self,
@@ -54,10 +54,10 @@ class Stack:
         library: Path | None = None,
         dies_with_parent: bool = False,
     ) -> None:
-        """`home` is made where it is missing; `library` has the jars (default: the project's).
+        """`home` is made if it is missing; `library` has the jars (default: the project's).
 
-        With `dies_with_parent` everything ends with the thread that started it, which should be the main one,
-        however that ends; without, it outlives the starting program.
+        With `dies_with_parent` the kernel ends everything together with the thread that started it, which
+        should be the main one. Otherwise the stack outlives the program that starts it.
         """
         self.home = Home(home.resolve())
         self._wanted = dict(wanted_ports or {})
@@ -90,9 +90,9 @@ class Stack:
         return started
 
     def start_edge(self, name: str) -> EdgeServer:
-        """Start one more edge beside `edge`, and return when it answers.
+        """Start one more CDN edge beside `edge`; returns when it answers.
 
-        It belongs to this object: another one of the same folder can end it, and does not know its ports.
+        Another `Stack` of the same folder can stop it, but does not know its ports.
         """
         for port in (name, f"{name}_status"):
             self._ports.setdefault(port, ports.unused(self._ports.values()))
@@ -105,10 +105,10 @@ class Stack:
         return edge
 
     def rotate_media_key(self) -> MediaKey:
-        """Make the key that signs photo URLs from now on; the one before it stays trusted, older ones do not.
+        """Make the key that signs photo URLs from now on. The previous key stays trusted, older ones do not.
 
-        Edges that run take it up at once and lose no request. Who signs has to be started again; until then
-        it signs with the key before, which is good until the next rotation.
+        Running CDN edges reload at once and lose no request. The API has to be restarted; until then it
+        signs with the previous key, which is valid until the next rotation.
         """
         key, *_ = media_keys.rotate(self.home.secrets)
         for edge in self._servers():
@@ -119,7 +119,7 @@ class Stack:
         return key
 
     def choose_ports(self) -> None:
-        """Settle on the ports and remember them for the next run."""
+        """Choose the ports and store them for the next run."""
         chosen = ports.choose(self._wanted, self._ports, self.running())
         self.home.root.mkdir(parents=True, exist_ok=True)
         self._ports.update(chosen)  # In place: the servers hold the same mapping.
@@ -153,7 +153,7 @@ class Stack:
         return daemon
 
     def stop_process(self, name: str) -> None:
-        """End one process and what it started; nothing happens where it does not run."""
+        """Stop one process and what it started; nothing happens if it does not run."""
         self.process(name).stop()
 
     def process(self, name: str) -> Daemon:
@@ -177,13 +177,13 @@ class Stack:
         return self._ports.get(name)
 
     def stop(self, keep: Collection[str] = ()) -> None:
-        """End everything but `keep`: first those who use the servers, then the servers. The data stays."""
+        """Stop everything but `keep`: first the programs, then the servers that they use. The data stays."""
         ending = [daemon for daemon in self.processes() if daemon.name not in keep]
         stop_all([daemon for daemon in ending if not isinstance(daemon, Server)])
         stop_all([daemon for daemon in ending if isinstance(daemon, Server)])
 
     def clean(self) -> None:
-        """End everything and forget it: data, logs, ports and secrets. Downloaded jars stay."""
+        """Stop everything and delete data, logs, ports and secrets. Downloaded jars stay."""
         self.stop()
         for entry in self.home.root.glob("*"):
             if entry.is_dir() and entry.name != LIBRARY_NAME:

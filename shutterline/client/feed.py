@@ -18,7 +18,7 @@ from streams.settings import ApiSettings
 STORE = "api"
 PAGE_PHOTOS_MAX = 100
 REQUEST_S = 10.0
-# How long to ask again for a page that is not complete, or while the API is busy.
+# How long to retry a page that is not complete, or while the API is overloaded.
 SETTLE_S = 30.0
 RETRY_AFTER_S = 0.25
 CONNECTIONS_MAX = 32
@@ -28,7 +28,7 @@ TokenOf = Callable[[UserId], str]
 
 
 class RetryLater(StoreUnavailable):
-    """The API answered 429 or 503; `retry_after_s` is when it said to come again, in seconds."""
+    """The API returned 429 or 503; `retry_after_s` is its Retry-After."""
 
     def __init__(self, path: str, cause: str, retry_after_s: float) -> None:
         super().__init__(STORE, path, cause)
@@ -36,12 +36,12 @@ class RetryLater(StoreUnavailable):
 
 
 class ApiRefused(Exception):
-    """The API answered with an error that asking again does not change."""
+    """The API returned an error that a retry does not change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a feed, as the API gave it."""
+    """One page of a feed, as the API returned it."""
 
     items: list[Json]
     next_cursor: str | None
@@ -50,7 +50,11 @@ class Page:
 
 @dataclass(slots=True)
 class FeedWalk:
-    """A feed from the top: what was shown, in order, and whether every page said `complete`."""
+    """A feed read from the top, page by page.
+
+    `items` are in the order of the pages; `complete` says whether every page was; `ended`, whether the
+    last page was reached.
+    """
 
     items: list[Json] = field(default_factory=list)
     complete: bool = True
@@ -62,32 +66,33 @@ class FeedWalk:
 
 
 class FeedReader(ABC):
-    """Reads in the name of any user; asks again for what is not final."""
+    """Reads as any user, and retries what is not final."""
 
     settle_s: float = SETTLE_S
 
     @abstractmethod
     async def get(self, path: str, user: UserId) -> tuple[Json, float]:
-        """The answer's JSON, and after how many seconds to ask again (0: it is final).
+        """The response's JSON, and its Retry-After in seconds (0: the response is final).
 
         Raises:
-            ApiRefused: Any answer but 2xx, 429 and 503.
+            ApiRefused: Any status but 2xx, 429 and 503.
             RetryLater: 429 or 503.
             StoreUnavailable: No answer.
         """
 
     async def page(self, user: UserId, *, limit: int, cursor: str | None = None) -> Page:
-        """One page, asked for once; raises as `get` does."""
+        """One page, without a retry; raises as `get` does."""
         body, _ = await self.get(feed_path(limit, cursor), user)
         return _page(body)
 
     async def settled(self, path: str, user: UserId) -> Json:
-        """The answer to `path` once it is final; of a feed's page, once it is `complete`.
+        """The response to `path` once it is final; a page of a feed is final once it is `complete`.
 
-        After `settle_s` a page is answered as it is.
+        After `settle_s` a page is returned as it is. This is a loop of its own because each response names
+        the next wait, and because the last try is at the deadline, however late Retry-After is.
 
         Raises:
-            StoreUnavailable: Nothing but 429, 503 or no answer in that time.
+            StoreUnavailable: Nothing but 429, 503 or no answer within `settle_s`.
             ApiRefused: See `get`.
         """
         deadline_s = monotonic() + self.settle_s
@@ -103,7 +108,7 @@ class FeedReader(ABC):
                     raise
                 if isinstance(error, RetryLater):
                     retry_after_s = error.retry_after_s or RETRY_AFTER_S
-            # Once more at the very end, however late the API would have us back.
+            # The last try is at the deadline, however late Retry-After is.
             await asyncio.sleep(min(retry_after_s, max(RETRY_AFTER_S, deadline_s - monotonic())))
 
     async def walk(self, user: UserId, *, depth: int) -> FeedWalk:
@@ -137,7 +142,7 @@ class FeedClient(FeedReader):
 
 
 def final(path: str, status: int, body: Json, retry_after_s: float = 0.0) -> Json:
-    """The body of an answer that is not an error; raises as `FeedReader.get` does."""
+    """The body of a response that is not an error; raises as `FeedReader.get` does."""
     if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         raise RetryLater(path, f"{status} {body.get('detail')}", retry_after_s)
     if status >= HTTPStatus.BAD_REQUEST:

@@ -1,7 +1,7 @@
-"""Upload a photo over HTTP as an app does, and go on where an earlier try was cut off.
+"""Upload a photo over HTTP as an app does, and continue where an earlier upload was cut off.
 
-Nothing is remembered here: the idempotency key follows from the user, the bytes and the
-caption, so the same file is the same photo, and the API says which parts have arrived.
+The client stores nothing. The idempotency key follows from the file's bytes and the caption, so the
+same file of the same user is the same photo, and the API says which parts have arrived.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from streams.settings import ApiSettings
 
 REQUEST_S = 60.0
 TRIES_MAX = 5
-WAIT_S_MAX = 300  # How long to come back later, at the API's wish.
+WAIT_S_MAX = 300  # The sum of all waits that Retry-After asks for.
 PARTS_AT_ONCE = 3
 CHUNK_BYTES = 65_536
 LOOK_S = 0.25
@@ -44,7 +44,7 @@ class PhotoFile:
 
     @classmethod
     def of(cls, path: Path, bytes_max: int) -> "PhotoFile":
-        """Look at a file.
+        """Read the file's size, type and digest.
 
         Raises:
             ValueError: It cannot be uploaded; names the file and the rule.
@@ -68,7 +68,7 @@ class PhotoFile:
 
 @dataclass(frozen=True, slots=True)
 class UploadClient:
-    """Uploads in the name of any user. `waiting(seconds)` hears when the API says to come back later."""
+    """Uploads as any user. `waiting(seconds)` is called before each wait that Retry-After asks for."""
 
     http: aiohttp.ClientSession
     api: str
@@ -76,7 +76,7 @@ class UploadClient:
     waiting: Callable[[float], None]
 
     async def upload(self, user: UserId, file: PhotoFile, caption: str, advance: Advance) -> PhotoId:
-        """Upload the file; `advance` hears of each byte once, also of those that had arrived before.
+        """Upload the file; `advance` counts each byte once, also those that had arrived earlier.
 
         Raises:
             ApiRefused: The API or the bucket refused it.
@@ -85,11 +85,11 @@ class UploadClient:
         body = {"content_type": file.content_type, "bytes": file.size_bytes, "caption": caption}
         headers = {"Idempotency-Key": file.key(caption)}
         begun = await self.ask("POST", "/v1/photos", user, json=body, headers=headers)
-        photo, how = PhotoId(int(begun["photo_id"])), begun["upload"]
-        if "parts" in how:
-            await self._put_parts(file, how, advance)
+        photo, requests = PhotoId(int(begun["photo_id"])), begun["upload"]
+        if "parts" in requests:
+            await self._put_parts(file, requests, advance)
         else:
-            await self._put(file, how, 0, file.size_bytes, advance)
+            await self._put(file, requests, 0, file.size_bytes, advance)
         await self.ask("POST", f"/v1/photos/{photo}/complete", user)
         return photo
 
@@ -98,43 +98,47 @@ class UploadClient:
         loop = asyncio.get_running_loop()
         until_s = loop.time() + deadline_s
         while True:
-            seen = await self.ask("GET", f"/v1/photos/{photo}", user)
-            if seen["status"] != "processing" or loop.time() > until_s:
-                return seen
+            shown = await self.ask("GET", f"/v1/photos/{photo}", user)
+            if shown["status"] != "processing" or loop.time() > until_s:
+                return shown
             await asyncio.sleep(LOOK_S)
 
-    async def _put_parts(self, file: PhotoFile, how: Json, advance: Advance) -> None:
+    async def _put_parts(self, file: PhotoFile, requests: Json, advance: Advance) -> None:
         async def put(part: Json) -> None:
-            start = (part["number"] - 1) * how["part_bytes"]
-            size_bytes = min(how["part_bytes"], file.size_bytes - start)
+            start = (part["number"] - 1) * requests["part_bytes"]
+            size_bytes = min(requests["part_bytes"], file.size_bytes - start)
             if part["arrived"]:
                 advance(size_bytes)
                 return
             await self._put(file, part, start, size_bytes, advance)
 
-        await gather_bounded(how["parts"], put, at_once=PARTS_AT_ONCE)
+        await gather_bounded(requests["parts"], put, at_once=PARTS_AT_ONCE)
 
-    async def _put(self, file: PhotoFile, how: Json, start: int, size_bytes: int, advance: Advance) -> None:
+    async def _put(
+        self, file: PhotoFile, request: Json, start: int, size_bytes: int, advance: Advance
+    ) -> None:
         async for attempt in _attempts():
             with attempt:
                 sent = _Sent(advance)
                 try:
-                    await self._put_once(file, how, start, size_bytes, sent)
+                    await self._put_once(file, request, start, size_bytes, sent)
                 except BaseException:
                     sent.take_back()
                     raise
 
-    async def _put_once(self, file: PhotoFile, how: Json, start: int, size_bytes: int, sent: "_Sent") -> None:
+    async def _put_once(
+        self, file: PhotoFile, request: Json, start: int, size_bytes: int, sent: "_Sent"
+    ) -> None:
         try:
             async with self.http.put(
-                how["url"], data=_chunks(file.path, start, size_bytes, sent), headers=how["headers"]
+                request["url"], data=_chunks(file.path, start, size_bytes, sent), headers=request["headers"]
             ) as answer:
                 text = await answer.text()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise StoreUnavailable("media bucket", "PUT", f"{type(error).__name__} {error}") from error
         if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise StoreUnavailable("media bucket", "PUT", f"{answer.status}")
-        # The bytes arrived in an earlier try, whose answer did not.
+        # 412: an earlier try stored the bytes, but its response was lost.
         if answer.status >= HTTPStatus.BAD_REQUEST and answer.status != HTTPStatus.PRECONDITION_FAILED:
             raise ApiRefused(f"The media bucket refused {file.path} with {answer.status}: {text[:300]}")
 
@@ -147,7 +151,12 @@ class UploadClient:
         json: Json | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Json:
-        """The answer's JSON; asks again while the API says to come back later."""
+        """The response's JSON; retries while the API returns 429 or 503, after its Retry-After.
+
+        Raises:
+            ApiRefused: Any other error.
+            StoreUnavailable: No answer after `TRIES_MAX` tries, or `WAIT_S_MAX` of waits have passed.
+        """
         sent = {"Authorization": f"Bearer {self.token_of(user)}", **(headers or {})}
         waited_s = 0.0
         while True:
@@ -174,7 +183,7 @@ class UploadClient:
 
 @dataclass(slots=True)
 class _Sent:
-    """The bytes of one try, which count for nothing when it fails."""
+    """Counts the bytes of one try, and takes them back if it fails."""
 
     advance: Advance
     size_bytes: int = field(default=0)

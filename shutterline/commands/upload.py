@@ -1,4 +1,4 @@
-"""`shutterline upload`: photos through the HTTP API, with a bar that goes on where it was interrupted."""
+"""`shutterline upload`: photos through the HTTP API, with a bar that continues where it was interrupted."""
 
 import asyncio
 from collections.abc import Sequence
@@ -46,7 +46,9 @@ async def _upload(user: UserId, files: Sequence[Path], caption: str, console: Co
         raise CommandFailed(str(error)) from error
 
     def waiting(seconds: float) -> None:
-        console.print(f"The API asks to wait {seconds:.0f} s: {settings.uploads_per_minute} uploads a minute")
+        console.print(
+            f"The API asks us to wait {seconds:.0f} s: {settings.uploads_per_minute} uploads a minute"
+        )
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     seen: list[tuple[PhotoFile, PhotoId, Json]] = []
@@ -62,8 +64,8 @@ async def _upload(user: UserId, files: Sequence[Path], caption: str, console: Co
                 )
                 progress.update(task, description=f"{file.path.name}: making its thumbnail")
                 seen.append((file, photo, await client.settled(user, photo, READY_S)))
-    for each in seen:
-        _show(*each, console)
+    for file, photo, shown in seen:
+        _show(file, photo, shown, console)
     if rejected := [file.path.name for file, _, shown in seen if shown["status"] == "rejected"]:
         raise CommandFailed(f"Rejected: {', '.join(rejected)}. `shutterline inspect photo ID` has more.")
 
@@ -71,9 +73,11 @@ async def _upload(user: UserId, files: Sequence[Path], caption: str, console: Co
 def _show(file: PhotoFile, photo: PhotoId, shown: Json, console: Console) -> None:
     status = shown["status"] + (f": {shown['reason']}" if shown["reason"] else "")
     console.print(f"{file.path.name}  photo {photo}  {status}", highlight=False, markup=False)
-    for name, made in shown["renditions"].items():
+    for name, rendition in shown["renditions"].items():
         console.print(
-            f"  {name} {made['width']} x {made['height']}  {made['url']}", soft_wrap=True, markup=False
+            f"  {name} {rendition['width']} x {rendition['height']}  {rendition['url']}",
+            soft_wrap=True,
+            markup=False,
         )
     if shown["status"] == "processing":
         console.print(

@@ -1,4 +1,4 @@
-"""Ctrl-C and its like: when they may arrive."""
+"""When Ctrl-C, SIGTERM and SIGHUP may interrupt."""
 
 import signal
 import threading
@@ -11,9 +11,9 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def deferred_interrupts() -> Iterator[None]:
-    """Let what is inside finish; a signal that came meanwhile is delivered afterwards.
+    """Let the block finish; a signal that arrives meanwhile is delivered after it.
 
-    Only the main thread is ever interrupted by a signal, so elsewhere there is nothing to do.
+    Signals interrupt the main thread only, so in other threads there is nothing to defer.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -37,9 +37,9 @@ def deferred_interrupts() -> Iterator[None]:
 
 @contextmanager
 def endings_interrupt() -> Iterator[None]:
-    """Inside, SIGTERM and a closed terminal do what Ctrl-C does: they raise KeyboardInterrupt.
+    """In the block SIGTERM and SIGHUP raise KeyboardInterrupt, as Ctrl-C does.
 
-    What is ignored already stays so: that is what `nohup` is for.
+    A signal that is ignored already stays ignored, as `nohup` wants it.
     """
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -1,9 +1,9 @@
-"""Becomes the program it is told to run, after writing down who it is.
+"""Write down the own pid, then become the program that the arguments name.
 
 Run as `python -I -S launch.py RUN_FOLDER NAME PARENT_PID COMMAND...`; PARENT_PID is 0 for a program that
-outlives its parent. The pid file is there before the program is, so that even a start that is killed
-half-way leaves nothing that cannot be found. Only the standard library, and little of it: this runs before
-every start.
+outlives its parent. The pid file exists before the program runs, so that even a start that is killed half-way
+leaves no process that cannot be found. Only the standard library, and little of it, because this runs
+before every start.
 """
 
 import ctypes
@@ -19,11 +19,11 @@ CAP_IPC_LOCK = 14
 def main(run_folder: str, name: str, parent_pid: int, command: list[str]) -> None:
     libc = ctypes.CDLL(None)
     # As root, Cassandra would lock its heap into memory, 160 MiB more than it needs here.
-    # Without the right to do this, the call fails and nothing is to be dropped anyway.
+    # A user who may not do this has no such capability, so a failing call does not matter.
     libc.prctl(PR_CAPBSET_DROP, CAP_IPC_LOCK, 0, 0, 0)
     if parent_pid:
         libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-        if os.getppid() != parent_pid:  # It ended before we asked to be told.
+        if os.getppid() != parent_pid:  # The parent ended before this call.
             sys.exit(1)
     write(f"{run_folder}/{name}.started", start_ticks())
     write(f"{run_folder}/{name}.pid", str(os.getpid()))

@@ -1,4 +1,4 @@
-"""One command at a time works on a stack."""
+"""A lock, so that only one command at a time changes a stack."""
 
 import fcntl
 from collections.abc import Callable, Iterator
@@ -10,9 +10,9 @@ from infra.local.paths import Home
 
 @contextmanager
 def exclusive(home: Path, waiting: Callable[[str], object] = print) -> Iterator[None]:
-    """Hold the stack in `home`, telling `waiting` first if another command holds it.
+    """Hold the lock of the stack in `home`; if another command holds it, tell `waiting` and wait.
 
-    The kernel lets go when the holder ends, however it ends; the servers do not inherit the hold.
+    The kernel releases the lock when its holder ends, also after a kill. The servers do not inherit it.
     """
     home.mkdir(parents=True, exist_ok=True)
     with Home(home).lock_file.open("a") as file:

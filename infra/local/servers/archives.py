@@ -1,7 +1,7 @@
 """Prepares the Java servers' classes (AppCDS) so that they start in about half the time.
 
 Each server is started once on throw-away data and writes down the classes it has loaded when it ends. The
-archives belong to one Java and one set of jars; with others they are left aside, and all works without.
+archives belong to one Java and one set of jars; others ignore them. Everything works without them, slower.
 """
 
 import tempfile
@@ -20,7 +20,7 @@ DUMP_DEADLINE_S = 300.0
 
 
 def prepare(library: Path, progress: Progress) -> None:
-    """Make the archives that are missing. One that cannot be made costs time at every start, nothing else."""
+    """Make the archives that are missing. If one cannot be made, starts are slower."""
     kinds = [kind for kind in KINDS if not archive(library, kind).exists()]
     if not kinds:
         return
@@ -44,7 +44,7 @@ def _dump(stack: Stack, kinds: list[str], into: Path) -> None:
     stack.choose_ports()
     servers = [stack.server(kind) for kind in kinds]
     for server in servers:
-        # By environment, for these flags must come before all others, and only in this one run.
+        # In the environment, because these flags must come before all others, and only in this one run.
         server.start(
             {"JDK_JAVA_OPTIONS": f'"-XX:ArchiveClassesAtExit={into}/{server.name}.jsa" -Xlog:cds=error'}
         )

@@ -1,4 +1,4 @@
-"""An edge: where browsers fetch photos with signed URLs."""
+"""A CDN edge: browsers fetch photos from it with signed URLs."""
 
 from collections.abc import Mapping
 
@@ -7,9 +7,9 @@ from infra.local.servers.nginx import NginxServer
 
 
 class EdgeServer(NginxServer):
-    """Any number stand beside each other, under names of their own, before the one shield.
+    """There can be several CDN edges with names of their own, all in front of the one shield.
 
-    URLs are signed for the address of the first, `edge`, and are good at each of them.
+    URLs are signed for the address of the first, `edge`, and are valid at each of them.
     """
 
     kind = "edge"

@@ -20,15 +20,15 @@ ERROR_LINES = 8
 
 
 def missing(folder: Path) -> list[str]:
-    """The servers whose jars are not there, or are not those of the POM."""
+    """The servers whose jars are missing, or are not those of the POM."""
     return [kind for kind in KINDS if _stamped(folder / kind) != _digest(kind)]
 
 
 def fetch(folder: Path, progress: Progress) -> None:
-    """Fetch what is missing, one server after the other: Maven's cache does not bear two writers.
+    """Fetch what is missing, one server after the other: Maven's cache must not have two writers.
 
     Raises:
-        StackError: Maven failed; the message has its own words.
+        StackError: Maven failed; the message has its errors.
     """
     for kind in missing(folder):
         began = time.monotonic()
@@ -37,7 +37,7 @@ def fetch(folder: Path, progress: Progress) -> None:
         _copy(kind, draft, progress)
         (draft / STAMP).write_text(_digest(kind))
         shutil.rmtree(folder / kind, ignore_errors=True)
-        # The old prepared classes are of other jars.
+        # The prepared classes are those of the old jars.
         (folder / f"{kind}.jsa").unlink(missing_ok=True)
         draft.rename(folder / kind)
         count = len(list((folder / kind).glob("*.jar")))

@@ -1,4 +1,4 @@
-"""What the edges and the shield have in common: the packaged nginx, with its caches and its status port."""
+"""What CDN edges and shield have in common: the packaged nginx, with its caches and its status port."""
 
 import importlib.util
 import json
@@ -23,10 +23,10 @@ CONF = TEMPLATES / "edge"
 
 
 class NginxServer(Server):
-    """Answers at `port`; at `status_port` for operators: /healthz, /metrics, /purge and /objects/KEY.
+    """Serves photos at `port`, and /healthz, /metrics, /purge and /objects/KEY at `status_port`.
 
-    Its log has nginx's own messages and, like every server's, grows until `make clean`; of what was
-    viewed, the last eight files of 16 MiB are kept (`edge/upkeep.js`).
+    Its log has nginx's own messages and, like every server's, grows until `make clean`. The views are
+    logged in the last eight files of 16 MiB (`edge/upkeep.js`).
     """
 
     @property
@@ -39,7 +39,7 @@ class NginxServer(Server):
 
     @property
     def views_dir(self) -> Path:
-        """Where it writes down what was viewed."""
+        """The folder of the logs of views."""
         return self.data_dir / "logs"
 
     def start(self, extra_environment: Mapping[str, str] | None = None) -> bool:
@@ -48,7 +48,7 @@ class NginxServer(Server):
         return started
 
     def configure(self) -> None:
-        # In a folder that only root can enter, workers of another user could not write one entry.
+        # Workers of another user could not write into a folder that only root can enter.
         user = "user root;" if os.geteuid() == 0 else ""
         for folder in ("tmp", "logs", "cache"):
             (self.data_dir / folder).mkdir(exist_ok=True)
@@ -76,10 +76,10 @@ class NginxServer(Server):
         return probes.http_answers(self.status_address, "/healthz")
 
     def reload(self) -> None:
-        """Take up what is configured now; requests under way end as they began, and none is lost.
+        """Reload the configuration; requests under way finish with the old one, and none is lost.
 
-        Returns when no worker takes requests with the old configuration. Nothing happens where it does not
-        run: the next start takes it up.
+        Returns when no worker accepts requests with the old configuration. Nothing happens if the server
+        does not run: the next start reads the configuration anyway.
 
         Raises:
             StackError: It did not happen in time; the log says why.
@@ -101,11 +101,11 @@ class NginxServer(Server):
 
     @abstractmethod
     def facts(self) -> Mapping[str, object]:
-        """What its scripts have to know; may hold secrets."""
+        """The values that its scripts read; may hold secrets."""
 
     @abstractmethod
     def values(self) -> Mapping[str, object]:
-        """What its configuration has in braces."""
+        """The values of the placeholders in its configuration."""
 
     def _write(self, name: str, text: str) -> Path:
         path = self._conf_dir / name
@@ -115,7 +115,7 @@ class NginxServer(Server):
 
 
 class _Braces(Template):
-    """nginx's own variables begin with a dollar."""
+    """Placeholders begin with %, because nginx's own variables begin with a dollar."""
 
     delimiter = "%"
 

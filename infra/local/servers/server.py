@@ -1,4 +1,4 @@
-"""A server of the stack: how it is configured, started and known to be ready."""
+"""A server of the stack: how it is configured and started, and when it is ready."""
 
 import os
 from abc import ABC, abstractmethod
@@ -12,7 +12,7 @@ from infra.local.processes.readiness import READY_DEADLINE_S, wait_ready
 
 
 class Server(Daemon, ABC):
-    """One real server. Each kind says what its port is called, what it runs and what it answers."""
+    """One real server. Each kind says how it is configured, what it runs and when it answers."""
 
     kind: str
 
@@ -25,9 +25,9 @@ class Server(Daemon, ABC):
         dies_with_parent: bool,
         name: str | None = None,
     ) -> None:
-        """`ports` is read at every start, so that its owner may choose again while nothing runs.
+        """`ports` is read at every start, so that the stack can choose other ports while nothing runs.
 
-        `name` is for a second one of its kind; the first is called what its kind is called.
+        The first server of a kind has the name of its kind; `name` is for further ones.
         """
         super().__init__(name or self.kind, home, dies_with_parent=dies_with_parent)
         self.library = library
@@ -39,11 +39,11 @@ class Server(Daemon, ABC):
 
     @property
     def data_dir(self) -> Path:
-        """All that it keeps; delete it while it is stopped for an empty server."""
+        """All its data. If it is deleted while the server is stopped, the server starts empty."""
         return self.home.data / self.name
 
     def start(self, extra_environment: Mapping[str, str] | None = None) -> bool:
-        """Start it unless it runs already; True if this call started it. `wait_ready` follows."""
+        """Start it unless it runs already; returns whether this call started it. Call `wait_ready` next."""
         if self.pid is not None:
             return False
         self.data_dir.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ class Server(Daemon, ABC):
 
     @abstractmethod
     def configure(self) -> None:
-        """Write its configuration and whatever it needs to find in its data folder."""
+        """Write its configuration, and the files that it needs in its data folder."""
 
     @abstractmethod
     def command(self) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""The shield: the one cache between the edges and S3, so that what all edges miss is fetched once."""
+"""The shield: one cache between the CDN edges and S3, so that S3 is asked once for what all edges miss."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from infra.local.servers.s3 import MEDIA_BUCKET, REGION
 
 
 class ShieldServer(NginxServer):
-    """Answers edges alone, by their secret; asks S3 with a key that can only read."""
+    """Serves CDN edges only, which it knows by their secret; reads S3 with a read-only key."""
 
     kind = "shield"
 
