@@ -1,4 +1,4 @@
-"""Readers without a timeline, all at once: one rebuild each, within the limits, all answered at the end."""
+"""Readers without a timeline all ask at once: one rebuild each, within the limits, until all are served."""
 
 import asyncio
 import random
@@ -17,7 +17,7 @@ from streams.timelines.rebuild import RebuildOutcome
 
 PAGE_PHOTOS = 20
 SAMPLE_S = 0.25
-# Clients double their wait from try to try, up to this, and never wait the same as others.
+# Clients double their wait from try to try up to this, with jitter.
 WAIT_S_MAX = 8.0
 
 
@@ -33,14 +33,14 @@ class ColdStart:
 
 
 async def cold_start(deployment: Deployment, readers: Sequence[UserId], token_of: TokenOf) -> ColdStart:
-    """Everybody asks at once, and again until their page is complete."""
+    """All readers ask at once, and retry until their page is complete."""
     start = ColdStart()
     before = await asyncio.to_thread(_outcomes, deployment)
     done = asyncio.Event()
     sampling = asyncio.create_task(_fastest_second(deployment, done))
     connector = aiohttp.TCPConnector(limit=0)
     for reader in readers:
-        token_of(reader)  # Kept, so that making them takes no time later.
+        token_of(reader)  # Cached, so that making tokens takes no time later.
     began_s = time.monotonic()
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=60)) as http:
         client = FeedClient(http, deployment.settings.api, token_of)
@@ -73,15 +73,15 @@ async def _until_complete(client: FeedClient, reader: UserId, start: ColdStart) 
 
 
 async def _fastest_second(deployment: Deployment, done: asyncio.Event) -> float:
-    """The greatest rate over a second, or longer where the API was slow to say how many there are."""
-    seen: list[tuple[float, float]] = []
+    """The greatest rate over one second, or over more if the API was slow to return its metrics."""
+    samples: list[tuple[float, float]] = []
     while not done.is_set():
-        made = await asyncio.to_thread(_rebuilds, deployment, RebuildOutcome.REBUILT)
-        seen.append((time.monotonic(), made))
+        rebuilt = await asyncio.to_thread(_rebuilds, deployment, RebuildOutcome.REBUILT)
+        samples.append((time.monotonic(), rebuilt))
         await asyncio.sleep(SAMPLE_S)
     rates = [0.0]
-    for at, (from_s, before) in enumerate(seen):
-        later = next(((to_s, made) for to_s, made in seen[at:] if to_s - from_s >= 1), None)
+    for index, (from_s, before) in enumerate(samples):
+        later = next(((to_s, rebuilt) for to_s, rebuilt in samples[index:] if to_s - from_s >= 1), None)
         if later is not None:
             rates.append((later[1] - before) / (later[0] - from_s))
     return max(rates)

@@ -1,4 +1,4 @@
-"""What CPU each process of a stack uses meanwhile, and what the machine had left."""
+"""The CPU that each process of a stack uses during a measurement, and how busy the machine was."""
 
 import os
 import time
@@ -10,7 +10,7 @@ import psutil
 from infra.local.stack import Stack
 
 OWN_NAME = "this bench"
-# Above these shares nothing more can be had of a core, or of the machine.
+# Above these shares a core, or the machine, counts as saturated.
 CORE_FULL = 0.9
 MACHINE_FULL = 0.9
 
@@ -50,13 +50,13 @@ class CpuUse:
     after: CpuClock
 
     def cores(self, name: str) -> float:
-        """How many cores the process used; more than 1 where it has several busy threads."""
+        """How many cores the process used; more than 1 if it has several busy threads."""
         used_s = self.after.processes[name] - self.before.processes.get(name, 0.0)
         return used_s / (self.after.at_s - self.before.at_s)
 
     @property
     def machine(self) -> float:
-        """The busy share of the whole machine, with what others did on it."""
+        """The busy share of the whole machine, other programs included."""
         return (self.after.busy_s - self.before.busy_s) / (self.after.all_s - self.before.all_s)
 
     @property
@@ -75,7 +75,7 @@ class CpuUse:
         return "ms of CPU each: " + ", ".join(parts)
 
     def limit(self, name: str) -> str:
-        """What there was no more of, as far as the CPU goes; `name` is a process of about one core."""
+        """Which part of the CPU was the limit; `name` is a process that can use about one core."""
         machine = f"the machine was {100 * self.machine:.0f}% busy, {100 * self.stolen:.0f}% for its host"
         own = f"{name} used {100 * self.cores(name):.0f}% of a core"
         if self.cores(name) > CORE_FULL:

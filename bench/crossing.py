@@ -1,4 +1,4 @@
-"""An author who is taken across the threshold of pulling and back three times, posting in each phase.
+"""An author crosses the threshold of pulling and comes back three times, and posts in each phase.
 
     python -m bench.crossing [--rounds 3]
 
@@ -67,13 +67,13 @@ async def _cross(
             await deployment.drained(600)
             phases.append((await stores.authors.mode_by_size(AUTHOR)).value)
 
-        await deployment.publish(follows(deployment, [(each, AUTHOR) for each in (*READERS, *steady)]))
+        await deployment.publish(follows(deployment, [(reader, AUTHOR) for reader in (*READERS, *steady)]))
         await deployment.drained(600)
         for reader in READERS[::2]:
             await feed_of(client, reader)
         await post()
         for _ in range(rounds):
-            await deployment.publish(follows(deployment, [(each, AUTHOR) for each in passing]))
+            await deployment.publish(follows(deployment, [(follower, AUTHOR) for follower in passing]))
             await deployment.drained(600)
             await post()
             await deployment.publish(

@@ -32,7 +32,7 @@ PAGE_PHOTOS = 20
 
 @dataclass(slots=True)
 class Follows:
-    """What each follow was followed by; seconds."""
+    """What was measured after each follow, in seconds."""
 
     asked_s: list[float] = field(default_factory=list)
     page_s: list[float] = field(default_factory=list)

@@ -29,7 +29,7 @@ async def materialise(stores: Stores, owner: UserId) -> None:
 
 
 async def follow(deployment: Deployment, edges: list[tuple[UserId, UserId]]) -> None:
-    """Each (follower, followee), through Kafka; returns when all is done that follows from it."""
+    """Publish each (follower, followee); returns when the workers have handled everything."""
     await deployment.publish(
         deployment.outgoing(UserFollowed(follower_id=follower, followee_id=followee))
         for follower, followee in edges

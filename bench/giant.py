@@ -20,7 +20,7 @@ _FOLLOWER_FROM = 10_000
 
 
 async def make_giant(deployment: Deployment, stores: Stores) -> None:
-    """The giant's followers, who follow through Kafka, all with a timeline."""
+    """Publish the giant's followers, and give each a timeline."""
     followers = [UserId(_FOLLOWER_FROM + number) for number in range(GIANT_FOLLOWERS)]
     await follow(deployment, [(follower, GIANT) for follower in followers])
     for start in range(0, len(followers), 500):
@@ -28,7 +28,7 @@ async def make_giant(deployment: Deployment, stores: Stores) -> None:
 
 
 async def queue_bulk(deployment: Deployment, stores: Stores, deliveries: int) -> int:
-    """Put pages of the giant on the bulk lane until they add up to `deliveries`; answers how many photos."""
+    """Put pages of the giant on the bulk lane until they add up to `deliveries`; returns how many photos."""
     level = (await stores.counted_sets.summaries(SetKind.FOLLOWERS, [GIANT]))[GIANT].level
     photos = fresh_photo_ids(-(-deliveries // GIANT_FOLLOWERS))
     async with Producer(deployment.settings, timeout_ms=60_000) as producer:

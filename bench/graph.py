@@ -26,7 +26,7 @@ from infra.local.deployment import Deployment
 from schemas.ids import PhotoId, UserId
 from schemas.internal import SetKind
 from streams.kafka.producing.load import load_edges
-from streams.ports.groups import Stores
+from streams.ports.edges import CountedSets, OutgoingEdges
 from streams.stores.connect import connect
 
 OWNERS_A_LOOK = 1_000
@@ -40,27 +40,27 @@ def read_graph(path: Path) -> list[tuple[int, int]]:
         return [(int(a) + 1, int(b) + 1) for a, b in (line.split() for line in lines)]
 
 
-async def wrong_counts(stores: Stores, edges: Sequence[tuple[int, int]]) -> int:
+async def wrong_counts(counted_sets: CountedSets, edges: Sequence[tuple[int, int]]) -> int:
     """Accounts whose follower count is not the file's."""
     expected = Counter(followee for _, followee in edges)
     accounts = sorted({account for edge in edges for account in edge})
     wrong = 0
     for start in range(0, len(accounts), OWNERS_A_LOOK):
-        some = accounts[start : start + OWNERS_A_LOOK]
-        heads = await stores.counted_sets.summaries(SetKind.FOLLOWERS, some)
-        wrong += sum(heads[account].total != expected[account] for account in some)
+        batch = accounts[start : start + OWNERS_A_LOOK]
+        summaries = await counted_sets.summaries(SetKind.FOLLOWERS, batch)
+        wrong += sum(summaries[account].total != expected[account] for account in batch)
     return wrong
 
 
-async def wrong_following(stores: Stores, edges: Sequence[tuple[int, int]]) -> int:
-    """Accounts whose own side is not the file's."""
+async def wrong_following(outgoing_edges: OutgoingEdges, edges: Sequence[tuple[int, int]]) -> int:
+    """Accounts whose outgoing edges are not those of the file."""
     expected: dict[int, set[int]] = defaultdict(set)
     for follower, followee in edges:
         expected[follower].add(followee)
     wrong = 0
     for follower, followees in expected.items():
-        found = {each.followee_id for each in await stores.outgoing_edges.following(UserId(follower))}
-        wrong += found != followees
+        stored = {followed.followee_id for followed in await outgoing_edges.following(UserId(follower))}
+        wrong += stored != followees
     return wrong
 
 
@@ -84,8 +84,8 @@ async def difference(
                 walk = await client.walk(UserId(reader), depth=len(posts) + 1)
             if not walk.complete:
                 raise TimeoutError(f"the feed of {reader} stayed incomplete")
-            found = list(walk.ids)
-            return len(set(expected) ^ set(found)) + (found != expected)
+            shown = list(walk.ids)
+            return len(set(expected) ^ set(shown)) + (shown != expected)
 
         total = sum(await asyncio.gather(*(differs(reader) for reader in readers)))
         return total, percentiles(client.took_s)
@@ -131,8 +131,10 @@ async def measure(
     console.print(f"{len(edges):,} edges loaded in {took_s:.0f} s, {len(edges) / took_s:,.0f} a second")
     console.print(f"{use.each(len(edges))}; {use.limit('worker-1')}")
     async with connect(deployment.settings, timeout_ms=20_000) as stores:
-        console.print(f"accounts with a wrong count: {await wrong_counts(stores, edges)}")
-        console.print(f"accounts whose two tables disagree: {await wrong_following(stores, edges)}")
+        console.print(f"accounts with a wrong count: {await wrong_counts(stores.counted_sets, edges)}")
+        console.print(
+            f"accounts whose two tables disagree: {await wrong_following(stores.outgoing_edges, edges)}"
+        )
 
     authors = chosen.choices([followee for _, followee in edges], k=arguments.posts)
     posts = dict(zip(fresh_photo_ids(arguments.posts), authors, strict=True))

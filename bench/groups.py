@@ -29,12 +29,12 @@ class GroupWatch:
     def members(self) -> Mapping[str, int]:
         """How many members each group has; 0 for one that is not stable."""
         names = [group_of(self.deployment.namespace, role) for role in self.roles]
-        found = self._admin.describe_consumer_groups(names)
-        return {name: _members(future.result()) for name, future in found.items()}
+        groups = self._admin.describe_consumer_groups(names)
+        return {name: _members(future.result()) for name, future in groups.items()}
 
     async def took(self, event: Callable[[], object], *, members: int) -> tuple[float, float]:
-        """Do `event`; answers after how many seconds all groups were stable with `members`, and how many
-        seconds the slowest group went without an owner of every partition meanwhile.
+        """Do `event`; returns after how many seconds all groups were stable with `members`, and for how many
+        seconds the slowest group was not stable meanwhile.
 
         The latter begins when the group is first seen changing: a process that joins joins its
         groups one after the other, while it starts.

@@ -1,4 +1,4 @@
-"""What becomes of every file of a folder, by reason, and the most memory that any decoder took.
+"""What becomes of every file below a folder, by reason, and the most memory that a decoder took.
 
     python -m bench.hostile FOLDER
 
@@ -35,10 +35,10 @@ async def outcome(make: Callable[[bytes], Awaitable[object]], original: bytes) -
 async def outcomes(files: Sequence[Path], costs: list[Cost]) -> tuple[list[str], list[str]]:
     """What became of each of `files` by the thumbnail and by the full decoders."""
     turn = asyncio.Lock()
-    places = asyncio.Semaphore(2 * CHILDREN_MAX)  # So that no more files than these are in memory.
+    slots = asyncio.Semaphore(2 * CHILDREN_MAX)  # So that no more files than these are in memory.
 
     async def one(make: Callable[[bytes], Awaitable[object]], file: Path) -> str:
-        async with places:
+        async with slots:
             return await outcome(make, await asyncio.to_thread(file.read_bytes))
 
     async with (
@@ -49,10 +49,10 @@ async def outcomes(files: Sequence[Path], costs: list[Cost]) -> tuple[list[str],
             LIMITS, children_max=CHILDREN_MAX, is_background=True, large_turn=turn, observe=costs.append
         ) as fulls,
     ):
-        found = await asyncio.gather(
+        outcomes_of_both = await asyncio.gather(
             *(one(thumbnails.thumbnail, file) for file in files), *(one(fulls.full, file) for file in files)
         )
-    return found[: len(files)], found[len(files) :]
+    return outcomes_of_both[: len(files)], outcomes_of_both[len(files) :]
 
 
 def report(thumbnails: Sequence[str], fulls: Sequence[str]) -> Table:

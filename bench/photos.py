@@ -1,4 +1,4 @@
-"""Real photos through the whole of it: HTTP, bucket, renditions, feeds, edge; and hostile files.
+"""Real photos through the whole pipeline: HTTP, bucket, renditions, feeds, CDN edge; and hostile files.
 
     python -m bench.photos FOLDER [--photos 200]
 
@@ -57,7 +57,7 @@ class Run:
     faults: list[str] = field(default_factory=list)
 
     async def watch_feed(self) -> None:
-        """For ever: fetch the thumbnail of whatever the feed shows for the first time."""
+        """Fetch the thumbnail of each photo that the feed shows for the first time. Runs until cancelled."""
         while True:
             with suppress(StoreUnavailable, ApiRefused):
                 page = await self.client.ask("GET", feed_path(100), READER)
@@ -74,7 +74,7 @@ class Run:
             return answer.status == 200
 
     async def watch_memory(self) -> None:
-        """For ever: the memory of the media worker and its children."""
+        """Measure the memory of the media worker and its children. Runs until cancelled."""
         while True:
             self.memory_bytes_max = max(
                 self.memory_bytes_max, await asyncio.to_thread(_memory, self.media_pid)
@@ -89,7 +89,7 @@ class Run:
         return await self.client.upload(author, photo.file, caption, lambda _: None)
 
     async def _cut(self, author: UserId, photo: Listed, caption: str) -> None:
-        """Begin the upload, send one part whole and another half, and go away."""
+        """Begin the upload, send one whole part and half of another, and cut the connection."""
         file = photo.file
         body = {"content_type": file.content_type, "bytes": file.size_bytes, "caption": caption}
         headers = {"Idempotency-Key": file.key(caption)}
@@ -108,7 +108,7 @@ class Run:
             self.faults.append(f"{file.path.name}: parts {arrived} have arrived, but only the first did")
 
     async def check(self, number: int, photo: Listed, photo_id: PhotoId) -> None:
-        """Wait for all four renditions, fetch them through the edge, and look into them."""
+        """Wait for all four renditions, fetch them through the CDN edge, and check their content."""
         author, deadline = AUTHORS[number % len(AUTHORS)], time.monotonic() + READY_S
         while True:
             shown = await self.client.ask("GET", f"/v1/photos/{photo_id}", author)
@@ -121,13 +121,16 @@ class Run:
         if shown["status"] != "ready" or missing(shown["renditions"]):
             self.faults.append(f"{name}: {shown['status']} {shown['reason']} {missing(shown['renditions'])}")
             return
-        for each, made in shown["renditions"].items():
-            async with self.client.http.get(made["url"]) as answer:
+        for name_of_rendition, rendition in shown["renditions"].items():
+            async with self.client.http.get(rendition["url"]) as answer:
                 if answer.status != 200:
-                    self.faults.append(f"{name}: the edge answers {answer.status} for {each}")
+                    self.faults.append(
+                        f"{name}: the CDN edge returns {answer.status} for {name_of_rendition}"
+                    )
                     continue
-                found = faults(each, made, await answer.read(), photo.width, photo.height)
-                self.faults.extend(f"{name}: {fault}" for fault in found)
+                body = await answer.read()
+                wrong = faults(name_of_rendition, rendition, body, photo.width, photo.height)
+                self.faults.extend(f"{name}: {fault}" for fault in wrong)
 
 
 async def _half(part: Json, content: bytes) -> None:
@@ -142,7 +145,7 @@ async def _half(part: Json, content: bytes) -> None:
 
 
 def _memory(pid: int) -> int:
-    """Proportional memory: what several processes share is counted once."""
+    """Proportional memory, which counts shared pages once."""
     total = 0
     with suppress(psutil.NoSuchProcess):
         for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
@@ -152,7 +155,7 @@ def _memory(pid: int) -> int:
 
 
 async def good_photos(run: Run, photos: Sequence[Listed], cut: int, console: Console) -> None:
-    """The first `cut` go by parts."""
+    """Upload and check the photos; the first `cut` are uploaded in parts and interrupted."""
     slots = asyncio.Semaphore(AT_ONCE)
     began = time.monotonic()
     with Progress(console=console, transient=True) as progress:
@@ -179,7 +182,7 @@ async def good_photos(run: Run, photos: Sequence[Listed], cut: int, console: Con
 
 
 async def hostile_files(run: Run, files: Sequence[Listed], good: Listed, console: Console) -> None:
-    """One after the other; between them a good photo, and how long that takes."""
+    """Upload one after the other, with a good photo after each tenth, and measure how long that one takes."""
     became: Counter[str] = Counter()
     ready_s: list[float] = []
     with Progress(console=console, transient=True) as progress:
