@@ -30,7 +30,7 @@ AFTER_S = 5.0
 
 
 async def roll_back(stack: Stack, seconds: float) -> float:
-    """Put the server back to where it was `seconds` ago; answers when it was there again."""
+    """Restore the data that the server had `seconds` ago; returns the time at which it was ready."""
     server = stack.server("redis")
     with tempfile.TemporaryDirectory() as folder:
         older = Path(folder) / "older"

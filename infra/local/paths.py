@@ -25,7 +25,7 @@ class Home:
 
     @property
     def conf(self) -> Path:
-        """Configuration written anew at every start."""
+        """Configuration, which every start rewrites."""
         return self.root / "conf"
 
     @property

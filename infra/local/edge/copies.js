@@ -1,10 +1,10 @@
-// The cached copies of an object, and forgetting them.
+// The cache key of an object, and its invalidation.
 //
-// A copy is kept under the object's path and its generation. Forgetting raises the generation, so what was
-// cached before is never found again, and neither is what a fetch that is under way will store: it was begun
-// under the old one. A generation is remembered for two days (caching.conf), longer than nginx keeps a copy that
-// nobody asks for (one day). nginx writes generations to disk within a second or two: one that is killed sooner
-// forgets them, and would find what a fetch that was under way has stored; what was unlinked is gone anyway.
+// The cache key is the object's path and its generation. An invalidation raises the generation. So nginx never
+// again finds what was cached before, nor what a fetch under way will store, which uses the old generation.
+// Generations are stored for two days (caching.conf), longer than nginx keeps an object that nobody requests
+// (one day). nginx writes generations to disk within a second or two. If it is killed sooner it loses them, and
+// would find what a fetch under way has stored; the files that were deleted here stay deleted.
 import crypto from 'crypto';
 import fs from 'fs';
 import counters from 'counters.js';
@@ -20,7 +20,7 @@ function key_of(path) {
     return generation === undefined ? path : path + '#' + generation;  // A path has no bare #.
 }
 
-// POST {"object_keys": [...]}: 204 when none of them is found any more. May be repeated.
+// POST {"object_keys": [...]}: 204 when none of them is cached any more. May be repeated.
 function purge(r) {
     if (r.method !== 'POST' || !secret.is_known(r)) {
         r.return(403);
@@ -33,14 +33,14 @@ function purge(r) {
         r.return(400, 'the body is to be {"object_keys": ["KEY", ...]}\n');
         return;
     }
-    paths.filter((path) => path !== '').forEach(forget);
+    paths.filter((path) => path !== '').forEach(invalidate);
     counters.add('purged_objects', paths.length);
     r.return(204);
 }
 
-function forget(path) {
+function invalidate(path) {
     const file = file_of(key_of(path));
-    // The clock starts it, so that a path forgotten, remembered no more and forgotten again has a new one.
+    // It starts with the clock, so that a path whose generation has expired gets one that was never used.
     ngx.shared.generations.incr(path, 1, Date.now());
     try {
         fs.unlinkSync(file);
@@ -51,7 +51,7 @@ function forget(path) {
     }
 }
 
-// Where nginx keeps it: levels=1:2 of the key's MD5.
+// The file in which nginx caches it: levels=1:2 of the key's MD5.
 function file_of(cache_key) {
     const name = crypto.createHash('md5').update(cache_key).digest('hex');
     return facts.cache + '/' + name.substring(31) + '/' + name.substring(29, 31) + '/' + name;

@@ -1,6 +1,6 @@
-// For how long an answer may be kept: by edges, and by browsers.
+// For how long CDN edges and browsers may cache a response.
 
-// Of an object whose Cache-Control says nothing; caching.conf has the same for the caches themselves.
+// For an object without a lifetime in its Cache-Control; caching.conf has the same value for the caches.
 const UNSAID_S = 60;
 
 function directives(text) {
@@ -16,8 +16,8 @@ function seconds(text, otherwise) {
     return /^\d+$/.test(text || '') ? Number(text) : otherwise;
 }
 
-// To an edge, as X-Accel-Expires: what is left of the object's life, so that passing through two caches does
-// not double it. A copy that is being fetched anew is good for a second; by then the new one is here.
+// For a CDN edge, as X-Accel-Expires: the rest of the object's lifetime, so that two caches do not double it.
+// A cached object that is being refreshed is valid for one second; by then the new one has arrived.
 function for_edges(r) {
     const v = r.variables;
     if (v.status !== '200') {
@@ -36,7 +36,7 @@ function for_edges(r) {
     return String(life_s === 0 ? 0 : Math.max(1, life_s - age_s));
 }
 
-// To a browser, as Cache-Control: at most as long as the object says, and as its URL is valid.
+// For a browser, as Cache-Control: no longer than the object says, and no longer than its URL is valid.
 function for_browser(r) {
     const v = r.variables;
     if (['200', '206', '304'].indexOf(v.status) < 0) {

@@ -1,4 +1,4 @@
-// What each server does for itself once a second.
+// What each server does once a second.
 import fs from 'fs';
 
 // Eight files of about 16 MiB: some two million views.
@@ -25,7 +25,7 @@ function size(file) {
     }
 }
 
-// Workers outlive a master that is killed, and would hold its ports. It leads their process group.
+// Workers outlive a killed master and would hold its ports. The master leads their process group.
 function leave_with_master() {
     const master = Number(fs.readFileSync(facts.pid_file));
     if (process.ppid !== master) {
