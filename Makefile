@@ -16,7 +16,7 @@ READY := $(VENV)/.ready
 TESTS := tests/unit tests/contract tests/simulation
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check style format up down status clean servers prerequisites
+.PHONY: help demo test check coverage style format docs up down status clean servers prerequisites
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,9 @@ test: style servers ## every check and every test, with real servers
 check: style ## the fast loop: style, types, import rules, tests without servers
 	@$(BIN)/python -m pytest -n 2 --hypothesis-profile=quick $(TESTS)
 
+coverage: $(READY) ## branch coverage of the tests without servers
+	@$(BIN)/python -m pytest -n 2 --hypothesis-profile=quick --cov --cov-branch $(TESTS)
+
 style: $(READY)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -40,6 +43,9 @@ style: $(READY)
 format: $(READY) ## rewrite the sources in the common format
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+docs: $(READY) ## write the references of settings and metrics
+	@$(BIN)/python -m tests.references
 
 up: servers ## start what is missing of the local stack, one worker and the API
 	@$(BIN)/shutterline up

@@ -118,6 +118,7 @@ class CacheSuite:
 
         assert await stores.cache.get([mine, dropped, anothers]) == [b"value", None, None]
 
+    @pytest.mark.law("L2")
     async def test_no_order_of_steps_leaves_an_old_value(self, stores: Stores, new_id: NewId) -> None:
         """Law: no ghost. Two readers lease, read the database and fill while a writer writes and
         invalidates: in none of the 560 orders is the old value cached in the end."""

@@ -158,6 +158,7 @@ class CountedSetsSuite:
             assert not states[key].is_whole or len(states[key].rows) == members
             assert states[key].is_whole or members > 3
 
+    @pytest.mark.law("L6")
     @pytest.mark.parametrize(("level", "members"), [(0, 1), (0, 60), (1, 1)])
     async def test_a_read_sees_rows_and_count_of_one_moment(
         self, stores: Stores, new_id: NewId, level: int, members: int

@@ -24,6 +24,7 @@ class ShardLeasesSuite:
         with pytest.raises(LookupError):
             await stores.shard_leases.acquire(str(uuid4()), shard_now_ms + 1)
 
+    @pytest.mark.law("L13")
     async def test_a_new_holder_starts_after_all_that_was_reserved(
         self, stores: Stores, shard_now_ms: int
     ) -> None:

@@ -261,6 +261,7 @@ class RebuildSuite:
         assert not await stores.timelines.begin_rebuild(owner, TOKEN)
         assert (await ring_of(stores, owner)).ids == {7}
 
+    @pytest.mark.law("L5")
     async def test_what_arrives_meanwhile_survives(self, stores: Stores, new_id: NewId) -> None:
         """Law: rebuild loses nothing that arrives meanwhile, appended or merged."""
         owner = UserId(new_id())
@@ -271,6 +272,7 @@ class RebuildSuite:
         assert await stores.timelines.finish_rebuild(owner, TOKEN, photos(30, 20), 10)
         assert (await ring_of(stores, owner)).ids == {20, 30, 40, 50}
 
+    @pytest.mark.law("L5")
     async def test_appends_racing_the_end_of_a_rebuild_survive(self, stores: Stores, new_id: NewId) -> None:
         """Whether they come before, between or after the read and the swap."""
         for _ in range(10):

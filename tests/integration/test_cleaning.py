@@ -176,6 +176,7 @@ def expected(photos: dict[PhotoId, Half]) -> dict[PhotoId, set[str]]:
     return {photo: {"object", "photo"} if half is Half.COMPLETED else set() for photo, half in photos.items()}
 
 
+@pytest.mark.law("L10")
 @pytest.mark.parametrize("seed", [1])
 async def test_of_a_hundred_abandoned_uploads_nothing_is_left_and_live_ones_stay(
     system: System, seed: int

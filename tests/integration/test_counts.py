@@ -62,6 +62,7 @@ class World:
         return totals
 
 
+@pytest.mark.law("L6")
 async def test_counts_are_exact_after_repeats_disorder_and_kills(deploy: DeploymentFactory) -> None:
     """Every event three times, shuffled, over any partition; workers killed; a set grows by two levels."""
     deployment = deploy(bucket_members_max=4, edges_batch_records_max=50, edges_linger_ms=20)

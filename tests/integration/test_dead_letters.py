@@ -79,6 +79,7 @@ def each_kind(good: Outgoing, other_type: bytes) -> list[tuple[str, Outgoing]]:
     ]
 
 
+@pytest.mark.law("L7")
 async def test_each_kind_of_bad_input_is_one_dead_letter(system: DeploymentFactory) -> None:
     """Key, value and headers byte for byte, the reason added; good events before and behind are handled."""
     deployment = system()
@@ -132,6 +133,7 @@ def is_letter_of(message: Message, record: Outgoing) -> bool:
     )
 
 
+@pytest.mark.law("L7")
 async def test_a_partition_stops_at_the_limit_and_goes_on_when_resumed(
     system: DeploymentFactory,
 ) -> None:

@@ -47,6 +47,7 @@ async def call(client: FeedClient, method: str, path: str, user: UserId) -> int:
             await asyncio.sleep(float(answer.headers["Retry-After"]))
 
 
+@pytest.mark.law("L1")
 async def test_an_author_crosses_the_threshold_and_back_without_gap_or_duplicate(
     system: DeploymentFactory, people: People
 ) -> None:
@@ -81,6 +82,7 @@ async def test_an_author_crosses_the_threshold_and_back_without_gap_or_duplicate
     assert feeds == dict.fromkeys(steady, expected)
 
 
+@pytest.mark.law("L1")
 async def test_a_follow_brings_in_what_the_author_has(shared: Deployment, people: People) -> None:
     """The last 20 of 1,000 with the next request; the stored timeline filled soon after."""
     deployment, (reader, author, _) = shared, people
@@ -139,6 +141,7 @@ async def test_late_photos_push_out_no_newer_one(shared: Deployment, people: Peo
     assert sorted(fresh + late, reverse=True) == found
 
 
+@pytest.mark.law("L2")
 async def test_pages_in_flight_bring_back_nobody(deploy: DeploymentFactory, people: People) -> None:
     """Law: no ghost. Pages are held back while unfollow and delete are acknowledged."""
     deployment, (reader, author, other) = deploy(), people
@@ -172,6 +175,7 @@ async def are_ready(client: FeedClient, reader: UserId, photos: Sequence[PhotoId
     return True
 
 
+@pytest.mark.law("L3")
 async def test_a_delete_counts_only_with_the_photos_own_author(shared: Deployment, people: People) -> None:
     """A delete before its upload is remembered; somebody else's has no effect, before or after."""
     deployment, (reader, author, other) = shared, people

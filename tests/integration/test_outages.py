@@ -22,6 +22,7 @@ def assert_answered(reading: Reading) -> None:
     assert [] == [answer for answer in reading.answers if answer[2] > DEADLINE_S + SLACK_S]
 
 
+@pytest.mark.law("L7")
 @pytest.mark.parametrize("store", ["redis", "cassandra", "kafka", "s3"])
 async def test_a_stopped_store_loses_nothing(shared: Deployment, stack: Stack, store: str) -> None:
     """The server hangs (SIGSTOP): its connections stay open and nothing is answered."""
@@ -35,6 +36,7 @@ async def test_a_stopped_store_loses_nothing(shared: Deployment, stack: Stack, s
         assert any(status == 200 for status, _, _ in reading.answers)
 
 
+@pytest.mark.law("L7")
 @pytest.mark.parametrize("store", ["redis", "cassandra"])
 async def test_a_slow_store_loses_nothing(deploy: DeploymentFactory, stack: Stack, store: str) -> None:
     """Each answer of the store takes two seconds."""

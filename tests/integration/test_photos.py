@@ -102,6 +102,7 @@ def expected_sizes(width: int, height: int) -> dict[str, tuple[int, int]]:
     return {name: (round(width * scale), round(height * scale)) for name, scale in scales.items()}
 
 
+@pytest.mark.law("L9")
 async def test_originals_become_photos_and_wait_for_none_of_their_neighbours(
     system: Callable[..., Deployment],
 ) -> None:
@@ -184,6 +185,7 @@ async def caught(worker: Daemon) -> psutil.Process:
     raise AssertionError(f"no decoder was seen for {DEADLINE_S:.0f} s")
 
 
+@pytest.mark.law("L1")
 async def test_killed_decoders_and_workers_lose_nothing(deploy: DeploymentFactory) -> None:
     """kill -9 of decoders and of the whole worker while it works: every photo made, once, counts exact."""
     deployment = deploy()

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.anyio
 DEADLINE_S = 60.0
 
 
+@pytest.mark.law("L8")
 async def test_a_redis_that_comes_back_older_is_repaired(
     shared: Deployment, stack: Stack, tmp_path: Path
 ) -> None:
@@ -58,6 +59,7 @@ async def deployment_applied(deployment: Deployment) -> None:
             await asyncio.sleep(0.1)
 
 
+@pytest.mark.law("L8")
 async def test_a_flushed_redis_is_filled_again(shared: Deployment, stack: Stack) -> None:
     """Flushed while posts go on: every feed is right again, each timeline rebuilt as it is read."""
     deployment = shared
@@ -79,6 +81,8 @@ async def test_a_flushed_redis_is_filled_again(shared: Deployment, stack: Stack)
     assert feeds == dict.fromkeys(readers, posting.newest_first)
 
 
+@pytest.mark.law("L2")
+@pytest.mark.law("L8")
 async def test_an_acknowledged_unfollow_survives_an_older_redis(
     shared: Deployment, stack: Stack, tmp_path: Path
 ) -> None:

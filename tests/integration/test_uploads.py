@@ -204,6 +204,7 @@ async def _cut(signed: dict[str, Any], some: bytes) -> None:
     await writer.wait_closed()
 
 
+@pytest.mark.law("L10")
 @pytest.mark.parametrize("way", ["signed", "parts", "body", "body in parts"])
 async def test_racing_requests_with_one_key_are_one_photo(
     deployment: Deployment, stores: Stores, user: UserId, way: str
@@ -228,6 +229,7 @@ async def test_racing_requests_with_one_key_are_one_photo(
     assert made == ({key_of(deployment, photo)} if status == 202 else set())
 
 
+@pytest.mark.law("L10")
 async def test_a_client_that_goes_away_leaves_nothing(
     deployment: Deployment, stores: Stores, user: UserId
 ) -> None:

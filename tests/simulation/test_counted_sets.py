@@ -131,6 +131,7 @@ async def check(world: World) -> None:
             assert {(member, owner) for member in members} <= world.backfilled
 
 
+@pytest.mark.law("L6")
 @pytest.mark.anyio
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(log=logs(), schedule=st.lists(steps, max_size=40), sizes=batch_sizes, known_max=known_maxima)
@@ -144,6 +145,7 @@ async def test_counts_are_exact_whatever_happens_to_the_owners(
     await check(world)
 
 
+@pytest.mark.law("L6")
 @pytest.mark.anyio
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(log=logs(), schedule=st.lists(steps, max_size=40), sizes=batch_sizes, known_max=known_maxima)
@@ -157,6 +159,7 @@ async def test_counts_are_exact_while_two_owners_write(
     await check(world)
 
 
+@pytest.mark.law("L6")
 @pytest.mark.anyio
 @pytest.mark.parametrize(
     ("crowd", "sizes"), [(46, (60, 1, 3)), (5, (2, 1, 1)), (5, (1, 1, 5)), (52, (60, 1, 1))]
@@ -172,6 +175,7 @@ async def test_a_kill_at_any_step_leaves_exact_counts(crowd: int, sizes: tuple[i
         await check(world)
 
 
+@pytest.mark.law("L6")
 @pytest.mark.anyio
 @pytest.mark.parametrize("sizes", [(3, 3, 1), (2, 3, 2), (1, 3, 6)])
 async def test_two_owners_of_a_set_that_grows_leave_exact_counts(sizes: tuple[int, ...]) -> None:

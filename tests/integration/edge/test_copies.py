@@ -25,6 +25,7 @@ pytestmark = pytest.mark.anyio
 
 
 class TestOneFetch:
+    @pytest.mark.law("L12")
     async def test_a_thousand_first_requests_over_two_edges_are_one_origin_fetch(
         self, photos: Photos, key: str
     ) -> None:

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.anyio
 
 
 class TestRefusals:
+    @pytest.mark.law("L12")
     @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "PURGE", "OPTIONS", "TRACE"])
     @pytest.mark.parametrize(
         "target",
@@ -63,6 +64,7 @@ class TestRefusals:
 
         assert (await ask(photos.edges[0], await photos.sign(key), method)).status == 403
 
+    @pytest.mark.law("L12")
     async def test_a_url_is_good_for_what_was_signed_alone(self, photos: Photos, key: str) -> None:
         """Every change of it is refused, on an object that is there and cached."""
         photos.put(key, b"bytes")
@@ -139,6 +141,7 @@ class TestRefusals:
         assert (await ask(port, "/a/../b", headers={"X-Shutterline-Edge": secret})).status == 403
         assert (await ask(port, f"/{key}", headers={"X-Shutterline-Edge": secret})).body == b"bytes"
 
+    @pytest.mark.law("L12")
     async def test_the_shields_key_can_only_read(self, photos: Photos, key: str) -> None:
         """What an intruder there could do is what everybody's photos cost anyway."""
         photos.put(key, b"bytes")

@@ -75,6 +75,7 @@ def test_ids_strictly_increase_whatever_the_clock_does(jumps_ms: list[int], coun
     assert strictly_increasing(minted)
 
 
+@pytest.mark.law("L13")
 @given(
     st.lists(
         st.tuples(st.sampled_from([-3_600_000, -10_000, -1_000, 0, 1, 4_000]), st.integers(1, 2_100)),
@@ -167,6 +168,7 @@ def test_a_full_millisecond_waits_for_the_next() -> None:
     assert len(set(minted)) == SEQUENCES + 1
 
 
+@pytest.mark.law("L13")
 def test_concurrent_callers_never_get_the_same_id() -> None:
     """Minting awaits between reading the clock and taking a sequence; others must not slip in."""
     host = Host()

@@ -33,6 +33,7 @@ class _Stuck:
         world.switches["outgoing_edges"].following = stuck  # type: ignore[attr-defined]  # A hung database.
 
 
+@pytest.mark.law("L14")
 async def test_a_request_ends_within_its_deadline() -> None:
     """Law: every request ends within its deadline; what has not answered by then is 503."""
     world = await make_world(request_deadline_ms=30)
@@ -45,6 +46,7 @@ async def test_a_request_ends_within_its_deadline() -> None:
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.law("L14")
 async def test_more_requests_than_the_limit_are_refused_at_once() -> None:
     """503 without waiting, and each a time to come again; whoever watches gets through; afterwards all is
     as before."""
@@ -67,6 +69,7 @@ async def test_more_requests_than_the_limit_are_refused_at_once() -> None:
     assert (watched, answers, later.status_code) == ([200, 200, 200], [200, 200], 200)
 
 
+@pytest.mark.law("L14")
 async def test_reads_of_the_database_are_bounded() -> None:
     """A page that finds no read free in time is 503, not a wait without end."""
     world = await make_world(database_reads_in_flight_max=1, request_deadline_ms=100)
@@ -218,6 +221,7 @@ async def test_a_body_that_stops_arriving_is_408() -> None:
     assert (wire.status, wire.sent[-1]["more_body"]) == (408, False)
 
 
+@pytest.mark.law("L14")
 @pytest.mark.parametrize(
     ("content_type", "size", "status"),
     [

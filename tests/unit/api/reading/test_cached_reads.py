@@ -92,6 +92,7 @@ async def test_without_database_and_timeline_what_is_known_is_shown_as_partial()
     assert following.ids == [24, 23, 22]
 
 
+@pytest.mark.law("L2")
 async def test_nobody_is_shown_when_it_is_not_known_who_is_followed() -> None:
     """Law: no ghost: without the following set even what the timeline has stays hidden."""
     world = await _warm()

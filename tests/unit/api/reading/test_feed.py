@@ -116,6 +116,7 @@ async def _walk(
     raise AssertionError("the walk does not end")
 
 
+@pytest.mark.law("L4")
 @given(stories())
 def test_a_walk_shows_what_the_oracle_says(story: Story) -> None:
     """Law: no duplicate, no skip across pages, whatever the limits and wherever the sources end."""
@@ -126,6 +127,7 @@ def test_a_walk_shows_what_the_oracle_says(story: Story) -> None:
     assert asyncio.run(run()) == _oracle(story, story.before + story.after)
 
 
+@pytest.mark.law("L4")
 @given(stories())
 def test_new_photos_shift_nothing_in_a_walk_under_way(story: Story) -> None:
     """A cursor names a place in the order: what was there is shown once, and what is shown is shown once."""
@@ -215,6 +217,7 @@ def test_an_open_ended_skeleton_never_says_that_it_is_the_end() -> None:
     assert open_ended(Skeleton((), 0), 20) == Skeleton((), 19)
 
 
+@pytest.mark.law("L2")
 async def test_an_unfollow_hides_the_author_though_the_timeline_has_them() -> None:
     """Law: no ghost, also where a page in flight lands in the timeline after the unfollow."""
     world = await make_world()
@@ -230,6 +233,7 @@ async def test_an_unfollow_hides_the_author_though_the_timeline_has_them() -> No
     assert page.ids == []
 
 
+@pytest.mark.law("L2")
 async def test_a_deleted_photo_is_gone_from_the_next_page() -> None:
     """Law: no ghost: the timeline still has the id, the row says deleted."""
     world = await make_world()

@@ -128,6 +128,7 @@ async def _walk(world: World, path: str, limit: int, user: int = ME) -> list[Any
     raise AssertionError("the walk does not end")
 
 
+@pytest.mark.law("L4")
 @pytest.mark.parametrize("limit", [1, 2, 3, 7])
 async def test_an_authors_list_has_every_photo_once(limit: int) -> None:
     """Others see the ready ones; the author also those that are processing or rejected."""

@@ -34,6 +34,7 @@ async def test_a_follow_is_published_and_seen_by_the_next_request(method: str) -
     assert first.data.model_dump() == {"follower_id": "1", "followee_id": "2"}
 
 
+@pytest.mark.law("L2")
 async def test_an_unfollow_is_published_and_hides_at_once() -> None:
     """Law: no ghost: the very next page is without the author."""
     world = await make_world()
@@ -87,6 +88,7 @@ async def test_followees_are_limited() -> None:
     assert (statuses, after_one_left) == ([204, 204, 409, 204], [204, 204])
 
 
+@pytest.mark.law("L2")
 async def test_an_unfollow_that_cannot_remove_the_copy_is_503_and_can_be_repeated() -> None:
     """Law: no ghost: the old copy would still be read, so the unfollow is not acknowledged."""
     world = await make_world()
@@ -221,6 +223,7 @@ async def test_anothers_photo_cannot_be_deleted() -> None:
     assert (statuses, world.publisher.published) == ([404, 403, 404, 404], [])
 
 
+@pytest.mark.law("L2")
 async def test_a_delete_that_cannot_drop_the_copy_is_503_and_can_be_repeated() -> None:
     """Law: no ghost: an old copy of the row would still be shown."""
     world = await make_world()

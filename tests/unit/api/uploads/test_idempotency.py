@@ -160,6 +160,7 @@ async def test_a_key_whose_upload_has_ended_stands_for_no_other(new_world: NewWo
     assert ([each.status_code for each in answers], new.status_code) == ([410] * 4, 201)
 
 
+@pytest.mark.law("L10")
 @pytest.mark.parametrize("way", ["signed", "parts", "body", "body in parts"])
 @pytest.mark.parametrize("requests", [2, 8])
 async def test_racing_requests_with_one_key_are_one_photo(
@@ -194,6 +195,7 @@ async def test_racing_requests_with_one_key_are_one_photo(
     assert len(await rows(world)) == 4 + (status == 201)
 
 
+@pytest.mark.law("L10")
 @pytest.mark.parametrize("way", ["signed", "body"])
 async def test_racing_requests_with_one_key_and_other_bodies_are_one_photo(
     new_world: NewWorld, way: str
@@ -231,6 +233,7 @@ async def test_racing_completions_are_one_photo(new_world: NewWorld) -> None:
     )
 
 
+@pytest.mark.law("L3")
 async def test_a_delete_that_races_with_the_completion_wins_in_the_end(new_world: NewWorld) -> None:
     """Law: delete and upload cannot miss each other: after an acknowledged delete it is not shown."""
     for lead in range(24):

@@ -73,6 +73,7 @@ async def _killed(world: World, ask: Request, kill: KillAt) -> bool:
     return kill.killed
 
 
+@pytest.mark.law("L10")
 @pytest.mark.parametrize("done", [False, True])
 @pytest.mark.parametrize("content", [b"12345", LARGE])
 async def test_a_body_whose_process_died_anywhere_is_one_photo_when_repeated(
@@ -98,6 +99,7 @@ async def test_a_body_whose_process_died_anywhere_is_one_photo_when_repeated(
     assert moments >= 12
 
 
+@pytest.mark.law("L10")
 @pytest.mark.parametrize("done", [False, True])
 @pytest.mark.parametrize("content", [b"12345", LARGE])
 async def test_a_body_whose_process_died_anywhere_is_one_photo_or_nothing(
@@ -119,6 +121,7 @@ async def test_a_body_whose_process_died_anywhere_is_one_photo_or_nothing(
     assert photos == {0, 1}
 
 
+@pytest.mark.law("L10")
 @pytest.mark.parametrize("done", [False, True])
 @pytest.mark.parametrize("content", [b"12345", LARGE])
 async def test_a_signed_upload_whose_process_died_anywhere_goes_on(
@@ -181,6 +184,7 @@ async def test_a_delete_whose_process_died_anywhere_is_repeated(new_world: NewWo
     assert moments >= 6
 
 
+@pytest.mark.law("L10")
 @pytest.mark.parametrize("content", [b"12345", LARGE])
 @pytest.mark.parametrize("key", [None, "k"])
 async def test_a_body_that_any_one_call_fails_is_whole_or_nothing(
@@ -224,6 +228,7 @@ async def test_a_request_that_fails_beside_another_with_its_key_makes_no_room(ne
     assert (answer.status_code, others) == (202, [201] * 4 + [429])
 
 
+@pytest.mark.law("L1")
 @pytest.mark.parametrize("done", [False, True])
 @pytest.mark.parametrize("failing", ["publish", "enter", "insert", "is_buried", "complete"])
 async def test_no_acknowledged_photo_is_taken_back(new_world: NewWorld, failing: str, done: bool) -> None:
@@ -272,6 +277,7 @@ async def _completed(world: World) -> Upload:
     return stands
 
 
+@pytest.mark.law("L1")
 @pytest.mark.parametrize("done", [False, True])
 @pytest.mark.parametrize("slow", ["enter", "undo"])
 async def test_of_entering_and_undoing_one_wins(new_world: NewWorld, slow: str, done: bool) -> None:

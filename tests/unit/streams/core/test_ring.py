@@ -122,6 +122,7 @@ def test_a_merge_keeps_the_token_and_raises_the_version(ids: list[int], late: li
         assert after.guard != before.guard
 
 
+@pytest.mark.law("L5")
 @given(few_ids, floors, few_ids, floors)
 def test_a_rebuild_loses_nothing_above_the_floor(
     arrived: list[int], ring_floor: int, found: list[int], floor: int

@@ -62,6 +62,7 @@ async def decoders() -> AsyncIterator[Decoders]:
         yield each
 
 
+@pytest.mark.law("L11")
 @pytest.mark.anyio
 @pytest.mark.parametrize("name", HOSTILE)
 async def test_a_hostile_original_is_rejected_for_its_reason(decoders: Decoders, name: str) -> None:

@@ -152,6 +152,7 @@ def started(script: str, *arguments: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
+@pytest.mark.law("L11")
 def test_a_confined_process_can_do_arithmetic_and_nothing_else(tmp_path: Path) -> None:
     """No socket, file, pipe, program, process, signal, namespace, memory that runs; not more of anything."""
     ran = confined(CONFINED, str(tmp_path / "file"))
@@ -162,11 +163,13 @@ def test_a_confined_process_can_do_arithmetic_and_nothing_else(tmp_path: Path) -
     assert not (tmp_path / "file").exists()
 
 
+@pytest.mark.law("L11")
 def test_a_confined_process_ends_when_its_time_is_used_up() -> None:
     """With the signal that says so, by which a timeout is told from a crash."""
     assert -signal.SIGXCPU == confined(SPINNING).returncode
 
 
+@pytest.mark.law("L11")
 @pytest.mark.anyio
 async def test_a_decoder_is_confined(monkeypatch: pytest.MonkeyPatch) -> None:
     """The processes that decode are under that sandbox, and know none of the worker's secrets."""
@@ -249,6 +252,7 @@ async def test_a_cancelled_call_leaves_no_process() -> None:
         assert (await decoders.thumbnail(jpeg())).width == 64
 
 
+@pytest.mark.law("L11")
 @pytest.mark.anyio
 async def test_too_little_memory_rejects_one_photo() -> None:
     """An image that must be held whole meets the limit; the worker and the next photo do not."""

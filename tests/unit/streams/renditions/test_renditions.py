@@ -130,6 +130,7 @@ WAYS = [
 ]
 
 
+@pytest.mark.law("L9")
 @pytest.mark.parametrize(("way", "original", "expected"), WAYS)
 async def test_a_photo_ends_as_it_should(way: Way, original: bytes | None, expected: EndState) -> None:
     """Undisturbed."""
@@ -139,6 +140,7 @@ async def test_a_photo_ends_as_it_should(way: Way, original: bytes | None, expec
     assert expected == comparable(await world.end_state())
 
 
+@pytest.mark.law("L1")
 @pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(("way", "original", "expected"), WAYS)
 async def test_any_one_call_may_fail(
@@ -264,6 +266,7 @@ THUMBNAIL = ThumbnailTask(PHOTO, AUTHOR, ORIGINAL, queued_ms=NOW_MS)
 FULL = FullTask(PHOTO, AUTHOR, ORIGINAL, queued_ms=NOW_MS)
 
 
+@pytest.mark.law("L3")
 @pytest.mark.parametrize(
     ("first", "second", "given"),
     [
@@ -305,6 +308,7 @@ async def test_a_photo_that_is_rejected_while_it_is_announced_again_is_rejected(
     assert seen > 3
 
 
+@pytest.mark.law("L9")
 @pytest.mark.parametrize(
     ("first", "second", "given"),
     [
@@ -323,6 +327,7 @@ async def test_a_put_after_the_delete_is_found_by_whoever_begins_anew(
     assert seen > 20
 
 
+@pytest.mark.law("L9")
 @pytest.mark.parametrize(
     ("first", "second", "given"),
     [

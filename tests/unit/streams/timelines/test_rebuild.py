@@ -96,6 +96,7 @@ async def _ring(world: World) -> ring.Ring:
     return ring.parse(value)
 
 
+@pytest.mark.law("L5")
 async def test_what_arrives_meanwhile_is_kept() -> None:
     """Law: a rebuild loses nothing that arrives meanwhile."""
     world = await make_world()

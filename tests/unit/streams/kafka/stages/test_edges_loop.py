@@ -75,6 +75,7 @@ class HeldSets:
         return getattr(self._real, operation)
 
 
+@pytest.mark.law("L7")
 @pytest.mark.parametrize("error", [UnknownError(), CommitFailedError()])
 async def test_a_commit_that_fails_leaves_no_batch_behind(error: KafkaError) -> None:
     """The next batch of a partition begins when the one before is applied, whatever another's commit met:

@@ -111,6 +111,7 @@ def bench() -> Bench:
     return Bench(World(objects={}))
 
 
+@pytest.mark.law("L7")
 async def test_a_batch_is_acknowledged_when_all_of_it_is_done(bench: Bench) -> None:
     """And the watchdog is told how far it came."""
     place = GroupPartition("renditions-thumbnail", "renditions", 0)
@@ -162,6 +163,7 @@ async def test_full_renditions_wait_while_thumbnails_do(bench: Bench) -> None:
     assert "small" in bench.decoder.decoded
 
 
+@pytest.mark.law("L7")
 async def test_a_store_that_is_down_is_waited_for(bench: Bench) -> None:
     """No commit, whatever the number of tries; when it is back, the task is done."""
     tasks, acked = await bench.uploaded(b"a"), list[int]()
@@ -180,6 +182,7 @@ async def test_a_store_that_is_down_is_waited_for(bench: Bench) -> None:
     assert ([1], 6) == (acked, tries)
 
 
+@pytest.mark.law("L7")
 async def test_a_partition_that_has_gone_is_not_acknowledged(bench: Bench) -> None:
     """Another worker has its tasks now."""
     tasks, acked = await bench.uploaded(b"a"), list[int]()

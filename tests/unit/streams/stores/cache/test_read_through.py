@@ -94,6 +94,7 @@ async def test_the_database_is_read_once() -> None:
     assert world.counted[:2] == [("numbers", 0, 2), ("numbers", 2, 0)]
 
 
+@pytest.mark.law("L2")
 async def test_a_write_in_between_leaves_no_old_value() -> None:
     """Law: no ghost. Read, then a write elsewhere, then the fill: the fill must not restore the old value."""
     world = _World()
