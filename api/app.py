@@ -32,6 +32,7 @@ from api.routes.likes import delete_like, put_like
 from api.routes.photos import delete_photo, get_photo, get_user_photos
 from api.routes.users import get_user
 from api.services import Services
+from api.uploads.problems import add_upload_handler
 from api.uploads.routes import get_upload, post_complete, post_photo
 from streams.settings import ApiProcessSettings, RequestSettings, UploadSettings
 
@@ -55,6 +56,7 @@ def create_app(services: Services, settings: ApiProcessSettings) -> FastAPI:
         retry_after_s_max=settings.retry_after_s_max,
     )
     add_handlers(app)
+    add_upload_handler(app)
     _add_reads(app)
     _add_writes(app)
     _add_uploads(app, settings)

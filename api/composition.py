@@ -23,7 +23,6 @@ from api.services import (
     LikeService,
     PhotoService,
     Probe,
-    RenditionsQueue,
     Services,
     SocialService,
     UploadService,
@@ -42,6 +41,8 @@ from streams.settings import (
 )
 from streams.stores.cache.read_through import DatabaseReads, ReadThrough
 from streams.timelines.rebuild import Rebuilder, RebuildOutcome
+from streams.uploads.admission import RenditionsQueue
+from streams.uploads.intake import UploadIntake
 
 # A read of the database waits at most this share of a request's time for its turn. After a
 # longer wait there is no time left to make a page of what it returns.
@@ -144,13 +145,11 @@ def _uploads(
     clock_us: Callable[[], int],
 ) -> UploadService:
     return UploadService(
-        settings=settings,
-        stores=stores,
-        publisher=publisher,
-        queue=queue,
+        intake=UploadIntake.of(settings, stores, publisher, queue, mint=ids.mint, clock_us=clock_us),
         ids=ids,
         bodies=asyncio.Semaphore(settings.upload_bodies_in_flight_max),
-        clock_us=clock_us,
+        bodies_max=settings.upload_bodies_in_flight_max,
+        bytes_max=settings.upload_bytes_max,
     )
 
 

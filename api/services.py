@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Annotated
 
 from fastapi import Depends
 from starlette.requests import Request
@@ -18,24 +18,15 @@ from api.reading.signed_urls import UrlSigner
 from api.reading.skeleton import FeedSources
 from streams.ports.cache import Cache
 from streams.ports.edges import CountedSets
-from streams.ports.groups import PhotoStores, UploadStores
+from streams.ports.groups import PhotoStores
 from streams.ports.publishing import EventPublisher
-from streams.settings import UploadSettings
 from streams.timelines.rebuild import Rebuilder
+from streams.uploads.intake import UploadIntake
 
 Probe = Callable[[], Awaitable[object]]
 
 # A set whose members have nearly all left would otherwise cost thousands of reads of empty buckets.
 BUCKETS_A_PAGE_MAX = 512
-
-
-class RenditionsQueue(Protocol):
-    async def queued(self) -> int:
-        """How many renditions were waiting to be made a few seconds ago.
-
-        Raises:
-            StoreUnavailable: The number is not known.
-        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,13 +83,11 @@ class SocialService:
 class UploadService:
     """Uploads. `bodies` bounds how many images arrive at once as a request's own body."""
 
-    settings: UploadSettings
-    stores: UploadStores
-    publisher: EventPublisher
-    queue: RenditionsQueue
+    intake: UploadIntake
     ids: PhotoIds
     bodies: asyncio.Semaphore
-    clock_us: Callable[[], int]
+    bodies_max: int
+    bytes_max: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,6 +58,13 @@ DECODE_COST = Histogram(
 )
 REJECTED = Counter("shutterline_rejected_photos", "Photos that can never have renditions.", ["reason"])
 
+# Uploads over HTTP; `mode` is how the bytes arrive.
+UPLOADS_STARTED = Counter("shutterline_uploads_started", "Uploads that were begun.", ["mode"])
+UPLOADS_COMPLETED = Counter(
+    "shutterline_uploads_completed", "Uploads whose photo entered the pipeline.", ["mode"]
+)
+UPLOADS_REFUSED = Counter("shutterline_uploads_refused", "Uploads that were refused, by reason.", ["reason"])
+
 # Cleaning.
 UPLOADS_UNFINISHED = Gauge(
     "shutterline_uploads_unfinished", "Uploads that the last pass found unfinished an hour after their start."

@@ -17,9 +17,4 @@ REQUESTS_REFUSED = Counter(
 FEED_PAGES = Counter("shutterline_feed_pages", "Pages of feeds, by what they promise.", ["completeness"])
 REBUILDS = Counter("shutterline_rebuilds", "Timelines that were missing when asked for.", ["outcome"])
 COPIES = Counter("shutterline_copies_read", "Copies in Redis that were looked for.", ["kind", "outcome"])
-UPLOADS_STARTED = Counter("shutterline_uploads_started", "Uploads begun, by how they come.", ["mode"])
-UPLOADS_COMPLETED = Counter(
-    "shutterline_uploads_completed", "Uploads whose photo entered the pipeline.", ["mode"]
-)
-UPLOADS_REFUSED = Counter("shutterline_uploads_refused", "Uploads refused, by why.", ["reason"])
 MEDIA_URLS = Counter("shutterline_media_urls", "Signed photo URLs handed out.", ["outcome"])

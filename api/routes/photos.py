@@ -15,7 +15,6 @@ from api.reading.present import photo_page
 from api.reading.rules import is_visible
 from api.reading.visible import visible_photo
 from api.services import ByCaller, PhotoService, WithPhotos, WithUploads
-from api.uploads.lifecycle import own_row, withdraw
 from schemas.events import PhotoDeleted
 from schemas.ids import PhotoId, UserId
 from streams.core.feed import TOP, Completeness, Skeleton, Source, union
@@ -79,7 +78,7 @@ async def delete_photo(
 ) -> Response:
     """Take the caller's photo away for good; also when repeated, and before it is ready."""
     author, stores = caller.user_id, photos.stores
-    if await own_row(uploads, author, photo_id) is None and await withdraw(uploads, author, photo_id):
+    if await uploads.intake.withdraw(author, photo_id):
         return done()
     event = PhotoDeleted(photo_id=photo_id, author_id=author)
     await photos.publisher.publish(event, time_us=photos.clock_us())

@@ -1,41 +1,32 @@
-"""What a request for an upload may say. Invalid is 422, and what there is a status of its own for, that."""
+"""What a request for an upload may say. Invalid input is 422 unless a more specific status exists."""
 
 import re
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import get_args
 from urllib.parse import parse_qsl
 
 import orjson
 from pydantic import ValidationError
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from api.contract.views import UploadRequest
 from api.http.gate import JSON
 from api.http.problems import Problem, invalid
+from api.uploads.body import pieces
 from schemas.fields import CAPTION_CHARS_MAX, ContentType
 from schemas.quoting import quoted
+from streams.core.uploads import RequestedUpload
 
 CONTENT_TYPES: tuple[str, ...] = get_args(ContentType)
 
 _KEY = re.compile("[ -~]{1,128}")
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """An upload as asked for; `size_bytes` is None where the image is the request's own body."""
-
-    content_type: str
-    caption: str
-    size_bytes: int | None
-
-
 def media_type_of(request: Request) -> str:
-    """`application/json`, or the type of the image that the body is.
+    """Return `application/json`, or the media type of the image in the body.
 
     Raises:
-        Problem: 415 for any other, 422 where it is stated twice.
+        Problem: 415 for any other media type, 422 if the header is repeated.
     """
     stated = request.headers.getlist("content-type")
     if len(stated) > 1:
@@ -52,10 +43,10 @@ def _unsupported(name: str, value: str, allowed: tuple[str, ...]) -> Problem:
 
 
 def idempotency_key_of(request: Request) -> str | None:
-    """The key under which the request may be repeated.
+    """Return the idempotency key, None without one.
 
     Raises:
-        Problem: 422, where it stands twice or is not as the contract says.
+        Problem: 422, if the header is repeated or breaks the contract's rule.
     """
     stated = request.headers.getlist("idempotency-key")
     if not stated:
@@ -72,11 +63,11 @@ def idempotency_key_of(request: Request) -> str | None:
     return stated[0]
 
 
-async def wanted_of_json(request: Request, bytes_max: int) -> Wanted:
-    """The upload that the JSON body asks for.
+async def request_of_json(request: Request, bytes_max: int) -> RequestedUpload:
+    """Return the upload that the JSON body asks for.
 
     Raises:
-        Problem: 422, 415 for a type of image that is not taken, 413 for one that is too large.
+        Problem: 422, 415 for an unsupported type of image, 413 for an image that is too large.
     """
     try:
         asked = UploadRequest.model_validate(
@@ -93,11 +84,11 @@ async def wanted_of_json(request: Request, bytes_max: int) -> Wanted:
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             f"bytes is {quoted(asked.size_bytes)}, but may be at most {bytes_max}",
         )
-    return Wanted(asked.content_type, asked.caption, asked.size_bytes)
+    return RequestedUpload(asked.content_type, asked.caption, asked.size_bytes)
 
 
 def _sentence(error: ValidationError) -> str:
-    """The first thing that is wrong, with the field and its value."""
+    """Return the first error as a sentence, with the field and its value."""
     first = error.errors(include_url=False, include_context=False)[0]
     field = ".".join(str(part) for part in first["loc"]) or "the body"
     if first["type"] == "missing":
@@ -105,11 +96,11 @@ def _sentence(error: ValidationError) -> str:
     return f"{field} is {quoted(first['input'])}: {first['msg']}"
 
 
-def wanted_of_query(request: Request, content_type: str) -> Wanted:
-    """The upload whose image is the request's body.
+def request_of_query(request: Request, content_type: str) -> RequestedUpload:
+    """Return the upload whose image is the request's body; the caption is in the query.
 
     Raises:
-        Problem: 422, where the caption stands twice, is too long or is not UTF-8.
+        Problem: 422, if the caption is repeated, too long or not UTF-8.
     """
     try:
         query = parse_qsl(request.scope["query_string"].decode(), keep_blank_values=True, errors="strict")
@@ -121,18 +112,4 @@ def wanted_of_query(request: Request, content_type: str) -> Wanted:
     caption = captions[0] if captions else ""
     if len(caption) > CAPTION_CHARS_MAX:
         raise invalid(ValueError(f"caption has {len(caption)} characters, but may have {CAPTION_CHARS_MAX}"))
-    return Wanted(content_type, caption, None)
-
-
-async def pieces(request: Request) -> AsyncIterator[bytes]:
-    """The body as it arrives.
-
-    Raises:
-        Problem: 400 when the client is gone before its end; 408 and 413, see `gate_body.py`.
-    """
-    try:
-        async for piece in request.stream():
-            if piece:
-                yield piece
-    except ClientDisconnect:
-        raise Problem(HTTPStatus.BAD_REQUEST, "The connection ended before the body did.") from None
+    return RequestedUpload(content_type, caption, None)

@@ -1,4 +1,4 @@
-"""Photos come in: POST /v1/photos; /upload and /complete are for those that go straight to the bucket."""
+"""Uploads: POST /v1/photos; /upload and /complete are for clients that send the bytes to the bucket."""
 
 from http import HTTPStatus
 from typing import Annotated
@@ -10,48 +10,50 @@ from starlette.responses import Response
 from api.http.answers import json_answer
 from api.http.gate import JSON
 from api.http.inputs import photo_id_of
-from api.http.problems import Problem, not_found
-from api.services import ByCaller, WithUploads
-from api.uploads.body import receive_body
-from api.uploads.inputs import idempotency_key_of, media_type_of, wanted_of_json, wanted_of_query
-from api.uploads.lifecycle import enter, own_upload
-from api.uploads.signed import all_arrived, describe, not_all_there, start_signed
-from schemas.ids import PhotoId
-from streams.core.uploads import UploadState
+from api.services import ByCaller, UploadService, WithUploads
+from api.uploads.body import body_slot, pieces
+from api.uploads.inputs import idempotency_key_of, media_type_of, request_of_json, request_of_query
+from api.uploads.signed import upload_json
+from schemas.ids import PhotoId, UserId
+from streams.uploads.errors import EmptyOriginal
 
 
-async def post_photo(request: Request, service: WithUploads, caller: ByCaller) -> Response:
+async def post_photo(request: Request, uploads: WithUploads, caller: ByCaller) -> Response:
     """Begin an upload (a JSON body says of what), or upload the image that is the body.
 
     With an `Idempotency-Key` the request may be repeated: the same key is the same photo.
     """
     key, media_type = idempotency_key_of(request), media_type_of(request)
-    if media_type == JSON:
-        wanted = await wanted_of_json(request, service.settings.upload_bytes_max)
-        return await start_signed(service, caller.user_id, wanted, key)
-    wanted = wanted_of_query(request, media_type)
-    return await receive_body(service, request, caller.user_id, wanted, key)
+    if media_type != JSON:
+        return await _receive(request, uploads, caller.user_id, media_type, key)
+    requested = await request_of_json(request, uploads.bytes_max)
+    photo, plan = await uploads.intake.start(caller.user_id, requested, key)
+    return json_answer({"photo_id": str(photo), "upload": upload_json(plan)}, status=HTTPStatus.CREATED)
+
+
+async def _receive(
+    request: Request, uploads: UploadService, author: UserId, media_type: str, key: str | None
+) -> Response:
+    requested = request_of_query(request, media_type)
+    # Refused before it takes a slot; an empty body without a stated length is found out later.
+    if request.headers.get("content-length") == "0":
+        raise EmptyOriginal
+    async with body_slot(uploads):
+        photo = await uploads.intake.receive(author, requested, pieces(request), key)
+    return json_answer({"photo_id": str(photo)}, status=HTTPStatus.ACCEPTED)
 
 
 async def get_upload(
-    service: WithUploads, caller: ByCaller, photo_id: Annotated[PhotoId, Depends(photo_id_of)]
+    uploads: WithUploads, caller: ByCaller, photo_id: Annotated[PhotoId, Depends(photo_id_of)]
 ) -> Response:
     """How to go on with an upload: fresh URLs and, by parts, what has arrived."""
-    upload = await own_upload(service, caller.user_id, photo_id)
-    if upload is None or upload.state is not UploadState.UPLOADING:
-        raise Problem(HTTPStatus.CONFLICT, f"Photo {photo_id} is completed; nothing is left to be sent.")
-    return json_answer({"upload": await describe(service, upload)})
+    plan = await uploads.intake.resume(caller.user_id, photo_id)
+    return json_answer({"upload": upload_json(plan)})
 
 
 async def post_complete(
-    service: WithUploads, caller: ByCaller, photo_id: Annotated[PhotoId, Depends(photo_id_of)]
+    uploads: WithUploads, caller: ByCaller, photo_id: Annotated[PhotoId, Depends(photo_id_of)]
 ) -> Response:
     """The bytes are all there: the photo enters the pipeline. Repeating it is harmless."""
-    upload = await own_upload(service, caller.user_id, photo_id)
-    if upload is not None:
-        await service.publisher.ping()
-        if upload.state is UploadState.UPLOADING and not await all_arrived(service, upload):
-            raise not_all_there(upload)
-        if not await enter(service, upload):
-            raise not_found(f"photo {photo_id}")
+    await uploads.intake.complete(caller.user_id, photo_id)
     return Response(status_code=HTTPStatus.ACCEPTED)

@@ -1,4 +1,4 @@
-"""An upload over HTTP: a photo whose bytes are on their way."""
+"""An upload over HTTP: a photo whose bytes are still being sent."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,19 +8,31 @@ from schemas.ids import PhotoId, UserId
 
 
 class UploadState(StrEnum):
-    """Uploading until the bytes are all there; completed until the photo is in the pipeline."""
+    """The state in an upload's row; `streams/uploads/lifecycle.py` draws the transitions."""
 
     UPLOADING = "uploading"
     COMPLETED = "completed"
     ABORTED = "aborted"
 
 
+@dataclass(frozen=True, slots=True)
+class RequestedUpload:
+    """The photo that a client wants to upload.
+
+    `size_bytes` is as stated, for a client that sends the bytes to the bucket by signed requests.
+    It is None if the image is the body of the HTTP request.
+    """
+
+    content_type: str
+    caption: str
+    size_bytes: int | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """A photo whose bytes are under way, or have arrived; until it is completed nobody sees it.
+    """The row of an upload. Nobody sees its photo before the upload is completed.
 
-    `size_bytes` is as stated; None for an image that is the request's own body.
-    `parts_id` is None unless it comes by parts.
+    `size_bytes` is as in `RequestedUpload`. `parts_id` names the multipart upload, None without one.
     """
 
     photo_id: PhotoId
@@ -33,10 +45,15 @@ class Upload:
     parts_id: str | None = None
     state: UploadState = UploadState.UPLOADING
 
+    @property
+    def is_signed(self) -> bool:
+        """Whether the client sends the bytes to the bucket itself, by signed requests."""
+        return self.size_bytes is not None
+
 
 @dataclass(frozen=True, slots=True)
 class KeyClaim:
-    """What an idempotency key stands for. `fingerprint`: 32 bytes of what was asked."""
+    """The photo of an idempotency key. `fingerprint` is the SHA-256 (32 bytes) of the first request."""
 
     photo_id: PhotoId
     fingerprint: bytes

@@ -10,13 +10,12 @@ from fastapi import FastAPI
 
 from api.composition import make_services
 from schemas.events import EventType
-from schemas.ids import ID_MAX, PhotoId, UserId, id_ms
+from schemas.ids import ID_MAX, PhotoId, UserId
 from streams.core.object_keys import ObjectKeys
-from streams.core.uploads import Upload, UploadState
+from streams.core.uploads import Upload
 from streams.ports.media import SignedRequest
 from streams.stores.memory.media import MemoryMediaUploads
-from streams.uploads.completed import upload_completed
-from streams.uploads.discarded import upload_discarded
+from streams.uploads.lifecycle import UploadLifecycle
 from tests.worlds.api import World, make_world, media_key
 from tests.worlds.flaky_stores import FlakyStores, Moment, pause
 
@@ -140,15 +139,12 @@ def published(world: World) -> list[int]:
 
 
 async def clean(world: World) -> None:
-    """What the cleaning does in the end with every upload that was left, as if its life were over."""
+    """Do what the cleaning does with every upload that was left, as if its time were over."""
+    lifecycle = UploadLifecycle(
+        stores=world.memory, publisher=world.publisher, settings=world.settings, clock_us=world.clock.us
+    )
     for upload in await rows(world):
-        uploads = world.memory.uploads
-        state = await uploads.abort(upload.photo_id)
-        if state is UploadState.COMPLETED:
-            time_us = id_ms(upload.photo_id) * 1_000
-            await upload_completed(world.memory, world.publisher, upload, time_us=time_us)
-        else:
-            await upload_discarded(world.memory, upload)
+        await lifecycle.expire(upload)
     for parts in await world.memory.media_uploads.unfinished(""):
         await world.memory.media_uploads.abort_parts(parts.object_key, parts.parts_id)
 

@@ -80,9 +80,8 @@ class CleaningJob:
         settings = self.settings
         return UploadsCleaning(
             self.stores,
-            self._keys,
             self.publisher,
-            life_s=settings.upload_life_s,
+            settings,
             at_once=settings.cleaning_calls_in_flight_max,
         )
 

@@ -11,7 +11,7 @@ from schemas.ids import PhotoId, UserId, id_ms
 from schemas.times import parse_rfc3339_us, utc_datetime
 from streams.core.uploads import UploadState
 from streams.photos.begun import photo_begun
-from streams.uploads.completed import photo_of
+from streams.uploads.entering import photo_of
 from tests.worlds.api import RENDITIONS, World, make_world
 from tests.worlds.flaky_stores import Moment
 from tests.worlds.uploading import (

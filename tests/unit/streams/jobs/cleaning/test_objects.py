@@ -13,7 +13,7 @@ from streams.jobs.cleaning.report import SUSPICIOUS_MIN, Kind
 from streams.photos.begun import photo_begun
 from streams.ports.cleaning import CleaningScan
 from streams.stores.memory.cdn import MemoryCdn
-from streams.uploads.completed import photo_of
+from streams.uploads.entering import photo_of
 from tests.worlds.abandoned import AUTHOR, Half, leave
 from tests.worlds.cleaning import DAY_MS, HOUR_MS, NAMES, CleaningWorld, counts
 from tests.worlds.flaky_stores import FlakyStores, Moment, fail, pause

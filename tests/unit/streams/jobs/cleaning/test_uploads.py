@@ -15,7 +15,7 @@ from streams.jobs.cleaning.report import Kind
 from streams.photos.begun import photo_begun
 from streams.photos.deleted import photo_deleted
 from streams.renditions.removal import removal_task
-from streams.uploads.completed import photo_of
+from streams.uploads.entering import photo_of
 from tests.worlds.abandoned import AUTHOR, LAST_PART, Half, halves, leave, remains
 from tests.worlds.cleaning import DAY_MS, HOUR_MS, CleaningWorld, counts
 from tests.worlds.flaky_stores import FlakyStores, Moment, fail, pause

@@ -1,0 +1,256 @@
+"""The state machine of an upload over HTTP, for the API and for the cleaning."""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from schemas.envelope import PoisonEvent
+from schemas.ids import PhotoId, UserId
+from streams import metrics
+from streams.core.uploads import KeyClaim, Upload, UploadState
+from streams.errors import StoreUnavailable
+from streams.photos.begun import photo_begun
+from streams.photos.deleted import hide_photo
+from streams.ports.groups import UploadStores
+from streams.ports.publishing import EventPublisher
+from streams.settings import UploadSettings
+from streams.uploads.entering import photo_of, uploaded_event
+from streams.uploads.errors import KeyTaken, NothingLikeThat
+from streams.uploads.lookup import UploadLookup
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadLifecycle:
+    """An upload's states, which its row stores, and the only transitions between them.
+
+        no row --begin--> UPLOADING --complete--> COMPLETED --enter--> no row, photo in the pipeline
+                              |                       |
+              withdraw, undo, |                       | undo, or expire if the id
+              expire          |                       | is another author's
+                              v                       v
+                           ABORTED <------------------+
+                              |
+                              +--discard--> no row, and nothing of the photo remains
+
+    Every arrow may be repeated, by several processes at once: the database decides which change of
+    state wins. A process may die between any two writes. What each arrow writes, in this order:
+
+    ========== ======================================= ==========================================
+    arrow      writes, in this order                   a death in between leaves, and who finishes
+    ========== ======================================= ==========================================
+    begin      the row                                 the row alone: the cleaning discards it
+    claim      the key (state unchanged; signed:       an UPLOADING row with a key: a repeat goes on
+               before the bytes, body: after them)     with it, otherwise the cleaning discards it
+    complete   COMPLETED in the row, then enter        COMPLETED: a repeat or the cleaning enters it
+    enter      the event, the photo's row and list     COMPLETED: as above; the event's consumer
+               entry, then removes the upload's row    writes the same rows
+    withdraw   the tombstone, ABORTED, then discard    a tombstone, perhaps ABORTED: a repeated
+                                                       delete or the cleaning goes on
+    undo       ABORTED, removes the key's claim,       ABORTED, perhaps still with the key, which
+               then discard                            then says that it has ended: the cleaning
+    discard    the tombstone, hides the photo, removes ABORTED: the cleaning discards it again,
+               parts and object, the row last          because the row is still there
+    expire     abort, then enter or discard            as these: the next pass of the cleaning
+    ========== ======================================= ==========================================
+
+    Law: an upload is whole or nothing. The row is written first and removed last, because the
+    cleaning finds an upload by its row. The row is COMPLETED before the event is published, so that
+    the cleaning cannot remove the bytes of a published photo.
+
+    Law: delete and upload cannot miss each other. `withdraw` and `discard` write the tombstone, then
+    read the rows; `enter` writes the photo's row, then reads the tombstone.
+
+    Law: no lost post. If `enter` returns True, an undo that comes later finds no row and changes nothing.
+    """
+
+    stores: UploadStores
+    publisher: EventPublisher
+    settings: UploadSettings
+    clock_us: Callable[[], int]
+
+    @property
+    def lookup(self) -> UploadLookup:
+        """The reads, which change nothing."""
+        return UploadLookup(self.stores.uploads, self.stores.photos, self.settings, self.clock_us)
+
+    async def begin(self, upload: Upload) -> None:
+        """Write the row of a new upload."""
+        await self.stores.uploads.insert(upload)
+        metrics.UPLOADS_STARTED.labels(_mode(upload)).inc()
+
+    async def claim(self, upload: Upload, key: str | None, fingerprint: bytes) -> None:
+        """Claim the idempotency key, if any, for an upload whose row is written.
+
+        Raises:
+            KeyTaken: The key is claimed for another upload.
+        """
+        if key is None:
+            return
+        own = KeyClaim(upload.photo_id, fingerprint)
+        claim = await self.stores.uploads.claim_key(
+            upload.author_id, key, own, life_s=self.settings.idempotency_key_life_s
+        )
+        if claim.photo_id != upload.photo_id:
+            raise KeyTaken(claim, fingerprint)
+
+    async def complete(self, upload: Upload) -> bool:
+        """Put the photo of an upload whose bytes are all there into the pipeline.
+
+        Returns False if the photo was deleted or the upload undone.
+
+        Raises:
+            PoisonEvent: The id is known with another author.
+            StoreUnavailable: Nothing is known about the writes; complete it again.
+        """
+        if upload.state is UploadState.UPLOADING:
+            state = await self.stores.uploads.complete(upload.photo_id)
+            if state is not UploadState.COMPLETED:
+                # Without a row, another call has completed and entered it.
+                return state is None and await self.lookup.is_in_pipeline(upload.photo_id)
+        return await self.enter(upload)
+
+    async def enter(self, upload: Upload) -> bool:
+        """Put the photo of a completed upload into the pipeline; True is final.
+
+        Returns False if the photo was deleted or the upload undone.
+
+        Raises:
+            PoisonEvent: The id is known with another author.
+            StoreUnavailable: Nothing is known about the writes; enter it again.
+        """
+        await self.publisher.publish(uploaded_event(upload), time_us=self.clock_us())
+        # Not left to the event's consumer, because the author's next request must show the photo.
+        await photo_begun(self.stores, photo_of(upload))
+        if await self.stores.uploads.enter(upload.photo_id) is UploadState.ABORTED:
+            return False
+        # An undo writes the tombstone before it removes the row.
+        if await self.stores.photos.has_tombstone(upload.photo_id, upload.author_id):
+            return False
+        metrics.UPLOADS_COMPLETED.labels(_mode(upload)).inc()
+        return True
+
+    async def withdraw(self, author: UserId, photo: PhotoId) -> bool:
+        """Delete an upload that is not completed; False if there is a photo to be deleted instead.
+
+        Raises:
+            NothingLikeThat, NotYours: There is nothing of the author's.
+        """
+        upload = await self.stores.uploads.get(photo)
+        if upload is None or upload.author_id != author:
+            if await self.lookup.own_photo(author, photo) is not None:
+                return False  # It has entered the pipeline meanwhile.
+            if not await self.stores.photos.has_tombstone(photo, author):
+                raise NothingLikeThat(photo)
+            return True
+        await self.stores.photos.write_tombstone(photo, author)
+        if await self.stores.uploads.abort(photo) is UploadState.COMPLETED:
+            return False
+        # Read again, because a multipart upload may have begun before the abort; none can begin after it.
+        await self.discard(await self.stores.uploads.get(photo) or upload)
+        return True
+
+    @asynccontextmanager
+    async def whole_or_nothing(self, upload: Upload, key: str | None) -> AsyncIterator[None]:
+        """Undo the upload if the code inside the context fails.
+
+        A signed upload with a key is not undone: another request may already have returned it under
+        its key, so a repeat goes on with it. For a body, an outage inside the context is no error if
+        the photo is in the pipeline: the write succeeded although the store did not say so.
+        """
+        try:
+            yield
+        except BaseException as error:
+            if upload.is_signed and key is not None and not isinstance(error, KeyTaken):
+                raise
+            is_undone = await self._undo_or_leave(upload, key)
+            if is_undone or upload.is_signed or not isinstance(error, StoreUnavailable):
+                raise
+
+    async def _undo_or_leave(self, upload: Upload, key: str | None) -> bool:
+        """Undo, or leave the upload to the cleaning if a store does not answer; False as for `undo`."""
+        try:
+            return await self.undo(upload, key)
+        except StoreUnavailable as error:
+            log.warning("photo %s is left to the cleaning: %s", upload.photo_id, error)
+            return True
+
+    async def undo(self, upload: Upload, key: str | None) -> bool:
+        """Remove everything of an upload that failed; False if its photo is in the pipeline nevertheless.
+
+        Raises:
+            StoreUnavailable: Something may be left to the cleaning, or to a repeat with the key.
+        """
+        uploads, photo = self.stores.uploads, upload.photo_id
+        if await self.lookup.is_in_pipeline(photo):
+            # The event was published although Kafka did not say so, and has been consumed.
+            await photo_begun(self.stores, photo_of(upload))
+            await uploads.enter(photo)
+            return False
+        state = await uploads.abort(photo)
+        if state is UploadState.COMPLETED:
+            # A repeat may be entering the photo at this moment; either its `enter` or this call wins.
+            state = await uploads.take_back(photo)
+        if state is None and await self.lookup.is_in_pipeline(photo):
+            return False
+        if key is not None:
+            await uploads.release_key(upload.author_id, key, photo)
+        await self.discard(await uploads.get(photo) or upload)
+        return True
+
+    async def discard(self, upload: Upload) -> None:
+        """Remove everything of an aborted upload.
+
+        The tombstone comes first: if the event was published although Kafka did not say so, its
+        consumer finds the tombstone.
+
+        Raises:
+            StoreUnavailable: Something may be left; discard it again, or leave it to the cleaning.
+        """
+        stores, photo = self.stores, upload.photo_id
+        await stores.photos.write_tombstone(photo, upload.author_id)
+        stored = await self.lookup.photo(photo)
+        # Another author's photo with this id stays.
+        if stored is not None and stored.author_id == upload.author_id:
+            await hide_photo(stores, photo, upload.author_id)
+        if upload.parts_id is not None:
+            await stores.media_uploads.abort_parts(upload.object_key, upload.parts_id)
+        await stores.media_objects.delete([upload.object_key])
+        await stores.uploads.remove(photo)
+
+    async def expire(self, upload: Upload) -> UploadState | None:
+        """End an upload whose time is over: enter it if it is completed, discard it otherwise.
+
+        Returns the state in which it was found; None if its row was gone.
+
+        Raises:
+            StoreUnavailable: Something may be left; expire it again.
+        """
+        state = await self.stores.uploads.abort(upload.photo_id)
+        if state is UploadState.COMPLETED:
+            try:
+                await self.enter(upload)
+            except PoisonEvent as poison:
+                log.warning(
+                    "the upload of photo %s can never enter the pipeline: %s", upload.photo_id, poison
+                )
+                await self.stores.uploads.take_back(upload.photo_id)
+                await self._discard_all(upload)
+        elif state is UploadState.ABORTED:
+            await self._discard_all(upload)
+        return state
+
+    async def _discard_all(self, upload: Upload) -> None:
+        """Discard, and also abort multipart uploads that were begun but not stored in the row."""
+        media = self.stores.media_uploads
+        for parts in await media.unfinished(upload.object_key):
+            # The listing is by prefix, so it may also name a longer key.
+            if parts.object_key == upload.object_key:
+                await media.abort_parts(parts.object_key, parts.parts_id)
+        await self.discard(upload)
+
+
+def _mode(upload: Upload) -> str:
+    return "signed" if upload.is_signed else "body"

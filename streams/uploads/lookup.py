@@ -1,0 +1,104 @@
+"""What is stored of an upload and its photo, and who may see it. Nothing here writes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from schemas.ids import PhotoId, UserId, id_ms
+from schemas.times import utc_datetime
+from streams.core.object_keys import ObjectKeys
+from streams.core.photos import Photo, Status
+from streams.core.uploads import RequestedUpload, Upload, UploadState
+from streams.ports.photos import Photos
+from streams.ports.uploads import Uploads
+from streams.settings import UploadSettings
+from streams.uploads.errors import NothingLikeThat, NotYours, UploadEnded
+
+
+@dataclass(frozen=True, slots=True)
+class UploadLookup:
+    """Finds uploads for their author, and for a repeat with an idempotency key."""
+
+    uploads: Uploads
+    photos: Photos
+    settings: UploadSettings
+    clock_us: Callable[[], int]
+
+    def new_upload(self, author: UserId, photo: PhotoId, request: RequestedUpload) -> Upload:
+        """Return the row of a new upload; all of it follows from the request and the id."""
+        return Upload(
+            photo_id=photo,
+            author_id=author,
+            object_key=ObjectKeys(self.settings.object_prefix).original(photo),
+            content_type=request.content_type,
+            size_bytes=request.size_bytes,
+            caption=request.caption,
+            created_at=utc_datetime(id_ms(photo) * 1_000),
+        )
+
+    def left_ms(self, upload: Upload) -> int:
+        """Return how long the upload may still go on; an upload not completed by then is aborted."""
+        ends_ms = id_ms(upload.photo_id) + self.settings.upload_life_s * 1_000
+        return ends_ms - self.clock_us() // 1_000
+
+    async def own_upload(self, reader: UserId, photo: PhotoId) -> Upload | None:
+        """Return the reader's own upload; None once its photo is in the pipeline.
+
+        Raises:
+            NotYours, NothingLikeThat: As for any photo.
+            UploadEnded: It was not completed in time.
+        """
+        upload = await self.uploads.get(photo)
+        # Nobody may complete an image while it arrives as the body of a request.
+        if upload is None or upload.author_id != reader or _is_arriving(upload):
+            stored = await self.own_photo(reader, photo)
+            if stored is None or stored.deleted:
+                raise NothingLikeThat(photo)
+            return None
+        if upload.state is UploadState.ABORTED:
+            raise NothingLikeThat(photo)
+        if upload.state is UploadState.UPLOADING and self.left_ms(upload) <= 0:
+            raise UploadEnded(photo)
+        return upload
+
+    async def own_photo(self, reader: UserId, photo: PhotoId) -> Photo | None:
+        """Return the row of the reader's own photo, even if it is deleted; None without a row.
+
+        Raises:
+            NotYours: The photo is another author's, and the reader may see it.
+            NothingLikeThat: It is another author's, and the reader may not see it.
+        """
+        stored = await self.photo(photo)
+        if stored is None or stored.author_id == reader:
+            return stored
+        if stored.deleted or stored.status is not Status.READY:
+            raise NothingLikeThat(photo)
+        raise NotYours(photo)
+
+    async def claimed_upload(self, photo: PhotoId) -> Upload | None:
+        """Return the upload that an idempotency key is claimed for; None once its photo is in the pipeline.
+
+        Raises:
+            UploadEnded: It has ended; the key cannot be claimed for another photo.
+        """
+        upload = await self.uploads.get(photo)
+        if upload is None:
+            if not await self.is_in_pipeline(photo):
+                raise UploadEnded(photo)
+            return None
+        goes_on = upload.state is UploadState.COMPLETED or self.left_ms(upload) > 0
+        if upload.state is UploadState.ABORTED or not goes_on:
+            raise UploadEnded(photo)
+        return upload
+
+    async def photo(self, photo: PhotoId) -> Photo | None:
+        """Return the photo's row, whosever it is; None without a row."""
+        return (await self.photos.get([photo])).get(photo)
+
+    async def is_in_pipeline(self, photo: PhotoId) -> bool:
+        """Return whether the photo has a row and is not deleted."""
+        stored = await self.photo(photo)
+        return stored is not None and not stored.deleted
+
+
+def _is_arriving(upload: Upload) -> bool:
+    return not upload.is_signed and upload.state is UploadState.UPLOADING

@@ -1,0 +1,131 @@
+"""How a client sends the bytes of a signed upload to the media bucket, and whether they are all there."""
+
+import asyncio
+from dataclasses import dataclass
+
+from streams.core.uploads import Upload
+from streams.ports.media import MediaObjects, MediaUploads, SignedRequest
+from streams.ports.uploads import Uploads
+from streams.settings import UploadSettings
+from streams.uploads.errors import NothingLikeThat, UploadEnded
+from streams.uploads.lookup import UploadLookup
+
+# Stands in URLs for the id of a multipart upload that has ended, whose id nobody stores any more.
+ENDED_PARTS_ID = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class PartToSend:
+    """One part; `number` counts from 1."""
+
+    number: int
+    signed: SignedRequest
+    has_arrived: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendingPlan:
+    """Signed requests that put the bytes into the bucket: either `put`, or several `parts`.
+
+    They are valid until `expires_s`, seconds since 1970. All parts but the last have `part_bytes`.
+    """
+
+    expires_s: int
+    put: SignedRequest | None
+    part_bytes: int
+    parts: tuple[PartToSend, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadSending:
+    """Plans how the bytes of signed uploads are sent."""
+
+    uploads: Uploads
+    objects: MediaObjects
+    media: MediaUploads
+    lookup: UploadLookup
+    settings: UploadSettings
+
+    async def plan(self, upload: Upload) -> SendingPlan:
+        """Sign fresh requests for an upload that goes on, with the parts that have arrived.
+
+        A large upload's first plan begins its multipart upload.
+
+        Raises:
+            UploadEnded: Less than a second is left for it.
+            NothingLikeThat: It was deleted meanwhile.
+            StoreUnavailable: What has arrived is not known.
+        """
+        if self.lookup.left_ms(upload) < 1_000:
+            raise UploadEnded(upload.photo_id)
+        if not self._is_multipart(upload):
+            return await self._signed(upload, parts_id=ENDED_PARTS_ID, arrived={})
+        if upload.parts_id is None:
+            return await self._signed(upload, parts_id=await self._begin_parts(upload), arrived={})
+        arrived: dict[int, int] | None = await self.media.parts(upload.object_key, upload.parts_id)
+        if not arrived and await self.objects.size(upload.object_key) is not None:
+            arrived = None  # The parts have been joined into the object.
+        return await self._signed(upload, parts_id=upload.parts_id, arrived=arrived)
+
+    async def plan_of_completed(self, upload: Upload) -> SendingPlan:
+        """Sign requests for a completed upload, so that a repeat gets an answer of the first one's shape.
+
+        All parts have arrived. A request that is made nevertheless fails or changes nothing.
+        """
+        return await self._signed(upload, parts_id=upload.parts_id or ENDED_PARTS_ID, arrived=None)
+
+    async def all_arrived(self, upload: Upload) -> bool:
+        """Return whether the object has the stated size; joins it from its parts if they have all arrived.
+
+        Raises:
+            StoreUnavailable: The bucket did not answer.
+        """
+        if upload.parts_id is not None:
+            await self.media.finish_parts(upload.object_key, upload.parts_id, self._part_sizes(upload))
+        return await self.objects.size(upload.object_key) == upload.size_bytes
+
+    async def _begin_parts(self, upload: Upload) -> str:
+        parts_id = await self.media.begin_parts(upload.object_key, content_type=upload.content_type)
+        stored_id = await self.uploads.set_parts_id(upload.photo_id, parts_id)
+        if stored_id != parts_id:
+            # A racing request was first, or the upload has ended.
+            await self.media.abort_parts(upload.object_key, parts_id)
+        if stored_id is None:
+            raise NothingLikeThat(upload.photo_id)
+        return stored_id
+
+    async def _signed(self, upload: Upload, *, parts_id: str, arrived: dict[int, int] | None) -> SendingPlan:
+        """`arrived` has the bytes of each part by number; None if all parts have arrived."""
+        life_s = max(1, min(self.settings.upload_url_life_s, self.lookup.left_ms(upload) // 1_000))
+        # Signatures count in whole seconds.
+        expires_s = self.lookup.clock_us() // 1_000_000 + life_s
+        part_bytes = self.settings.upload_part_bytes
+        if not self._is_multipart(upload):
+            put = await self.media.sign_put(
+                upload.object_key,
+                content_type=upload.content_type,
+                size_bytes=upload.size_bytes or 0,
+                life_s=life_s,
+            )
+            return SendingPlan(expires_s=expires_s, put=put, part_bytes=part_bytes, parts=())
+        sizes = self._part_sizes(upload)
+        signed = await asyncio.gather(
+            *(
+                self.media.sign_part(upload.object_key, parts_id, number, size_bytes=size, life_s=life_s)
+                for number, size in sizes.items()
+            )
+        )
+        parts = tuple(
+            PartToSend(number, request, arrived is None or arrived.get(number) == sizes[number])
+            for number, request in zip(sizes, signed, strict=True)
+        )
+        return SendingPlan(expires_s=expires_s, put=None, part_bytes=part_bytes, parts=parts)
+
+    def _is_multipart(self, upload: Upload) -> bool:
+        return (upload.size_bytes or 0) > self.settings.upload_part_bytes
+
+    def _part_sizes(self, upload: Upload) -> dict[int, int]:
+        """Return the bytes of each part by number."""
+        size_bytes, part_bytes = upload.size_bytes or 0, self.settings.upload_part_bytes
+        starts = range(0, size_bytes, part_bytes)
+        return {number: min(part_bytes, size_bytes - start) for number, start in enumerate(starts, 1)}
