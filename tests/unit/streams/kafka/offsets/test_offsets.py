@@ -1,0 +1,116 @@
+"""The broker's offsets: asked again of a new client after a change of leader, otherwise an outage."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+from confluent_kafka import OFFSET_END, KafkaError, KafkaException, TopicPartition
+
+from streams.errors import StoreUnavailable
+from streams.kafka.offsets.offsets import Offsets
+from streams.settings import KafkaSettings
+
+pytestmark = pytest.mark.anyio
+
+LOG = ("edges", 3)
+
+
+@dataclass
+class Answered:
+    """What librdkafka returns for one partition."""
+
+    topic: str
+    partition: int
+    offset: int
+    error: KafkaError | None = None
+
+
+@dataclass
+class FakeClients:
+    """Makes clients; each one gives the next of `results` to every question."""
+
+    results: list[Callable[[Sequence[TopicPartition]], list[Answered]]]
+    made: list[dict[str, object]] = field(default_factory=list)
+
+    def __call__(self, configuration: dict[str, object]) -> "FakeClient":
+        self.made.append(configuration)
+        return FakeClient(self.results[len(self.made) - 1])
+
+
+@dataclass
+class FakeClient:
+    result: Callable[[Sequence[TopicPartition]], list[Answered]]
+
+    def offsets_for_times(self, partitions: list[TopicPartition], _: float) -> list[Answered]:
+        return self.result(partitions)
+
+    def committed(self, partitions: list[TopicPartition], _: float) -> list[Answered]:
+        return self.result(partitions)
+
+
+def ends_at(offset: int) -> Callable[[Sequence[TopicPartition]], list[Answered]]:
+    def result(partitions: Sequence[TopicPartition]) -> list[Answered]:
+        assert all(partition.offset == OFFSET_END for partition in partitions)
+        return [Answered(partition.topic, partition.partition, offset) for partition in partitions]
+
+    return result
+
+
+def refused(code: int) -> Callable[[Sequence[TopicPartition]], list[Answered]]:
+    def result(partitions: Sequence[TopicPartition]) -> list[Answered]:
+        return [Answered(log.topic, log.partition, -1, KafkaError(code)) for log in partitions]
+
+    return result
+
+
+def failing(code: int) -> Callable[[Sequence[TopicPartition]], list[Answered]]:
+    def result(_: Sequence[TopicPartition]) -> list[Answered]:
+        raise KafkaException(KafkaError(code))
+
+    return result
+
+
+def offsets(clients: FakeClients) -> Offsets:
+    return Offsets(KafkaSettings(), new_consumer=clients)
+
+
+async def test_the_ends_of_logs_are_asked_in_one_request() -> None:
+    """And of nothing, nobody is asked."""
+    clients = FakeClients([ends_at(7)])
+
+    assert {LOG: 7, ("likes", 0): 7} == await offsets(clients).ends([LOG, ("likes", 0)])
+    assert {} == await offsets(clients).ends([])
+    assert len(clients.made) == 1
+
+
+@pytest.mark.parametrize(
+    "stale", [refused(KafkaError.NOT_LEADER_FOR_PARTITION), failing(KafkaError._UNKNOWN_PARTITION)]
+)
+async def test_after_a_change_of_leader_a_new_client_is_asked(
+    stale: Callable[[Sequence[TopicPartition]], list[Answered]],
+) -> None:
+    """A client caches who leads; after a restart of the broker it may know nobody."""
+    assert {LOG: 7} == await offsets(FakeClients([stale, ends_at(7)])).ends([LOG])
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        [failing(KafkaError._TIMED_OUT)],
+        [refused(KafkaError.TOPIC_AUTHORIZATION_FAILED)],
+        [failing(KafkaError._UNKNOWN_PARTITION), failing(KafkaError._TIMED_OUT)],
+    ],
+)
+async def test_a_broker_that_does_not_say_is_unavailable(
+    results: list[Callable[[Sequence[TopicPartition]], list[Answered]]],
+) -> None:
+    """Nothing is guessed: -1 is no end of a log."""
+    with pytest.raises(StoreUnavailable):
+        await offsets(FakeClients(results)).ends([LOG])
+
+
+async def test_partitions_without_a_commit_are_left_out() -> None:
+    """A group that has committed nothing has no position, and none is made up."""
+    commits = [Answered("edges", 0, 5), Answered("edges", 1, -1_001)]
+
+    assert {0: 5} == await offsets(FakeClients([lambda _: commits])).committed("edges", "edges", [0, 1])
