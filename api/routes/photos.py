@@ -85,5 +85,6 @@ async def delete_photo(
     # Law: no ghost. The event's consumer would hide the photo too, but no page may show it after
     # this response. A photo without a row needs no hiding: its writer finds the tombstone.
     if await stores.photos.get([photo_id]):
+        await stores.photos.write_tombstone(photo_id, author)
         await hide_photo(stores, photo_id, author)
     return done()

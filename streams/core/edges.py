@@ -1,4 +1,4 @@
-"""Follow and like edges as their member sees them."""
+"""Outgoing edges: whom a user follows and what a user likes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from schemas.ids import PhotoId, UserId
 
 
 class OutgoingEdge(StrEnum):
-    """An edge seen from the member's side."""
+    """The kinds of outgoing edges: from a follower to a followee, from a user to a liked photo."""
 
     FOLLOWING = "following"
     LIKES = "likes"
@@ -17,7 +17,7 @@ class OutgoingEdge(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Followee:
-    """`seen_ms`: when this system learned of it, milliseconds since 1970."""
+    """A followed user. `seen_ms` is when this system learned of the edge, milliseconds since 1970."""
 
     followee_id: UserId
     seen_ms: int
@@ -25,11 +25,11 @@ class Followee:
 
 @dataclass(frozen=True, slots=True)
 class EraLikes:
-    """The newest photos of one era that a user likes, descending: all of those above `floor`."""
+    """The newest liked photos of one era, descending. Above `floor` none is missing."""
 
     photos: Sequence[PhotoId]
     floor: int
 
 
-# Whom a user follows, ascending, each with when this system learned of it, in milliseconds.
+# The followees of a user by id, ascending, each with its `seen_ms`.
 Following: TypeAlias = dict[UserId, int]

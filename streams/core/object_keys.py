@@ -1,9 +1,9 @@
-"""How this system's own objects in the media bucket are called; all are under one prefix.
+"""The keys of this system's own objects in the media bucket; all are under one prefix.
 
-    PREFIX/originals/PHOTO_ID                       what was uploaded over HTTP
-    PREFIX/renditions/PHOTO_ID/NAME-SHA256.jpg      what was made of an original, whoever uploaded that
+    PREFIX/originals/PHOTO_ID                       an original that was uploaded over HTTP
+    PREFIX/renditions/PHOTO_ID/NAME-SHA256.jpg      a rendition of an original from anywhere
 
-Other keys are upstream apps' and are never written or removed.
+All other keys belong to upstream apps and are never written or removed.
 """
 
 import re
@@ -31,14 +31,14 @@ class ObjectKeys:
         return f"{self.prefix}renditions/{photo}/"
 
     def rendition(self, photo: PhotoId, name: str, sha256: str, extension: str) -> str:
-        """Immutable: other bytes have another name. `sha256` is hexadecimal."""
+        """The key of an immutable object: other bytes have another hash. `sha256` is hexadecimal."""
         return f"{self.renditions(photo)}{name}-{sha256}.{extension}"
 
     def photo_of(self, object_key: str) -> PhotoId | None:
-        """Whose object it is; None for a key that is not ours."""
+        """The photo that the object belongs to; None if the key is not one of ours."""
         if not object_key.startswith(self.prefix):
             return None
-        found = _OWN.fullmatch(object_key, len(self.prefix))
-        if found is None:
+        match = _OWN.fullmatch(object_key, len(self.prefix))
+        if match is None:
             return None
-        return PhotoId(parse_id(found["original"] or found["rendition"]))
+        return PhotoId(parse_id(match["original"] or match["rendition"]))

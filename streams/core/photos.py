@@ -1,4 +1,4 @@
-"""Photos as the pipeline and its readers see them."""
+"""Photos: a row, an entry of an author's list, and what readers see of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +12,8 @@ from streams.core.feed import END
 
 
 class Status(StrEnum):
+    """A photo is processing, then ready or rejected. A ready photo may still be rejected."""
+
     PROCESSING = "processing"
     READY = "ready"
     REJECTED = "rejected"
@@ -19,6 +21,8 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredRendition:
+    """A rendition in the media bucket; sides in pixels."""
+
     object_key: str
     width: int
     height: int
@@ -42,12 +46,16 @@ class Photo:
 
 @dataclass(frozen=True, slots=True)
 class AuthorPhoto:
+    """An entry of an author's list."""
+
     photo_id: PhotoId
     ready: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParkedPhoto:
+    """A photo whose original has not arrived, parked at `parked_ms` until `due_ms` (ms since 1970)."""
+
     photo_id: PhotoId
     author_id: UserId
     object_key: str
@@ -57,7 +65,7 @@ class ParkedPhoto:
 
 @dataclass(frozen=True, slots=True)
 class PullList:
-    """An author's newest photos, ready and not; each descending."""
+    """The ids of an author's newest photos, those that are ready and the others, each descending."""
 
     ready: Sequence[int]
     unready: Sequence[int]
@@ -65,20 +73,20 @@ class PullList:
     @classmethod
     def of(cls, photos: Sequence[AuthorPhoto]) -> Self:
         return cls(
-            ready=[each.photo_id for each in photos if each.ready],
-            unready=[each.photo_id for each in photos if not each.ready],
+            ready=[photo.photo_id for photo in photos if photo.ready],
+            unready=[photo.photo_id for photo in photos if not photo.ready],
         )
 
     @property
     def all(self) -> Sequence[int]:
-        """Both together, descending."""
+        """The ids of both, descending."""
         return sorted([*self.ready, *self.unready], reverse=True) if self.unready else self.ready
 
     def floor(self, ids_max: int) -> int:
-        """The id down to which the list, cut at `ids_max`, is complete; 0 when all are here."""
+        """The id down to which the list, cut at `ids_max`, is complete; 0 if nothing was cut."""
         if len(self.ready) + len(self.unready) < ids_max:
             return END
-        # The last id is here itself.
+        # The smallest id of the list is part of what is complete.
         return min(*self.ready[-1:], *self.unready[-1:], ID_MAX) - 1
 
 
@@ -87,10 +95,10 @@ Rendition: TypeAlias = Sequence[Any]
 
 
 class SeenPhoto(NamedTuple):
-    """What readers need of a photo's row, as JSON has it.
+    """What readers need of a photo's row, in the types that JSON has.
 
-    A page makes 20 of them, so this is a tuple: a dataclass with a datetime and a
-    mapping of dataclasses takes four times as long to make, and again to show.
+    A page creates 20 of these, so it is a tuple: creating a dataclass with a datetime and a
+    mapping of dataclasses takes four times as long, and so does converting it to JSON.
     """
 
     photo_id: PhotoId
@@ -112,5 +120,8 @@ class SeenPhoto(NamedTuple):
             photo.status,
             photo.reason,
             photo.deleted,
-            [[name, made.object_key, made.width, made.height] for name, made in photo.renditions.items()],
+            [
+                [name, rendition.object_key, rendition.width, rendition.height]
+                for name, rendition in photo.renditions.items()
+            ],
         )

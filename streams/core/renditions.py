@@ -1,14 +1,18 @@
-"""A finished rendition."""
+"""Renditions: their names, sizes and formats, and an encoded one."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 from types import MappingProxyType
 
-THUMBNAIL = "thumbnail"
 THUMBNAIL_SIDE_PIXELS = 150
-# From the largest down, for each is made from the one before it.
-FULL_SIDES_PIXELS = MappingProxyType({"large": 1080, "medium": 640, "small": 320})
+# Longest sides by name, the largest first: each rendition is made from the one before it.
+FULL_SIDES_PIXELS: Mapping[str, int] = MappingProxyType({"large": 1080, "medium": 640, "small": 320})
+
+THUMBNAIL = "thumbnail"
+LARGER = frozenset(FULL_SIDES_PIXELS)
+ALL_RENDITIONS = LARGER | {THUMBNAIL}
 
 
 class RenditionFormat(StrEnum):
@@ -28,7 +32,7 @@ class RenditionFormat(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EncodedRendition:
-    """One encoded rendition: sRGB, upright, without any metadata."""
+    """One rendition: sRGB, upright, without metadata. `sha256` is hexadecimal."""
 
     body: bytes
     width: int
@@ -36,6 +40,6 @@ class EncodedRendition:
     sha256: str
 
 
-def made(body: bytes, width: int, height: int) -> EncodedRendition:
-    """A rendition with its hash, which is reckoned here and never taken from the decoder."""
+def encoded_rendition(body: bytes, width: int, height: int) -> EncodedRendition:
+    """Return the rendition with its hash, which is computed here and never taken from the decoder."""
     return EncodedRendition(body, width, height, sha256(body).hexdigest())

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
-from streams.core.renditions import EncodedRendition, RenditionFormat, made
+from streams.core.renditions import EncodedRendition, RenditionFormat, encoded_rendition
 from streams.media.limits import MediaLimits
 from streams.media.rejected import Reason, Rejected
 from streams.media.sandbox import Allowance
@@ -122,7 +122,7 @@ def _renditions(
         is_within = 1 <= min(width, height) and max(width, height) <= side_pixels
         if not is_within or not 0 < length <= len(bodies) - at:
             raise ValueError(f"{name} of {width} x {height} in {length} bytes cannot be")
-        renditions[str(name)] = made(bytes(bodies[at : at + length]), int(width), int(height))
+        renditions[str(name)] = encoded_rendition(bytes(bodies[at : at + length]), int(width), int(height))
         at += length
     if renditions.keys() != names.keys() or at != len(bodies):
         raise ValueError(f"renditions {sorted(renditions)}, {len(bodies) - at} bytes left over")

@@ -1,4 +1,4 @@
-"""Ask for the removal of a photo's objects."""
+"""Queue the removal of a photo's objects."""
 
 from schemas.ids import PhotoId
 from schemas.internal import RemovalTask
@@ -8,16 +8,16 @@ from topics.catalogue import Lane
 
 
 async def ask_removal(stores: PhotoStores, outbox: Outbox, photo: PhotoId) -> None:
-    """Ask for the removal of a photo's objects; after what hides the photo is written.
+    """Queue the removal of a photo's objects. Call it after the writes that hide the photo.
 
     Raises:
-        StoreUnavailable: It may be asked for all the same.
+        StoreUnavailable: The task may be queued all the same; asking again is harmless.
     """
-    stored = (await stores.photos.get([photo])).get(photo)
-    renditions = stored.renditions.values() if stored is not None else ()
+    row = (await stores.photos.get([photo])).get(photo)
+    renditions = row.renditions.values() if row is not None else ()
     task = RemovalTask(
         photo,
-        tuple(each.object_key for each in renditions),
-        original=stored is None or stored.deleted,
+        tuple(rendition.object_key for rendition in renditions),
+        original=row is None or row.deleted,
     )
     await outbox.renditions([task], Lane.FULL)

@@ -1,7 +1,7 @@
-"""A photo enters the pipeline: its row, then its place in its author's list, not ready yet.
+"""A photo enters the pipeline: write its row, then list it for its author as not ready.
 
 Law: delete and upload cannot miss each other. Each writes its own fact first and then
-reads the other's: here the row, then the tombstone.
+reads the other's. This side writes the row, then reads the tombstone.
 """
 
 from schemas.envelope import PoisonEvent, Reason
@@ -12,13 +12,13 @@ from streams.stores.cache.keys import photo_key, pull_list_key
 
 
 async def photo_begun(stores: PhotoStores, photo: Photo) -> bool:
-    """Let the author see the photo as `processing`; repeatable at every line.
+    """Let the author see the photo as `processing`. May be repeated at every line.
 
-    Answers False where there is nothing to begin: deleted, or ready or rejected already.
+    Returns False if there is nothing to begin: the photo is deleted, ready or rejected.
 
     Raises:
         PoisonEvent: The id is known with another author.
-        StoreUnavailable: Nothing is known about the writes; begin again.
+        StoreUnavailable: Nothing is known about the writes; call it again.
     """
     if not await insert_photo(stores, photo):
         await hide_photo(stores, photo.photo_id, photo.author_id)
@@ -27,7 +27,7 @@ async def photo_begun(stores: PhotoStores, photo: Photo) -> bool:
 
 
 async def insert_photo(stores: PhotoStores, photo: Photo) -> bool:
-    """Write the photo's row; answers whether it may go on, which a deleted one may not.
+    """Write the photo's row. Returns False if the photo is deleted.
 
     Raises:
         PoisonEvent: The id is known with another author.
@@ -42,9 +42,9 @@ async def insert_photo(stores: PhotoStores, photo: Photo) -> bool:
 
 
 async def show_processing(stores: PhotoStores, photo: Photo) -> bool:
-    """List the photo for its author; answers False and does nothing where it is ready or rejected."""
-    stored = (await stores.photos.get([photo.photo_id])).get(photo.photo_id)
-    if stored is not None and stored.status is not Status.PROCESSING:
+    """List the photo for its author. If it is ready or rejected already, do nothing and return False."""
+    row = (await stores.photos.get([photo.photo_id])).get(photo.photo_id)
+    if row is not None and row.status is not Status.PROCESSING:
         return False
     await stores.author_photos.add(photo.author_id, photo.photo_id, ready=False)
     await stores.cache.invalidate([photo_key(photo.photo_id), pull_list_key(photo.author_id)])

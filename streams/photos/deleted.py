@@ -1,7 +1,7 @@
-"""A photo has been deleted: remember it for ever, and take the photo away if it is here.
+"""A photo has been deleted: write its tombstone, then hide the photo if it has a row.
 
 Law: delete and upload cannot miss each other. Each writes its own fact first and then
-reads the other's: here the tombstone, then the row.
+reads the other's. This side writes the tombstone, then reads the row.
 """
 
 from schemas.envelope import PoisonEvent, Reason
@@ -15,7 +15,7 @@ from streams.stores.cache.keys import photo_key, pull_list_key
 
 
 async def photo_deleted(stores: PhotoStores, outbox: Outbox, data: PhotoDeleted) -> None:
-    """Handle `photo.deleted`; repeatable at every line.
+    """Handle `photo.deleted`. May be repeated at every line.
 
     Raises:
         PoisonEvent: The photo is another author's.
@@ -23,21 +23,21 @@ async def photo_deleted(stores: PhotoStores, outbox: Outbox, data: PhotoDeleted)
     """
     photo, author = PhotoId(data.photo_id), UserId(data.author_id)
     await stores.photos.write_tombstone(photo, author)
-    stored = (await stores.photos.get([photo])).get(photo)
-    if stored is None:
-        return  # Remembered; the upload will find the tombstone.
-    if stored.author_id != author:
+    row = (await stores.photos.get([photo])).get(photo)
+    if row is None:
+        return  # When the upload arrives, it finds the tombstone.
+    if row.author_id != author:
         raise PoisonEvent(
             Reason.AUTHOR_CONFLICT,
-            f"photo_id {photo} is known with author {stored.author_id}, but the event says {author}",
+            f"photo_id {photo} is known with author {row.author_id}, but the event says {author}",
         )
     await delete_photo(stores, outbox, photo, author)
 
 
 async def delete_photo(stores: PhotoStores, outbox: Outbox, photo: PhotoId, author: UserId) -> None:
-    """Take away a photo that its author has deleted; after it returns no page shows it.
+    """Delete a photo whose tombstone is written. After it returns, no page shows the photo.
 
-    Its objects are removed by a task of their own, since there may be a backlog of those.
+    A task of their own removes the objects, because removals may have a backlog.
     """
     await hide_photo(stores, photo, author)
     await outbox.edges([EdgeRecord(SetKind.READY_PHOTOS, photo, author, LEFT_TIME_US, removed=True)])
@@ -45,8 +45,10 @@ async def delete_photo(stores: PhotoStores, outbox: Outbox, photo: PhotoId, auth
 
 
 async def hide_photo(stores: PhotoStores, photo: PhotoId, author: UserId) -> None:
-    """The part of a delete that readers see; the API does it before it answers."""
-    await stores.photos.write_tombstone(photo, author)
+    """Hide a photo whose tombstone is written: the part of a delete that readers see.
+
+    The API does this before it responds, so that no later page shows the photo.
+    """
     await stores.photos.erase(photo)
     await stores.author_photos.remove(author, photo)
     await stores.cache.invalidate([photo_key(photo), pull_list_key(author)])

@@ -1,4 +1,4 @@
-"""Which handler an event of the topic `uploads` goes to, by its type."""
+"""The handlers of the topic `uploads`, by event type."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass

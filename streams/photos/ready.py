@@ -1,12 +1,12 @@
-"""A photo has its thumbnail: count it and deliver it. This is where readiness is announced.
+"""A photo has its thumbnail: mark it ready, count it, and deliver it.
 
-Law: no lost post. Order: the photo's row, then its delivery (pages acknowledged, or the
-author on the list of pulled ones), then the caller's commit. A follower either is in a
-bucket read after the row existed, or their backfill reads that row, because the
-follower's row is written before the backfill is asked for.
+Law: no lost post. Order: the photo's row, then its delivery (its pages are acknowledged, or
+its author is added to the pulled authors), then the caller's commit. A follower either is in
+a bucket that is read after the row was written, or their backfill reads that row: a
+follower's row is written before the backfill is requested.
 
-Repeatable at every line. Deciding twice may choose push once and pull once; readers
-merge by id, so both is harmless and neither is impossible.
+May be repeated at every line. Two runs may decide differently, push once and pull once.
+Readers merge by id, so doing both is harmless, and at least one of them is done.
 """
 
 import asyncio
@@ -35,28 +35,29 @@ async def photo_ready(
     limits: DeliveryLimits,
     now_ms: int,
 ) -> Delivery:
-    """Make the photo visible to others, and record how it is delivered.
+    """Make the photo visible to others. Returns how it is delivered, which is also stored.
 
     Raises:
-        StoreUnavailable: Nothing is known about the writes; announce it again.
+        StoreUnavailable: Nothing is known about the writes; call it again.
     """
     await asyncio.gather(
         stores.photos.mark_ready(photo, renditions), stores.author_photos.add(author, photo, ready=True)
     )
     ready = EdgeRecord(SetKind.READY_PHOTOS, photo, author, READY_TIME_US, removed=False)
-    # The level must be read when the row is there: a follower who joins at a later one is backfilled.
-    heads, remembered, *_ = await asyncio.gather(
+    # Read the level after the row is written: whoever follows at a later level is backfilled.
+    summaries, remembered, *_ = await asyncio.gather(
         stores.counted_sets.summaries(SetKind.FOLLOWERS, [author]),
         stores.authors.mode_by_size(author),
         stores.cache.invalidate([photo_key(photo), pull_list_key(author)]),
         outbox.edges([ready]),
     )
-    head = heads[author]
-    delivery = decide(Conditions(followers=head.total, mode_by_size=remembered), limits)
+    followers = summaries[author]
+    delivery = decide(Conditions(followers=followers.total, mode_by_size=remembered), limits)
     own = outbox.fanout([OwnPost(photo, author, now_ms)], Lane.NORMAL)
     if delivery.mode is Mode.PUSH:
         pages = [
-            FanoutPage(photo, author, head.level, bucket, now_ms) for bucket in range(BUCKETS[head.level])
+            FanoutPage(photo, author, followers.level, bucket, now_ms)
+            for bucket in range(BUCKETS[followers.level])
         ]
         await asyncio.gather(outbox.fanout(pages, delivery.lane), own)
     else:
@@ -65,8 +66,8 @@ async def photo_ready(
     DECISIONS.labels(delivery.mode.value, delivery.reason.value).inc()
     if delivery.mode_by_size not in (None, remembered):
         await stores.authors.remember_mode(author, delivery.mode_by_size)
-    # A delete that came while we wrote found no row to take away, or took one that we put
-    # back; it wrote its tombstone first, so looking now cannot miss it.
+    # A delete that ran meanwhile either found no row, or hid a photo that we then made ready. It
+    # wrote its tombstone first, so we find the tombstone now.
     if await stores.photos.has_tombstone(photo, author):
         await delete_photo(stores, outbox, photo, author)
     return delivery

@@ -1,12 +1,13 @@
-"""A photo can never have its renditions: its author sees why, nobody else sees it.
+"""A photo can never have its renditions: its author sees the reason, nobody else sees the photo.
 
-Law: rejected is for good, as deleted is. The row, the author's list and the set of ready
-photos each let the rejection win in whatever order they are written, so nothing here asks
-whether the photo had been ready.
+Law: a rejection is final, as a delete is. In the row, the author's list and the set of ready
+photos the rejection wins in whatever order they are written, so nothing here needs to know
+whether the photo was ready.
 """
 
 from schemas.ids import PhotoId, UserId
 from schemas.internal import LEFT_TIME_US, EdgeRecord, SetKind
+from streams.core.photos import Status
 from streams.metrics import REJECTED
 from streams.photos.ask_removal import ask_removal
 from streams.ports.groups import PhotoStores
@@ -17,14 +18,17 @@ from streams.stores.cache.keys import photo_key, pull_list_key
 async def photo_rejected(
     stores: PhotoStores, outbox: Outbox, photo: PhotoId, author: UserId, reason: str
 ) -> None:
-    """Reject a photo that has a row; repeatable at every line.
+    """Reject a photo that has a row. May be repeated at every line.
 
     Raises:
-        StoreUnavailable: Nothing is known about the writes; reject it again.
+        StoreUnavailable: Nothing is known about the writes; call it again.
     """
+    row = (await stores.photos.get([photo])).get(photo)
+    is_new = row is None or row.status is not Status.REJECTED
     await stores.photos.mark_rejected(photo, reason)
     await stores.author_photos.reject(author, photo)
     await stores.cache.invalidate([photo_key(photo), pull_list_key(author)])
     await outbox.edges([EdgeRecord(SetKind.READY_PHOTOS, photo, author, LEFT_TIME_US, removed=True)])
     await ask_removal(stores, outbox, photo)
-    REJECTED.labels(reason).inc()
+    if is_new:  # A repeated task is not another rejection.
+        REJECTED.labels(reason).inc()

@@ -1,17 +1,20 @@
-"""A photo has been uploaded: write its row, then deliver it, have its renditions made, or wait for it."""
+"""A photo has been uploaded: write its row, then deliver it, queue its thumbnail, or park it.
 
-from datetime import UTC, datetime
+A photo is parked while its original is not in the media bucket.
+"""
 
 from schemas.facts import PhotoUploaded
 from schemas.ids import PhotoId, UserId
 from schemas.internal import ThumbnailTask
 from streams.core.delivery import DeliveryLimits
 from streams.core.photos import ParkedPhoto, Photo, StoredRendition
+from streams.core.renditions import THUMBNAIL
 from streams.errors import StoreUnavailable
 from streams.photos.begun import insert_photo, show_processing
 from streams.photos.deleted import delete_photo
 from streams.photos.ready import photo_ready
 from streams.ports.groups import PhotoStores
+from streams.ports.media import MediaObjects
 from streams.ports.publishing import Outbox
 from topics.catalogue import Lane
 
@@ -25,7 +28,7 @@ async def photo_uploaded(
     now_ms: int,
     original_poll_ms: int,
 ) -> None:
-    """Handle `photo.uploaded`; repeatable at every line.
+    """Handle `photo.uploaded`. May be repeated at every line.
 
     Raises:
         PoisonEvent: The id is known with another author.
@@ -34,12 +37,12 @@ async def photo_uploaded(
     photo = _photo(data)
     if not await insert_photo(stores, photo):
         await delete_photo(stores, outbox, photo.photo_id, photo.author_id)
-    elif "thumbnail" in photo.renditions:
+    elif THUMBNAIL in photo.renditions:
         await photo_ready(
             stores, outbox, photo.photo_id, photo.author_id, photo.renditions, limits=limits, now_ms=now_ms
         )
     elif await show_processing(stores, photo):
-        if await _is_there(stores, photo.object_key):
+        if await _has_arrived(stores.media_objects, photo.object_key):
             task = ThumbnailTask(photo.photo_id, photo.author_id, photo.object_key, queued_ms=now_ms)
             await outbox.renditions([task], Lane.THUMBNAIL)
         else:
@@ -54,10 +57,10 @@ async def photo_uploaded(
             )
 
 
-async def _is_there(stores: PhotoStores, object_key: str) -> bool:
-    """Whether the original has arrived; unknown counts as not yet, so that nobody behind waits for S3."""
+async def _has_arrived(media_objects: MediaObjects, object_key: str) -> bool:
+    """Whether the original is in the bucket; unknown counts as no, so that later events do not wait."""
     try:
-        return await stores.media_objects.size(object_key) is not None
+        return await media_objects.size(object_key) is not None
     except StoreUnavailable:
         return False
 
@@ -66,14 +69,14 @@ def _photo(data: PhotoUploaded) -> Photo:
     return Photo(
         photo_id=PhotoId(data.photo_id),
         author_id=UserId(data.author_id),
-        created_at=data.created_at.astimezone(UTC)
-        if isinstance(data.created_at, datetime)
-        else data.created_at,
+        created_at=data.created_at,
         caption=data.caption,
         object_key=data.object_key,
         content_type=data.content_type,
         renditions={
-            name: StoredRendition(object_key=made.object_key, width=made.width, height=made.height)
-            for name, made in (data.renditions or {}).items()
+            name: StoredRendition(
+                object_key=rendition.object_key, width=rendition.width, height=rendition.height
+            )
+            for name, rendition in (data.renditions or {}).items()
         },
     )

@@ -1,4 +1,4 @@
-"""How renditions are made and kept: what both tasks that make some share."""
+"""What the thumbnail task and the full task share: read the row and the original, store renditions."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,37 +12,36 @@ from streams.core.photos import ParkedPhoto, Photo, Status, StoredRendition
 from streams.core.renditions import EncodedRendition, RenditionFormat
 from streams.photos.ask_removal import ask_removal
 from streams.photos.rejected import photo_rejected
-from streams.ports.groups import Stores
+from streams.ports.groups import PhotoStores
+from streams.ports.media import MediaObjects
+from streams.ports.photos import Photos
 from streams.ports.publishing import Outbox
 
-THUMBNAIL = "thumbnail"
-LARGER = frozenset({"small", "medium", "large"})
 
-
-class Outcome(StrEnum):
-    """What became of a task."""
+class RenditionOutcome(StrEnum):
+    """The result of a task."""
 
     MADE = "made"
-    AGAIN = "again"  # It had been done before.
-    PARKED = "parked"  # Its original is not there.
+    AGAIN = "again"  # The renditions existed already.
+    PARKED = "parked"  # The original is not in the bucket.
     REJECTED = "rejected"
-    GONE = "gone"  # Its photo is deleted, or rejected by another task.
+    GONE = "gone"  # The photo is deleted, or was rejected by another task.
     REMOVED = "removed"
-    PUT_OFF = "put_off"  # An edge did not answer; it is at the end of the queue again.
+    PUT_OFF = "put_off"  # A CDN edge did not respond; the task is queued again.
 
 
 class Decoder(Protocol):
-    """`streams.media`'s decoders. Both methods raise `Rejected` where the original is at fault."""
+    """Decodes originals, see `streams.media`. Both methods raise `Rejected` if the original is at fault."""
 
     async def thumbnail(self, original: bytes) -> EncodedRendition: ...
 
     async def full(self, original: bytes) -> Mapping[str, EncodedRendition]:
-        """The larger ones by name."""
+        """Return the larger renditions by name."""
 
 
 @dataclass(frozen=True, slots=True)
-class RenditionRules:
-    """What the tasks must know of the settings, and the time in milliseconds since 1970."""
+class MakingRules:
+    """The settings that the tasks need, and a clock (milliseconds since 1970)."""
 
     keys: ObjectKeys
     rendition_format: RenditionFormat
@@ -51,29 +50,31 @@ class RenditionRules:
     clock_ms: Callable[[], int]
 
 
-async def row_to_make(stores: Stores, outbox: Outbox, task: ThumbnailTask | FullTask) -> Photo | None:
-    """The photo's row; None where nothing is to be made any more, and what may be left of a try goes.
+async def row_to_make(stores: PhotoStores, outbox: Outbox, task: ThumbnailTask | FullTask) -> Photo | None:
+    """Return the photo's row, or None if its renditions are no longer wanted.
+
+    If the photo is rejected or deleted, objects that an earlier attempt left are removed.
 
     Raises:
         StoreUnavailable: Handle the task again.
     """
-    stored = await row_of(stores, task.photo_id)
-    if stored is None:
+    row = await row_of(stores.photos, task.photo_id)
+    if row is None:
         return None
-    if stored.reason is not None:
-        await photo_rejected(stores, outbox, task.photo_id, task.author_id, stored.reason)
+    if row.reason is not None:
+        await photo_rejected(stores, outbox, task.photo_id, task.author_id, row.reason)
         return None
-    if stored.deleted:
-        # A try before this one may have put objects after the delete had looked for some.
+    if row.deleted:
+        # An earlier attempt may have put objects after the delete had listed them.
         await ask_removal(stores, outbox, task.photo_id)
         return None
-    return stored
+    return row
 
 
 async def read_original(
-    stores: Stores, task: ThumbnailTask | FullTask, rules: RenditionRules
+    stores: PhotoStores, task: ThumbnailTask | FullTask, rules: MakingRules
 ) -> bytes | None:
-    """The original's bytes; None where it is not there: then it is waited for, as if it had never come."""
+    """Return the original's bytes. If it is not in the bucket, park the photo and return None."""
     original = await stores.media_objects.read(task.object_key, bytes_max=rules.original_bytes_max)
     if original is None:
         await stores.parked.park(
@@ -89,28 +90,28 @@ async def read_original(
 
 
 async def put_renditions(
-    stores: Stores, photo: PhotoId, made: Mapping[str, EncodedRendition], rules: RenditionRules
+    bucket: MediaObjects, photo: PhotoId, renditions: Mapping[str, EncodedRendition], rules: MakingRules
 ) -> dict[str, StoredRendition]:
-    """Put what was made into the media bucket; the same bytes have the same names, so it may be repeated."""
-    stored = {}
-    for name, each in made.items():
-        key = rules.keys.rendition(photo, name, each.sha256, rules.rendition_format.suffix)
-        await stores.media_objects.put(key, each.body, content_type=rules.rendition_format.content_type)
-        stored[name] = StoredRendition(object_key=key, width=each.width, height=each.height)
-    return stored
+    """Put renditions into the media bucket. May be repeated: the same bytes have the same key."""
+    put = {}
+    for name, rendition in renditions.items():
+        key = rules.keys.rendition(photo, name, rendition.sha256, rules.rendition_format.suffix)
+        await bucket.put(key, rendition.body, content_type=rules.rendition_format.content_type)
+        put[name] = StoredRendition(object_key=key, width=rendition.width, height=rendition.height)
+    return put
 
 
-async def row_of(stores: Stores, photo: PhotoId) -> Photo | None:
-    return (await stores.photos.get([photo])).get(photo)
+async def row_of(photos: Photos, photo: PhotoId) -> Photo | None:
+    return (await photos.get([photo])).get(photo)
 
 
-async def has_gone(stores: Stores, photo: PhotoId, author: UserId) -> bool:
-    """Whether the photo was deleted or rejected; asked after objects were put.
+async def has_gone(photos: Photos, photo: PhotoId, author: UserId) -> bool:
+    """Whether the photo was deleted or rejected. Call it after objects were put.
 
     Law: a delete and a put cannot miss each other. A delete writes its tombstone, then
-    lists the objects; a put puts its object, then looks for the tombstone.
+    lists the objects; a put puts its object, then reads the tombstone.
     """
-    if await stores.photos.has_tombstone(photo, author):
+    if await photos.has_tombstone(photo, author):
         return True
-    stored = await row_of(stores, photo)
-    return stored is not None and stored.status is Status.REJECTED
+    row = await row_of(photos, photo)
+    return row is not None and row.status is Status.REJECTED

@@ -1,22 +1,21 @@
-"""Make a photo's thumbnail; with it the photo is ready, and its larger renditions may follow.
+"""Make a photo's thumbnail. The photo is then ready, and its larger renditions are queued.
 
 Law: nothing is visible before its object exists. Order: the object, then the row and the
-delivery, then the task for the others, then the caller's commit.
+delivery, then the task for the larger renditions, then the caller's commit.
 """
 
 from schemas.internal import FullTask, ThumbnailTask
 from streams.core.delivery import DeliveryLimits
+from streams.core.renditions import LARGER, THUMBNAIL
 from streams.media.rejected import Rejected
 from streams.photos.ready import photo_ready
 from streams.photos.rejected import photo_rejected
-from streams.ports.groups import Stores
+from streams.ports.groups import PhotoStores
 from streams.ports.publishing import Outbox
 from streams.renditions.making import (
-    LARGER,
-    THUMBNAIL,
     Decoder,
-    Outcome,
-    RenditionRules,
+    MakingRules,
+    RenditionOutcome,
     put_renditions,
     read_original,
     row_to_make,
@@ -25,37 +24,38 @@ from topics.catalogue import Lane
 
 
 async def thumbnail_task(
-    stores: Stores,
+    stores: PhotoStores,
     outbox: Outbox,
     decoder: Decoder,
     task: ThumbnailTask,
-    rules: RenditionRules,
+    rules: MakingRules,
     *,
     limits: DeliveryLimits,
-) -> Outcome:
-    """Handle a `ThumbnailTask`; repeatable at every line.
+) -> RenditionOutcome:
+    """Handle a `ThumbnailTask`. May be repeated at every line.
 
     Raises:
         StoreUnavailable: Nothing is known about the writes; handle the task again.
     """
     photo, author = task.photo_id, task.author_id
-    stored = await row_to_make(stores, outbox, task)
-    if stored is None:
-        return Outcome.GONE
-    outcome, renditions = Outcome.AGAIN, stored.renditions
+    row = await row_to_make(stores, outbox, task)
+    if row is None:
+        return RenditionOutcome.GONE
+    outcome, renditions = RenditionOutcome.AGAIN, row.renditions
     if THUMBNAIL not in renditions:
         original = await read_original(stores, task, rules)
         if original is None:
-            return Outcome.PARKED
+            return RenditionOutcome.PARKED
         try:
-            made = await decoder.thumbnail(original)
+            thumbnail = await decoder.thumbnail(original)
         except Rejected as rejected:
             await photo_rejected(stores, outbox, photo, author, rejected.reason)
-            return Outcome.REJECTED
-        outcome, renditions = Outcome.MADE, await put_renditions(stores, photo, {THUMBNAIL: made}, rules)
-    # Also where it had been made: whoever made it may have died before it was delivered.
+            return RenditionOutcome.REJECTED
+        outcome = RenditionOutcome.MADE
+        renditions = await put_renditions(stores.media_objects, photo, {THUMBNAIL: thumbnail}, rules)
+    # Also if the thumbnail existed: the worker that made it may have died before the delivery.
     await photo_ready(stores, outbox, photo, author, renditions, limits=limits, now_ms=rules.clock_ms())
-    # A delete meanwhile is found by `photo_ready`, a rejection by the next task; both remove what was put.
+    # `photo_ready` finds a delete that ran meanwhile, and the full task a rejection. Both remove the objects.
     if not renditions.keys() >= LARGER:
         full = FullTask(photo, author, task.object_key, queued_ms=rules.clock_ms())
         await outbox.renditions([full], Lane.FULL)

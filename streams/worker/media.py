@@ -9,7 +9,7 @@ from streams.kafka.stages.decode_slots import DecodeSlots
 from streams.media.decoders import Cost, Decoders
 from streams.media.limits import MediaLimits
 from streams.metrics import DECODE_COST
-from streams.renditions.making import RenditionRules
+from streams.renditions.making import MakingRules
 from streams.settings import RenditionSettings, UploadSettings
 from topics.catalogue import Lane
 
@@ -17,9 +17,9 @@ from topics.catalogue import Lane
 ORIGINALS_PER_CHILD = 2
 
 
-def rendition_rules(settings: RenditionSettings, uploads: UploadSettings) -> RenditionRules:
+def making_rules(settings: RenditionSettings, uploads: UploadSettings) -> MakingRules:
     """Return how renditions are made and named."""
-    return RenditionRules(
+    return MakingRules(
         keys=ObjectKeys(settings.object_prefix),
         rendition_format=settings.rendition_format,
         original_bytes_max=uploads.upload_bytes_max,

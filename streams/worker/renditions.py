@@ -7,7 +7,7 @@ from streams.kafka.consuming.app import make_app
 from streams.kafka.stages.renditions_lane import RenditionsLane
 from streams.renditions.retrying_decoder import RetryingDecoder
 from streams.roles import RENDITION_LANES, Role, group_of
-from streams.worker.media import decoders, rendition_rules
+from streams.worker.media import decoders, making_rules
 from streams.worker.parts import SharedParts, Wired, delivery_limits
 from topics.catalogue import RENDITIONS
 
@@ -38,7 +38,7 @@ def _wire_lane(shared: SharedParts, role: Role) -> Wired:
         stores=shared.stores,
         outbox=shared.outbox,
         decoder=RetryingDecoder(children),
-        rules=rendition_rules(settings, settings),
+        rules=making_rules(settings, settings),
         limits=delivery_limits(settings),
         group=group,
         lane=lane,

@@ -17,6 +17,7 @@ from infra.local.deployment import Deployment
 from schemas.ids import PhotoId, compose_id, id_ms
 from streams.core.object_keys import ObjectKeys
 from streams.core.photos import Photo, StoredRendition
+from streams.core.renditions import LARGER, THUMBNAIL
 from streams.jobs.cleaning.job import CleaningJob
 from streams.jobs.cleaning.report import Kind
 from streams.kafka.offsets.offsets import Offsets
@@ -25,7 +26,6 @@ from streams.kafka.producing.producer import Producer
 from streams.kafka.producing.publisher import KafkaPublisher
 from streams.photos.begun import photo_begun
 from streams.ports.groups import Stores
-from streams.renditions.making import LARGER, THUMBNAIL
 from streams.stores.connect import connect
 from tests.contract.passing_time import RealTime
 from tests.integration.conftest import DeploymentFactory

@@ -230,6 +230,7 @@ class World:
         await self.stores.timelines.append(PhotoId(photo), PackedIds(pack_ids([*followers, author])))
 
     async def delete(self, photo: int, author: int) -> None:
+        await self.stores.photos.write_tombstone(PhotoId(photo), UserId(author))
         await hide_photo(self.stores, PhotoId(photo), UserId(author))
 
     async def page(self, reader: int, limit: int = 20, below: int | None = None) -> Page:

@@ -27,7 +27,7 @@ from streams.core import ring
 from streams.core.delivery import DeliveryLimits
 from streams.core.object_keys import ObjectKeys
 from streams.core.photos import Status
-from streams.core.renditions import EncodedRendition, RenditionFormat
+from streams.core.renditions import LARGER, THUMBNAIL, EncodedRendition, RenditionFormat
 from streams.core.sets import BucketKey
 from streams.edges.counting import SetWriter
 from streams.errors import StoreUnavailable
@@ -39,7 +39,7 @@ from streams.photos.uploaded import photo_uploaded
 from streams.ports.groups import Stores
 from streams.ports.publishing import Outbox
 from streams.renditions.full import full_task
-from streams.renditions.making import LARGER, THUMBNAIL, Decoder, RenditionRules
+from streams.renditions.making import Decoder, MakingRules
 from streams.renditions.removal import removal_task
 from streams.renditions.thumbnail import thumbnail_task
 from streams.settings import Settings
@@ -153,8 +153,8 @@ class World:
         self.outbox = self.log
 
     @property
-    def rules(self) -> RenditionRules:
-        return RenditionRules(
+    def rules(self) -> MakingRules:
+        return MakingRules(
             keys=KEYS,
             rendition_format=RenditionFormat.JPEG,
             original_bytes_max=100,
@@ -184,7 +184,7 @@ class World:
             case Rejection():
                 await photo_rejected(self.stores, self.outbox, message.photo_id, AUTHOR, message.reason)
             case RemovalTask():
-                await removal_task(self.stores, message, KEYS)
+                await removal_task(self.stores.media_objects, self.stores.cdn, message, KEYS)
 
     async def handle(self, message: Message) -> None:
         await _until_done(lambda: self.try_once(message))

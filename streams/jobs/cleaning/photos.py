@@ -15,13 +15,13 @@ from schemas.ids import PhotoId, id_ms
 from schemas.internal import FullTask, ThumbnailTask
 from streams.core.object_keys import ObjectKeys
 from streams.core.photos import Photo, Status
+from streams.core.renditions import LARGER, THUMBNAIL
 from streams.gathering import gather_bounded
 from streams.jobs.cleaning.report import Kind, Report, is_suspicious
 from streams.photos.deleted import delete_photo
 from streams.ports.cleaning import POSITION_MIN, CleaningScan
 from streams.ports.groups import Stores
 from streams.ports.publishing import Outbox
-from streams.renditions.making import LARGER, THUMBNAIL
 from streams.stores.cache.keys import photo_key
 from topics.catalogue import Lane
 
@@ -152,7 +152,9 @@ class PhotosCleaning:
 
     async def _give_up(self, loss: Loss) -> None:
         if loss.is_all:
-            await delete_photo(self.stores, self.outbox, loss.photo.photo_id, loss.photo.author_id)
+            photo, author = loss.photo.photo_id, loss.photo.author_id
+            await self.stores.photos.write_tombstone(photo, author)
+            await delete_photo(self.stores, self.outbox, photo, author)
         else:
             await self._forget(loss)
 

@@ -26,7 +26,7 @@ from streams.metrics import RENDITION_TASKS, RENDITION_WAIT, RENDITIONS_OLDEST, 
 from streams.ports.groups import Stores
 from streams.ports.publishing import Outbox
 from streams.renditions.full import full_task
-from streams.renditions.making import Decoder, Outcome, RenditionRules
+from streams.renditions.making import Decoder, MakingRules, RenditionOutcome
 from streams.renditions.removal import removal_task
 from streams.renditions.thumbnail import thumbnail_task
 from streams.settings import Settings
@@ -46,7 +46,7 @@ class RenditionsLane:
     stores: Stores
     outbox: Outbox
     decoder: Decoder
-    rules: RenditionRules
+    rules: MakingRules
     limits: DeliveryLimits
     group: str
     lane: Lane
@@ -79,7 +79,7 @@ class RenditionsLane:
             await self._handle(task, is_assigned)
 
     async def _handle(self, task: RenditionTask, is_assigned: Callable[[], bool]) -> None:
-        async def run() -> Outcome:
+        async def run() -> RenditionOutcome:
             if isinstance(task, RemovalTask):
                 return await self._remove(task)
             async with self.places.of(self.lane):
@@ -92,22 +92,22 @@ class RenditionsLane:
         finally:
             self._queued_ms.pop(id(task), None)
         RENDITION_TASKS.labels(self.lane.value, outcome.value).inc()
-        if outcome is Outcome.MADE and not isinstance(task, RemovalTask):
+        if outcome is RenditionOutcome.MADE and not isinstance(task, RemovalTask):
             RENDITION_WAIT.labels(self.lane.value).observe(max(0.0, time() - task.queued_ms / 1_000))
 
-    async def _remove(self, task: RemovalTask) -> Outcome:
+    async def _remove(self, task: RemovalTask) -> RenditionOutcome:
         try:
-            await removal_task(self.stores, task, self.rules.keys)
+            await removal_task(self.stores.media_objects, self.stores.cdn, task, self.rules.keys)
         except StoreUnavailable as error:
             if error.store != EDGE:
                 raise
             # One edge may be away for hours: renditions behind must not wait for it.
             await asyncio.sleep(PUT_OFF_S)
             await self.outbox.renditions([task], Lane.FULL)
-            return Outcome.PUT_OFF
-        return Outcome.REMOVED
+            return RenditionOutcome.PUT_OFF
+        return RenditionOutcome.REMOVED
 
-    async def _make(self, task: ThumbnailTask | FullTask) -> Outcome:
+    async def _make(self, task: ThumbnailTask | FullTask) -> RenditionOutcome:
         if isinstance(task, FullTask):
             return await full_task(self.stores, self.outbox, self.decoder, task, self.rules)
         return await thumbnail_task(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.core.renditions import FULL_SIDES_PIXELS, EncodedRendition, made
+from streams.core.renditions import FULL_SIDES_PIXELS, EncodedRendition, encoded_rendition
 from streams.media.decoders import Decoders
 from streams.media.originals import OriginalFormat, format_of, is_animated_png
 from streams.media.rejected import Reason, Rejected
@@ -129,7 +129,7 @@ RENDITIONS = [("large", b"L" * 9, 1080, 720), ("medium", b"M", 640, 427), ("smal
 def test_an_answer_comes_back_as_it_was_given() -> None:
     """Bodies, sizes and the original's pixels; and a rejection with its reason."""
     expected: dict[str, EncodedRendition] = {
-        name: made(body, width, height) for name, body, width, height in RENDITIONS
+        name: encoded_rendition(body, width, height) for name, body, width, height in RENDITIONS
     }
 
     assert (12, expected) == unpack_answer(memoryview(pack_made(12, RENDITIONS)), FULL_SIDES_PIXELS)

@@ -2,14 +2,14 @@
 
 import pytest
 
-from streams.core.renditions import EncodedRendition, made
+from streams.core.renditions import EncodedRendition, encoded_rendition
 from streams.errors import StoreUnavailable
 from streams.media.rejected import Reason, Rejected
 from streams.media.zygote_link import DecodersLost
-from streams.renditions.retrying_decoder import TRIES_MAX, RetryingDecoder
+from streams.renditions.retrying_decoder import ATTEMPTS_MAX, RetryingDecoder
 
 pytestmark = pytest.mark.anyio
-MADE = made(b"thumbnail", 3, 2)
+MADE = encoded_rendition(b"thumbnail", 3, 2)
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def crash() -> Rejected:
 
 async def test_a_crash_is_tried_again() -> None:
     """Whatever was to be made."""
-    decoder = RetryingDecoder(Failing(*[crash() for _ in range(TRIES_MAX - 1)]))
+    decoder = RetryingDecoder(Failing(*[crash() for _ in range(ATTEMPTS_MAX - 1)]))
 
     assert MADE == await decoder.thumbnail(b"original")
     assert {"small": MADE} == await RetryingDecoder(Failing(crash())).full(b"original")
@@ -48,11 +48,11 @@ async def test_a_crash_is_tried_again() -> None:
 
 async def test_what_crashes_every_time_is_rejected() -> None:
     """After so many tries and no more."""
-    failing = Failing(*[crash() for _ in range(TRIES_MAX + 1)])
+    failing = Failing(*[crash() for _ in range(ATTEMPTS_MAX + 1)])
     with pytest.raises(Rejected) as raised:
         await RetryingDecoder(failing).thumbnail(b"original")
 
-    assert (Reason.DECODER_CRASHED, TRIES_MAX) == (raised.value.reason, failing.calls)
+    assert (Reason.DECODER_CRASHED, ATTEMPTS_MAX) == (raised.value.reason, failing.calls)
 
 
 async def test_any_other_fault_is_the_photos_own() -> None:

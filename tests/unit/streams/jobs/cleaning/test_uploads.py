@@ -240,7 +240,7 @@ async def test_an_upload_taken_back_at_the_same_moment_is_not_published() -> Non
         if met:
             # What the event's consumer would do.
             for task in world.tasks.removals():
-                await removal_task(world.stores, task, world.keys)
+                await removal_task(world.stores.media_objects, world.stores.cdn, task, world.keys)
             world.now_ms += DAY_MS
             for _ in range(2):
                 await world.clean()
