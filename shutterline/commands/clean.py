@@ -9,7 +9,7 @@ from rich.table import Table
 
 from shutterline.failures import CommandFailed, load_settings, plain_failures, require
 from streams.jobs.cleaning.job import CleaningJob
-from streams.jobs.cleaning.report import Report
+from streams.jobs.cleaning.report import CleaningReport
 from streams.kafka.producing.outbox import KafkaOutbox
 from streams.kafka.producing.producer import Producer
 from streams.kafka.producing.publisher import KafkaPublisher
@@ -32,16 +32,16 @@ def clean_media() -> None:
         )
 
 
-async def _clean(console: Console) -> Report:
+async def _clean(console: Console) -> CleaningReport:
     settings = load_settings()
     await require(cassandra=settings.cassandra, kafka=settings.kafka, redis=settings.redis, s3=settings.s3)
-    timeout_ms, report = settings.worker_store_timeout_ms, Report()
+    timeout_ms, report = settings.worker_store_timeout_ms, CleaningReport()
     async with (
         connect(settings, timeout_ms=timeout_ms) as stores,
         Producer(settings, timeout_ms=timeout_ms) as producer,
     ):
         publisher = KafkaPublisher(producer, namespace=settings.namespace, source=settings.event_source)
-        job = CleaningJob(settings, stores, KafkaOutbox(producer, settings.namespace), publisher)
+        job = CleaningJob(settings, settings, stores, KafkaOutbox(producer, settings.namespace), publisher)
         cleaning = asyncio.create_task(job.run_once(int(time() * 1_000), whole=True, report=report))
         # The total is unknown, so there is a clock instead of a bar.
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
@@ -53,7 +53,7 @@ async def _clean(console: Console) -> Report:
         return await cleaning
 
 
-def show(report: Report, console: Console) -> None:
+def show(report: CleaningReport, console: Console) -> None:
     """Print the table, examples of what was left, and how much was looked at."""
     table = Table(box=None, header_style="bold")
     table.add_column("found")

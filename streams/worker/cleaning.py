@@ -9,4 +9,4 @@ def wire_cleaning(shared: SharedParts) -> Wired:
     """Run the cleaning again and again."""
     settings = shared.settings
     publisher = KafkaPublisher(shared.producer, namespace=settings.namespace, source=settings.event_source)
-    return Wired(loops=[CleaningJob(settings, shared.stores, shared.outbox, publisher).run])
+    return Wired(loops=[CleaningJob(settings, settings, shared.stores, shared.outbox, publisher).run])

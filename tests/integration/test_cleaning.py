@@ -19,7 +19,7 @@ from streams.core.object_keys import ObjectKeys
 from streams.core.photos import Photo, StoredRendition
 from streams.core.renditions import LARGER, THUMBNAIL
 from streams.jobs.cleaning.job import CleaningJob
-from streams.jobs.cleaning.report import Kind
+from streams.jobs.cleaning.report import Inconsistency
 from streams.kafka.offsets.offsets import Offsets
 from streams.kafka.producing.outbox import KafkaOutbox
 from streams.kafka.producing.producer import Producer
@@ -167,7 +167,7 @@ async def _system(deployment: Deployment) -> AsyncIterator[System]:
         Producer(settings, timeout_ms=TIMEOUT_MS) as producer,
     ):
         publisher = KafkaPublisher(producer, namespace=settings.namespace, source="/test")
-        job = CleaningJob(settings, stores, KafkaOutbox(producer, settings.namespace), publisher)
+        job = CleaningJob(settings, settings, stores, KafkaOutbox(producer, settings.namespace), publisher)
         yield System(deployment, stores, job)
 
 
@@ -245,7 +245,12 @@ async def test_by_hand_orphans_go_and_what_is_lost_is_made_again(system: System)
     assert not {orphan, unnamed} & await system.objects()
     assert unknown in await system.objects()
     assert await system.stores.media_objects.size(theirs) == 1
-    for kind in (Kind.OBJECT_WITHOUT_ROW, Kind.UNNAMED_OBJECT, Kind.UNKNOWN_OBJECT, Kind.LOST_RENDITION):
+    for kind in (
+        Inconsistency.OBJECT_WITHOUT_ROW,
+        Inconsistency.UNNAMED_OBJECT,
+        Inconsistency.UNKNOWN_OBJECT,
+        Inconsistency.LOST_RENDITION,
+    ):
         assert kind.replace("_", " ") in said
     rows = await system.stores.photos.get([whole, mended, gone])
     assert [set(), {"large"}, set()] == [

@@ -11,10 +11,10 @@ from schemas.ids import PhotoId, compose_id
 from schemas.internal import EdgeRecord, FanoutRecord, RemovalTask, RenditionTask
 from streams.core.object_keys import ObjectKeys
 from streams.core.photos import Photo, StoredRendition
-from streams.jobs.cleaning.job import CleaningJob
-from streams.jobs.cleaning.report import Kind, Report
+from streams.jobs.cleaning.job import RETRY_S, CleaningJob
+from streams.jobs.cleaning.report import CleaningReport, Inconsistency
 from streams.photos.begun import photo_begun
-from streams.ports.groups import Stores
+from streams.ports.groups import CleaningStores, Stores
 from streams.settings import Settings
 from streams.stores.memory.stores import memory_stores
 from tests.worlds.abandoned import AUTHOR
@@ -82,10 +82,12 @@ class CleaningWorld:
     def mint(self, *, age_ms: int = 0) -> PhotoId:
         return PhotoId(compose_id(self.now_ms - age_ms, 1, next(self._numbers) % 1_024))
 
-    def job(self, stores: Stores | None = None) -> CleaningJob:
-        return CleaningJob(self.settings, stores or self.stores, self.tasks, self.events)
+    def job(self, stores: CleaningStores | None = None, *, retry_s: float = RETRY_S) -> CleaningJob:
+        return CleaningJob(
+            self.settings, self.settings, stores or self.stores, self.tasks, self.events, retry_s=retry_s
+        )
 
-    async def clean(self, *, whole: bool = False) -> Report:
+    async def clean(self, *, whole: bool = False) -> CleaningReport:
         return await self.job().run_once(self.now_ms, whole=whole)
 
     async def ready_photo(self, *, age_ms: int = 2 * DAY_MS, original: bool = True) -> PhotoId:
@@ -119,7 +121,7 @@ class CleaningWorld:
         return {each.object_key for each in await self.stores.media_objects.list("", limit=1_000)}
 
 
-def counts(report: Report) -> dict[Kind, tuple[int, int]]:
+def counts(report: CleaningReport) -> dict[Inconsistency, tuple[int, int]]:
     """Found and settled, by kind."""
     return {kind: (tally.found, tally.settled) for kind, tally in report.tallies.items() if tally.found}
 

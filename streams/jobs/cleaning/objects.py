@@ -14,9 +14,9 @@ from schemas.ids import PhotoId
 from streams.core.object_keys import ObjectKeys
 from streams.core.photos import Photo, Status
 from streams.gathering import gather_bounded
-from streams.jobs.cleaning.report import Kind, Report, is_suspicious
+from streams.jobs.cleaning.report import CleaningReport, Inconsistency, is_suspicious
 from streams.ports.cleaning import CleaningScan
-from streams.ports.groups import Stores
+from streams.ports.groups import CleaningStores
 from streams.ports.media import StoredObject
 
 log = logging.getLogger(__name__)
@@ -27,12 +27,12 @@ OBJECTS_A_PAGE = 1_000
 class ObjectsCleaning:
     """Safe in any number of processes at once; `grace_s` since an object was put, by kind."""
 
-    stores: Stores
+    stores: CleaningStores
     keys: ObjectKeys
-    grace_s: Mapping[Kind, int]
+    grace_s: Mapping[Inconsistency, int]
     at_once: int
 
-    async def clean(self, now_ms: int, report: Report, *, objects_max: int | None) -> None:
+    async def clean(self, now_ms: int, report: CleaningReport, *, objects_max: int | None) -> None:
         """Walk on over about `objects_max` objects, or with None to the end.
 
         Raises:
@@ -49,15 +49,15 @@ class ObjectsCleaning:
             if not page:
                 return
 
-    async def _clean_page(self, page: Sequence[StoredObject], now_ms: int, report: Report) -> None:
+    async def _clean_page(self, page: Sequence[StoredObject], now_ms: int, report: CleaningReport) -> None:
         judged = await self._judge(page)
-        lost = sum(kind is Kind.OBJECT_WITHOUT_ROW for _, kind in judged)
+        lost = sum(kind is Inconsistency.OBJECT_WITHOUT_ROW for _, kind in judged)
         if is_suspicious(lost, of=len(page)):
             words = f"{lost} of the {len(page)} objects from {page[0].object_key} on have no row"
             log.error("%s: is this the right keyspace? Nothing of them is removed", words)
             report.held.append(words)
-            judged = [(each, kind) for each, kind in judged if kind is not Kind.OBJECT_WITHOUT_ROW]
-        going: list[tuple[StoredObject, Kind]] = []
+            judged = [(each, kind) for each, kind in judged if kind is not Inconsistency.OBJECT_WITHOUT_ROW]
+        going: list[tuple[StoredObject, Inconsistency]] = []
         for each, kind in judged:
             grace_s = self.grace_s.get(kind)
             if grace_s is not None and now_ms - each.modified_ms >= grace_s * 1_000:
@@ -77,18 +77,18 @@ class ObjectsCleaning:
         await self.stores.media_objects.delete(object_keys)
         await self.stores.cdn.purge(object_keys)
 
-    async def _judge(self, page: Sequence[StoredObject]) -> list[tuple[StoredObject, Kind]]:
+    async def _judge(self, page: Sequence[StoredObject]) -> list[tuple[StoredObject, Inconsistency]]:
         """Those of the page that should not be there."""
         owners = {each.object_key: self.keys.photo_of(each.object_key) for each in page}
         ours = {photo for photo in owners.values() if photo is not None}
         known = await self.stores.photos.get(list(ours))
         uploading, begun = await self._without_row(ours - known.keys())
         rows = known | begun
-        judged: list[tuple[StoredObject, Kind]] = []
+        judged: list[tuple[StoredObject, Inconsistency]] = []
         for each in page:
             photo = owners[each.object_key]
             if photo is None:
-                judged.append((each, Kind.UNKNOWN_OBJECT))
+                judged.append((each, Inconsistency.UNKNOWN_OBJECT))
             elif photo not in uploading:
                 is_original = each.object_key == self.keys.original(photo)
                 kind = judge(each.object_key, rows.get(photo), is_original=is_original)
@@ -106,13 +106,13 @@ class ObjectsCleaning:
         return uploading, await self.stores.photos.get(list(photos - uploading))
 
 
-def judge(object_key: str, photo: Photo | None, *, is_original: bool) -> Kind | None:
+def judge(object_key: str, photo: Photo | None, *, is_original: bool) -> Inconsistency | None:
     """What is wrong with an object of this photo's, given the photo's row; None where nothing is."""
     if photo is None:
-        return Kind.OBJECT_WITHOUT_ROW
+        return Inconsistency.OBJECT_WITHOUT_ROW
     if photo.deleted:
-        return Kind.OBJECT_OF_DELETED
+        return Inconsistency.OBJECT_OF_DELETED
     if is_original and photo.object_key == object_key:
-        return Kind.REJECTED_ORIGINAL if photo.status is Status.REJECTED else None
+        return Inconsistency.REJECTED_ORIGINAL if photo.status is Status.REJECTED else None
     named = {each.object_key for each in photo.renditions.values()}
-    return None if object_key in named else Kind.UNNAMED_OBJECT
+    return None if object_key in named else Inconsistency.UNNAMED_OBJECT

@@ -17,10 +17,10 @@ from streams.core.object_keys import ObjectKeys
 from streams.core.photos import Photo, Status
 from streams.core.renditions import LARGER, THUMBNAIL
 from streams.gathering import gather_bounded
-from streams.jobs.cleaning.report import Kind, Report, is_suspicious
+from streams.jobs.cleaning.report import CleaningReport, Inconsistency, is_suspicious
 from streams.photos.deleted import delete_photo
 from streams.ports.cleaning import POSITION_MIN, CleaningScan
-from streams.ports.groups import Stores
+from streams.ports.groups import CleaningStores
 from streams.ports.publishing import Outbox
 from streams.stores.cache.keys import photo_key
 from topics.catalogue import Lane
@@ -56,14 +56,14 @@ class Loss:
 class PhotosCleaning:
     """Safe in any number of processes at once: mending and removing twice is once."""
 
-    stores: Stores
+    stores: CleaningStores
     outbox: Outbox
     keys: ObjectKeys
     young_s: int
     missing_grace_s: int
     at_once: int
 
-    async def clean(self, now_ms: int, report: Report, *, photos_max: int | None) -> None:
+    async def clean(self, now_ms: int, report: CleaningReport, *, photos_max: int | None) -> None:
         """Look at what was noted, then walk on over about `photos_max` photos, or with None to the end.
 
         Raises:
@@ -89,7 +89,7 @@ class PhotosCleaning:
                 break
         report.photos_without_objects = len(await self.stores.missing_objects.all())
 
-    async def _clean_page(self, photos: Sequence[PhotoId], now_ms: int, report: Report) -> None:
+    async def _clean_page(self, photos: Sequence[PhotoId], now_ms: int, report: CleaningReport) -> None:
         # The pipeline may be at work on a young one.
         rows = (await self.stores.photos.get(photos)).values()
         old = [row for row in rows if id_ms(row.photo_id) <= now_ms - self.young_s * 1_000]
@@ -108,19 +108,19 @@ class PhotosCleaning:
                 await self._mend(loss, now_ms, report)
             else:
                 await self.stores.missing_objects.note(loss.photo.photo_id, now_ms)
-                report.left(Kind.PHOTO_WITHOUT_OBJECTS, str(loss.photo.photo_id))
+                report.left(Inconsistency.PHOTO_WITHOUT_OBJECTS, str(loss.photo.photo_id))
 
-    async def _look_again(self, photo: PhotoId, since_ms: int, now_ms: int, report: Report) -> None:
+    async def _look_again(self, photo: PhotoId, since_ms: int, now_ms: int, report: CleaningReport) -> None:
         row = (await self.stores.photos.get([photo])).get(photo)
         loss = await self._loss(row) if row is not None else None
         if loss is not None and loss.has_original:
             await self._mend(loss, now_ms, report)
         elif loss is not None and now_ms - since_ms < self.missing_grace_s * 1_000:
-            report.left(Kind.PHOTO_WITHOUT_OBJECTS, str(photo))
+            report.left(Inconsistency.PHOTO_WITHOUT_OBJECTS, str(photo))
             return
         elif loss is not None:
             await self._give_up(loss)
-            report.settled(Kind.PHOTO_WITHOUT_OBJECTS)
+            report.settled(Inconsistency.PHOTO_WITHOUT_OBJECTS)
         # Last, because it is what leads here again.
         await self.stores.missing_objects.forget(photo)
 
@@ -140,7 +140,7 @@ class PhotosCleaning:
         loss = Loss(row, frozenset(lost), frozenset(lost & row.renditions.keys()), has_original)
         return None if loss.is_settled else loss
 
-    async def _mend(self, loss: Loss, now_ms: int, report: Report) -> None:
+    async def _mend(self, loss: Loss, now_ms: int, report: CleaningReport) -> None:
         photo, author, original = loss.photo.photo_id, loss.photo.author_id, loss.photo.object_key
         await self._forget(loss)
         # With the thumbnail comes the task for the others.
@@ -148,7 +148,7 @@ class PhotosCleaning:
             await self.outbox.renditions([ThumbnailTask(photo, author, original, now_ms)], Lane.THUMBNAIL)
         else:
             await self.outbox.renditions([FullTask(photo, author, original, now_ms)], Lane.FULL)
-        report.settled(Kind.LOST_RENDITION, len(loss.names))
+        report.settled(Inconsistency.LOST_RENDITION, len(loss.names))
 
     async def _give_up(self, loss: Loss) -> None:
         if loss.is_all:

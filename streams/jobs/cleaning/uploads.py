@@ -10,7 +10,7 @@ from schemas.ids import id_ms
 from streams.core.object_keys import ObjectKeys
 from streams.core.uploads import Upload, UploadState
 from streams.gathering import gather_bounded
-from streams.jobs.cleaning.report import Kind, Report
+from streams.jobs.cleaning.report import Inconsistency, CleaningReport
 from streams.ports.groups import UploadStores
 from streams.ports.media import UnfinishedParts
 from streams.ports.publishing import EventPublisher
@@ -30,7 +30,7 @@ class UploadsCleaning:
     settings: UploadSettings
     at_once: int
 
-    async def clean(self, now_ms: int, report: Report) -> None:
+    async def clean(self, now_ms: int, report: CleaningReport) -> None:
         """End every upload that is older than `upload_life_s`; younger ones are not touched.
 
         Raises:
@@ -65,19 +65,19 @@ class UploadsCleaning:
     def _keys(self) -> ObjectKeys:
         return ObjectKeys(self.settings.object_prefix)
 
-    async def _abort_orphan(self, parts: UnfinishedParts, report: Report) -> None:
+    async def _abort_orphan(self, parts: UnfinishedParts, report: CleaningReport) -> None:
         """Abort a multipart upload without a row; one whose key is not ours is only reported."""
         photo = self._keys.photo_of(parts.object_key)
         if photo is None:
-            report.left(Kind.PARTS_WITHOUT_UPLOAD, parts.object_key)
+            report.left(Inconsistency.PARTS_WITHOUT_UPLOAD, parts.object_key)
         elif await self.stores.uploads.get(photo) is None:
             await self.stores.media_uploads.abort_parts(parts.object_key, parts.parts_id)
-            report.settled(Kind.PARTS_WITHOUT_UPLOAD)
+            report.settled(Inconsistency.PARTS_WITHOUT_UPLOAD)
 
 
-async def _expire(lifecycle: UploadLifecycle, upload: Upload, report: Report) -> None:
+async def _expire(lifecycle: UploadLifecycle, upload: Upload, report: CleaningReport) -> None:
     match await lifecycle.expire(upload):
         case UploadState.COMPLETED:
-            report.settled(Kind.COMPLETED_UPLOAD)
+            report.settled(Inconsistency.COMPLETED_UPLOAD)
         case UploadState.ABORTED:
-            report.settled(Kind.UNFINISHED_UPLOAD)
+            report.settled(Inconsistency.UNFINISHED_UPLOAD)

@@ -9,7 +9,7 @@ from schemas.ids import PhotoId
 from streams.core.photos import StoredRendition
 from streams.errors import StoreUnavailable
 from streams.jobs.cleaning import objects as clean_objects
-from streams.jobs.cleaning.report import SUSPICIOUS_MIN, Kind
+from streams.jobs.cleaning.report import SUSPICIOUS_MIN, Inconsistency
 from streams.photos.begun import photo_begun
 from streams.ports.cleaning import CleaningScan
 from streams.stores.memory.cdn import MemoryCdn
@@ -50,11 +50,11 @@ async def test_an_object_without_a_row_is_reported_for_a_day_and_then_removed() 
     world.now_ms += 1
     removed = await world.clean()
 
-    assert {Kind.OBJECT_WITHOUT_ROW: (2, 0)} == counts(reported)
+    assert {Inconsistency.OBJECT_WITHOUT_ROW: (2, 0)} == counts(reported)
     assert any(world.keys.original(photo) in each for each in reported.examples)
     assert len(before) + 2 == len(there)
-    assert {Kind.OBJECT_WITHOUT_ROW: (2, 2)} == counts(removed)
-    assert 9 == removed.tallies[Kind.OBJECT_WITHOUT_ROW].removed_bytes
+    assert {Inconsistency.OBJECT_WITHOUT_ROW: (2, 2)} == counts(removed)
+    assert 9 == removed.tallies[Inconsistency.OBJECT_WITHOUT_ROW].removed_bytes
     assert before == await world.everything()
 
 
@@ -67,7 +67,7 @@ async def test_objects_of_a_deleted_photo_are_removed() -> None:
 
     report = await world.clean()
 
-    assert {Kind.OBJECT_OF_DELETED: (6, 6)} == counts(report)
+    assert {Inconsistency.OBJECT_OF_DELETED: (6, 6)} == counts(report)
     assert keys_of(world, other) == await world.everything()
 
 
@@ -82,7 +82,7 @@ async def test_a_rendition_that_its_row_does_not_name_is_removed_once_old() -> N
 
     report = await world.clean()
 
-    assert {Kind.UNNAMED_OBJECT: (2, 1)} == counts(report)
+    assert {Inconsistency.UNNAMED_OBJECT: (2, 1)} == counts(report)
     assert before | {young} == await world.everything()
 
 
@@ -102,7 +102,7 @@ async def test_what_is_named_while_the_bucket_is_listed_stays() -> None:
 
     assert late in await world.everything()
     # What it was called before is not named any more.
-    assert {Kind.UNNAMED_OBJECT: (1, 1)} == counts(report)
+    assert {Inconsistency.UNNAMED_OBJECT: (1, 1)} == counts(report)
 
 
 async def test_an_upload_that_becomes_a_photo_meanwhile_keeps_its_object() -> None:
@@ -145,8 +145,8 @@ async def test_the_original_of_a_rejected_photo_is_removed_after_its_own_grace()
     world.now_ms += 1
     removed = await world.clean()
 
-    assert (1, 0) == counts(reported)[Kind.REJECTED_ORIGINAL]
-    assert {Kind.REJECTED_ORIGINAL: (1, 1)} == counts(removed)
+    assert (1, 0) == counts(reported)[Inconsistency.REJECTED_ORIGINAL]
+    assert {Inconsistency.REJECTED_ORIGINAL: (1, 1)} == counts(removed)
     assert set() == await world.everything()
 
 
@@ -164,7 +164,7 @@ async def test_what_is_not_ours_is_never_touched() -> None:
     reports = [await world.clean() for _ in range(2)]
 
     assert {*theirs, *unknown} == await world.everything()
-    assert [{Kind.UNKNOWN_OBJECT: (3, 0)}] * 2 == [counts(report) for report in reports]
+    assert [{Inconsistency.UNKNOWN_OBJECT: (3, 0)}] * 2 == [counts(report) for report in reports]
 
 
 async def test_a_bucket_that_looks_lost_is_not_emptied() -> None:
@@ -185,7 +185,7 @@ async def test_a_bucket_that_looks_lost_is_not_emptied() -> None:
         await world.ready_photo()
     report = await world.clean()
 
-    assert {Kind.OBJECT_WITHOUT_ROW: (SUSPICIOUS_MIN, SUSPICIOUS_MIN)} == counts(report)
+    assert {Inconsistency.OBJECT_WITHOUT_ROW: (SUSPICIOUS_MIN, SUSPICIOUS_MIN)} == counts(report)
 
 
 async def orphans(world: CleaningWorld, count: int) -> set[str]:

@@ -11,7 +11,7 @@ from schemas.internal import FullTask, ThumbnailTask
 from streams.core.photos import StoredRendition
 from streams.errors import StoreUnavailable
 from streams.jobs.cleaning import photos as clean_photos
-from streams.jobs.cleaning.report import SUSPICIOUS_MIN, Kind
+from streams.jobs.cleaning.report import SUSPICIOUS_MIN, Inconsistency
 from streams.ports.cleaning import CleaningScan
 from streams.stores.cache.keys import photo_key
 from tests.worlds.abandoned import AUTHOR
@@ -58,7 +58,7 @@ async def test_lost_renditions_are_made_again_from_the_original(
 
     report = await world.clean()
 
-    assert {Kind.LOST_RENDITION: (len(lost), len(lost))} == counts(report)
+    assert {Inconsistency.LOST_RENDITION: (len(lost), len(lost))} == counts(report)
     assert [(lane, task(photo, AUTHOR, world.keys.original(photo), world.now_ms))] == world.tasks.asked
     assert {*NAMES} - {*lost} == await named(world, photo)
     assert [None] == await world.stores.cache.get([photo_key(photo)])
@@ -114,9 +114,9 @@ async def test_a_photo_without_any_object_goes_after_a_day() -> None:
     third = await world.clean()
 
     assert still
-    assert [{Kind.PHOTO_WITHOUT_OBJECTS: (1, 0)}] * 2 == [counts(first), counts(second)]
+    assert [{Inconsistency.PHOTO_WITHOUT_OBJECTS: (1, 0)}] * 2 == [counts(first), counts(second)]
     assert (1, 1, 0) == tuple(each.photos_without_objects for each in (first, second, third))
-    assert {Kind.PHOTO_WITHOUT_OBJECTS: (1, 1)} == counts(third)
+    assert {Inconsistency.PHOTO_WITHOUT_OBJECTS: (1, 1)} == counts(third)
     assert await is_deleted(world, photo)
     assert await world.stores.photos.has_tombstone(photo, AUTHOR)
     listed = (await world.stores.author_photos.newest([AUTHOR], below=2**63 - 1, each_max=10))[AUTHOR]
@@ -140,7 +140,7 @@ async def test_a_photo_whose_objects_come_back_stays() -> None:
     again = await world.clean()
 
     assert counts(back) == {}
-    assert {Kind.PHOTO_WITHOUT_OBJECTS: (1, 0)} == counts(again)
+    assert {Inconsistency.PHOTO_WITHOUT_OBJECTS: (1, 0)} == counts(again)
     assert not await is_deleted(world, photo)
 
 
@@ -155,7 +155,7 @@ async def test_a_photo_whose_original_comes_back_is_mended() -> None:
 
     report = await world.clean()
 
-    assert {Kind.LOST_RENDITION: (4, 4)} == counts(report)
+    assert {Inconsistency.LOST_RENDITION: (4, 4)} == counts(report)
     assert not await is_deleted(world, photo)
     assert {} == await world.stores.missing_objects.all()
 
@@ -170,7 +170,7 @@ async def test_of_a_photo_that_has_some_renditions_left_only_the_others_are_forg
 
     report = await world.clean()
 
-    assert {Kind.PHOTO_WITHOUT_OBJECTS: (1, 1)} == counts(report)
+    assert {Inconsistency.PHOTO_WITHOUT_OBJECTS: (1, 1)} == counts(report)
     assert {"thumbnail", "small"} == await named(world, photo)
     assert not await is_deleted(world, photo)
     assert {} == counts(await world.clean())

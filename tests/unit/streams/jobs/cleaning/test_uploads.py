@@ -11,7 +11,7 @@ from schemas.facts import PhotoDeleted
 from schemas.ids import PhotoId, UserId
 from streams.core.uploads import UploadState
 from streams.errors import StoreUnavailable
-from streams.jobs.cleaning.report import Kind
+from streams.jobs.cleaning.report import Inconsistency
 from streams.photos.begun import photo_begun
 from streams.photos.deleted import photo_deleted
 from streams.renditions.removal import removal_task
@@ -67,8 +67,8 @@ async def test_of_a_hundred_abandoned_uploads_nothing_is_left_and_live_ones_stay
     await assert_ended(world, abandoned)
     assert before == await all_remains(world, live)
     completed = sum(half is Half.COMPLETED for half in abandoned.values())
-    assert (unfinished, unfinished) == counts(first)[Kind.UNFINISHED_UPLOAD]
-    assert (completed, completed) == counts(first)[Kind.COMPLETED_UPLOAD]
+    assert (unfinished, unfinished) == counts(first)[Inconsistency.UNFINISHED_UPLOAD]
+    assert (completed, completed) == counts(first)[Inconsistency.COMPLETED_UPLOAD]
     assert counts(second) == {}
 
 
@@ -200,7 +200,7 @@ async def test_an_upload_whose_photo_is_in_the_pipeline_only_loses_its_row() -> 
     report = await world.clean()
 
     assert PUBLISHED == await remains(world.stores, world.keys, photo)
-    assert {Kind.COMPLETED_UPLOAD: (1, 1)} == counts(report)
+    assert {Inconsistency.COMPLETED_UPLOAD: (1, 1)} == counts(report)
 
 
 async def test_an_upload_whose_id_is_anothers_is_given_up() -> None:
@@ -309,5 +309,5 @@ async def test_parts_under_a_name_that_is_not_ours_are_only_reported() -> None:
 
     report = await world.clean()
 
-    assert {Kind.PARTS_WITHOUT_UPLOAD: (1, 0)} == counts(report)
+    assert {Inconsistency.PARTS_WITHOUT_UPLOAD: (1, 0)} == counts(report)
     assert 2 == len(await world.stores.media_uploads.unfinished(""))
