@@ -11,9 +11,8 @@ from schemas.times import rfc3339
 from streams.core.feed import END
 
 
+# No docstring, because the served OpenAPI document would show it as a description.
 class Status(StrEnum):
-    """A photo is processing, then ready or rejected. A ready photo may still be rejected."""
-
     PROCESSING = "processing"
     READY = "ready"
     REJECTED = "rejected"

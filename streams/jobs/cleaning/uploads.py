@@ -10,7 +10,7 @@ from schemas.ids import id_ms
 from streams.core.object_keys import ObjectKeys
 from streams.core.uploads import Upload, UploadState
 from streams.gathering import gather_bounded
-from streams.jobs.cleaning.report import Inconsistency, CleaningReport
+from streams.jobs.cleaning.report import CleaningReport, Inconsistency
 from streams.ports.groups import UploadStores
 from streams.ports.media import UnfinishedParts
 from streams.ports.publishing import EventPublisher
