@@ -10,11 +10,11 @@ from starlette.responses import Response
 from api.http.answers import json_answer
 from api.http.gate import JSON
 from api.http.inputs import photo_id_of
-from api.services import ByCaller, UploadService, WithUploads
+from api.services import ByCaller, WithUploads
 from api.uploads.body import body_slot, pieces
 from api.uploads.inputs import idempotency_key_of, media_type_of, request_of_json, request_of_query
 from api.uploads.signed import upload_json
-from schemas.ids import PhotoId, UserId
+from schemas.ids import PhotoId
 from streams.uploads.errors import EmptyOriginal
 
 
@@ -24,22 +24,16 @@ async def post_photo(request: Request, uploads: WithUploads, caller: ByCaller) -
     With an `Idempotency-Key` the request may be repeated: the same key is the same photo.
     """
     key, media_type = idempotency_key_of(request), media_type_of(request)
-    if media_type != JSON:
-        return await _receive(request, uploads, caller.user_id, media_type, key)
-    requested = await request_of_json(request, uploads.bytes_max)
-    photo, plan = await uploads.intake.start(caller.user_id, requested, key)
-    return json_answer({"photo_id": str(photo), "upload": upload_json(plan)}, status=HTTPStatus.CREATED)
-
-
-async def _receive(
-    request: Request, uploads: UploadService, author: UserId, media_type: str, key: str | None
-) -> Response:
+    if media_type == JSON:
+        requested = await request_of_json(request, uploads.bytes_max)
+        photo, plan = await uploads.intake.start(caller.user_id, requested, key)
+        return json_answer({"photo_id": str(photo), "upload": upload_json(plan)}, status=HTTPStatus.CREATED)
     requested = request_of_query(request, media_type)
-    # Refused before it takes a slot; an empty body without a stated length is found out later.
+    # Refused before it takes a slot. Only reading shows that a body without a stated length is empty.
     if request.headers.get("content-length") == "0":
         raise EmptyOriginal
     async with body_slot(uploads):
-        photo = await uploads.intake.receive(author, requested, pieces(request), key)
+        photo = await uploads.intake.receive(caller.user_id, requested, pieces(request), key)
     return json_answer({"photo_id": str(photo)}, status=HTTPStatus.ACCEPTED)
 
 

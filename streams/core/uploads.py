@@ -50,6 +50,11 @@ class Upload:
         """Whether the client sends the bytes to the bucket itself, by signed requests."""
         return self.size_bytes is not None
 
+    @property
+    def mode(self) -> str:
+        """How the bytes arrive, as the metrics name it."""
+        return "signed" if self.is_signed else "body"
+
 
 @dataclass(frozen=True, slots=True)
 class KeyClaim:

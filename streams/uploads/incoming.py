@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from types import TracebackType
 from typing import Self
 
@@ -30,6 +31,7 @@ class IncomingOriginal:
 
     def __init__(self, stores: OriginalStores, upload: Upload, part_bytes: int) -> None:
         self.size_bytes = 0
+        self._digest = sha256()
         self._stores = stores
         self._upload = upload
         self._part_bytes = part_bytes
@@ -46,6 +48,7 @@ class IncomingOriginal:
             StoreUnavailable: A part was not put.
         """
         self.size_bytes += len(piece)
+        self._digest.update(piece)
         # A part that is exactly full is not put yet, because it may be the whole body.
         while self._buffered_bytes + len(piece) > self._part_bytes:
             room = self._part_bytes - self._buffered_bytes
@@ -64,6 +67,11 @@ class IncomingOriginal:
         self._pieces.clear()
         self._buffered_bytes = 0
         return part
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of everything that was written, hexadecimal."""
+        return self._digest.hexdigest()
 
     async def end(self) -> None:
         """Make the object from everything that was written.

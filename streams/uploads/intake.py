@@ -55,7 +55,7 @@ class UploadIntake:
         clock_us: Callable[[], int],
     ) -> Self:
         """Put the parts together; `mint` returns the id of a new photo."""
-        lifecycle = UploadLifecycle(stores=stores, publisher=publisher, settings=settings, clock_us=clock_us)
+        lifecycle = UploadLifecycle.of(settings, stores, publisher, clock_us)
         return cls(
             lifecycle=lifecycle,
             admission=UploadAdmission(
@@ -94,8 +94,10 @@ class UploadIntake:
         """
         claim = await self._claim_of(author, key)
         if claim is not None:
-            fingerprint = fingerprint_of_body(request, await _digest(pieces))
-            return await self._repeat_body(claim, fingerprint)
+            digest = sha256()
+            async for piece in pieces:
+                digest.update(piece)
+            return await self._repeat_body(claim, fingerprint_of_body(request, digest.hexdigest()))
         try:
             return await self._receive_new(author, request, pieces, key)
         except KeyTaken as taken:
@@ -111,8 +113,8 @@ class UploadIntake:
             KeyOfAnotherRequest: The key is claimed for another request.
             UploadEnded: The upload of the key has ended.
         """
-        fingerprint = fingerprint_of_signed(request)
         claim = await self._claim_of(author, key)
+        fingerprint = fingerprint_of_signed(request)
         if claim is not None:
             return await self._repeat_start(author, request, claim, fingerprint)
         try:
@@ -179,13 +181,14 @@ class UploadIntake:
     ) -> PhotoId:
         async with self._new(author, request, key) as upload:
             async with IncomingOriginal(self.originals, upload, self.part_bytes) as incoming:
-                digest = await _digest(pieces, incoming)
+                async for piece in pieces:
+                    await incoming.write(piece)
                 if incoming.size_bytes == 0:
                     raise EmptyOriginal
                 await incoming.end()
             await self.admission.count_again(upload, key)
             # From here on the photo is the key's, and a repeat can finish what this call does not.
-            await self.lifecycle.claim(upload, key, fingerprint_of_body(request, digest))
+            await self.lifecycle.claim(upload, key, fingerprint_of_body(request, incoming.sha256))
             if not await self.lifecycle.complete(upload):
                 raise TakenBack(upload.photo_id)
         return upload.photo_id
@@ -215,13 +218,3 @@ class UploadIntake:
 
     async def _claim_of(self, author: UserId, key: str | None) -> KeyClaim | None:
         return None if key is None else await self.lifecycle.stores.uploads.claimed(author, key)
-
-
-async def _digest(pieces: Pieces, incoming: IncomingOriginal | None = None) -> str:
-    """Return the SHA-256 of all pieces, hexadecimal; writes them to `incoming` as they arrive."""
-    digest = sha256()
-    async for piece in pieces:
-        digest.update(piece)
-        if incoming is not None:
-            await incoming.write(piece)
-    return digest.hexdigest()

@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Self
 
 from schemas.envelope import PoisonEvent
 from schemas.ids import PhotoId, UserId
@@ -49,8 +50,8 @@ class UploadLifecycle:
                entry, then removes the upload's row    writes the same rows
     withdraw   the tombstone, ABORTED, then discard    a tombstone, perhaps ABORTED: a repeated
                                                        delete or the cleaning goes on
-    undo       ABORTED, removes the key's claim,       ABORTED, perhaps still with the key, which
-               then discard                            then says that it has ended: the cleaning
+    undo       ABORTED, removes the key's claim,       ABORTED: the cleaning discards it; a repeat is
+               then discard                            told that it has ended if the key is claimed
     discard    the tombstone, hides the photo, removes ABORTED: the cleaning discards it again,
                parts and object, the row last          because the row is still there
     expire     abort, then enter or discard            as these: the next pass of the cleaning
@@ -70,16 +71,24 @@ class UploadLifecycle:
     publisher: EventPublisher
     settings: UploadSettings
     clock_us: Callable[[], int]
+    lookup: UploadLookup
 
-    @property
-    def lookup(self) -> UploadLookup:
-        """The reads, which change nothing."""
-        return UploadLookup(self.stores.uploads, self.stores.photos, self.settings, self.clock_us)
+    @classmethod
+    def of(
+        cls,
+        settings: UploadSettings,
+        stores: UploadStores,
+        publisher: EventPublisher,
+        clock_us: Callable[[], int],
+    ) -> Self:
+        """Put the parts together."""
+        lookup = UploadLookup(stores.uploads, stores.photos, settings, clock_us)
+        return cls(stores=stores, publisher=publisher, settings=settings, clock_us=clock_us, lookup=lookup)
 
     async def begin(self, upload: Upload) -> None:
         """Write the row of a new upload."""
         await self.stores.uploads.insert(upload)
-        metrics.UPLOADS_STARTED.labels(_mode(upload)).inc()
+        metrics.UPLOADS_STARTED.labels(upload.mode).inc()
 
     async def claim(self, upload: Upload, key: str | None, fingerprint: bytes) -> None:
         """Claim the idempotency key, if any, for an upload whose row is written.
@@ -129,7 +138,7 @@ class UploadLifecycle:
         # An undo writes the tombstone before it removes the row.
         if await self.stores.photos.has_tombstone(upload.photo_id, upload.author_id):
             return False
-        metrics.UPLOADS_COMPLETED.labels(_mode(upload)).inc()
+        metrics.UPLOADS_COMPLETED.labels(upload.mode).inc()
         return True
 
     async def withdraw(self, author: UserId, photo: PhotoId) -> bool:
@@ -250,7 +259,3 @@ class UploadLifecycle:
             if parts.object_key == upload.object_key:
                 await media.abort_parts(parts.object_key, parts.parts_id)
         await self.discard(upload)
-
-
-def _mode(upload: Upload) -> str:
-    return "signed" if upload.is_signed else "body"

@@ -56,23 +56,29 @@ class UploadSending:
             NothingLikeThat: It was deleted meanwhile.
             StoreUnavailable: What has arrived is not known.
         """
-        if self.lookup.left_ms(upload) < 1_000:
+        left_ms = self.lookup.left_ms(upload)
+        if left_ms < 1_000:
             raise UploadEnded(upload.photo_id)
         if not self._is_multipart(upload):
-            return await self._signed(upload, parts_id=ENDED_PARTS_ID, arrived={})
+            return await self._signed(upload, parts_id=ENDED_PARTS_ID, arrived={}, left_ms=left_ms)
         if upload.parts_id is None:
-            return await self._signed(upload, parts_id=await self._begin_parts(upload), arrived={})
+            return await self._signed(
+                upload, parts_id=await self._begin_parts(upload), arrived={}, left_ms=left_ms
+            )
         arrived: dict[int, int] | None = await self.media.parts(upload.object_key, upload.parts_id)
         if not arrived and await self.objects.size(upload.object_key) is not None:
             arrived = None  # The parts have been joined into the object.
-        return await self._signed(upload, parts_id=upload.parts_id, arrived=arrived)
+        return await self._signed(upload, parts_id=upload.parts_id, arrived=arrived, left_ms=left_ms)
 
     async def plan_of_completed(self, upload: Upload) -> SendingPlan:
         """Sign requests for a completed upload, so that a repeat gets an answer of the first one's shape.
 
         All parts have arrived. A request that is made nevertheless fails or changes nothing.
         """
-        return await self._signed(upload, parts_id=upload.parts_id or ENDED_PARTS_ID, arrived=None)
+        left_ms = self.lookup.left_ms(upload)
+        return await self._signed(
+            upload, parts_id=upload.parts_id or ENDED_PARTS_ID, arrived=None, left_ms=left_ms
+        )
 
     async def all_arrived(self, upload: Upload) -> bool:
         """Return whether the object has the stated size; joins it from its parts if they have all arrived.
@@ -94,9 +100,11 @@ class UploadSending:
             raise NothingLikeThat(upload.photo_id)
         return stored_id
 
-    async def _signed(self, upload: Upload, *, parts_id: str, arrived: dict[int, int] | None) -> SendingPlan:
+    async def _signed(
+        self, upload: Upload, *, parts_id: str, arrived: dict[int, int] | None, left_ms: int
+    ) -> SendingPlan:
         """`arrived` has the bytes of each part by number; None if all parts have arrived."""
-        life_s = max(1, min(self.settings.upload_url_life_s, self.lookup.left_ms(upload) // 1_000))
+        life_s = max(1, min(self.settings.upload_url_life_s, left_ms // 1_000))
         # Signatures count in whole seconds.
         expires_s = self.lookup.clock_us() // 1_000_000 + life_s
         part_bytes = self.settings.upload_part_bytes

@@ -92,21 +92,21 @@ def key_of(deployment: Deployment, photo: object) -> str:
 
 async def originals(deployment: Deployment, stores: Stores) -> set[str]:
     prefix = f"{deployment.settings.object_prefix}originals/"
-    return {each.object_key for each in await stores.media_objects.list(prefix, limit=1_000)}
+    return {stored.object_key for stored in await stores.media_objects.list(prefix, limit=1_000)}
 
 
 async def left(deployment: Deployment, stores: Stores, user: UserId) -> tuple[list[PhotoId], list[str]]:
     """The user's uploads that are not in the pipeline, and parts that are no other user's."""
-    rows = [each async for each in stores.uploads.all()]
-    others = {each.object_key for each in rows if each.author_id != user}
+    rows = [row async for row in stores.uploads.all()]
+    others = {row.object_key for row in rows if row.author_id != user}
     parts = await stores.media_uploads.unfinished(deployment.settings.object_prefix)
-    unfinished = [each.object_key for each in parts if each.object_key not in others]
-    return [each.photo_id for each in rows if each.author_id == user], unfinished
+    unfinished = [upload.object_key for upload in parts if upload.object_key not in others]
+    return [row.photo_id for row in rows if row.author_id == user], unfinished
 
 
 async def own_photos(stores: Stores, user: UserId) -> list[int]:
-    found = await stores.author_photos.newest([user], below=ID_MAX, each_max=100)
-    return [each.photo_id for each in found[user]]
+    photos = await stores.author_photos.newest([user], below=ID_MAX, each_max=100)
+    return [photo.photo_id for photo in photos[user]]
 
 
 def image(size_bytes: int) -> bytes:
@@ -143,7 +143,7 @@ async def test_an_image_as_the_body_is_in_the_pipeline_when_it_is_answered(
     print(f"\n{size_bytes:,} bytes: answered {took_s * 1_000:.0f} ms after the last byte")
 
     assert (answer.status_code, shown.json()["status"], others.status_code) == (202, "processing", 404)
-    assert [each["photo_id"] for each in listed] == [photo]
+    assert [item["photo_id"] for item in listed] == [photo]
     assert took_s < REQUEST_S_MAX + SLACK_S
     assert await stores.media_objects.read(key_of(deployment, photo), bytes_max=size_bytes) == body
     assert await left(deployment, stores, user) == ([], [])
@@ -158,7 +158,7 @@ async def test_a_signed_put_is_for_these_bytes_alone(
         started = (await start(me, len(body))).json()
         photo, upload = started["photo_id"], started["upload"]
         early = await me.post(f"/v1/photos/{photo}/complete")
-        statuses = [await put(upload, each) for each in (body[:-1], body + b"x", body, image(300_000))]
+        statuses = [await put(upload, content) for content in (body[:-1], body + b"x", body, image(300_000))]
         completed = [(await me.post(f"/v1/photos/{photo}/complete")).status_code for _ in range(2)]
         shown = await me.get(f"/v1/photos/{photo}")
 
@@ -187,18 +187,18 @@ async def test_parts_go_on_after_connections_were_cut(
         completed = await asyncio.gather(*(me.post(f"/v1/photos/{photo}/complete") for _ in range(4)))
 
     assert (early.status_code, resumed["photo_id"]) == (409, photo)
-    assert [each.status_code for each in completed] == [202] * 4
+    assert [answer.status_code for answer in completed] == [202] * 4
     assert await stores.media_objects.read(key_of(deployment, photo), bytes_max=len(body)) == body
     assert await left(deployment, stores, user) == ([], [])
 
 
-async def _cut(signed: dict[str, Any], some: bytes) -> None:
+async def _cut(signed: dict[str, Any], content: bytes) -> None:
     """Send only some of the bytes that were stated, and close the connection."""
     place = urlsplit(signed["url"])
     _, writer = await asyncio.open_connection(place.hostname, place.port)
     lines = [f"PUT {place.path}?{place.query} HTTP/1.1", f"Host: {place.netloc}"]
     lines += [f"{name}: {value}" for name, value in signed["headers"].items()]
-    writer.write("\r\n".join([*lines, "", ""]).encode() + some)
+    writer.write("\r\n".join([*lines, "", ""]).encode() + content)
     await writer.drain()
     writer.close()
     await writer.wait_closed()
@@ -306,7 +306,7 @@ async def test_who_asks_first_need_not_send(deployment: Deployment, user: UserId
 
 
 async def test_no_odd_request_is_a_server_error(deployment: Deployment, user: UserId) -> None:
-    """Whatever stands on the wire: a refusal or a closed connection; then it serves on."""
+    """Malformed requests get a refusal or a closed connection; the API goes on serving."""
     odd: list[tuple[list[str], bytes]] = [
         (["Content-Length: 5", "Content-Length: 6"], b"12345"),
         (["Content-Length: -5"], b"12345"),
@@ -363,7 +363,7 @@ async def test_without_kafka_nothing_is_begun(
 
         await eventually("uploads are taken again", goes_on)
 
-    assert [(each.status_code, "retry-after" in each.headers) for each in refused] == [(503, True)] * 3
+    assert [(answer.status_code, "retry-after" in answer.headers) for answer in refused] == [(503, True)] * 3
     assert took_s < REQUEST_S_MAX + SLACK_S
     assert (remains, claimed) == (([], []), None)
     assert len(await originals(deployment, stores) - before) == (way == "body")
@@ -393,7 +393,7 @@ async def test_without_s3_no_body_is_taken(
 
         await eventually("bodies are taken again", goes_on)
 
-    assert [(each.status_code, "retry-after" in each.headers) for each in refused] == [(503, True)] * 3
+    assert [(answer.status_code, "retry-after" in answer.headers) for answer in refused] == [(503, True)] * 3
     assert len(await own_photos(stores, user)) == 1
 
 
@@ -416,7 +416,7 @@ async def test_a_long_queue_refuses_uploads_until_it_is_shorter(
         refused = [await start(me, 5), await send(me, b"12345")]
 
     assert taken == [202] * 4
-    assert [(each.status_code, each.headers["retry-after"]) for each in refused] == [(503, "10")] * 2
+    assert [(answer.status_code, answer.headers["retry-after"]) for answer in refused] == [(503, "10")] * 2
     assert "renditions" in refused[0].json()["detail"]
 
 
@@ -430,10 +430,10 @@ async def test_the_limit_is_counted_over_processes(deploy: Callable[..., Deploym
     other.start_api("api-2")
     try:
         async with client_of(deployment, user) as me, client_of(other, user) as also_me:
-            answers = [await start(each, 5) for each in (me, also_me) * 3]
+            answers = [await start(client, 5) for client in (me, also_me) * 3]
     finally:
         other.stop()
 
-    assert [each.status_code for each in answers] == [201] * 5 + [429]
+    assert [answer.status_code for answer in answers] == [201] * 5 + [429]
     assert 1 <= int(answers[-1].headers["retry-after"]) <= 60
-    assert len({each.json()["photo_id"] for each in answers[:5]}) == 5
+    assert len({answer.json()["photo_id"] for answer in answers[:5]}) == 5

@@ -1,6 +1,6 @@
 """Every half-done state in which an upload over HTTP can be left, made with the stores themselves.
 
-The API goes through them in this order, and may die, or be left by its client, after each.
+The API passes through these states in this order. After any of them it may die, or its client may leave.
 """
 
 import hashlib
@@ -23,8 +23,8 @@ class Half(StrEnum):
     KEY_ONLY = "key_only"
     ROW_ONLY = "row_only"
     BODY_THERE = "body_there"
-    PARTS_BEGUN = "parts_begun"  # And not noted.
-    PARTS_BEGUN_TWICE = "parts_begun_twice"  # One of them noted.
+    PARTS_BEGUN = "parts_begun"  # And not stored in the row.
+    PARTS_BEGUN_TWICE = "parts_begun_twice"  # One of them is stored in the row.
     PARTS_NOTED = "parts_noted"
     SOME_PARTS = "some_parts"
     ALL_PARTS = "all_parts"
@@ -88,18 +88,18 @@ def _upload(photo: PhotoId, object_key: str, size_bytes: int) -> Upload:
 
 
 def halves(count: int, chosen: random.Random) -> list[Half]:
-    """`count` states at random, each kind at least once."""
+    """`count` states at random, every kind at least once."""
     return [*Half, *chosen.choices(list(Half), k=count - len(Half))]
 
 
 async def remains(stores: Stores, keys: ObjectKeys, photo: PhotoId) -> set[str]:
     """What there is of an upload: its row, its object, unfinished parts, the photo's row."""
     key = keys.original(photo)
-    unfinished = {each.object_key for each in await stores.media_uploads.unfinished(keys.prefix)}
-    found = {
+    unfinished = {parts.object_key for parts in await stores.media_uploads.unfinished(keys.prefix)}
+    present = {
         "row": await stores.uploads.get(photo) is not None,
         "object": await stores.media_objects.size(key) is not None,
         "parts": key in unfinished,
         "photo": bool(await stores.photos.get([photo])),
     }
-    return {name for name, is_there in found.items() if is_there}
+    return {name for name, is_there in present.items() if is_there}

@@ -109,40 +109,38 @@ def object_key(world: World, photo: object) -> str:
 
 async def rows(world: World) -> list[Upload]:
     """The uploads that are not in the pipeline."""
-    return [each async for each in world.memory.uploads.all()]
+    return [upload async for upload in world.memory.uploads.all()]
 
 
 async def objects(world: World) -> list[str]:
-    return [each.object_key for each in await world.memory.media_objects.list("", limit=1_000)]
+    return [stored.object_key for stored in await world.memory.media_objects.list("", limit=1_000)]
 
 
 async def unfinished_parts(world: World) -> list[str]:
-    return [each.object_key for each in await world.memory.media_uploads.unfinished("")]
+    return [parts.object_key for parts in await world.memory.media_uploads.unfinished("")]
 
 
 async def own_photos(world: World, author: int = ME) -> list[int]:
     """The author's photos as the database lists them."""
     user = UserId(author)
-    found = await world.memory.author_photos.newest([user], below=ID_MAX, each_max=100)
-    return [each.photo_id for each in found[user]]
+    photos = await world.memory.author_photos.newest([user], below=ID_MAX, each_max=100)
+    return [photo.photo_id for photo in photos[user]]
 
 
 def published(world: World) -> list[int]:
     """The photos whose upload was published, each once."""
     return sorted(
         {
-            int(each.data.model_dump()["photo_id"])
-            for each in world.publisher.published
-            if each.type is EventType.PHOTO_UPLOADED
+            int(event.data.model_dump()["photo_id"])
+            for event in world.publisher.published
+            if event.type is EventType.PHOTO_UPLOADED
         }
     )
 
 
 async def clean(world: World) -> None:
     """Do what the cleaning does with every upload that was left, as if its time were over."""
-    lifecycle = UploadLifecycle(
-        stores=world.memory, publisher=world.publisher, settings=world.settings, clock_us=world.clock.us
-    )
+    lifecycle = UploadLifecycle.of(world.settings, world.memory, world.publisher, world.clock.us)
     for upload in await rows(world):
         await lifecycle.expire(upload)
     for parts in await world.memory.media_uploads.unfinished(""):
@@ -167,5 +165,5 @@ def through(world: World, at: Callable[[Moment], Awaitable[None]]) -> FlakyStore
 
 
 async def together(moment: Moment) -> None:
-    """Whoever calls a store lets the others go on first, so that all go in step."""
+    """Let other tasks go on before every call of a store, so that all go in step."""
     await pause()

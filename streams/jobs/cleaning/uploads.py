@@ -36,12 +36,7 @@ class UploadsCleaning:
         Raises:
             StoreUnavailable: Some are left; clean again.
         """
-        lifecycle = UploadLifecycle(
-            stores=self.stores,
-            publisher=self.publisher,
-            settings=self.settings,
-            clock_us=lambda: now_ms * 1_000,
-        )
+        lifecycle = UploadLifecycle.of(self.settings, self.stores, self.publisher, lambda: now_ms * 1_000)
         started_ms_max = now_ms - self.settings.upload_life_s * 1_000
         uploads = [
             upload async for upload in self.stores.uploads.all() if id_ms(upload.photo_id) <= started_ms_max

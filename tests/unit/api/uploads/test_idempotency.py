@@ -47,16 +47,18 @@ async def test_a_repeated_start_is_the_same_upload(new_world: NewWorld, size_byt
             assert [part["arrived"] for part in arrived] == [True] * 3
         others = [await me.start(size_bytes) for _ in range(5)]
 
-    assert {(each.status_code, each.json()["photo_id"]) for each in repeats} == {(201, first["photo_id"])}
+    assert {(answer.status_code, answer.json()["photo_id"]) for answer in repeats} == {
+        (201, first["photo_id"])
+    }
     assert shown["upload"]["expires_at"] > first["upload"]["expires_at"]
-    assert [each.status_code for each in others] == [201] * 4 + [429]
+    assert [answer.status_code for answer in others] == [201] * 4 + [429]
 
 
 @pytest.mark.parametrize("content", [b"12345", LARGE])
 async def test_a_start_repeated_after_completion_answers_as_the_first_did(
     new_world: NewWorld, content: bytes
 ) -> None:
-    """Nothing is begun anew; by parts, all is said to have arrived, so that completing is what is left."""
+    """No second upload begins. All parts are reported as arrived, so only completing is left."""
     world = await new_world()
     async with uploading(world) as me:
         started = (await me.start(len(content), key="k")).json()
@@ -90,7 +92,7 @@ async def test_a_repeated_body_is_the_same_photo(new_world: NewWorld, content: b
         answers = [await me.send(content, key="k", caption="c") for _ in range(7)]
         others = [(await me.send(b"1")).status_code for _ in range(5)]
 
-    assert {(each.status_code, each.json()["photo_id"]) for each in answers} == {
+    assert {(answer.status_code, answer.json()["photo_id"]) for answer in answers} == {
         (202, answers[0].json()["photo_id"])
     }
     assert others == [202] * 4 + [429]
@@ -115,8 +117,8 @@ async def test_a_key_with_another_request_is_refused(new_world: NewWorld) -> Non
         ]
         room = [(await me.start(5)).status_code for _ in range(4)]
 
-    assert [each.status_code for each in others] == [422] * 8
-    assert all("Idempotency-Key" in each.json()["detail"] for each in others)
+    assert [answer.status_code for answer in others] == [422] * 8
+    assert all("Idempotency-Key" in answer.json()["detail"] for answer in others)
     assert (signed.status_code, body.status_code, room) == (201, 202, [201] * 3 + [429])
     assert len(await objects(world)) == 1
 
@@ -125,7 +127,7 @@ async def test_a_key_is_one_users_own_for_a_day(new_world: NewWorld) -> None:
     """Another user's is another photo, and so is the same user's a day later."""
     world = await new_world()
     async with uploading(world) as me, uploading(world, OTHER) as other:
-        photos = [(await each.send(b"1", key="k")).json()["photo_id"] for each in (me, other)]
+        photos = [(await user.send(b"1", key="k")).json()["photo_id"] for user in (me, other)]
         world.clock.ms += 86_400_000 - 1
         async with uploading(world) as still:
             photos.append((await still.send(b"1", key="k")).json()["photo_id"])
@@ -137,7 +139,7 @@ async def test_a_key_is_one_users_own_for_a_day(new_world: NewWorld) -> None:
     assert len(set(photos)) == 3
 
 
-async def test_a_key_whose_upload_has_ended_stands_for_no_other(new_world: NewWorld) -> None:
+async def test_a_key_whose_upload_has_ended_cannot_begin_another(new_world: NewWorld) -> None:
     """410: not completed in time, or deleted; a new key is a new photo."""
     world = await new_world()
     async with uploading(world) as me:
@@ -157,7 +159,7 @@ async def test_a_key_whose_upload_has_ended_stands_for_no_other(new_world: NewWo
         ]
         new = await me.start(5, key="new")
 
-    assert ([each.status_code for each in answers], new.status_code) == ([410] * 4, 201)
+    assert ([answer.status_code for answer in answers], new.status_code) == ([410] * 4, 201)
 
 
 @pytest.mark.law("L10")
@@ -191,7 +193,7 @@ async def test_racing_requests_with_one_key_are_one_photo(
         assert await objects(world) == [object_key(world, photo)]
     left = await unfinished_parts(world)
     assert left == ([object_key(world, photo)] if way == "parts" else [])
-    assert len([each for each in await rows(world) if str(each.photo_id) == photo]) == (status == 201)
+    assert len([row for row in await rows(world) if str(row.photo_id) == photo]) == (status == 201)
     assert len(await rows(world)) == 4 + (status == 201)
 
 
@@ -200,7 +202,7 @@ async def test_racing_requests_with_one_key_are_one_photo(
 async def test_racing_requests_with_one_key_and_other_bodies_are_one_photo(
     new_world: NewWorld, way: str
 ) -> None:
-    """One wins; the others are told that the key stands for something else."""
+    """One wins; the others get 422, because the key is claimed for another request."""
     world = await new_world()
     through(world, together)
     async with uploading(world) as me:
@@ -226,7 +228,7 @@ async def test_racing_completions_are_one_photo(new_world: NewWorld) -> None:
         await me.put_parts(started["upload"], LARGE)
         answers = await asyncio.gather(*(me.complete(started["photo_id"]) for _ in range(6)))
 
-    assert [each.status_code for each in answers] == [202] * 6
+    assert [answer.status_code for answer in answers] == [202] * 6
     assert await own_photos(world) == [int(started["photo_id"])]
     assert (
         await world.stores.media_objects.read(object_key(world, started["photo_id"]), bytes_max=99) == LARGE

@@ -103,7 +103,7 @@ async def test_a_body_that_is_no_such_json_is_refused(new_world: NewWorld, conte
 
 @pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON"])
 async def test_what_json_may_say_otherwise_is_taken(new_world: NewWorld, content_type: str) -> None:
-    """Parameters, another case, unknown fields, a key that stands twice, null or odd captions."""
+    """Parameters, another case, unknown fields, a repeated key, null or odd captions."""
     world = await new_world()
     bodies = [
         b'{"content_type": "image/jpeg", "bytes": 99, "bytes": 5, "more": {"a": [1]}}',
@@ -159,8 +159,8 @@ async def test_keys_at_their_limits_are_taken(new_world: NewWorld, key: str) -> 
     world = await new_world()
     answers = [await post(world, b"1", ("Content-Type", JPEG), ("Idempotency-Key", key)) for _ in range(2)]
 
-    assert {each.status_code for each in answers} == {202}
-    assert len({each.json()["photo_id"] for each in answers}) == 1
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["photo_id"] for answer in answers}) == 1
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ async def test_what_a_query_may_say_otherwise_is_taken(new_world: NewWorld, quer
 
 
 async def test_bodies_that_are_empty_or_too_large_are_refused(new_world: NewWorld) -> None:
-    """422 and 413, stated or found out while it arrives; just the limit is taken."""
+    """422 and 413, whether the length is stated or known only after reading; the limit itself is accepted."""
     world = await new_world()
     jpeg = ("Content-Type", JPEG)
     answers = [
@@ -221,8 +221,8 @@ async def test_bodies_that_are_empty_or_too_large_are_refused(new_world: NewWorl
         await post(world, in_pieces(b"x" * 45, b"x" * 1_000), jpeg),
     ]
 
-    assert [each.status_code for each in answers] == [422] * 3 + [413] * 3
-    assert all("45 bytes" in each.json()["detail"] for each in answers[3:])
+    assert [answer.status_code for answer in answers] == [422] * 3 + [413] * 3
+    assert all("45 bytes" in answer.json()["detail"] for answer in answers[3:])
     await assert_refused(world, answers[-1], 413)
     largest = await post(await new_world(), in_pieces(b"x" * 44, b"x"), jpeg)
     assert largest.status_code == 202
@@ -238,7 +238,7 @@ async def test_json_keeps_its_own_limit_however_it_comes(new_world: NewWorld) ->
         await post(world, in_pieces(long[:40_000], long[40_000:], b"x" * 65_536), json),
     ]
 
-    assert [each.status_code for each in answers] == [413, 413]
+    assert [answer.status_code for answer in answers] == [413, 413]
     await assert_refused(world, answers[1], 413, "65536")
 
 
@@ -284,4 +284,4 @@ async def test_a_body_on_routes_that_read_none_is_nothing(new_world: NewWorld) -
             await client.post("/v1/photos/5/complete", content=in_pieces(b"any", b"thing")),
         ]
 
-    assert [each.status_code for each in answers] == [404, 404]
+    assert [answer.status_code for answer in answers] == [404, 404]

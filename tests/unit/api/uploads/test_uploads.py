@@ -42,7 +42,7 @@ async def test_a_small_photo_is_put_by_one_signed_request() -> None:
         assert (started.status_code, started.headers["cache-control"]) == (201, "no-store")
         assert set(upload) == {"method", "url", "headers", "expires_at"}
         assert await me.put(upload, b"12345") == 200
-        before = [(await each.http.get(f"/v1/photos/{photo}")).status_code for each in (me, other)]
+        before = [(await user.http.get(f"/v1/photos/{photo}")).status_code for user in (me, other)]
         completed = await me.complete(photo)
         shown = (await me.http.get(f"/v1/photos/{photo}")).json()
         feed = (await me.http.get("/v1/feed")).json()["items"]
@@ -52,7 +52,7 @@ async def test_a_small_photo_is_put_by_one_signed_request() -> None:
     assert before == [404, 404]
     assert (completed.status_code, completed.content) == (202, b"")
     assert (shown["status"], shown["caption"], shown["author_id"]) == ("processing", "an evening", str(ME))
-    assert [each["photo_id"] for each in feed] == [each["photo_id"] for each in listed] == [photo]
+    assert [item["photo_id"] for item in feed] == [item["photo_id"] for item in listed] == [photo]
     assert others == 404
     assert (await rows(world), await objects(world)) == ([], [object_key(world, photo)])
 
@@ -136,9 +136,9 @@ async def test_a_body_in_pieces_is_stored_whole(size_bytes: int, piece_bytes: in
     """Whatever its size and its pieces: the same bytes, as one object, of which no part is left."""
     world = await make_world(**LIMITS)
     body = bytes(range(size_bytes))
-    some = [body[start : start + piece_bytes] for start in range(0, size_bytes, piece_bytes)]
+    chunks = [body[start : start + piece_bytes] for start in range(0, size_bytes, piece_bytes)]
     async with uploading(world) as me:
-        answer = await me.send(*some, b"")
+        answer = await me.send(*chunks, b"")
 
     assert answer.status_code == 202
     assert (
@@ -150,7 +150,7 @@ async def test_a_body_in_pieces_is_stored_whole(size_bytes: int, piece_bytes: in
 
 @pytest.mark.parametrize("body", ["small", "parts"])
 async def test_completing_may_be_repeated(body: str) -> None:
-    """202 each time, also when it is ready; one photo, and its bytes stay."""
+    """202 every time, also when the photo is ready; one photo, and its bytes stay."""
     world = await make_world(**LIMITS)
     content = b"12345" if body == "small" else bytes(range(25))
     async with uploading(world) as me:
@@ -230,7 +230,7 @@ async def test_a_photo_may_be_deleted_between_completion_and_its_row() -> None:
         repeated = await me.http.delete(f"/v1/photos/{photo}")
 
     assert (deleted.status_code, shown.status_code, repeated.status_code) == (204, 404, 204)
-    assert EventType.PHOTO_DELETED in {each.type for each in world.publisher.published}
+    assert EventType.PHOTO_DELETED in {event.type for event in world.publisher.published}
     assert await own_photos(world) == []
 
 
@@ -293,9 +293,9 @@ async def test_only_so_many_uploads_a_minute() -> None:
         world.clock.ms += 60_000
         later = await me.start(5)
 
-    assert [each.status_code for each in refused] == [413, 422, 413, 422]
-    assert [each.status_code for each in begun] == [201, 202, 201, 202, 201]
-    assert [(each.status_code, each.headers["retry-after"]) for each in over] == [(429, "60")] * 2
+    assert [answer.status_code for answer in refused] == [413, 422, 413, 422]
+    assert [answer.status_code for answer in begun] == [201, 202, 201, 202, 201]
+    assert [(answer.status_code, answer.headers["retry-after"]) for answer in over] == [(429, "60")] * 2
     assert (others.status_code, later.status_code) == (201, 201)
 
 

@@ -11,8 +11,10 @@ from schemas.ids import PhotoId
 from streams.core.uploads import RequestedUpload, Upload, UploadState
 from streams.errors import StoreUnavailable
 from streams.uploads.errors import NotAllThere, NothingLikeThat, TakenBack, UploadEnded
+from streams.uploads.intake import UploadIntake
 from streams.uploads.lifecycle import UploadLifecycle
-from tests.worlds.flaky_stores import Moment, failing_at, pause
+from streams.uploads.sending import SendingPlan
+from tests.worlds.flaky_stores import Moment, fail, failing_at, pause
 from tests.worlds.intake import ME, IntakeWorld
 
 pytestmark = pytest.mark.anyio
@@ -356,3 +358,39 @@ async def test_a_withdrawal_and_a_completion_cannot_miss_each_other(done: bool) 
             await world.assert_holds([], number)
             assert await world.memory.photos.has_tombstone(photo, ME), number
     assert told == {True, False}
+
+
+@pytest.mark.parametrize("done", [False, True])
+@pytest.mark.parametrize("content", [SMALL, LARGE])
+async def test_a_signed_upload_that_another_request_returned_is_not_undone(
+    content: bytes, done: bool
+) -> None:
+    """A start fails at any one call, just after another with its key has returned: that upload goes on."""
+    moments = 0
+    for number in range(100):
+        world = IntakeWorld()
+        plain, returned = world.intake, list[tuple[PhotoId, SendingPlan]]()
+
+        async def at(
+            moment: Moment,
+            number: int = number,
+            plain: UploadIntake = plain,
+            returned: list[tuple[PhotoId, SendingPlan]] = returned,
+        ) -> None:
+            if moment.number == number and moment.done is done:
+                returned.append(await plain.start(ME, RequestedUpload("image/jpeg", "", len(content)), "k"))
+                fail(moment)
+
+        world.through(at)
+        with suppress(StoreUnavailable):
+            await world.start(len(content), "k")
+        if not returned:
+            break
+        moments += 1
+        [(photo, plan)] = returned
+        await world.put(plan, content)
+        await plain.complete(ME, photo)
+        await world.clean()
+
+        await world.assert_holds([photo], number)
+    assert moments >= 5
