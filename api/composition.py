@@ -30,10 +30,12 @@ from api.services import (
 )
 from schemas.ids import UserId
 from streams.errors import StoreUnavailable
-from streams.ports.groups import Stores, UploadStores
+from streams.ports.edges import OutgoingEdges
+from streams.ports.groups import ApiStores, PhotoStores, TimelineStores, UploadStores
 from streams.ports.publishing import EventPublisher
 from streams.settings import (
     ApiProcessSettings,
+    CacheSettings,
     PhotoUrlSettings,
     TimelineSettings,
     TokenSettings,
@@ -54,7 +56,7 @@ REBUILD_WAIT_SHARE = 0.5
 
 def make_services(
     settings: ApiProcessSettings,
-    stores: Stores,
+    stores: ApiStores,
     publisher: EventPublisher,
     queue: RenditionsQueue,
     *,
@@ -67,7 +69,7 @@ def make_services(
     Raises:
         ValueError: A setting is invalid, such as a secret that is too short.
     """
-    reads = _reads(settings, stores)
+    reads = _reads(settings, settings.request_deadline_ms, stores, stores.outgoing_edges)
     pulled = PulledAuthorsPoller(stores.pulled_authors, settings.pulled_authors_refresh_ms / 1_000)
     # Most rebuilds take less than a second.
     rebuilds = RetryQueue(rate_min=settings.rebuilds_in_flight_max, s_max=settings.retry_after_s_max)
@@ -111,13 +113,15 @@ def make_services(
     )
 
 
-def _reads(settings: ApiProcessSettings, stores: Stores) -> CachedReads:
-    wait_s = settings.request_deadline_ms / 1_000 * READ_WAIT_SHARE
+def _reads(
+    settings: CacheSettings, request_deadline_ms: int, stores: PhotoStores, outgoing_edges: OutgoingEdges
+) -> CachedReads:
+    wait_s = request_deadline_ms / 1_000 * READ_WAIT_SHARE
     database = DatabaseReads(settings.database_reads_in_flight_max, wait_s)
     return CachedReads.of(
         ReadThrough(stores.cache, database, _cache_counter()),
         settings,
-        outgoing_edges=stores.outgoing_edges,
+        outgoing_edges=outgoing_edges,
         photos=stores.photos,
         author_photos=stores.author_photos,
         counted_sets=stores.counted_sets,
@@ -125,7 +129,7 @@ def _reads(settings: ApiProcessSettings, stores: Stores) -> CachedReads:
 
 
 def _rebuilder(
-    settings: TimelineSettings, stores: Stores, reads: CachedReads, rebuilds: RetryQueue
+    settings: TimelineSettings, stores: TimelineStores, reads: CachedReads, rebuilds: RetryQueue
 ) -> Rebuilder:
     return Rebuilder(
         stores=stores,
@@ -153,7 +157,7 @@ def _uploads(
     )
 
 
-def _probes(stores: Stores, publisher: EventPublisher, queue: RenditionsQueue) -> dict[str, Probe]:
+def _probes(stores: ApiStores, publisher: EventPublisher, queue: RenditionsQueue) -> dict[str, Probe]:
     async def ask_kafka() -> None:
         await publisher.ping()
         await queue.queued()

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from bench.running import bench_arguments, bench_stack
+from bench.measuring.running import bench_arguments, bench_stack
 from bench.traffic.events import follows, fresh_photo_ids, upload
 from bench.traffic.readers import client_of, feed_of
 from infra.local.deployment import Deployment

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 from rich.console import Console
 
-from bench.freshness import GIVE_UP_S, LOOK_S, materialise
-from bench.running import TimedClient, bench_arguments, bench_stack, percentiles, timed_client
+from bench.measuring.freshness import GIVE_UP_S, LOOK_S, materialise
+from bench.measuring.running import TimedClient, bench_arguments, bench_stack, percentiles, timed_client
 from bench.traffic.events import fresh_photo_ids, upload
 from infra.local.deployment import Deployment
 from schemas.ids import PhotoId, UserId

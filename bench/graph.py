@@ -19,8 +19,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from bench.cpu import CpuClock, CpuUse
-from bench.running import bench_arguments, bench_stack, percentiles, timed_client
+from bench.measuring.cpu import CpuClock, CpuUse
+from bench.measuring.running import bench_arguments, bench_stack, percentiles, timed_client
 from bench.traffic.events import fresh_photo_ids, upload
 from infra.local.deployment import Deployment
 from schemas.ids import PhotoId, UserId

@@ -15,8 +15,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from bench.measuring.running import bench_arguments
 from bench.renditions import LIMITS
-from bench.running import bench_arguments
 from streams.media.decoders import Cost, Decoders
 from streams.media.rejected import Rejected
 

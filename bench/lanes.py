@@ -15,9 +15,9 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from bench.freshness import freshness, make_readers
-from bench.giant import GIANT_FOLLOWERS, make_giant, queue_bulk
-from bench.running import bench_arguments, bench_stack, percentiles
+from bench.measuring.freshness import freshness, make_readers
+from bench.measuring.giant import GIANT_FOLLOWERS, make_giant, queue_bulk
+from bench.measuring.running import bench_arguments, bench_stack, percentiles
 from infra.local.deployment import Deployment
 from streams.ports.groups import Stores
 from streams.roles import Role, group_of

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
-from bench.running import bench_arguments, bench_stack, percentiles
+from bench.measuring.running import bench_arguments, bench_stack, percentiles
 from bench.traffic.outage import DEADLINE_S, SLOW_S, outage
 from bench.traffic.slow_proxy import SlowProxy
 from infra.local.deployment import Deployment

@@ -24,9 +24,9 @@ import psutil
 from rich.console import Console
 from rich.progress import Progress
 
-from bench.media_checks import faults, missing
-from bench.photo_files import Listed, heavy, listed
-from bench.running import bench_arguments, bench_stack, percentiles
+from bench.measuring.media_checks import faults, missing
+from bench.measuring.photo_files import Listed, heavy, listed
+from bench.measuring.running import bench_arguments, bench_stack, percentiles
 from infra.local.deployment import Deployment
 from schemas.facts import UserFollowed
 from schemas.ids import PhotoId, UserId

@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
-from bench.cold import cold_start
-from bench.cpu import CpuClock, CpuUse
-from bench.running import bench_arguments, bench_stack, percentiles
-from bench.steady import steady
+from bench.measuring.cold import cold_start
+from bench.measuring.cpu import CpuClock, CpuUse
+from bench.measuring.running import bench_arguments, bench_stack, percentiles
+from bench.measuring.steady import steady
 from bench.traffic.events import fresh_photo_ids
 from infra.local.deployment import Deployment
 from schemas.facts import PhotoUploaded, Rendition, UserFollowed

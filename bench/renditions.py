@@ -25,7 +25,7 @@ import pyvips  # type: ignore[import-untyped]
 from rich.console import Console
 from rich.table import Table
 
-from bench.running import bench_arguments
+from bench.measuring.running import bench_arguments
 from streams.core.renditions import FULL_SIDES_PIXELS, RenditionFormat
 from streams.media.decoders import Decoders
 from streams.media.limits import MediaLimits

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.running import bench_arguments, bench_stack
+from bench.measuring.running import bench_arguments, bench_stack
 from bench.traffic.posting import Posting, everybody_follows_everybody
 from bench.traffic.readers import client_of, feed_of
 from infra.local.deployment import Deployment

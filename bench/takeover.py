@@ -14,9 +14,9 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from bench.freshness import AUTHORS, READERS, freshness, materialise
-from bench.groups import GroupWatch
-from bench.running import bench_arguments, bench_stack, percentiles
+from bench.measuring.freshness import AUTHORS, READERS, freshness, materialise
+from bench.measuring.groups import GroupWatch
+from bench.measuring.running import bench_arguments, bench_stack, percentiles
 from infra.local.deployment import Deployment
 from schemas.facts import UserFollowed
 from streams.ports.groups import Stores

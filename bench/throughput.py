@@ -13,10 +13,10 @@ import time
 
 from rich.console import Console
 
-from bench.cpu import CpuClock, CpuUse
-from bench.freshness import AUTHORS, make_readers
-from bench.giant import GIANT_FOLLOWERS, make_giant, queue_bulk
-from bench.running import bench_arguments, bench_stack
+from bench.measuring.cpu import CpuClock, CpuUse
+from bench.measuring.freshness import AUTHORS, make_readers
+from bench.measuring.giant import GIANT_FOLLOWERS, make_giant, queue_bulk
+from bench.measuring.running import bench_arguments, bench_stack
 from bench.traffic.events import fresh_photo_ids, upload
 from infra.local.deployment import Deployment
 from infra.local.stack import Stack

@@ -18,7 +18,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 from rich.console import Console
 
-from bench.running import bench_arguments, bench_stack, percentiles
+from bench.measuring.running import bench_arguments, bench_stack, percentiles
 from bench.traffic.events import fresh_photo_ids
 from infra.local.deployment import Deployment
 from schemas.facts import PhotoUploaded

@@ -30,7 +30,6 @@ from schemas.facts import (
     PhotoLiked,
     PhotoUnliked,
     PhotoUploaded,
-    Rendition,
     UserFollowed,
     UserUnfollowed,
 )
@@ -38,26 +37,6 @@ from schemas.ids import id_ms
 from schemas.quoting import quoted
 from schemas.sentences import validation_sentences
 from schemas.times import rfc3339, utc_datetime
-
-__all__ = [
-    "EVENT_KINDS",
-    "FUTURE_MS_MAX",
-    "OWN_FUTURE_MS_MAX",
-    "Event",
-    "EventData",
-    "EventKind",
-    "EventType",
-    "PhotoDeleted",
-    "PhotoLiked",
-    "PhotoUnliked",
-    "PhotoUploaded",
-    "Rendition",
-    "UserFollowed",
-    "UserUnfollowed",
-    "decode_event",
-    "encode_event",
-    "encode_structured",
-]
 
 FUTURE_MS_MAX = 5 * 60_000
 # The API checked its own events against the clock of another host: a minute of slack.

@@ -82,7 +82,7 @@ async def require(**addresses: str) -> None:
     Raises:
         CommandFailed: One does not answer; names its address and what to do.
     """
-    silent = [f"{name} at {address}" for name, address in addresses.items() if not await _answers(address)]
+    silent = [f"{name} at {address}" for name, address in addresses.items() if not await _responds(address)]
     if silent:
         raise CommandFailed(
             f"No answer from {' and '.join(silent)}. Start the local stack with `make up`, "
@@ -90,7 +90,7 @@ async def require(**addresses: str) -> None:
         )
 
 
-async def _answers(address: str) -> bool:
+async def _responds(address: str) -> bool:
     """Whether one of the hosts, with commas between, accepts a connection."""
     for host in address.split(","):
         parts = urlsplit(host if "://" in host else f"//{host}")

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 import jwt
+from cachetools import FIFOCache
 from starlette.requests import Request
 
 from api.auth.keys import Keys, VerificationKey
@@ -16,8 +17,8 @@ from schemas.quoting import quoted
 
 TOKEN_CHARS_MAX = 8_192
 # About a kilobyte each; a signature costs 0.1 ms, and apps send the same token for an hour.
-TOKENS_KEPT_MAX = 4_096
-TOKEN_KEPT_CHARS_MAX = 1_024
+TOKENS_CACHED_MAX = 4_096
+TOKEN_CACHED_CHARS_MAX = 1_024
 OPS_ROLE = "ops"
 NUMBER_MAX = 2**53  # Also keeps out infinity and what float() cannot hold; comparisons keep out NaN.
 
@@ -65,7 +66,11 @@ class TokenVerifier:
     leeway_s: int
     life_s_max: int
     clock_us: Callable[[], int]
-    _proven: dict[str, _Proven] = field(default_factory=dict, init=False)
+    tokens_cached_max: int = TOKENS_CACHED_MAX
+    _proven: FIFOCache[str, _Proven] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_proven", FIFOCache(self.tokens_cached_max))
 
     async def verify(self, token: str) -> Caller:
         """The caller whom the token names.
@@ -77,7 +82,8 @@ class TokenVerifier:
         proven = self._proven.get(token)
         if proven is None or await self.keys.key_for(proven.kid) != proven.key:
             proven = await self._prove(token)
-            self._keep(token, proven)
+            if len(token) <= TOKEN_CACHED_CHARS_MAX:
+                self._proven[token] = proven
         self._check_times(proven.claims)
         return proven.caller
 
@@ -95,13 +101,6 @@ class TokenVerifier:
         # The key decides which algorithm verifies; the token's own word only has to agree.
         claims = self._claims(token, key.key, key.algorithm)
         return _Proven(kid, key, claims, Caller(_subject(claims), _roles(claims)))
-
-    def _keep(self, token: str, proven: _Proven) -> None:
-        self._proven.pop(token, None)
-        if len(token) <= TOKEN_KEPT_CHARS_MAX:
-            self._proven[token] = proven
-        if len(self._proven) > TOKENS_KEPT_MAX:
-            del self._proven[next(iter(self._proven))]
 
     def _claims(self, token: str, key: Any, algorithm: str) -> dict[str, Any]:
         options: Any = {

@@ -11,9 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.contract.views import AcceptedPhotoView, BegunUploadView, ProblemView, UploadRequest
-from api.http.answers import json_answer
 from api.http.gate import JSON
 from api.http.problems import MEDIA_TYPE
+from api.http.responses import json_response
 from schemas.fields import CAPTION_CHARS_MAX, ContentType
 from streams.settings import PhotoUrlSettings, UploadSettings
 from topics.asyncapi import asyncapi_document
@@ -155,9 +155,9 @@ def _feed_operation(user_photos: Json) -> Json:
 
 async def get_openapi_json(request: Request) -> Response:
     """The HTTP contract."""
-    return json_answer(request.app.openapi())
+    return json_response(request.app.openapi())
 
 
 async def get_asyncapi_json() -> Response:
     """The contract of the topics that others write, and of their dead letters."""
-    return json_answer(asyncapi_document())
+    return json_response(asyncapi_document())

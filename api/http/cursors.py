@@ -21,12 +21,12 @@ class CursorKind(Enum):
     FOLLOWERS = ("r", 3)
 
     @property
-    def head(self) -> bytes:
+    def prefix(self) -> bytes:
         return bytes([VERSION]) + self.value[0].encode()
 
 
 def encode_cursor(kind: CursorKind, *numbers: int) -> str:
-    packed = kind.head + b"".join(number.to_bytes(_NUMBER_BYTES) for number in numbers)
+    packed = kind.prefix + b"".join(number.to_bytes(_NUMBER_BYTES) for number in numbers)
     return urlsafe_b64encode(packed).rstrip(b"=").decode()
 
 
@@ -52,7 +52,7 @@ def _numbers(kind: CursorKind, text: str) -> tuple[int, ...] | None:
         packed = urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except Error:
         return None
-    body = packed[len(kind.head) :]
+    body = packed[len(kind.prefix) :]
     if len(body) != kind.value[1] * _NUMBER_BYTES:
         return None
     return tuple(int.from_bytes(body[at : at + _NUMBER_BYTES]) for at in range(0, len(body), _NUMBER_BYTES))

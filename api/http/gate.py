@@ -45,7 +45,7 @@ class Gate:
         self._in_flight = 0
         # Were it slower than that, requests would not end within their deadline.
         rate_min = in_flight_max / usual.deadline_s
-        self._coming_again = RetryQueue(rate_min=rate_min, s_max=retry_after_s_max)
+        self._retry_queue = RetryQueue(rate_min=rate_min, s_max=retry_after_s_max)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -82,7 +82,7 @@ class Gate:
             await problem_response(late)(scope, receive, answer)
         finally:
             self._in_flight -= 1
-            self._coming_again.served()
+            self._retry_queue.served()
             REQUESTS_IN_FLIGHT.set(self._in_flight)
 
     def _refusal(self, scope: Scope, bounds: Bounds) -> Problem | None:
@@ -90,7 +90,7 @@ class Gate:
             REQUESTS_REFUSED.labels("in_flight").inc()
             return unavailable(
                 f"More than {self._in_flight_max} requests are under way; try again.",
-                self._coming_again.next_retry_s(),
+                self._retry_queue.next_retry_s(),
             )
         stated = header(scope, b"content-length") or b"0"
         if not stated.isdigit() or int(stated) > bounds.body.bytes_max:

@@ -5,7 +5,6 @@ half an hour, which also lets browsers and edges keep what they fetched.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from urllib.parse import quote
 from zlib import crc32
 
 from botocore.signers import CloudFrontSigner
+from cachetools import FIFOCache
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA1
@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from streams.core.slices import slices
 
 # About 700 bytes each.
-URLS_KEPT_MAX = 32_768
+URLS_CACHED_MAX = 32_768
 
 # 25 signatures are 18 ms: what a page needs is signed on all cores at once.
 URLS_A_THREAD = 25
@@ -43,10 +43,13 @@ class UrlSigner:
     life_s_max: int
     clock_us: Callable[[], int]
     count: Callable[[int, int], None]  # How many URLs were kept from before, and how many signed.
-    _kept: OrderedDict[str, tuple[int, str]] = field(default_factory=OrderedDict, init=False)
+    urls_cached_max: int = URLS_CACHED_MAX
+    # By object key: when the URL expires, and the URL.
+    _cached: FIFOCache[str, tuple[int, str]] = field(init=False)
     _signing: dict[str, asyncio.Task[dict[str, tuple[int, str]]]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
+        self._cached = FIFOCache(self.urls_cached_max)
         if not self.life_s_min < self.life_s_max:
             raise ValueError(
                 f"media_url_life_s_min={self.life_s_min} must be below media_url_life_s_max={self.life_s_max}"
@@ -58,9 +61,9 @@ class UrlSigner:
         urls: dict[str, str] = {}
         missing: set[str] = set()
         for key in object_keys:
-            kept = self._kept.get(key)
-            if kept is not None and kept[0] - now_s > self.life_s_min:
-                urls[key] = kept[1]
+            cached = self._cached.get(key)
+            if cached is not None and cached[0] - now_s > self.life_s_min:
+                urls[key] = cached[1]
             else:
                 missing.add(key)
         new = missing - self._signing.keys()
@@ -80,7 +83,7 @@ class UrlSigner:
     async def _sign(self, expires_s: dict[str, int]) -> dict[str, tuple[int, str]]:
         try:
             signed = await asyncio.to_thread(self._sign_all, expires_s)
-            self._keep(signed)
+            self._cached.update(signed)
         finally:
             for key in expires_s:
                 del self._signing[key]
@@ -102,13 +105,6 @@ class UrlSigner:
             url = signer.generate_presigned_url(f"{self.media_url}/{quote(key)}", date_less_than=until)
             signed[key] = (until_s, url)
         return signed
-
-    def _keep(self, signed: dict[str, tuple[int, str]]) -> None:
-        for key, value in signed.items():
-            self._kept[key] = value
-            self._kept.move_to_end(key)
-        while len(self._kept) > URLS_KEPT_MAX:
-            self._kept.popitem(last=False)
 
 
 def load_media_key(path: Path) -> RSAPrivateKey:

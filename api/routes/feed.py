@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.http.answers import json_answer
 from api.http.cursors import CursorKind
 from api.http.inputs import FEED_QUERIES, PageQuery
 from api.http.metrics import FEED_PAGES
+from api.http.responses import json_response
 from api.reading.fill import PageFiller
 from api.reading.hydrate import hydrate
 from api.reading.present import Json, photo_page
@@ -28,7 +28,7 @@ async def get_feed(request: Request) -> Response:
     caller = await caller_of(request)
     page, gaps = await feed_page(feed_service(request), caller.user_id, FEED_QUERIES.read(request))
     FEED_PAGES.labels(page["completeness"]).inc()
-    return json_answer(page, {"Retry-After": str(gaps.retry_after_s)} if gaps.rebuilding else None)
+    return json_response(page, {"Retry-After": str(gaps.retry_after_s)} if gaps.rebuilding else None)
 
 
 async def feed_page(feed: FeedService, reader: UserId, query: PageQuery) -> tuple[Json, Gaps]:

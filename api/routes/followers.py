@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.responses import Response
 
-from api.http.answers import json_answer
 from api.http.cursors import CursorKind, encode_cursor
 from api.http.inputs import PageQuery, followers_query
 from api.http.problems import invalid
+from api.http.responses import json_response
 from api.services import ByCaller, SocialService, WithSocial
 from schemas.ids import UserId
 from schemas.internal import SetKind
@@ -30,14 +30,14 @@ async def get_followers(
     place = await _place(social, caller.user_id, query)
     members, next_place = await _page(social, caller.user_id, place, query.limit)
     cursor = encode_cursor(CursorKind.FOLLOWERS, *next_place) if next_place else None
-    return json_answer({"items": [str(member) for member in members], "next_cursor": cursor})
+    return json_response({"items": [str(member) for member in members], "next_cursor": cursor})
 
 
 async def _place(social: SocialService, owner: UserId, query: PageQuery) -> Place:
     """Level, bucket, and the member after whom the page begins."""
     if query.place is None:
-        head = (await social.counted_sets.summaries(SetKind.FOLLOWERS, [owner]))[owner]
-        return head.level, 0, 0
+        followers = (await social.counted_sets.summaries(SetKind.FOLLOWERS, [owner]))[owner]
+        return followers.level, 0, 0
     level, bucket, after = query.place
     if level >= len(BUCKETS) or bucket >= BUCKETS[level]:
         raise invalid(ValueError("cursor names no place in this list; begin without one"))

@@ -7,12 +7,12 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.responses import Response
 
-from api.http.answers import done, json_answer
 from api.http.cursors import CursorKind, encode_cursor
 from api.http.inputs import PageQuery, following_query, user_id_of
 from api.http.problems import Problem, unavailable
+from api.http.responses import done, json_response
 from api.services import ByCaller, SocialService, WithSocial
-from schemas.events import UserFollowed, UserUnfollowed
+from schemas.facts import UserFollowed, UserUnfollowed
 from schemas.ids import UserId
 from streams.core.edges import Following, OutgoingEdge
 from streams.stores.cache.keys import following_key
@@ -76,4 +76,4 @@ async def get_following(
     page = list(islice((followee for followee in following if followee > after), query.limit + 1))
     items = page[: query.limit]
     cursor = encode_cursor(CursorKind.FOLLOWING, items[-1]) if len(page) > query.limit else None
-    return json_answer({"items": [str(followee) for followee in items], "next_cursor": cursor})
+    return json_response({"items": [str(followee) for followee in items], "next_cursor": cursor})

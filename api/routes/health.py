@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth.tokens import OPS_ROLE
-from api.http.answers import json_answer
 from api.http.problems import Problem, unavailable
+from api.http.responses import json_response
 from api.services import Probe, WithHealth, caller_of
 from streams.errors import StoreUnavailable
 
@@ -19,19 +19,19 @@ log = logging.getLogger(__name__)
 
 async def get_healthz() -> Response:
     """This process answers."""
-    return json_answer({"status": "ok"})
+    return json_response({"status": "ok"})
 
 
 async def get_readyz(health: WithHealth) -> Response:
     """Every store answers within its time limit."""
-    answers = await asyncio.gather(*(_answers(probe) for probe in health.probes.values()))
-    silent = [name for name, answered in zip(health.probes, answers, strict=True) if not answered]
+    responses = await asyncio.gather(*(_responds(probe) for probe in health.probes.values()))
+    silent = [name for name, answered in zip(health.probes, responses, strict=True) if not answered]
     if silent:
         raise unavailable(f"No answer from {', '.join(silent)}.")
-    return json_answer({"status": "ok"})
+    return json_response({"status": "ok"})
 
 
-async def _answers(probe: Probe) -> bool:
+async def _responds(probe: Probe) -> bool:
     try:
         await probe()
     except StoreUnavailable as error:

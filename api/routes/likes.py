@@ -5,11 +5,11 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.responses import Response
 
-from api.http.answers import done
 from api.http.inputs import photo_id_of
+from api.http.responses import done
 from api.reading.visible import visible_photo
 from api.services import ByCaller, LikeService, WithLikes
-from schemas.events import PhotoLiked, PhotoUnliked
+from schemas.facts import PhotoLiked, PhotoUnliked
 from schemas.ids import PhotoId, UserId
 from streams.core.edges import OutgoingEdge
 from streams.core.eras import era_of

@@ -5,17 +5,17 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.responses import Response
 
-from api.http.answers import done, json_answer
 from api.http.cursors import CursorKind
 from api.http.inputs import PageQuery, photo_id_of, user_id_of, user_photos_query
 from api.http.problems import unavailable
+from api.http.responses import done, json_response
 from api.reading.fill import PageFiller
 from api.reading.hydrate import hydrate
 from api.reading.present import photo_page
 from api.reading.rules import is_visible
 from api.reading.visible import visible_photo
 from api.services import ByCaller, PhotoService, WithPhotos, WithUploads
-from schemas.events import PhotoDeleted
+from schemas.facts import PhotoDeleted
 from schemas.ids import PhotoId, UserId
 from streams.core.feed import TOP, Completeness, Skeleton, Source, union
 from streams.photos.deleted import hide_photo
@@ -31,7 +31,7 @@ async def get_photo(
     if gaps.completeness is not Completeness.COMPLETE:
         # Unlike a page, a photo has no field in which to say that its likes are not known.
         raise unavailable("The photo's likes are not known now; try again.")
-    return json_answer(items[0])
+    return json_response(items[0])
 
 
 async def get_user_photos(
@@ -50,7 +50,8 @@ async def get_user_photos(
     filler = PageFiller(photos.reads.photos, lambda photo: is_visible(photo, caller.user_id), deeper)
     filled = await filler.page(skeleton, below, query.limit)
     items, like_gaps = await hydrate(photos.reads, photos.signer, caller.user_id, filled.photos)
-    return json_answer(photo_page(items, filled.next_below, CursorKind.USER_PHOTOS, filled.gaps | like_gaps))
+    page = photo_page(items, filled.next_below, CursorKind.USER_PHOTOS, filled.gaps | like_gaps)
+    return json_response(page)
 
 
 async def _newest(photos: PhotoService, reader: UserId, author: UserId, below: int) -> Skeleton:

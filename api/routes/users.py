@@ -6,9 +6,9 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.responses import Response
 
-from api.http.answers import json_answer
 from api.http.inputs import user_id_of
 from api.http.problems import unavailable
+from api.http.responses import json_response
 from api.services import ByCaller, WithUsers
 from schemas.ids import UserId
 from schemas.internal import SetKind
@@ -25,7 +25,7 @@ async def get_user(
     )
     if following.unknown or followers.unknown or photos.unknown:
         raise unavailable("The user's counts are not known now; try again.")
-    return json_answer(
+    return json_response(
         {
             "user_id": str(user_id),
             "followers": followers.values[user_id],

@@ -7,7 +7,7 @@ from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.http.answers import json_answer
+from api.http.responses import json_response
 from api.http.gate import JSON
 from api.http.inputs import photo_id_of
 from api.services import ByCaller, WithUploads
@@ -27,14 +27,14 @@ async def post_photo(request: Request, uploads: WithUploads, caller: ByCaller) -
     if media_type == JSON:
         requested = await request_of_json(request, uploads.bytes_max)
         photo, plan = await uploads.intake.start(caller.user_id, requested, key)
-        return json_answer({"photo_id": str(photo), "upload": upload_json(plan)}, status=HTTPStatus.CREATED)
+        return json_response({"photo_id": str(photo), "upload": upload_json(plan)}, status=HTTPStatus.CREATED)
     requested = request_of_query(request, media_type)
     # Refused before it takes a slot. Only reading shows that a body without a stated length is empty.
     if request.headers.get("content-length") == "0":
         raise EmptyOriginal
     async with body_slot(uploads):
         photo = await uploads.intake.receive(caller.user_id, requested, pieces(request), key)
-    return json_answer({"photo_id": str(photo)}, status=HTTPStatus.ACCEPTED)
+    return json_response({"photo_id": str(photo)}, status=HTTPStatus.ACCEPTED)
 
 
 async def get_upload(
@@ -42,7 +42,7 @@ async def get_upload(
 ) -> Response:
     """How to go on with an upload: fresh URLs and, by parts, what has arrived."""
     plan = await uploads.intake.resume(caller.user_id, photo_id)
-    return json_answer({"upload": upload_json(plan)})
+    return json_response({"upload": upload_json(plan)})
 
 
 async def post_complete(

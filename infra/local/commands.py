@@ -19,7 +19,7 @@ from infra.local.processes.interrupts import deferred_interrupts, endings_interr
 from infra.local.processes.lock import exclusive
 from infra.local.processes.readiness import wait_ready
 from infra.local.progress import Progress, shown
-from infra.local.servers.probes import http_answers, process_answers
+from infra.local.servers.probes import http_responds, process_responds
 from infra.local.stack import Stack
 
 API = "api"
@@ -125,12 +125,12 @@ def _start_programs(stack: Stack, progress: Progress) -> None:
     worker = stack.start_process(WORKER, _shutterline("worker"))
     media = stack.start_process(MEDIA, _shutterline("worker", "--media"))
     api = stack.start_process(API, _shutterline("api"))
-    answers = {
-        worker: lambda: process_answers(worker, "/readyz"),
-        media: lambda: process_answers(media, "/readyz"),
-        api: lambda: http_answers(f"127.0.0.1:{stack.port(API)}", "/readyz"),
+    checks = {
+        worker: lambda: process_responds(worker, "/readyz"),
+        media: lambda: process_responds(media, "/readyz"),
+        api: lambda: http_responds(f"127.0.0.1:{stack.port(API)}", "/readyz"),
     }
-    wait_ready(answers, already_running=running, progress=progress)
+    wait_ready(checks, already_running=running, progress=progress)
 
 
 def _shutterline(*arguments: str) -> list[str]:

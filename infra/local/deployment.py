@@ -15,7 +15,7 @@ from infra.local import ports
 from infra.local.errors import StackError
 from infra.local.processes.daemon import Daemon
 from infra.local.processes.readiness import wait_ready
-from infra.local.servers.probes import http_answers, http_body, process_answers
+from infra.local.servers.probes import http_body, http_responds, process_responds
 from infra.local.stack import Stack
 from schemas.events import encode_event
 from schemas.facts import EventData
@@ -93,7 +93,7 @@ class Deployment:
 
     def _worker(self, name: str, roles: Collection[Role], environment: Mapping[str, str]) -> Starting:
         daemon = self._start(name, ["worker", "--roles", ",".join(roles)], environment)
-        return daemon, lambda: process_answers(daemon, "/readyz")
+        return daemon, lambda: process_responds(daemon, "/readyz")
 
     def _media(self, name: str, environment: Mapping[str, str]) -> Starting:
         self._has_media = True
@@ -101,7 +101,7 @@ class Deployment:
 
     def _api(self, name: str, environment: Mapping[str, str]) -> Starting:
         address = urlsplit(self.settings.api).netloc
-        return self._start(name, ["api"], environment), lambda: http_answers(address, "/readyz")
+        return self._start(name, ["api"], environment), lambda: http_responds(address, "/readyz")
 
     def stop(self) -> None:
         """Stop the processes of this deployment."""
@@ -199,7 +199,7 @@ class Deployment:
         return [topic.named(self.namespace) for topic in CATALOGUE.values()]
 
 
-def _ready(daemon: Daemon, answers: Callable[[], bool]) -> Daemon:
-    """Wait until the process answers, and return it; raises as `wait_ready` does."""
-    wait_ready({daemon: answers}, deadline_s=READY_S)
+def _ready(daemon: Daemon, checks: Callable[[], bool]) -> Daemon:
+    """Wait until the process checks, and return it; raises as `wait_ready` does."""
+    wait_ready({daemon: checks}, deadline_s=READY_S)
     return daemon

@@ -83,7 +83,7 @@ class Stack:
         already_running = self.running()
         started = [server.name for server in self._servers() if server.start()]
         wait_ready(
-            {server: server.answers for server in self._servers()},
+            {server: server.responds for server in self._servers()},
             already_running=already_running,
             progress=progress,
         )

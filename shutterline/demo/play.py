@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from time import monotonic
 
 from infra.local.deployment import Deployment
-from schemas.events import EventData
 from schemas.facts import (
+    EventData,
     PhotoDeleted,
     PhotoLiked,
     PhotoUnliked,

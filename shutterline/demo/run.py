@@ -25,10 +25,10 @@ from shutterline.check.stores import CheckedStores
 from shutterline.client.feed import FeedClient, Json, feed_client, feed_path
 from shutterline.client.upload import upload_client
 from shutterline.contact_sheet import write_contact_sheet
-from shutterline.demo.live import Live, bar
 from shutterline.demo.metrics import Sample, sample
 from shutterline.demo.picture import put_picture
 from shutterline.demo.play import EVENTS_PER_S, Publishers
+from shutterline.demo.progress import Live, bar
 from shutterline.demo.readers import Readers
 from shutterline.demo.report import DemoReport, show, show_next
 from shutterline.demo.stack import start
@@ -143,11 +143,11 @@ class _Demo:
             await readers.read_first(advance)
         self._done(f"{len(readers.users)} users have read their feeds: {monotonic() - began_s:.1f} s")
         actions = list(self.world.actions(self.plan.seconds * EVENTS_PER_S))
-        live = Live(self.deployment, self.console, readers, len(actions))
+        progress_line = Live(self.deployment, self.console, readers, len(actions))
         before = await self._sample()
-        helpers = [asyncio.create_task(readers.keep_reading()), asyncio.create_task(live.run())]
+        helpers = [asyncio.create_task(readers.keep_reading()), asyncio.create_task(progress_line.run())]
         try:
-            play_s = await publishers.play(actions, live.advance)
+            play_s = await publishers.play(actions, progress_line.advance)
             with self.console.status("waiting until everything is handled"):
                 drain_s = await self._drained()
         finally:
@@ -165,7 +165,7 @@ class _Demo:
             drain_s=drain_s,
             measured=measured,
             uploaded=uploaded,
-            deliveries_per_s_peak=live.peak_per_s,
+            deliveries_per_s_peak=progress_line.peak_per_s,
             reads=len(readers.took_s),
             reads_failed=readers.failed,
             read_p50_ms=readers.percentile_ms(50),

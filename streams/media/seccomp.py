@@ -42,9 +42,10 @@ def install(architecture: Architecture, own_pid: int) -> None:
     program = b"".join(struct.pack("HBBI", *each) for each in _program(architecture, own_pid))
     instructions = ctypes.create_string_buffer(program, len(program))
     # struct sock_fprog: how many, then a pointer, aligned.
-    head = struct.pack("HP", len(program) // 8, ctypes.addressof(instructions))
+    filter_program = struct.pack("HP", len(program) // 8, ctypes.addressof(instructions))
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.create_string_buffer(head, len(head)), 0, 0):
+    argument = ctypes.create_string_buffer(filter_program, len(filter_program))
+    if libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, argument, 0, 0):
         raise OSError(ctypes.get_errno(), "the kernel refused the seccomp filter of a decoder")
 
 

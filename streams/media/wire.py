@@ -83,14 +83,14 @@ def pack_made(pixels: int, renditions: Iterable[tuple[str, bytes, int, int]]) ->
     """An answer with renditions, each (name, body, width, height), of an original of `pixels`."""
     listed = [(name, width, height, body) for name, body, width, height in renditions]
     sizes = [[name, width, height, len(body)] for name, width, height, body in listed]
-    head = json.dumps({"pixels": pixels, "made": sizes}).encode()
-    return b"".join([_HEAD.pack(len(head)), head, *(body for *_, body in listed)])
+    header = json.dumps({"pixels": pixels, "made": sizes}).encode()
+    return b"".join([_HEAD.pack(len(header)), header, *(body for *_, body in listed)])
 
 
 def pack_rejected(reason: Reason, detail: str) -> bytes:
     """An answer that the original is at fault."""
-    head = json.dumps({"rejected": reason, "detail": detail[:DETAIL_CHARACTERS_MAX]}).encode()
-    return _HEAD.pack(len(head)) + head
+    header = json.dumps({"rejected": reason, "detail": detail[:DETAIL_CHARACTERS_MAX]}).encode()
+    return _HEAD.pack(len(header)) + header
 
 
 def unpack_answer(answer: memoryview, names: Mapping[str, int]) -> tuple[int, dict[str, EncodedRendition]]:
@@ -104,10 +104,10 @@ def unpack_answer(answer: memoryview, names: Mapping[str, int]) -> tuple[int, di
     """
     try:
         (head_bytes,) = _HEAD.unpack_from(answer)
-        head = json.loads(bytes(answer[_HEAD.size : _HEAD.size + head_bytes]))
-        if "rejected" in head:
-            raise Rejected(Reason(head["rejected"]), _printable(head["detail"]))
-        return int(head["pixels"]), _renditions(answer[_HEAD.size + head_bytes :], head["made"], names)
+        header = json.loads(bytes(answer[_HEAD.size : _HEAD.size + head_bytes]))
+        if "rejected" in header:
+            raise Rejected(Reason(header["rejected"]), _printable(header["detail"]))
+        return int(header["pixels"]), _renditions(answer[_HEAD.size + head_bytes :], header["made"], names)
     except (struct.error, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(f"a malformed answer: {error}") from error
 

@@ -86,7 +86,7 @@ class Zygote:
         os.close(complain)
         child = _Child(pid, os.pidfd_open(pid), socket.socket(fileno=link), complaints)
         self._children.add(child)
-        self._on_readable(child.pidfd, lambda: self._bury(child))
+        self._on_readable(child.pidfd, lambda: self._reap(child))
         # The worker never writes here: readable means that it has closed its end, so wants no answer.
         self._on_readable(child.link, lambda: self._stop(child))
 
@@ -110,7 +110,7 @@ class Zygote:
         self._selector.unregister(child.link)
         os.kill(child.pid, signal.SIGKILL)  # It cannot be another's number, for it is not yet waited for.
 
-    def _bury(self, child: _Child) -> None:
+    def _reap(self, child: _Child) -> None:
         """Tell the worker how the decoder ended, and forget it."""
         self._children.remove(child)
         self._selector.unregister(child.pidfd)

@@ -80,5 +80,10 @@ class CoordinationStores:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stores(CleaningStores, EdgeStores, TimelineStores, CoordinationStores):
+class ApiStores(UploadStores, EdgeStores, TimelineStores):
+    """What the services of the API are composed of."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stores(CleaningStores, ApiStores, CoordinationStores):
     """Every store of a process; made by `stores/connect.py` or `stores/memory/stores.py`."""

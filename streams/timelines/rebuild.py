@@ -20,7 +20,7 @@ from schemas.ids import PhotoId, UserId
 from streams.core.feed import TOP, Source
 from streams.core.ring import TOKEN_BYTES
 from streams.errors import StoreUnavailable
-from streams.ports.groups import Stores
+from streams.ports.groups import TimelineStores
 from streams.stores.cache.read_through import TooManyReads
 from streams.timelines.newest import newest_of
 
@@ -39,7 +39,7 @@ class RebuildOutcome(StrEnum):
 class Rebuilder:
     """One process's rebuilds: at most `in_flight_max`, within a budget shared by all processes."""
 
-    stores: Stores
+    stores: TimelineStores
     followees_of: Callable[[UserId], Awaitable[Collection[UserId]]]
     timeline_ids: int
     in_flight_max: int
@@ -110,11 +110,11 @@ class Rebuilder:
     async def _finish(self, owner: UserId, token: bytes, window: Source) -> RebuildOutcome:
         found = [PhotoId(photo) for photo in window.ids]
         try:
-            kept = await self.stores.timelines.finish_rebuild(owner, token, found, window.floor)
+            is_stored = await self.stores.timelines.finish_rebuild(owner, token, found, window.floor)
         except StoreUnavailable as error:
             log.info("a timeline was read but could not be kept: %s", error)
             return RebuildOutcome.FAILED
-        return RebuildOutcome.REBUILT if kept else RebuildOutcome.OVERTAKEN
+        return RebuildOutcome.REBUILT if is_stored else RebuildOutcome.OVERTAKEN
 
     async def _give_up(self, owner: UserId) -> None:
         """Let the next reader begin at once. A timeline of another's that goes too is only rebuilt again."""

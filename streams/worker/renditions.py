@@ -42,7 +42,7 @@ def _wire_lane(shared: SharedParts, role: Role) -> Wired:
         limits=delivery_limits(settings),
         group=group,
         lane=lane,
-        places=shared.decode_slots,
+        decode_slots=shared.decode_slots,
         progress=shared.progress,
     )
     add_agent(

@@ -11,5 +11,5 @@ import pytest
 
 # pytest rewrites asserts only in modules that it collects; without this, a failing suite explains nothing.
 pytest.register_assert_rewrite(
-    *(f"tests.contract.{path.stem}" for path in Path(__file__).parent.glob("*_suite.py"))
+    *(f"tests.contract.suites.{path.stem}" for path in Path(__file__).parent.glob("suites/*_suite.py"))
 )

@@ -11,8 +11,8 @@ from streams.ports.groups import Stores
 from streams.stores.memory.media import MemoryMediaUploads
 from streams.stores.memory.stores import memory_stores
 from tests.contract import limits
-from tests.contract.media_suite import PutSigned
 from tests.contract.passing_time import HandMovedTime
+from tests.contract.suites.media_suite import PutSigned
 
 
 @pytest.fixture(scope="session")

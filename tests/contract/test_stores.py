@@ -1,3 +1,3 @@
 """The in-memory twins do what the ports promise."""
 
-from tests.contract.every_suite import *  # noqa: F403  # The list of the suites is there.
+from tests.contract.suites.every_suite import *  # noqa: F403  # The list of the suites is there.

@@ -133,7 +133,7 @@ def test_two_stacks_run_side_by_side(stack: Stack, tmp_path: Path) -> None:
 
     assert other.running() == set()
     assert all(
-        stack.server(name).answers() for name in ("kafka", "cassandra", "redis", "s3", "shield", "edge")
+        stack.server(name).responds() for name in ("kafka", "cassandra", "redis", "s3", "shield", "edge")
     )
 
 
@@ -142,7 +142,7 @@ def test_a_paused_server_answers_again_when_it_goes_on(stack: Stack) -> None:
     server = stack.server("redis")
     server.pause()
     try:
-        assert not server.answers()
+        assert not server.responds()
     finally:
         server.resume()
 

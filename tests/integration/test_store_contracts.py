@@ -19,9 +19,9 @@ from streams.settings import Settings
 from streams.stores.cassandra.shard_leases import CassandraShardLeases
 from streams.stores.connect import connect, connect_clients, stores_of
 from tests.contract import limits
-from tests.contract.every_suite import *  # noqa: F403  # The list of the suites is there.
-from tests.contract.media_suite import PutSigned
 from tests.contract.passing_time import RealTime
+from tests.contract.suites.every_suite import *  # noqa: F403  # The list of the suites is there.
+from tests.contract.suites.media_suite import PutSigned
 
 TIMEOUT_MS = 10_000
 # Longer than the suite lets a lease last, so that no test meets the leases of another.

@@ -2,6 +2,8 @@
 
 import ast
 import re
+import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,14 +12,34 @@ import pytest
 from streams.stores.cassandra.migrations import Migration, MigrationRefused, read_migrations, to_apply
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("schemas", "topics", "streams", "api", "infra", "shutterline", "bench", "tests")
+PRODUCT = ("schemas", "topics", "streams", "api", "infra", "shutterline")
+PACKAGES = (*PRODUCT, "bench", "tests")
 FUNCTION_LINES_MAX = 70
+FOLDER_MODULES_MAX = 16
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "misc", "manager"}
+# What a function may not be handed whole: it takes the group, the part or the port that it uses.
+BAGS = {"Stores", "Settings", "ApiContext"}
+# Words that this code once used for what the field calls returning, caching, tombstones, counts,
+# checkpoints, throttling, hydration.
+FORMER_WORDS = {
+    *("answers", "copies", "own_side", "other_side", "own_edges", "kept", "stands", "bury", "is_buried"),
+    *("head", "heads", "live", "lives", "way", "giving_way", "places", "notes", "coming_again"),
+    *("standing", "dressing", "dress", "made", "patient"),
+    *("GivingWay", "Places", "FanoutNotes", "ComingAgain", "Head", "OwnEdge", "OwnEdges", "Copies"),
+    *("PatientDecoder", "Made", "EdgeCaches"),
+}
 
 
-def sources() -> Iterator[Path]:
-    for package in PACKAGES:
+def sources(packages: tuple[str, ...] = PACKAGES) -> Iterator[Path]:
+    for package in packages:
         yield from (ROOT / package).rglob("*.py")
+
+
+def nodes(packages: tuple[str, ...] = PACKAGES) -> Iterator[tuple[Path, ast.AST]]:
+    """Every syntax node of every source, with its file."""
+    for path in sources(packages):
+        for node in ast.walk(ast.parse(path.read_text())):
+            yield path, node
 
 
 def test_the_folder_of_cql_holds_no_python() -> None:
@@ -71,8 +93,7 @@ def test_no_function_is_longer_than_can_be_seen_at_once() -> None:
     """Seventy lines are a smell."""
     long = [
         f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
-        for path in sources()
-        for node in ast.walk(ast.parse(path.read_text()))
+        for path, node in nodes()
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (node.end_lineno or node.lineno) - node.lineno >= FUNCTION_LINES_MAX
     ]
@@ -85,9 +106,66 @@ def test_no_module_is_named_for_nothing() -> None:
     assert [] == [path for path in sources() if path.stem in EMPTY_NAMES]
 
 
+def test_no_signature_takes_a_whole_bag() -> None:
+    """A function's parameters say what it may touch."""
+    bags = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}({argument.arg})"
+        for path, node in nodes(("streams", "api", "shutterline"))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+        if argument.annotation is not None
+        and BAGS & set(re.findall(r"\w+", ast.unparse(argument.annotation)))
+    ]
+
+    assert [] == bags
+
+
+def test_no_folder_holds_more_modules_than_can_be_seen_at_once() -> None:
+    """A folder with more of them holds a folder that wants to exist."""
+    modules = Counter(path.parent.relative_to(ROOT) for path in sources() if path.stem != "__init__")
+
+    assert {} == {str(folder): count for folder, count in modules.items() if count > FOLDER_MODULES_MAX}
+
+
+def test_former_words_are_no_identifiers() -> None:
+    """One word for one thing, and the field's word."""
+    former = [
+        f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)} {name}"
+        for path, node in nodes(PRODUCT)
+        for name in defined_names(node)
+        if name in FORMER_WORDS
+    ]
+    former += [str(path.relative_to(ROOT)) for path in sources(PRODUCT) if path.stem in FORMER_WORDS]
+
+    assert [] == former
+
+
+def defined_names(node: ast.AST) -> Iterator[str]:
+    """The names that a node introduces."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield node.name.removeprefix("_")
+    elif isinstance(node, ast.arg):
+        yield node.arg.removeprefix("_")
+    elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+        yield (node.id if isinstance(node, ast.Name) else node.attr).removeprefix("_")
+
+
+def test_every_package_is_known_to_the_import_rules() -> None:
+    """A package without a rule could import anything; one in a layers contract cannot be forgotten."""
+    rules = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    layers = [contract for contract in rules["contracts"] if contract["type"] == "layers"]
+
+    assert set(PACKAGES) == set(rules["root_packages"])
+    assert all(contract.get("exhaustive") for contract in layers if "containers" in contract)
+    assert not any("ignore_imports" in contract for contract in rules["contracts"])
+
+
 def test_every_script_says_what_it_takes_and_why_it_is_one() -> None:
-    """Redis scripts begin with their keys, arguments, answer, and why they are atomic or a script at all."""
-    for script in (ROOT / "streams" / "stores" / "lua").glob("*.lua"):
+    """Redis scripts begin with their keys, arguments, result, and why they are atomic or a script at all."""
+    scripts = list((ROOT / "streams" / "stores" / "redis" / "lua").glob("*.lua"))
+
+    assert scripts
+    for script in scripts:
         header = "".join(line for line in script.read_text().splitlines(True) if line.startswith("--"))
 
         for word in ("KEYS", "ARGV", "returns", "--"):

@@ -20,7 +20,8 @@ from api.http.inputs import PageQuery
 from api.photo_ids import PhotoIds
 from api.routes.feed import feed_page
 from api.services import Services
-from schemas.events import EventData, EventType
+from schemas.events import EventType
+from schemas.facts import EventData
 from schemas.ids import PackedIds, PhotoId, UserId, pack_ids
 from streams.core.counted import Membership
 from streams.core.edges import OutgoingEdge

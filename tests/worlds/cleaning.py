@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 
-from schemas.events import EventData
-from schemas.facts import PhotoUploaded
+from schemas.facts import EventData, PhotoUploaded
 from schemas.ids import PhotoId, compose_id
 from schemas.internal import EdgeRecord, FanoutRecord, RemovalTask, RenditionTask
 from streams.core.object_keys import ObjectKeys

@@ -12,7 +12,7 @@ LOOK_INTERVAL_S = 0.05
 
 
 def wait_ready(
-    answers: Mapping[Daemon, Callable[[], bool]],
+    checks: Mapping[Daemon, Callable[[], bool]],
     *,
     already_running: Collection[str] = (),
     progress: Progress | None = None,
@@ -25,7 +25,7 @@ def wait_ready(
         StackError: One did not answer within the deadline.
     """
     progress = progress or Silent()
-    waiting = dict(answers)
+    waiting = dict(checks)
     deadline = time.monotonic() + deadline_s
     while waiting:
         progress.doing(f"waiting for {', '.join(daemon.name for daemon in waiting)}")

@@ -35,8 +35,8 @@ def prepare(library: Path, progress: Progress) -> None:
             return
         finally:
             stack.stop()
-        for made in Path(folder).glob("*.jsa"):
-            made.rename(library / made.name)
+        for archive_file in Path(folder).glob("*.jsa"):
+            archive_file.rename(library / archive_file.name)
     progress.done(f"faster starts prepared in {time.monotonic() - began:.0f} s")
 
 

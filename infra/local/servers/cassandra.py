@@ -54,5 +54,5 @@ class CassandraServer(Server):
         own = [f"@{TEMPLATES / self.kind / 'jvm.options'}", *(f"-D{k}={v}" for k, v in properties.items())]
         return [line[0], *own, *line[1:], "org.apache.cassandra.service.CassandraDaemon"]
 
-    def answers(self) -> bool:
-        return probes.cassandra_answers(self.port)
+    def responds(self) -> bool:
+        return probes.cassandra_responds(self.port)

@@ -33,8 +33,8 @@ class KafkaServer(Server):
         properties = self._conf_dir / "server.properties"
         return [*self._java(heap=("128m", "512m")), "kafka.Kafka", str(properties)]
 
-    def answers(self) -> bool:
-        return probes.kafka_answers(self.port)
+    def responds(self) -> bool:
+        return probes.kafka_responds(self.port)
 
     def _java(self, heap: tuple[str, str]) -> list[str]:
         line = java(self.library, self.kind, heap=heap)

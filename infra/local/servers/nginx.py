@@ -72,8 +72,8 @@ class NginxServer(Server):
             *("-e", "stderr"),
         ]
 
-    def answers(self) -> bool:
-        return probes.http_answers(self.status_address, "/healthz")
+    def responds(self) -> bool:
+        return probes.http_responds(self.status_address, "/healthz")
 
     def reload(self) -> None:
         """Reload the configuration; requests under way finish with the old one, and none is lost.

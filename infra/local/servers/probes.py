@@ -18,29 +18,29 @@ CASSANDRA_QUESTION = b"\x04\0\0\0\x05\0\0\0\0"
 CASSANDRA_SUPPORTED = 6
 
 
-def kafka_answers(port: int) -> bool:
+def kafka_responds(port: int) -> bool:
     return len(_ask(port, KAFKA_QUESTION, 4)) == 4
 
 
-def cassandra_answers(port: int) -> bool:
+def cassandra_responds(port: int) -> bool:
     answer = _ask(port, CASSANDRA_QUESTION, 9)
     return len(answer) == 9 and answer[4] == CASSANDRA_SUPPORTED
 
 
-def redis_answers(port: int) -> bool:
+def redis_responds(port: int) -> bool:
     """A Redis that is still loading its data says -LOADING and is not ready."""
     return _ask(port, b"PING\r\n", 5) == b"+PONG"
 
 
-def http_answers(address: str, path: str) -> bool:
+def http_responds(address: str, path: str) -> bool:
     """Whether `GET path` at `host:port` returns 200."""
     return http_body(address, path) is not None
 
 
-def process_answers(process: Daemon, path: str) -> bool:
+def process_responds(process: Daemon, path: str) -> bool:
     """Whether `GET path` returns 200 at the address that the process has written to its metrics file."""
     address = process.metrics_address
-    return address is not None and http_answers(address, path)
+    return address is not None and http_responds(address, path)
 
 
 def http_body(address: str, path: str, *, deadline_s: float = ANSWER_DEADLINE_S) -> str | None:

@@ -27,8 +27,8 @@ class RedisServer(Server):
     def command(self) -> Sequence[str]:
         return [redis_binary(), str(self._conf_dir / "redis.conf")]
 
-    def answers(self) -> bool:
-        return probes.redis_answers(self.port)
+    def responds(self) -> bool:
+        return probes.redis_responds(self.port)
 
 
 def redis_binary() -> str:

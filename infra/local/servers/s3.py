@@ -45,5 +45,5 @@ class S3Server(Server):
             main += ["--properties", str(self._conf_dir / file)]
         return [line[0], *own, *line[1:], *main]
 
-    def answers(self) -> bool:
-        return probes.http_answers(f"127.0.0.1:{self.port}", "/healthz")
+    def responds(self) -> bool:
+        return probes.http_responds(f"127.0.0.1:{self.port}", "/healthz")

@@ -56,7 +56,7 @@ class Server(Daemon, ABC):
 
     def wait_ready(self, deadline_s: float = READY_DEADLINE_S) -> None:
         """Return when it answers; see `readiness.wait_ready` for what it raises."""
-        wait_ready({self: self.answers}, deadline_s=deadline_s)
+        wait_ready({self: self.responds}, deadline_s=deadline_s)
 
     @abstractmethod
     def configure(self) -> None:
@@ -67,7 +67,7 @@ class Server(Daemon, ABC):
         """What to execute."""
 
     @abstractmethod
-    def answers(self) -> bool:
+    def responds(self) -> bool:
         """Whether it answers a request in its own protocol."""
 
     @property

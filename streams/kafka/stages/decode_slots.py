@@ -16,7 +16,7 @@ class DecodeSlots:
     """
 
     def __init__(self, *, thumbnails_max: int, fulls_max: int) -> None:
-        self._places = {
+        self._slots = {
             Lane.THUMBNAIL: asyncio.Semaphore(thumbnails_max),
             Lane.FULL: asyncio.Semaphore(fulls_max),
         }
@@ -34,23 +34,23 @@ class DecodeSlots:
         try:
             yield
         finally:
-            self._places[lane].release()
+            self._slots[lane].release()
 
     async def _for_thumbnail(self) -> None:
         self._thumbnails_waiting += 1
         self._no_thumbnail_waits.clear()
         try:
-            await self._places[Lane.THUMBNAIL].acquire()
+            await self._slots[Lane.THUMBNAIL].acquire()
         finally:
             self._thumbnails_waiting -= 1
             if not self._thumbnails_waiting:
                 self._no_thumbnail_waits.set()
 
     async def _for_full(self) -> None:
-        await self._places[Lane.FULL].acquire()
+        await self._slots[Lane.FULL].acquire()
         try:
             while self._thumbnails_waiting:
                 await self._no_thumbnail_waits.wait()
         except BaseException:
-            self._places[Lane.FULL].release()
+            self._slots[Lane.FULL].release()
             raise

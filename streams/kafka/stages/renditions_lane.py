@@ -50,7 +50,7 @@ class RenditionsLane:
     limits: DeliveryLimits
     group: str
     lane: Lane
-    places: DecodeSlots
+    decode_slots: DecodeSlots
     progress: Progress
     # When the tasks that are being handled were queued, by a number of their own.
     _queued_ms: dict[int, int] = field(default_factory=dict, init=False)
@@ -82,7 +82,7 @@ class RenditionsLane:
         async def run() -> RenditionOutcome:
             if isinstance(task, RemovalTask):
                 return await self._remove(task)
-            async with self.places.of(self.lane):
+            async with self.decode_slots.of(self.lane):
                 return await self._make(task)
 
         if not isinstance(task, RemovalTask):

@@ -15,8 +15,13 @@ from schemas.events import (
     FUTURE_MS_MAX,
     OWN_FUTURE_MS_MAX,
     Event,
-    EventData,
     EventType,
+    decode_event,
+    encode_event,
+    encode_structured,
+)
+from schemas.facts import (
+    EventData,
     PhotoDeleted,
     PhotoLiked,
     PhotoUnliked,
@@ -24,9 +29,6 @@ from schemas.events import (
     Rendition,
     UserFollowed,
     UserUnfollowed,
-    decode_event,
-    encode_event,
-    encode_structured,
 )
 from schemas.ids import EPOCH_MS, ID_MAX, PhotoId, UserId, compose_id, first_id_at
 from schemas.times import rfc3339, utc_datetime

@@ -4,7 +4,8 @@ from hashlib import sha256
 
 import pytest
 
-from schemas.events import EventType, PhotoUploaded, decode_event, encode_event, encode_structured
+from schemas.events import EventType, decode_event, encode_event, encode_structured
+from schemas.facts import PhotoUploaded
 from schemas.golden import EXAMPLES, ContentMode, Example, golden_examples
 from schemas.times import parse_rfc3339_us
 

@@ -18,7 +18,7 @@ from api.auth.keys import (
     keys_from,
     parse_key_set,
 )
-from api.auth.tokens import TOKEN_CHARS_MAX, TOKEN_KEPT_CHARS_MAX, InvalidToken, TokenVerifier
+from api.auth.tokens import TOKEN_CACHED_CHARS_MAX, TOKEN_CHARS_MAX, InvalidToken, TokenVerifier
 from schemas.ids import ID_MAX
 from streams.errors import StoreUnavailable
 from streams.settings import Settings
@@ -379,7 +379,6 @@ async def test_a_token_that_was_good_is_looked_at_again() -> None:
 
 async def test_a_checked_signature_is_not_checked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only of the newest tokens, and of none that is long: what is remembered is bounded."""
-    monkeypatch.setattr("api.auth.tokens.TOKENS_KEPT_MAX", 2)
     decode, checked = jwt.decode, list[str]()
 
     def counting(token: str, *args: Any, **kwargs: Any) -> Any:
@@ -387,9 +386,9 @@ async def test_a_checked_signature_is_not_checked_again(monkeypatch: pytest.Monk
         return decode(token, *args, **kwargs)
 
     monkeypatch.setattr("api.auth.tokens.jwt.decode", counting)
-    verifier = _verifier()
+    verifier = _verifier(tokens_cached_max=2)
     first, second, third = (_signed(HS256, _claims(sub=str(user))) for user in (1, 2, 3))
-    long = _signed(HS256, _claims(sub="4", padding="x" * TOKEN_KEPT_CHARS_MAX))
+    long = _signed(HS256, _claims(sub="4", padding="x" * TOKEN_CACHED_CHARS_MAX))
     for token in (first, second, second, long, long, first, third, first):
         await verifier.verify(token)
 

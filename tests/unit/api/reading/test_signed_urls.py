@@ -16,7 +16,9 @@ pytestmark = pytest.mark.anyio
 NOW_S = NOW_MS // 1_000
 
 
-def _signer(clock: Clock, counted: list[tuple[int, int]] | None = None) -> UrlSigner:
+def _signer(
+    clock: Clock, counted: list[tuple[int, int]] | None = None, *, urls_cached_max: int = 1_000
+) -> UrlSigner:
     return UrlSigner(
         media_url="https://media.example",
         key_id="K1",
@@ -24,7 +26,8 @@ def _signer(clock: Clock, counted: list[tuple[int, int]] | None = None) -> UrlSi
         life_s_min=1_800,
         life_s_max=3_600,
         clock_us=clock.us,
-        count=lambda kept, signed: None if counted is None else counted.append((kept, signed)),
+        count=lambda cached, signed: None if counted is None else counted.append((cached, signed)),
+        urls_cached_max=urls_cached_max,
     )
 
 
@@ -99,11 +102,10 @@ async def test_pages_at_once_sign_a_url_once() -> None:
     assert counted == [(0, 60), (40, 0), (20, 0)]
 
 
-async def test_urls_kept_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_cached_urls_are_bounded() -> None:
     """The oldest go first."""
-    monkeypatch.setattr("api.reading.signed_urls.URLS_KEPT_MAX", 2)
     counted: list[tuple[int, int]] = []
-    signer = _signer(Clock(), counted)
+    signer = _signer(Clock(), counted, urls_cached_max=2)
     for key in ("a", "b", "c", "c", "a"):
         await signer.urls([key])
 

@@ -1,4 +1,4 @@
-"""Thumbnails go before full renditions in one process, and neither takes more than its places."""
+"""Thumbnails go before full renditions in one process, and neither takes more than its slots."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,13 +21,13 @@ def anyio_backend() -> str:
 class Holder:
     """Asks for a place, and keeps it until it is told to leave."""
 
-    def __init__(self, places: DecodeSlots, lane: Lane) -> None:
+    def __init__(self, slots: DecodeSlots, lane: Lane) -> None:
         self._leave = asyncio.Event()
         self.inside = False
-        self.task = asyncio.create_task(self._run(places, lane))
+        self.task = asyncio.create_task(self._run(slots, lane))
 
-    async def _run(self, places: DecodeSlots, lane: Lane) -> None:
-        async with places.of(lane):
+    async def _run(self, slots: DecodeSlots, lane: Lane) -> None:
+        async with slots.of(lane):
             self.inside = True
             await self._leave.wait()
 
@@ -37,11 +37,11 @@ class Holder:
 
 
 @asynccontextmanager
-async def holders(places: DecodeSlots, *lanes: Lane) -> AsyncIterator[list[Holder]]:
+async def holders(slots: DecodeSlots, *lanes: Lane) -> AsyncIterator[list[Holder]]:
     """They ask in this order."""
     made = []
     for lane in lanes:
-        made.append(Holder(places, lane))
+        made.append(Holder(slots, lane))
         await settled()
     yield made
     for each in made:
@@ -54,10 +54,10 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-async def test_a_lane_has_so_many_places() -> None:
+async def test_a_lane_has_so_many_slots() -> None:
     """The next waits until one leaves."""
-    places = DecodeSlots(thumbnails_max=2, fulls_max=1)
-    async with holders(places, *[Lane.THUMBNAIL] * 3) as [first, second, third]:
+    slots = DecodeSlots(thumbnails_max=2, fulls_max=1)
+    async with holders(slots, *[Lane.THUMBNAIL] * 3) as [first, second, third]:
         assert (True, True, False) == (first.inside, second.inside, third.inside)
         await first.leave()
         await settled()
@@ -67,8 +67,8 @@ async def test_a_lane_has_so_many_places() -> None:
 
 async def test_a_full_task_does_not_begin_while_a_thumbnail_waits() -> None:
     """One that has begun goes on; one that is held back begins when the last thumbnail has its place."""
-    places = DecodeSlots(thumbnails_max=1, fulls_max=2)
-    async with holders(places, Lane.FULL, *[Lane.THUMBNAIL] * 3, Lane.FULL) as [begun, one, two, three, held]:
+    slots = DecodeSlots(thumbnails_max=1, fulls_max=2)
+    async with holders(slots, Lane.FULL, *[Lane.THUMBNAIL] * 3, Lane.FULL) as [begun, one, two, three, held]:
         assert begun.inside
         assert not held.inside
         await one.leave()
@@ -82,16 +82,16 @@ async def test_a_full_task_does_not_begin_while_a_thumbnail_waits() -> None:
 
 async def test_thumbnails_never_wait_for_full_tasks() -> None:
     """However many of those there are."""
-    places = DecodeSlots(thumbnails_max=1, fulls_max=1)
-    async with holders(places, *[Lane.FULL] * 5, Lane.THUMBNAIL) as asked:
+    slots = DecodeSlots(thumbnails_max=1, fulls_max=1)
+    async with holders(slots, *[Lane.FULL] * 5, Lane.THUMBNAIL) as asked:
         assert asked[-1].inside
 
 
 async def test_whoever_gives_up_waiting_holds_nobody_back() -> None:
     """Neither a thumbnail whose partition has gone, nor a full task that was held back."""
-    places = DecodeSlots(thumbnails_max=1, fulls_max=1)
+    slots = DecodeSlots(thumbnails_max=1, fulls_max=1)
     lanes = [Lane.THUMBNAIL, Lane.THUMBNAIL, Lane.FULL, Lane.FULL]
-    async with holders(places, *lanes) as [_, waiting, held, behind]:
+    async with holders(slots, *lanes) as [_, waiting, held, behind]:
         held.task.cancel()
         await settled()
         waiting.task.cancel()

@@ -51,7 +51,7 @@ class Bench:
 
     world: World
     decoder: HeldDecoder = field(default_factory=HeldDecoder)
-    places: DecodeSlots = field(default_factory=lambda: DecodeSlots(thumbnails_max=2, fulls_max=2))
+    decode_slots: DecodeSlots = field(default_factory=lambda: DecodeSlots(thumbnails_max=2, fulls_max=2))
     progress: Progress = field(default_factory=Progress)
 
     def lane(self, lane: Lane) -> RenditionsLane:
@@ -64,7 +64,7 @@ class Bench:
             limits=LIMITS,
             group="renditions-thumbnail",
             lane=lane,
-            places=self.places,
+            decode_slots=self.decode_slots,
             progress=self.progress,
         )
 

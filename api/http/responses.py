@@ -1,4 +1,4 @@
-"""Answers that are not problems."""
+"""Responses that are not problems."""
 
 from http import HTTPStatus
 from typing import Any
@@ -7,8 +7,10 @@ import orjson
 from starlette.responses import Response
 
 
-def json_answer(body: Any, headers: dict[str, str] | None = None, *, status: int = HTTPStatus.OK) -> Response:
-    # What one caller sees, no cache may show another.
+def json_response(
+    body: Any, headers: dict[str, str] | None = None, *, status: int = HTTPStatus.OK
+) -> Response:
+    """Return `body` as JSON that no cache may show to another caller."""
     all_headers = {"Cache-Control": "no-store", **(headers or {})}
     return Response(orjson.dumps(body), status, headers=all_headers, media_type="application/json")
 

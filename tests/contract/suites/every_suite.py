@@ -1,24 +1,24 @@
 """Every suite as a class that pytest collects; a test module imports all of them and has the fixtures."""
 
-from tests.contract.authors_suite import AuthorsSuite, PulledAuthorsSuite
-from tests.contract.budget_suite import RebuildBudgetSuite
-from tests.contract.cache_suite import CacheSuite
-from tests.contract.checkpoints_suite import CheckpointsSuite
-from tests.contract.cleaning_suite import (
+from tests.contract.suites.authors_suite import AuthorsSuite, PulledAuthorsSuite
+from tests.contract.suites.budget_suite import RebuildBudgetSuite
+from tests.contract.suites.cache_suite import CacheSuite
+from tests.contract.suites.checkpoints_suite import CheckpointsSuite
+from tests.contract.suites.cleaning_suite import (
     CleaningPositionsSuite,
     ForgottenRenditionsSuite,
     MissingObjectsSuite,
     PhotoScanSuite,
 )
-from tests.contract.counted_suite import CountedSetsSuite
-from tests.contract.edges_suite import OutgoingEdgesSuite
-from tests.contract.media_suite import MediaObjectsSuite, OriginalsSuite, PartsSuite, SignedPutSuite
-from tests.contract.parked_suite import ParkedPhotosSuite
-from tests.contract.photos_suite import AuthorPhotosSuite, PhotosSuite
-from tests.contract.shard_leases_suite import ShardLeasesSuite
-from tests.contract.stops_suite import StoppedPartitionsSuite
-from tests.contract.timelines_suite import RebuildSuite, RingBytesSuite, TimelinesSuite
-from tests.contract.uploads_suite import UploadKeysSuite, UploadLimitSuite, UploadsSuite
+from tests.contract.suites.counted_suite import CountedSetsSuite
+from tests.contract.suites.edges_suite import OutgoingEdgesSuite
+from tests.contract.suites.media_suite import MediaObjectsSuite, OriginalsSuite, PartsSuite, SignedPutSuite
+from tests.contract.suites.parked_suite import ParkedPhotosSuite
+from tests.contract.suites.photos_suite import AuthorPhotosSuite, PhotosSuite
+from tests.contract.suites.shard_leases_suite import ShardLeasesSuite
+from tests.contract.suites.stops_suite import StoppedPartitionsSuite
+from tests.contract.suites.timelines_suite import RebuildSuite, RingBytesSuite, TimelinesSuite
+from tests.contract.suites.uploads_suite import UploadKeysSuite, UploadLimitSuite, UploadsSuite
 
 __all__ = [
     "TestAuthorPhotos",

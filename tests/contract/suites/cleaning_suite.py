@@ -9,7 +9,7 @@ from streams.core.photos import StoredRendition
 from streams.ports.cleaning import POSITION_MIN, CleaningScan
 from streams.ports.groups import Stores
 from tests.contract.passing_time import PassingTime
-from tests.contract.photos_suite import photo_by
+from tests.contract.suites.photos_suite import photo_by
 
 NewId = Callable[[], int]
 MADE = {

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from bench.freshness import follow, materialise
+from bench.measuring.freshness import follow, materialise
 from bench.traffic.events import fresh_photo_ids
 from infra.local.deployment import Deployment
 from schemas.ids import UserId
