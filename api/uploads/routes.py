@@ -7,9 +7,9 @@ from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.http.responses import json_response
 from api.http.gate import JSON
 from api.http.inputs import photo_id_of
+from api.http.responses import json_response
 from api.services import ByCaller, WithUploads
 from api.uploads.body import body_slot, pieces
 from api.uploads.inputs import idempotency_key_of, media_type_of, request_of_json, request_of_query
