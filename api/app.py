@@ -76,7 +76,7 @@ def _upload_bounds(uploads: UploadSettings) -> Bounds:
 
 
 def _add_reads(app: FastAPI) -> None:
-    # Not FastAPI's own kind of route, which costs as much again as the page itself.
+    # A plain Starlette route, because FastAPI's own routes cost as much as the page itself.
     app.router.routes.append(_LeanRoute(FEED_PATH, get_feed, methods=["GET"]))
     _get(app, USER_PHOTOS_PATH, get_user_photos, "get_user_photos", PhotoPage, "photos", 401, 422, 503)
     _get(app, "/v1/users/{user_id}", get_user, "get_user", UserView, "users", 401, 422, 503)
@@ -145,7 +145,7 @@ def _add_open_routes(app: FastAPI) -> None:
 
 
 class _LeanRoute(Route):
-    """A route of Starlette's that also says in the scope which it is, as FastAPI's do; metrics ask."""
+    """A Starlette route that names itself in the scope, as FastAPI's routes do; the metrics read it."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         match, child_scope = super().matches(scope)

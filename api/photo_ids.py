@@ -25,7 +25,7 @@ class PhotoIds:
         self._turn = asyncio.Lock()
 
     async def mint(self) -> PhotoId:
-        """A new id.
+        """Return a new id.
 
         Raises:
             Problem: 503, if no shard is free or the clock went back.

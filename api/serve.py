@@ -24,16 +24,16 @@ from streams.metrics_file import metrics_file
 from streams.settings import ApiProcessSettings, ApiSettings
 from streams.stores.connect import connect
 
-# A publish may take this share of a request's time: the row is still to be written after it.
+# A publish may take this share of a request's time, because the row is written after it.
 PUBLISH_SHARE = 0.5
 
 
-# A page makes thousands of objects that go by themselves. Python's 700 has the collector look
-# for cycles several times a page, which is a fifth of the page's time.
+# A page creates thousands of objects that reference counting frees. At Python's default of 700 the
+# collector would look for cycles several times a page, which takes a fifth of the page's time.
 COLLECTED_OBJECTS_MIN = 10_000
 
-# Load balancers keep idle connections for a minute. Were we to close first, a request on its
-# way would meet a closed connection.
+# Load balancers keep idle connections for a minute. If we closed them first, a request that is under
+# way could arrive at a closed connection.
 KEEP_ALIVE_S = 75
 
 
@@ -47,8 +47,8 @@ async def serve(settings: ApiProcessSettings) -> None:
     """Connect to the stores and serve until SIGTERM or SIGINT; requests under way are finished.
 
     Raises:
-        ValueError: A secret or a key is not what it must be.
-        Exception: A bug beside the requests; whoever runs the process starts it again.
+        ValueError: A secret or a key is invalid.
+        Exception: A bug outside of requests; the process has to be started again.
     """
     async with AsyncExitStack() as closing:
         stores = await closing.enter_async_context(connect(settings, timeout_ms=settings.store_timeout_ms))
@@ -76,7 +76,7 @@ async def _until_stopped(server: "_Server", *beside: Callable[[], Coroutine[Any,
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to the loop: uvicorn would raise them again before the stores are closed."""
+    """Does not handle signals: uvicorn would raise them again before the stores are closed."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -100,17 +100,17 @@ def _server(services: Services, settings: ApiProcessSettings) -> _Server:
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_S,
         proxy_headers=False,
-        # Whatever is under way ends by its own deadline.
+        # Every request under way ends by its own deadline.
         timeout_graceful_shutdown=settings.request_deadline_ms // 1_000 + 1,
     )
     return _Server(config)
 
 
 def _address(settings: ApiSettings) -> tuple[str, int]:
-    """Host and port of `settings.api`.
+    """Return host and port of the API's address.
 
     Raises:
-        ValueError: It names none.
+        ValueError: The address names none.
     """
     parts = urlsplit(settings.api)
     if parts.hostname is None or parts.port is None:

@@ -1,15 +1,15 @@
-"""Where the keys come from that tokens are signed with; each key is bound to one algorithm."""
+"""The keys that verify tokens; each key is bound to one algorithm."""
 
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol
 
-import httpx
+import aiohttp
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
@@ -23,9 +23,9 @@ SECRET_BYTES_MIN = 32
 RSA_BITS_MIN = 2_048
 FETCH_TIMEOUT_S = 1.0
 KEY_SET_BYTES_MAX = 1_048_576
-# A token with an unknown kid must not let anybody make us fetch at will.
+# Tokens with unknown key ids must not make this process fetch the set at the client's will.
 FETCH_PAUSE_S = 10.0
-# A key that was taken out of the set counts no longer than this.
+# A key that was removed from the set is accepted no longer than this.
 KEY_SET_AGE_S_MAX = 600.0
 
 _ALGORITHMS = {("RSA", None): "RS256", ("EC", "P-256"): "ES256", ("OKP", "Ed25519"): "EdDSA"}
@@ -33,7 +33,7 @@ _ALGORITHMS = {("RSA", None): "RS256", ("EC", "P-256"): "ES256", ("OKP", "Ed2551
 
 @dataclass(frozen=True, slots=True)
 class VerificationKey:
-    """A key and the one algorithm that it may be used with."""
+    """A key, and the only algorithm that it may be used with."""
 
     algorithm: str
     key: Any
@@ -41,10 +41,10 @@ class VerificationKey:
 
 class Keys(Protocol):
     async def key_for(self, kid: str | None) -> VerificationKey | None:
-        """The key of that id, None when there is none.
+        """Return the key with that id, or None.
 
         Raises:
-            StoreUnavailable: The key set could not be fetched, so nothing is known.
+            StoreUnavailable: The key set could not be fetched, so it is not known.
         """
 
 
@@ -66,9 +66,11 @@ class SecretKeys:
 
 
 class JwksKeys:
-    """A JSON Web Key Set from a URL or a file, fetched again when a key is unknown or the set is old."""
+    """A JSON Web Key Set from a URL or a file. It is fetched again if a key is unknown or the set is old."""
 
-    def __init__(self, fetch: Callable[[], bytes], *, clock_s: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self, fetch: Callable[[], Awaitable[bytes]], *, clock_s: Callable[[], float] = monotonic
+    ) -> None:
         self._fetch = fetch
         self._clock_s = clock_s
         self._keys: dict[str | None, VerificationKey] | None = None
@@ -95,18 +97,17 @@ class JwksKeys:
     async def _refresh(self) -> None:
         self._tried_s = self._clock_s()
         try:
-            document = await asyncio.to_thread(self._fetch)
-            self._keys = parse_key_set(document)
+            self._keys = parse_key_set(await self._fetch())
             self._fetched_s = self._clock_s()
-        except (OSError, ValueError, httpx.HTTPError) as error:
-            log.warning("the key set could not be fetched, the old one stays: %s", error)
+        except (OSError, ValueError, TimeoutError, aiohttp.ClientError) as error:
+            log.warning("the key set could not be fetched, the last one stays in use: %r", error)
 
 
 def parse_key_set(document: bytes) -> dict[str | None, VerificationKey]:
-    """The usable keys of a JWK set by kid; the only key of a set also goes without a kid.
+    """Return the usable keys of a JWK set by key id. The only key of a set may lack an id.
 
     Raises:
-        ValueError: It is no JWK set.
+        ValueError: The value is no JWK set.
     """
     try:
         parsed = json.loads(document)
@@ -126,11 +127,11 @@ def parse_key_set(document: bytes) -> dict[str | None, VerificationKey]:
 
 
 def _usable(stated: Mapping[str, Any]) -> VerificationKey | None:
-    """A public key for signatures with an algorithm that we allow; None otherwise."""
+    """Return a public signature key with an allowed algorithm, or None."""
     curve = None if stated.get("kty") == "RSA" else stated.get("crv")
     algorithm = _ALGORITHMS.get((str(stated.get("kty")), curve))
     is_for_signatures = stated.get("use", "sig") == "sig" and stated.get("alg", algorithm) == algorithm
-    # A set that publishes private halves is compromised.
+    # A set that publishes private keys is compromised.
     if algorithm is None or not is_for_signatures or "d" in stated:
         return None
     if not isinstance(stated.get("kid"), str | None):
@@ -145,7 +146,7 @@ def _usable(stated: Mapping[str, Any]) -> VerificationKey | None:
 
 
 def keys_from(settings: TokenSettings) -> Keys:
-    """The keys that the settings name: a key set if there is one, otherwise the local secret.
+    """Return the keys that the settings name: the key set if it is set, otherwise the local secret.
 
     Raises:
         ValueError: Neither is set, or the secret is too short.
@@ -155,11 +156,21 @@ def keys_from(settings: TokenSettings) -> Keys:
     return SecretKeys(settings.jwt_secret.get_secret_value().encode())
 
 
-def _read(place: str) -> bytes:
-    if not place.startswith(("http://", "https://")):
-        return Path(place).read_bytes()
-    answer = httpx.get(place, timeout=FETCH_TIMEOUT_S)
-    answer.raise_for_status()
-    if len(answer.content) > KEY_SET_BYTES_MAX:
-        raise ValueError(f"the key set has {len(answer.content)} bytes, more than {KEY_SET_BYTES_MAX}")
-    return answer.content
+async def _read(address: str) -> bytes:
+    """Read a key set from an HTTP address or a file.
+
+    Raises:
+        OSError, aiohttp.ClientError, TimeoutError: It could not be read.
+        ValueError: It is too large.
+    """
+    if not address.startswith(("http://", "https://")):
+        return await asyncio.to_thread(Path(address).read_bytes)
+    timeout = aiohttp.ClientTimeout(total=FETCH_TIMEOUT_S)
+    async with aiohttp.ClientSession(timeout=timeout) as session, session.get(address) as response:
+        response.raise_for_status()
+        document = await response.content.read(KEY_SET_BYTES_MAX + 1)
+        while len(document) <= KEY_SET_BYTES_MAX and (piece := await response.content.readany()):
+            document += piece
+    if len(document) > KEY_SET_BYTES_MAX:
+        raise ValueError(f"the key set has more than {KEY_SET_BYTES_MAX} bytes")
+    return document

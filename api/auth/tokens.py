@@ -1,4 +1,4 @@
-"""Who asks: bearer tokens (JWT), checked as RFC 8725 says."""
+"""Authentication by bearer tokens (JWT), which are checked as RFC 8725 recommends."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -16,31 +16,31 @@ from schemas.ids import UserId, parse_id
 from schemas.quoting import quoted
 
 TOKEN_CHARS_MAX = 8_192
-# About a kilobyte each; a signature costs 0.1 ms, and apps send the same token for an hour.
+# About a kilobyte each. Checking a signature costs 0.1 ms, and apps send the same token for an hour.
 TOKENS_CACHED_MAX = 4_096
 TOKEN_CACHED_CHARS_MAX = 1_024
 OPS_ROLE = "ops"
-NUMBER_MAX = 2**53  # Also keeps out infinity and what float() cannot hold; comparisons keep out NaN.
+NUMBER_MAX = 2**53  # Rejects infinity and what float() cannot hold; comparisons reject NaN.
 
 _BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE)
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
-# Signature, issuer and audience are PyJWT's; times are ours, because int() takes what no
-# token should say ("12", 1e400).
+# PyJWT checks signature, issuer and audience. We check the times, because PyJWT's int() accepts
+# values that no token should have ("12", 1e400).
 _UNCHECKED = dict.fromkeys(("verify_exp", "verify_nbf", "verify_iat", "verify_sub", "verify_jti"), False)
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whom a token speaks for."""
+    """The user that a token authenticates."""
 
     user_id: UserId
     roles: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
-class _Proven:
-    """What a token says, and the key that its signature was checked with."""
+class _CheckedToken:
+    """A token's claims, and the key that its signature was checked with."""
 
     kid: str | None
     key: VerificationKey
@@ -49,15 +49,15 @@ class _Proven:
 
 
 class InvalidToken(Exception):
-    """The token proves nothing; the message says why."""
+    """The token is not valid; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenVerifier:
     """Checks tokens against `keys`. Empty `issuer` or `audience` are not checked.
 
-    A signature that was found to be right is not checked again while its key is the
-    same; that there still is that key, and the times, are looked at for every request.
+    A signature that was valid is not checked again while its key is the same. That the key still
+    exists, and the times, are checked for every request.
     """
 
     keys: Keys
@@ -67,28 +67,28 @@ class TokenVerifier:
     life_s_max: int
     clock_us: Callable[[], int]
     tokens_cached_max: int = TOKENS_CACHED_MAX
-    _proven: FIFOCache[str, _Proven] = field(init=False)
+    _checked: FIFOCache[str, _CheckedToken] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_proven", FIFOCache(self.tokens_cached_max))
+        object.__setattr__(self, "_checked", FIFOCache(self.tokens_cached_max))
 
     async def verify(self, token: str) -> Caller:
-        """The caller whom the token names.
+        """Return the caller that the token names.
 
         Raises:
-            InvalidToken: It is malformed, expired, or not signed by a key of ours.
+            InvalidToken: The token is malformed, expired, or not signed by one of our keys.
             StoreUnavailable: The key set could not be fetched.
         """
-        proven = self._proven.get(token)
-        if proven is None or await self.keys.key_for(proven.kid) != proven.key:
-            proven = await self._prove(token)
+        checked = self._checked.get(token)
+        if checked is None or await self.keys.key_for(checked.kid) != checked.key:
+            checked = await self._check(token)
             if len(token) <= TOKEN_CACHED_CHARS_MAX:
-                self._proven[token] = proven
-        self._check_times(proven.claims)
-        return proven.caller
+                self._checked[token] = checked
+        self._check_times(checked.claims)
+        return checked.caller
 
-    async def _prove(self, token: str) -> _Proven:
-        """All of the token but its times."""
+    async def _check(self, token: str) -> _CheckedToken:
+        """Check everything of the token but its times."""
         if len(token) > TOKEN_CHARS_MAX:
             raise InvalidToken(f"the token has {len(token)} characters, but may have {TOKEN_CHARS_MAX}")
         if not _COMPACT.fullmatch(token):
@@ -98,9 +98,9 @@ class TokenVerifier:
         key = await self.keys.key_for(kid)
         if key is None:
             raise InvalidToken("no key of ours has the token's kid")
-        # The key decides which algorithm verifies; the token's own word only has to agree.
+        # The key determines the algorithm; the token's header only has to agree with it.
         claims = self._claims(token, key.key, key.algorithm)
-        return _Proven(kid, key, claims, Caller(_subject(claims), _roles(claims)))
+        return _CheckedToken(kid, key, claims, Caller(_subject(claims), _roles(claims)))
 
     def _claims(self, token: str, key: Any, algorithm: str) -> dict[str, Any]:
         options: Any = {
@@ -170,10 +170,10 @@ def _roles(claims: Mapping[str, Any]) -> frozenset[str]:
 
 
 async def authenticate(request: Request, verifier: TokenVerifier) -> Caller:
-    """The caller of a request.
+    """Return the caller of a request.
 
     Raises:
-        Problem: 401, with what is wrong and how to do it right.
+        Problem: 401; says what is wrong and how to do it right.
     """
     stated = request.headers.getlist("authorization")
     if not stated:

@@ -1,4 +1,4 @@
-"""A request's body as it arrives: bounded in size, and in how long a piece of it may take."""
+"""A request's body as it arrives, bounded in its size and in the wait for each piece."""
 
 import asyncio
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from starlette.types import Message, Receive, Scope
 
 from api.http.problems import Problem
 
-# A smaller body that nobody reads is the server's own to throw away.
+# If no route reads a smaller body, the server discards it by itself.
 SMALL_BYTES_MAX = 65_536
 LINGER_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class BodyBounds:
-    """`idle_s_max` is between two pieces, and before the first."""
+    """`idle_s_max` bounds the wait for each piece, the first included."""
 
     bytes_max: int
     idle_s_max: float
@@ -33,7 +33,7 @@ class BodyBounds:
 
 
 class Received:
-    """`receive` of one request that has a body, within its bounds."""
+    """An ASGI `receive` for a request with a body, which enforces the bounds."""
 
     def __init__(self, receive: Receive, bounds: BodyBounds, *, is_small: bool) -> None:
         self._receive = receive
@@ -44,7 +44,7 @@ class Received:
 
     @classmethod
     def of(cls, scope: Scope, receive: Receive, bounds: BodyBounds) -> Self | None:
-        """None for a request without a body."""
+        """Return None for a request without a body."""
         stated = header(scope, b"content-length")
         if stated is None and header(scope, b"transfer-encoding") is None:
             return None
@@ -52,13 +52,13 @@ class Received:
         return cls(receive, bounds, is_small=is_small)
 
     async def __call__(self) -> Message:
-        """The next piece.
+        """Return the next piece.
 
         Raises:
-            Problem: 408 when it does not come in time, 413 when there is too much.
+            Problem: 408 if it does not arrive in time, 413 if the body is too large.
         """
         if self._ended:
-            return await self._receive()  # Which waits until the client is gone.
+            return await self._receive()  # This waits until the client disconnects.
         try:
             async with asyncio.timeout(self._bounds.idle_s_max):
                 message = await self._receive()
@@ -72,11 +72,11 @@ class Received:
 
     @property
     def is_arriving(self) -> bool:
-        """Whether a client may still be busy writing it."""
+        """Whether the client may still be writing the body."""
         return not self._ended and not self._is_small
 
     async def drain(self) -> None:
-        """Throw away what still arrives, for a while."""
+        """Discard what still arrives, for a bounded time."""
         try:
             async with asyncio.timeout(LINGER_S):
                 while (await self._receive()).get("more_body", False):
@@ -86,5 +86,5 @@ class Received:
 
 
 def header(scope: Scope, name: bytes) -> bytes | None:
-    """The header's value where it stands once or first."""
+    """Return the header's first value."""
     return next((value for each, value in scope["headers"] if each == name), None)

@@ -1,4 +1,4 @@
-"""Cursors: opaque text that names a place in one kind of list."""
+"""Cursors: opaque text that names a position in one kind of list."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error
@@ -13,7 +13,7 @@ _CURSOR_CHARS_MAX = 64
 
 
 class CursorKind(Enum):
-    """A letter of its own for every kind of list, and how many numbers name a place in it."""
+    """A letter for each kind of list, and how many numbers a position in it has."""
 
     FEED = ("f", 1)
     USER_PHOTOS = ("p", 1)
@@ -31,13 +31,13 @@ def encode_cursor(kind: CursorKind, *numbers: int) -> str:
 
 
 def decode_cursor(kind: CursorKind, text: str) -> tuple[int, ...]:
-    """The numbers of a cursor that `encode_cursor` made for the same kind of list.
+    """Return the numbers of a cursor that `encode_cursor` made for the same kind of list.
 
     Raises:
-        ValueError: It is none; names it.
+        ValueError: The text is no such cursor; the message names it.
     """
     numbers = _numbers(kind, text)
-    # Other lists have other heads, and base64 has several texts for the same bytes; only our own is accepted.
+    # Other lists have other prefixes, and base64 has several texts for the same bytes: accept only our own.
     if numbers is None or encode_cursor(kind, *numbers) != text or max(numbers) > ID_MAX:
         raise ValueError(
             f"cursor is {quoted(text)}, but must be a next_cursor of this list; begin without one"

@@ -1,7 +1,7 @@
-"""Around every request: how many at once, how long, how large, and what is counted.
+"""The middleware around every request: it bounds their number, time and size, and counts them.
 
-Law: every request ends within its deadline, with an answer or with 503 and Retry-After.
-Pure ASGI, because the wrappers that frameworks offer cost as much as a whole request.
+Law: every request ends within its deadline, with a response or with 503 and Retry-After.
+It is pure ASGI, because the wrappers of the frameworks cost as much as a whole request.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from api.http.metrics import REQUEST_SECONDS, REQUESTS, REQUESTS_IN_FLIGHT, REQU
 from api.http.problems import Problem, problem_response, unavailable
 from api.http.retry_after import RetryQueue
 
-# Whoever watches must get through when nobody else does.
+# Probes and metrics are never refused, because operators need them most under overload.
 NEVER_REFUSED = frozenset({"/healthz", "/readyz", "/metrics"})
 UPLOADS_PATH = "/v1/photos"
 JSON = "application/json"
@@ -26,7 +26,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Of one request: until its answer is there, and of its body."""
+    """The bounds of one request: the seconds until its response, and those of its body."""
 
     deadline_s: float
     body: BodyBounds
@@ -43,7 +43,7 @@ class Gate:
         self._uploads = uploads
         self._in_flight_max = in_flight_max
         self._in_flight = 0
-        # Were it slower than that, requests would not end within their deadline.
+        # At a lower rate, requests would not end within their deadline.
         rate_min = in_flight_max / usual.deadline_s
         self._retry_queue = RetryQueue(rate_min=rate_min, s_max=retry_after_s_max)
 
@@ -52,11 +52,11 @@ class Gate:
             await self._app(scope, receive, send)
             return
         is_head = scope["method"] == "HEAD"
-        # HEAD is GET without the body, on every path.
+        # On every path, HEAD is GET without the body.
         inner = {**scope, "method": "GET"} if is_head else scope
         bounds = self._uploads if _is_body_upload(scope) else self._usual
         body = Received.of(scope, receive, bounds.body)
-        answer = _Answer(send, is_head, body)
+        answer = _Response(send, is_head, body)
         began_s = monotonic()
         try:
             await self._answer(inner, bounds, body or receive, answer)
@@ -64,7 +64,7 @@ class Gate:
         finally:
             _record(scope["method"], inner, answer, monotonic() - began_s)
 
-    async def _answer(self, scope: Scope, bounds: Bounds, receive: Receive, answer: "_Answer") -> None:
+    async def _answer(self, scope: Scope, bounds: Bounds, receive: Receive, answer: "_Response") -> None:
         refusal = self._refusal(scope, bounds)
         if refusal is not None:
             await problem_response(refusal)(scope, receive, answer)
@@ -99,18 +99,18 @@ class Gate:
 
 
 def _is_body_upload(scope: Scope) -> bool:
-    """Whether the body may be an image; of what it really is the route will say."""
+    """Whether the body may be an image; the route decides what it really is."""
     if scope["method"] != "POST" or scope["path"] != UPLOADS_PATH:
         return False
     content_type = header(scope, b"content-type") or b""
     return content_type.partition(b";")[0].strip().lower() != JSON.encode()
 
 
-class _Answer:
-    """`send`, which remembers the status, and leaves out the body of an answer to HEAD.
+class _Response:
+    """An ASGI `send` that stores the status and leaves out the body of a response to HEAD.
 
-    An answer to a body that is still arriving is sent at once, but the connection is closed
-    only a while later: whoever still writes when it closes might never read the answer.
+    A response to a request whose body is still arriving is sent at once, but the connection is
+    closed a little later: a client that is still writing when it closes may never read the response.
     """
 
     def __init__(self, send: Send, is_head: bool, body: Received | None) -> None:
@@ -132,13 +132,13 @@ class _Answer:
         await self._send(message)
 
     async def end(self) -> None:
-        """Close the connection of an early answer, once the client has stopped writing or soon after."""
+        """Close the connection of an early response when the client has stopped writing, or soon after."""
         if self._lingers and self._body is not None:
             await self._body.drain()
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _record(method: str, scope: Scope, answer: _Answer, took_s: float) -> None:
+def _record(method: str, scope: Scope, answer: _Response, took_s: float) -> None:
     method = method if method in _METHODS else "other"
     route = getattr(scope.get("route"), "path", "unmatched")
     REQUESTS.labels(method, route, str(answer.status or HTTPStatus.INTERNAL_SERVER_ERROR.value)).inc()

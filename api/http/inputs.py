@@ -1,4 +1,4 @@
-"""What a request may say: ids in paths, limits and cursors. Invalid is 422, never clamped or guessed."""
+"""Parse ids in paths, limits and cursors. Invalid input is 422; it is never clamped or guessed."""
 
 import re
 from dataclasses import dataclass
@@ -22,17 +22,17 @@ _ID_SCHEMA: dict[str, Any] = {
     "pattern": "^[1-9][0-9]{0,18}$",
     "description": f"A decimal id, 1 to {ID_MAX}.",
 }
-# The text as it came: this module parses it, FastAPI only documents it.
+# The raw text: this module parses it, FastAPI only documents it.
 IdText = Annotated[str, Path(), WithJsonSchema(_ID_SCHEMA)]
 
 
 def photo_id_of(photo_id: IdText) -> PhotoId:
-    """The photo that the path names."""
+    """Parse the photo id in the path."""
     return PhotoId(_id(photo_id, "photo_id"))
 
 
 def user_id_of(user_id: IdText) -> UserId:
-    """The user whom the path names."""
+    """Parse the user id in the path."""
     return UserId(_id(user_id, "user_id"))
 
 
@@ -60,7 +60,7 @@ CursorText = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class PageQuery:
-    """A page as asked for; `place` is what the cursor names, None for the first page."""
+    """The page that is requested; `position` is the cursor's, None for the first page."""
 
     limit: int
     place: tuple[int, ...] | None
@@ -68,17 +68,17 @@ class PageQuery:
 
 @dataclass(frozen=True, slots=True)
 class PageQueries:
-    """How one kind of list reads `limit` and `cursor`."""
+    """Reads `limit` and `cursor` for one kind of list."""
 
     kind: CursorKind
     limit_default: int
     limit_max: int
 
     def read(self, request: Request) -> PageQuery:
-        """The page that the request asks for.
+        """Parse the page that is requested.
 
         Raises:
-            Problem: 422, when a parameter stands twice or is not as the contract says.
+            Problem: 422 if a parameter occurs twice or breaks a rule of the contract.
         """
         try:
             return PageQuery(self._limit(_once(request, "limit")), self._place(_once(request, "cursor")))

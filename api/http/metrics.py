@@ -7,7 +7,7 @@ REQUEST_SECONDS = Histogram(
     "shutterline_http_request_duration_seconds",
     "From a request's headers to the end of its answer.",
     ["method", "route"],
-    # 0.1 s at p95 is the objective of a feed, 0.2 s pages somebody.
+    # The objective of a feed is 0.1 s at p95; above 0.2 s an alarm pages the operators.
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
 )
 REQUESTS_IN_FLIGHT = Gauge("shutterline_http_requests_in_flight", "Requests that are being answered.")

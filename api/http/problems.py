@@ -21,7 +21,7 @@ RETRY_AFTER_S = 1
 
 
 class Problem(Exception):
-    """An answer that is an error: raise it anywhere below a route."""
+    """An error response: raise it anywhere below a route."""
 
     def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(detail)
@@ -31,7 +31,7 @@ class Problem(Exception):
 
 
 def invalid(error: ValueError) -> Problem:
-    """422 with the rule that the input broke."""
+    """Return 422 with the rule that the input broke."""
     return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
 
 
@@ -40,12 +40,12 @@ def not_found(what: str) -> Problem:
 
 
 def unavailable(detail: str, again_s: int = RETRY_AFTER_S) -> Problem:
-    """503 for what passes by itself, within some `again_s` seconds."""
+    """Return 503 for a temporary failure; the client should retry after `again_s` seconds."""
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": str(again_s)})
 
 
 def problem_response(problem: Problem) -> Response:
-    # A title that only repeats the status is what about:blank means.
+    # The type about:blank means that the title only repeats the status.
     body = {
         "type": "about:blank",
         "title": HTTPStatus(problem.status).phrase,
@@ -56,7 +56,7 @@ def problem_response(problem: Problem) -> Response:
 
 
 def add_handlers(app: FastAPI) -> None:
-    """Turn whatever a route raises into a problem document."""
+    """Turn every exception of a route into a problem document."""
 
     async def on_problem(_: Request, error: Exception) -> Response:
         assert isinstance(error, Problem)
@@ -84,7 +84,7 @@ def add_handlers(app: FastAPI) -> None:
 
 
 async def _on_http(request: Request, error: Exception) -> Response:
-    """404 and 405 of the router, which knows the methods of the first route alone."""
+    """Handle 404 and 405 of the router, which only knows the methods of the first route of a path."""
     assert isinstance(error, HTTPException)
     if error.status_code != HTTPStatus.METHOD_NOT_ALLOWED:
         return problem_response(Problem(error.status_code, _detail(error), dict(error.headers or {})))
@@ -106,5 +106,5 @@ def _allowed(request: Request) -> set[str]:
         match, _ = route.matches(request.scope)
         if match is not Match.NONE:
             allowed |= route.methods or set()
-    # HEAD is answered wherever GET is, see gate.py.
+    # HEAD works wherever GET does, see gate.py.
     return allowed | {"HEAD"} if "GET" in allowed else allowed

@@ -1,4 +1,4 @@
-"""This process's copy of the authors whose photos readers must pull; at most a second old or so."""
+"""This process's copy of the set of pulled authors, about a second old at most."""
 
 import asyncio
 import logging
@@ -12,17 +12,17 @@ from streams.ports.photos import PulledAuthors
 
 log = logging.getLogger(__name__)
 
-# A page is complete when it has all that became ready more than 5 s ago, so it may not
-# know authors by a view that is older.
+# A complete page has all photos that became ready more than 5 s ago, so an older copy of the set
+# cannot be used for one.
 AGE_S_MAX = 5.0
-# Marks are ordered by the clocks of those who write them: one behind the last does not show.
-# So the set is loaded now and then all the same.
+# Versions are ordered by the clocks of their writers, so a writer whose clock is behind does not
+# change the version. The set is therefore also loaded at intervals.
 RELOAD_S = 3.0
 
 
 @dataclass(slots=True)
 class PulledAuthorsPoller:
-    """Polls one cell, and loads the set when that has changed, or every `RELOAD_S`."""
+    """Polls the version of the set, and loads the set if it has changed, or every `RELOAD_S` seconds."""
 
     pulled: PulledAuthors
     refresh_s: float
@@ -33,17 +33,17 @@ class PulledAuthorsPoller:
     _loaded_s: float = field(default=0.0, init=False)
 
     def is_fresh(self) -> bool:
-        """Whether every author that was named more than 5 s ago is in `authors`."""
+        """Whether every author that was added more than 5 s ago is in `authors`."""
         return self._known_s is not None and self.clock_s() - self._known_s <= AGE_S_MAX
 
     async def refresh(self) -> None:
-        """Look for new authors.
+        """Load the set if it has changed.
 
         Raises:
-            StoreUnavailable: The database did not answer; the view grows old.
+            StoreUnavailable: The database did not answer; the copy is not refreshed.
         """
         asked_s = self.clock_s()
-        # The mark first: an author who is named between the two changes the mark again.
+        # Read the version first: an author who is added between the two reads changes it again.
         mark = await self.pulled.version()
         if mark != self._mark or asked_s - self._loaded_s >= RELOAD_S:
             self.authors = await self.pulled.all()
@@ -51,7 +51,7 @@ class PulledAuthorsPoller:
         self._known_s = asked_s
 
     async def run(self) -> None:
-        """For ever, every `refresh_s`."""
+        """Refresh every `refresh_s` seconds; runs until cancelled."""
         while True:
             try:
                 await self.refresh()

@@ -1,4 +1,4 @@
-"""Who sees which photo: pure, applied to rows that were read for this very request."""
+"""Who sees which photo. The rules are pure, and apply to rows that were read for the same request."""
 
 from collections.abc import Container
 
@@ -7,9 +7,10 @@ from streams.core.photos import Photo, SeenPhoto, Status
 
 
 def in_feed(photo: SeenPhoto, reader: UserId, followees: Container[UserId]) -> bool:
-    """Whether the reader's feed shows it: ready and by somebody followed now; the own while processing, too.
+    """Whether the reader's feed shows the photo.
 
-    Law: no ghost. `followees` is the current set; what a timeline says counts for nothing.
+    It is shown if it is ready and its author is followed now; the reader's own also while processing.
+    Law: no ghost. `followees` is the current set, whatever the timeline contains.
     """
     if photo.deleted or photo.status is Status.REJECTED:
         return False
@@ -19,5 +20,5 @@ def in_feed(photo: SeenPhoto, reader: UserId, followees: Container[UserId]) -> b
 
 
 def is_visible(photo: Photo | SeenPhoto, reader: UserId) -> bool:
-    """Whether the photo exists for the reader at all: ready, or the own in any state; never when deleted."""
+    """Whether the reader may see the photo: a ready one, or their own in any state; never a deleted one."""
     return not photo.deleted and (photo.status is Status.READY or photo.author_id == reader)

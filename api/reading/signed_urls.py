@@ -1,7 +1,7 @@
-"""Signed photo URLs: CloudFront's canned policy, RSA with SHA-1 as CloudFront has it.
+"""Signed photo URLs: CloudFront's canned policy, with RSA and SHA-1 as CloudFront requires.
 
-A signature costs 0.7 ms of a core and a page has up to 400, so URLs stay the same for
-half an hour, which also lets browsers and edges keep what they fetched.
+A signature costs 0.7 ms of a core, and a page has up to 400. URLs therefore stay the same for half
+an hour, which also lets browsers and CDN edges cache what they fetched.
 """
 
 import asyncio
@@ -24,16 +24,16 @@ from streams.core.slices import slices
 # About 700 bytes each.
 URLS_CACHED_MAX = 32_768
 
-# 25 signatures are 18 ms: what a page needs is signed on all cores at once.
+# 25 signatures take 18 ms: a page's URLs are signed on all cores at once.
 URLS_A_THREAD = 25
 
 
 @dataclass(slots=True)
 class UrlSigner:
-    """Signs URLs that are valid for `life_s_min` to `life_s_max`, and stay the same for the time between.
+    """Signs URLs that are valid for `life_s_min` to `life_s_max` seconds.
 
-    What is being signed for one page is waited for by the others: a hundred readers of
-    the same new photos would otherwise sign each of them a hundred times.
+    A URL stays the same for the difference of the two. If a URL is being signed for one page, other
+    pages wait for it: otherwise a hundred readers of the same new photos would sign each a hundred times.
     """
 
     media_url: str
@@ -42,7 +42,7 @@ class UrlSigner:
     life_s_min: int
     life_s_max: int
     clock_us: Callable[[], int]
-    count: Callable[[int, int], None]  # How many URLs were kept from before, and how many signed.
+    count: Callable[[int, int], None]  # How many URLs were cached, and how many are signed.
     urls_cached_max: int = URLS_CACHED_MAX
     # By object key: when the URL expires, and the URL.
     _cached: FIFOCache[str, tuple[int, str]] = field(init=False)
@@ -56,7 +56,7 @@ class UrlSigner:
             )
 
     async def urls(self, object_keys: Iterable[str]) -> dict[str, str]:
-        """An absolute URL for each object key; signs off the event loop, where RSA runs without the GIL."""
+        """Return an absolute URL for each object key. Threads sign, because RSA runs without the GIL."""
         now_s = self.clock_us() // 1_000_000
         urls: dict[str, str] = {}
         missing: set[str] = set()
@@ -71,12 +71,12 @@ class UrlSigner:
         return urls | await self._signed(missing, list(new), now_s) if missing else urls
 
     async def _signed(self, missing: set[str], new: Sequence[str], now_s: int) -> dict[str, str]:
-        """URLs of what is missing; `new` is what nobody signs yet."""
+        """Return the URLs of `missing`; those of `new` are not being signed yet."""
         for some in slices(new, URLS_A_THREAD):
             task = asyncio.create_task(self._sign({key: self._expires_s(key, now_s) for key in some}))
             self._signing |= dict.fromkeys(some, task)
         tasks = {self._signing[key] for key in missing}
-        # Unlike gather, this leaves them alone when a page's deadline passes: others wait, too.
+        # Unlike gather, wait does not cancel the tasks at this page's deadline: other pages wait for them.
         await asyncio.wait(tasks)
         return {key: url for task in tasks for key, (_, url) in task.result().items() if key in missing}
 
@@ -90,7 +90,7 @@ class UrlSigner:
         return signed
 
     def _expires_s(self, object_key: str, now_s: int) -> int:
-        """When the key's present period ends, and `life_s_min` more; different keys' periods begin apart."""
+        """Return the end of the key's current period plus `life_s_min`. Keys have shifted periods."""
         period_s = self.life_s_max - self.life_s_min
         shift_s = crc32(object_key.encode()) % period_s
         return (now_s + shift_s) // period_s * period_s - shift_s + self.life_s_max
@@ -108,10 +108,10 @@ class UrlSigner:
 
 
 def load_media_key(path: Path) -> RSAPrivateKey:
-    """The RSA key in a PEM file.
+    """Read an RSA key from a PEM file.
 
     Raises:
-        ValueError: It is not one; names the file.
+        ValueError: The file holds no RSA key; the message names it.
     """
     key = load_pem_private_key(path.read_bytes(), password=None)
     if not isinstance(key, RSAPrivateKey):

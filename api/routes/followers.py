@@ -17,7 +17,7 @@ from schemas.internal import SetKind
 from streams.core.counted import BUCKETS
 from streams.core.sets import BucketKey
 
-# Buckets of a set that has grown hold hundreds of members, so a few fill a page.
+# Buckets of a large set hold hundreds of members, so a few of them fill a page.
 BUCKETS_A_ROUND = 8
 
 Place = tuple[int, int, int]
@@ -34,14 +34,14 @@ async def get_followers(
 
 
 async def _place(social: SocialService, owner: UserId, query: PageQuery) -> Place:
-    """Level, bucket, and the member after whom the page begins."""
+    """The level, the bucket, and the member after whom the page begins."""
     if query.place is None:
         followers = (await social.counted_sets.summaries(SetKind.FOLLOWERS, [owner]))[owner]
         return followers.level, 0, 0
     level, bucket, after = query.place
     if level >= len(BUCKETS) or bucket >= BUCKETS[level]:
         raise invalid(ValueError("cursor names no place in this list; begin without one"))
-    # The cursor's level, not the set's: rows of lower levels stay readable for pages under way.
+    # Use the cursor's level, not the set's: rows of lower levels stay readable for walks under way.
     return level, bucket, after
 
 
@@ -65,7 +65,7 @@ async def _page(
 async def _read(
     social: SocialService, owner: UserId, level: int, buckets: Sequence[int], after: int, limit: int
 ) -> list[list[int]]:
-    """One more than `limit` of each bucket; `after` holds in the first alone."""
+    """Read up to `limit` + 1 members of each bucket; `after` applies to the first bucket only."""
     pages = (
         social.counted_sets.page(
             BucketKey(SetKind.FOLLOWERS, owner, level, bucket),

@@ -15,11 +15,6 @@ from tests.contract.passing_time import HandMovedTime
 from tests.contract.suites.media_suite import PutSigned
 
 
-@pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.fixture
 def passing() -> HandMovedTime:
     return HandMovedTime()

@@ -88,8 +88,3 @@ def shared(stack: Stack) -> Iterator[Deployment]:
         deployment = make()
         deployment.start_all()
         yield deployment
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import httpx
-import pytest
 
 from bench.traffic.events import fresh_photo_ids, upload
 from bench.traffic.waiting import eventually
@@ -14,8 +13,6 @@ from infra.local.deployment import Deployment
 from schemas.ids import UserId
 from shutterline.tokens import mint_token
 from tests.integration.conftest import DeploymentFactory
-
-pytestmark = pytest.mark.anyio
 
 ME, OTHER = UserId(1), UserId(2)
 DEADLINE_S = 30.0

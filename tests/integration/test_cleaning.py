@@ -32,8 +32,6 @@ from tests.integration.conftest import DeploymentFactory
 from tests.worlds.abandoned import AUTHOR, Half, halves, leave, remains
 from topics.catalogue import RENDITIONS, UPLOADS, Topic
 
-pytestmark = pytest.mark.anyio
-
 UPLOAD_LIFE_S = 2
 GRACE_S = 2
 TIMEOUT_MS = 10_000

@@ -13,8 +13,6 @@ from streams.kafka.producing.producer import Outgoing
 from streams.stores.connect import connect
 from tests.integration.conftest import DeploymentFactory
 
-pytestmark = pytest.mark.anyio
-
 AUTHORS = [UserId(number) for number in range(1, 6)]
 GIANT = AUTHORS[0]
 FOLLOWERS = 150

@@ -17,8 +17,6 @@ from streams.kafka.producing.producer import Outgoing
 from streams.stores.connect import connect
 from tests.integration.conftest import DeploymentFactory
 
-pytestmark = pytest.mark.anyio
-
 READER, AUTHOR, OTHER = UserId(1), UserId(2), UserId(3)
 Header = tuple[str, bytes | None]
 DEADLINE_S = 30.0

@@ -18,8 +18,6 @@ from streams.kafka.producing.producer import Outgoing
 from streams.roles import Role
 from tests.integration.conftest import DeploymentFactory
 
-pytestmark = pytest.mark.anyio
-
 DEADLINE_S = 30.0
 
 

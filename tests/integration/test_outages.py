@@ -10,8 +10,6 @@ from infra.local.deployment import Deployment
 from infra.local.stack import Stack
 from tests.integration.conftest import DeploymentFactory
 
-pytestmark = pytest.mark.anyio
-
 # Two busy cores run all servers, the load and this test.
 SLACK_S = 1.5
 

@@ -27,8 +27,6 @@ from streams.stores.connect import connect
 from tests.integration.conftest import DeploymentFactory
 from tests.integration.test_feeds import call
 
-pytestmark = pytest.mark.anyio
-
 READER, AUTHOR = UserId(1), UserId(2)
 SIDES = {"thumbnail": 150, "small": 320, "medium": 640, "large": 1080}
 DEADLINE_S = 60.0

@@ -14,8 +14,6 @@ from infra.local.deployment import Deployment
 from infra.local.stack import Stack
 from tests.integration.test_feeds import call
 
-pytestmark = pytest.mark.anyio
-
 DEADLINE_S = 60.0
 
 

@@ -29,11 +29,6 @@ SHARD_TESTS_APART_MS = 600_000
 
 
 @pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
 def deployment(stack: Stack) -> Deployment:
     environment = {
         "SHUTTERLINE_TIMELINE_SLOTS": str(limits.SLOTS),

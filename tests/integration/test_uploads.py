@@ -22,18 +22,11 @@ from streams.ports.groups import Stores
 from streams.roles import Role
 from streams.stores.connect import connect
 
-pytestmark = pytest.mark.anyio
-
 JPEG = "image/jpeg"
 PART_BYTES = 5 * 1_048_576
 DEADLINE_S = 30.0
 REQUEST_S_MAX = 2.0  # settings.request_deadline_ms
 SLACK_S = 1.5  # Two busy cores run all servers and this test.
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 @pytest.fixture(scope="module")

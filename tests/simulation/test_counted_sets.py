@@ -25,11 +25,6 @@ STEPS_OF_A_BATCH = 60
 Step = tuple[str, int, int]
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 def edge(kind: SetKind, owner: int, member: int, time_us: int, removed: bool) -> EdgeRecord:
     return EdgeRecord(kind, member, owner, time_us, removed)
 
@@ -132,7 +127,6 @@ async def check(world: World) -> None:
 
 
 @pytest.mark.law("L6")
-@pytest.mark.anyio
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(log=logs(), schedule=st.lists(steps, max_size=40), sizes=batch_sizes, known_max=known_maxima)
 async def test_counts_are_exact_whatever_happens_to_the_owners(
@@ -146,7 +140,6 @@ async def test_counts_are_exact_whatever_happens_to_the_owners(
 
 
 @pytest.mark.law("L6")
-@pytest.mark.anyio
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(log=logs(), schedule=st.lists(steps, max_size=40), sizes=batch_sizes, known_max=known_maxima)
 async def test_counts_are_exact_while_two_owners_write(
@@ -160,7 +153,6 @@ async def test_counts_are_exact_while_two_owners_write(
 
 
 @pytest.mark.law("L6")
-@pytest.mark.anyio
 @pytest.mark.parametrize(
     ("crowd", "sizes"), [(46, (60, 1, 3)), (5, (2, 1, 1)), (5, (1, 1, 5)), (52, (60, 1, 1))]
 )
@@ -176,7 +168,6 @@ async def test_a_kill_at_any_step_leaves_exact_counts(crowd: int, sizes: tuple[i
 
 
 @pytest.mark.law("L6")
-@pytest.mark.anyio
 @pytest.mark.parametrize("sizes", [(3, 3, 1), (2, 3, 2), (1, 3, 6)])
 async def test_two_owners_of_a_set_that_grows_leave_exact_counts(sizes: tuple[int, ...]) -> None:
     """For a moment there are two: one has copied the set to the next level while the other still changes it
@@ -190,7 +181,6 @@ async def test_two_owners_of_a_set_that_grows_leave_exact_counts(sizes: tuple[in
             await check(world)
 
 
-@pytest.mark.anyio
 async def test_a_copy_that_was_left_behind_does_no_harm() -> None:
     """An owner dies while it copies a set to the next level; the set changes; then all comes again from the
     first record, and the set is copied anew onto what was left."""
@@ -203,7 +193,6 @@ async def test_a_copy_that_was_left_behind_does_no_harm() -> None:
         await check(world)
 
 
-@pytest.mark.anyio
 @pytest.mark.parametrize("size", [1, 2, 7, 60, 1_000])
 async def test_a_set_grows_through_its_levels(size: int) -> None:
     """Record by record or all at once: 60 followers end in level 2, where buckets of three hold them."""

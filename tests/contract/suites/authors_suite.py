@@ -3,8 +3,6 @@
 import asyncio
 from collections.abc import Callable
 
-import pytest
-
 from schemas.ids import UserId
 from streams.core.delivery import Mode
 from streams.ports.groups import Stores
@@ -12,7 +10,6 @@ from streams.ports.groups import Stores
 NewId = Callable[[], int]
 
 
-@pytest.mark.anyio
 class AuthorsSuite:
     async def test_the_last_mode_is_remembered(self, stores: Stores, new_id: NewId) -> None:
         """An unknown author has push."""
@@ -26,7 +23,6 @@ class AuthorsSuite:
         assert await stores.authors.mode_by_size(other) is Mode.PUSH
 
 
-@pytest.mark.anyio
 class PulledAuthorsSuite:
     async def test_a_new_author_is_in_the_set_and_changes_the_version(
         self, stores: Stores, new_id: NewId

@@ -2,14 +2,11 @@
 
 import asyncio
 
-import pytest
-
 from streams.ports.groups import Stores
 from tests.contract.limits import REBUILDS_PER_S_MAX
 from tests.contract.passing_time import PassingTime
 
 
-@pytest.mark.anyio
 class RebuildBudgetSuite:
     async def test_no_more_than_the_limit_begin_in_a_second(
         self, stores: Stores, passing: PassingTime

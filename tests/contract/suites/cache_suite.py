@@ -27,7 +27,6 @@ def interleavings(*lengths: int) -> Iterator[tuple[int, ...]]:
                 yield (at, *rest)
 
 
-@pytest.mark.anyio
 class CacheSuite:
     async def test_what_was_filled_under_a_lease_is_read(self, stores: Stores, new_id: NewId) -> None:
         """In the order of the keys, None without a value; a lease alone is not a value."""

@@ -11,7 +11,6 @@ from topics.catalogue import FANOUT
 NewId = Callable[[], int]
 
 
-@pytest.mark.anyio
 class CheckpointsSuite:
     async def test_a_note_moves_on_from_what_it_was(self, stores: Stores, new_id: NewId) -> None:
         """First from no checkpoint, then from the last one. Other partitions do not change."""

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 
-import pytest
-
 from schemas.ids import PhotoId
 from streams.core.photos import StoredRendition
 from streams.ports.cleaning import POSITION_MIN, CleaningScan
@@ -18,7 +16,6 @@ MADE = {
 }
 
 
-@pytest.mark.anyio
 class PhotoScanSuite:
     async def test_a_walk_meets_every_photo_once(self, stores: Stores, new_id: NewId) -> None:
         """Page by page, by position; after the last there is nothing."""
@@ -36,7 +33,6 @@ class PhotoScanSuite:
         assert sorted(met) == met
 
 
-@pytest.mark.anyio
 class ForgottenRenditionsSuite:
     async def test_forgotten_renditions_are_not_named(self, stores: Stores, new_id: NewId) -> None:
         """The other renditions stay. Forgetting may be repeated; unknown names do nothing."""
@@ -65,7 +61,6 @@ class ForgottenRenditionsSuite:
         assert {"small": MADE["small"]} == row.renditions
 
 
-@pytest.mark.anyio
 class MissingObjectsSuite:
     async def test_the_first_note_is_stored(
         self, stores: Stores, new_id: NewId, passing: PassingTime
@@ -88,7 +83,6 @@ class MissingObjectsSuite:
         assert now_ms + 2_000 == (await stores.missing_objects.all())[photo]
 
 
-@pytest.mark.anyio
 class CleaningPositionsSuite:
     async def test_each_walk_has_its_place(self, stores: Stores) -> None:
         """It is empty before the first save, and after saving the beginning."""

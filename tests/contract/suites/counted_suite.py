@@ -85,7 +85,6 @@ def arrivals(draw: st.DrawFn) -> list[Part]:
     return draw(st.permutations([*parts, parts[0]]))
 
 
-@pytest.mark.anyio
 class CountedSetsSuite:
     @pytest.mark.parametrize("kind", SetKind)
     async def test_an_unknown_set_is_empty(self, stores: Stores, new_id: NewId, kind: SetKind) -> None:

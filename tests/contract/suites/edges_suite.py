@@ -23,7 +23,6 @@ kinds = pytest.mark.parametrize("kind", OutgoingEdge)
 memberships = st.builds(Membership, time_us=st.integers(NOW_US, NOW_US + 3), removed=st.booleans())
 
 
-@pytest.mark.anyio
 class OutgoingEdgesSuite:
     @kinds
     async def test_an_edge_never_written_is_unknown(

@@ -21,7 +21,6 @@ LIFE_S = 60
 OK, FORBIDDEN, TAKEN = 200, 403, 412
 
 
-@pytest.mark.anyio
 class MediaObjectsSuite:
     async def test_what_was_put_is_there(self, stores: Stores, new_id: NewId) -> None:
         """With its size and its bytes, and only under its key."""
@@ -83,7 +82,6 @@ class MediaObjectsSuite:
         assert await stores.media_objects.list(f"{prefix}none", limit=10) == []
 
 
-@pytest.mark.anyio
 class SignedPutSuite:
     async def _signed(self, stores: Stores, key: str, life_s: int = LIFE_S) -> SignedRequest:
         return await stores.media_uploads.sign_put(key, content_type=PNG, size_bytes=5, life_s=life_s)
@@ -168,7 +166,6 @@ def _at_least(passing: PassingTime, then_ms: int) -> Callable[[], Awaitable[bool
     return passed
 
 
-@pytest.mark.anyio
 class PartsSuite:
     async def test_parts_make_the_object_once_all_are_there(
         self, stores: Stores, new_id: NewId, put_signed: PutSigned
@@ -282,7 +279,6 @@ def _renumbered(url: str) -> str:
     return url
 
 
-@pytest.mark.anyio
 class OriginalsSuite:
     async def test_an_original_is_there_once_it_was_put(
         self, stores: Stores, new_id: NewId, put_original: Callable[[str], None]

@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-import pytest
-
 from schemas.ids import PhotoId, UserId
 from streams.core.photos import ParkedPhoto
 from streams.ports.groups import Stores
@@ -13,7 +11,6 @@ from tests.contract.passing_time import PassingTime
 NewId = Callable[[], int]
 
 
-@pytest.mark.anyio
 class ParkedPhotosSuite:
     def parked(self, new_id: NewId, due_ms: int) -> ParkedPhoto:
         return ParkedPhoto(

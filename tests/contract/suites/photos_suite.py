@@ -37,7 +37,6 @@ async def stored(stores: Stores, photo: Photo) -> Photo:
     return (await stores.photos.get([photo.photo_id]))[photo.photo_id]
 
 
-@pytest.mark.anyio
 class PhotosSuite:
     async def test_an_inserted_photo_is_read_as_it_was(self, stores: Stores, new_id: NewId) -> None:
         """Every fact comes back; the photo is processing, has no renditions, and is not deleted."""
@@ -175,7 +174,6 @@ class PhotosSuite:
         assert found.caption == ""
 
 
-@pytest.mark.anyio
 class AuthorPhotosSuite:
     async def test_photos_come_newest_first(self, stores: Stores, new_id: NewId) -> None:
         """In whatever order and however often they were added."""

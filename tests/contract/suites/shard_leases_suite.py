@@ -12,7 +12,6 @@ from tests.contract.limits import SHARDS
 LEASE_PAST_MS = 120_000
 
 
-@pytest.mark.anyio
 class ShardLeasesSuite:
     """`shard_now_ms` is a time at which all of the few shards are free."""
 

@@ -3,15 +3,12 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-import pytest
-
 from streams.ports.coordination import Stop
 from streams.ports.groups import Stores
 
 NewId = Callable[[], int]
 
 
-@pytest.mark.anyio
 class StoppedPartitionsSuite:
     def stop(self, group: str, partition: int) -> Stop:
         return Stop(

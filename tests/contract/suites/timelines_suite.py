@@ -41,7 +41,6 @@ async def ring_of(stores: Stores, owner: UserId) -> ring.Ring:
     return ring.parse(value)
 
 
-@pytest.mark.anyio
 class TimelinesSuite:
     async def test_only_timelines_that_exist_are_written(self, stores: Stores, new_id: NewId) -> None:
         """The calls return how many exist. A write never creates a timeline."""
@@ -230,7 +229,6 @@ class TimelinesSuite:
         await passing.until(long_after, "three lives have passed")
 
 
-@pytest.mark.anyio
 class RebuildSuite:
     async def test_a_timeline_being_rebuilt_says_so(self, stores: Stores, new_id: NewId) -> None:
         """Its token is there until the rebuild is finished."""
@@ -402,7 +400,6 @@ calls = st.lists(
 )
 
 
-@pytest.mark.anyio
 class RingBytesSuite:
     @settings(
         max_examples=60,

@@ -5,8 +5,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
-import pytest
-
 from schemas.ids import PhotoId, UserId
 from schemas.times import utc_datetime
 from streams.core.uploads import KeyClaim, Upload, UploadState
@@ -32,7 +30,6 @@ def an_upload(new_id: NewId) -> Upload:
     )
 
 
-@pytest.mark.anyio
 class UploadsSuite:
     async def test_a_row_is_read_as_it_was_written(self, stores: Stores, new_id: NewId) -> None:
         """Also without size and caption. Inserting it again changes nothing."""
@@ -163,7 +160,6 @@ def a_claim(new_id: NewId) -> KeyClaim:
     return KeyClaim(PhotoId(new_id()), new_id().to_bytes(32, "big"))
 
 
-@pytest.mark.anyio
 class UploadKeysSuite:
     async def test_the_first_claim_is_stored(self, stores: Stores, new_id: NewId) -> None:
         """Only for that user and that key."""
@@ -217,7 +213,6 @@ class UploadKeysSuite:
         assert await stores.uploads.claim_key(user, "key", again, life_s=LIFE_S) == again
 
 
-@pytest.mark.anyio
 class UploadLimitSuite:
     async def test_so_many_a_minute_and_no_more(self, stores: Stores, new_id: NewId) -> None:
         """The next call returns the time to wait. Another user has a limit of its own."""

@@ -10,8 +10,6 @@ from infra.local.servers.s3 import MEDIA_BUCKET
 from tests.integration.edge.photos import Photos, summed
 from tests.integration.plain_http import ask
 
-pytestmark = pytest.mark.anyio
-
 
 class TestAnswers:
     @pytest.mark.parametrize(

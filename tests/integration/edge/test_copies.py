@@ -21,8 +21,6 @@ from tests.integration.edge.photos import (
 )
 from tests.integration.plain_http import ask
 
-pytestmark = pytest.mark.anyio
-
 
 class TestOneFetch:
     @pytest.mark.law("L12")

@@ -18,8 +18,6 @@ from tests.integration.edge.photos import (
 )
 from tests.integration.plain_http import ask
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 async def behind() -> AsyncIterator[tuple[int, list[bytes]]]:

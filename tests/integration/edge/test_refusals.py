@@ -15,8 +15,6 @@ from tests.integration.edge.photos import (
 )
 from tests.integration.plain_http import ask
 
-pytestmark = pytest.mark.anyio
-
 
 class TestRefusals:
     @pytest.mark.law("L12")

@@ -9,7 +9,6 @@ from api.photo_ids import PhotoIds
 from schemas.ids import PhotoId, id_ms
 from streams.stores.memory.stores import memory_stores
 
-pytestmark = pytest.mark.anyio
 HOUR_MS = 3_600_000
 
 
@@ -22,11 +21,6 @@ class Clock:
     def __call__(self) -> int:
         self.now_ms += 1
         return self.now_ms
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 async def test_ids_rise_and_none_comes_twice() -> None:

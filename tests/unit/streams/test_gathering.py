@@ -6,8 +6,6 @@ import pytest
 
 from streams.gathering import gather_bounded
 
-pytestmark = pytest.mark.anyio
-
 
 class Runs:
     """Records the runs under way and those that ended; odd items fail if `fails`."""

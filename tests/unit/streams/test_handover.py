@@ -3,11 +3,7 @@
 import asyncio
 from threading import Thread
 
-import pytest
-
 from streams.handover import LoopHandover
-
-pytestmark = pytest.mark.anyio
 
 
 async def test_every_item_of_every_thread_arrives_in_its_threads_order() -> None:

@@ -5,8 +5,6 @@ import pytest
 from streams.errors import StoreUnavailable
 from streams.retrying import until_true, with_backoff
 
-pytestmark = pytest.mark.anyio
-
 
 class Attempts:
     """Each call takes the next of `outcomes`: an error is raised, anything else is returned."""

@@ -2,6 +2,7 @@
 
 import json
 from base64 import urlsafe_b64encode
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import jwt
@@ -23,8 +24,6 @@ from schemas.ids import ID_MAX
 from streams.errors import StoreUnavailable
 from streams.settings import Settings
 from tests.worlds.api import NOW_MS, SECRET, make_world, media_key
-
-pytestmark = pytest.mark.anyio
 
 NOW_S = NOW_MS // 1_000
 RSA_KEY = media_key()
@@ -252,7 +251,7 @@ async def test_keys_of_a_key_set(private: Any, algorithm: str) -> None:
     """Each kind of key verifies with its one algorithm, found by its kid."""
     document = _key_set(_jwk(RSA_KEY, "rsa"), _jwk(EC_KEY, "ec"), _jwk(ED_KEY, "ed"))
     kid = {"RS256": "rsa", "ES256": "ec", "EdDSA": "ed"}[algorithm]
-    verifier = _verifier(JwksKeys(lambda: document))
+    verifier = _verifier(JwksKeys(_giving(document)))
 
     caller = await verifier.verify(jwt.encode(_claims(), private, algorithm, headers={"kid": kid}))
 
@@ -272,7 +271,7 @@ async def test_keys_of_a_key_set(private: Any, algorithm: str) -> None:
 )
 async def test_tokens_that_a_key_set_does_not_prove(key: Any, algorithm: str, kid: str | None) -> None:
     """Another's key, another algorithm, no kid where there are several keys."""
-    verifier = _verifier(JwksKeys(lambda: _key_set(_jwk(RSA_KEY, "rsa"), _jwk(EC_KEY, "ec"))))
+    verifier = _verifier(JwksKeys(_giving(_key_set(_jwk(RSA_KEY, "rsa"), _jwk(EC_KEY, "ec")))))
     headers = {} if kid is None else {"kid": kid}
 
     with pytest.raises(InvalidToken):
@@ -287,7 +286,7 @@ async def test_a_public_key_is_no_secret() -> None:
     token = f"{head}.{_part(hmac.sign(head.encode(), pem))}"
 
     with pytest.raises(InvalidToken):
-        await _verifier(JwksKeys(lambda: _key_set(_jwk(RSA_KEY, "rsa")))).verify(token)
+        await _verifier(JwksKeys(_giving(_key_set(_jwk(RSA_KEY, "rsa"))))).verify(token)
 
 
 def test_a_key_set_leaves_out_what_is_not_for_this() -> None:
@@ -316,6 +315,13 @@ def test_what_is_no_key_set(document: bytes) -> None:
         parse_key_set(document)
 
 
+def _giving(document: bytes) -> Callable[[], Awaitable[bytes]]:
+    async def fetch() -> bytes:
+        return document
+
+    return fetch
+
+
 class _Source:
     """A place with a key set that can be changed, or be away; counts how often it was asked."""
 
@@ -323,7 +329,7 @@ class _Source:
         self.document: bytes | None = _key_set(*keys)
         self.asked = 0
 
-    def __call__(self) -> bytes:
+    async def __call__(self) -> bytes:
         self.asked += 1
         if self.document is None:
             raise OSError("away")

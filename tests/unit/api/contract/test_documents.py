@@ -4,13 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import pytest
 from pydantic import TypeAdapter
 
 from api.contract.views import EdgePage, PhotoPage, PhotoView, ProblemView, UserView
 from tests.worlds.api import World, make_world
-
-pytestmark = pytest.mark.anyio
 
 OPERATIONS = {
     ("get", "/v1/feed"),

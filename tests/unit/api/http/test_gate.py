@@ -14,8 +14,6 @@ from api.http.gate import Bounds, Gate
 from api.http.problems import Problem, problem_response, unavailable
 from tests.worlds.api import World, eventually, make_world
 
-pytestmark = pytest.mark.anyio
-
 
 class _Stuck:
     """Makes reads of whom somebody follows wait until let go; counts those that wait."""

@@ -10,8 +10,6 @@ from api.http.cursors import CursorKind, decode_cursor, encode_cursor
 from schemas.ids import ID_MAX
 from tests.worlds.api import World, make_world
 
-pytestmark = pytest.mark.anyio
-
 BAD_IDS = [
     "0",
     "-1",

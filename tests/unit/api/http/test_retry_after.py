@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from api.http.retry_after import CLOSER, RetryQueue
+from api.http.retry_after import OVERBOOKING, RetryQueue
 
 
 @dataclass
@@ -35,7 +35,7 @@ def test_one_alone_comes_in_a_second() -> None:
 def test_a_crowd_is_spread(rate_min: int) -> None:
     """In each second as many as are asked for, none beyond the limit but those who have no place before."""
     again = RetryQueue(rate_min=rate_min, s_max=30, clock_s=Clock())
-    a_second = int(rate_min * CLOSER)
+    a_second = int(rate_min * OVERBOOKING)
     told = Counter(again.next_retry_s() for _ in range(40 * a_second))
 
     assert set(told) == set(range(1, 31))
@@ -62,4 +62,4 @@ def test_when_nobody_is_served_any_more_the_rate_is_forgotten() -> None:
     clock.now_s += 60
     told = Counter(again.next_retry_s() for _ in range(200))
 
-    assert told[5] == pytest.approx(10 * CLOSER, abs=1)
+    assert told[5] == pytest.approx(10 * OVERBOOKING, abs=1)

@@ -20,8 +20,6 @@ from streams.edges.changed import likes_changed
 from streams.stores.cache.keys import likes_key
 from tests.worlds.api import World, make_world
 
-pytestmark = pytest.mark.anyio
-
 READER = 1
 # Small, so that every page crosses the boundaries between the sources.
 SMALL = {"timeline_ids": 5, "timeline_slots": 6, "pull_list_ids_max": 3, "feed_window_ids": 4}

@@ -12,8 +12,6 @@ from schemas.ids import PhotoId
 from streams.core.feed import Completeness, Skeleton, Source, open_ended, union
 from tests.worlds.api import World, make_world
 
-pytestmark = pytest.mark.anyio
-
 READER = 1
 # Small, so that every page crosses the boundaries between the sources.
 SMALL = {"timeline_ids": 5, "timeline_slots": 6, "pull_list_ids_max": 3, "feed_window_ids": 4}

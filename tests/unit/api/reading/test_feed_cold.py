@@ -2,14 +2,11 @@
 
 import asyncio
 
-import pytest
 from prometheus_client import REGISTRY
 
 from schemas.ids import UserId
 from streams.core.feed import Completeness
 from tests.worlds.api import World, eventually, make_world
-
-pytestmark = pytest.mark.anyio
 
 READER = 1
 

@@ -1,11 +1,8 @@
 """The view of pulled authors is never more than seconds old, whatever the writers' clocks say."""
 
-import pytest
-
 from api.reading.pulled_authors import RELOAD_S, PulledAuthorsPoller
 from schemas.ids import UserId
 
-pytestmark = pytest.mark.anyio
 FIRST, SECOND = UserId(1), UserId(2)
 
 
@@ -23,11 +20,6 @@ class StuckMark:
 
     async def all(self) -> frozenset[UserId]:
         return frozenset(self.authors)
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 async def test_an_author_whose_mark_does_not_show_is_seen_all_the_same() -> None:

@@ -11,8 +11,6 @@ from cryptography.hazmat.primitives.hashes import SHA1
 from api.reading.signed_urls import UrlSigner
 from tests.worlds.api import NOW_MS, Clock, media_key
 
-pytestmark = pytest.mark.anyio
-
 NOW_S = NOW_MS // 1_000
 
 

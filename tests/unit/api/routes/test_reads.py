@@ -12,8 +12,6 @@ from streams.core.sets import BucketKey, BucketWrite, SetSummary
 from streams.stores.cache.keys import likes_key
 from tests.worlds.api import World, make_world
 
-pytestmark = pytest.mark.anyio
-
 ME, OTHER = 1, 2
 
 

@@ -8,8 +8,6 @@ from streams.core.counted import Membership
 from streams.core.edges import OutgoingEdge
 from tests.worlds.api import World, make_world
 
-pytestmark = pytest.mark.anyio
-
 ME, OTHER = 1, 2
 
 

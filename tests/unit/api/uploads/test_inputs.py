@@ -10,8 +10,6 @@ import pytest
 from tests.worlds.api import World
 from tests.worlds.uploading import JPEG, ME, NewWorld, in_pieces, objects, rows, world_maker
 
-pytestmark = pytest.mark.anyio
-
 JSON = "application/json"
 
 

@@ -24,8 +24,6 @@ from tests.worlds.uploading import (
     world_maker,
 )
 
-pytestmark = pytest.mark.anyio
-
 LARGE = bytes(range(25))
 
 

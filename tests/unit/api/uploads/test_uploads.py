@@ -30,8 +30,6 @@ from tests.worlds.uploading import (
     uploading,
 )
 
-pytestmark = pytest.mark.anyio
-
 
 async def test_a_small_photo_is_put_by_one_signed_request() -> None:
     """Started, put, completed: published, and its author's very next request shows it as processing."""

@@ -83,7 +83,6 @@ async def _sound_world() -> World:
     return world
 
 
-@pytest.mark.anyio
 async def test_a_sound_world_has_no_difference() -> None:
     """Feeds, counts, likes and edges are all compared, for readers and for authors."""
     world = await _sound_world()
@@ -96,7 +95,6 @@ async def test_a_sound_world_has_no_difference() -> None:
     assert report.counts == 2 * 3 + 2 * 6  # three of each user; likes and `liked` of each photo shown
 
 
-@pytest.mark.anyio
 async def test_a_photo_that_is_in_no_timeline_is_missing() -> None:
     """The timeline was made before the photo, and the photo was never pushed."""
     world = await _sound_world()
@@ -110,7 +108,6 @@ async def test_a_photo_that_is_in_no_timeline_is_missing() -> None:
     assert [finding.subject for finding in report.examples] == [13]
 
 
-@pytest.mark.anyio
 async def test_a_photo_that_the_authors_list_does_not_have_is_extra() -> None:
     """It stayed in the timeline, and its row does not say that it was deleted."""
     world = await _sound_world()
@@ -123,7 +120,6 @@ async def test_a_photo_that_the_authors_list_does_not_have_is_extra() -> None:
     assert [finding.subject for finding in report.examples] == [11]
 
 
-@pytest.mark.anyio
 async def test_deleted_and_unfollowed_photos_are_not_expected() -> None:
     """They are in the timeline still, and rightly not shown."""
     world = await _sound_world()
@@ -138,7 +134,6 @@ async def test_deleted_and_unfollowed_photos_are_not_expected() -> None:
     assert (report.photos, after.photos) == (2, 0)
 
 
-@pytest.mark.anyio
 async def test_a_row_that_says_deleted_is_not_expected() -> None:
     """Its place in the author's list goes a moment later."""
     world = await _sound_world()
@@ -149,7 +144,6 @@ async def test_a_row_that_says_deleted_is_not_expected() -> None:
     assert (report.difference, report.photos) == (0, 2)
 
 
-@pytest.mark.anyio
 @pytest.mark.parametrize("total", [0, 2])
 async def test_a_total_that_is_not_the_number_of_rows_is_found(total: int) -> None:
     """The API shows the stored total; the rows say otherwise."""
@@ -162,7 +156,6 @@ async def test_a_total_that_is_not_the_number_of_rows_is_found(total: int) -> No
     assert f"shown {total}, stored total {total}, rows 1" in str(report.examples[0])
 
 
-@pytest.mark.anyio
 @pytest.mark.parametrize("page", [(), (ME, OTHER), (OTHER,)])
 async def test_a_page_of_fan_out_that_is_not_its_rows_is_found(page: tuple[UserId, ...]) -> None:
     """Whoever is left out would get no posts, however right the counts are."""
@@ -176,7 +169,6 @@ async def test_a_page_of_fan_out_that_is_not_its_rows_is_found(page: tuple[UserI
     assert f"rows 1, {differ} differ in their pages" in str(report.examples[0])
 
 
-@pytest.mark.anyio
 async def test_members_who_left_are_not_counted() -> None:
     """Their rows stay for a while and say so."""
     world = await _sound_world()
@@ -193,7 +185,6 @@ async def test_members_who_left_are_not_counted() -> None:
     assert (await _check(world, AUTHOR)).difference == 0
 
 
-@pytest.mark.anyio
 async def test_a_heart_that_the_readers_own_row_does_not_have_is_found() -> None:
     """`liked` comes from the reader's own side, and is one question a page."""
     world = await _sound_world()
@@ -207,7 +198,6 @@ async def test_a_heart_that_the_readers_own_row_does_not_have_is_found() -> None
     assert report.by_kind == {FindingKind.LIKED: 1}
 
 
-@pytest.mark.anyio
 async def test_a_like_count_that_is_not_the_number_of_likers_is_found() -> None:
     """Shown beside each photo of the feed."""
     world = await _sound_world()
@@ -219,7 +209,6 @@ async def test_a_like_count_that_is_not_the_number_of_likers_is_found() -> None:
     assert report.examples[0].subject == 12
 
 
-@pytest.mark.anyio
 async def test_photos_that_the_authors_list_has_and_the_set_has_not_are_found() -> None:
     """Two tables tell how many photos of an author are ready."""
     world = await _sound_world()
@@ -231,7 +220,6 @@ async def test_photos_that_the_authors_list_has_and_the_set_has_not_are_found() 
     assert report.by_kind == {FindingKind.PHOTOS: 2}
 
 
-@pytest.mark.anyio
 async def test_an_edge_that_is_in_one_table_alone_is_found_from_either_side() -> None:
     """ME follows OTHER without being a follower; somebody is a follower of OTHER without following."""
     world = await _sound_world()
@@ -244,7 +232,6 @@ async def test_an_edge_that_is_in_one_table_alone_is_found_from_either_side() ->
     assert {(finding.user, finding.subject) for finding in report.examples} == {(ME, OTHER), (OTHER, 77)}
 
 
-@pytest.mark.anyio
 async def test_an_own_row_that_says_unfollowed_is_no_edge() -> None:
     """The rows are there on both sides, but one says removed."""
     world = await _sound_world()
@@ -258,7 +245,6 @@ async def test_an_own_row_that_says_unfollowed_is_no_edge() -> None:
     assert report.by_kind == {FindingKind.EDGES: 1}
 
 
-@pytest.mark.anyio
 async def test_what_a_second_look_does_not_find_does_not_count() -> None:
     """Events under way are not differences; that somebody was looked at again is told."""
     world = await _sound_world()
@@ -275,7 +261,6 @@ async def test_what_a_second_look_does_not_find_does_not_count() -> None:
     assert (report.difference, report.rechecked) == (0, 1)
 
 
-@pytest.mark.anyio
 async def test_each_look_may_find_something_else_under_way() -> None:
     """Then neither has lasted, and nothing counts."""
     world = await _sound_world()
@@ -293,7 +278,6 @@ async def test_each_look_may_find_something_else_under_way() -> None:
     assert (report.difference, report.rechecked) == (0, 1)
 
 
-@pytest.mark.anyio
 async def test_a_feed_that_does_not_become_complete_is_told() -> None:
     """A page that stays `partial` hides what it does not show."""
     world = await _sound_world()

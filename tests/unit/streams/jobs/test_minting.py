@@ -7,8 +7,6 @@ from streams.jobs.minting import leased_minter
 from streams.stores.memory.stores import memory_stores
 from tests.worlds.api import Clock
 
-pytestmark = pytest.mark.anyio
-
 
 async def test_two_at_once_have_shards_of_their_own() -> None:
     """In the same millisecond."""

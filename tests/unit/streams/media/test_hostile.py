@@ -52,18 +52,12 @@ HOSTILE = {
 
 
 @pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
 async def decoders() -> AsyncIterator[Decoders]:
     async with Decoders(LIMITS, children_max=2, is_background=False) as each:
         yield each
 
 
 @pytest.mark.law("L11")
-@pytest.mark.anyio
 @pytest.mark.parametrize("name", HOSTILE)
 async def test_a_hostile_original_is_rejected_for_its_reason(decoders: Decoders, name: str) -> None:
     """By both lanes alike, and the next photo is made as if nothing had been."""

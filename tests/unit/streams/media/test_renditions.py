@@ -15,7 +15,6 @@ from streams.media import zygote_link
 from streams.media.decoders import Cost, Decoders
 from tests.worlds.media import BLUE, LIMITS, RED, encoded, is_near, jpeg, picture, pixel, png, read
 
-pytestmark = pytest.mark.anyio
 ORIENTATION = 0x0112
 SECRETS = (b"SecretCamera", b"xmpmeta", b"SecretComment", b"SecretPlace", b"ICC_PROFILE", b"Exif")
 # How the stored pixels of each orientation lie, seen from the upright picture.
@@ -29,11 +28,6 @@ STORED = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_270,
 }
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 COSTS: list[Cost] = []

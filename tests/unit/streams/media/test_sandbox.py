@@ -123,11 +123,6 @@ HELD_WHOLE_SIDE = 3_600
 HELD_WHOLE = interlaced_png(HELD_WHOLE_SIDE)  # 39 MB once it is decoded.
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @asynccontextmanager
 async def running(media_limits: MediaLimits = LIMITS, *, children_max: int = 1) -> AsyncIterator[Decoders]:
     async with Decoders(media_limits, children_max=children_max, is_background=False) as decoders:
@@ -170,7 +165,6 @@ def test_a_confined_process_ends_when_its_time_is_used_up() -> None:
 
 
 @pytest.mark.law("L11")
-@pytest.mark.anyio
 async def test_a_decoder_is_confined(monkeypatch: pytest.MonkeyPatch) -> None:
     """The processes that decode are under that sandbox, and know none of the worker's secrets."""
     monkeypatch.setenv("SHUTTERLINE_JWT_SECRET", "a-secret-of-the-worker")
@@ -189,7 +183,6 @@ async def test_a_decoder_is_confined(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (await task)["large"].width == 1080
 
 
-@pytest.mark.anyio
 async def test_full_renditions_give_way() -> None:
     """A background decoder runs only when nothing else wants the core."""
     async with Decoders(LIMITS, children_max=1, is_background=True) as decoders:
@@ -202,7 +195,6 @@ async def test_full_renditions_give_way() -> None:
     assert gives_way
 
 
-@pytest.mark.anyio
 @pytest.mark.parametrize(
     ("number", "reason"),
     [
@@ -225,7 +217,6 @@ async def test_a_decoder_that_dies_is_one_rejected_photo(number: int, reason: Re
         assert (await decoders.thumbnail(jpeg())).width == 64
 
 
-@pytest.mark.anyio
 async def test_a_decoder_that_hangs_is_ended() -> None:
     """After the wall deadline: it is gone, and so is its place."""
     async with running(limits(decoder_wall_s_max=0.5)) as decoders:
@@ -238,7 +229,6 @@ async def test_a_decoder_that_hangs_is_ended() -> None:
         assert (await decoders.thumbnail(jpeg())).width == 64
 
 
-@pytest.mark.anyio
 async def test_a_cancelled_call_leaves_no_process() -> None:
     """The worker lost its partition, say: nobody wants the renditions."""
     async with running() as decoders:
@@ -253,7 +243,6 @@ async def test_a_cancelled_call_leaves_no_process() -> None:
 
 
 @pytest.mark.law("L11")
-@pytest.mark.anyio
 async def test_too_little_memory_rejects_one_photo() -> None:
     """An image that must be held whole meets the limit; the worker and the next photo do not."""
     small = limits(decoder_memory_bytes_max=40 * MIB, large_decoder_memory_bytes_max=44 * MIB)
@@ -264,7 +253,6 @@ async def test_too_little_memory_rejects_one_photo() -> None:
         assert (await decoders.thumbnail(jpeg())).width == 64
 
 
-@pytest.mark.anyio
 async def test_a_large_image_has_a_second_try_with_more_memory() -> None:
     """It waits for its turn, and then is made."""
     costs: list[Cost] = []
@@ -289,7 +277,6 @@ async def test_a_large_image_has_a_second_try_with_more_memory() -> None:
     assert [None, 64 * 48, HELD_WHOLE_SIDE**2] == [cost.pixels for cost in costs]
 
 
-@pytest.mark.anyio
 async def test_no_more_images_are_decoded_at_once_than_allowed() -> None:
     """The rest wait for a place."""
     async with running(children_max=2) as decoders:
@@ -306,7 +293,6 @@ async def test_no_more_images_are_decoded_at_once_than_allowed() -> None:
     assert max(seen) == 2
 
 
-@pytest.mark.anyio
 async def test_a_zygote_that_dies_costs_no_photo() -> None:
     """Another is started, and the photo is decoded again: it was not to blame."""
     async with running() as decoders:
@@ -320,7 +306,6 @@ async def test_a_zygote_that_dies_costs_no_photo() -> None:
         assert [zygote] != zygotes()
 
 
-@pytest.mark.anyio
 async def test_a_zygote_that_cannot_start_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """That is a fault of the machine or of ours, at the start of the worker and not of a photo."""
     monkeypatch.setattr("streams.media.zygote_link._ZYGOTE_MODULE", "streams.media.limits")
@@ -331,7 +316,6 @@ async def test_a_zygote_that_cannot_start_says_so(monkeypatch: pytest.MonkeyPatc
     assert [] == zygotes()
 
 
-@pytest.mark.anyio
 async def test_nothing_outlives_a_worker_that_is_killed(tmp_path: Path) -> None:
     """Also with -9, and also a decoder that hangs."""
     (tmp_path / "slow.png").write_bytes(SLOW)
@@ -345,7 +329,6 @@ async def test_nothing_outlives_a_worker_that_is_killed(tmp_path: Path) -> None:
         await until(lambda: not is_running(zygote) and not is_running(decoder), "the end of all it started")
 
 
-@pytest.mark.anyio
 async def test_closing_ends_what_is_at_work() -> None:
     """When the worker stops in order, its decoders are gone before it goes on."""
     async with running() as decoders:
@@ -358,7 +341,6 @@ async def test_closing_ends_what_is_at_work() -> None:
     assert not is_running(pid)
 
 
-@pytest.mark.anyio
 async def test_a_process_can_be_made_to_die_with_its_parent() -> None:
     """Not by a socket that it must look at: it may be hanging."""
     with started(ORPHANING) as parent:

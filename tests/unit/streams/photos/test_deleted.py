@@ -9,8 +9,6 @@ from streams.stores.memory.stores import memory_stores
 from tests.worlds.flaky_stores import FlakyStores, Moment
 from tests.worlds.renditions import AUTHOR, DELETED, LIMITS, NOW_MS, PHOTO, UPLOADED, Log
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 def flaky() -> FlakyStores:

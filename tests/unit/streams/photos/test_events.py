@@ -11,8 +11,6 @@ from streams.photos.events import PhotoEvents
 from streams.stores.memory.stores import memory_stores
 from tests.worlds.renditions import AUTHOR, DELETED, LIMITS, NOW_MS, PHOTO, UPLOADED, Log
 
-pytestmark = pytest.mark.anyio
-
 
 def event(event_type: EventType, data: EventData) -> Event:
     return Event(id="1", source="/test", type=event_type, time_us=NOW_MS * 1_000, data=data)

@@ -1,14 +1,11 @@
 """A rejection is counted where the photo's state changes, and nowhere else."""
 
-import pytest
 from prometheus_client import REGISTRY
 
 from streams.photos.rejected import photo_rejected
 from streams.photos.uploaded import photo_uploaded
 from streams.stores.memory.stores import memory_stores
 from tests.worlds.renditions import AUTHOR, LIMITS, NOW_MS, PHOTO, UPLOADED, Log
-
-pytestmark = pytest.mark.anyio
 
 
 def rejections() -> float:

@@ -29,7 +29,6 @@ from tests.worlds.renditions import (
 )
 from topics.catalogue import Lane
 
-pytestmark = pytest.mark.anyio
 ALL_FOUR = frozenset({"thumbnail", "small", "medium", "large"})
 POLL_MS = SETTINGS.original_poll_s * 1_000
 WAIT_MS = SETTINGS.original_wait_s_max * 1_000

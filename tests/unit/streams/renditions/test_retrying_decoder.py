@@ -8,13 +8,7 @@ from streams.media.rejected import Reason, Rejected
 from streams.media.zygote_link import DecodersLost
 from streams.renditions.retrying_decoder import ATTEMPTS_MAX, RetryingDecoder
 
-pytestmark = pytest.mark.anyio
 MADE = encoded_rendition(b"thumbnail", 3, 2)
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 class Failing:

@@ -9,8 +9,6 @@ from streams.errors import StoreUnavailable
 from streams.metrics import BREAKER
 from streams.stores.guard import StoreGuard
 
-pytestmark = pytest.mark.anyio
-
 
 class DriverError(Exception):
     pass

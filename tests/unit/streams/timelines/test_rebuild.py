@@ -16,7 +16,6 @@ from streams.timelines.newest import newest_of
 from streams.timelines.rebuild import Rebuilder, RebuildOutcome
 from tests.worlds.api import World, eventually, make_world
 
-pytestmark = pytest.mark.anyio
 OWNER = UserId(1)
 
 

@@ -17,8 +17,6 @@ from streams.uploads.sending import SendingPlan
 from tests.worlds.flaky_stores import Moment, fail, failing_at, pause
 from tests.worlds.intake import ME, IntakeWorld
 
-pytestmark = pytest.mark.anyio
-
 SMALL, LARGE = b"12345", bytes(range(25))
 
 

@@ -15,8 +15,6 @@ from streams.worker.run import WIRINGS, wirings_of
 from tests.worlds.worker import shared_parts
 from topics.catalogue import OUTSIDE, UPLOADS
 
-pytestmark = pytest.mark.anyio
-
 
 def test_every_role_is_wired() -> None:
     """A role without a wiring would start a process that does nothing."""

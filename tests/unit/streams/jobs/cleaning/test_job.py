@@ -2,14 +2,11 @@
 
 import asyncio
 
-import pytest
 from prometheus_client import REGISTRY
 
 from tests.worlds.abandoned import Half, leave
 from tests.worlds.cleaning import DAY_MS, HOUR_MS, CleaningWorld
 from tests.worlds.flaky_stores import FlakyStores, Moment, fail
-
-pytestmark = pytest.mark.anyio
 
 
 async def test_it_goes_on_after_a_store_that_did_not_answer() -> None:

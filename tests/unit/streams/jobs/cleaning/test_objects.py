@@ -18,8 +18,6 @@ from tests.worlds.abandoned import AUTHOR, Half, leave
 from tests.worlds.cleaning import DAY_MS, HOUR_MS, NAMES, CleaningWorld, counts
 from tests.worlds.flaky_stores import FlakyStores, Moment, fail, pause
 
-pytestmark = pytest.mark.anyio
-
 
 async def test_a_whole_photo_stays() -> None:
     """Its original, because renditions may have to be made again, and its renditions."""

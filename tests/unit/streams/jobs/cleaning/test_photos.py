@@ -19,8 +19,6 @@ from tests.worlds.cleaning import DAY_MS, NAMES, CleaningWorld, counts
 from tests.worlds.flaky_stores import FlakyStores, Moment, fail, pause
 from topics.catalogue import Lane
 
-pytestmark = pytest.mark.anyio
-
 
 async def lose(world: CleaningWorld, photo: PhotoId, names: Sequence[str], *, original: bool = False) -> None:
     """Take objects of a photo out of the bucket."""

@@ -20,8 +20,6 @@ from tests.worlds.abandoned import AUTHOR, LAST_PART, Half, halves, leave, remai
 from tests.worlds.cleaning import DAY_MS, HOUR_MS, CleaningWorld, counts
 from tests.worlds.flaky_stores import FlakyStores, Moment, fail, pause
 
-pytestmark = pytest.mark.anyio
-
 PART = b"x" * 200
 # An upload that was completed is published, and stays; of all others nothing does.
 PUBLISHED = {"object", "photo"}

@@ -14,7 +14,6 @@ from streams.kafka.consuming.agent import BatchHandler, Delivered, add_agent
 from streams.kafka.consuming.app import make_app
 from streams.settings import ConsumerSettings
 
-pytestmark = pytest.mark.anyio
 WITHIN_S = 10.0
 
 

@@ -2,12 +2,8 @@
 
 from pathlib import Path
 
-import pytest
-
 from streams.kafka.consuming.app import assigned_partitions, is_balanced, make_app
 from streams.settings import ConsumerSettings
-
-pytestmark = pytest.mark.anyio
 
 
 def settings(run_dir: Path) -> ConsumerSettings:

@@ -14,7 +14,6 @@ from streams.ports.coordination import Stop
 from streams.settings import RetrySettings
 from streams.stores.memory.stops import MemoryStoppedPartitions
 
-pytestmark = pytest.mark.anyio
 NOW_MS = 1_800_000_000_000
 PARTITION, OTHER = GroupPartition("check", "likes", 0), GroupPartition("check", "likes", 1)
 

@@ -19,7 +19,6 @@ def rests_s(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return slept
 
 
-@pytest.mark.anyio
 async def test_nothing_to_give_way_to_means_no_rest(rests_s: list[float]) -> None:
     """Bulk has the machine to itself, also after others had work."""
     way = BackgroundThrottle(rest_ratio=3, rest_s_max=9)
@@ -31,7 +30,6 @@ async def test_nothing_to_give_way_to_means_no_rest(rests_s: list[float]) -> Non
     assert rests_s == []
 
 
-@pytest.mark.anyio
 async def test_the_rest_is_a_multiple_of_the_work(rests_s: list[float]) -> None:
     """A slow machine makes both longer, so bulk's share of it stays the same."""
     way = BackgroundThrottle(rest_ratio=3, rest_s_max=9)
@@ -42,7 +40,6 @@ async def test_the_rest_is_a_multiple_of_the_work(rests_s: list[float]) -> None:
     assert rests_s == [1.5, 0.03]
 
 
-@pytest.mark.anyio
 async def test_no_rest_is_longer_than_the_limit(rests_s: list[float]) -> None:
     """A store that takes two seconds for an answer would have bulk stand still for six."""
     way = BackgroundThrottle(rest_ratio=3, rest_s_max=0.5)
@@ -52,7 +49,6 @@ async def test_no_rest_is_longer_than_the_limit(rests_s: list[float]) -> None:
     assert rests_s == [0.5]
 
 
-@pytest.mark.anyio
 async def test_each_piece_of_work_counts_until_it_is_done(rests_s: list[float]) -> None:
     """Two overlap; a third ends with an error, and is over all the same."""
     way = BackgroundThrottle(rest_ratio=1, rest_s_max=9)

@@ -9,7 +9,6 @@ from streams.kafka.consuming.waiting import PartitionRevoked, retry_until_availa
 from streams.metrics import WAITING
 from streams.settings import RetrySettings
 
-pytestmark = pytest.mark.anyio
 RETRY = RetrySettings(store_attempts_max=3)
 
 

@@ -7,7 +7,6 @@ from streams.kafka.consuming.progress import GroupPartition, Progress
 from streams.kafka.consuming.watchdog import Watchdog
 from tests.worlds.kafka import FakeOffsets
 
-pytestmark = pytest.mark.anyio
 PARTITION = GroupPartition("check", "likes", 0)
 LOG = ("likes", 0)
 

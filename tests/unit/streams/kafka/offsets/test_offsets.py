@@ -10,8 +10,6 @@ from streams.errors import StoreUnavailable
 from streams.kafka.offsets.offsets import Offsets
 from streams.settings import KafkaSettings
 
-pytestmark = pytest.mark.anyio
-
 LOG = ("edges", 3)
 
 

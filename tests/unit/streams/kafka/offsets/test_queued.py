@@ -8,8 +8,6 @@ from streams.errors import StoreUnavailable
 from streams.kafka.offsets.queued import queued_records
 from tests.worlds.kafka import FakeOffsets
 
-pytestmark = pytest.mark.anyio
-
 
 async def queued(offsets: FakeOffsets) -> int:
     return await queued_records(offsets, group="g", topic="t", partitions=range(3))

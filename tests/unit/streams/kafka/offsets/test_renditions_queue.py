@@ -7,7 +7,6 @@ from streams.kafka.offsets.renditions_queue import AGE_S_MAX, RenditionsQueue
 from tests.worlds.kafka import FakeOffsets
 from topics.catalogue import RENDITIONS, Lane
 
-pytestmark = pytest.mark.anyio
 TOPIC = "t.renditions"
 THUMBNAILS, FULLS = RENDITIONS.range_of(Lane.THUMBNAIL), RENDITIONS.range_of(Lane.FULL)
 

@@ -4,18 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import pytest
-
 from streams.kafka.stages.decode_slots import DecodeSlots
 from topics.catalogue import Lane
 
-pytestmark = pytest.mark.anyio
 TURNS = 10  # Of the event loop: more than anything here needs to go on.
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 class Holder:

@@ -20,8 +20,6 @@ from streams.settings import Settings
 from streams.stores.memory.stores import memory_stores
 from tests.worlds.api import eventually
 
-pytestmark = pytest.mark.anyio
-
 PHOTO = 9
 FAILING, SLOW = TopicPartition("edges", 0), TopicPartition("edges", 1)
 

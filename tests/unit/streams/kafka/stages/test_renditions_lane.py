@@ -22,13 +22,7 @@ from streams.settings import Settings
 from tests.worlds.renditions import AUTHOR, LIMITS, NOW_MS, PHOTO, UPLOADED, FakeDecoder, World
 from topics.catalogue import Lane
 
-pytestmark = pytest.mark.anyio
 WITHIN_S = 10.0
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 class HeldDecoder(FakeDecoder):

@@ -29,7 +29,6 @@ from streams.stores.cache.read_through import CachedKind, DatabaseReads, ReadRes
 from streams.stores.memory.cache import MemoryCache
 from tests.worlds.api import Clock, Switchable
 
-pytestmark = pytest.mark.anyio
 IDS = st.integers(1, ID_MAX)
 
 

@@ -14,8 +14,6 @@ from streams.ports.cdn import Cdn
 from streams.stores.cdn.purging import KEYS_A_REQUEST, HttpCdn
 from streams.stores.memory.cdn import MemoryCdn
 
-pytestmark = pytest.mark.anyio
-
 SHIELD, ONE, TWO = "http://shield", "http://one", "http://two"
 
 

@@ -11,7 +11,6 @@ from redis.exceptions import RedisError, ResponseError
 from streams.stores.redis.shared import SharedConnection
 from tests.worlds.api import eventually
 
-pytestmark = pytest.mark.anyio
 TIMEOUT_S = 0.05
 
 

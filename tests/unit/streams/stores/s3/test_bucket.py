@@ -9,8 +9,6 @@ from streams.core.breaker import Breaker
 from streams.errors import StoreUnavailable
 from streams.stores.s3.bucket import S3Bucket, S3Refused
 
-pytestmark = pytest.mark.anyio
-
 
 class Client:
     """A client whose every operation fails with this status and code."""

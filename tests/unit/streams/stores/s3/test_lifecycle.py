@@ -8,8 +8,6 @@ import pytest
 from streams.stores.s3.bucket import S3Bucket, S3Refused
 from streams.stores.s3.lifecycle import expire_unfinished
 
-pytestmark = pytest.mark.anyio
-
 PREFIX = "shutterline/"
 OTHER = {"ID": "logs", "Status": "Enabled", "Filter": {"Prefix": "logs/"}, "Expiration": {"Days": 30}}
 ABORT = {"Status": "Enabled", "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7}}
