@@ -1,0 +1,203 @@
+"""The check stage: dead letters before acknowledgements, and nothing past a stop or a revocation."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from schemas.envelope import PoisonEvent, Reason, Record
+from schemas.events import Event, EventType, encode_event
+from schemas.facts import PhotoLiked
+from schemas.ids import PhotoId, UserId, first_id_at
+from streams.errors import StoreUnavailable
+from streams.kafka.consuming.agent import Delivered
+from streams.kafka.consuming.progress import Progress
+from streams.kafka.consuming.stops import Stops
+from streams.kafka.consuming.waiting import PartitionRevoked
+from streams.kafka.producing.producer import Outgoing
+from streams.kafka.stages.check import CheckStage
+from streams.settings import CheckSettings, RetrySettings
+from streams.stores.memory.stops import MemoryStoppedPartitions
+from tests.worlds.api import eventually
+from topics.catalogue import LIKES
+
+NOW_MS = 1_800_000_000_000
+PHOTO = PhotoId(first_id_at(NOW_MS - 1_000))
+GROUP, TOPIC, PARTITION = "check", LIKES.name, 2
+RETRY = RetrySettings(store_wait_s_max=1)
+
+
+def like(offset: int, user: int = 7) -> Record:
+    data = PhotoLiked(photo_id=PHOTO, user_id=UserId(user))
+    key, value, headers = encode_event(
+        EventType.PHOTO_LIKED, data, id=f"e{offset}", source="/app", time_us=NOW_MS * 1_000
+    )
+    return Record(TOPIC, PARTITION, offset, NOW_MS, key, value, tuple(headers))
+
+
+def bad(offset: int) -> Record:
+    return Record(TOPIC, PARTITION, offset, NOW_MS, b"1", b"not json", ())
+
+
+@dataclass(slots=True)
+class Stage:
+    """One worker's stage for one partition, and a log of everything that leaves it, in order."""
+
+    store: MemoryStoppedPartitions = field(default_factory=MemoryStoppedPartitions)
+    log: list[object] = field(default_factory=list)
+    failures: int = 0  # So many sends of dead letters fail.
+    handled: list[Event] = field(default_factory=list)
+    refuse: Callable[[Event], PoisonEvent | None] = lambda event: None
+    is_assigned: bool = True
+    in_a_row_max: int = 3
+    stage: CheckStage = field(init=False)
+
+    def __post_init__(self) -> None:
+        progress = Progress()
+        self.stage = CheckStage(
+            settings=CheckSettings(dead_letters_in_a_row_max=self.in_a_row_max),
+            retry=RETRY,
+            topic=LIKES,
+            group=GROUP,
+            handle=self.handle,
+            producer=self,
+            stops=Stops(RETRY, self.store, progress, poll_s=0.0),
+            progress=progress,
+            clock_ms=lambda: NOW_MS,
+        )
+
+    async def handle(
+        self, events: Sequence[Event], is_assigned: Callable[[], bool]
+    ) -> list[PoisonEvent | None]:
+        if not is_assigned():
+            raise PartitionRevoked
+        self.handled += events
+        return [self.refuse(event) for event in events]
+
+    async def send(self, records: Sequence[Outgoing]) -> None:
+        await asyncio.sleep(0)
+        if self.failures:
+            self.failures -= 1
+            raise StoreUnavailable("kafka", "produce", "a test said so")
+        self.log += [
+            ("dead letter", int(dict(record.headers)["shutterline_offset"] or b"")) for record in records
+        ]
+
+    async def deliver(self, *records: Record, generation: int = 1) -> None:
+        await self.stage(
+            Delivered(
+                records, generation, lambda: self.is_assigned, lambda count: self.log.append(("ack", count))
+            )
+        )
+
+
+async def stops_of(stage: Stage) -> list[int]:
+    return [stop.position for stop in await stage.store.stops(GROUP)]
+
+
+@pytest.mark.law("L7")
+async def test_dead_letters_are_acknowledged_before_their_records_are() -> None:
+    """A kill between the two makes a dead letter twice, and never loses one."""
+    stage = Stage()
+
+    await stage.deliver(like(5), bad(6), like(7), bad(8))
+
+    assert stage.log == [("dead letter", 6), ("dead letter", 8), ("ack", 4)]
+    assert [event.id for event in stage.handled] == ["e5", "e7"]
+
+
+@pytest.mark.law("L7")
+async def test_an_unavailable_broker_is_waited_for() -> None:
+    """Nothing is acknowledged before the dead letter is, however often that fails."""
+    stage = Stage(failures=3)
+
+    await stage.deliver(like(5), bad(6))
+
+    assert stage.log == [("dead letter", 6), ("ack", 2)]
+
+
+async def test_an_event_that_its_handler_refuses_is_a_dead_letter() -> None:
+    """What only a store can tell, such as another author's photo, is poison like any other."""
+    poison = PoisonEvent(Reason.AUTHOR_CONFLICT, "another author's")
+    stage = Stage(refuse=lambda event: poison if event.id == "e6" else None)
+
+    await stage.deliver(like(5), like(6), bad(7), like(8))
+
+    assert stage.log == [("dead letter", 6), ("dead letter", 7), ("ack", 4)]
+
+
+@pytest.mark.law("L7")
+async def test_a_revoked_partition_acknowledges_nothing() -> None:
+    """Its next owner handles the records again."""
+    stage = Stage(is_assigned=False)
+
+    await stage.deliver(like(5), bad(6))
+
+    assert stage.log == []
+
+
+@pytest.mark.law("L7")
+async def test_a_partition_that_is_revoked_while_it_waits_acknowledges_nothing() -> None:
+    """The broker of the dead letters is away, and meanwhile the partition goes to another worker."""
+    stage = Stage(failures=1_000)
+    delivery = asyncio.create_task(stage.deliver(bad(5)))
+    await eventually(lambda: stage.failures < 1_000, "the partition to stop")
+    stage.is_assigned = False
+
+    async with asyncio.timeout(10):
+        await delivery
+
+    assert stage.log == []
+
+
+async def test_at_the_limit_the_rest_of_the_batch_waits_for_the_operator() -> None:
+    """The third in a row stops the partition behind it; resumed, it goes on with the next record."""
+    stage = Stage()
+    delivery = asyncio.create_task(stage.deliver(bad(5), bad(6), bad(7), like(8), bad(9)))
+    await eventually(lambda: len(stage.log) >= 4, "the partition to stop")
+    stopped_at, before = await stops_of(stage), list(stage.log)
+
+    await stage.store.resume(GROUP)
+    async with asyncio.timeout(10):
+        await delivery
+
+    assert stopped_at == [8]
+    assert before == [*(("dead letter", offset) for offset in (5, 6, 7)), ("ack", 3)]
+    assert stage.log[4:] == [("dead letter", 9), ("ack", 5)]
+    assert await stops_of(stage) == []
+
+
+async def test_a_stop_is_found_by_the_partitions_next_owner() -> None:
+    """It is stored: another process, or this one after a restart, handles nothing either."""
+    first = Stage()
+    delivery = asyncio.create_task(first.deliver(bad(5), bad(6), bad(7)))
+    await eventually(lambda: ("ack", 3) in first.log, "the partition to stop")
+    first.is_assigned = False
+    async with asyncio.timeout(10):
+        await delivery
+    second = Stage(store=first.store)
+
+    waiting = asyncio.create_task(second.deliver(like(8)))
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert second.log == []
+    await first.store.resume(GROUP)
+    async with asyncio.timeout(10):
+        await waiting
+
+    assert second.log == [("ack", 1)]
+
+
+async def test_after_a_stop_the_count_starts_again() -> None:
+    """The operator has fixed the cause; two more in a row are no stop."""
+    stage = Stage()
+    delivery = asyncio.create_task(stage.deliver(bad(5), bad(6), bad(7), bad(8), bad(9)))
+    await eventually(lambda: ("ack", 3) in stage.log, "the partition to stop")
+    await stage.store.resume(GROUP)
+
+    async with asyncio.timeout(10):
+        await delivery
+
+    assert stage.log[-1] == ("ack", 5)
+    assert await stops_of(stage) == []

@@ -1,0 +1,249 @@
+"""A Redis that was lost or came back older is found by its checkpoints, and gets exactly what it misses."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from schemas.envelope import Record
+from schemas.ids import UserId
+from streams.kafka.consuming.waiting import PartitionRevoked
+from streams.kafka.stages.checkpoints import FanoutCheckpoints
+from streams.kafka.stages.fanout_log import RecordLog
+from streams.settings import RetrySettings
+from streams.stores.memory.stores import memory_stores
+from streams.stores.memory.timelines import MemoryTimelines
+from tests.worlds.api import eventually
+from tests.worlds.kafka import FakeOffsets
+from topics.catalogue import FANOUT
+
+NOW_MS = 1_800_000_000_000
+TOPIC, OURS, OTHERS = "fanout", "fanout-normal", "fanout-bulk"
+READER = UserId(7)
+
+
+def always() -> bool:
+    return True
+
+
+class Log(RecordLog):
+    """Every offset below 100 of every partition, three records a batch."""
+
+    async def read(self, partition: int, begin: int, end: int) -> AsyncGenerator[Sequence[Record], None]:
+        for first in range(begin, end, 3):
+            yield [
+                Record(TOPIC, partition, offset, NOW_MS, None, None, ())
+                for offset in range(first, min(first + 3, end))
+            ]
+
+
+@dataclass(slots=True)
+class Worker:
+    """A worker that owns `owned`; `applied` has what the repair applied, as (partition, offset)."""
+
+    timelines: MemoryTimelines
+    offsets: FakeOffsets = field(default_factory=FakeOffsets)
+    owned: set[int] = field(default_factory=lambda: {0, 1})
+    applied: list[tuple[int, int]] = field(default_factory=list)
+    while_applying: Callable[[], None] = lambda: None
+    checkpoints: FanoutCheckpoints = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.checkpoints = FanoutCheckpoints(
+            retry=RetrySettings(store_wait_s_max=1),
+            timelines=self.timelines,
+            offsets=self.offsets,
+            records=Log(),
+            topic=TOPIC,
+            group=OURS,
+            groups={OURS: range(6), OTHERS: range(6, 8)},
+            owned=lambda: self.owned,
+            apply=self.apply,
+        )
+
+    async def apply(self, records: Sequence[Record], is_assigned: Callable[[], bool]) -> None:
+        if not is_assigned():
+            raise PartitionRevoked
+        self.applied += [(record.partition, record.offset) for record in records]
+        self.while_applying()
+
+    def commit(self, partition: int, position: int, group: str = OURS) -> None:
+        self.offsets.commit_of[group, TOPIC, partition] = position
+
+    async def stored(self) -> dict[int, int]:
+        return await self.timelines.checkpoints(range(FANOUT.partitions))
+
+
+def new_timelines() -> MemoryTimelines:
+    timelines = memory_stores(clock_ms=lambda: NOW_MS).timelines
+    assert isinstance(timelines, MemoryTimelines)
+    return timelines
+
+
+async def with_checkpoints(**positions: int) -> Worker:
+    """A worker whose Redis has checkpoints for every partition; those not named are 0."""
+    worker = Worker(new_timelines())
+    all_of_them = dict.fromkeys(range(FANOUT.partitions), 0)
+    all_of_them.update({int(name.removeprefix("p")): position for name, position in positions.items()})
+    await worker.timelines.save_all_checkpoints(all_of_them)
+    return worker
+
+
+@pytest.mark.law("L8")
+async def test_a_flushed_redis_forgets_its_timelines_before_it_has_checkpoints() -> None:
+    """All partitions are stored at once, at their groups' commits: whoever looks next finds nothing wrong."""
+    worker = Worker(new_timelines())
+    await worker.timelines.begin_rebuild(READER, b"12345678")
+    worker.commit(0, 5)
+    worker.commit(7, 9, OTHERS)
+
+    await worker.checkpoints.ensure(0, 5, always)
+
+    assert await worker.timelines.read(READER) is None
+    assert await worker.stored() == {**dict.fromkeys(range(8), 0), 0: 5, 7: 9}
+    assert worker.applied == []
+
+
+@pytest.mark.law("L8")
+async def test_an_older_redis_gets_exactly_the_records_between() -> None:
+    """From its checkpoint on, up to the position, in order; then its checkpoint says so."""
+    worker = await with_checkpoints(p0=4)
+
+    await worker.checkpoints.ensure(0, 9, always)
+
+    assert worker.applied == [(0, offset) for offset in range(4, 9)]
+    assert (await worker.stored())[0] == 9
+
+
+@pytest.mark.law("L8")
+async def test_the_checkpoint_is_stored_after_the_repair() -> None:
+    """A kill during the repair leaves the old checkpoint, so that the next worker repairs again."""
+    worker = await with_checkpoints(p0=4)
+    seen: list[int] = []
+    worker.while_applying = lambda: seen.append(worker.timelines._checkpoints[0])
+
+    await worker.checkpoints.ensure(0, 9, always)
+
+    assert set(seen) == {4}
+
+
+@pytest.mark.law("L8")
+async def test_a_log_that_no_longer_has_the_records_is_handled_like_a_flush() -> None:
+    """Nobody knows what is missing, so no timeline is trusted."""
+    worker = await with_checkpoints(p0=4)
+    await worker.timelines.begin_rebuild(READER, b"12345678")
+    worker.offsets.begin_of[TOPIC, 0] = 6
+
+    await worker.checkpoints.ensure(0, 9, always)
+
+    assert await worker.timelines.read(READER) is None
+    assert worker.applied == []
+    assert (await worker.stored())[0] == 9
+
+
+async def test_an_equal_checkpoint_needs_no_repair() -> None:
+    """The ordinary start of a worker: nothing is read again, no timeline is removed."""
+    worker = await with_checkpoints(p0=9)
+    await worker.timelines.begin_rebuild(READER, b"12345678")
+
+    await worker.checkpoints.ensure(0, 9, always)
+
+    assert worker.applied == []
+    assert await worker.timelines.read(READER) is not None
+
+
+async def test_advancing_stores_the_new_position() -> None:
+    """And a batch that is delivered again moves nothing back."""
+    worker = await with_checkpoints(p0=4)
+    await worker.checkpoints.ensure(0, 4, always)
+
+    await worker.checkpoints.advance(0, 7, always)
+    await worker.checkpoints.advance(0, 6, always)
+
+    assert (await worker.stored())[0] == 7
+
+
+@pytest.mark.law("L8")
+async def test_a_redis_that_went_back_between_two_batches_is_repaired() -> None:
+    """The checkpoint is compared with each write: one that is not as expected means another Redis."""
+    worker = await with_checkpoints(p0=4)
+    await worker.checkpoints.ensure(0, 4, always)
+    await worker.checkpoints.advance(0, 7, always)
+    await worker.timelines.save_checkpoint(0, 5, expected=7)  # It came back older.
+
+    await worker.checkpoints.advance(0, 9, always)
+
+    assert worker.applied == [(0, offset) for offset in range(5, 9)]
+    assert (await worker.stored())[0] == 9
+
+
+@pytest.mark.law("L8")
+async def test_an_idle_partition_is_repaired_too() -> None:
+    """Nothing arrives for it, so only the watch finds out; the commit says how far it had been."""
+    worker = await with_checkpoints(p0=4, p1=2)
+    worker.commit(0, 6)
+    worker.commit(1, 2)
+
+    await worker.checkpoints.watch_once()
+
+    assert worker.applied == [(0, 4), (0, 5)]
+    assert await worker.timelines.confirm({0: 6, 1: 2}) == set()
+
+
+async def test_the_watch_leaves_a_partition_alone_whose_batch_is_being_applied() -> None:
+    """The batch compares the checkpoint itself; a repair beside it would apply its records twice."""
+    worker = await with_checkpoints(p0=4)
+    worker.owned = {0}
+    worker.commit(0, 6)
+
+    async with worker.checkpoints.lock(0):
+        await worker.checkpoints.watch_once()
+        assert worker.applied == []
+    await worker.checkpoints.watch_once()
+
+    assert worker.applied == [(0, 4), (0, 5)]
+
+
+async def test_a_partition_that_went_away_is_forgotten() -> None:
+    """Its next owner moves the checkpoint; when it comes back, it is read again."""
+    worker = await with_checkpoints(p0=4)
+    await worker.checkpoints.ensure(0, 4, always)
+    worker.owned = set()
+    await worker.checkpoints.watch_once()
+    await worker.timelines.save_checkpoint(0, 8, expected=4)  # Its next owner.
+
+    worker.owned = {0}
+    await worker.checkpoints.ensure(0, 8, always)
+    await worker.checkpoints.advance(0, 9, always)
+
+    assert worker.applied == []
+    assert (await worker.stored())[0] == 9
+
+
+async def test_a_repair_ends_when_its_partition_is_revoked() -> None:
+    """The checkpoint stays, so that the next owner repairs."""
+    worker = await with_checkpoints(p0=4)
+    worker.while_applying = worker.owned.clear
+
+    with pytest.raises(PartitionRevoked):
+        await worker.checkpoints.ensure(0, 20, lambda: bool(worker.owned))
+
+    assert (await worker.stored())[0] == 4
+    assert len(worker.applied) == 3
+
+
+async def test_the_watch_outlives_a_broker_that_does_not_answer() -> None:
+    """It looks again; a process does not end because Kafka was away."""
+    worker = await with_checkpoints(p0=4)
+    worker.commit(0, 6)
+    worker.offsets.is_down = True
+    worker.checkpoints.watch_s = 0.0
+    watching = asyncio.create_task(worker.checkpoints.watch())
+    await eventually(lambda: worker.offsets.questions >= 3, "the watch to look again")
+
+    worker.offsets.is_down = False
+    await eventually(lambda: (0, 5) in worker.applied, "the repair")
+    watching.cancel()
+
+    assert worker.applied[:2] == [(0, 4), (0, 5)]

@@ -1,0 +1,165 @@
+"""A lane of fan-out: the timelines, then the checkpoint, then the acknowledgement."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from schemas.envelope import Record
+from schemas.ids import PhotoId, UserId, first_id_at
+from schemas.internal import OwnPost, encode_fanout
+from streams.core import ring
+from streams.errors import StoreUnavailable
+from streams.kafka.consuming.agent import Delivered
+from streams.kafka.consuming.progress import Progress
+from streams.kafka.consuming.throttle import BackgroundThrottle
+from streams.kafka.stages.checkpoints import FanoutCheckpoints
+from streams.kafka.stages.fanout_applier import FanoutApplier
+from streams.kafka.stages.fanout_lane import FanoutLane
+from streams.settings import FanoutSettings, RetrySettings
+from streams.stores.memory.stores import memory_stores
+from tests.unit.streams.kafka.stages.test_checkpoints import Log
+from tests.worlds.flaky_stores import FlakyStores, Moment
+from tests.worlds.kafka import FakeOffsets
+from topics.catalogue import FANOUT, Lane
+
+NOW_MS = 1_800_000_000_000
+AUTHOR = UserId(7)
+PHOTO = PhotoId(first_id_at(NOW_MS - 1_000))
+RETRY = RetrySettings(store_wait_s_max=1)
+
+
+@dataclass(slots=True)
+class World:
+    """One lane over stores that note every call; `log` has the calls and acknowledgements, in order."""
+
+    lane_name: Lane = Lane.NORMAL
+    log: list[str] = field(default_factory=list)
+    at: Callable[[Moment], None] = lambda moment: None
+    is_assigned: bool = True
+    stores: FlakyStores = field(init=False)
+    lane: FanoutLane = field(init=False)
+
+    def __post_init__(self) -> None:
+        async def at(moment: Moment) -> None:
+            self.at(moment)
+            if moment.done and moment.operation in ("append", "merge", "save_checkpoint"):
+                self.log.append(moment.operation)
+
+        self.stores = FlakyStores(memory_stores(clock_ms=lambda: NOW_MS), at)
+        throttle = BackgroundThrottle(rest_ratio=3, rest_s_max=0.0)
+        applier = FanoutApplier(
+            settings=FanoutSettings(),
+            retry=RETRY,
+            stores=self.stores.stores,
+            lane=self.lane_name,
+            calls=asyncio.Semaphore(3),
+            throttle=throttle,
+            clock_ms=lambda: NOW_MS,
+        )
+        checkpoints = FanoutCheckpoints(
+            retry=RETRY,
+            timelines=self.stores.stores.timelines,
+            offsets=FakeOffsets(),
+            records=Log(),
+            topic="fanout",
+            group="fanout-normal",
+            groups={"fanout-normal": range(8)},
+            owned=lambda: {0},
+            apply=applier.apply,
+        )
+        self.lane = FanoutLane("fanout-normal", self.lane_name, applier, checkpoints, Progress(), throttle)
+
+    async def begin(self) -> None:
+        timelines = self.stores.real.timelines
+        await timelines.save_all_checkpoints(dict.fromkeys(range(FANOUT.partitions), 0))
+        await timelines.begin_rebuild(AUTHOR, b"12345678")
+        await timelines.finish_rebuild(AUTHOR, b"12345678", [], 0)
+
+    async def deliver(self, *offsets: int) -> None:
+        value = encode_fanout(OwnPost(PHOTO, AUTHOR, NOW_MS))
+        records = [Record("fanout", 0, offset, NOW_MS, None, value, ()) for offset in offsets]
+        await self.lane(
+            Delivered(records, 1, lambda: self.is_assigned, lambda count: self.log.append(f"ack {count}"))
+        )
+
+    async def timeline(self) -> list[int]:
+        value = await self.stores.real.timelines.read(AUTHOR)
+        assert value is not None
+        return list(ring.parse(value).ids)
+
+
+async def new_world(lane: Lane = Lane.NORMAL) -> World:
+    world = World(lane)
+    await world.begin()
+    return world
+
+
+@pytest.mark.law("L7")
+@pytest.mark.law("L8")
+@pytest.mark.parametrize("lane", [Lane.NORMAL, Lane.BULK])
+async def test_a_checkpoint_follows_the_write_and_precedes_the_acknowledgement(lane: Lane) -> None:
+    """Ahead of the write it would hide a loss; behind the commit an older Redis would not be found."""
+    world = await new_world(lane)
+
+    await world.deliver(0, 1)
+
+    assert world.log[0] in ("append", "merge")
+    assert world.log[-2:] == ["save_checkpoint", "ack 2"]
+    assert world.log.count("save_checkpoint") == 1
+    assert PHOTO in await world.timeline()
+    assert (await world.stores.real.timelines.checkpoints([0]))[0] == 2
+
+
+@pytest.mark.law("L7")
+async def test_a_store_that_fails_at_any_call_delays_the_batch() -> None:
+    """Each call fails once, in turn: the batch is applied, checkpointed and acknowledged all the same."""
+    number = 0
+    while True:
+        world = await new_world()
+        calls = 0
+
+        def fail_once(moment: Moment, number: int = number) -> None:
+            nonlocal calls
+            if not moment.done:
+                calls += 1
+                if calls == number + 1:
+                    raise StoreUnavailable(moment.store, moment.operation, "a test said so")
+
+        world.at = fail_once
+        await world.deliver(0)
+
+        assert world.log[-1] == "ack 1", number
+        assert PHOTO in await world.timeline()
+        if calls <= number:
+            break
+        number += 1
+    assert number >= 3
+
+
+@pytest.mark.law("L7")
+async def test_a_partition_that_is_revoked_while_a_store_is_away_is_not_acknowledged() -> None:
+    """Its next owner applies the batch again."""
+    world = await new_world()
+
+    def lose(moment: Moment) -> None:
+        world.is_assigned = False
+        raise StoreUnavailable(moment.store, moment.operation, "a test said so")
+
+    world.at = lose
+    await world.deliver(0)
+
+    assert [entry for entry in world.log if entry.startswith("ack")] == []
+
+
+async def test_a_batch_that_is_delivered_again_changes_nothing() -> None:
+    """As after a kill between the write and the commit."""
+    world = await new_world()
+    await world.deliver(0)
+    once = set(await world.timeline())
+
+    await world.deliver(0)
+
+    assert set(await world.timeline()) == once
+    assert (await world.stores.real.timelines.checkpoints([0]))[0] == 1
