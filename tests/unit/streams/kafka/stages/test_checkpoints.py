@@ -197,7 +197,7 @@ async def test_the_watch_leaves_a_partition_alone_whose_batch_is_being_applied()
     worker.owned = {0}
     worker.commit(0, 6)
 
-    async with worker.checkpoints.lock(0):
+    async with asyncio.timeout(10), worker.checkpoints.lock(0):
         await worker.checkpoints.watch_once()
         assert worker.applied == []
     await worker.checkpoints.watch_once()

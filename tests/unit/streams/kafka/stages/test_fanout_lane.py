@@ -148,7 +148,8 @@ async def test_a_partition_that_is_revoked_while_a_store_is_away_is_not_acknowle
         raise StoreUnavailable(moment.store, moment.operation, "a test said so")
 
     world.at = lose
-    await world.deliver(0)
+    async with asyncio.timeout(10):
+        await world.deliver(0)
 
     assert [entry for entry in world.log if entry.startswith("ack")] == []
 
