@@ -228,7 +228,7 @@ class RenditionSettings(Namespaced, OriginalSettings):
     large_decoder_memory_bytes_max: PositiveInt = 512 * 1_048_576
     decoder_cpu_s_max: PositiveInt = 20
     thumbnail_decoder_wall_s_max: PositiveInt = 60
-    full_decoder_wall_s_max: PositiveInt = 600  # They give way, so they may take long without being stuck.
+    full_decoder_wall_s_max: PositiveInt = 600  # Low priority: slow is not stuck.
 
 
 class CleaningSettings(Namespaced):
@@ -304,7 +304,7 @@ class EdgeSettings(_Part):
 
     bucket_members_max: PositiveInt = 1_000
     backfill_follows_max: PositiveInt = 1_000
-    # The generation of the topic `edges`; raise it whenever the topic is made anew, so that
+    # The generation of the topic `edges`; raise it whenever the topic is created again, so that
     # its offsets, which order the counts, go on rising.
     edges_generation: PositiveInt = 1
     edges_batch_records_max: PositiveInt = 10_000

@@ -7,10 +7,10 @@
     16      8     floor: the ring holds every pushed photo above this id
     24      8*n   slots of photo ids, zeros when empty
 
-`timeline_append.lua` appends in place; everything else lays the ring out anew here
-and swaps it in when the first 16 bytes have not moved. A layout is in ascending order
-from slot 0, so the next append overwrites the oldest photo. Whatever is overwritten
-raises the floor, so the ring always knows how deep it can vouch.
+`timeline_append.lua` appends in place. Everything else computes a new layout here and swaps it in
+if the first 16 bytes have not changed. A layout is in ascending order from slot 0, so the next append
+overwrites the oldest photo. An overwritten photo raises the floor, so the ring always states
+the id above which it is complete.
 """
 
 from array import array

@@ -13,9 +13,8 @@ class MediaLimits:
     PNG or a large WebP must be held whole: up to 512 MB, for a progressive JPEG in CMYK. Those
     meet the limit at once and run again, one at a time, with `large_decoder_memory_bytes_max`.
 
-    CPU time is the limit on work. `decoder_wall_s_max` only ends what hangs, so it must be
-    generous: a decoder that gives way to others on a busy machine stands still through no
-    fault of its photo.
+    CPU time limits the work. `decoder_wall_s_max` only ends decoders that hang, so it must be generous: on
+    a busy machine a decoder with low priority makes no progress, which is not its photo's fault.
     """
 
     original_bytes_max: int

@@ -60,7 +60,7 @@ def _check(image: pyvips.Image, limits: MediaLimits) -> None:
 
 
 def load_shrunk(original: memoryview, image: pyvips.Image, side_pixels: int) -> pyvips.Image:
-    """`image` opened anew, as small as its format can be decoded without harm to `side_pixels`."""
+    """Open `image` again, at the smallest size that its format can decode and that suits `side_pixels`."""
     factor = max(image.width, image.height) / side_pixels / LEFT_TO_RESIZE_MIN
     factor = min(factor, image.width, image.height)  # Of a side of one pixel nothing can be dropped.
     original_format = format_of(original)

@@ -78,7 +78,7 @@ class Zygote:
             self._is_wanted = False
             return
         original, link = descriptors
-        complaints, complain = os.pipe2(os.O_NONBLOCK)  # Whoever says too much is not heard out.
+        complaints, complain = os.pipe2(os.O_NONBLOCK)  # A decoder that complains too much is cut off.
         pid = os.fork()
         if pid == 0:
             self._be_decoder(Order.unpack(packed), original, link, complain)
@@ -106,7 +106,7 @@ class Zygote:
 
     def _stop(self, child: _Child) -> None:
         if child not in self._children:
-            return  # It ended by itself just now, and is buried.
+            return  # It ended by itself just now, and was reaped.
         self._selector.unregister(child.link)
         os.kill(child.pid, signal.SIGKILL)  # It cannot be another's number, for it is not yet waited for.
 

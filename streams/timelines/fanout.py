@@ -1,9 +1,9 @@
-"""Records of `fanout`: put photos on timelines. Nothing else writes them, besides a rebuild.
+"""Apply records of `fanout`: put photos on timelines. Apart from a rebuild, nothing else writes timelines.
 
-A fresh photo is appended by one script call for each 500 of its owners; a late one is merged
-by id, so that an old photo never pushes out a newer one. Repeatable: entries are unique by id
-once read. Each function may raise StoreUnavailable: nothing is known about the writes then,
-call it again.
+A fresh photo is appended with one script call for every 500 owners. A late photo is merged by
+id, so that an old photo never pushes out a newer one. Every function may be repeated, because
+entries are unique by id once read. Every function may raise StoreUnavailable: nothing is known about
+the writes then, and the call has to be repeated.
 """
 
 from collections import defaultdict
@@ -18,9 +18,10 @@ from streams.ports.groups import TimelineStores
 async def owners_by_photo(
     stores: TimelineStores, posts: Sequence[FanoutPage | OwnPost]
 ) -> dict[PhotoId, PackedIds]:
-    """On whose timelines each photo belongs by these records.
+    """Return for each photo the owners of the timelines that it belongs on.
 
-    Law: no lost post. The pages are read after the records were published, so after the photos' rows.
+    Law: no lost post. The pages are read after the records were published, and so after the photos'
+    rows were written.
     """
     keys = {
         post: BucketKey(SetKind.FOLLOWERS, post.author_id, post.level, post.bucket)
@@ -35,7 +36,7 @@ async def owners_by_photo(
 
 
 async def put_photo(stores: TimelineStores, photo: PhotoId, owners: PackedIds, *, fresh_since_ms: int) -> int:
-    """Put the photo on those timelines that exist; answers how many there are."""
+    """Put the photo on the timelines that exist. Returns how many exist."""
     if not owners:
         return 0
     if id_ms(photo) > fresh_since_ms:
@@ -44,9 +45,9 @@ async def put_photo(stores: TimelineStores, photo: PhotoId, owners: PackedIds, *
 
 
 async def backfill(stores: TimelineStores, record: Backfill, *, photos_max: int) -> int:
-    """Merge the authors' newest photos into the timelines of those who follow them now."""
+    """Merge the newest photos of newly followed authors into their followers' timelines."""
     owners = pack_ids(sorted({owner for owner, _ in record.follows}))
-    # Most have no timeline, because they do not read; they cost a look.
+    # Most followers do not read and have no timeline; each costs one lookup.
     exist = set(unpack_ids(await stores.timelines.existing(PackedIds(owners))))
     wanted = defaultdict(list)
     for owner, author in record.follows:

@@ -1,4 +1,4 @@
-"""The newest photos over many authors, exactly, without reading much of any."""
+"""Find the exact newest photos over many authors, while reading little of each author."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from heapq import nlargest
@@ -12,8 +12,8 @@ from streams.ports.photos import AuthorPhotos
 
 AUTHORS_A_CALL = 64
 CALLS_IN_FLIGHT_MAX = 8
-# Nobody knows beforehand whose photos are the newest: ask each author for some, and then
-# for four times as many those who might have more.
+# Whose photos are the newest is not known beforehand. Each author is asked for a few photos, and
+# authors that might have more among the newest are then asked for four times as many.
 EACH_MIN = 8
 EACH_GROWTH = 4
 
@@ -28,11 +28,10 @@ async def newest_of(
     count: int,
     unready_of: UserId | None = None,
 ) -> Source:
-    """The newest `count` ready photos with ids below `below`; of `unready_of`, also those not ready.
+    """Return the newest `count` ready photos with ids below `below`, and those of `unready_of` in any state.
 
-    Ids descend; the floor is 0 when there are no more. After the first round only
-    authors with that many photos among the newest are asked again, so while photos are
-    ready they are at most count / EACH_MIN.
+    Ids descend; the floor is 0 if there are no more photos. After the first round, only authors whose
+    whole answer is among the newest are asked again: at most count / EACH_MIN, if all photos are ready.
 
     Raises:
         StoreUnavailable: The database did not answer.
@@ -43,7 +42,7 @@ async def newest_of(
     chosen: list[int] = []
     while asking:
         known.update(await _ask(author_photos, asking, below, each_max))
-        # One more than asked for tells whether there are more.
+        # One photo more than requested shows whether there are more.
         chosen = nlargest(count + 1, _that_count(known, unready_of))
         cut = chosen[-1] if len(chosen) > count else END
         asking = [author for author in asking if _may_hold_more(known[author], each_max, cut)]

@@ -1,12 +1,12 @@
-"""Rebuild a reader's timeline when it is asked for and not there.
+"""Rebuild a reader's timeline when the reader asks for it and it does not exist.
 
-Law: a rebuild loses nothing that arrives meanwhile. The timeline is created empty under
-a random token, so that appends land; then whom the owner follows is read, then their
-photos; then both are merged and the token is cleared in one step, which is refused when
-the token is another's or the timeline is gone.
+Law: a rebuild loses nothing that arrives meanwhile. First an empty timeline is created under a
+random token, so that appends find it. Then the owner's followees are read, then their photos.
+Finally the photos are merged and the token is cleared in one step, which is refused if the token
+is another rebuild's or the timeline has expired.
 
-Whom the owner follows is read after the timeline exists: the backfill of an earlier
-follow may have found no timeline, but its row was written before it was asked for.
+The followees are read after the timeline exists. The backfill of an earlier follow may have found
+no timeline, but the row of that follow was written before its backfill was requested.
 """
 
 import asyncio
@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 
 class RebuildOutcome(StrEnum):
     REBUILT = "rebuilt"
-    OVERTAKEN = "overtaken"  # The timeline went, or became another's, meanwhile.
-    ELSEWHERE = "elsewhere"  # Somebody else rebuilds it, or just has.
+    OVERTAKEN = "overtaken"  # The timeline expired meanwhile, or another process rebuilds it.
+    ELSEWHERE = "elsewhere"  # Another process rebuilds it, or has just done so.
     LIMITED = "limited"
     FAILED = "failed"
 
@@ -48,21 +48,21 @@ class Rebuilder:
 
     @property
     def is_full(self) -> bool:
-        """Whether this process can begin no other rebuild now."""
+        """Whether this process cannot begin another rebuild now."""
         return len(self._running) >= self.in_flight_max
 
     def is_running(self, owner: UserId) -> bool:
         return owner in self._running
 
     async def rebuild(self, owner: UserId, *, wait_s: float) -> Source | None:
-        """The owner's newest photos as the database has them, which is what the timeline then holds.
+        """Return the owner's newest photos from the database, which the timeline then holds.
 
-        None when the timeline is being rebuilt elsewhere, or may not be now, or will be
-        but not within `wait_s`: the rebuild then goes on by itself.
+        Returns None if another process rebuilds the timeline, if the limits do not allow a rebuild now,
+        or if it takes longer than `wait_s`; in the last case the rebuild continues in the background.
 
         Raises:
             StoreUnavailable: A store did not answer; ask again.
-            TooManyReads: The database is asked by too many already.
+            TooManyReads: Too many reads of the database are waiting already.
         """
         task = self._running.get(owner) or await self._begin(owner)
         if task is None:
@@ -71,7 +71,7 @@ class Rebuilder:
         return task.result() if done else None
 
     async def close(self) -> None:
-        """Give up what is running; each timeline begun goes with its short life."""
+        """Cancel the running rebuilds; the timelines that they created expire after their short TTL."""
         for task in self._running.values():
             task.cancel()
         await asyncio.gather(*self._running.values(), return_exceptions=True)
@@ -117,7 +117,10 @@ class Rebuilder:
         return RebuildOutcome.REBUILT if is_stored else RebuildOutcome.OVERTAKEN
 
     async def _give_up(self, owner: UserId) -> None:
-        """Let the next reader begin at once. A timeline of another's that goes too is only rebuilt again."""
+        """Remove the timeline, so that the next reader can rebuild it at once.
+
+        If it is another process's by now, that one is only rebuilt again.
+        """
         try:
             await self.stores.timelines.forget(owner)
         except StoreUnavailable as error:

@@ -10,7 +10,7 @@ from streams.settings import UploadSettings
 from streams.uploads.errors import NothingLikeThat, UploadEnded
 from streams.uploads.lookup import UploadLookup
 
-# Stands in URLs for the id of a multipart upload that has ended, whose id nobody stores any more.
+# Replaces, in URLs, the id of a multipart upload that has ended: that id is not stored any more.
 ENDED_PARTS_ID = "done"
 
 

@@ -1,8 +1,8 @@
-"""One partition's agent: gather what has arrived, handle it, acknowledge it, in order.
+"""The agent of one partition: gather the records that have arrived, handle them, acknowledge them in order.
 
-Law: commit never passes work. Faust commits the records of an agent that raised, so
-nothing may be raised for an event's sake; and it can commit past records in flight, so a
-batch is acknowledged in the order of offsets and only as a whole is the next begun.
+Law: commit never passes work. Faust commits the records of an agent that raised, so an agent
+never raises because of an event. Faust can also commit past records that are in flight, so a batch is
+acknowledged in the order of its offsets, and the next batch begins only when it is done.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,9 +18,8 @@ from schemas.envelope import Record
 class Delivered:
     """Records of one partition in the order of their offsets.
 
-    `still_ours` turns False when the partition may have gone to another worker; `ack(n)`
-    acknowledges the first `n` records, which are done with. `generation` is new with each
-    assignment of partitions.
+    `is_assigned` turns False when the partition may have gone to another worker. `ack(n)` acknowledges
+    the first `n` records. `generation` changes with every assignment of partitions.
     """
 
     records: Sequence[Record]
@@ -30,20 +29,20 @@ class Delivered:
 
 
 BatchHandler = Callable[[Delivered], Awaitable[None]]
-# Called with a bug of ours: it must end the process.
+# Gets a bug of ours, and ends the process.
 Fatal = Callable[[BaseException], None]
 
 
 def add_agent(
     app: faust.App, name: str, topic: str, handle: BatchHandler, *, batch_records_max: int, fatal: Fatal
 ) -> None:
-    """Let `handle` have all records of `topic`, one agent for each partition."""
+    """Pass all records of `topic` to `handle`, with one agent for each partition."""
 
     @app.agent(
         app.topic(topic, value_type=bytes, value_serializer="raw"), name=name, isolated_partitions=True
     )  # type: ignore[untyped-decorator]
     async def agent(stream: StreamT[bytes]) -> None:
-        stream.enable_acks = False  # We acknowledge, after the batch.
+        stream.enable_acks = False  # The handler acknowledges, after the batch.
         batch: list[EventT[bytes]] = []
         try:
             async for event in stream.events():
@@ -57,7 +56,7 @@ def add_agent(
 
 async def _handle(app: faust.App, handle: BatchHandler, gathered: Sequence[EventT[bytes]]) -> None:
     generation = gathered[-1].message.generation_id
-    # What was gathered before a rebalance comes again after it.
+    # Records that were gathered before a rebalance are delivered again after it.
     batch = [event for event in gathered if event.message.generation_id == generation]
 
     def is_assigned() -> bool:

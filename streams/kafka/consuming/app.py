@@ -15,7 +15,7 @@ RESTARTS_WINDOW_S = 200.0
 
 
 class RoomySupervisor(mode.OneForOneSupervisor):  # type: ignore[misc]  # mode has no types here
-    """Faust's own gives up after 3 crashes in 10 ms, which one rebalance can cause."""
+    """Faust's own supervisor gives up after 3 crashes in 10 ms, which one rebalance can cause."""
 
     def __init__(self, *args: object, **options: object) -> None:
         super().__init__(*args, **options)
@@ -52,7 +52,7 @@ def make_app(
         broker_max_poll_records=poll_records_max,
         stream_buffer_maxsize=buffer_records_max,
         stream_wait_empty=False,
-        # A partition is read whole fetches at a time: large ones let the others wait for seconds.
+        # Faust reads a whole fetch of one partition before the next: large ones delay others by seconds.
         consumer_max_fetch_size=262_144,
         broker_commit_interval=settings.commit_interval_ms / 1_000,
         broker_session_timeout=settings.session_timeout_s,

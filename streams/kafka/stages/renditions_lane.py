@@ -1,9 +1,8 @@
-"""One lane of `renditions`: have its tasks handled, a few originals at a time.
+"""One lane of `renditions`: handle its tasks, a few originals at a time.
 
-Tasks of a batch go side by side, those of one photo in their order; the batch is
-acknowledged as a whole. An original that is not there is parked and not waited for, and a
-decoder has its deadline, so the longest that a task can delay those behind it is one
-deadline; a store that is down delays all alike.
+The tasks of a batch run side by side, those of one photo in their order, and the batch is
+acknowledged as a whole. A photo whose original is missing is parked, and a decoder has a deadline,
+so a task delays the tasks behind it by one deadline at most. A store that is down delays all tasks.
 """
 
 import asyncio
@@ -52,7 +51,7 @@ class RenditionsLane:
     lane: Lane
     decode_slots: DecodeSlots
     progress: Progress
-    # When the tasks that are being handled were queued, by a number of their own.
+    # When each task that is being handled was queued, by the task's object id.
     _queued_ms: dict[int, int] = field(default_factory=dict, init=False)
 
     async def __call__(self, delivered: Delivered) -> None:
@@ -64,7 +63,7 @@ class RenditionsLane:
             task = decode_task(record.value)
             by_photo[task.photo_id].append(task)
         try:
-            # A batch may take minutes: its decoders are watched by their own deadlines.
+            # A batch may take minutes; the decoders have deadlines of their own.
             with self.progress.excused(place):
                 await asyncio.gather(
                     *(self._in_turn(tasks, delivered.is_assigned) for tasks in by_photo.values())
@@ -101,7 +100,7 @@ class RenditionsLane:
         except StoreUnavailable as error:
             if error.store != EDGE:
                 raise
-            # One edge may be away for hours: renditions behind must not wait for it.
+            # A CDN edge may be away for hours, and the tasks behind must not wait for it.
             await asyncio.sleep(PUT_OFF_S)
             await self.outbox.renditions([task], Lane.FULL)
             return RenditionOutcome.PUT_OFF
@@ -115,7 +114,7 @@ class RenditionsLane:
         )
 
     async def watch(self, offsets: BrokerOffsets) -> None:
-        """For ever: say how many tasks of the lane are queued, and how old the oldest in hand is."""
+        """Export the number of queued tasks and the age of the oldest in progress; runs until cancelled."""
         while True:
             oldest_ms = min(self._queued_ms.values(), default=None)
             age_s = 0.0 if oldest_ms is None else max(0.0, time() - oldest_ms / 1_000)

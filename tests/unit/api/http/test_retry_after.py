@@ -1,4 +1,4 @@
-"""Those who are sent away come back spread, about as fast as they can be served."""
+"""Rejected clients retry spread out, about as fast as they can be served."""
 
 from collections import Counter
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Pages of readers whose timeline is not there: rebuilt, waited for, or told to come again."""
+"""Pages of readers without a timeline: it is rebuilt, waited for, or the reader retries later."""
 
 import asyncio
 
@@ -88,7 +88,7 @@ async def test_a_slow_rebuild_goes_on_after_the_answer() -> None:
 
 
 async def test_behind_others_rebuilds_a_cold_reader_costs_nothing_and_a_warm_one_sees_all() -> None:
-    """No database, no lists: one look at the timeline, and the page says when to come again."""
+    """No database, no lists: one look at the timeline, and the page says when to retry."""
     world = await make_world(request_deadline_ms=20, rebuilds_in_flight_max=1)
     await world.post(10, READER)
     await world.later(120)
