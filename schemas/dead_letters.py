@@ -25,11 +25,11 @@ DEAD_LETTER_HEADERS_BYTES_MAX = 8_192
 def dead_letter_headers(
     record: Record, *, reason: Reason, error: str, group: str, attempt: int, failed_at: datetime
 ) -> list[tuple[str, bytes | None]]:
-    """Return all of the record's own headers, unchanged and in order, followed by the added ones.
+    """Return the record's own headers, unchanged and in order, followed by the added ones.
 
-    `attempt` counts from 1. A replayed record that fails again also has its earlier
-    `shutterline_...` headers; if a header occurs twice, the last one counts. `failed_at`
-    must be aware (otherwise ValueError) and is written in UTC.
+    A header of the record that has the name of an added one is left out: a publisher may have
+    forged it, or the record was replayed and its earlier failure is replaced. `attempt` counts
+    from 1. `failed_at` must be aware (otherwise ValueError) and is written in UTC.
     """
     texts = (
         reason.value,
@@ -43,4 +43,5 @@ def dead_letter_headers(
         rfc3339(failed_at),
     )
     added = zip(ADDED_HEADERS, texts, strict=True)
-    return [*record.headers, *((name, text.encode()) for name, text in added)]
+    own = [(name, value) for name, value in record.headers if name not in ADDED_HEADERS]
+    return [*own, *((name, text.encode()) for name, text in added)]

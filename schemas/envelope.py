@@ -15,6 +15,7 @@ from typing import NoReturn
 
 import orjson
 
+from schemas.media_types import media_type
 from schemas.quoting import quoted
 from schemas.times import parse_rfc3339_us
 
@@ -84,20 +85,15 @@ def open_envelope(record: Record) -> Envelope:
             raises nothing else, whatever the bytes are.
     """
     headers = dict(record.headers)
-    media_type = _media_type(headers.get(CONTENT_TYPE))
-    if media_type == STRUCTURED_MEDIA_TYPE:
+    stated = media_type((headers.get(CONTENT_TYPE) or b"").decode("latin-1"))
+    if stated == STRUCTURED_MEDIA_TYPE:
         return _open_structured(record.value)
-    if media_type.startswith("application/cloudevents"):
+    if stated.startswith("application/cloudevents"):
         _poison(
             Reason.NOT_CLOUDEVENT,
-            f"content-type is {quoted(media_type)}, but structured events must be {STRUCTURED_MEDIA_TYPE}",
+            f"content-type is {quoted(stated)}, but structured events must be {STRUCTURED_MEDIA_TYPE}",
         )
     return _open_binary(headers, record.value)
-
-
-def _media_type(content_type: bytes | None) -> str:
-    """The media type without parameters, in lower case; empty if there is none."""
-    return (content_type or b"").partition(b";")[0].strip().lower().decode("latin-1")
 
 
 def _open_binary(headers: Mapping[str, bytes | None], value: bytes | None) -> Envelope:

@@ -91,10 +91,11 @@ class Event:
     data: EventData
 
 
-def decode_event(topic_name: str, record: Record, now_ms: int, *, own_source: str) -> Event:
+def decode_event(topic_name: str, record: Record, now_ms: int, *, own_source: str, own_prefix: str) -> Event:
     """Return the event in a record of the topic `topic_name` (its name in the catalogue).
 
     `own_source` is the `ce_source` of this system's API, whose clock gets a minute of slack.
+    `own_prefix` begins the keys of this system's own objects in the media bucket.
 
     Raises:
         PoisonEvent: Names the first rule that is broken, in this order: the envelope,
@@ -107,6 +108,8 @@ def decode_event(topic_name: str, record: Record, now_ms: int, *, own_source: st
         _poison(
             Reason.SELF_FOLLOW, f"follower_id and followee_id are both {data.follower_id}, but must differ"
         )
+    if isinstance(data, PhotoUploaded):
+        _check_objects(data, own_prefix)
     _check_key(event_type, data, record.key)
     _check_clock(envelope, data, now_ms, own_source)
     return Event(envelope.id, envelope.source, event_type, envelope.time_us, data)
@@ -185,6 +188,29 @@ def _valid_data(event_type: EventType, raw: dict[str, object]) -> EventData:
         return _ADAPTERS[event_type].validate_python(raw)
     except ValidationError as error:
         _poison(Reason.INVALID_DATA, validation_sentences(error)[0])
+
+
+def _check_objects(photo: PhotoUploaded, own_prefix: str) -> None:
+    """Refuse keys that would show an original, or another photo's objects, under a signed URL."""
+    own_original = f"{own_prefix}originals/{photo.photo_id}"
+    if photo.object_key.startswith(own_prefix) and photo.object_key != own_original:
+        _poison(
+            Reason.INVALID_DATA,
+            f"object_key is {quoted(photo.object_key)}, but under {own_prefix} it must be {own_original}",
+        )
+    own_renditions = f"{own_prefix}renditions/{photo.photo_id}/"
+    for name, rendition in (photo.renditions or {}).items():
+        key = rendition.object_key
+        if key == photo.object_key:
+            _poison(
+                Reason.INVALID_DATA, f"renditions.{name}.object_key is {quoted(key)}, which is the original"
+            )
+        if key.startswith(own_prefix) and not key.startswith(own_renditions):
+            _poison(
+                Reason.INVALID_DATA,
+                f"renditions.{name}.object_key is {quoted(key)}, "
+                f"but under {own_prefix} it must be under {own_renditions}",
+            )
 
 
 def _check_key(event_type: EventType, data: EventData, key: bytes | None) -> None:

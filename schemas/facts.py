@@ -17,7 +17,6 @@ from schemas.fields import (
     Side,
     UserIdField,
 )
-from schemas.quoting import quoted
 
 
 class Fact(BaseModel):
@@ -35,12 +34,9 @@ class Rendition(Fact):
 
 
 def _known_names_only(value: object) -> object:
-    # The dict's own validation would list an error for each of the hundred thousand names
-    # that fit in a record.
+    """Publishers may add renditions of other names, which are ignored as unknown fields are."""
     if isinstance(value, dict):
-        for name in value:
-            if name not in get_args(RenditionName):
-                raise ValueError(f"{quoted(name)} is none of {', '.join(get_args(RenditionName))}")
+        return {name: rendition for name, rendition in value.items() if name in get_args(RenditionName)}
     return value
 
 

@@ -17,7 +17,8 @@ from pydantic import (
 )
 
 from schemas.ids import ID_MAX, PhotoId, UserId, parse_id
-from schemas.times import parse_rfc3339_us, rfc3339, utc_datetime
+from schemas.media_types import media_type
+from schemas.times import parse_rfc3339, rfc3339
 
 CAPTION_CHARS_MAX = 2_200
 OBJECT_KEY_BYTES_MAX = 1_024  # S3's own limit.
@@ -42,15 +43,32 @@ def _checked_moment(value: object, info: ValidationInfo) -> datetime:
         return value.astimezone(UTC)
     if not isinstance(value, str):
         raise ValueError("must be an RFC 3339 string")  # noqa: TRY004 - pydantic collects only ValueErrors.
-    return utc_datetime(parse_rfc3339_us(value, info.field_name or "time"))
+    return parse_rfc3339(value, info.field_name or "time")
 
 
 def _checked_object_key(value: str) -> str:
     if len(value.encode()) > OBJECT_KEY_BYTES_MAX:
         raise ValueError(f"must be at most {OBJECT_KEY_BYTES_MAX} bytes of UTF-8")
-    if any(unicodedata.category(character) == "Cc" for character in value):
-        raise ValueError("must have no control characters")
+    _refuse_control_characters(value, allowed="")
+    if any(segment in ("", ".", "..") for segment in value.split("/")):
+        raise ValueError("must have no segment that is empty, '.' or '..'")
     return value
+
+
+def checked_caption(value: str) -> str:
+    """Return a caption without control characters other than newline and tab, or raise ValueError."""
+    _refuse_control_characters(value, allowed="\n\t")
+    return value
+
+
+def _refuse_control_characters(value: str, *, allowed: str) -> None:
+    if any(unicodedata.category(character) == "Cc" and character not in allowed for character in value):
+        exceptions = " other than newline and tab" if allowed else ""
+        raise ValueError(f"must have no control characters{exceptions}")
+
+
+def _media_type_alone(value: object) -> object:
+    return media_type(value) if isinstance(value, str) else value
 
 
 def _null_as_empty(value: object) -> object:
@@ -76,7 +94,9 @@ Caption = Annotated[
     StrictStr,
     BeforeValidator(_null_as_empty, json_schema_input_type=str | None),
     Field(max_length=CAPTION_CHARS_MAX),
+    AfterValidator(checked_caption),
 ]
 Side = Annotated[StrictInt, Field(ge=1, le=SIDE_PIXELS_MAX)]
-ContentType = Literal["image/jpeg", "image/png", "image/webp"]
+ImageType = Literal["image/jpeg", "image/png", "image/webp"]
+ContentType = Annotated[ImageType, BeforeValidator(_media_type_alone)]
 RenditionName = Literal["thumbnail", "small", "medium", "large"]

@@ -11,17 +11,28 @@ from schemas.quoting import quoted
 
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_TIME_US_MAX = (datetime.max.replace(tzinfo=UTC) - _UNIX_EPOCH) // _MICROSECOND
 
 _RFC3339 = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:)([0-9]{2})(?:\.([0-9]+))?(Z|[+-][0-9]{2}:[0-9]{2})",
     re.IGNORECASE,
 )
-_RULE = "must be an RFC 3339 time with an offset, from 1970 to 9999, such as 2026-01-31T12:00:00.123456Z"
+_RULE = "must be an RFC 3339 time with an offset, such as 2026-01-31T12:00:00.123456Z"
 
 
 def parse_rfc3339_us(text: str, name: str = "time") -> int:
-    """Parse an RFC 3339 time to microseconds since 1970 (UTC). Decimals beyond the sixth are cut off.
+    """Parse an RFC 3339 time from 1970 to 9999 to microseconds since 1970 (UTC).
+
+    Raises:
+        ValueError: Names `name`, the text and the rule.
+    """
+    time_us = (parse_rfc3339(text, name) - _UNIX_EPOCH) // _MICROSECOND
+    if time_us < 0:
+        raise ValueError(f"{name} is {quoted(text)}, but must not be before 1970")
+    return time_us
+
+
+def parse_rfc3339(text: str, name: str = "time") -> datetime:
+    """Parse an RFC 3339 time in the years 1 to 9999 (UTC). Decimals beyond the sixth are cut off.
 
     As in Unix time, a leap second (`:60`) is the first instant of the next minute.
 
@@ -38,13 +49,11 @@ def parse_rfc3339_us(text: str, name: str = "time") -> int:
     try:
         # RFC 3339 allows "t" and "z"; fromisoformat needs them in upper case.
         whole = datetime.fromisoformat(f"{minute}{second}{offset}".upper())
-    except ValueError as error:
+        fraction_us = int(fraction[:6].ljust(6, "0")) if fraction else 0
+        # An offset or a leap second may lead out of the years that a datetime can hold.
+        return whole.astimezone(UTC) + timedelta(microseconds=fraction_us + leap_us)
+    except (ValueError, OverflowError) as error:
         raise ValueError(f"{name} is {quoted(text)}, but {_RULE}: {error}") from None
-    fraction_us = int(fraction[:6].ljust(6, "0")) if fraction else 0
-    time_us = (whole - _UNIX_EPOCH) // _MICROSECOND + fraction_us + leap_us
-    if not 0 <= time_us <= _TIME_US_MAX:
-        raise ValueError(f"{name} is {quoted(text)}, but {_RULE}")
-    return time_us
 
 
 def utc_datetime(time_us: int) -> datetime:

@@ -14,7 +14,7 @@ from api.contract.views import AcceptedPhotoView, BegunUploadView, ProblemView, 
 from api.http.gate import JSON
 from api.http.problems import MEDIA_TYPE
 from api.http.responses import json_response
-from schemas.fields import CAPTION_CHARS_MAX, ContentType
+from schemas.fields import CAPTION_CHARS_MAX, ImageType
 from streams.settings import PhotoUrlSettings, UploadSettings
 from topics.asyncapi import asyncapi_document
 
@@ -86,7 +86,7 @@ def upload_request(uploads: UploadSettings) -> Json:
             "required": True,
             "content": {
                 JSON: {"schema": UploadRequest.model_json_schema()},
-                **dict.fromkeys(get_args(ContentType), image),
+                **dict.fromkeys(get_args(ImageType), image),
             },
         },
     }

@@ -13,11 +13,12 @@ from api.contract.views import UploadRequest
 from api.http.gate import JSON
 from api.http.problems import Problem, invalid
 from api.uploads.body import pieces
-from schemas.fields import CAPTION_CHARS_MAX, ContentType
+from schemas.fields import CAPTION_CHARS_MAX, ImageType, checked_caption
+from schemas.media_types import media_type
 from schemas.quoting import quoted
 from streams.core.uploads import RequestedUpload
 
-CONTENT_TYPES: tuple[str, ...] = get_args(ContentType)
+CONTENT_TYPES: tuple[str, ...] = get_args(ImageType)
 
 _KEY = re.compile("[ -~]{1,128}")
 
@@ -26,15 +27,19 @@ def media_type_of(request: Request) -> str:
     """Return `application/json`, or the media type of the image in the body.
 
     Raises:
-        Problem: 415 for any other media type, 422 if the header is repeated.
+        Problem: 415 for any other media type or an encoded body, 422 if the header is repeated.
     """
+    encoding = request.headers.get("content-encoding")
+    if encoding is not None:
+        rule = f"Content-Encoding is {quoted(encoding)}, but bodies must be sent without one"
+        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, rule)
     stated = request.headers.getlist("content-type")
     if len(stated) > 1:
         raise invalid(ValueError(f"Content-Type stands {len(stated)} times, but must stand once"))
-    media_type = stated[0].partition(";")[0].strip().lower() if stated else ""
-    if media_type not in (JSON, *CONTENT_TYPES):
-        raise _unsupported("Content-Type", media_type, (JSON, *CONTENT_TYPES))
-    return media_type
+    sent = media_type(stated[0]) if stated else ""
+    if sent not in (JSON, *CONTENT_TYPES):
+        raise _unsupported("Content-Type", sent, (JSON, *CONTENT_TYPES))
+    return sent
 
 
 def _unsupported(name: str, value: str, allowed: tuple[str, ...]) -> Problem:
@@ -77,14 +82,15 @@ async def request_of_json(request: Request, bytes_max: int) -> RequestedUpload:
         raise invalid(ValueError(f"the body is not JSON: {error}")) from None
     except ValidationError as error:
         raise invalid(ValueError(_sentence(error))) from None
-    if asked.content_type not in CONTENT_TYPES:
+    content_type = media_type(asked.content_type)
+    if content_type not in CONTENT_TYPES:
         raise _unsupported("content_type", asked.content_type, CONTENT_TYPES)
     if asked.size_bytes > bytes_max:
         raise Problem(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             f"bytes is {quoted(asked.size_bytes)}, but may be at most {bytes_max}",
         )
-    return RequestedUpload(asked.content_type, asked.caption, asked.size_bytes)
+    return RequestedUpload(content_type, asked.caption, asked.size_bytes)
 
 
 def _sentence(error: ValidationError) -> str:
@@ -100,7 +106,7 @@ def request_of_query(request: Request, content_type: str) -> RequestedUpload:
     """Return the upload whose image is the request's body; the caption is in the query.
 
     Raises:
-        Problem: 422, if the caption is repeated, too long or not UTF-8.
+        Problem: 422, if the caption is repeated, too long, not UTF-8, or has control characters.
     """
     try:
         query = parse_qsl(request.scope["query_string"].decode(), keep_blank_values=True, errors="strict")
@@ -112,4 +118,8 @@ def request_of_query(request: Request, content_type: str) -> RequestedUpload:
     caption = captions[0] if captions else ""
     if len(caption) > CAPTION_CHARS_MAX:
         raise invalid(ValueError(f"caption has {len(caption)} characters, but may have {CAPTION_CHARS_MAX}"))
+    try:
+        checked_caption(caption)
+    except ValueError as error:
+        raise invalid(ValueError(f"caption is {quoted(caption)}, but {error}")) from None
     return RequestedUpload(content_type, caption, None)

@@ -98,7 +98,11 @@ class CheckStage:
         for index, record in enumerate(records):
             try:
                 events[index] = decode_event(
-                    self.topic.name, record, now_ms, own_source=self.settings.event_source
+                    self.topic.name,
+                    record,
+                    now_ms,
+                    own_source=self.settings.event_source,
+                    own_prefix=self.settings.object_prefix,
                 )
                 outcomes.append(None)
             except PoisonEvent as poison:

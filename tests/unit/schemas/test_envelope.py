@@ -341,6 +341,17 @@ def test_a_dead_letter_keeps_every_header_and_adds_its_own_after_them(
     assert tuple(name for name, _ in letter[len(headers) :]) == ADDED_HEADERS
 
 
+def test_headers_that_a_publisher_forged_are_not_on_the_dead_letter() -> None:
+    """Each added header is there once, with what this system says."""
+    forged = (("shutterline_reason", b"none"), ("shutterline_offset", None), ("shutterline_own", b"x"))
+
+    letter = dead(record(None, forged))
+
+    assert letter[0] == ("shutterline_own", b"x")
+    assert tuple(name for name, _ in letter[1:]) == ADDED_HEADERS
+    assert dict(letter)["shutterline_reason"] == b"not_json"
+
+
 def test_a_dead_letter_says_where_it_was_and_what_happened() -> None:
     """The nine headers of the contract."""
     expected = {

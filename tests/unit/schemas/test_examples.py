@@ -54,7 +54,9 @@ def test_an_example_decodes_to_what_it_says(example: Example) -> None:
     data = example.document["data"]
     assert isinstance(data, dict)
 
-    event = decode_event(example.record.topic, example.record, NOW_MS, own_source="/shutterline/api")
+    event = decode_event(
+        example.record.topic, example.record, NOW_MS, own_source="/shutterline/api", own_prefix="shutterline/"
+    )
 
     assert event.type is example.type
     written = event.data.model_dump(exclude_none=True)
@@ -69,7 +71,9 @@ def test_an_example_decodes_to_what_it_says(example: Example) -> None:
 @pytest.mark.parametrize("example", golden_examples(), ids=lambda example: example.name)
 def test_what_we_write_of_an_example_decodes_to_the_same_event(example: Example) -> None:
     """So a publisher of ours and one of another's cannot be told apart."""
-    event = decode_event(example.record.topic, example.record, NOW_MS, own_source="")
+    event = decode_event(
+        example.record.topic, example.record, NOW_MS, own_source="", own_prefix="shutterline/"
+    )
     encode = encode_event if example.mode is ContentMode.BINARY else encode_structured
     key, value, headers = encode(
         event.type, event.data, id=event.id, source=event.source, time_us=event.time_us
@@ -77,4 +81,6 @@ def test_what_we_write_of_an_example_decodes_to_the_same_event(example: Example)
 
     assert key == example.record.key
     again = type(example.record)("x", 0, 0, 0, key, value, tuple(headers))
-    assert decode_event(example.record.topic, again, NOW_MS, own_source="") == event
+    assert (
+        decode_event(example.record.topic, again, NOW_MS, own_source="", own_prefix="shutterline/") == event
+    )
