@@ -79,4 +79,5 @@ def _wire_lane(
         batch_records_max=settings.fanout_batch_records_max,
         fatal=shared.fatal,
     )
-    return Wired(apps=[app], loops=[checkpoints.watch])
+    # Until all partitions are verified, pages say `partial`; so the worker is not ready before.
+    return Wired(apps=[app], loops=[checkpoints.watch], is_ready=checkpoints.is_verified)

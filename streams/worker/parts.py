@@ -46,7 +46,7 @@ class SharedParts:
 class Wired:
     """What a role adds: the process enters `resources`, starts `apps`, and runs `loops`.
 
-    `is_ready` says whether a role whose consumer is no app has its partitions.
+    `is_ready` says whether the role is ready, beyond having its apps' partitions.
     """
 
     apps: Sequence[faust.App] = ()

@@ -62,6 +62,10 @@ class FanoutCheckpoints:
         """Return the lock to hold while a batch is applied or the partition's checkpoint is checked."""
         return self._locks[partition]
 
+    def is_verified(self) -> bool:
+        """Whether Redis was found, or made, to have everything of all partitions that this process owns."""
+        return self.owned() <= self._positions.keys()
+
     async def ensure(self, partition: int, position: int, is_assigned: Callable[[], bool]) -> None:
         """Return when everything below `position` is in Redis; the caller holds the lock.
 

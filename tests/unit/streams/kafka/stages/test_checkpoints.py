@@ -205,6 +205,20 @@ async def test_the_watch_leaves_a_partition_alone_whose_batch_is_being_applied()
     assert worker.applied == [(0, 4), (0, 5)]
 
 
+async def test_a_worker_is_verified_when_all_its_partitions_are() -> None:
+    """Before, pages say `partial`: a worker that says it is ready must not cause that."""
+    worker = await with_checkpoints(p0=4)
+    assert not worker.checkpoints.is_verified()
+
+    await worker.checkpoints.ensure(0, 4, always)
+    assert not worker.checkpoints.is_verified()
+    await worker.checkpoints.watch_once()
+
+    assert worker.checkpoints.is_verified()
+    worker.owned = {0, 1, 2}
+    assert not worker.checkpoints.is_verified()
+
+
 async def test_a_partition_that_went_away_is_forgotten() -> None:
     """Its next owner moves the checkpoint; when it comes back, it is read again."""
     worker = await with_checkpoints(p0=4)
