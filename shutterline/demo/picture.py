@@ -14,23 +14,29 @@ S3_TIMEOUT_S = 30.0
 LAYERS = 4
 
 
+# A key of its own: an event whose rendition names its original is refused.
+ORIGINAL = "original"
+
+
 def key_of(name: str) -> str:
     return f"demo/{name}.jpg"
 
 
 async def put_picture(settings: S3Settings) -> dict[str, Rendition]:
-    """Put one picture in every size into the media bucket, like a publisher that makes its own renditions.
+    """Put a picture and all its renditions into the media bucket, like a publisher that makes its own.
 
     Returns the renditions as events name them.
     """
     renditions = {}
     async with s3_client(settings, S3_TIMEOUT_S) as client:
-        for name, side in SIDES.items():
+        for name, side in {**SIDES, ORIGINAL: max(SIDES.values())}.items():
             picture = draw(0, side)
             body = picture.jpegsave_buffer(Q=80)
             await client.put_object(
                 Bucket=settings.s3_bucket, Key=key_of(name), Body=body, ContentType=CONTENT_TYPE
             )
+            if name == ORIGINAL:
+                continue
             renditions[name] = Rendition(object_key=key_of(name), width=picture.width, height=picture.height)
     return renditions
 

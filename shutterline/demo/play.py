@@ -18,7 +18,7 @@ from schemas.facts import (
     UserUnfollowed,
 )
 from schemas.ids import PhotoId, UserId
-from shutterline.demo.picture import CONTENT_TYPE, key_of
+from shutterline.demo.picture import CONTENT_TYPE, ORIGINAL, key_of
 from shutterline.demo.world import Action, Deed
 from streams.core.slices import slices
 from streams.kafka.producing.producer import Outgoing, Producer
@@ -91,7 +91,7 @@ class Publishers:
         data = PhotoUploaded(
             photo_id=photo,
             author_id=author,
-            object_key=key_of("large"),
+            object_key=key_of(ORIGINAL),
             content_type=CONTENT_TYPE,
             created_at=datetime.now(UTC),
             caption=f"evening no. {len(self.photos)}",

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shutterline.demo.metrics import Sample, quantile
+from shutterline.demo.picture import ORIGINAL, SIDES, key_of
 from shutterline.demo.world import CELEBRITY, CELEBRITY_FOLLOWERS, Action, Deed, World
 
 USERS, ACTIONS = 300, 2_000
@@ -87,3 +88,8 @@ def test_a_sample_since_another_has_what_came_between() -> None:
     between = after.since(before)
 
     assert between == Sample({"normal": 2.0, "bulk": 3.0}, {"normal": {1.0: 2.0}, "bulk": {1.0: 1.0}})
+
+
+def test_the_demos_original_is_none_of_its_renditions() -> None:
+    """An event whose rendition names its original is a dead letter, and the demo would lose every photo."""
+    assert key_of(ORIGINAL) not in {key_of(name) for name in SIDES}
