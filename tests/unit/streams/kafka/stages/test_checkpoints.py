@@ -1,8 +1,9 @@
 """A Redis that was lost or came back older is found by its checkpoints, and gets exactly what it misses."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,6 @@ from streams.kafka.consuming.waiting import PartitionRevoked
 from streams.kafka.stages.checkpoints import FanoutCheckpoints
 from streams.kafka.stages.fanout_log import RecordLog
 from streams.settings import RetrySettings
-from streams.stores.memory.stores import memory_stores
 from streams.stores.memory.timelines import MemoryTimelines
 from tests.worlds.api import eventually
 from tests.worlds.kafka import FakeOffsets
@@ -38,11 +38,27 @@ class Log(RecordLog):
             ]
 
 
+class OrderedTimelines(MemoryTimelines):
+    """Notes the order of what a new Redis gets: a kill between the two must not hide the timelines."""
+
+    def __init__(self, *args: Any, **limits: Any) -> None:
+        super().__init__(*args, **limits)
+        self.order: list[str] = []
+
+    async def forget_all(self) -> int:
+        self.order.append("forget_all")
+        return await super().forget_all()
+
+    async def save_all_checkpoints(self, positions: Mapping[int, int]) -> bool:
+        self.order.append("save_all_checkpoints")
+        return await super().save_all_checkpoints(positions)
+
+
 @dataclass(slots=True)
 class Worker:
     """A worker that owns `owned`; `applied` has what the repair applied, as (partition, offset)."""
 
-    timelines: MemoryTimelines
+    timelines: OrderedTimelines
     offsets: FakeOffsets = field(default_factory=FakeOffsets)
     owned: set[int] = field(default_factory=lambda: {0, 1})
     applied: list[tuple[int, int]] = field(default_factory=list)
@@ -75,10 +91,15 @@ class Worker:
         return await self.timelines.checkpoints(range(FANOUT.partitions))
 
 
-def new_timelines() -> MemoryTimelines:
-    timelines = memory_stores(clock_ms=lambda: NOW_MS).timelines
-    assert isinstance(timelines, MemoryTimelines)
-    return timelines
+def new_timelines() -> OrderedTimelines:
+    return OrderedTimelines(
+        lambda: NOW_MS,
+        slots=3,
+        ttl_s=60,
+        renew_s=30,
+        rebuild_ttl_ms=30_000,
+        fanout_partitions=FANOUT.partitions,
+    )
 
 
 async def with_checkpoints(**positions: int) -> Worker:
@@ -100,6 +121,7 @@ async def test_a_flushed_redis_forgets_its_timelines_before_it_has_checkpoints()
 
     await worker.checkpoints.ensure(0, 5, always)
 
+    assert worker.timelines.order[:2] == ["forget_all", "save_all_checkpoints"]
     assert await worker.timelines.read(READER) is None
     assert await worker.stored() == {**dict.fromkeys(range(8), 0), 0: 5, 7: 9}
     assert worker.applied == []

@@ -16,12 +16,14 @@ from streams.core.sets import BucketWrite
 from streams.kafka.consuming.progress import Progress
 from streams.kafka.stages.edges_loop import EdgesLoop
 from streams.ports.edges import CountedSets
+from streams.ports.groups import Stores
 from streams.settings import Settings
 from streams.stores.memory.stores import memory_stores
 from tests.worlds.api import eventually
 
 PHOTO = 9
 FAILING, SLOW = TopicPartition("edges", 0), TopicPartition("edges", 1)
+OTHER = TopicPartition("edges", 5)
 
 
 def like(member: int, owner: int, offset: int) -> SimpleNamespace:
@@ -107,3 +109,60 @@ async def test_a_commit_that_fails_leaves_no_batch_behind(error: KafkaError) -> 
     assert polled == 1
     assert consumer.commits == [(SLOW, 1), (SLOW, 2)]
     assert (await stores.counted_sets.summaries(SetKind.LIKERS, [PHOTO]))[PHOTO].total == 2
+
+
+def loop_over(consumer: Consumer, counted_sets: object, stores: Stores) -> EdgesLoop:
+    settings, outbox = Settings(edges_linger_ms=1), cast("Any", AsyncMock())
+    return EdgesLoop(
+        consuming=settings,
+        settings=settings,
+        retry=settings,
+        counted_sets=cast("CountedSets", counted_sets),
+        cache=stores.cache,
+        outbox=outbox,
+        group="edges",
+        progress=Progress(),
+        new_consumer=lambda **_: consumer,
+        retry_s=0,
+    )
+
+
+@pytest.mark.law("L7")
+async def test_a_batch_whose_partition_is_revoked_meanwhile_is_not_committed() -> None:
+    """Its next owner applies it again; a commit of ours could pass what that owner has not applied."""
+    stores = memory_stores(clock_ms=lambda: 1_800_000_000_000)
+    held = HeldSets(stores.counted_sets)
+    consumer = Consumer([{SLOW: [like(1, PHOTO, 0)]}, {OTHER: [like(1, 8, 0)]}], UnknownError())
+    loop = loop_over(consumer, held, stores)
+    running = asyncio.create_task(loop.run())
+    await eventually(lambda: consumer.polled == 1, "the batch to begin")
+
+    await loop.on_partitions_revoked([SLOW])
+    held.may_write.set()
+    await eventually(lambda: consumer.commits, "the next batch to be committed")
+    running.cancel()
+
+    assert consumer.commits == [(OTHER, 1)]
+
+
+@pytest.mark.law("L6")
+async def test_what_was_cached_before_a_revocation_is_forgotten() -> None:
+    """Another owner wrote the set meanwhile; counted from the cached rows its like would be lost."""
+    stores = memory_stores(clock_ms=lambda: 1_800_000_000_000)
+    consumer = Consumer([{SLOW: [like(1, PHOTO, 0)]}], UnknownError())
+    loop = loop_over(consumer, stores.counted_sets, stores)
+    running = asyncio.create_task(loop.run())
+    await eventually(lambda: consumer.commits == [(SLOW, 1)], "the first batch to be committed")
+    running.cancel()
+    await loop.on_partitions_revoked([SLOW])
+    another = Consumer([{SLOW: [like(2, PHOTO, 1)]}], UnknownError())
+    other_owner = asyncio.create_task(loop_over(another, stores.counted_sets, stores).run())
+    await eventually(lambda: another.commits == [(SLOW, 2)], "the other owner's batch to be committed")
+    other_owner.cancel()
+
+    consumer.polls, consumer.polled = [{SLOW: [like(3, PHOTO, 2)]}], 0
+    running = asyncio.create_task(loop.run())
+    await eventually(lambda: consumer.commits[-1] == (SLOW, 3), "the last batch to be committed")
+    running.cancel()
+
+    assert (await stores.counted_sets.summaries(SetKind.LIKERS, [PHOTO]))[PHOTO].total == 3
