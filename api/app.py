@@ -1,4 +1,4 @@
-"""The HTTP application: every route, with the responses that it may send."""
+"""The HTTP application: every route, and the responses that it can return."""
 
 from collections.abc import Callable
 from http import HTTPStatus
@@ -34,11 +34,13 @@ from api.routes.users import get_user
 from api.services import Services
 from api.uploads.problems import add_upload_handler
 from api.uploads.routes import get_upload, post_complete, post_photo
-from streams.settings import ApiProcessSettings, RequestSettings, UploadSettings
+from streams.settings import PhotoUrlSettings, RequestSettings, UploadSettings
 
 
-def create_app(services: Services, settings: ApiProcessSettings) -> FastAPI:
-    """The application over these services. `serve.py` runs what works between requests."""
+def create_app(
+    services: Services, *, requests: RequestSettings, uploads: UploadSettings, photo_urls: PhotoUrlSettings
+) -> FastAPI:
+    """Return the application. `serve.py` runs the services that also work between requests."""
     app = FastAPI(
         title="Shutterline",
         openapi_url=None,
@@ -50,18 +52,18 @@ def create_app(services: Services, settings: ApiProcessSettings) -> FastAPI:
     app.state.services = services
     app.add_middleware(
         Gate,
-        usual=_usual_bounds(settings, settings.upload_idle_s_max),
-        uploads=_upload_bounds(settings),
-        in_flight_max=settings.requests_in_flight_max,
-        retry_after_s_max=settings.retry_after_s_max,
+        usual=_usual_bounds(requests, uploads.upload_idle_s_max),
+        uploads=_upload_bounds(uploads),
+        in_flight_max=requests.requests_in_flight_max,
+        retry_after_s_max=requests.retry_after_s_max,
     )
     add_handlers(app)
     add_upload_handler(app)
     _add_reads(app)
     _add_writes(app)
-    _add_uploads(app, settings)
+    _add_uploads(app, uploads)
     _add_open_routes(app)
-    document = openapi_document(app, contract_limits(settings, settings))
+    document = openapi_document(app, contract_limits(uploads, photo_urls))
     app.openapi = lambda: document  # type: ignore[method-assign]  # FastAPI's documented way.
     return app
 

@@ -10,7 +10,7 @@ from prometheus_client import Counter
 from api.auth.keys import keys_from
 from api.auth.tokens import TokenVerifier
 from api.edge_writer import EdgeWriter
-from api.http.metrics import COPIES, MEDIA_URLS, REBUILDS
+from api.http.metrics import CACHE_LOOKUPS, MEDIA_URLS, REBUILDS
 from api.http.retry_after import RetryQueue
 from api.photo_ids import PhotoIds
 from api.reading.cached_reads import CachedReads
@@ -32,7 +32,10 @@ from schemas.ids import UserId
 from streams.errors import StoreUnavailable
 from streams.ports.edges import OutgoingEdges
 from streams.ports.groups import ApiStores, PhotoStores, TimelineStores, UploadStores
+from streams.ports.media import MediaObjects
+from streams.ports.photos import PulledAuthors
 from streams.ports.publishing import EventPublisher
+from streams.ports.timelines import Timelines
 from streams.settings import (
     ApiProcessSettings,
     CacheSettings,
@@ -106,7 +109,10 @@ def make_services(
             following_max=settings.following_max,
         ),
         uploads=_uploads(settings, stores, publisher, queue, ids, clock_us),
-        health=HealthService(probes=_probes(stores, publisher, queue), ops_open=settings.ops_open),
+        health=HealthService(
+            probes=_probes(stores.pulled_authors, stores.timelines, stores.media_objects, publisher, queue),
+            ops_open=settings.ops_open,
+        ),
         verifier=_verifier(settings, clock_us),
         pulled=pulled,
         rebuilder=rebuilder,
@@ -157,15 +163,23 @@ def _uploads(
     )
 
 
-def _probes(stores: ApiStores, publisher: EventPublisher, queue: RenditionsQueue) -> dict[str, Probe]:
+def _probes(
+    pulled_authors: PulledAuthors,
+    timelines: Timelines,
+    media_objects: MediaObjects,
+    publisher: EventPublisher,
+    queue: RenditionsQueue,
+) -> dict[str, Probe]:
+    """One cheap read of each store, by the store's name."""
+
     async def ask_kafka() -> None:
         await publisher.ping()
         await queue.queued()
 
     return {
-        "cassandra": stores.pulled_authors.version,
-        "redis": stores.timelines.verified,
-        "s3": lambda: stores.media_objects.size("readyz"),
+        "cassandra": pulled_authors.version,
+        "redis": timelines.verified,
+        "s3": lambda: media_objects.size("readyz"),
         "kafka": ask_kafka,
     }
 
@@ -218,7 +232,7 @@ def _cache_counter() -> Callable[[str, int, int], None]:
 
     def count(kind: str, hits: int, misses: int) -> None:
         if kind not in counters:
-            counters[kind] = (COPIES.labels(kind, "hit"), COPIES.labels(kind, "miss"))
+            counters[kind] = (CACHE_LOOKUPS.labels(kind, "hit"), CACHE_LOOKUPS.labels(kind, "miss"))
         hit, miss = counters[kind]
         hit.inc(hits)
         miss.inc(misses)

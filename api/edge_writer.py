@@ -24,14 +24,14 @@ class EdgeWriter:
     ) -> None:
         """Publish `data`, then write the row, so that the member's next request sees the change.
 
-        A change over HTTP is later than everything stored about the edge, whatever the clock says.
-        Repeating the call after a failure has the same result. The event goes first: a row whose
-        event was lost would never reach the incoming edges.
+        A change over HTTP gets a later time than the stored row has, whatever the clock says.
+        Repeating the call after a failure has the same result. The event is published first, because a
+        row whose event was lost would never reach the incoming edges.
 
         Raises:
             StoreUnavailable: The change may be done or not; repeat it.
         """
-        stored = await self.outgoing_edges.state(kind, member, owner)
-        time_us = max(self.clock_us(), stored.time_us + 1 if stored else 0)
+        row = await self.outgoing_edges.state(kind, member, owner)
+        time_us = max(self.clock_us(), row.time_us + 1 if row else 0)
         await self.publisher.publish(data, time_us=time_us)
         await self.outgoing_edges.write(kind, member, owner, Membership(time_us, removed))

@@ -28,7 +28,7 @@ class PhotoIds:
         """Return a new id.
 
         Raises:
-            Problem: 503, if no shard is free or the clock went back.
+            Problem: 503 if no shard is free or the clock went back.
             StoreUnavailable: The leases could not be read.
         """
         async with self._turn:

@@ -1,4 +1,4 @@
-"""One API process: the composition root of the read side."""
+"""One API process: connect to the stores, make the services, and serve until a signal."""
 
 import asyncio
 import gc
@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 
 import uvicorn
 import uvloop
+from fastapi import FastAPI
 
 from api.app import create_app
 from api.composition import make_services
 from api.photo_ids import PhotoIds
 from api.reading.signed_urls import load_media_key
-from api.services import Services
 from streams.kafka.offsets.offsets import Offsets
 from streams.kafka.offsets.renditions_queue import ASK_S_MAX, RenditionsQueue
 from streams.kafka.producing.producer import Producer
@@ -26,7 +26,6 @@ from streams.stores.connect import connect
 
 # A publish may take this share of a request's time, because the row is written after it.
 PUBLISH_SHARE = 0.5
-
 
 # A page creates thousands of objects that reference counting frees. At Python's default of 700 the
 # collector would look for cycles several times a page, which takes a fifth of the page's time.
@@ -60,16 +59,19 @@ async def serve(settings: ApiProcessSettings) -> None:
         ids = await closing.enter_async_context(PhotoIds(stores.shard_leases))
         services = make_services(settings, stores, publisher, queue, ids=ids, media_key=media_key)
         closing.push_async_callback(services.rebuilder.close)
-        closing.enter_context(metrics_file(settings, *_address(settings)))
-        await _until_stopped(_server(services, settings), services.pulled.run, queue.run)
+        app = create_app(services, requests=settings, uploads=settings, photo_urls=settings)
+        host, port = _address(settings)
+        closing.enter_context(metrics_file(settings, host, port))
+        server = _server(app, host, port, deadline_s=settings.request_deadline_ms // 1_000)
+        await _until_stopped(server, services.pulled.run, queue.run)
 
 
-async def _until_stopped(server: "_Server", *beside: Callable[[], Coroutine[Any, Any, None]]) -> None:
+async def _until_stopped(server: "_Server", *loops: Callable[[], Coroutine[Any, Any, None]]) -> None:
     loop = asyncio.get_running_loop()
-    for each in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(each, server.stop)
+    for stop_signal in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(stop_signal, server.stop)
     async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(each()) for each in beside]
+        running = [tasks.create_task(loop_forever()) for loop_forever in loops]
         await server.serve()
         for task in running:
             task.cancel()
@@ -86,10 +88,9 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-def _server(services: Services, settings: ApiProcessSettings) -> _Server:
-    host, port = _address(settings)
+def _server(app: FastAPI, host: str, port: int, *, deadline_s: int) -> _Server:
     config = uvicorn.Config(
-        create_app(services, settings),
+        app,
         host=host,
         port=port,
         http="httptools",
@@ -101,16 +102,16 @@ def _server(services: Services, settings: ApiProcessSettings) -> _Server:
         timeout_keep_alive=KEEP_ALIVE_S,
         proxy_headers=False,
         # Every request under way ends by its own deadline.
-        timeout_graceful_shutdown=settings.request_deadline_ms // 1_000 + 1,
+        timeout_graceful_shutdown=deadline_s + 1,
     )
     return _Server(config)
 
 
 def _address(settings: ApiSettings) -> tuple[str, int]:
-    """Return host and port of the API's address.
+    """Return the host and the port of the API's address.
 
     Raises:
-        ValueError: The address names none.
+        ValueError: The address lacks one of the two.
     """
     parts = urlsplit(settings.api)
     if parts.hostname is None or parts.port is None:

@@ -1,4 +1,4 @@
-"""What each group of routes works with, and how a route gets it: one small service a purpose."""
+"""One small service for each group of routes, and how a route gets its own."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -25,13 +25,14 @@ from streams.uploads.intake import UploadIntake
 
 Probe = Callable[[], Awaitable[object]]
 
-# A set whose members have nearly all left would otherwise cost thousands of reads of empty buckets.
+# Without this bound, a page of a set whose members have nearly all left would read thousands of empty
+# buckets.
 BUCKETS_A_PAGE_MAX = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedService:
-    """The caller's feed. `rebuilds` spreads the retries of readers whose rebuild cannot begin yet."""
+    """The caller's feed. `rebuilds` says when a reader should retry whose rebuild cannot begin yet."""
 
     reads: CachedReads
     sources: FeedSources

@@ -23,9 +23,9 @@ SECRET_BYTES_MIN = 32
 RSA_BITS_MIN = 2_048
 FETCH_TIMEOUT_S = 1.0
 KEY_SET_BYTES_MAX = 1_048_576
-# Tokens with unknown key ids must not make this process fetch the set at the client's will.
+# Otherwise a client could make this process fetch the set with every unknown key id.
 FETCH_PAUSE_S = 10.0
-# A key that was removed from the set is accepted no longer than this.
+# A key that was removed from the set is accepted for at most this time.
 KEY_SET_AGE_S_MAX = 600.0
 
 _ALGORITHMS = {("RSA", None): "RS256", ("EC", "P-256"): "ES256", ("OKP", "Ed25519"): "EdDSA"}
@@ -66,7 +66,7 @@ class SecretKeys:
 
 
 class JwksKeys:
-    """A JSON Web Key Set from a URL or a file. It is fetched again if a key is unknown or the set is old."""
+    """A JSON Web Key Set from a URL or a file. A set that is old or lacks the key is fetched again."""
 
     def __init__(
         self, fetch: Callable[[], Awaitable[bytes]], *, clock_s: Callable[[], float] = monotonic
@@ -100,7 +100,7 @@ class JwksKeys:
             self._keys = parse_key_set(await self._fetch())
             self._fetched_s = self._clock_s()
         except (OSError, ValueError, TimeoutError, aiohttp.ClientError) as error:
-            log.warning("the key set could not be fetched, the last one stays in use: %r", error)
+            log.warning("the key set could not be fetched; the last one stays in use: %r", error)
 
 
 def parse_key_set(document: bytes) -> dict[str | None, VerificationKey]:
@@ -117,27 +117,27 @@ def parse_key_set(document: bytes) -> dict[str | None, VerificationKey]:
     if not isinstance(listed, list):
         raise ValueError("the key set must be an object with a list of keys")  # noqa: TRY004 - bad content.
     keys: dict[str | None, VerificationKey] = {}
-    for each in listed:
-        key = _usable(each) if isinstance(each, dict) else None
+    for jwk in listed:
+        key = _usable(jwk) if isinstance(jwk, dict) else None
         if key is not None:
-            keys[each.get("kid")] = key
+            keys[jwk.get("kid")] = key
     if len(keys) == 1:
         keys.setdefault(None, next(iter(keys.values())))
     return keys
 
 
-def _usable(stated: Mapping[str, Any]) -> VerificationKey | None:
+def _usable(jwk: Mapping[str, Any]) -> VerificationKey | None:
     """Return a public signature key with an allowed algorithm, or None."""
-    curve = None if stated.get("kty") == "RSA" else stated.get("crv")
-    algorithm = _ALGORITHMS.get((str(stated.get("kty")), curve))
-    is_for_signatures = stated.get("use", "sig") == "sig" and stated.get("alg", algorithm) == algorithm
+    curve = None if jwk.get("kty") == "RSA" else jwk.get("crv")
+    algorithm = _ALGORITHMS.get((str(jwk.get("kty")), curve))
+    is_for_signatures = jwk.get("use", "sig") == "sig" and jwk.get("alg", algorithm) == algorithm
     # A set that publishes private keys is compromised.
-    if algorithm is None or not is_for_signatures or "d" in stated:
+    if algorithm is None or not is_for_signatures or "d" in jwk:
         return None
-    if not isinstance(stated.get("kid"), str | None):
+    if not isinstance(jwk.get("kid"), str | None):
         return None
     try:
-        key = jwt.PyJWK(dict(stated), algorithm).key
+        key = jwt.PyJWK(dict(jwk), algorithm).key
     except jwt.PyJWTError:
         return None
     if isinstance(key, RSAPublicKey) and key.key_size < RSA_BITS_MIN:
@@ -169,8 +169,8 @@ async def _read(address: str) -> bytes:
     async with aiohttp.ClientSession(timeout=timeout) as session, session.get(address) as response:
         response.raise_for_status()
         document = await response.content.read(KEY_SET_BYTES_MAX + 1)
-        while len(document) <= KEY_SET_BYTES_MAX and (piece := await response.content.readany()):
-            document += piece
+        while len(document) <= KEY_SET_BYTES_MAX and (chunk := await response.content.readany()):
+            document += chunk
     if len(document) > KEY_SET_BYTES_MAX:
         raise ValueError(f"the key set has more than {KEY_SET_BYTES_MAX} bytes")
     return document

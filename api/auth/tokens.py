@@ -56,8 +56,8 @@ class InvalidToken(Exception):
 class TokenVerifier:
     """Checks tokens against `keys`. Empty `issuer` or `audience` are not checked.
 
-    A signature that was valid is not checked again while its key is the same. That the key still
-    exists, and the times, are checked for every request.
+    A signature that was valid is not checked again while its key is the same. For every request the
+    times are checked, and that the key still exists.
     """
 
     keys: Keys
@@ -88,7 +88,7 @@ class TokenVerifier:
         return checked.caller
 
     async def _check(self, token: str) -> _CheckedToken:
-        """Check everything of the token but its times."""
+        """Check everything but the times."""
         if len(token) > TOKEN_CHARS_MAX:
             raise InvalidToken(f"the token has {len(token)} characters, but may have {TOKEN_CHARS_MAX}")
         if not _COMPACT.fullmatch(token):
@@ -173,12 +173,13 @@ async def authenticate(request: Request, verifier: TokenVerifier) -> Caller:
     """Return the caller of a request.
 
     Raises:
-        Problem: 401; says what is wrong and how to do it right.
+        Problem: 401. The detail says what is wrong and what to send instead.
+        StoreUnavailable: The key set could not be fetched.
     """
-    stated = request.headers.getlist("authorization")
-    if not stated:
+    values = request.headers.getlist("authorization")
+    if not values:
         raise _unauthorized("Send 'Authorization: Bearer <token>'.", "Bearer")
-    match = _BEARER.fullmatch(stated[0].strip()) if len(stated) == 1 else None
+    match = _BEARER.fullmatch(values[0].strip()) if len(values) == 1 else None
     if match is None:
         raise _unauthorized("The Authorization header must be one, and 'Bearer <token>'.", "Bearer")
     try:

@@ -1,4 +1,4 @@
-"""A request's body as it arrives, bounded in its size and in the wait for each piece."""
+"""A request's body as it arrives: its size is bounded, and so is the wait for each piece."""
 
 import asyncio
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from starlette.types import Message, Receive, Scope
 
 from api.http.problems import Problem
 
-# If no route reads a smaller body, the server discards it by itself.
+# The server itself discards a body of up to this size if no route reads it.
 SMALL_BYTES_MAX = 65_536
 LINGER_S = 2.0
 
@@ -45,10 +45,10 @@ class Received:
     @classmethod
     def of(cls, scope: Scope, receive: Receive, bounds: BodyBounds) -> Self | None:
         """Return None for a request without a body."""
-        stated = header(scope, b"content-length")
-        if stated is None and header(scope, b"transfer-encoding") is None:
+        length = header(scope, b"content-length")
+        if length is None and header(scope, b"transfer-encoding") is None:
             return None
-        is_small = stated is not None and stated.isdigit() and int(stated) <= SMALL_BYTES_MAX
+        is_small = length is not None and length.isdigit() and int(length) <= SMALL_BYTES_MAX
         return cls(receive, bounds, is_small=is_small)
 
     async def __call__(self) -> Message:
@@ -76,7 +76,7 @@ class Received:
         return not self._ended and not self._is_small
 
     async def drain(self) -> None:
-        """Discard what still arrives, for a bounded time."""
+        """Discard what still arrives, for at most `LINGER_S` seconds."""
         try:
             async with asyncio.timeout(LINGER_S):
                 while (await self._receive()).get("more_body", False):
@@ -87,4 +87,4 @@ class Received:
 
 def header(scope: Scope, name: bytes) -> bytes | None:
     """Return the header's first value."""
-    return next((value for each, value in scope["headers"] if each == name), None)
+    return next((value for header_name, value in scope["headers"] if header_name == name), None)

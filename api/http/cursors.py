@@ -34,10 +34,10 @@ def decode_cursor(kind: CursorKind, text: str) -> tuple[int, ...]:
     """Return the numbers of a cursor that `encode_cursor` made for the same kind of list.
 
     Raises:
-        ValueError: The text is no such cursor; the message names it.
+        ValueError: The text is no such cursor; the message quotes it.
     """
     numbers = _numbers(kind, text)
-    # Other lists have other prefixes, and base64 has several texts for the same bytes: accept only our own.
+    # Other lists have other prefixes. Base64 has several texts for the same bytes; we accept only ours.
     if numbers is None or encode_cursor(kind, *numbers) != text or max(numbers) > ID_MAX:
         raise ValueError(
             f"cursor is {quoted(text)}, but must be a next_cursor of this list; begin without one"

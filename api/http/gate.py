@@ -1,7 +1,7 @@
-"""The middleware around every request: it bounds their number, time and size, and counts them.
+"""The middleware around every request: it bounds requests in number, time and size, and counts them.
 
 Law: every request ends within its deadline, with a response or with 503 and Retry-After.
-It is pure ASGI, because the wrappers of the frameworks cost as much as a whole request.
+It is pure ASGI, because a framework's middleware costs as much as a whole request.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The bounds of one request: the seconds until its response, and those of its body."""
+    """The bounds of one request: the seconds until its response, and the bounds of its body."""
 
     deadline_s: float
     body: BodyBounds
@@ -43,7 +43,7 @@ class Gate:
         self._uploads = uploads
         self._in_flight_max = in_flight_max
         self._in_flight = 0
-        # At a lower rate, requests would not end within their deadline.
+        # If fewer were served a second, requests would not end within their deadline.
         rate_min = in_flight_max / usual.deadline_s
         self._retry_queue = RetryQueue(rate_min=rate_min, s_max=retry_after_s_max)
 
@@ -56,30 +56,30 @@ class Gate:
         inner = {**scope, "method": "GET"} if is_head else scope
         bounds = self._uploads if _is_body_upload(scope) else self._usual
         body = Received.of(scope, receive, bounds.body)
-        answer = _Response(send, is_head, body)
+        response = _Response(send, is_head, body)
         began_s = monotonic()
         try:
-            await self._answer(inner, bounds, body or receive, answer)
-            await answer.end()
+            await self._respond(inner, bounds, body or receive, response)
+            await response.end()
         finally:
-            _record(scope["method"], inner, answer, monotonic() - began_s)
+            _record(scope["method"], inner, response, monotonic() - began_s)
 
-    async def _answer(self, scope: Scope, bounds: Bounds, receive: Receive, answer: "_Response") -> None:
+    async def _respond(self, scope: Scope, bounds: Bounds, receive: Receive, response: "_Response") -> None:
         refusal = self._refusal(scope, bounds)
         if refusal is not None:
-            await problem_response(refusal)(scope, receive, answer)
+            await problem_response(refusal)(scope, receive, response)
             return
         self._in_flight += 1
         REQUESTS_IN_FLIGHT.set(self._in_flight)
         try:
             async with asyncio.timeout(bounds.deadline_s) as deadline:
-                await self._app(scope, receive, answer)
+                await self._app(scope, receive, response)
         except TimeoutError:
-            if not deadline.expired() or answer.status is not None:
+            if not deadline.expired() or response.status is not None:
                 raise
             REQUESTS_REFUSED.labels("deadline").inc()
             late = unavailable(f"No answer within {bounds.deadline_s:g} s; try again.")
-            await problem_response(late)(scope, receive, answer)
+            await problem_response(late)(scope, receive, response)
         finally:
             self._in_flight -= 1
             self._retry_queue.served()
@@ -92,8 +92,8 @@ class Gate:
                 f"More than {self._in_flight_max} requests are under way; try again.",
                 self._retry_queue.next_retry_s(),
             )
-        stated = header(scope, b"content-length") or b"0"
-        if not stated.isdigit() or int(stated) > bounds.body.bytes_max:
+        length = header(scope, b"content-length") or b"0"
+        if not length.isdigit() or int(length) > bounds.body.bytes_max:
             return bounds.body.too_large()
         return None
 
@@ -138,8 +138,8 @@ class _Response:
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _record(method: str, scope: Scope, answer: _Response, took_s: float) -> None:
+def _record(method: str, scope: Scope, response: _Response, took_s: float) -> None:
     method = method if method in _METHODS else "other"
     route = getattr(scope.get("route"), "path", "unmatched")
-    REQUESTS.labels(method, route, str(answer.status or HTTPStatus.INTERNAL_SERVER_ERROR.value)).inc()
+    REQUESTS.labels(method, route, str(response.status or HTTPStatus.INTERNAL_SERVER_ERROR.value)).inc()
     REQUEST_SECONDS.labels(method, route).observe(took_s)

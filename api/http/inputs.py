@@ -60,10 +60,10 @@ CursorText = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class PageQuery:
-    """The page that is requested; `position` is the cursor's, None for the first page."""
+    """The requested page. `position` is the cursor's position; None is the first page."""
 
     limit: int
-    place: tuple[int, ...] | None
+    position: tuple[int, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +75,13 @@ class PageQueries:
     limit_max: int
 
     def read(self, request: Request) -> PageQuery:
-        """Parse the page that is requested.
+        """Parse the requested page.
 
         Raises:
             Problem: 422 if a parameter occurs twice or breaks a rule of the contract.
         """
         try:
-            return PageQuery(self._limit(_once(request, "limit")), self._place(_once(request, "cursor")))
+            return PageQuery(self._limit(_once(request, "limit")), self._position(_once(request, "cursor")))
         except ValueError as error:
             raise invalid(error) from None
 
@@ -92,7 +92,7 @@ class PageQueries:
             raise ValueError(f"limit is {quoted(text)}, but must be an integer from 1 to {self.limit_max}")
         return int(text)
 
-    def _place(self, text: str | None) -> tuple[int, ...] | None:
+    def _position(self, text: str | None) -> tuple[int, ...] | None:
         return None if text is None else decode_cursor(self.kind, text)
 
 

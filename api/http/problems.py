@@ -1,4 +1,4 @@
-"""Every error of the API is a problem document (RFC 9457)."""
+"""Problem documents (RFC 9457): the response to every error of the API."""
 
 import logging
 from http import HTTPStatus
@@ -31,7 +31,7 @@ class Problem(Exception):
 
 
 def invalid(error: ValueError) -> Problem:
-    """Return 422 with the rule that the input broke."""
+    """Return 422; the detail is the rule that the input broke."""
     return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
 
 
@@ -39,9 +39,9 @@ def not_found(what: str) -> Problem:
     return Problem(HTTPStatus.NOT_FOUND, f"There is no {what} that you can see.")
 
 
-def unavailable(detail: str, again_s: int = RETRY_AFTER_S) -> Problem:
-    """Return 503 for a temporary failure; the client should retry after `again_s` seconds."""
-    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": str(again_s)})
+def unavailable(detail: str, retry_after_s: int = RETRY_AFTER_S) -> Problem:
+    """Return 503 for a temporary failure; the client should retry after `retry_after_s` seconds."""
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": str(retry_after_s)})
 
 
 def problem_response(problem: Problem) -> Response:
@@ -84,7 +84,7 @@ def add_handlers(app: FastAPI) -> None:
 
 
 async def _on_http(request: Request, error: Exception) -> Response:
-    """Handle 404 and 405 of the router, which only knows the methods of the first route of a path."""
+    """Handle the router's 404 and 405. The router only knows the methods of a path's first route."""
     assert isinstance(error, HTTPException)
     if error.status_code != HTTPStatus.METHOD_NOT_ALLOWED:
         return problem_response(Problem(error.status_code, _detail(error), dict(error.headers or {})))

@@ -1,4 +1,4 @@
-"""Responses that are not problems."""
+"""Responses other than problem documents."""
 
 from http import HTTPStatus
 from typing import Any

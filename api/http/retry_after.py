@@ -8,17 +8,17 @@ from collections.abc import Callable
 from math import ceil, exp
 from time import monotonic
 
-# The rate of serving is measured over about this time.
+# The rate of served clients is measured over about this time.
 WINDOW_S = 5.0
-# Retries are scheduled at this multiple of the rate of serving. Clients add a delay of their own, and
-# rejecting a few again is better than waiting for late ones.
+# Retries are scheduled at this multiple of that rate. Clients add a delay of their own, and it is
+# better to reject a few again than to be idle until the late ones arrive.
 OVERBOOKING = 2.0
 
 
 class RetryQueue:
     """Gives each rejected client the next slot of a queue; only the time of the last slot is stored.
 
-    The queue moves at the recent rate of serving, but at least at `rate_min` a second. No slot is
+    The queue moves at the recent rate of served clients, but at least at `rate_min` a second. No slot is
     more than `s_max` seconds away, so a larger crowd shares the last ones.
     """
 
@@ -35,7 +35,7 @@ class RetryQueue:
         self._rate = self._decayed_rate() + 1 / WINDOW_S
 
     def next_retry_s(self) -> int:
-        """Assign the next slot. Returns in how many seconds it is, 1 to `s_max`."""
+        """Assign the next slot. Returns the seconds until then, 1 to `s_max`."""
         now_s = self._clock_s()
         rate = OVERBOOKING * max(self._rate_min, self._decayed_rate())
         slot_s = max(self._last_slot_s, now_s) + 1 / rate

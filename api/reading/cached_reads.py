@@ -1,4 +1,4 @@
-"""What pages are made of, read through the cache: one call a page for each kind, whatever its length."""
+"""The values of a page, read through the cache. Each kind takes one call a page, whatever its length."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,16 +32,16 @@ from streams.stores.cache.read_through import CachedKind, ReadResult, ReadThroug
 
 # An upload invalidates the cached value "no such photo". This TTL bounds the cached values of
 # ids that a client invents.
-ABSENT_PHOTO_COPY_S = 10
+ABSENT_PHOTO_CACHED_S = 10
 
-# 4 kB, as much as a timeline. A page reads older likes from the database.
+# 500 ids are 4 kB, as much as a timeline. A page reads older likes from the database.
 LIKES_CACHED_MAX = 500
-LIKES_COPY_S = 3_600
+LIKES_CACHED_S = 3_600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachedReads:
-    """Every read of a page that goes through the cache."""
+    """The reads of a page that go through the cache."""
 
     through: ReadThrough
     outgoing_edges: OutgoingEdges
@@ -82,7 +82,7 @@ class CachedReads:
                 load=partial(_load_photos, photos),
                 ttl_s=settings.photo_copy_s,
                 absent=NO_PHOTO,
-                absent_ttl_s=ABSENT_PHOTO_COPY_S,
+                absent_ttl_s=ABSENT_PHOTO_CACHED_S,
             ),
             pull_list_kind=CachedKind(
                 name="pull_lists",
@@ -122,7 +122,7 @@ class CachedReads:
         """Which of `photos` (at most 100) the user likes.
 
         Raises:
-            StoreUnavailable: For some photos neither the cache nor the database answered.
+            StoreUnavailable: For some photos neither the cache nor the database responded.
             TooManyReads: See `DatabaseReads`.
         """
         eras = list({era_of(photo) for photo in photos})
@@ -142,7 +142,7 @@ class CachedReads:
             encode=encode_likes,
             decode=decode_likes,
             load=partial(_load_likes, self.outgoing_edges, user, self.likes_cached_max),
-            ttl_s=LIKES_COPY_S,
+            ttl_s=LIKES_CACHED_S,
         )
 
 

@@ -1,4 +1,4 @@
-"""Walk down a skeleton until a page is full: fetch rows in chunks, and show those that the rules allow."""
+"""Read down a skeleton until a page is full: fetch rows in chunks, and keep those that the rules allow."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass

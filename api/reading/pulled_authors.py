@@ -1,4 +1,4 @@
-"""This process's copy of the set of pulled authors, about a second old at most."""
+"""The set of pulled authors as this process knows it, usually at most about a second old."""
 
 import asyncio
 import logging
@@ -12,8 +12,8 @@ from streams.ports.photos import PulledAuthors
 
 log = logging.getLogger(__name__)
 
-# A complete page has all photos that became ready more than 5 s ago, so an older copy of the set
-# cannot be used for one.
+# A complete page has all photos that became ready more than 5 s ago. With an older set, a page does
+# not claim to be complete.
 AGE_S_MAX = 5.0
 # Versions are ordered by the clocks of their writers, so a writer whose clock is behind does not
 # change the version. The set is therefore also loaded at intervals.
@@ -28,7 +28,7 @@ class PulledAuthorsPoller:
     refresh_s: float
     clock_s: Callable[[], float] = monotonic
     authors: frozenset[UserId] = field(default=frozenset(), init=False)
-    _mark: str | None = field(default=None, init=False)
+    _version: str | None = field(default=None, init=False)
     _known_s: float | None = field(default=None, init=False)
     _loaded_s: float = field(default=0.0, init=False)
 
@@ -40,15 +40,15 @@ class PulledAuthorsPoller:
         """Load the set if it has changed.
 
         Raises:
-            StoreUnavailable: The database did not answer; the copy is not refreshed.
+            StoreUnavailable: The database did not respond; `authors` may be old.
         """
-        asked_s = self.clock_s()
+        began_s = self.clock_s()
         # Read the version first: an author who is added between the two reads changes it again.
-        mark = await self.pulled.version()
-        if mark != self._mark or asked_s - self._loaded_s >= RELOAD_S:
+        version = await self.pulled.version()
+        if version != self._version or began_s - self._loaded_s >= RELOAD_S:
             self.authors = await self.pulled.all()
-            self._mark, self._loaded_s = mark, asked_s
-        self._known_s = asked_s
+            self._version, self._loaded_s = version, began_s
+        self._known_s = began_s
 
     async def run(self) -> None:
         """Refresh every `refresh_s` seconds; runs until cancelled."""
@@ -56,5 +56,5 @@ class PulledAuthorsPoller:
             try:
                 await self.refresh()
             except StoreUnavailable as error:
-                log.debug("the view of pulled authors grows old: %s", error)
+                log.debug("the pulled authors could not be refreshed: %s", error)
             await asyncio.sleep(self.refresh_s)

@@ -1,4 +1,4 @@
-"""Who sees which photo. The rules are pure, and apply to rows that were read for the same request."""
+"""Who sees which photo. The rules are pure; their rows were read for the same request."""
 
 from collections.abc import Container
 
@@ -9,7 +9,8 @@ from streams.core.photos import Photo, SeenPhoto, Status
 def in_feed(photo: SeenPhoto, reader: UserId, followees: Container[UserId]) -> bool:
     """Whether the reader's feed shows the photo.
 
-    It is shown if it is ready and its author is followed now; the reader's own also while processing.
+    A photo is shown if it is ready and its author is followed now. The reader's own are also shown while
+    they are processed.
     Law: no ghost. `followees` is the current set, whatever the timeline contains.
     """
     if photo.deleted or photo.status is Status.REJECTED:

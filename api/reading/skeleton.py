@@ -21,14 +21,14 @@ from streams.settings import FeedSettings
 from streams.timelines.newest import newest_of
 from streams.timelines.rebuild import Rebuilder, RebuildOutcome
 
-# Above this number of lists, one window over their authors costs less: 256 lists of 100 pairs are
-# 400 kB from Redis, and a reader who has just followed thousands would have as many lists.
+# Above this number of lists, one window over their authors costs less. 256 lists of 100 pairs are
+# 400 kB from Redis, and a reader who has just followed thousands of authors would have thousands of lists.
 PULL_LISTS_MAX = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedSources:
-    """Every source of every feed."""
+    """Where the photo ids of a reader's feed come from."""
 
     settings: FeedSettings
     reads: CachedReads
@@ -41,7 +41,7 @@ class FeedSources:
     pull_lists_max: int = PULL_LISTS_MAX
 
     async def stored(self, reader: UserId, following: Following, below: int) -> tuple[Sequence[Source], Gaps]:
-        """The pull lists and the timeline of the reader; no source if Redis does not answer."""
+        """The pull lists and the timeline of the reader; no source if Redis does not respond."""
         gaps = Gaps()
         try:
             lists, gaps = await self._pull_lists(reader, following, below)
@@ -66,7 +66,7 @@ class FeedSources:
         """The next window of the database, over the reader and everybody they follow.
 
         Raises:
-            StoreUnavailable: The database did not answer.
+            StoreUnavailable: The database did not respond.
             TooManyReads: See `DatabaseReads`.
         """
         return union([await self._window(reader, following, below)], below)

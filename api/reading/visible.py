@@ -1,4 +1,4 @@
-"""One photo that the reader may see, or the problem that says why not."""
+"""One photo that the reader may see, or a problem."""
 
 from api.http.problems import not_found, unavailable
 from api.reading.cached_reads import CachedReads
@@ -11,7 +11,7 @@ async def visible_photo(reads: CachedReads, reader: UserId, photo_id: PhotoId) -
     """The photo's row, if the reader may see it.
 
     Raises:
-        Problem: 404 if the reader can see no such photo, 503 if that is not known.
+        Problem: 404 if there is no such photo or the reader may not see it, 503 if that is not known.
     """
     row = await reads.photos([photo_id])
     if row.unknown:

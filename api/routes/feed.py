@@ -32,15 +32,15 @@ async def get_feed(request: Request) -> Response:
 
 
 async def feed_page(feed: FeedService, reader: UserId, query: PageQuery) -> tuple[Json, Gaps]:
-    """One page of the reader's feed, newest first, below the cursor's position; and what it lacks.
+    """Return a page of the reader's feed, newest first, from the cursor's position on, and its gaps.
 
     Raises:
         TooManyReads: Too many reads of the database are under way.
     """
-    below = query.place[0] if query.place else TOP
+    below = query.position[0] if query.position else TOP
     if await feed.sources.must_wait(reader):
-        # If thousands of readers come at once, a page for each of the little that is known would
-        # take the time that their rebuilds need.
+        # If thousands of readers arrive at once, partial pages for all of them would use the time that
+        # their rebuilds need.
         return _empty(below, Gaps(rebuilding=True, retry_after_s=feed.rebuilds.next_retry_s()))
     followees = await feed.reads.following(reader)
     if followees.unknown:
@@ -68,10 +68,11 @@ def _empty(below: int, gaps: Gaps) -> tuple[Json, Gaps]:
 
 
 def _newest(stored: Sequence[Source], below: int, limit: int, gaps: Gaps) -> Skeleton:
-    """The skeleton of the first scan: about what the page needs, if the scan may go deeper."""
+    """The skeleton of the first scan. If the scan may go deeper, it has about what the page needs."""
     if gaps.rebuilding:
         return open_ended(union(stored, below), below)
-    # One id more shows whether a next page exists; an id may be both in the timeline and in a list.
+    # One more id shows whether there is a next page. Twice as many, because an id can be in the timeline
+    # and in a pull list.
     return union(stored, below, 2 * (limit + 1))
 
 

@@ -17,47 +17,48 @@ from schemas.internal import SetKind
 from streams.core.counted import BUCKETS
 from streams.core.sets import BucketKey
 
-# Buckets of a large set hold hundreds of members, so a few of them fill a page.
+# The buckets of a large set hold hundreds of members, so a few buckets fill a page.
 BUCKETS_A_ROUND = 8
 
-Place = tuple[int, int, int]
+# Level, bucket, and the member after whom the page begins.
+FollowersPosition = tuple[int, int, int]
 
 
 async def get_followers(
     social: WithSocial, caller: ByCaller, query: Annotated[PageQuery, Depends(followers_query)]
 ) -> Response:
     """A page of those who follow the caller; a page may be short before the end of a set that has shrunk."""
-    place = await _place(social, caller.user_id, query)
-    members, next_place = await _page(social, caller.user_id, place, query.limit)
-    cursor = encode_cursor(CursorKind.FOLLOWERS, *next_place) if next_place else None
+    position = await _position(social, caller.user_id, query)
+    members, next_position = await _page(social, caller.user_id, position, query.limit)
+    cursor = encode_cursor(CursorKind.FOLLOWERS, *next_position) if next_position else None
     return json_response({"items": [str(member) for member in members], "next_cursor": cursor})
 
 
-async def _place(social: SocialService, owner: UserId, query: PageQuery) -> Place:
-    """The level, the bucket, and the member after whom the page begins."""
-    if query.place is None:
+async def _position(social: SocialService, owner: UserId, query: PageQuery) -> FollowersPosition:
+    if query.position is None:
         followers = (await social.counted_sets.summaries(SetKind.FOLLOWERS, [owner]))[owner]
         return followers.level, 0, 0
-    level, bucket, after = query.place
+    level, bucket, after = query.position
     if level >= len(BUCKETS) or bucket >= BUCKETS[level]:
-        raise invalid(ValueError("cursor names no place in this list; begin without one"))
-    # Use the cursor's level, not the set's: rows of lower levels stay readable for walks under way.
+        raise invalid(ValueError("cursor names no position in this list; begin without one"))
+    # Use the cursor's level, not the set's. The rows of lower levels stay readable for clients that are
+    # reading page by page.
     return level, bucket, after
 
 
 async def _page(
-    social: SocialService, owner: UserId, place: Place, limit: int
-) -> tuple[list[int], Place | None]:
-    level, first, after = place
+    social: SocialService, owner: UserId, position: FollowersPosition, limit: int
+) -> tuple[list[int], FollowersPosition | None]:
+    level, first, after = position
     members: list[int] = []
     last = min(BUCKETS[level], first + social.buckets_a_page_max)
     for start in range(first, last, BUCKETS_A_ROUND):
         buckets = range(start, min(start + BUCKETS_A_ROUND, last))
-        found = await _read(social, owner, level, buckets, after if start == first else 0, limit)
-        for bucket, some in zip(buckets, found, strict=True):
+        pages = await _read(social, owner, level, buckets, after if start == first else 0, limit)
+        for bucket, page in zip(buckets, pages, strict=True):
             room = limit - len(members)
-            members += some[:room]
-            if len(some) > room:
+            members += page[:room]
+            if len(page) > room:
                 return members, (level, bucket, members[-1] if room else 0)
     return members, None if last == BUCKETS[level] else (level, last, 0)
 

@@ -71,7 +71,7 @@ async def get_following(
     social: WithSocial, caller: ByCaller, query: Annotated[PageQuery, Depends(following_query)]
 ) -> Response:
     """A page of those whom the caller follows, by id, ascending."""
-    after = query.place[0] if query.place else 0
+    after = query.position[0] if query.position else 0
     following = await _following_of(social, caller.user_id)
     page = list(islice((followee for followee in following if followee > after), query.limit + 1))
     items = page[: query.limit]

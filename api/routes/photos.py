@@ -41,7 +41,7 @@ async def get_user_photos(
     query: Annotated[PageQuery, Depends(user_photos_query)],
 ) -> Response:
     """A page of the author's photos, newest first; the own list also shows what is not ready."""
-    below = query.place[0] if query.place else TOP
+    below = query.position[0] if query.position else TOP
 
     async def deeper(below: int) -> Skeleton:
         return union([await _window(photos, caller.user_id, user_id, below, query.limit)], below)

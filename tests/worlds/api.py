@@ -155,7 +155,9 @@ class World:
     def app(self) -> FastAPI:
         """The application; made when first asked for, because that takes longer than most tests."""
         if self._app is None:
-            self._app = create_app(self.services, self.settings)
+            self._app = create_app(
+                self.services, requests=self.settings, uploads=self.settings, photo_urls=self.settings
+            )
         return self._app
 
     def adopt(self, app: FastAPI) -> None:
