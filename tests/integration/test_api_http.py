@@ -1,4 +1,4 @@
-"""The API on real servers: its wire, its writes as they come back through Kafka, and its end."""
+"""The API on real servers: raw requests, writes that return through Kafka, and its end."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
@@ -27,8 +27,7 @@ async def _client(deployment: Deployment, user: UserId) -> AsyncIterator[httpx.A
 
 
 async def test_a_users_day(shared: Deployment) -> None:
-    """Follow, read, like, unfollow, delete: the caller sees each at once, the counts follow exactly."""
-    shared = shared
+    """Follow, read, like, unfollow, delete: the caller sees each at once, and the counts become exact."""
     photo = fresh_photo_ids(1)[0]
     async with _client(shared, ME) as me, _client(shared, OTHER) as other:
 
@@ -68,12 +67,12 @@ async def test_a_users_day(shared: Deployment) -> None:
         await eventually("the delete counts", lambda: _is(counts(OTHER), (0, 0, 0)))
 
 
-async def _is(answer: Awaitable[object], expected: object) -> bool:
-    return await answer == expected
+async def _is(value: Awaitable[object], expected: object) -> bool:
+    return await value == expected
 
 
 async def _status(shared: Deployment, request: bytes) -> int | None:
-    """The status that the bytes of a request are answered with; None when the connection is just closed."""
+    """The status of the response to these bytes; None if the connection is closed without a response."""
     address = urlsplit(shared.settings.api)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     try:
@@ -85,9 +84,8 @@ async def _status(shared: Deployment, request: bytes) -> int | None:
     return int(line.split()[1]) if line else None
 
 
-async def test_no_bytes_make_a_server_error(shared: Deployment) -> None:
-    """Whatever stands on the wire: an answer of 2xx or 4xx, or a closed connection; then it serves on."""
-    shared = shared
+async def test_no_bytes_cause_a_server_error(shared: Deployment) -> None:
+    """The response is 2xx or 4xx, or the connection is closed; afterwards the API still works."""
     token = mint_token(shared.settings, ME).encode()
     end = b" HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + token + b"\r\n\r\n"
     requests = [
@@ -121,8 +119,7 @@ async def test_no_bytes_make_a_server_error(shared: Deployment) -> None:
 
 
 async def test_head_has_no_body_on_the_wire(shared: Deployment) -> None:
-    """The next answer on the same connection begins right after its headers."""
-    shared = shared
+    """The next response on the same connection begins right after the headers."""
     async with _client(shared, ME) as me:
         heads = [await me.head(path) for path in ("/v1/feed", "/healthz", "/nothing")]
         get = await me.get("/healthz")
@@ -131,12 +128,12 @@ async def test_head_has_no_body_on_the_wire(shared: Deployment) -> None:
     assert get.json() == {"status": "ok"}
 
 
-async def test_an_api_that_is_told_to_end_ends_in_order(system: DeploymentFactory) -> None:
-    """SIGTERM: what was begun is answered or refused, never broken; the file of its metrics goes."""
+async def test_sigterm_ends_the_api_in_order(system: DeploymentFactory) -> None:
+    """Requests under way get their response, none is broken off, and the metrics file is removed."""
     deployment = system()
     daemon = deployment.stack.process(f"{deployment.namespace}api")
-    named = daemon.metrics_file
-    assert named.read_text().strip() == urlsplit(deployment.settings.api).netloc
+    metrics_file = daemon.metrics_file
+    assert metrics_file.read_text().strip() == urlsplit(deployment.settings.api).netloc
     statuses: list[int] = []
 
     async def ask_until_gone(me: httpx.AsyncClient) -> None:
@@ -144,16 +141,16 @@ async def test_an_api_that_is_told_to_end_ends_in_order(system: DeploymentFactor
             try:
                 statuses.append((await me.get("/v1/feed")).status_code)
             except (httpx.ConnectError, httpx.RemoteProtocolError, httpx.ReadError):
-                return  # Not accepted any more, or closed before the request was read.
+                return  # The API has closed its socket, or this connection before reading the request.
 
     async with _client(deployment, ME) as me:
-        asking = [asyncio.create_task(ask_until_gone(me)) for _ in range(8)]
+        clients = [asyncio.create_task(ask_until_gone(me)) for _ in range(8)]
         await eventually("requests are under way", lambda: _are_enough(statuses))
         await asyncio.to_thread(daemon.stop)
-        await asyncio.gather(*asking)
+        await asyncio.gather(*clients)
 
     assert set(statuses) == {200}
-    assert not named.exists()
+    assert not metrics_file.exists()
     assert "Traceback" not in daemon.log_file.read_text()
 
 

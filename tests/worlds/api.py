@@ -1,4 +1,4 @@
-"""A world in memory around the API: stores, a clock, a publisher, keys, and somebody who asks."""
+"""The API in memory: stores, a clock, a publisher, keys, and clients."""
 
 import asyncio
 import time
@@ -60,7 +60,7 @@ class Published:
 
 @dataclass(slots=True)
 class FakePublisher:
-    """Remembers what was published; `down` refuses. `fails_after_ping`: it is published, and nobody knows."""
+    """Records the events. With `down` every call fails; with `fails_after_ping` only the reply is lost."""
 
     published: list[Published] = field(default_factory=list)
     down: bool = False
@@ -83,7 +83,7 @@ class FakePublisher:
 
 @dataclass(slots=True)
 class FakeQueue:
-    """So many renditions wait."""
+    """A queue of `length` renditions."""
 
     length: int = 0
 
@@ -92,7 +92,7 @@ class FakeQueue:
 
 
 class Switchable:
-    """A store of which everything, or some methods, can be made to fail; counts its calls."""
+    """A store whose methods, all or some, can be made to fail; records its calls."""
 
     def __init__(self, store: Any, name: str) -> None:
         self._store = store
@@ -127,7 +127,7 @@ def media_key() -> rsa.RSAPrivateKey:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of a feed; `below` is what its cursor names."""
+    """A page of a feed; `below` is its cursor's position."""
 
     ids: list[int]
     below: int | None
@@ -153,7 +153,7 @@ class World:
 
     @property
     def app(self) -> FastAPI:
-        """The application; made when first asked for, because that takes longer than most tests."""
+        """The application. It is made at its first use, because that takes longer than most tests."""
         if self._app is None:
             self._app = create_app(
                 self.services, requests=self.settings, uploads=self.settings, photo_urls=self.settings
@@ -161,7 +161,7 @@ class World:
         return self._app
 
     def adopt(self, app: FastAPI) -> None:
-        """Serve with an application that was made of the same settings."""
+        """Serve with an application that was made with the same settings."""
         self._app = app
         app.state.services = self.services
 
@@ -172,7 +172,7 @@ class World:
         pull_lists_max: int | None = None,
         likes_cached_max: int | None = None,
     ) -> None:
-        """Make limits small, so that a test meets them; call it before the first request."""
+        """Lower limits so that a test reaches them. Call it before the first request."""
         feed, social = self.services.feed, self.services.social
         if buckets_a_page_max is not None:
             social = replace(social, buckets_a_page_max=buckets_a_page_max)
@@ -183,7 +183,7 @@ class World:
         self.services = replace(self.services, feed=feed, social=social)
 
     def fail(self, store: str, down: bool = True) -> None:
-        """Redis, Cassandra, S3 or Kafka stops answering, or answers again."""
+        """Make Redis, Cassandra, S3 or Kafka unavailable, or available again."""
         if store == "kafka":
             self.publisher.down = down
         for name, switch in self.switches.items():
@@ -203,14 +203,14 @@ class World:
         return jwt.encode({"sub": str(user), "exp": now_s + 3_600, **claims}, SECRET, "HS256")
 
     async def follow(self, follower: int, followee: int, *, removed: bool = False) -> None:
-        """A follow of long ago, as the check stage writes it."""
+        """Store a follow as the check stage writes it."""
         state = Membership(self.clock.us(), removed)
         self.clock.ms += 1
         await self.stores.outgoing_edges.write(OutgoingEdge.FOLLOWING, UserId(follower), followee, state)
         await self.stores.cache.invalidate([following_key(follower)])
 
     async def upload(self, photo: int, author: int, *, caption: str = "") -> None:
-        """A photo that is not ready yet."""
+        """Store a photo that is not ready yet."""
         facts = Photo(
             photo_id=PhotoId(photo),
             author_id=UserId(author),
@@ -225,7 +225,7 @@ class World:
         await self.stores.cache.invalidate([photo_key(photo), pull_list_key(author)])
 
     async def post(self, photo: int, author: int, *, followers: tuple[int, ...] = ()) -> None:
-        """A ready photo, pushed to the timelines of `followers` and the author."""
+        """Store a ready photo and push it to the timelines of `followers` and the author."""
         await self.upload(photo, author)
         await self.stores.photos.mark_ready(PhotoId(photo), RENDITIONS)
         await self.stores.author_photos.add(UserId(author), PhotoId(photo), ready=True)
@@ -248,12 +248,12 @@ class World:
         )
 
     async def pull(self, author: int) -> None:
-        """Name the author as one whose photos are pulled."""
+        """Add the author to those whose photos are pulled."""
         await self.stores.pulled_authors.add(UserId(author))
         await self.services.pulled.refresh()
 
     async def later(self, seconds: float) -> None:
-        """Time passes; the view of pulled authors is kept fresh meanwhile."""
+        """Advance the clock; the set of pulled authors stays fresh."""
         self.clock.ms += int(seconds * 1_000)
         await self.services.pulled.refresh()
 
@@ -269,14 +269,14 @@ async def make_world(**overrides: object) -> World:
         rebuilds_per_s_max=settings.rebuilds_per_s_max,
         uploads_per_minute=settings.uploads_per_minute,
     )
-    switches = {each.name: Switchable(getattr(memory, each.name), each.name) for each in fields(Stores)}
-    stores = replace(memory, **switches)  # They answer as the stores do.
+    switches = {store.name: Switchable(getattr(memory, store.name), store.name) for store in fields(Stores)}
+    stores = replace(memory, **switches)  # They implement the same ports.
     services = make_services(
         settings,
         stores,
         publisher,
         queue,
-        # The lease is returned at the end, whatever a test has switched off.
+        # The lease is returned at the end, even if a test has made the store fail.
         ids=PhotoIds(memory.shard_leases, lambda: clock.ms),
         media_key=media_key(),
         clock_us=clock.us,
@@ -290,7 +290,7 @@ async def make_world(**overrides: object) -> World:
 
 
 async def _lease_shard(ids: PhotoIds, clock: Clock) -> None:
-    """The first id waits for the clock, which stands still here, to pass the lease's own millisecond."""
+    """Mint the first id, which waits until the clock passes the lease's own millisecond."""
     minting = asyncio.create_task(ids.mint())
     await asyncio.sleep(0)
     clock.ms = NOW_MS
@@ -298,7 +298,7 @@ async def _lease_shard(ids: PhotoIds, clock: Clock) -> None:
 
 
 async def eventually(condition: Callable[[], object], what: str) -> None:
-    """Wait until `condition()` holds; a second at most."""
+    """Wait at most a second until `condition()` holds."""
     until_s = time.monotonic() + 1.0
     while not condition():
         assert time.monotonic() < until_s, f"waited a second for {what}"

@@ -1,4 +1,4 @@
-"""The API's own ids: a shard is leased when first needed, and another one where it was lost."""
+"""The API's photo ids: a shard is leased when first needed, and another one if it was lost."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ HOUR_MS = 3_600_000
 
 
 class Clock:
-    """Goes on by a millisecond each time that somebody looks."""
+    """Advances by a millisecond with every reading."""
 
     def __init__(self) -> None:
         self.now_ms = 1_800_000_000_000
@@ -23,12 +23,12 @@ class Clock:
         return self.now_ms
 
 
-async def test_ids_rise_and_none_comes_twice() -> None:
-    """Also for those who ask at once, and over two processes."""
+async def test_ids_rise_and_are_unique() -> None:
+    """Also for concurrent calls, and over two processes."""
     clock = Clock()
     leases = memory_stores(clock_ms=clock).shard_leases
     async with PhotoIds(leases, clock) as one, PhotoIds(leases, clock) as two:
-        minted = await asyncio.gather(*(each.mint() for each in (one, two) * 50))
+        minted = await asyncio.gather(*(ids.mint() for ids in (one, two) * 50))
 
     assert len(set(minted)) == 100
     assert list(minted[::2]) == sorted(minted[::2])
@@ -36,7 +36,7 @@ async def test_ids_rise_and_none_comes_twice() -> None:
 
 
 async def test_a_lost_shard_is_replaced() -> None:
-    """A process that was idle for an hour, whose only shard another took meanwhile, gets one again."""
+    """A process that was idle for an hour and lost its shard leases another one when one is free."""
     clock = Clock()
     leases = memory_stores(clock_ms=clock, shard_leases=2).shard_leases
     async with PhotoIds(leases, clock) as idle:
@@ -46,15 +46,15 @@ async def test_a_lost_shard_is_replaced() -> None:
             others = [await one.mint(), await two.mint()]
             with pytest.raises(Problem, match="no id for the photo") as refused:
                 await idle.mint()
-        clock.now_ms += 10_000  # Past what the others had reserved.
+        clock.now_ms += 10_000  # Past the ids that the others have reserved.
         again = await idle.mint()
 
     assert refused.value.status == 503
     assert len({first, *others, again}) == 4
 
 
-async def test_a_clock_that_went_back_is_waited_for_by_the_client() -> None:
-    """503 until it has caught up; no id is made of the past."""
+async def test_while_the_clock_is_behind_ids_are_503() -> None:
+    """Until the clock has caught up; no id is minted for the past."""
     clock = Clock()
     async with PhotoIds(memory_stores(clock_ms=clock).shard_leases, clock) as ids:
         first: PhotoId = await ids.mint()

@@ -1,4 +1,4 @@
-"""Bearer tokens: what proves who asks, and everything that does not."""
+"""Bearer tokens: which ones authenticate a caller, and which are rejected."""
 
 import json
 from base64 import urlsafe_b64encode
@@ -36,7 +36,7 @@ def _jwk(private: Any, kid: str | None, **more: object) -> dict[str, Any]:
         rsa.RSAPrivateKey: jwt.algorithms.RSAAlgorithm,
         ec.EllipticCurvePrivateKey: jwt.algorithms.ECAlgorithm,
     }
-    kind: Any = next((each for key, each in algorithm.items() if isinstance(private, key)), None)
+    kind: Any = next((kind for key, kind in algorithm.items() if isinstance(private, key)), None)
     public = (kind or jwt.algorithms.OKPAlgorithm).to_jwk(private.public_key(), as_dict=True)
     return {**public, **({} if kid is None else {"kid": kid}), **more}
 
@@ -68,7 +68,7 @@ def _claims(**claims: object) -> dict[str, Any]:
 
 
 def _signed(header: object, payload: object) -> str:
-    """A token of any header and payload, signed with the secret all the same."""
+    """A token with this header and payload, validly signed with the secret."""
     head = f"{_part(header)}.{_part(payload)}"
     signature = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256).sign(
         head.encode(), SECRET.encode()
@@ -93,7 +93,7 @@ HS256 = {"alg": "HS256", "typ": "JWT"}
     ],
 )
 async def test_a_good_token_names_its_caller(claims: dict[str, object]) -> None:
-    """Within the leeway of 30 s and a life of a day; issuer and audience only matter where configured."""
+    """Within the leeway of 30 s and a life of a day; issuer and audience only matter if configured."""
     caller = await _verifier().verify(_signed(HS256, _claims(**claims)))
 
     assert caller.user_id == int(str(claims.get("sub", "7")))
@@ -101,8 +101,8 @@ async def test_a_good_token_names_its_caller(claims: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("typ", ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt"])
-async def test_a_token_may_say_what_it_is(typ: str) -> None:
-    """RFC 8725 3.11: explicit typing; access tokens and plain ones are what we take."""
+async def test_known_token_types_are_accepted(typ: str) -> None:
+    """RFC 8725 3.11 asks for explicit types; we accept plain JWTs and access tokens."""
     assert (await _verifier().verify(_signed({"alg": "HS256", "typ": typ}, _claims()))).user_id == 7
 
 
@@ -152,8 +152,8 @@ BAD_CLAIMS: list[object] = [
 
 
 @pytest.mark.parametrize("payload", BAD_CLAIMS, ids=lambda payload: repr(payload)[:60])
-async def test_claims_that_prove_nothing(payload: object) -> None:
-    """However well signed: wrong times, wrong types, no subject; never anything but InvalidToken."""
+async def test_invalid_claims_are_rejected(payload: object) -> None:
+    """A valid signature does not help wrong times, wrong types or a missing subject; always InvalidToken."""
     with pytest.raises(InvalidToken):
         await _verifier().verify(_signed(HS256, payload))
 
@@ -186,8 +186,8 @@ BAD_HEADERS: list[object] = [
 
 
 @pytest.mark.parametrize("header", BAD_HEADERS, ids=lambda header: repr(header)[:60])
-async def test_headers_that_prove_nothing(header: object) -> None:
-    """Other algorithms, none at all, unknown extensions, other kinds of token."""
+async def test_invalid_headers_are_rejected(header: object) -> None:
+    """Other algorithms, no algorithm, unknown extensions, other types of token."""
     with pytest.raises(InvalidToken):
         await _verifier().verify(_signed(header, _claims()))
 
@@ -196,13 +196,13 @@ async def test_headers_that_prove_nothing(header: object) -> None:
     "token",
     ["", ".", "..", "a.b", "a.b.c", "a.b.c.d", f"{_part(HS256)}.{_part(_claims())}.", "é.é.é", "x" * 9_000],
 )
-async def test_what_is_no_token(token: str) -> None:
-    """Three parts of base64url, of which the last signs the others."""
+async def test_malformed_tokens_are_rejected(token: str) -> None:
+    """A token is three parts of base64url; the last part signs the other two."""
     with pytest.raises(InvalidToken):
         await _verifier().verify(token)
 
 
-async def test_a_changed_token_proves_nothing() -> None:
+async def test_a_changed_token_is_rejected() -> None:
     """The signature covers header and claims."""
     head, _, signature = _signed(HS256, _claims()).split(".")
 
@@ -211,7 +211,7 @@ async def test_a_changed_token_proves_nothing() -> None:
 
 
 async def test_a_token_has_a_size_limit() -> None:
-    """One character over 8 KiB is refused before anything is decoded."""
+    """A token of more than 8 KiB is rejected before anything is decoded."""
     token = _signed(HS256, _claims(padding="x" * 5_900))
     longer = _signed(HS256, _claims(padding="x" * 6_100))
 
@@ -234,8 +234,8 @@ async def test_a_token_has_a_size_limit() -> None:
         ({"iss": "us", "aud": [1]}, False),
     ],
 )
-async def test_issuer_and_audience_count_where_configured(claims: dict[str, object], good: bool) -> None:
-    """Both must be there and match."""
+async def test_issuer_and_audience_are_checked_if_configured(claims: dict[str, object], good: bool) -> None:
+    """Both must be present and match."""
     verifier = _verifier(issuer="us", audience="feed")
     token = _signed(HS256, _claims(**claims))
 
@@ -247,11 +247,11 @@ async def test_issuer_and_audience_count_where_configured(claims: dict[str, obje
 
 
 @pytest.mark.parametrize(("private", "algorithm"), [(RSA_KEY, "RS256"), (EC_KEY, "ES256"), (ED_KEY, "EdDSA")])
-async def test_keys_of_a_key_set(private: Any, algorithm: str) -> None:
-    """Each kind of key verifies with its one algorithm, found by its kid."""
+async def test_each_kind_of_key_verifies_with_its_algorithm(private: Any, algorithm: str) -> None:
+    """The kid selects the key, and the key determines the algorithm."""
     document = _key_set(_jwk(RSA_KEY, "rsa"), _jwk(EC_KEY, "ec"), _jwk(ED_KEY, "ed"))
     kid = {"RS256": "rsa", "ES256": "ec", "EdDSA": "ed"}[algorithm]
-    verifier = _verifier(JwksKeys(_giving(document)))
+    verifier = _verifier(JwksKeys(_fetch_of(document)))
 
     caller = await verifier.verify(jwt.encode(_claims(), private, algorithm, headers={"kid": kid}))
 
@@ -269,9 +269,11 @@ async def test_keys_of_a_key_set(private: Any, algorithm: str) -> None:
         (rsa.generate_private_key(65_537, 2_048), "RS256", "rsa"),
     ],
 )
-async def test_tokens_that_a_key_set_does_not_prove(key: Any, algorithm: str, kid: str | None) -> None:
-    """Another's key, another algorithm, no kid where there are several keys."""
-    verifier = _verifier(JwksKeys(_giving(_key_set(_jwk(RSA_KEY, "rsa"), _jwk(EC_KEY, "ec")))))
+async def test_tokens_of_other_keys_or_algorithms_are_rejected(
+    key: Any, algorithm: str, kid: str | None
+) -> None:
+    """Somebody else's key, another algorithm, no kid in a token for a set of several keys."""
+    verifier = _verifier(JwksKeys(_fetch_of(_key_set(_jwk(RSA_KEY, "rsa"), _jwk(EC_KEY, "ec")))))
     headers = {} if kid is None else {"kid": kid}
 
     with pytest.raises(InvalidToken):
@@ -279,18 +281,18 @@ async def test_tokens_that_a_key_set_does_not_prove(key: Any, algorithm: str, ki
 
 
 async def test_a_public_key_is_no_secret() -> None:
-    """The classic confusion: HS256 keyed with the RSA key that everybody can read."""
+    """Algorithm confusion: HS256 with the public RSA key, which everybody can read, as its secret."""
     pem = RSA_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     head = f"{_part({'alg': 'HS256', 'kid': 'rsa'})}.{_part(_claims())}"
     hmac = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256)
     token = f"{head}.{_part(hmac.sign(head.encode(), pem))}"
 
     with pytest.raises(InvalidToken):
-        await _verifier(JwksKeys(_giving(_key_set(_jwk(RSA_KEY, "rsa"))))).verify(token)
+        await _verifier(JwksKeys(_fetch_of(_key_set(_jwk(RSA_KEY, "rsa"))))).verify(token)
 
 
-def test_a_key_set_leaves_out_what_is_not_for_this() -> None:
-    """Other uses, other algorithms, secrets, private halves, short keys, other curves, nonsense."""
+def test_unusable_keys_of_a_set_are_ignored() -> None:
+    """Other uses, other algorithms, secrets, private keys, short keys, other curves, malformed keys."""
     document = _key_set(
         _jwk(RSA_KEY, "encryption", use="enc"),
         _jwk(RSA_KEY, "other algorithm", alg="RS512"),
@@ -309,13 +311,13 @@ def test_a_key_set_leaves_out_what_is_not_for_this() -> None:
 
 
 @pytest.mark.parametrize("document", [b"", b"[]", b"{}", b'{"keys":{}}', b"\xff", b"[" * 100_000])
-def test_what_is_no_key_set(document: bytes) -> None:
-    """Refused as a whole, so that the old set stays."""
+def test_a_malformed_key_set_is_rejected(document: bytes) -> None:
+    """As a whole, so that the old set stays in use."""
     with pytest.raises(ValueError):  # noqa: PT011 - JSON's own error is one.
         parse_key_set(document)
 
 
-def _giving(document: bytes) -> Callable[[], Awaitable[bytes]]:
+def _fetch_of(document: bytes) -> Callable[[], Awaitable[bytes]]:
     async def fetch() -> bytes:
         return document
 
@@ -323,21 +325,21 @@ def _giving(document: bytes) -> Callable[[], Awaitable[bytes]]:
 
 
 class _Source:
-    """A place with a key set that can be changed, or be away; counts how often it was asked."""
+    """A key set that can be changed or unavailable; counts the fetches."""
 
     def __init__(self, *keys: dict[str, Any]) -> None:
         self.document: bytes | None = _key_set(*keys)
-        self.asked = 0
+        self.fetches = 0
 
     async def __call__(self) -> bytes:
-        self.asked += 1
+        self.fetches += 1
         if self.document is None:
-            raise OSError("away")
+            raise OSError("unavailable")
         return self.document
 
 
-async def test_a_new_key_is_fetched_when_first_seen_but_not_at_anybodys_will() -> None:
-    """Key rotation: an unknown kid fetches the set again, at most every 10 s."""
+async def test_an_unknown_kid_fetches_the_set_at_most_every_10_s() -> None:
+    """Key rotation works, and a client cannot make the process fetch the set with every token."""
     now_s = 1_000.0
     source = _Source(_jwk(RSA_KEY, "old"))
     keys = JwksKeys(source, clock_s=lambda: now_s)
@@ -345,14 +347,14 @@ async def test_a_new_key_is_fetched_when_first_seen_but_not_at_anybodys_will() -
     source.document = _key_set(_jwk(RSA_KEY, "new"))
 
     assert [await keys.key_for("new") for _ in range(100)] == [None] * 100
-    assert source.asked == 1
+    assert source.fetches == 1
     now_s += FETCH_PAUSE_S
     assert await keys.key_for("new") is not None
     assert await keys.key_for("old") is None
 
 
-async def test_a_key_that_was_taken_out_stops_counting() -> None:
-    """A set is used for ten minutes, then fetched again."""
+async def test_a_removed_key_is_rejected_after_ten_minutes() -> None:
+    """A set is used for ten minutes and then fetched again."""
     now_s = 1_000.0
     source = _Source(_jwk(RSA_KEY, "leaked"))
     keys = JwksKeys(source, clock_s=lambda: now_s)
@@ -363,8 +365,8 @@ async def test_a_key_that_was_taken_out_stops_counting() -> None:
     assert await keys.key_for("leaked") is None
 
 
-async def test_a_token_that_was_good_is_looked_at_again() -> None:
-    """Its times at every request; and its signature, when its key is not the same any more."""
+async def test_a_cached_token_is_checked_again() -> None:
+    """Its times with every request, and its signature if its key has changed."""
     now_s = 1_000.0
     clock_s = float(NOW_S)
     source = _Source(_jwk(RSA_KEY, "a"))
@@ -384,7 +386,7 @@ async def test_a_token_that_was_good_is_looked_at_again() -> None:
 
 
 async def test_a_checked_signature_is_not_checked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only of the newest tokens, and of none that is long: what is remembered is bounded."""
+    """Only for the newest tokens, and for no long ones, so the cache is bounded."""
     decode, checked = jwt.decode, list[str]()
 
     def counting(token: str, *args: Any, **kwargs: Any) -> Any:
@@ -401,8 +403,8 @@ async def test_a_checked_signature_is_not_checked_again(monkeypatch: pytest.Monk
     assert checked == [first, second, long, long, third, first]
 
 
-async def test_a_key_set_that_is_away_keeps_what_was_known() -> None:
-    """Known keys go on counting; with none known nothing can be said, which is not `invalid`."""
+async def test_known_keys_stay_in_use_while_the_set_is_unavailable() -> None:
+    """If no key is known, the result is StoreUnavailable: the token may be valid."""
     now_s = 1_000.0
     source = _Source(_jwk(RSA_KEY, "known"))
     keys = JwksKeys(source, clock_s=lambda: now_s)
@@ -415,8 +417,8 @@ async def test_a_key_set_that_is_away_keeps_what_was_known() -> None:
         await JwksKeys(source).key_for("known")
 
 
-def test_a_short_secret_refuses_to_start() -> None:
-    """HS256 wants 32 bytes; nothing at all is too short as well, and a key set takes the secret's place."""
+def test_a_short_or_missing_secret_is_rejected() -> None:
+    """HS256 needs at least 32 bytes. A key set makes the secret unnecessary."""
     for secret in ("", "x" * 31):
         with pytest.raises(ValueError, match="at least 32"):
             keys_from(Settings(jwt_secret=secret))
@@ -438,31 +440,31 @@ def test_a_short_secret_refuses_to_start() -> None:
     ],
 )
 async def test_a_request_without_a_good_token_is_401(headers: list[tuple[str, str]]) -> None:
-    """A problem document, and the challenge that says how to do it."""
+    """The response is a problem document, with a challenge that says what to send."""
     world = await make_world()
     async with world.client() as client:
         for path in ("/v1/feed", "/v1/users/1", "/metrics"):
-            answer = await client.get(path, headers=headers)
+            response = await client.get(path, headers=headers)
 
-            assert answer.status_code == 401
-            assert answer.headers["content-type"] == "application/problem+json"
-            assert answer.headers["www-authenticate"].startswith("Bearer")
+            assert response.status_code == 401
+            assert response.headers["content-type"] == "application/problem+json"
+            assert response.headers["www-authenticate"].startswith("Bearer")
 
 
 async def test_the_scheme_may_be_written_in_any_case() -> None:
     """RFC 9110: authentication schemes are case-insensitive."""
     world = await make_world()
     async with world.client() as client:
-        answer = await client.get("/v1/users/1", headers={"Authorization": f"bEARER  {world.token(1)}"})
+        response = await client.get("/v1/users/1", headers={"Authorization": f"bEARER  {world.token(1)}"})
 
-    assert answer.status_code == 200
+    assert response.status_code == 200
 
 
 async def test_metrics_are_for_the_role_ops() -> None:
-    """401 for nobody, 403 for anybody, the metrics for `ops`; open where the settings open them."""
+    """401 without a token, 403 without the role; the settings can open the metrics to everybody."""
     world = await make_world()
     async with world.client(1) as anybody, world.client(1, roles=["ops"]) as ops, world.client() as nobody:
-        statuses = [(await each.get("/metrics")).status_code for each in (nobody, anybody, ops)]
+        statuses = [(await client.get("/metrics")).status_code for client in (nobody, anybody, ops)]
     opened = await make_world(ops_open=True)
     async with opened.client() as nobody:
         text = (await nobody.get("/metrics")).text
@@ -472,9 +474,9 @@ async def test_metrics_are_for_the_role_ops() -> None:
 
 
 async def test_a_key_set_that_was_never_fetched_is_503() -> None:
-    """The token may be good: the caller shall try again, not log in again."""
+    """The token may be valid: the caller should retry, not log in again."""
     world = await make_world(jwks="/nowhere/keys.json")
     async with world.client(1) as client:
-        answer = await client.get("/v1/feed")
+        response = await client.get("/v1/feed")
 
-    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")

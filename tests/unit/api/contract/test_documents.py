@@ -1,4 +1,4 @@
-"""The generated contracts, and that the routes keep to them."""
+"""The generated contracts, and whether the routes comply with them."""
 
 from pathlib import Path
 from typing import Any
@@ -36,9 +36,9 @@ OPEN = {"/healthz", "/readyz", "/openapi.json", "/asyncapi.json"}
 
 async def _document(world: World, path: str = "/openapi.json") -> dict[str, Any]:
     async with world.client() as client:
-        answer = await client.get(path)
-    assert answer.status_code == 200
-    document: dict[str, Any] = answer.json()
+        response = await client.get(path)
+    assert response.status_code == 200
+    document: dict[str, Any] = response.json()
     return document
 
 
@@ -53,14 +53,14 @@ def _operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any
 def _references(value: object) -> set[str]:
     if isinstance(value, dict):
         own = {value["$ref"]} if isinstance(value.get("$ref"), str) else set()
-        return own.union(*(_references(each) for each in value.values()))
+        return own.union(*(_references(child) for child in value.values()))
     if isinstance(value, list):
-        return set().union(*(_references(each) for each in value))
+        return set().union(*(_references(child) for child in value))
     return set()
 
 
 async def test_the_document_has_every_route_and_no_other() -> None:
-    """What there is, and nothing that there will be."""
+    """The document lists the routes that exist, each with an operation id of its own."""
     document = await _document(await make_world())
 
     assert set(_operations(document)) == OPERATIONS
@@ -68,8 +68,8 @@ async def test_the_document_has_every_route_and_no_other() -> None:
     assert len(ids) == len(set(ids))
 
 
-async def test_every_reference_of_the_document_leads_somewhere() -> None:
-    """A generator of clients can read it."""
+async def test_every_reference_of_the_document_resolves() -> None:
+    """A generator of clients can read the document."""
     document = await _document(await make_world())
 
     for reference in _references(document):
@@ -77,35 +77,35 @@ async def test_every_reference_of_the_document_leads_somewhere() -> None:
         assert reference.rsplit("/", 1)[1] in document["components"]["schemas"]
 
 
-async def test_every_operation_states_token_answers_and_problems() -> None:
-    """Errors are problem documents with the media type that they really have; 503 says when to come back."""
+async def test_every_operation_states_its_token_and_its_problems() -> None:
+    """Errors have the media type of problem documents; 429 and 503 have Retry-After."""
     document = await _document(await make_world())
 
     for (_, path), operation in _operations(document).items():
         assert operation["security"] == ([] if path in OPEN else [{"token": []}])
-        problems = {status: each for status, each in operation["responses"].items() if status >= "400"}
+        problems = {status: problem for status, problem in operation["responses"].items() if status >= "400"}
         if path.startswith("/v1/"):
             assert {"401", "422", "503"} <= set(problems)
-        for status, each in problems.items():
-            assert list(each["content"]) == ["application/problem+json"]
-            assert ("Retry-After" in each.get("headers", {})) == (status in ("429", "503"))
+        for status, problem in problems.items():
+            assert list(problem["content"]) == ["application/problem+json"]
+            assert ("Retry-After" in problem.get("headers", {})) == (status in ("429", "503"))
 
 
-async def test_the_document_states_the_limits_of_limits() -> None:
+async def test_the_document_states_the_range_of_page_limits() -> None:
     """1 to 100 for photos, 1 to 1,000 for users, with their defaults."""
     operations = _operations(await _document(await make_world()))
 
     def limit(path: str) -> tuple[int, int, int]:
         parameters = operations["get", path]["parameters"]
-        stated = next(each for each in parameters if each["name"] == "limit")
+        stated = next(parameter for parameter in parameters if parameter["name"] == "limit")
         return stated["schema"]["minimum"], stated["schema"]["maximum"], int(stated["description"].split()[0])
 
     assert limit("/v1/feed") == limit("/v1/users/{user_id}/photos") == (1, 100, 20)
     assert limit("/v1/social/following") == limit("/v1/social/followers") == (1, 1_000, 100)
 
 
-async def test_answers_are_what_the_document_says() -> None:
-    """Each answer has exactly the fields of its model, of the right types."""
+async def test_responses_have_the_documented_shape() -> None:
+    """Each response has exactly the fields of its model, of the right types."""
     world = await make_world()
     await world.follow(1, 2)
     await world.post(10, 2)
@@ -125,8 +125,8 @@ async def test_answers_are_what_the_document_says() -> None:
             assert TypeAdapter(shape).validate_python(body).model_dump(mode="json") == body
 
 
-async def test_private_answers_are_not_for_caches() -> None:
-    """What one caller sees, no cache may show another."""
+async def test_private_responses_are_not_stored_by_caches() -> None:
+    """No cache may show one caller's response to another."""
     world = await make_world()
     async with world.client(1) as client:
         for path in ("/v1/feed", "/v1/users/2", "/v1/users/2/photos", "/v1/social/following"):
@@ -134,22 +134,22 @@ async def test_private_answers_are_not_for_caches() -> None:
 
 
 async def test_the_contract_of_the_topics_is_served() -> None:
-    """AsyncAPI, without a token."""
+    """The AsyncAPI document needs no token."""
     document = await _document(await make_world(), "/asyncapi.json")
 
     assert document["asyncapi"] == "3.0.0"
     assert {"uploads", "follows", "likes", "uploads-dlq"} <= set(document["channels"])
 
 
-async def test_a_rebuilding_page_says_when_to_ask_again() -> None:
-    """200, what there is, and Retry-After."""
+async def test_a_rebuilding_page_has_retry_after() -> None:
+    """The status is 200, with what is known and with Retry-After."""
     world = await make_world(rebuilds_per_s_max=1)
     await world.page(50)
     async with world.client(1) as client:
-        answer = await client.get("/v1/feed")
+        response = await client.get("/v1/feed")
 
-    assert (answer.status_code, answer.headers["retry-after"]) == (200, "1")
-    assert answer.json() == {"items": [], "next_cursor": None, "completeness": "rebuilding"}
+    assert (response.status_code, response.headers["retry-after"]) == (200, "1")
+    assert response.json() == {"items": [], "next_cursor": None, "completeness": "rebuilding"}
 
 
 async def test_the_contract_of_the_default_settings_does_not_change_unnoticed() -> None:

@@ -1,4 +1,4 @@
-"""Bounds around every request, and what is said of the process itself."""
+"""The bounds of every request, its metrics, and the probes."""
 
 import asyncio
 from http import HTTPStatus
@@ -16,7 +16,7 @@ from tests.worlds.api import World, eventually, make_world
 
 
 class _Stuck:
-    """Makes reads of whom somebody follows wait until let go; counts those that wait."""
+    """A database whose reads of followees wait until `go` is set; counts the waiting reads."""
 
     def __init__(self, world: World) -> None:
         self.waiting = 0
@@ -33,43 +33,43 @@ class _Stuck:
 
 @pytest.mark.law("L14")
 async def test_a_request_ends_within_its_deadline() -> None:
-    """Law: every request ends within its deadline; what has not answered by then is 503."""
+    """Law: every request ends within its deadline; a late one is 503 with Retry-After."""
     world = await make_world(request_deadline_ms=30)
     _Stuck(world)
     async with world.client(1) as client:
-        answer = await client.get("/v1/users/2")
+        response = await client.get("/v1/users/2")
 
-    assert answer.json()["detail"] == "No answer within 0.03 s; try again."
-    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-    assert answer.headers["content-type"] == "application/problem+json"
+    assert response.json()["detail"] == "No answer within 0.03 s; try again."
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+    assert response.headers["content-type"] == "application/problem+json"
 
 
 @pytest.mark.law("L14")
-async def test_more_requests_than_the_limit_are_refused_at_once() -> None:
-    """503 without waiting, and each a time to come again; whoever watches gets through; afterwards all is
-    as before."""
+async def test_requests_over_the_limit_are_rejected_at_once() -> None:
+    """503 without waiting, each with its own Retry-After. Probes and metrics still work, and the limit is
+    free again afterwards."""
     world = await make_world(requests_in_flight_max=2)
     stuck = _Stuck(world)
     async with world.client(1, roles=["ops"]) as client:
         held = [asyncio.create_task(client.get(f"/v1/users/{user}")) for user in (2, 3)]
         await eventually(lambda: stuck.waiting == 2, "two requests to be under way")
-        refused = [await client.get("/v1/users/4") for _ in range(8)]
-        watched = [(await client.get(path)).status_code for path in ("/healthz", "/readyz", "/metrics")]
+        rejected = [await client.get("/v1/users/4") for _ in range(8)]
+        probed = [(await client.get(path)).status_code for path in ("/healthz", "/readyz", "/metrics")]
         stuck.go.set()
-        answers = [(await task).status_code for task in held]
+        statuses = [(await task).status_code for task in held]
         later = await client.get("/v1/users/4")
 
-    again_s = [int(each.headers["retry-after"]) for each in refused]
-    assert {each.status_code for each in refused} == {503}
-    # Two requests in flight for at most 2 s each are one a second: eight at once are spread.
-    assert (again_s[0], again_s) == (1, sorted(again_s))
-    assert again_s[-1] > 2
-    assert (watched, answers, later.status_code) == ([200, 200, 200], [200, 200], 200)
+    retry_after_s = [int(response.headers["retry-after"]) for response in rejected]
+    assert {response.status_code for response in rejected} == {503}
+    # Two requests in flight for at most 2 s each are one a second, so eight rejected at once are spread.
+    assert (retry_after_s[0], retry_after_s) == (1, sorted(retry_after_s))
+    assert retry_after_s[-1] > 2
+    assert (probed, statuses, later.status_code) == ([200, 200, 200], [200, 200], 200)
 
 
 @pytest.mark.law("L14")
-async def test_reads_of_the_database_are_bounded() -> None:
-    """A page that finds no read free in time is 503, not a wait without end."""
+async def test_database_reads_are_bounded() -> None:
+    """If no slot for a read becomes free in time, the page is 503; it does not wait longer."""
     world = await make_world(database_reads_in_flight_max=1, request_deadline_ms=100)
     world.fail("redis")
     stuck = _Stuck(world)
@@ -84,7 +84,7 @@ async def test_reads_of_the_database_are_bounded() -> None:
 
 
 async def test_a_bug_is_500_and_a_problem_document() -> None:
-    """What is our fault says so, and nothing of its cause."""
+    """The problem says that it is our fault, and nothing about the cause."""
     world = await make_world()
 
     async def broken(*args: object) -> object:
@@ -92,10 +92,10 @@ async def test_a_bug_is_500_and_a_problem_document() -> None:
 
     world.switches["outgoing_edges"].following = broken  # type: ignore[attr-defined]  # A bug.
     async with world.client(1) as client:
-        answer = await client.get("/v1/users/2")
+        response = await client.get("/v1/users/2")
 
-    assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
-    assert "secret" not in answer.text
+    assert (response.status_code, response.headers["content-type"]) == (500, "application/problem+json")
+    assert "secret" not in response.text
 
 
 def _count(method: str, route: str, status: int) -> float:
@@ -104,7 +104,7 @@ def _count(method: str, route: str, status: int) -> float:
 
 
 async def test_requests_are_counted_by_route_never_by_id() -> None:
-    """The route's template is the label; unknown paths and methods share one each."""
+    """The label is the route's template. Unknown paths share one label, and so do unknown methods."""
     world = await make_world()
     counted = [
         ("GET", "/v1/users/{user_id}", HTTPStatus.OK),
@@ -130,8 +130,8 @@ async def test_requests_are_counted_by_route_never_by_id() -> None:
     assert "123456789" not in text
 
 
-async def test_readiness_is_that_every_store_answers() -> None:
-    """503 and the names of those that do not; liveness does not depend on them."""
+async def test_the_process_is_ready_if_every_store_responds() -> None:
+    """Otherwise 503 with the names of the stores that do not; liveness does not depend on stores."""
     world = await make_world()
     world.fail("redis")
     async with world.client() as client:
@@ -144,8 +144,8 @@ async def test_readiness_is_that_every_store_answers() -> None:
     assert (alive.status_code, again.status_code) == (200, 200)
 
 
-async def test_a_stated_length_that_is_no_number_is_refused() -> None:
-    """A server in front would have refused it; we do not guess either."""
+async def test_a_content_length_that_is_no_number_is_rejected() -> None:
+    """A server in front would reject it, and we do not guess either."""
 
     async def never(*_: object) -> None:
         raise AssertionError("must not be called")
@@ -154,13 +154,13 @@ async def test_a_stated_length_that_is_no_number_is_refused() -> None:
     gate = Gate(never, usual=bounds, uploads=bounds, in_flight_max=1, retry_after_s_max=30)
     transport = httpx.ASGITransport(gate)
     async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as client:
-        answer = await client.get("/", headers={"Content-Length": "-1"})
+        response = await client.get("/", headers={"Content-Length": "-1"})
 
-    assert answer.status_code == 413
+    assert response.status_code == 413
 
 
 class _Wire:
-    """One request whose body comes as the test says, and what is answered."""
+    """One request whose body arrives in the given pieces, and the messages of its response."""
 
     def __init__(self, *pieces: bytes, ends: bool, headers: tuple[tuple[bytes, bytes], ...]) -> None:
         self._pieces = [*pieces]
@@ -175,7 +175,7 @@ class _Wire:
             piece = self._pieces.pop(0)
             return {"type": "http.request", "body": piece, "more_body": bool(self._pieces) or not self._ends}
         await asyncio.Event().wait()
-        raise AssertionError("nothing more comes")
+        raise AssertionError("nothing more arrives")
 
     async def send(self, message: Message) -> None:
         self.sent.append({**message, "read": self.read})
@@ -188,8 +188,8 @@ class _Wire:
 CHUNKED = ((b"transfer-encoding", b"chunked"), (b"content-type", b"image/png"))
 
 
-async def _reads(scope: Scope, receive: Receive, send: Send) -> None:
-    """An application that reads all of the body, as FastAPI's routes do."""
+async def _reading_app(scope: Scope, receive: Receive, send: Send) -> None:
+    """An application that reads the whole body, as FastAPI's routes do."""
     try:
         while (await receive()).get("more_body"):
             pass
@@ -199,8 +199,8 @@ async def _reads(scope: Scope, receive: Receive, send: Send) -> None:
         await Response()(scope, receive, send)
 
 
-async def _refuses(scope: Scope, receive: Receive, send: Send) -> None:
-    """An application that answers without reading."""
+async def _rejecting_app(scope: Scope, receive: Receive, send: Send) -> None:
+    """An application that responds without reading the body."""
     await problem_response(unavailable("not now"))(scope, receive, send)
 
 
@@ -212,9 +212,9 @@ def _gate(app: ASGIApp, *, idle_s: float = 5.0) -> Gate:
 
 
 async def test_a_body_that_stops_arriving_is_408() -> None:
-    """After the time that is allowed between two pieces, not only at the request's deadline."""
+    """Already after the longest allowed pause between two pieces, not only at the request's deadline."""
     wire = _Wire(b"123", ends=False, headers=CHUNKED)
-    await _gate(_reads, idle_s=0.02)(wire.scope, wire.receive, wire.send)
+    await _gate(_reading_app, idle_s=0.02)(wire.scope, wire.receive, wire.send)
 
     assert (wire.status, wire.sent[-1]["more_body"]) == (408, False)
 
@@ -230,32 +230,32 @@ async def test_a_body_that_stops_arriving_is_408() -> None:
     ],
 )
 async def test_bodies_are_bounded_while_they_arrive(content_type: bytes, size: int, status: int) -> None:
-    """Each kind by its own limit; nobody states a length."""
+    """Each kind of body has its own limit, also without a Content-Length."""
     headers = ((b"transfer-encoding", b"chunked"), (b"content-type", content_type))
     wire = _Wire(*[b"x"] * size, ends=True, headers=headers)
-    await _gate(_reads)(wire.scope, wire.receive, wire.send)
+    await _gate(_reading_app)(wire.scope, wire.receive, wire.send)
 
     assert wire.status == status
 
 
-async def test_an_early_answer_is_sent_at_once_and_its_connection_closed_later() -> None:
-    """Whoever still writes when a connection closes might never read the answer."""
+async def test_an_early_response_is_sent_at_once_and_its_connection_is_closed_later() -> None:
+    """A client that still writes when the connection closes may never read the response."""
     wire = _Wire(b"12", b"34", b"56", ends=True, headers=CHUNKED)
-    await _gate(_refuses)(wire.scope, wire.receive, wire.send)
-    start, answer, end = wire.sent
+    await _gate(_rejecting_app)(wire.scope, wire.receive, wire.send)
+    start, response, end = wire.sent
 
     assert (b"connection", b"close") in start["headers"]
-    assert (wire.status, answer["read"], answer["more_body"]) == (503, 0, True)
+    assert (wire.status, response["read"], response["more_body"]) == (503, 0, True)
     assert (end["read"], end["more_body"]) == (3, False)
 
 
 @pytest.mark.parametrize("headers", [(), ((b"content-length", b"10"),)])
-async def test_a_small_body_that_nobody_reads_keeps_its_connection(
+async def test_a_small_unread_body_does_not_close_the_connection(
     headers: tuple[tuple[bytes, bytes], ...],
 ) -> None:
-    """The server throws it away by itself."""
+    """The server itself discards it."""
     wire = _Wire(b"1234567890", ends=True, headers=(*headers, (b"content-type", b"image/png")))
-    await _gate(_refuses)(wire.scope, wire.receive, wire.send)
+    await _gate(_rejecting_app)(wire.scope, wire.receive, wire.send)
 
     assert (b"connection", b"close") not in wire.sent[0]["headers"]
     assert wire.sent[-1]["more_body"] is False

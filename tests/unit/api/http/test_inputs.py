@@ -1,4 +1,4 @@
-"""Whatever a request says: what is invalid is 422 with a problem document, never clamped, never 500."""
+"""Invalid input is 422 with a problem document; it is never clamped, and never a 500."""
 
 from urllib.parse import quote
 
@@ -65,23 +65,23 @@ LISTS = {
 }
 
 
-async def _answers(world: World, method: str, url: str) -> tuple[int, str]:
+async def _status_and_text(world: World, method: str, url: str) -> tuple[int, str]:
     async with world.client(1) as client:
-        answer = await client.request(method, url)
-        if answer.status_code >= 400:
-            assert answer.headers["content-type"] == "application/problem+json"
-            problem = answer.json()
+        response = await client.request(method, url)
+        if response.status_code >= 400:
+            assert response.headers["content-type"] == "application/problem+json"
+            problem = response.json()
             assert set(problem) == {"type", "title", "status", "detail"}
-            assert problem["status"] == answer.status_code
-        return answer.status_code, answer.text
+            assert problem["status"] == response.status_code
+        return response.status_code, response.text
 
 
 @pytest.mark.parametrize(("method", "template"), WITH_ID)
 async def test_an_id_is_a_canonical_decimal(method: str, template: str) -> None:
-    """Ids in paths are what `parse_id` takes, and nothing that int() would."""
+    """A path takes the ids that `parse_id` takes, not all that `int` does."""
     world = await make_world()
     for bad in BAD_IDS:
-        status, text = await _answers(world, method, template.format(quote(bad, safe="")))
+        status, text = await _status_and_text(world, method, template.format(quote(bad, safe="")))
 
         assert status == 422, bad
         assert "must be an integer from 1 to" in text
@@ -90,44 +90,44 @@ async def test_an_id_is_a_canonical_decimal(method: str, template: str) -> None:
 
 @pytest.mark.parametrize(("path", "limit_max"), [(path, most) for path, (most, _) in LISTS.items()])
 async def test_a_limit_is_a_number_in_its_range(path: str, limit_max: int) -> None:
-    """Bounds are accepted, what lies beyond them is refused, not clamped."""
+    """The bounds themselves are accepted; a value beyond them is rejected, not clamped."""
     world = await make_world()
     for good in ("1", str(limit_max)):
-        assert (await _answers(world, "GET", f"{path}?limit={good}"))[0] == 200
+        assert (await _status_and_text(world, "GET", f"{path}?limit={good}"))[0] == 200
     for bad in [*BAD_LIMITS, str(limit_max + 1)]:
-        status, text = await _answers(world, "GET", f"{path}?limit={quote(bad)}")
+        status, text = await _status_and_text(world, "GET", f"{path}?limit={quote(bad)}")
 
         assert status == 422, bad
         assert f"from 1 to {limit_max}" in text
 
 
 @pytest.mark.parametrize(("path", "kind"), [(path, kind) for path, (_, kind) in LISTS.items()])
-async def test_a_cursor_is_one_that_this_list_gave(path: str, kind: CursorKind) -> None:
+async def test_only_cursors_of_the_same_list_are_accepted(path: str, kind: CursorKind) -> None:
     """Anything else is 422, the cursors of other lists included."""
     world = await make_world()
     others = [encode_cursor(other, *[7] * other.value[1]) for other in CursorKind if other is not kind]
     for bad in [*BAD_CURSORS, *others]:
         if kind is CursorKind.FEED and bad == encode_cursor(kind, 7):
             continue
-        assert (await _answers(world, "GET", f"{path}?cursor={quote(bad)}"))[0] == 422, bad
+        assert (await _status_and_text(world, "GET", f"{path}?cursor={quote(bad)}"))[0] == 422, bad
 
 
-async def test_a_followers_cursor_names_a_bucket_that_there_is() -> None:
-    """Well-formed, but no place in any set."""
+async def test_a_followers_cursor_must_name_an_existing_bucket() -> None:
+    """A well-formed cursor whose level or bucket does not exist is 422."""
     world = await make_world()
-    for place in ((5, 0, 0), (0, 1, 0), (1, 16, 0), (4, 65_536, 0)):
-        cursor = encode_cursor(CursorKind.FOLLOWERS, *place)
+    for position in ((5, 0, 0), (0, 1, 0), (1, 16, 0), (4, 65_536, 0)):
+        cursor = encode_cursor(CursorKind.FOLLOWERS, *position)
 
-        assert (await _answers(world, "GET", f"/v1/social/followers?cursor={cursor}"))[0] == 422
+        assert (await _status_and_text(world, "GET", f"/v1/social/followers?cursor={cursor}"))[0] == 422
 
 
 @pytest.mark.parametrize("path", LISTS)
 @pytest.mark.parametrize("name", ["limit", "cursor"])
-async def test_a_parameter_that_stands_twice_is_refused(path: str, name: str) -> None:
-    """Which of the two was meant is not guessed."""
+async def test_a_repeated_parameter_is_rejected(path: str, name: str) -> None:
+    """We do not guess which of the two was meant."""
     world = await make_world()
 
-    status, text = await _answers(world, "GET", f"{path}?{name}=1&{name}=1")
+    status, text = await _status_and_text(world, "GET", f"{path}?{name}=1&{name}=1")
 
     assert status == 422
     assert "2 times" in text
@@ -135,10 +135,10 @@ async def test_a_parameter_that_stands_twice_is_refused(path: str, name: str) ->
 
 @pytest.mark.parametrize("path", LISTS)
 async def test_unknown_parameters_are_ignored(path: str) -> None:
-    """So that a newer client can talk to an older API."""
+    """So a newer client can talk to an older API."""
     world = await make_world()
 
-    assert (await _answers(world, "GET", f"{path}?Limit=x&other=1&other=2&limit[]=0"))[0] == 200
+    assert (await _status_and_text(world, "GET", f"{path}?Limit=x&other=1&other=2&limit[]=0"))[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -160,16 +160,16 @@ async def test_unknown_parameters_are_ignored(path: str) -> None:
         "/%ff%fe",
     ],
 )
-async def test_what_is_not_there_is_404(path: str) -> None:
-    """A problem document, and no redirect to something similar."""
+async def test_an_unknown_path_is_404(path: str) -> None:
+    """With a problem document, and without a redirect to a similar path."""
     world = await make_world()
 
     for method in ("GET", "POST", "PUT", "DELETE", "PATCH"):
-        assert (await _answers(world, method, path))[0] == 404
+        assert (await _status_and_text(world, method, path))[0] == 404
 
 
-async def test_another_method_is_405_and_names_those_that_work() -> None:
-    """`Allow` has the methods of every route at the path; OPTIONS gives the same without an error."""
+async def test_another_method_is_405_and_names_the_allowed_ones() -> None:
+    """`Allow` has the methods of every route at the path; OPTIONS returns the same without an error."""
     world = await make_world()
     allowed = {
         "/v1/feed": "GET, HEAD, OPTIONS",
@@ -181,15 +181,15 @@ async def test_another_method_is_405_and_names_those_that_work() -> None:
     async with world.client(1) as client:
         for path, methods in allowed.items():
             for method in ("PATCH", "TRACE", "FOO"):
-                answer = await client.request(method, path)
-                assert (answer.status_code, answer.headers["allow"]) == (405, methods)
-                assert answer.headers["content-type"] == "application/problem+json"
-            answer = await client.options(path)
-            assert (answer.status_code, answer.headers["allow"], answer.content) == (204, methods, b"")
+                response = await client.request(method, path)
+                assert (response.status_code, response.headers["allow"]) == (405, methods)
+                assert response.headers["content-type"] == "application/problem+json"
+            response = await client.options(path)
+            assert (response.status_code, response.headers["allow"], response.content) == (204, methods, b"")
 
 
 async def test_head_is_get_without_the_body() -> None:
-    """The same status and headers wherever GET is answered, errors included."""
+    """HEAD has the status and headers of GET on every path, errors included."""
     world = await make_world()
     async with world.client(1) as client:
         for path in ("/v1/feed", "/v1/users/1", "/v1/photos/1", "/healthz", "/nothing", "/v1/feed?limit=0"):
@@ -199,8 +199,8 @@ async def test_head_is_get_without_the_body() -> None:
             assert head.headers["content-length"] == get.headers["content-length"]
 
 
-async def test_a_body_that_nobody_asked_for_does_no_harm_and_has_a_limit() -> None:
-    """Malformed JSON on a route without a body is not read; more than 64 KiB is 413."""
+async def test_an_unexpected_body_is_ignored_up_to_a_limit() -> None:
+    """A route without a body does not read it, even malformed JSON; a body over the limit is 413."""
     world = await make_world(request_body_bytes_max=100)
     async with world.client(1) as client:
         small = await client.put(
@@ -213,21 +213,21 @@ async def test_a_body_that_nobody_asked_for_does_no_harm_and_has_a_limit() -> No
 
 
 @given(st.sampled_from(CursorKind), st.lists(st.integers(0, ID_MAX), min_size=3, max_size=3))
-def test_a_cursor_gives_back_its_place(kind: CursorKind, numbers: list[int]) -> None:
-    """Text that fits a query as it is."""
-    place = tuple(numbers[: kind.value[1]])
+def test_a_cursor_decodes_to_its_position(kind: CursorKind, numbers: list[int]) -> None:
+    """Its text needs no quoting in a query."""
+    position = tuple(numbers[: kind.value[1]])
 
-    text = encode_cursor(kind, *place)
+    text = encode_cursor(kind, *position)
 
-    assert decode_cursor(kind, text) == place
+    assert decode_cursor(kind, text) == position
     assert quote(text, safe="") == text
 
 
 @given(st.sampled_from(CursorKind), st.text(max_size=40))
 def test_no_other_text_is_a_cursor(kind: CursorKind, text: str) -> None:
-    """Decoding raises ValueError or gives a place that is written just so."""
+    """Decoding raises ValueError, or returns a position whose cursor is the same text."""
     try:
-        place = decode_cursor(kind, text)
+        position = decode_cursor(kind, text)
     except ValueError:
         return
-    assert encode_cursor(kind, *place) == text
+    assert encode_cursor(kind, *position) == text

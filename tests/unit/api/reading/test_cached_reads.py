@@ -1,4 +1,4 @@
-"""Pages of copies: what they show while a store is down or behind, and after a write."""
+"""Cached pages: what they show while a store is down or behind, and after a write."""
 
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -26,7 +26,7 @@ SMALL = {"timeline_ids": 5, "timeline_slots": 6, "pull_list_ids_max": 3, "feed_w
 
 
 async def _warm(**overrides: object) -> World:
-    """A world in which the reader has just seen a page of two authors, one of them pulled."""
+    """A world whose reader has just read a page of two authors, one of them pulled."""
     world = await make_world(**overrides)
     await world.follow(READER, 2)
     await world.follow(READER, 3)
@@ -39,8 +39,8 @@ async def _warm(**overrides: object) -> World:
     return world
 
 
-async def test_without_the_database_a_page_of_copies_is_stale() -> None:
-    """All that belongs on it is here, from copies; only the likes of the caller are not known."""
+async def test_without_the_database_a_cached_page_is_stale() -> None:
+    """The cache has every photo of the page; only the caller's likes are unknown."""
     world = await _warm()
     await world.stores.cache.invalidate([likes_key(READER, era_of(10))])
     world.fail("cassandra")
@@ -51,7 +51,7 @@ async def test_without_the_database_a_page_of_copies_is_stale() -> None:
 
 
 async def test_without_the_database_a_page_that_lacks_a_row_is_partial() -> None:
-    """A photo whose row nobody has is left out, and the page says that something is missing."""
+    """A photo whose row is unknown is left out, and the page says that something is missing."""
     world = await _warm()
     await world.post(12, 2, followers=(READER,))
     world.fail("cassandra")
@@ -62,7 +62,7 @@ async def test_without_the_database_a_page_that_lacks_a_row_is_partial() -> None
 
 
 async def test_without_the_database_a_page_that_lacks_a_count_is_partial() -> None:
-    """Counts are copied for half a minute; later nobody knows them, and 0 is not claimed to be one."""
+    """Counts are cached for half a minute. Afterwards they are unknown, and the page does not claim 0."""
     world = await _warm()
     await world.later(31)
     world.fail("cassandra")
@@ -72,8 +72,8 @@ async def test_without_the_database_a_page_that_lacks_a_count_is_partial() -> No
     assert (page.ids, page.completeness) == ([11, 10], Completeness.PARTIAL)
 
 
-async def test_without_database_and_timeline_what_is_known_is_shown_as_partial() -> None:
-    """A page that needs the database ends early, says so, and names where to go on."""
+async def test_without_the_database_a_page_ends_where_the_timeline_does() -> None:
+    """A page that needs the database ends early, is partial, and its cursor continues from there."""
     world = await make_world(**SMALL)
     await world.follow(READER, 2)
     for photo in range(10, 30):
@@ -91,8 +91,8 @@ async def test_without_database_and_timeline_what_is_known_is_shown_as_partial()
 
 
 @pytest.mark.law("L2")
-async def test_nobody_is_shown_when_it_is_not_known_who_is_followed() -> None:
-    """Law: no ghost: without the following set even what the timeline has stays hidden."""
+async def test_nothing_is_shown_if_the_followees_are_unknown() -> None:
+    """Law: no ghost: without the following set, even the photos of the timeline stay hidden."""
     world = await _warm()
     await world.stores.cache.invalidate([b"f" + READER.to_bytes(8)])
     world.fail("cassandra")
@@ -102,8 +102,8 @@ async def test_nobody_is_shown_when_it_is_not_known_who_is_followed() -> None:
     assert (page.ids, page.below, page.completeness) == ([], None, Completeness.PARTIAL)
 
 
-async def test_with_no_store_at_all_a_page_is_empty_and_partial() -> None:
-    """A store that does not answer is never an error of the server's."""
+async def test_without_any_store_a_page_is_empty_and_partial() -> None:
+    """A store that does not respond never makes a feed page an error."""
     world = await _warm()
     world.fail("cassandra")
     world.fail("redis")
@@ -113,8 +113,8 @@ async def test_with_no_store_at_all_a_page_is_empty_and_partial() -> None:
     assert (page.ids, page.completeness) == ([], Completeness.PARTIAL)
 
 
-async def test_redis_that_fails_halfway_costs_nothing() -> None:
-    """Copies answer and the timeline does not: the page comes from the database."""
+async def test_a_page_is_complete_if_redis_fails_halfway() -> None:
+    """The cache responds and the timeline does not: the page comes from the database."""
     world = await _warm()
     world.switches["timelines"].down = True
 
@@ -124,7 +124,7 @@ async def test_redis_that_fails_halfway_costs_nothing() -> None:
 
 
 async def test_a_timeline_that_may_be_older_than_the_log_makes_a_page_partial() -> None:
-    """Until the workers have verified this Redis, a page built from it does not claim to be complete."""
+    """Until the workers have verified this Redis, a page of its timelines does not claim to be complete."""
     world = await _warm()
     world.switches["timelines"]._store._verified.clear()
 
@@ -133,8 +133,8 @@ async def test_a_timeline_that_may_be_older_than_the_log_makes_a_page_partial() 
     assert page.completeness is Completeness.PARTIAL
 
 
-async def test_an_old_view_of_pulled_authors_makes_a_page_partial() -> None:
-    """An author whom this process does not know to be pulled yet may be missing."""
+async def test_an_old_set_of_pulled_authors_makes_a_page_partial() -> None:
+    """A pulled author whom this process does not know yet may be missing."""
     world = await _warm()
     world.clock.ms += 1_000
     object.__setattr__(world.services.pulled, "_known_s", -100.0)
@@ -144,8 +144,8 @@ async def test_an_old_view_of_pulled_authors_makes_a_page_partial() -> None:
     assert page.completeness is Completeness.PARTIAL
 
 
-async def test_a_pull_list_written_after_a_page_was_read_is_on_the_next() -> None:
-    """A write drops the copy of the list, so no page shows an old one."""
+async def test_a_photo_added_to_a_pull_list_is_on_the_next_page() -> None:
+    """A write invalidates the cached list, so no page shows an old one."""
     world = await _warm()
     await world.post(12, 3)
 
@@ -154,12 +154,12 @@ async def test_a_pull_list_written_after_a_page_was_read_is_on_the_next() -> Non
     assert (page.ids, page.completeness) == ([12, 11, 10], Completeness.COMPLETE)
 
 
-async def _taken(records: Sequence[EdgeRecord]) -> None:
-    """An outbox's answer to edges."""
+async def _accept(records: Sequence[EdgeRecord]) -> None:
+    """An outbox that accepts the edges."""
 
 
-async def test_likes_older_than_their_copy_are_found() -> None:
-    """A copy holds a user's newest likes; below those the database is asked, and the page is the same."""
+async def test_likes_older_than_the_cached_ones_are_found() -> None:
+    """The cache has a user's newest likes; the page reads older ones from the database and is the same."""
     world = await make_world()
     world.limit(likes_cached_max=2)
     for photo in range(10, 20):
@@ -178,10 +178,10 @@ async def test_likes_older_than_their_copy_are_found() -> None:
 
 
 @pytest.mark.parametrize("change", [PhotoLiked, PhotoUnliked])
-async def test_a_like_from_elsewhere_is_seen_by_the_next_page(
+async def test_a_like_from_another_producer_is_seen_by_the_next_page(
     change: type[PhotoLiked | PhotoUnliked],
 ) -> None:
-    """Law: no old copy is read after a write, whoever published the event."""
+    """Law: no old cached value is read after a write, whoever published the event."""
     world = await make_world()
     await world.post(10, READER)
     await world.stores.outgoing_edges.write(
@@ -194,7 +194,7 @@ async def test_a_like_from_elsewhere_is_seen_by_the_next_page(
 
     before = await liked()
     data = change(photo_id=PhotoId(10), user_id=UserId(READER))
-    outbox: Any = SimpleNamespace(edges=_taken)
+    outbox: Any = SimpleNamespace(edges=_accept)
     kind = EventType.PHOTO_LIKED if change is PhotoLiked else EventType.PHOTO_UNLIKED
     await likes_changed(
         world.stores.outgoing_edges, world.stores.cache, outbox, [Event("1", "/upstream", kind, 2, data)]

@@ -1,4 +1,4 @@
-"""The feed over memory twins: what a walk shows, what it must never show, and what it says of itself."""
+"""The feed on memory twins: what its pages show, what they never show, and what they cost."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -31,7 +31,7 @@ class Story:
     pulled: frozenset[int]
     before: tuple[Post, ...]  # Before the timeline exists,
     after: tuple[Post, ...]  # and after it.
-    later: tuple[Post, ...]  # While the walk is under way.
+    later: tuple[Post, ...]  # While the pages are read.
     limits: tuple[int, ...]
 
 
@@ -67,7 +67,7 @@ async def _post(world: World, post: Post, pulled: frozenset[int]) -> None:
         await world.delete(post.photo, post.author)
 
 
-async def _tell(story: Story) -> World:
+async def _world_of(story: Story) -> World:
     world = await make_world(**SMALL)
     for author in story.pulled:
         await world.pull(author)
@@ -94,10 +94,10 @@ def _oracle(story: Story, posts: tuple[Post, ...]) -> list[int]:
     return sorted(shown, reverse=True)
 
 
-async def _walk(
+async def _all_pages(
     world: World, limits: tuple[int, ...], between: Callable[[], Awaitable[None]] | None = None
 ) -> list[int]:
-    """Every id of every page, while each page promises to be complete and is full before the end."""
+    """The ids of all pages. Each page is complete, and full before the last one."""
     ids: list[int] = []
     below: int | None = None
     for turn in range(200):
@@ -111,27 +111,27 @@ async def _walk(
             return ids
         if between is not None:
             await between()
-    raise AssertionError("the walk does not end")
+    raise AssertionError("the pages do not end")
 
 
 @pytest.mark.law("L4")
 @given(stories())
-def test_a_walk_shows_what_the_oracle_says(story: Story) -> None:
-    """Law: no duplicate, no skip across pages, whatever the limits and wherever the sources end."""
+def test_the_pages_show_what_the_oracle_says(story: Story) -> None:
+    """Law: no duplicate, no skip across pages, for all limits and wherever the sources end."""
 
     async def run() -> list[int]:
-        return await _walk(await _tell(story), story.limits)
+        return await _all_pages(await _world_of(story), story.limits)
 
     assert asyncio.run(run()) == _oracle(story, story.before + story.after)
 
 
 @pytest.mark.law("L4")
 @given(stories())
-def test_new_photos_shift_nothing_in_a_walk_under_way(story: Story) -> None:
-    """A cursor names a place in the order: what was there is shown once, and what is shown is shown once."""
+def test_new_photos_do_not_shift_later_pages(story: Story) -> None:
+    """A cursor names a position in the order: every earlier photo is shown once, and no photo twice."""
 
     async def run() -> list[int]:
-        world = await _tell(story)
+        world = await _world_of(story)
         coming = iter(story.later)
 
         async def one_more() -> None:
@@ -139,23 +139,23 @@ def test_new_photos_shift_nothing_in_a_walk_under_way(story: Story) -> None:
             if post is not None:
                 await _post(world, post, story.pulled)
 
-        return await _walk(world, story.limits, one_more)
+        return await _all_pages(world, story.limits, one_more)
 
-    walked = asyncio.run(run())
+    shown = asyncio.run(run())
     late = {post.photo for post in story.later}
 
-    assert walked == sorted(set(walked), reverse=True)
-    assert [photo for photo in walked if photo not in late] == _oracle(story, story.before + story.after)
+    assert shown == sorted(set(shown), reverse=True)
+    assert [photo for photo in shown if photo not in late] == _oracle(story, story.before + story.after)
 
 
 @given(stories())
-def test_without_redis_a_walk_shows_the_same(story: Story) -> None:
-    """Redis may be lost at any moment: every page comes from the database, and is complete."""
+def test_without_redis_the_pages_show_the_same(story: Story) -> None:
+    """Redis may be lost at any moment: every page comes from the database and is complete."""
 
     async def run() -> list[int]:
-        world = await _tell(story)
+        world = await _world_of(story)
         world.fail("redis")
-        return await _walk(world, story.limits)
+        return await _all_pages(world, story.limits)
 
     assert asyncio.run(run()) == _oracle(story, story.before + story.after)
 
@@ -181,7 +181,7 @@ def _vouched_for(sources: list[Source], below: int, bound: int) -> list[int]:
 
 @given(SOURCES, st.integers(1, 31))
 def test_a_union_shows_all_that_every_source_vouches_for(sources: list[Source], below: int) -> None:
-    """Descending, unique, below the cursor and above the greatest floor; of no sources nothing is known."""
+    """Descending, unique, below the cursor and above the greatest floor; without sources nothing is known."""
     skeleton = union(sources, below)
 
     assert skeleton.bound == max((source.floor for source in sources), default=below - 1)
@@ -190,7 +190,7 @@ def test_a_union_shows_all_that_every_source_vouches_for(sources: list[Source], 
 
 @given(SOURCES, st.integers(1, 31), st.integers(1, 8))
 def test_a_union_that_is_cut_is_whole_above_its_bound(sources: list[Source], below: int, count: int) -> None:
-    """Nothing above the bound is missing, and there are `count` ids, or all that there are."""
+    """No id above the bound is missing, and there are at least `count` ids or all that exist."""
     whole, cut = union(sources, below), union(sources, below, count)
 
     entries = sum(cut.bound < photo < below for source in sources for photo in source.ids)
@@ -199,8 +199,8 @@ def test_a_union_that_is_cut_is_whole_above_its_bound(sources: list[Source], bel
     assert cut == whole or entries >= count
 
 
-def test_of_many_sources_no_more_is_taken_than_is_needed() -> None:
-    """Fifty lists of forty that are all as new, in turn, and a timeline of somebody else's old photos."""
+def test_a_union_of_many_sources_takes_few_more_ids_than_needed() -> None:
+    """Fifty lists of forty ids each, all equally new and interleaved, and a timeline of older photos."""
     lists = [_descending([50 * turn + author for turn in range(100, 140)]) for author in range(50)]
 
     cut = union([*lists, _descending(list(range(1, 501)))], 10**6, 42)
@@ -209,15 +209,15 @@ def test_of_many_sources_no_more_is_taken_than_is_needed() -> None:
     assert 42 <= len(cut.ids) <= 60
 
 
-def test_an_open_ended_skeleton_never_says_that_it_is_the_end() -> None:
-    """What is being rebuilt knows nothing of what lies below its last id."""
+def test_an_open_ended_skeleton_never_reaches_the_end() -> None:
+    """A timeline that is being rebuilt says nothing about photos below its last id."""
     assert open_ended(Skeleton((9, 7), 0), 20) == Skeleton((9, 7), 6)
     assert open_ended(Skeleton((), 0), 20) == Skeleton((), 19)
 
 
 @pytest.mark.law("L2")
-async def test_an_unfollow_hides_the_author_though_the_timeline_has_them() -> None:
-    """Law: no ghost, also where a page in flight lands in the timeline after the unfollow."""
+async def test_an_unfollow_hides_the_author_of_photos_in_the_timeline() -> None:
+    """Law: no ghost, also if a fanout page is appended after the unfollow."""
     world = await make_world()
     await world.follow(READER, 2)
     await world.post(10, 2)
@@ -233,7 +233,7 @@ async def test_an_unfollow_hides_the_author_though_the_timeline_has_them() -> No
 
 @pytest.mark.law("L2")
 async def test_a_deleted_photo_is_gone_from_the_next_page() -> None:
-    """Law: no ghost: the timeline still has the id, the row says deleted."""
+    """Law: no ghost: the timeline still has the id, but the row says that the photo is deleted."""
     world = await make_world()
     await world.follow(READER, 2)
     for photo in (10, 11, 12):
@@ -248,7 +248,7 @@ async def test_a_deleted_photo_is_gone_from_the_next_page() -> None:
 
 
 async def test_a_new_followee_is_seen_at_once() -> None:
-    """A followee of less than a minute is merged as if pulled: the backfill is not waited for."""
+    """A followee of less than a minute is merged as if pulled; the page does not wait for the backfill."""
     world = await make_world()
     await world.post(10, 2)
     await world.page(READER)
@@ -259,8 +259,8 @@ async def test_a_new_followee_is_seen_at_once() -> None:
     assert (page.ids, page.completeness) == ([10], Completeness.COMPLETE)
 
 
-async def test_thousands_of_new_followees_are_one_window() -> None:
-    """More lists than a page may read are read as one window of the database instead."""
+async def test_too_many_new_followees_are_read_as_one_window() -> None:
+    """If there are more lists than a page may read, it reads one window of the database instead."""
     world = await make_world()
     world.limit(pull_lists_max=2)
     for author in (2, 3, 4):
@@ -277,7 +277,7 @@ async def test_thousands_of_new_followees_are_one_window() -> None:
     assert world.switches["cache"].calls[before:].count("get") == 4
 
 
-async def test_a_page_costs_the_same_number_of_calls_whatever_its_length() -> None:
+async def test_a_page_of_any_length_costs_the_same_number_of_calls() -> None:
     """Nothing on the feed's path costs a query per item."""
     world = await make_world()
     await world.follow(READER, 2)
@@ -294,8 +294,8 @@ async def test_a_page_costs_the_same_number_of_calls_whatever_its_length() -> No
     assert await calls(1) == await calls(100)
 
 
-async def test_what_is_hidden_does_not_send_a_page_to_the_database() -> None:
-    """A page begins with about as many ids as it needs, and goes on in the timeline to its end."""
+async def test_hidden_photos_do_not_send_a_page_to_the_database() -> None:
+    """A page begins with about as many ids as it needs, and continues to the end of the timeline."""
     world = await make_world()
     for author in (2, 3):
         await world.follow(READER, author)

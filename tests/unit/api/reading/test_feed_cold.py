@@ -12,7 +12,7 @@ READER = 1
 
 
 async def test_a_missing_timeline_is_rebuilt_and_served_at_once() -> None:
-    """The first read has everything, and leaves a timeline behind, also for who has no photos."""
+    """The first read shows every photo and leaves a timeline, also for a reader without any photos."""
     world = await make_world()
     await world.follow(READER, 2)
     await world.post(10, 2)
@@ -26,8 +26,8 @@ async def test_a_missing_timeline_is_rebuilt_and_served_at_once() -> None:
     assert await world.stores.timelines.read(UserId(99)) is not None
 
 
-async def test_a_timeline_that_another_rebuilds_says_so() -> None:
-    """Pull lists and what has arrived are shown, the page says `rebuilding` and does not claim to end."""
+async def test_a_timeline_that_another_process_rebuilds_is_rebuilding() -> None:
+    """The page has the pull lists and the photos that have arrived, and it does not claim to be the last."""
     world = await make_world()
     await world.follow(READER, 2)
     await world.follow(READER, 3)
@@ -45,7 +45,7 @@ async def test_a_timeline_that_another_rebuilds_says_so() -> None:
 
 
 async def test_rebuilds_over_the_limit_say_rebuilding() -> None:
-    """At most so many a second: a herd of cold readers waits, the database does not fall."""
+    """The rate is limited: a crowd of cold readers waits and does not overload the database."""
     world = await make_world(rebuilds_per_s_max=1)
     await world.page(50)
 
@@ -59,7 +59,7 @@ def limited() -> float:
 
 
 def hold_the_database(world: World) -> asyncio.Event:
-    """What a rebuild reads waits for the event."""
+    """Make the reads of rebuilds wait for the returned event."""
     may_read = asyncio.Event()
     newest = world.stores.author_photos.newest
 
@@ -72,8 +72,8 @@ def hold_the_database(world: World) -> asyncio.Event:
     return may_read
 
 
-async def test_a_slow_rebuild_goes_on_after_the_answer() -> None:
-    """The answer says `rebuilding` within its time; the next one finds the timeline."""
+async def test_a_slow_rebuild_continues_after_the_response() -> None:
+    """The page is `rebuilding` within its deadline, and the next one finds the timeline."""
     world = await make_world(request_deadline_ms=20)
     await world.post(10, READER)
     await world.later(120)
@@ -87,8 +87,8 @@ async def test_a_slow_rebuild_goes_on_after_the_answer() -> None:
     assert (second.ids, second.completeness) == ([10], Completeness.COMPLETE)
 
 
-async def test_behind_others_rebuilds_a_cold_reader_costs_nothing_and_a_warm_one_sees_all() -> None:
-    """No database, no lists: one look at the timeline, and the page says when to retry."""
+async def test_while_rebuilds_are_full_only_readers_without_a_timeline_wait() -> None:
+    """They cost one read of the timeline, no database and no lists, and the page says when to retry."""
     world = await make_world(request_deadline_ms=20, rebuilds_in_flight_max=1)
     await world.post(10, READER)
     await world.later(120)
@@ -107,8 +107,8 @@ async def test_behind_others_rebuilds_a_cold_reader_costs_nothing_and_a_warm_one
     assert await world.stores.timelines.read(UserId(51)) is None
 
 
-async def test_a_crowd_behind_others_rebuilds_is_spread() -> None:
-    """Told the same second, all would be back in it; who is being rebuilt comes in a second."""
+async def test_a_crowd_is_spread_while_rebuilds_are_full() -> None:
+    """With the same Retry-After all would return at once. A reader whose rebuild runs waits a second."""
     world = await make_world(request_deadline_ms=20, rebuilds_in_flight_max=1)
     may_read = hold_the_database(world)
     async with world.client(50) as first, world.client(51) as second:
@@ -116,9 +116,9 @@ async def test_a_crowd_behind_others_rebuilds_is_spread() -> None:
         waiting = [await second.get("/v1/feed") for _ in range(8)]
         running = await first.get("/v1/feed")
     may_read.set()
-    again_s = [int(each.headers["retry-after"]) for each in waiting]
+    retry_after_s = [int(response.headers["retry-after"]) for response in waiting]
 
-    assert {each.json()["completeness"] for each in (*waiting, running)} == {Completeness.REBUILDING}
-    assert (again_s[0], again_s) == (1, sorted(again_s))
-    assert again_s[-1] > 2
+    assert {response.json()["completeness"] for response in (*waiting, running)} == {Completeness.REBUILDING}
+    assert (retry_after_s[0], retry_after_s) == (1, sorted(retry_after_s))
+    assert retry_after_s[-1] > 2
     assert running.headers["retry-after"] == "1"

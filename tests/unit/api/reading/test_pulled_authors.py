@@ -1,4 +1,4 @@
-"""The view of pulled authors is never more than seconds old, whatever the writers' clocks say."""
+"""The set of pulled authors is at most seconds old, whatever the writers' clocks say."""
 
 from api.reading.pulled_authors import RELOAD_S, PulledAuthorsPoller
 from schemas.ids import UserId
@@ -6,8 +6,8 @@ from schemas.ids import UserId
 FIRST, SECOND = UserId(1), UserId(2)
 
 
-class StuckMark:
-    """Authors whose mark does not move, because a writer's clock is behind."""
+class UnchangedVersion:
+    """Authors whose version does not change, because a writer's clock is behind."""
 
     def __init__(self) -> None:
         self.authors = {FIRST}
@@ -22,14 +22,14 @@ class StuckMark:
         return frozenset(self.authors)
 
 
-async def test_an_author_whose_mark_does_not_show_is_seen_all_the_same() -> None:
+async def test_an_author_who_does_not_change_the_version_is_seen() -> None:
     """By the next reload."""
     now = [100.0]
-    pulled = StuckMark()
-    view = PulledAuthorsPoller(pulled, 1.0, clock_s=lambda: now[0])
-    await view.refresh()
+    pulled = UnchangedVersion()
+    poller = PulledAuthorsPoller(pulled, 1.0, clock_s=lambda: now[0])
+    await poller.refresh()
     await pulled.add(SECOND)
     now[0] += RELOAD_S
-    await view.refresh()
+    await poller.refresh()
 
-    assert {FIRST, SECOND} == view.authors
+    assert {FIRST, SECOND} == poller.authors

@@ -35,7 +35,7 @@ def _expires_s(url: str) -> int:
 
 @pytest.mark.parametrize("key", ["r/1/thumbnail.jpg", "a b/ü?&#%.jpg", "x" * 1_024])
 async def test_a_url_carries_a_signature_of_itself(key: str) -> None:
-    """The canned policy over the URL as it is written, RSA with SHA-1, base64 in CloudFront's alphabet."""
+    """The policy contains the URL as it is written; RSA with SHA-1, base64 in CloudFront's alphabet."""
     url = (await _signer(Clock()).urls([key]))[key]
 
     resource, query = url.split("?")
@@ -51,8 +51,8 @@ async def test_a_url_carries_a_signature_of_itself(key: str) -> None:
     assert urlsplit(url).path.isascii()
 
 
-async def test_a_url_lives_for_30_to_60_minutes_and_stays_the_same_for_30() -> None:
-    """Within a key's period the URL is one and the same; at every second its life is within the bounds."""
+async def test_a_url_is_valid_for_30_to_60_minutes_and_stays_the_same_for_30() -> None:
+    """Within a key's period the URL does not change; at every moment 30 to 60 minutes are left."""
     clock = Clock()
     signer = _signer(clock)
     seen: list[str] = []
@@ -66,7 +66,7 @@ async def test_a_url_lives_for_30_to_60_minutes_and_stays_the_same_for_30() -> N
 
 
 async def test_the_urls_of_different_keys_change_at_different_times() -> None:
-    """Otherwise every URL there is would have to be signed anew in one moment, twice an hour."""
+    """Otherwise all URLs would have to be signed again at the same moment, twice an hour."""
     urls = await _signer(Clock()).urls([f"key-{number}" for number in range(50)])
 
     assert len({_expires_s(url) for url in urls.values()}) > 25
@@ -82,8 +82,8 @@ async def test_a_url_is_signed_once_a_period() -> None:
     assert counted == [(0, 2), (2, 1)]
 
 
-async def test_pages_at_once_sign_a_url_once() -> None:
-    """The first asks, the others wait for it; one that gives up takes nothing from the others."""
+async def test_concurrent_pages_sign_a_url_once() -> None:
+    """The first page signs and the others wait; a page that is cancelled takes nothing from the others."""
     counted: list[tuple[int, int]] = []
     signer = _signer(Clock(), counted)
     keys = [f"key-{number}" for number in range(60)]
@@ -101,7 +101,7 @@ async def test_pages_at_once_sign_a_url_once() -> None:
 
 
 async def test_cached_urls_are_bounded() -> None:
-    """The oldest go first."""
+    """The oldest URLs are evicted first."""
     counted: list[tuple[int, int]] = []
     signer = _signer(Clock(), counted, urls_cached_max=2)
     for key in ("a", "b", "c", "c", "a"):
@@ -110,7 +110,7 @@ async def test_cached_urls_are_bounded() -> None:
     assert counted == [(0, 1), (0, 1), (0, 1), (1, 0), (0, 1)]
 
 
-def test_lives_that_leave_no_room_are_refused() -> None:
+def test_equal_minimum_and_maximum_lives_are_rejected() -> None:
     """A URL must stay the same for some time."""
     with pytest.raises(ValueError, match="must be below"):
-        UrlSigner("https://media.example", "K1", media_key(), 60, 60, Clock().us, lambda kept, signed: None)
+        UrlSigner("https://media.example", "K1", media_key(), 60, 60, Clock().us, lambda cached, signed: None)

@@ -1,0 +1,55 @@
+"""Reads and writes of every route while a store is unavailable."""
+
+import pytest
+
+from schemas.ids import PhotoId, UserId
+from streams.core.edges import OutgoingEdge
+from tests.unit.api.routes.requests import ME, OTHER
+from tests.worlds.api import World, make_world
+
+
+async def test_unknown_counts_and_followees_are_503() -> None:
+    """Zero or an empty list would be wrong."""
+    world = await make_world()
+    world.fail("cassandra")
+    async with world.client(ME) as client:
+        responses = [await client.get(path) for path in ("/v1/users/2", "/v1/social/following")]
+
+    assert [response.status_code for response in responses] == [503, 503]
+    assert [response.headers["retry-after"] for response in responses] == ["1", "1"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PUT", "/v1/social/follow/2"),
+        ("DELETE", "/v1/social/follow/2"),
+        ("PUT", "/v1/photos/10/like"),
+        ("DELETE", "/v1/photos/10/like"),
+        ("DELETE", "/v1/photos/11"),
+    ],
+)
+@pytest.mark.parametrize("store", ["kafka", "cassandra"])
+async def test_a_write_without_one_of_its_stores_is_503_and_changes_nothing(
+    method: str, path: str, store: str
+) -> None:
+    """No change is half done: the event is published first, and without it nothing is written."""
+    world = await make_world()
+    await world.post(10, OTHER)
+    await world.post(11, ME)
+    await world.follow(ME, 3)
+    before = await world.page(ME), await _rows(world)
+    world.fail(store)
+    async with world.client(ME) as client:
+        response = await client.request(method, path)
+    world.fail(store, down=False)
+
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+    assert (await world.page(ME), await _rows(world)) == before
+
+
+async def _rows(world: World) -> list[object]:
+    """The caller's outgoing edges, and the row of the caller's photo."""
+    edges = world.stores.outgoing_edges
+    liked = await edges.state(OutgoingEdge.LIKES, UserId(ME), 10)
+    return [await edges.following(UserId(ME)), liked, await world.stores.photos.get([PhotoId(11)])]

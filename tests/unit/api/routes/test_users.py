@@ -1,0 +1,41 @@
+"""GET /v1/users/{user_id}: a user's counts."""
+
+from schemas.ids import UserId
+from schemas.internal import SetKind
+from tests.unit.api.routes.requests import OTHER, get, store_set
+from tests.worlds.api import make_world
+
+
+async def test_a_users_counts_are_exact() -> None:
+    """Followers and photos come from their counted sets, followees from the user's outgoing edges."""
+    world = await make_world()
+    await world.follow(OTHER, 3)
+    await world.follow(OTHER, 4)
+    await world.follow(OTHER, 4, removed=True)
+    await store_set(world, SetKind.FOLLOWERS, OTHER, list(range(10, 40)), 1)
+    await store_set(world, SetKind.READY_PHOTOS, OTHER, [10, 11], 0)
+
+    assert await get(world, f"/v1/users/{OTHER}") == {
+        "user_id": "2",
+        "followers": 30,
+        "following": 1,
+        "photos": 2,
+    }
+    assert await get(world, "/v1/users/777") == {
+        "user_id": "777",
+        "followers": 0,
+        "following": 0,
+        "photos": 0,
+    }
+
+
+async def test_cached_counts_are_not_mixed_up_between_users() -> None:
+    """Each user has cached counts of their own."""
+    world = await make_world()
+    await store_set(world, SetKind.FOLLOWERS, 5, [1], 0)
+    await store_set(world, SetKind.FOLLOWERS, 6, [1, 2], 0)
+
+    counts = [(await get(world, f"/v1/users/{user}"))["followers"] for user in (5, 6, 5, 6)]
+
+    assert counts == [1, 2, 1, 2]
+    assert (await world.services.feed.reads.totals(SetKind.FOLLOWERS, [UserId(7)])).values == {7: 0}
