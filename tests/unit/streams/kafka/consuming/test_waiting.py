@@ -1,5 +1,6 @@
 """An operation is retried while its store is away and its partition is ours, and not otherwise."""
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -63,7 +64,8 @@ async def test_a_partition_that_was_revoked_is_not_waited_for() -> None:
     """Another worker has its records: this one stops before the next try."""
     before, store = waiting(), FailingStore(9)
     with pytest.raises(PartitionRevoked):
-        await retry_until_available(RETRY, store.call, is_assigned=assigned_for(4))
+        async with asyncio.timeout(10):
+            await retry_until_available(RETRY, store.call, is_assigned=assigned_for(4))
 
     assert 5 == len(store.seen_waiting)
     assert before == waiting()

@@ -1,10 +1,13 @@
 """The watchdog ends a process whose consumer is behind and does not move, and no other."""
 
+import asyncio
+
 import pytest
 
 from streams.errors import StoreUnavailable
 from streams.kafka.consuming.progress import GroupPartition, Progress
 from streams.kafka.consuming.watchdog import Watchdog
+from tests.worlds.api import eventually
 from tests.worlds.kafka import FakeOffsets
 
 PARTITION = GroupPartition("check", "likes", 0)
@@ -79,3 +82,23 @@ async def test_a_broker_that_is_away_is_no_reason_to_end(watched: Watched) -> No
         await watched.look_after(61)
 
     assert [] == watched.errors
+
+
+async def test_the_watchdog_goes_on_looking_after_a_broker_was_away(watched: Watched) -> None:
+    """It runs beside the consumers until the process ends."""
+    watched.watchdog.look_s = 0.0
+    watched.offsets.commit_of["check", *LOG] = 5
+    watched.offsets.is_down = True
+    running = asyncio.create_task(watched.watchdog.run())
+    await eventually(lambda: watched.offsets.questions >= 3 or running.done(), "three looks")
+
+    watched.offsets.is_down = False
+    watched.offsets.end_of[LOG] = 9
+    await eventually(lambda: watched.progress.unknown() == [] or running.done(), "a look at the commit")
+    for _ in range(3):
+        await asyncio.sleep(0)
+    watched.now_s += 61
+    await eventually(lambda: watched.errors or running.done(), "the end of the process")
+    running.cancel()
+
+    assert "no progress" in str(watched.errors[0])

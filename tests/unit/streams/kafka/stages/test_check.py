@@ -12,13 +12,14 @@ from schemas.facts import PhotoLiked
 from schemas.ids import PhotoId, UserId, first_id_at
 from streams.errors import StoreUnavailable
 from streams.kafka.consuming.agent import Delivered
-from streams.kafka.consuming.progress import Progress
+from streams.kafka.consuming.progress import GroupPartition, Progress
 from streams.kafka.consuming.stops import Stops
 from streams.kafka.consuming.waiting import PartitionRevoked
 from streams.kafka.producing.producer import Outgoing
-from streams.kafka.stages.check import CheckStage
+from streams.kafka.stages.check import CheckStage, EventsHandler
 from streams.settings import CheckSettings, RetrySettings
 from streams.stores.memory.stops import MemoryStoppedPartitions
+from streams.worker.check import all_at_once
 from tests.worlds.api import eventually
 from topics.catalogue import LIKES
 
@@ -46,24 +47,26 @@ class Stage:
 
     store: MemoryStoppedPartitions = field(default_factory=MemoryStoppedPartitions)
     log: list[object] = field(default_factory=list)
+    letters: list[Outgoing] = field(default_factory=list)
     failures: int = 0  # So many sends of dead letters fail.
     handled: list[Event] = field(default_factory=list)
     refuse: Callable[[Event], PoisonEvent | None] = lambda event: None
     is_assigned: bool = True
+    handler: EventsHandler | None = None  # Handles the events instead of `handle`.
     in_a_row_max: int = 3
+    progress: Progress = field(default_factory=Progress)
     stage: CheckStage = field(init=False)
 
     def __post_init__(self) -> None:
-        progress = Progress()
         self.stage = CheckStage(
             settings=CheckSettings(dead_letters_in_a_row_max=self.in_a_row_max),
             retry=RETRY,
             topic=LIKES,
             group=GROUP,
-            handle=self.handle,
+            handle=self.handler or self.handle,
             producer=self,
-            stops=Stops(RETRY, self.store, progress, poll_s=0.0),
-            progress=progress,
+            stops=Stops(RETRY, self.store, self.progress, poll_s=0.0),
+            progress=self.progress,
             clock_ms=lambda: NOW_MS,
         )
 
@@ -80,6 +83,7 @@ class Stage:
         if self.failures:
             self.failures -= 1
             raise StoreUnavailable("kafka", "produce", "a test said so")
+        self.letters += records
         self.log += [
             ("dead letter", int(dict(record.headers)["shutterline_offset"] or b"")) for record in records
         ]
@@ -201,3 +205,58 @@ async def test_after_a_stop_the_count_starts_again() -> None:
 
     assert stage.log[-1] == ("ack", 5)
     assert await stops_of(stage) == []
+
+
+async def test_a_dead_letter_has_the_key_and_the_bytes_of_its_record() -> None:
+    """It can be corrected and published again, so nothing of it is decoded and encoded."""
+    stage = Stage()
+
+    await stage.deliver(bad(5))
+
+    [letter] = stage.letters
+    assert (letter.key, letter.value) == (b"1", b"not json")
+
+
+async def test_an_outcome_belongs_to_the_event_that_it_was_returned_for() -> None:
+    """Records that cannot be decoded are not handled, so events and records count differently."""
+    poison = PoisonEvent(Reason.AUTHOR_CONFLICT, "another author's")
+    stage = Stage(refuse=lambda event: poison if event.id == "e6" else None)
+
+    await stage.deliver(bad(5), like(6), like(7), like(8))
+
+    assert stage.log == [("dead letter", 5), ("dead letter", 6), ("ack", 4)]
+
+
+@pytest.mark.law("L7")
+async def test_a_store_that_is_down_makes_the_partition_wait_and_no_dead_letter() -> None:
+    """Nothing is acknowledged meanwhile, however often the store fails; then the batch is."""
+    seen: list[list[object]] = []
+
+    async def write(events: Sequence[Event]) -> None:
+        seen.append(list(stage.log))
+        if len(seen) <= 3:
+            raise StoreUnavailable("cassandra", "write", "a test said so")
+
+    stage = Stage(handler=all_at_once(write, RETRY))
+    async with asyncio.timeout(10):
+        await stage.deliver(like(5), like(6))
+
+    assert seen == [[]] * 4
+    assert stage.log == [("ack", 2)]
+
+
+async def test_the_watchdog_excuses_a_partition_only_while_its_events_are_handled() -> None:
+    """A store may be down for an hour; a consumer that stopped after the batch is found all the same."""
+    partition = GroupPartition(GROUP, TOPIC, PARTITION)
+    stuck: list[list[GroupPartition]] = []
+
+    async def write(events: Sequence[Event]) -> None:
+        stuck.extend(stage.progress.stuck({partition: 9}, -1.0) for _ in range(2))
+
+    stage = Stage(handler=all_at_once(write, RETRY))
+    stage.progress.own(GROUP, {partition})
+    await stage.deliver(like(5), like(6))
+
+    assert stuck == [[], []]
+    assert [stage.progress.stuck({partition: 7}, -1.0) for _ in range(2)] == [[], []]
+    assert stage.progress.stuck({partition: 8}, -1.0) == [partition]

@@ -283,3 +283,121 @@ async def test_the_watch_outlives_a_broker_that_does_not_answer() -> None:
     watching.cancel()
 
     assert worker.applied[:2] == [(0, 4), (0, 5)]
+
+
+@pytest.mark.law("L8")
+async def test_one_missing_checkpoint_is_handled_like_a_flush() -> None:
+    """Nobody knows where to begin; offset 0 would be a guess."""
+    worker = Worker(new_timelines())
+    await worker.timelines.save_all_checkpoints({1: 2})
+    await worker.timelines.begin_rebuild(READER, b"12345678")
+
+    await worker.checkpoints.ensure(0, 9, always)
+
+    assert await worker.timelines.read(READER) is None
+    assert worker.applied == []
+    assert await worker.stored() == {0: 9, 1: 2}
+
+
+async def test_a_log_that_begins_at_the_checkpoint_is_long_enough() -> None:
+    """The checkpoint is the next offset to apply, and the log holds it: no timeline is removed."""
+    worker = await with_checkpoints(p0=4)
+    await worker.timelines.begin_rebuild(READER, b"12345678")
+    worker.offsets.begin_of[TOPIC, 0] = 4
+
+    await worker.checkpoints.ensure(0, 9, always)
+
+    assert worker.applied == [(0, offset) for offset in range(4, 9)]
+    assert await worker.timelines.read(READER) is not None
+
+
+async def test_a_log_that_expired_behind_an_equal_checkpoint_is_no_loss() -> None:
+    """An idle partition's records are older than the retention; all of them are applied."""
+    worker = await with_checkpoints(p0=4)
+    await worker.timelines.begin_rebuild(READER, b"12345678")
+    worker.offsets.begin_of[TOPIC, 0] = 6
+
+    await worker.checkpoints.ensure(0, 4, always)
+
+    assert await worker.timelines.read(READER) is not None
+
+
+@pytest.mark.law("L8")
+async def test_a_checkpoint_that_moves_during_the_repair_is_read_again() -> None:
+    """Redis was replaced meanwhile: what was applied may be lost, so the repair starts from what it says."""
+    worker = await with_checkpoints(p0=4)
+
+    def go_back_once() -> None:
+        if len(worker.applied) == 5:
+            worker.timelines._checkpoints[0] = 2
+
+    worker.while_applying = go_back_once
+    async with asyncio.timeout(10):
+        await worker.checkpoints.ensure(0, 9, always)
+
+    assert worker.applied == [(0, offset) for offset in (*range(4, 9), *range(2, 9))]
+    assert (await worker.stored())[0] == 9
+
+
+async def test_a_checkpoint_ahead_of_the_position_is_not_moved_back() -> None:
+    """A kill between checkpoint and commit leaves it ahead; the batch is delivered and applied again."""
+    worker = await with_checkpoints(p0=9)
+
+    await worker.checkpoints.ensure(0, 6, always)
+
+    assert worker.applied == []
+    assert (await worker.stored())[0] == 9
+
+
+async def test_a_partition_that_was_checked_is_confirmed() -> None:
+    """Pages say `partial` until Redis has the confirmation of every partition."""
+    worker = await with_checkpoints()
+    for partition in range(FANOUT.partitions):
+        assert not await worker.timelines.verified()
+        await worker.checkpoints.ensure(partition, 0, always)
+
+    assert await worker.timelines.verified()
+
+
+@pytest.mark.law("L8")
+async def test_the_watch_repairs_up_to_what_was_applied_and_not_only_committed() -> None:
+    """Commits follow the checkpoint by seconds; a Redis that went back misses those records too."""
+    worker = await with_checkpoints(p0=4)
+    worker.owned = {0}
+    worker.commit(0, 4)
+    await worker.checkpoints.ensure(0, 4, always)
+    await worker.checkpoints.advance(0, 7, always)
+    await worker.timelines.save_checkpoint(0, 5, expected=7)  # It came back older.
+
+    await worker.checkpoints.watch_once()
+
+    assert worker.applied == [(0, 5), (0, 6)]
+    assert (await worker.stored())[0] == 7
+
+
+async def test_no_batch_is_applied_while_the_watch_repairs() -> None:
+    """The watch holds the partition's lock, so the batch and its checkpoint wait for the repair."""
+    worker = await with_checkpoints(p0=4)
+    worker.owned = {0}
+    worker.commit(0, 6)
+    locked: list[bool] = []
+    worker.while_applying = lambda: locked.append(worker.checkpoints.lock(0).locked())
+
+    await worker.checkpoints.watch_once()
+
+    assert locked == [True]
+
+
+async def test_the_watch_outlives_a_partition_that_is_revoked_during_its_repair() -> None:
+    """It checks the other partitions from the next look on."""
+    worker = await with_checkpoints(p0=4, p1=2)
+    worker.commit(0, 10)
+    worker.commit(1, 3)
+    worker.while_applying = lambda: worker.owned.discard(0)
+    worker.checkpoints.watch_s = 0.0
+
+    watching = asyncio.create_task(worker.checkpoints.watch())
+    await eventually(lambda: (1, 2) in worker.applied or watching.done(), "the repair of the other")
+    watching.cancel()
+
+    assert (1, 2) in worker.applied

@@ -8,11 +8,11 @@ import pytest
 
 from schemas.envelope import Record
 from schemas.ids import PhotoId, UserId, first_id_at
-from schemas.internal import OwnPost, encode_fanout
+from schemas.internal import Backfill, FanoutRecord, OwnPost, encode_fanout
 from streams.core import ring
 from streams.errors import StoreUnavailable
 from streams.kafka.consuming.agent import Delivered
-from streams.kafka.consuming.progress import Progress
+from streams.kafka.consuming.progress import GroupPartition, Progress
 from streams.kafka.consuming.throttle import BackgroundThrottle
 from streams.kafka.stages.checkpoints import FanoutCheckpoints
 from streams.kafka.stages.fanout_applier import FanoutApplier
@@ -25,8 +25,10 @@ from tests.worlds.kafka import FakeOffsets
 from topics.catalogue import FANOUT, Lane
 
 NOW_MS = 1_800_000_000_000
-AUTHOR = UserId(7)
+AUTHOR, FOLLOWEE = UserId(7), UserId(8)
+GROUP_PARTITION = GroupPartition("fanout-normal", "fanout", 0)
 PHOTO = PhotoId(first_id_at(NOW_MS - 1_000))
+OTHER_PHOTO = PhotoId(PHOTO + 1)
 RETRY = RetrySettings(store_wait_s_max=1)
 
 
@@ -78,8 +80,13 @@ class World:
         await timelines.finish_rebuild(AUTHOR, b"12345678", [], 0)
 
     async def deliver(self, *offsets: int) -> None:
-        value = encode_fanout(OwnPost(PHOTO, AUTHOR, NOW_MS))
-        records = [Record("fanout", 0, offset, NOW_MS, None, value, ()) for offset in offsets]
+        await self.deliver_messages({offset: OwnPost(PHOTO, AUTHOR, NOW_MS) for offset in offsets})
+
+    async def deliver_messages(self, messages: dict[int, FanoutRecord]) -> None:
+        records = [
+            Record("fanout", 0, offset, NOW_MS, None, encode_fanout(message), ())
+            for offset, message in messages.items()
+        ]
         await self.lane(
             Delivered(records, 1, lambda: self.is_assigned, lambda count: self.log.append(f"ack {count}"))
         )
@@ -164,3 +171,102 @@ async def test_a_batch_that_is_delivered_again_changes_nothing() -> None:
 
     assert set(await world.timeline()) == once
     assert (await world.stores.real.timelines.checkpoints([0]))[0] == 1
+
+
+@pytest.mark.law("L7")
+async def test_a_partition_that_is_revoked_at_any_call_is_not_acknowledged() -> None:
+    """Whichever store is away, the lane gives up instead of waiting for it."""
+    number = 0
+    while True:
+        world = await new_world()
+        calls = 0
+
+        def lose(moment: Moment, world: World = world, number: int = number) -> None:
+            nonlocal calls
+            calls += not moment.done
+            if not moment.done and calls > number:
+                world.is_assigned = False
+                raise StoreUnavailable(moment.store, moment.operation, "a test said so")
+
+        world.at = lose
+        async with asyncio.timeout(10):
+            await world.deliver(0)
+
+        if calls <= number:
+            break
+        assert not [entry for entry in world.log if entry.startswith("ack")], number
+        number += 1
+    assert number >= 3
+
+
+async def test_every_record_of_a_batch_is_applied() -> None:
+    """Two photos and a backfill: one acknowledgement covers all three."""
+    world = await new_world()
+    older = PhotoId(PHOTO - 1)
+    await world.stores.real.author_photos.add(FOLLOWEE, older, ready=True)
+
+    await world.deliver_messages(
+        {
+            0: OwnPost(PHOTO, AUTHOR, NOW_MS),
+            1: OwnPost(OTHER_PHOTO, AUTHOR, NOW_MS),
+            2: Backfill(((AUTHOR, FOLLOWEE),)),
+        }
+    )
+
+    assert {older, PHOTO, OTHER_PHOTO} <= set(await world.timeline())
+    assert world.log[-1] == "ack 3"
+
+
+async def test_a_batch_is_applied_under_its_partitions_lock() -> None:
+    """Otherwise the watch would repair the partition while its checkpoint is about to move."""
+    world = await new_world()
+    locked: list[bool] = []
+    world.at = lambda moment: locked.append(world.lane.checkpoints.lock(0).locked())
+
+    await world.deliver(0)
+
+    assert locked
+    assert all(locked)
+    assert not world.lane.checkpoints.lock(0).locked()
+
+
+@pytest.mark.parametrize(("lane", "is_urgent"), [(Lane.NORMAL, True), (Lane.BULK, False)])
+async def test_only_the_normal_lane_counts_as_urgent(lane: Lane, is_urgent: bool) -> None:
+    """Bulk would rest because of itself."""
+    world = await new_world(lane)
+    urgent: list[bool] = []
+    world.at = lambda moment: urgent.append(world.lane.throttle._urgent > 0)
+
+    await world.deliver(0)
+
+    assert set(urgent) == {is_urgent}
+
+
+@pytest.mark.parametrize(("lane", "rests"), [(Lane.NORMAL, False), (Lane.BULK, True)])
+async def test_only_the_bulk_lane_rests(lane: Lane, rests: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A post that somebody waits for is not slowed down by another one."""
+    rested: list[float] = []
+
+    async def rest(throttle: BackgroundThrottle, worked_s: float) -> None:
+        rested.append(worked_s)
+
+    monkeypatch.setattr(BackgroundThrottle, "rest", rest)
+    world = await new_world(lane)
+    await world.deliver(0)
+
+    assert bool(rested) is rests
+
+
+async def test_the_watchdog_excuses_a_lane_only_while_it_applies_a_batch() -> None:
+    """Redis may be away for an hour; a consumer that stopped after the batch is found all the same."""
+    world = await new_world()
+    world.lane.progress.own("fanout-normal", {GROUP_PARTITION})
+    stuck: list[list[GroupPartition]] = []
+    world.at = lambda moment: stuck.append(world.lane.progress.stuck({GROUP_PARTITION: 9}, -1.0))
+
+    await world.deliver(0, 1)
+
+    assert len(stuck) >= 3
+    assert not any(stuck)
+    assert [world.lane.progress.stuck({GROUP_PARTITION: 2}, -1.0) for _ in range(2)] == [[], []]
+    assert world.lane.progress.stuck({GROUP_PARTITION: 3}, -1.0) == [GROUP_PARTITION]

@@ -185,7 +185,8 @@ async def test_a_partition_that_has_gone_is_not_acknowledged(bench: Bench) -> No
         raise StoreUnavailable("s3", "read", "a test said so")
 
     bench.world.real.media_objects.read = read  # type: ignore[method-assign]
-    await bench.lane(Lane.THUMBNAIL)(delivered(tasks, acked, ours=False))
+    async with asyncio.timeout(10):
+        await bench.lane(Lane.THUMBNAIL)(delivered(tasks, acked, ours=False))
 
     assert acked == []
 
