@@ -22,6 +22,11 @@ FRESHNESS = Histogram(
 )
 RETRIES = Counter("shutterline_store_retries", "Tries that a store did not answer.", ["store"])
 WAITING = Gauge("shutterline_waiting_for_store", "Records that wait for a store to come back.")
+STORE_ERRORS = Counter(
+    "shutterline_store_errors",
+    "Operations that a store failed or refused, by class of error.",
+    ["store", "error"],
+)
 BREAKER = Gauge("shutterline_breaker_state", "1 while the breaker of a dependency is open.", ["dependency"])
 REPAIRS = Counter(
     "shutterline_timeline_repairs", "Partitions applied again because Redis came back older.", ["outcome"]

@@ -1,20 +1,26 @@
 """The guard of one store: its breaker, its deadline, and what its errors mean.
 
-An error of a store means one of two things. Either nothing is known about the operation, so the
-caller gets `StoreUnavailable` and the breaker counts a failure. Or the store understood the operation
-and refused it: the breaker counts a success, and the driver's error is raised unchanged, because
-waiting would not help.
+Whatever a store responds instead of a success is an outage: the caller gets `StoreUnavailable` and
+waits, and the breaker counts a failure. That includes what a running store refuses: out of memory, a
+rotated key, a revoked permission. An operator changes that without a change of this code.
+
+Two errors are not an outage. Our own code built a request that can never succeed, or the caller expects
+the error as a result. They are raised unchanged, and the breaker counts a success.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any
 
 from streams.core.breaker import Breaker
 from streams.errors import StoreUnavailable
-from streams.metrics import BREAKER
+from streams.metrics import BREAKER, STORE_ERRORS
 from streams.settings import BreakerSettings
+
+log = logging.getLogger(__name__)
+LOG_EVERY_S = 10.0
 
 
 def breaker_of(settings: BreakerSettings) -> Breaker:
@@ -32,15 +38,18 @@ class StoreGuard:
         *,
         timeout_s: float | None,
         errors: tuple[type[Exception], ...],
-        is_refusal: Callable[[Exception], bool] = lambda _: False,
+        is_final: Callable[[Exception], bool] = lambda _: False,
+        kind_of: Callable[[Exception], str] = lambda error: type(error).__name__,
     ) -> None:
-        """`timeout_s` bounds an operation. `errors` are the driver's errors; `is_refusal` tells which
-        of them are refusals."""
+        """`timeout_s` bounds an operation. `errors` are the driver's errors, and `is_final` tells which of
+        them are no outage. `kind_of` names an error in the metric; it must have few values."""
         self._store = store
         self._breaker = breaker
         self._timeout_s = timeout_s
         self._errors: tuple[type[Exception], ...] = (*errors, TimeoutError)
-        self._is_refusal = is_refusal
+        self._is_final = is_final
+        self._kind_of = kind_of
+        self._next_log_s: dict[str, float] = {}
         self._gauge = BREAKER.labels(store)  # Looked up once: that costs more than setting it.
 
     async def run(
@@ -62,14 +71,24 @@ class StoreGuard:
             async with asyncio.timeout(self._timeout_s if timeout_s is None else timeout_s):
                 result = await run(*args, **named)
         except self._errors as error:
-            if self._is_refusal(error):
+            if self._is_final(error):
                 self._succeeded()
                 raise
+            self._report(operation, error)
             self._breaker.failed(monotonic())
             self._gauge.set(self._breaker.is_open)
             raise StoreUnavailable(self._store, operation, f"{type(error).__name__} {error}") from error
         self._succeeded()
         return result
+
+    def _report(self, operation: str, error: Exception) -> None:
+        kind = self._kind_of(error)
+        STORE_ERRORS.labels(self._store, kind).inc()
+        # A store that is away fails every operation; one line in ten seconds says enough.
+        now_s = monotonic()
+        if now_s >= self._next_log_s.get(kind, 0.0):
+            self._next_log_s[kind] = now_s + LOG_EVERY_S
+            log.warning("%s failed %s: %s %s", self._store, operation, kind, error)
 
     def _succeeded(self) -> None:
         self._breaker.succeeded()

@@ -5,6 +5,7 @@ to the event loop once per burst.
 """
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Event, Thread
@@ -20,6 +21,7 @@ from streams.handover import LoopHandover
 from streams.settings import KafkaSettings
 from streams.stores.guard import StoreGuard, breaker_of
 
+log = logging.getLogger(__name__)
 STORE = "kafka"
 POLL_S = 0.05
 FLUSH_S = 5.0
@@ -42,25 +44,31 @@ class Producer:
     """An idempotent producer; an async context manager."""
 
     def __init__(self, settings: KafkaSettings, *, timeout_ms: int) -> None:
-        self._producer = LibrdkafkaProducer(
-            {
-                "bootstrap.servers": settings.kafka,
-                "enable.idempotence": True,
-                "acks": "all",
-                "linger.ms": 2,
-                "compression.type": "lz4",
-                "message.max.bytes": 2_000_000,
-                "message.timeout.ms": timeout_ms,
-                "request.timeout.ms": min(timeout_ms, 10_000),
-                "socket.timeout.ms": max(1_000, timeout_ms),
-                "topic.metadata.propagation.max.ms": 5_000,
-                "log_level": 3,
-                **settings.kafka_security,
-            }
-        )
+        self._configuration = {
+            "bootstrap.servers": settings.kafka,
+            "enable.idempotence": True,
+            "acks": "all",
+            "linger.ms": 2,
+            "compression.type": "lz4",
+            "message.max.bytes": 2_000_000,
+            "message.timeout.ms": timeout_ms,
+            "request.timeout.ms": min(timeout_ms, 10_000),
+            "socket.timeout.ms": max(1_000, timeout_ms),
+            "topic.metadata.propagation.max.ms": 5_000,
+            "log_level": 3,
+            **settings.kafka_security,
+        }
+        self._producer = LibrdkafkaProducer(self._configuration)
+        # Replaced producers that still report deliveries.
+        self._replaced: list[LibrdkafkaProducer] = []
         # librdkafka has its own deadline: message.timeout.ms.
         self._guard = StoreGuard(
-            STORE, breaker_of(settings), timeout_s=None, errors=(BufferError, KafkaException)
+            STORE,
+            breaker_of(settings),
+            timeout_s=None,
+            errors=(BufferError, KafkaException),
+            is_final=_is_malformed,
+            kind_of=_kind_of,
         )
         self._reports: LoopHandover[tuple[_Sending, KafkaError | None]] = LoopHandover(_report)
         self._closing = Event()
@@ -91,11 +99,24 @@ class Producer:
 
     async def _send(self, records: Sequence[Outgoing]) -> None:
         sending = _Sending(asyncio.get_running_loop().create_future(), len(records))
+        producer = self._producer
         for record in records:
             self._produce(record, sending)
         error = await sending.done
         if error is not None:
+            self._replace_if_fatal(producer, error)
             raise error
+
+    def _replace_if_fatal(self, producer: LibrdkafkaProducer, error: Exception) -> None:
+        """Replace the producer that sent; after a fatal error librdkafka never sends again with it."""
+        code = _code(error)
+        if code is None or not (code.fatal() or code.code() == KafkaError._FATAL):
+            return
+        # Several sends fail with one producer.
+        if producer is self._producer:
+            log.warning("Kafka's producer is replaced after a fatal error: %s", code)
+            self._producer = LibrdkafkaProducer(self._configuration)
+            self._replaced.append(producer)
 
     async def ping(self, topic: str) -> None:
         """Ask the brokers who leads this topic; answers, also that there was none, count for a second.
@@ -137,6 +158,10 @@ class Producer:
     def _poll(self) -> None:
         while not self._closing.is_set():
             self._producer.poll(POLL_S)
+            for producer in tuple(self._replaced):
+                producer.poll(0)
+                if not len(producer):
+                    self._replaced.remove(producer)
 
 
 @dataclass(slots=True)
@@ -152,6 +177,25 @@ class _Sending:
         self.error = self.error or error
         if self.missing == 0 and not self.done.done():
             self.done.set_result(self.error)
+
+
+def _code(error: Exception) -> KafkaError | None:
+    cause = error.args[0] if isinstance(error, KafkaException) and error.args else None
+    return cause if isinstance(cause, KafkaError) else None
+
+
+def _is_malformed(error: Exception) -> bool:
+    """Return whether our own code built a record that is too large; no retry can change that.
+
+    Everything else is an outage: a quota, a missing permission, a full disk, a topic without a leader.
+    """
+    code = _code(error)
+    return code is not None and code.code() == KafkaError.MSG_SIZE_TOO_LARGE
+
+
+def _kind_of(error: Exception) -> str:
+    code = _code(error)
+    return type(error).__name__ if code is None else str(code.name())
 
 
 def _report(delivery: tuple[_Sending, KafkaError | None]) -> None:

@@ -4,18 +4,22 @@ The driver reports results on its own thread; `LoopHandover` brings them to the 
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from cassandra import ConsistencyLevel, DriverException, RequestValidationException
+from cassandra import ConsistencyLevel, DriverException, InvalidRequest
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
+from cassandra.connection import ConnectionException
 from cassandra.policies import (
     ConstantReconnectionPolicy,
     ConstantSpeculativeExecutionPolicy,
     DCAwareRoundRobinPolicy,
     TokenAwarePolicy,
 )
+from cassandra.pool import NoConnectionsAvailable
+from cassandra.protocol import ErrorMessage, SyntaxException
 from cassandra.query import BatchStatement, BatchType, PreparedStatement, tuple_factory
 
 from streams.core.breaker import Breaker
@@ -27,6 +31,12 @@ Row = tuple[Any, ...]
 _Result: TypeAlias = tuple[asyncio.Future[list[Row]], list[Row] | BaseException]
 STORE = "cassandra"
 IN_FLIGHT_MAX = 128  # More requests at once are slower: the driver's own CPU is the limit.
+# ErrorMessage is what the driver raises for codes that it does not translate, such as overloaded,
+# bootstrapping, a truncation, or a forgotten prepared statement. It is no DriverException.
+_ERRORS = (DriverException, NoHostAvailable, ErrorMessage, ConnectionException, NoConnectionsAvailable)
+# InvalidRequest also says that the schema is missing: a node has not heard of a table yet, or an operator
+# restores a keyspace. Every statement was prepared when the process started, so it was right then.
+_SCHEMA_MISSING = re.compile(r"unconfigured table|(keyspace|table) \S+ does(n't| not) exist", re.IGNORECASE)
 CONNECT_TIMEOUT_S = 5.0  # No request waits for a new connection.
 
 
@@ -39,9 +49,8 @@ class CassandraSession:
             STORE,
             breaker,
             timeout_s=timeout_s,
-            errors=(DriverException, NoHostAvailable),
-            # The request itself was wrong.
-            is_refusal=lambda error: isinstance(error, RequestValidationException),
+            errors=_ERRORS,
+            is_final=_is_malformed,
         )
         self._slots = asyncio.Semaphore(IN_FLIGHT_MAX)
         self._results: LoopHandover[_Result] = LoopHandover(_resolve)
@@ -89,6 +98,13 @@ class CassandraSession:
 
         response.add_callbacks(add_page, lambda error: self._results.put((future, error)))
         return future
+
+
+def _is_malformed(error: Exception) -> bool:
+    """Return whether our own code built the statement or a value of it wrongly."""
+    if isinstance(error, InvalidRequest):
+        return _SCHEMA_MISSING.search(str(error)) is None
+    return isinstance(error, SyntaxException)
 
 
 def _resolve(result: _Result) -> None:

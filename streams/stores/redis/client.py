@@ -6,6 +6,7 @@ Keys that must not be read after a restart carry the incarnation in their name.
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from importlib.resources import files
 from typing import Any
@@ -15,7 +16,8 @@ from redis.asyncio.connection import Connection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import ConnectionError as Disconnected
+from redis.exceptions import DataError, NoScriptError, RedisError, ResponseError
 
 from streams.core.breaker import Breaker
 from streams.errors import StoreUnavailable
@@ -26,6 +28,14 @@ STORE = "redis"
 CONNECTIONS_MAX = 64
 # If the incarnation changes three times within one operation, the server counts as down.
 INCARNATION_TRIES = 3
+# redis-py has one class, ResponseError, for these and for every error that it does not know. Some versions
+# remove the code before the text. An error that matches nothing here is an outage.
+_MALFORMED = re.compile(
+    r"(^|: |ERR )(WRONGTYPE |Operation against a key holding the wrong kind of value"
+    r"|wrong number of arguments|unknown (sub)?command|syntax error|value is not an integer"
+    r"|Error compiling script|user_script:\d+: )",
+    re.IGNORECASE,
+)
 
 
 class RedisClient:
@@ -37,7 +47,7 @@ class RedisClient:
             breaker,
             timeout_s=timeout_s,
             errors=(RedisError, OSError),
-            is_refusal=lambda error: isinstance(error, ResponseError) and not _is_temporary(error),
+            is_final=_is_malformed,
         )
         self._incarnation = b""
         pool = BlockingConnectionPool.from_url(
@@ -110,10 +120,18 @@ class RedisClient:
         await connection.send_command("INFO", "server")
         answer: Any = await connection.read_response()
         text = answer.decode() if isinstance(answer, bytes) else str(answer)
-        run_id = next(line for line in text.splitlines() if line.startswith("run_id:"))
+        run_id = next((line for line in text.splitlines() if line.startswith("run_id:")), None)
+        if run_id is None:
+            raise Disconnected("the server does not tell its run id")
         self._incarnation = run_id.removeprefix("run_id:").strip()[:16].encode()
 
 
-def _is_temporary(error: ResponseError) -> bool:
-    """Return whether the server refuses for now only, for instance out of memory or as a replica."""
-    return str(error).startswith(("LOADING", "BUSY", "MASTERDOWN", "READONLY", "OOM", "MISCONF", "TRYAGAIN"))
+def _is_malformed(error: Exception) -> bool:
+    """Return whether our own code built the command wrongly; the server can never accept it.
+
+    The classes below ResponseError are what a server refuses while it runs: out of memory, read-only,
+    no permission, a part of a cluster that is down.
+    """
+    if isinstance(error, DataError):
+        return True
+    return type(error) is ResponseError and _MALFORMED.search(str(error)) is not None

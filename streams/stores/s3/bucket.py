@@ -7,16 +7,35 @@ from typing import Any
 import aiohttp
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+from botocore.parsers import ResponseParserError
 
 from streams.core.breaker import Breaker
 from streams.settings import S3Settings
 from streams.stores.guard import StoreGuard
 
 STORE = "s3"
+# ResponseParserError is a body that is truncated or no XML at all. It is no BotoCoreError.
+_ERRORS = (ClientError, BotoCoreError, ResponseParserError, aiohttp.ClientError, OSError)
 _NOT_THERE = frozenset({"404", "NoSuchKey", "NotFound", "NoSuchUpload"})
-# Statuses below 500 that only mean: try again.
-_TEMPORARY = frozenset({"RequestTimeout", "OperationAborted", "ConditionalRequestConflict"})
+# The operations whose object or upload may not exist. For another one, a 404 is a bucket that is missing.
+_MAY_BE_MISSING = frozenset(
+    {
+        *("HeadObject", "GetObject"),
+        *("UploadPart", "ListParts", "CompleteMultipartUpload", "AbortMultipartUpload"),
+    }
+)
+# Rules are optional: a server may not have them, and a narrow policy may not let us set them.
+_OPTIONAL = frozenset({"GetBucketLifecycleConfiguration", "PutBucketLifecycleConfiguration"})
+# Results that a caller expects. 501 means that this server will never support the operation.
+_EXPECTED_STATUSES = frozenset(
+    {
+        HTTPStatus.NOT_MODIFIED,
+        HTTPStatus.PRECONDITION_FAILED,
+        HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+        HTTPStatus.NOT_IMPLEMENTED,
+    }
+)
 # Operations whose time grows with their bytes; on some servers, finishing parts copies them.
 _TRANSFERS = frozenset(
     {
@@ -29,7 +48,7 @@ _CONNECTIONS_MAX = 64
 
 
 class S3Refused(Exception):
-    """S3 refused an operation: a bug of ours, or a race that the caller handles. `code` is S3's code."""
+    """S3 refused an operation for a reason that the caller expects. `code` is S3's code."""
 
     def __init__(self, operation: str, code: str, message: str) -> None:
         super().__init__(f"{operation}: {code} {message}")
@@ -48,8 +67,9 @@ class S3Bucket:
             STORE,
             breaker,
             timeout_s=look_timeout_s,
-            errors=(ClientError, BotoCoreError, aiohttp.ClientError, OSError),
-            is_refusal=_is_refusal,
+            errors=_ERRORS,
+            is_final=_is_final,
+            kind_of=_kind_of,
         )
         self._transfer_timeout_s = transfer_timeout_s
 
@@ -57,8 +77,8 @@ class S3Bucket:
         """Return the result of one operation of the client; None if its object or upload does not exist.
 
         Raises:
-            StoreUnavailable: S3 did not respond in time, failed, or asked to try again.
-            S3Refused: S3 refused the operation.
+            StoreUnavailable: S3 did not respond in time, failed, or refused a request that we signed.
+            S3Refused: A condition or a range did not hold, or the server has no such operation or rules.
         """
         timeout_s = self._transfer_timeout_s if operation in _TRANSFERS else None
         try:
@@ -66,10 +86,9 @@ class S3Bucket:
                 operation, self._request, getattr(self.client, operation), arguments, timeout_s=timeout_s
             )
         except ClientError as error:
-            code = _code(error)
-            if code in _NOT_THERE:
+            if _is_missing(error):
                 return None
-            raise S3Refused(operation, code, str(error)) from error
+            raise S3Refused(operation, _code(error), str(error)) from error
 
     async def _request(self, method: Callable[..., Awaitable[Any]], arguments: Mapping[str, object]) -> Any:
         result = await method(Bucket=self.name, **arguments)
@@ -80,12 +99,22 @@ class S3Bucket:
         return result
 
 
-def _is_refusal(error: Exception) -> bool:
-    if not isinstance(error, ClientError) or _code(error) in _TEMPORARY:
-        return False
+def _is_final(error: Exception) -> bool:
+    if not isinstance(error, ClientError):
+        return isinstance(error, ParamValidationError)  # Our own code built the request wrongly.
     status = _status(error)
-    # 501 means that this server will never support the operation.
-    return status != HTTPStatus.TOO_MANY_REQUESTS and (status < 500 or status == HTTPStatus.NOT_IMPLEMENTED)
+    if _is_missing(error) or status in _EXPECTED_STATUSES:
+        return True
+    return error.operation_name in _OPTIONAL and status < HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def _is_missing(error: ClientError) -> bool:
+    return _code(error) in _NOT_THERE and error.operation_name in _MAY_BE_MISSING
+
+
+def _kind_of(error: Exception) -> str:
+    # S3's codes are text from the server, so they are no label.
+    return f"HTTP {_status(error)}" if isinstance(error, ClientError) else type(error).__name__
 
 
 def _status(error: ClientError) -> int:

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from schemas.times import ms_of
+from streams.errors import StoreUnavailable
 from streams.ports.media import MediaObjects, StoredObject
-from streams.stores.s3.bucket import S3Bucket, S3Refused
+from streams.stores.s3.bucket import STORE, S3Bucket, S3Refused
 
 # A year: an object never changes, because its key contains the hash of its bytes.
 IMMUTABLE = "public, max-age=31536000, immutable"
@@ -40,7 +41,8 @@ class S3MediaObjects(MediaObjects):
             keys = [{"Key": key} for key in object_keys[start : start + KEYS_A_CALL]]
             answer = await self._bucket.call("delete_objects", Delete={"Objects": keys, "Quiet": True})
             for error in answer.get("Errors", ()):
-                raise S3Refused("delete_objects", error["Code"], f"{error['Key']} {error.get('Message', '')}")
+                cause = f"{error['Code']} {error['Key']} {error.get('Message', '')}"
+                raise StoreUnavailable(STORE, "delete_objects", cause)
 
     async def list(self, prefix: str, *, after: str = "", limit: int) -> list[StoredObject]:
         answer = await self._bucket.call("list_objects_v2", Prefix=prefix, StartAfter=after, MaxKeys=limit)

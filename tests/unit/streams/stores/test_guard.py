@@ -6,7 +6,7 @@ import pytest
 
 from streams.core.breaker import Breaker
 from streams.errors import StoreUnavailable
-from streams.metrics import BREAKER
+from streams.metrics import BREAKER, STORE_ERRORS
 from streams.stores.guard import StoreGuard
 
 
@@ -14,7 +14,7 @@ class DriverError(Exception):
     pass
 
 
-class DriverRefusal(DriverError):
+class MalformedRequest(DriverError):
     pass
 
 
@@ -24,7 +24,7 @@ def guard(*, failures_max: int = 2, timeout_s: float | None = None) -> StoreGuar
         Breaker(failures_max=failures_max, open_s=60.0),
         timeout_s=timeout_s,
         errors=(DriverError,),
-        is_refusal=lambda error: isinstance(error, DriverRefusal),
+        is_final=lambda error: isinstance(error, MalformedRequest),
     )
 
 
@@ -56,8 +56,8 @@ async def test_no_result_in_time_is_an_outage() -> None:
         await guard(timeout_s=60).run("get", asyncio.Event().wait, timeout_s=0.001)
 
 
-@pytest.mark.parametrize("error", [DriverRefusal("no such table"), KeyError("a bug")])
-async def test_refusals_and_bugs_are_raised_unchanged(error: Exception) -> None:
+@pytest.mark.parametrize("error", [MalformedRequest("no such table"), KeyError("a bug")])
+async def test_final_errors_and_bugs_are_raised_unchanged(error: Exception) -> None:
     """Waiting would not help, so the breaker stays closed."""
     guarded = guard(failures_max=1)
 
@@ -67,15 +67,29 @@ async def test_refusals_and_bugs_are_raised_unchanged(error: Exception) -> None:
 
 
 async def test_the_breaker_opens_after_failures_in_a_row() -> None:
-    """A success or a refusal in between starts the count again; the gauge shows an open breaker."""
+    """A success or a final error in between starts the count again; the gauge shows an open breaker."""
     guarded = guard(failures_max=2)
-    errors = [DriverError(), DriverRefusal(), DriverError(), DriverError()]
+    errors = [DriverError(), MalformedRequest(), DriverError(), DriverError()]
 
     for error in errors:
         assert BREAKER.labels("test")._value.get() == 0
-        with pytest.raises((StoreUnavailable, DriverRefusal)):
+        with pytest.raises((StoreUnavailable, MalformedRequest)):
             await guarded.run("get", fail, error)
 
     assert BREAKER.labels("test")._value.get() == 1
     with pytest.raises(StoreUnavailable, match="its breaker is open"):
         await guarded.run("get", succeed, "result")
+
+
+async def test_an_outage_is_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Each failure counts by store and class of error; many failures of a class are one log line."""
+    guarded = guard(failures_max=10)
+    counter = STORE_ERRORS.labels("test", "DriverError")
+    before = counter._value.get()
+
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            await guarded.run("get", fail, DriverError("broken"))
+
+    assert counter._value.get() - before == 3
+    assert [record.getMessage() for record in caplog.records] == ["test failed get: DriverError broken"]

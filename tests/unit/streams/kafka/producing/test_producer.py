@@ -1,0 +1,107 @@
+"""Which errors of Kafka are an outage, with librdkafka's own errors."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from streams.errors import StoreUnavailable
+from streams.kafka.producing import producer as producing
+from streams.kafka.producing.producer import Outgoing, Producer
+from streams.settings import KafkaSettings
+
+RECORD = Outgoing("uploads", 0, b"key", b"value")
+
+
+class Broker:
+    """Makes librdkafka's producers; each reports the first of `errors` that is left, or success."""
+
+    def __init__(self, *errors: KafkaError) -> None:
+        self.errors = list(errors)
+        self.made = 0
+
+    def __call__(self, _: object) -> "FakeProducer":
+        self.made += 1
+        return FakeProducer(self)
+
+
+class FakeProducer:
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._fatal: KafkaError | None = None
+        self._due: list[Callable[[], None]] = []
+
+    def produce(
+        self, *_: object, on_delivery: Callable[[KafkaError | None, object], None], **__: Any
+    ) -> None:
+        error = self._fatal or (self._broker.errors.pop(0) if self._broker.errors else None)
+        if error is not None and error.fatal():
+            self._fatal = error
+        self._due.append(lambda: on_delivery(error, None))
+
+    def poll(self, _: float) -> int:
+        due, self._due = self._due, []
+        for report in due:
+            report()
+        return len(due)
+
+    def flush(self, _: float) -> int:
+        return 0
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+
+async def send(broker: Broker, monkeypatch: pytest.MonkeyPatch, times: int = 1) -> list[Exception | None]:
+    """Send a record so many times; returns what each raised."""
+    monkeypatch.setattr(producing, "LibrdkafkaProducer", broker)
+    raised: list[Exception | None] = []
+    async with Producer(KafkaSettings(), timeout_ms=1_000) as producer:
+        for _ in range(times):
+            try:
+                await producer.send([RECORD])
+            except (StoreUnavailable, KafkaException) as error:
+                raised.append(error)
+            else:
+                raised.append(None)
+    return raised
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError.KAFKA_STORAGE_ERROR,
+        KafkaError.THROTTLING_QUOTA_EXCEEDED,
+        KafkaError.NOT_ENOUGH_REPLICAS,
+        KafkaError.POLICY_VIOLATION,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._MSG_TIMED_OUT,
+        KafkaError._QUEUE_FULL,
+    ],
+)
+async def test_what_a_running_broker_refuses_is_an_outage(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quota, a missing permission, a full disk; the record is sent again later."""
+    [error] = await send(Broker(KafkaError(code)), monkeypatch)
+
+    assert isinstance(error, StoreUnavailable)
+
+
+async def test_a_record_that_is_too_large_is_our_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No retry can make a broker accept it."""
+    [error] = await send(Broker(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)), monkeypatch)
+
+    assert isinstance(error, KafkaException)
+
+
+async def test_a_producer_that_failed_fatally_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """librdkafka never sends again with it, for instance after the cluster denied an idempotent write."""
+    broker = Broker(KafkaError(KafkaError.CLUSTER_AUTHORIZATION_FAILED, "denied", fatal=True))
+
+    first, second = await send(broker, monkeypatch, times=2)
+
+    assert isinstance(first, StoreUnavailable)
+    assert (second, broker.made) == (None, 2)

@@ -1,0 +1,134 @@
+"""Which errors of Cassandra are an outage. The driver's own decoder makes each from its code."""
+
+import struct
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any, cast
+
+import pytest
+from cassandra import (
+    AuthenticationFailed,
+    ConsistencyLevel,
+    InvalidRequest,
+    OperationTimedOut,
+    ReadFailure,
+    Unauthorized,
+    WriteFailure,
+    WriteType,
+)
+from cassandra.cluster import NoHostAvailable, Session
+from cassandra.connection import ConnectionShutdown
+from cassandra.pool import NoConnectionsAvailable
+from cassandra.protocol import ErrorMessage, PreparedQueryNotFound, SyntaxException
+from cassandra.query import PreparedStatement
+
+from streams.core.breaker import Breaker
+from streams.errors import StoreUnavailable
+from streams.stores.cassandra.session import CassandraSession
+
+CODES = {
+    "server error": 0x0000,
+    "bad credentials": 0x0100,
+    "overloaded": 0x1001,
+    "bootstrapping": 0x1002,
+    "truncate": 0x1003,
+    "cdc write": 0x1600,
+    "unauthorized": 0x2100,
+    "configuration": 0x2300,
+    "a code of a later version": 0x17FF,
+}
+
+
+def from_server(code: int, text: str = "a test said so") -> Exception:
+    """Decode an error frame as the driver does."""
+    body = struct.pack(">iH", code, len(text)) + text.encode()
+    error: Exception = ErrorMessage.recv_body(BytesIO(body), 5).to_exception()
+    return error
+
+
+def malformed(text: str) -> Exception:
+    return from_server(0x2200, text)
+
+
+class Response:
+    """The future of a request that fails at once."""
+
+    has_more_pages = False
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def add_callbacks(self, _: Callable[..., None], on_error: Callable[[Exception], None]) -> None:
+        on_error(self._error)
+
+
+class Statement:
+    query_string = "SELECT"
+
+    def bind(self, values: object) -> object:
+        return values
+
+
+class FailingSession:
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def execute_async(self, _: object) -> Response:
+        return Response(self._error)
+
+
+async def read(error: Exception) -> None:
+    session: Any = cast(Session, FailingSession(error))
+    database = CassandraSession(session, Breaker(failures_max=9, open_s=1.0), 5.0)
+    await database.rows(cast(PreparedStatement, Statement()))
+
+
+@pytest.mark.parametrize("code", CODES.values(), ids=CODES)
+async def test_what_a_running_server_refuses_is_an_outage(code: int) -> None:
+    """Also the codes for which the driver has no exception of its own."""
+    with pytest.raises(StoreUnavailable):
+        await read(from_server(code))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Unauthorized("User app has no SELECT permission"),
+        AuthenticationFailed("expired"),
+        ReadFailure("tombstones", consistency=ConsistencyLevel.LOCAL_QUORUM),
+        WriteFailure("disk full", consistency=ConsistencyLevel.LOCAL_QUORUM, write_type=WriteType.SIMPLE),
+        OperationTimedOut(),
+        PreparedQueryNotFound(code=0x2500, message="forgotten", info=b"1"),
+        NoHostAvailable("none", {}),
+        NoConnectionsAvailable(),
+        ConnectionShutdown("closed"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_a_failure_of_the_server_or_of_a_connection_is_an_outage(error: Exception) -> None:
+    """The statement may be sent again."""
+    with pytest.raises(StoreUnavailable):
+        await read(error)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "unconfigured table photos",
+        "keyspace shutterline does not exist",
+        "Keyspace 'shutterline' does not exist",
+        "Table photos doesn't exist",
+    ],
+)
+async def test_a_missing_schema_is_an_outage(text: str) -> None:
+    """Every statement was prepared at the start, so an operator or a late node has taken the schema away."""
+    with pytest.raises(StoreUnavailable):
+        await read(malformed(text))
+
+
+async def test_a_malformed_statement_is_our_bug() -> None:
+    """No retry can make the server accept it."""
+    with pytest.raises(InvalidRequest):
+        await read(malformed("Key may not be empty"))
+    with pytest.raises(SyntaxException):
+        await read(from_server(0x2000))
