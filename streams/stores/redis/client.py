@@ -18,10 +18,12 @@ from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import DataError, NoScriptError, RedisError, ResponseError
+from redis.maint_notifications import MaintNotificationsConfig
 
 from streams.core.breaker import Breaker
 from streams.errors import StoreUnavailable
 from streams.stores.guard import StoreGuard
+from streams.stores.redis.idle import checked
 from streams.stores.redis.shared import SharedConnection
 
 STORE = "redis"
@@ -59,7 +61,10 @@ class RedisClient:
             # Retrying is up to the caller: a silent retry would hide a new incarnation.
             retry=Retry(NoBackoff(), 0),
             redis_connect_func=self._connected,
+            # With notifications, redis-py's pool sends on connections that it has found closed.
+            maint_notifications_config=MaintNotificationsConfig(enabled=False),
         )
+        pool.connection_class = checked(pool.connection_class)
         self.redis: Redis = Redis.from_pool(pool)
         self._shared = SharedConnection(pool.make_connection, timeout_s)
 
