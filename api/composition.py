@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from time import time_ns
+from time import monotonic, time_ns
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from prometheus_client import Counter
@@ -13,6 +13,7 @@ from api.edge_writer import EdgeWriter
 from api.http.metrics import CACHE_LOOKUPS, MEDIA_URLS, REBUILDS
 from api.http.retry_after import RetryQueue
 from api.photo_ids import PhotoIds
+from api.readiness import Probe, Readiness
 from api.reading.cached_reads import CachedReads
 from api.reading.pulled_authors import PulledAuthorsPoller
 from api.reading.signed_urls import UrlSigner
@@ -22,7 +23,6 @@ from api.services import (
     HealthService,
     LikeService,
     PhotoService,
-    Probe,
     Services,
     SocialService,
     UploadService,
@@ -31,11 +31,8 @@ from api.services import (
 from schemas.ids import UserId
 from streams.errors import StoreUnavailable
 from streams.ports.edges import OutgoingEdges
-from streams.ports.groups import ApiStores, PhotoStores, TimelineStores, UploadStores
-from streams.ports.media import MediaObjects
-from streams.ports.photos import PulledAuthors
+from streams.ports.groups import ApiStores, HealthStores, PhotoStores, TimelineStores, UploadStores
 from streams.ports.publishing import EventPublisher
-from streams.ports.timelines import Timelines
 from streams.settings import (
     ApiProcessSettings,
     CacheSettings,
@@ -66,6 +63,7 @@ def make_services(
     ids: PhotoIds,
     media_key: RSAPrivateKey,
     clock_us: Callable[[], int] = lambda: time_ns() // 1_000,
+    clock_s: Callable[[], float] = monotonic,
 ) -> Services:
     """Put the parts together.
 
@@ -110,7 +108,7 @@ def make_services(
         ),
         uploads=_uploads(settings, stores, publisher, queue, ids, clock_us),
         health=HealthService(
-            probes=_probes(stores.pulled_authors, stores.timelines, stores.media_objects, publisher, queue),
+            readiness=Readiness(_probes(stores, publisher, queue), clock_s=clock_s),
             ops_open=settings.ops_open,
         ),
         verifier=_verifier(settings, clock_us),
@@ -163,23 +161,16 @@ def _uploads(
     )
 
 
-def _probes(
-    pulled_authors: PulledAuthors,
-    timelines: Timelines,
-    media_objects: MediaObjects,
-    publisher: EventPublisher,
-    queue: RenditionsQueue,
-) -> dict[str, Probe]:
-    """One cheap read of each store, by the store's name."""
-
+def _probes(stores: HealthStores, publisher: EventPublisher, queue: RenditionsQueue) -> dict[str, Probe]:
+    # Nothing is published: every record of a topic is an event that somebody handles.
     async def ask_kafka() -> None:
         await publisher.ping()
         await queue.queued()
 
     return {
-        "cassandra": pulled_authors.version,
-        "redis": timelines.verified,
-        "s3": lambda: media_objects.size("readyz"),
+        "cassandra": stores.cassandra_probe.check,
+        "redis": stores.redis_probe.check,
+        "s3": stores.s3_probe.check,
         "kafka": ask_kafka,
     }
 

@@ -1,7 +1,7 @@
 """One small service for each group of routes, and how a route gets its own."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -12,6 +12,7 @@ from api.auth.tokens import Caller, TokenVerifier, authenticate
 from api.edge_writer import EdgeWriter
 from api.http.retry_after import RetryQueue
 from api.photo_ids import PhotoIds
+from api.readiness import Readiness
 from api.reading.cached_reads import CachedReads
 from api.reading.pulled_authors import PulledAuthorsPoller
 from api.reading.signed_urls import UrlSigner
@@ -22,8 +23,6 @@ from streams.ports.groups import PhotoStores
 from streams.ports.publishing import EventPublisher
 from streams.timelines.rebuild import Rebuilder
 from streams.uploads.intake import UploadIntake
-
-Probe = Callable[[], Awaitable[object]]
 
 # Without this bound, a page of a set whose members have nearly all left would read thousands of empty
 # buckets.
@@ -93,9 +92,9 @@ class UploadService:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthService:
-    """`probes` check one store each, by name. `ops_open` shows the metrics to everybody."""
+    """`ops_open` shows the metrics to everybody."""
 
-    probes: Mapping[str, Probe]
+    readiness: Readiness
     ops_open: bool
 
 

@@ -11,6 +11,7 @@ from streams.ports.cdn import Cdn
 from streams.ports.cleaning import CleaningPositions, MissingObjects, PhotoScan
 from streams.ports.coordination import ShardLeases, StoppedPartitions
 from streams.ports.edges import CountedSets, OutgoingEdges
+from streams.ports.health import StoreProbe
 from streams.ports.media import MediaObjects, MediaUploads
 from streams.ports.photos import AuthorPhotos, Authors, ParkedPhotos, Photos, PulledAuthors
 from streams.ports.timelines import RebuildBudget, Timelines
@@ -80,7 +81,16 @@ class CoordinationStores:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ApiStores(UploadStores, EdgeStores, TimelineStores):
+class HealthStores:
+    """One probe of each server, for `/readyz`."""
+
+    cassandra_probe: StoreProbe
+    redis_probe: StoreProbe
+    s3_probe: StoreProbe
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiStores(UploadStores, EdgeStores, TimelineStores, HealthStores):
     """What the services of the API are composed of."""
 
 

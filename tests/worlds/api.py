@@ -113,8 +113,8 @@ class Switchable:
         return call
 
 
-_REDIS = {"timelines", "cache", "rebuild_budget", "upload_limit"}
-_S3 = {"media_objects", "media_uploads"}
+_REDIS = {"redis_probe", "timelines", "cache", "rebuild_budget", "upload_limit"}
+_S3 = {"s3_probe", "media_objects", "media_uploads"}
 RENDITIONS: Mapping[str, StoredRendition] = {
     "thumbnail": StoredRendition(object_key="r/1/thumbnail.jpg", width=150, height=100)
 }
@@ -280,6 +280,7 @@ async def make_world(**overrides: object) -> World:
         ids=PhotoIds(memory.shard_leases, lambda: clock.ms),
         media_key=media_key(),
         clock_us=clock.us,
+        clock_s=lambda: clock.ms / 1_000,
     )
     positions = dict.fromkeys(range(FANOUT.partitions), 0)
     await stores.timelines.save_all_checkpoints(positions)

@@ -4,6 +4,7 @@ from collections.abc import Callable, MutableMapping
 
 from schemas.ids import OWN_SHARDS
 from streams.ports.groups import Stores
+from streams.ports.health import StoreProbe
 from streams.stores.memory.authors import MemoryAuthors, MemoryPulledAuthors
 from streams.stores.memory.budget import MemoryRebuildBudget
 from streams.stores.memory.cache import MemoryCache
@@ -19,6 +20,13 @@ from streams.stores.memory.stops import MemoryStoppedPartitions
 from streams.stores.memory.timelines import MemoryTimelines
 from streams.stores.memory.uploads import MemoryUploadLimit, MemoryUploads
 from topics.catalogue import FANOUT
+
+
+class MemoryStoreProbe(StoreProbe):
+    """Memory is always ready."""
+
+    async def check(self) -> None:
+        pass
 
 
 def memory_stores(
@@ -66,6 +74,9 @@ def memory_stores(
             rebuild_ttl_ms=rebuild_ttl_ms,
             fanout_partitions=FANOUT.partitions,
         ),
+        cassandra_probe=MemoryStoreProbe(),
+        redis_probe=MemoryStoreProbe(),
+        s3_probe=MemoryStoreProbe(),
         cache=MemoryCache(clock_ms),
         shard_leases=MemoryShardLeases(shard_leases),
         rebuild_budget=MemoryRebuildBudget(rebuilds_per_s_max, lambda: clock_ms() / 1_000),

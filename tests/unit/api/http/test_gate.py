@@ -137,6 +137,7 @@ async def test_the_process_is_ready_if_every_store_responds() -> None:
     async with world.client() as client:
         ready, alive = await client.get("/readyz"), await client.get("/healthz")
         world.fail("redis", down=False)
+        await world.later(1)
         again = await client.get("/readyz")
 
     assert (ready.status_code, ready.headers["retry-after"]) == (503, "1")

@@ -1,0 +1,18 @@
+"""The key that shows whether Redis takes writes and reads."""
+
+from streams.ports.health import StoreProbe
+from streams.stores.redis.client import RedisClient
+
+LIFE_MS = b"60000"
+
+
+class RedisStoreProbe(StoreProbe):
+    """One key of a byte; it expires a minute after the last process has stopped."""
+
+    def __init__(self, client: RedisClient, *, namespace: str) -> None:
+        self._client = client
+        self._key = f"{namespace}probe".encode()
+
+    async def check(self) -> None:
+        await self._client.call("probe", self._client.ask, b"SET", self._key, b"1", b"PX", LIFE_MS)
+        await self._client.call("probe", self._client.ask, b"GET", self._key)
