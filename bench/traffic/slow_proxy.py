@@ -1,6 +1,8 @@
 """A TCP proxy that delays a server's answers, on a loop of its own."""
 
 import asyncio
+import socket
+import struct
 from contextlib import suppress
 from threading import Event, Thread
 from types import TracebackType
@@ -33,6 +35,19 @@ class SlowProxy:
         asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+
+    def cut(self, *, reset: bool = False) -> None:
+        """Close every connection; with `reset` without a goodbye, as a proxy does that has forgotten it."""
+
+        async def cut() -> None:
+            for writer in self._writers:
+                if reset and not writer.is_closing():
+                    connection = writer.get_extra_info("socket")
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                writer.transport.abort()
+            self._writers.clear()
+
+        asyncio.run_coroutine_threadsafe(cut(), self._loop).result(10)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)

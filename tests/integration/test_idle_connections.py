@@ -1,0 +1,81 @@
+"""A pooled connection that was closed while idle costs no operation."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+import redis
+
+from bench.traffic.events import fresh_users
+from bench.traffic.readers import client_of
+from bench.traffic.slow_proxy import SlowProxy
+from infra.local.deployment import Deployment
+from infra.local.stack import Stack
+from schemas.ids import PackedIds, PhotoId, UserId, pack_ids
+from streams.ports.groups import Stores
+from streams.stores.connect import connect
+from tests.integration.conftest import DeploymentFactory
+from tests.integration.test_feeds import call
+
+TIMEOUT_MS = 2_000
+ROUNDS = 10
+AT_ONCE = 8
+
+
+@pytest.fixture
+async def proxied(
+    deploy: DeploymentFactory, stack: Stack, request: pytest.FixtureRequest
+) -> AsyncIterator[tuple[Stores, SlowProxy]]:
+    """Stores whose connections to one store go through a proxy."""
+    store = request.param
+    with SlowProxy(stack.server(store).port) as proxy:
+        scheme, path = {"redis": ("redis://", "/0"), "s3": ("http://", "")}[store]
+        settings = deploy().settings.model_copy(update={store: f"{scheme}127.0.0.1:{proxy.port}{path}"})
+        async with connect(settings, timeout_ms=TIMEOUT_MS) as stores:
+            yield stores, proxy
+
+
+def operations(stores: Stores, store: str) -> list[Callable[[], Awaitable[object]]]:
+    if store == "redis":
+        owners = PackedIds(pack_ids([UserId(1)]))
+        return [lambda: stores.timelines.append(PhotoId(1), owners), stores.redis_probe.check]
+    media = stores.media_objects
+    return [
+        stores.s3_probe.check,
+        lambda: media.read("readyz", bytes_max=9),
+        lambda: media.put("a", b"b", content_type="image/jpeg"),
+        lambda: stores.media_uploads.begin_parts("idle", content_type="image/jpeg"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("proxied", "store"),
+    # Cassandra's driver has one connection to each node; it notices a closed one by itself and reconnects.
+    [(store, store) for store in ("redis", "s3")],
+    indirect=["proxied"],
+)
+@pytest.mark.parametrize("reset", [False, True])
+async def test_a_connection_that_was_cut_while_idle_costs_nothing(
+    proxied: tuple[Stores, SlowProxy], store: str, reset: bool
+) -> None:
+    """Nothing was sent on it, so a fresh connection carries the operation."""
+    stores, proxy = proxied
+    for _ in range(ROUNDS):
+        for run in operations(stores, store):
+            await asyncio.gather(*(run() for _ in range(AT_ONCE)))
+            await asyncio.to_thread(proxy.cut, reset=reset)
+
+
+async def test_requests_after_killed_connections_are_served(shared: Deployment, stack: Stack) -> None:
+    """CLIENT KILL of every connection of the API: no 503, for feeds and for follows."""
+    reader, author = fresh_users(2)
+    statuses = []
+    with redis.Redis(port=stack.server("redis").port) as direct:
+        async with client_of(shared) as client:
+            for _ in range(ROUNDS):
+                statuses.append(await call(client, "PUT", f"/v1/social/follow/{author}", reader))
+                direct.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+                statuses.append(await call(client, "GET", "/v1/feed", reader))
+                direct.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+    assert set(statuses) == {200, 204}
