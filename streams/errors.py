@@ -2,7 +2,9 @@
 
 
 class StoreUnavailable(Exception):
-    """A store did not answer in time, or its breaker is open: nothing is known about the operation.
+    """A store did not do an operation: no answer in time, a failure, a refusal, or its breaker is open.
+
+    Nothing is known about the operation.
 
     The fate of an event that meets it is to wait: never a dead letter, never a commit.
     """
