@@ -23,8 +23,8 @@ class LoopHandover(Generic[T]):
 
     def put(self, item: T) -> None:
         """Hand over an item; callable from any thread. After the loop has closed, nothing happens."""
-        # This appends and then reads the flag; `_drain` clears the flag and then reads the items.
-        # So an item that finds the flag set is always received by the coming `_drain`.
+        # `put` appends the item, then reads `_is_waking`: whether a `_drain` is scheduled. `_drain`
+        # clears it, then reads the items. So if `put` finds it set, that `_drain` receives the item.
         self._items.append(item)
         if not self._is_waking and not self._loop.is_closed():
             self._is_waking = True

@@ -30,7 +30,8 @@ from infra.local.servers.s3 import MEDIA_BUCKET, S3Server
 from infra.local.servers.server import Server
 from infra.local.servers.shield import ShieldServer
 
-# The order of starting: the slowest first, but Kafka last, because its first start formats its folder.
+# The order of starting: the slowest first, so that they start while others do. Kafka is last: before
+# its first start the stack waits while its data folder is formatted, and nothing should wait for that.
 KINDS: Sequence[type[Server]] = (
     CassandraServer,
     S3Server,

@@ -106,10 +106,11 @@ def _first_up_to(ids: Sequence[int], bound: int) -> int:
 
 
 def _cut(spans: Sequence[Sequence[int]], count: int) -> int:
-    """An id with at least `count` others in the spans that are not below it; 0 when there are too few.
+    """An id such that the spans hold at least `count` ids at or above it; 0 when none is found.
 
-    Where each span has `share` ids down to some id of its own, the ceil(count / share)
-    greatest of those ids stand for enough.
+    Take from each span its mark: its `share`-th greatest id, so `share` of its ids are at or above
+    the mark. The smallest of the ceil(count / share) greatest marks then has at least `count` ids
+    at or above it.
     """
     for share in (-(-count // max(1, len(spans))), count):
         marks = [span[share - 1] for span in spans if len(span) >= share]

@@ -68,7 +68,8 @@ class SetWriter:
             raise
 
     def _stamp(self, offset: int) -> int:
-        # 2^48 offsets a generation are 89 years at 100,000 records a second in one partition.
+        # Each `edges_generation` (settings) has 2^48 offsets: 89 years at 100,000 records a
+        # second in one partition.
         return self.generation << 48 | offset
 
     async def _apply(self, records: Sequence[EdgeRecord], begin: int, end: int) -> None:

@@ -80,7 +80,7 @@ def split_ending(received: bytearray) -> tuple[memoryview, Ending]:
 
 
 def pack_made(pixels: int, renditions: Iterable[tuple[str, bytes, int, int]]) -> bytes:
-    """An answer with renditions, each (name, body, width, height), of an original of `pixels`."""
+    """The answer with an original's count of pixels and its renditions, each (name, body, width, height)."""
     listed = [(name, width, height, body) for name, body, width, height in renditions]
     sizes = [[name, width, height, len(body)] for name, width, height, body in listed]
     header = json.dumps({"pixels": pixels, "made": sizes}).encode()

@@ -58,7 +58,11 @@ async def photo_uploaded(
 
 
 async def _has_arrived(media_objects: MediaObjects, object_key: str) -> bool:
-    """Whether the original is in the bucket; unknown counts as no, so that later events do not wait."""
+    """Whether the original is in the bucket.
+
+    False also when S3 does not answer: the photo is parked and looked for again later, and the
+    partition's next events do not wait for S3.
+    """
     try:
         return await media_objects.size(object_key) is not None
     except StoreUnavailable:

@@ -11,7 +11,8 @@ from topics.catalogue import Lane
 class Outbox(Protocol):
     """Writes the internal topics.
 
-    Returns when all in-sync replicas have the records; `StoreUnavailable` when that is not known.
+    Each method returns when all in-sync replicas have the records. It raises `StoreUnavailable`
+    when that is not known: the records may have been written, and sending again repeats them.
     """
 
     async def edges(self, records: Sequence[EdgeRecord]) -> None: ...

@@ -31,7 +31,10 @@ class Timelines(Protocol):
         """Return the ring's bytes (`core.ring.parse`) and renew its TTL; None if there is no timeline."""
 
     async def begin_rebuild(self, owner: UserId, token: bytes) -> bool:
-        """Create an empty timeline under `token`; False if the owner has a timeline already."""
+        """Create an empty timeline that holds `token`, the mark of this rebuild.
+
+        Returns False if the owner has a timeline already, also one of an unfinished rebuild.
+        """
 
     async def finish_rebuild(
         self, owner: UserId, token: bytes, photos: Sequence[PhotoId], floor: int
@@ -57,7 +60,7 @@ class Timelines(Protocol):
         """Store all checkpoints at once if none of them exists; the first write to a new or flushed store."""
 
     async def verified(self) -> bool:
-        """Return whether the workers of all partitions have found this store as new as their commits."""
+        """Return whether every partition's worker has found this store no older than its committed offset."""
 
     async def confirm(self, expected: Mapping[int, int]) -> set[int]:
         """Mark partitions as verified whose checkpoint is as expected; returns the other partitions."""

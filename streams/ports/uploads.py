@@ -30,13 +30,16 @@ class Uploads(Protocol):
         """
 
     async def complete(self, photo: PhotoId) -> UploadState | None:
-        """Change uploading to completed; returns the state after the call, None without a row."""
+        """Change the state from "uploading" to "completed"; any other state stays as it is.
+
+        Returns the state after the call, None without a row.
+        """
 
     async def abort(self, photo: PhotoId) -> UploadState | None:
-        """Change uploading to aborted; returns the state after the call, None without a row."""
+        """As `complete`, from "uploading" to "aborted"."""
 
     async def take_back(self, photo: PhotoId) -> UploadState | None:
-        """Change completed to aborted; returns the state after the call, None without a row."""
+        """As `complete`, from "completed" to "aborted"."""
 
     async def enter(self, photo: PhotoId) -> UploadState | None:
         """Remove the row of a completed upload, because its photo is in the pipeline.

@@ -37,7 +37,7 @@ def fetch(folder: Path, progress: Progress) -> None:
         _copy(kind, draft, progress)
         (draft / STAMP).write_text(_digest(kind))
         shutil.rmtree(folder / kind, ignore_errors=True)
-        # The prepared classes are those of the old jars.
+        # The class-data archive was dumped from the jars just removed; `archives` dumps it again.
         (folder / f"{kind}.jsa").unlink(missing_ok=True)
         draft.rename(folder / kind)
         count = len(list((folder / kind).glob("*.jar")))
