@@ -1,4 +1,4 @@
-"""Whether every store takes reads and writes, asked rarely whoever wants to know."""
+"""Whether every store takes reads and writes; probed at most once a second for all callers."""
 
 import asyncio
 import logging

@@ -93,7 +93,7 @@ def upload_request(uploads: UploadSettings) -> Json:
 
 
 def contract_limits(uploads: UploadSettings, photo_urls: PhotoUrlSettings) -> dict[str, str]:
-    """The settings that descriptions of the contract name, by the `$name` that stands for each."""
+    """The values of the settings that the contract's descriptions quote, by `$name`."""
     return {
         "upload_bytes_max": f"{uploads.upload_bytes_max:,}",
         "part_mib": f"{uploads.upload_part_bytes / 1_048_576:g}",

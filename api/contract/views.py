@@ -1,6 +1,6 @@
 """The shapes of the responses, for the OpenAPI document; the routes write the same bytes themselves.
 
-A `$name` in a description stands for a setting, see `documents.contract_limits`.
+`documents.contract_limits` replaces each `$name` in a description with the value of a setting.
 """
 
 from typing import Annotated, Literal

@@ -41,8 +41,8 @@ def problem_of(error: UploadError) -> Problem:
             return invalid(ValueError("the body has 0 bytes, but must be an image"))
         case KeyOfAnotherRequest():
             detail = (
-                f"This Idempotency-Key stands for photo {error.photo}, which was asked for with another "
-                "body; a repeat must be the same, and another photo needs another key."
+                f"This Idempotency-Key was used for photo {error.photo} with another body; "
+                "a repeat must be the same, and another photo needs another key."
             )
             return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
         case UploadEnded():

@@ -1,4 +1,4 @@
-# The topics as the catalogue has them, for the provider of whoever runs the brokers.
+# The topics as the catalogue has them, for the Terraform provider of your brokers.
 # `shutterline topics` makes them, too, and refuses a topic that differs.
 
 locals {

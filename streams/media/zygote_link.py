@@ -140,7 +140,7 @@ def _environment() -> dict[str, str]:
         # Each further heap of glibc's would map 128 MB of address space, which is what is limited.
         "MALLOC_ARENA_MAX": "1",
         # A decoder lives for one image, so what is freed is soon wanted again: giving it back and
-        # faulting it in anew was a sixth of the CPU time of a 12-megapixel JPEG. Large pages, too.
+        # faulting it in again was a sixth of the CPU time of a 12-megapixel JPEG. Large pages, too.
         "MALLOC_MMAP_THRESHOLD_": str(_KEPT_ALLOCATION_BYTES_MAX),
         "MALLOC_TRIM_THRESHOLD_": str(_KEPT_FREE_BYTES_MAX),
         "MALLOC_TOP_PAD_": str(_HEAP_STEP_BYTES),

@@ -44,7 +44,7 @@ async def photo_ready(
         stores.photos.mark_ready(photo, renditions), stores.author_photos.add(author, photo, ready=True)
     )
     ready = EdgeRecord(SetKind.READY_PHOTOS, photo, author, READY_TIME_US, removed=False)
-    # Read the level after the row is written: whoever follows at a later level is backfilled.
+    # Read the level after the row is written: a user who follows at a later level is backfilled.
     summaries, remembered, *_ = await asyncio.gather(
         stores.counted_sets.summaries(SetKind.FOLLOWERS, [author]),
         stores.authors.mode_by_size(author),

@@ -133,7 +133,7 @@ def mint() -> PhotoId:
 
 
 async def older_than(photos: Sequence[PhotoId], seconds: int) -> int:
-    """Wait until all these are; answers the time."""
+    """Wait until all these are; returns the time."""
     youngest_ms = max(id_ms(photo) for photo in photos)
 
     async def is_old() -> bool:

@@ -17,7 +17,7 @@ def namespace() -> str:
 
 
 def make(bootstrap: str, topic: NewTopic) -> None:
-    """Create a topic as somebody else would have."""
+    """Create a topic with settings that are not the catalogue's."""
     admin = AdminClient({"bootstrap.servers": bootstrap})  # Named, so that it outlives its answer.
     (answer,) = admin.create_topics([topic]).values()
     answer.result()

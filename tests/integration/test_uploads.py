@@ -51,7 +51,7 @@ _users = iter(range(1, 1_000_000))
 
 @pytest.fixture
 def user() -> UserId:
-    """Somebody new."""
+    """A user without uploads."""
     return UserId(next(_users))
 
 

@@ -183,7 +183,7 @@ async def test_two_owners_of_a_set_that_grows_leave_exact_counts(sizes: tuple[in
 
 async def test_a_copy_that_was_left_behind_does_no_harm() -> None:
     """An owner dies while it copies a set to the next level; the set changes; then all comes again from the
-    first record, and the set is copied anew onto what was left."""
+    first record, and the set is copied again onto what was left."""
     log = [follow(3, removed=True), follow(1), follow(1), follow(2), follow(1), follow(1, removed=True)]
     for killed_after in range(STEPS_OF_A_BATCH):
         world = World(log)

@@ -57,7 +57,7 @@ def test_migrations_are_numbered_without_a_gap_and_hold_one_statement_each() -> 
 
 
 def test_a_gap_in_the_numbers_is_refused(tmp_path: Path) -> None:
-    """Somebody would have applied the later one before the missing one."""
+    """A deployment would have applied the later one before the missing one."""
     for name in ("0001_one.cql", "0003_three.cql"):
         (tmp_path / name).write_text("CREATE TABLE t (a int PRIMARY KEY)")
 
@@ -173,7 +173,7 @@ def test_every_script_says_what_it_takes_and_why_it_is_one() -> None:
 
 
 def test_the_lock_holds_hashes_and_no_addresses() -> None:
-    """Whoever installs it chooses the registry; what comes from there is checked."""
+    """The operator who installs it chooses the registry; the hashes verify what it serves."""
     lock = (ROOT / "requirements.txt").read_text()
     pins = [line for line in lock.splitlines() if line and not line.startswith((" ", "#"))]
 

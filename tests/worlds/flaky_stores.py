@@ -24,8 +24,26 @@ class Moment:
 
 @coroutine
 def pause() -> Generator[None, None, None]:
-    """Let whoever drives the coroutine go on: a test by hand, or asyncio's loop, which comes round."""
+    """Suspend the coroutine once; a test that drives it by hand, or asyncio's loop, resumes it."""
     yield
+
+
+class Killed(BaseException):
+    """The process has ended: nothing of it goes on."""
+
+
+@dataclass(slots=True)
+class KillAt:
+    """Ends the process before the call of this number, or when it is done: no later call happens."""
+
+    number: int
+    done: bool
+    killed: bool = field(default=False)
+
+    async def __call__(self, moment: Moment) -> None:
+        if self.killed or (moment.number == self.number and moment.done is self.done):
+            self.killed = True
+            raise Killed
 
 
 async def _at_once(moment: Moment) -> None:

@@ -62,7 +62,7 @@ TRIES_MAX = 5
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Somebody finds that the photo can never have renditions."""
+    """A worker finds that the photo can never have renditions."""
 
     photo_id: PhotoId
     reason: str

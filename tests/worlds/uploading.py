@@ -1,4 +1,4 @@
-"""Somebody who uploads over HTTP to a world in memory, and who looks at what is left."""
+"""A client that uploads over HTTP to a world in memory, and reads of what is left."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager

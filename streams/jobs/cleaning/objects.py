@@ -1,7 +1,7 @@
 """Objects of ours in the media bucket that no row names.
 
 A walk over the bucket by key. The rows are read after the page was listed: what is put
-before its row names it is then either named, or too young to be touched. Whoever puts an
+before its row names it is then either named, or too young to be touched. A client that puts an
 old object again with the same bytes between that look and the removal loses it; the walk
 over photos finds that, and has it made again.
 """

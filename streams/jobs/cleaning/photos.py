@@ -15,7 +15,7 @@ from schemas.ids import PhotoId, id_ms
 from schemas.internal import FullTask, ThumbnailTask
 from streams.core.object_keys import ObjectKeys
 from streams.core.photos import Photo, Status
-from streams.core.renditions import LARGER, THUMBNAIL
+from streams.core.renditions import ALL_RENDITIONS, THUMBNAIL
 from streams.gathering import gather_bounded
 from streams.jobs.cleaning.report import CleaningReport, Inconsistency, is_suspicious
 from streams.photos.deleted import delete_photo
@@ -27,7 +27,6 @@ from topics.catalogue import Lane
 
 log = logging.getLogger(__name__)
 PHOTOS_A_PAGE = 1_000
-ALL = frozenset({THUMBNAIL}) | LARGER
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ class Loss:
 
     @property
     def is_all(self) -> bool:
-        return self.names == ALL
+        return self.names == ALL_RENDITIONS
 
     @property
     def is_settled(self) -> bool:
@@ -130,7 +129,7 @@ class PhotosCleaning:
             return None
         if any(self.keys.photo_of(each.object_key) is None for each in row.renditions.values()):
             return None
-        lost = set(ALL - row.renditions.keys())
+        lost = set(ALL_RENDITIONS - row.renditions.keys())
         for name, each in row.renditions.items():
             if await self.stores.media_objects.size(each.object_key) is None:
                 lost.add(name)

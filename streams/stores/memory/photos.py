@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from schemas.ids import PhotoId, UserId
 from streams.core.delivery import Delivery
-from streams.core.photos import AuthorPhoto, Photo, Status, StoredRendition
-from streams.ports.photos import AuthorPhotos, Photos
+from streams.core.photos import AuthorPhoto, ParkedPhoto, Photo, Status, StoredRendition
+from streams.ports.photos import AuthorPhotos, ParkedPhotos, Photos
 
 
 class MemoryPhotos(Photos):
@@ -96,3 +96,20 @@ class MemoryAuthorPhotos(AuthorPhotos):
             for photo, ready in sorted(self._ready[author].items(), reverse=True)
             if photo < below and (author, photo) not in self._removed
         ]
+
+
+class MemoryParkedPhotos(ParkedPhotos):
+    """Parked photos by due time and id."""
+
+    def __init__(self) -> None:
+        self._parked: dict[tuple[int, PhotoId], ParkedPhoto] = {}
+
+    async def park(self, photo: ParkedPhoto) -> None:
+        self._parked[photo.due_ms, photo.photo_id] = photo
+
+    async def due(self, now_ms: int, limit: int) -> list[ParkedPhoto]:
+        due = sorted(key for key in self._parked if key[0] <= now_ms)
+        return [self._parked[key] for key in due[:limit]]
+
+    async def unpark(self, photo: ParkedPhoto) -> None:
+        self._parked.pop((photo.due_ms, photo.photo_id), None)

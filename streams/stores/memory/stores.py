@@ -4,29 +4,20 @@ from collections.abc import Callable, MutableMapping
 
 from schemas.ids import OWN_SHARDS
 from streams.ports.groups import Stores
-from streams.ports.health import StoreProbe
 from streams.stores.memory.authors import MemoryAuthors, MemoryPulledAuthors
 from streams.stores.memory.budget import MemoryRebuildBudget
 from streams.stores.memory.cache import MemoryCache
 from streams.stores.memory.cdn import MemoryCdn
 from streams.stores.memory.cleaning import MemoryCleaningPositions, MemoryMissingObjects, MemoryPhotoScan
+from streams.stores.memory.coordination import MemoryShardLeases, MemoryStoppedPartitions
 from streams.stores.memory.counted import MemoryCountedSets
+from streams.stores.memory.health import MemoryStoreProbe
 from streams.stores.memory.media import MemoryMediaObjects, MemoryMediaUploads
 from streams.stores.memory.outgoing_edges import MemoryOutgoingEdges
-from streams.stores.memory.parked import MemoryParkedPhotos
-from streams.stores.memory.photos import MemoryAuthorPhotos, MemoryPhotos
-from streams.stores.memory.shard_leases import MemoryShardLeases
-from streams.stores.memory.stops import MemoryStoppedPartitions
+from streams.stores.memory.photos import MemoryAuthorPhotos, MemoryParkedPhotos, MemoryPhotos
 from streams.stores.memory.timelines import MemoryTimelines
 from streams.stores.memory.uploads import MemoryUploadLimit, MemoryUploads
 from topics.catalogue import FANOUT
-
-
-class MemoryStoreProbe(StoreProbe):
-    """Memory is always ready."""
-
-    async def check(self) -> None:
-        pass
 
 
 def memory_stores(

@@ -45,7 +45,7 @@ class Photos:
         )
 
     def put(self, key: str, body: bytes, cache_control: str | None = LONG) -> str:
-        """Put an object; answers its key."""
+        """Put an object; returns its key."""
         more = {} if cache_control is None else {"CacheControl": cache_control}
         self.s3.put_object(Bucket=MEDIA_BUCKET, Key=key, Body=body, ContentType="image/jpeg", **more)
         return key

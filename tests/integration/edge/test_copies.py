@@ -40,7 +40,7 @@ class TestOneFetch:
     async def test_a_thousand_requests_for_an_expired_copy_do_not_wait_and_fetch_once(
         self, photos: Photos, key: str
     ) -> None:
-        """S3 hangs meanwhile, so whoever waited for it would not be answered; then the new bytes come."""
+        """S3 hangs meanwhile, so a request that waited for it would time out; then the new bytes come."""
         photos.put(key, b"old", "max-age=4")
         await photos.view_all(key, 2)
         stored_s = time.time()

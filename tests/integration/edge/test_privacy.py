@@ -87,7 +87,7 @@ class TestPrivacy:
         assert answer.status == 200
 
     async def test_the_log_has_what_was_viewed_and_nothing_signed(self, photos: Photos, key: str) -> None:
-        """A signature in a log is a way to the photo for whoever reads it, for an hour."""
+        """A signature in a log lets anyone who reads the log fetch the photo for an hour."""
         photos.put(key, b"bytes")
         await photos.view(key)
         edge = photos.stack.server("edge")

@@ -302,7 +302,7 @@ def test_attributes_nested_as_deep_as_json_allows_are_refused_like_others() -> N
 
 
 def test_the_error_names_the_value_and_the_rule() -> None:
-    """Whoever reads the dead letter need not open the record."""
+    """An operator who reads the dead letter need not open the record."""
     with pytest.raises(PoisonEvent) as caught:
         open_envelope(binary(ce_time=b"yesterday"))
 

@@ -250,7 +250,7 @@ def test_a_field_out_of_its_range_is_invalid_data(changes: dict[str, object]) ->
 
 
 def test_an_error_names_the_value_and_the_rule() -> None:
-    """Whoever reads the dead letter need not open the record."""
+    """An operator who reads the dead letter need not open the record."""
     assert invalid(content_type="image/gif") == (
         "content_type is 'image/gif': Input should be 'image/jpeg', 'image/png' or 'image/webp'"
     )

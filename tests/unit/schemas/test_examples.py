@@ -11,7 +11,7 @@ from schemas.times import parse_rfc3339_us
 
 NOW_MS = parse_rfc3339_us("2026-02-01T00:00:00Z") // 1_000
 
-# Whoever adds an example adds its line here. A line never changes: the bytes are in a log.
+# A new example needs a line here. A line never changes: the bytes are in a log.
 PUBLISHED = {
     "photo.deleted.v1.binary": "69d439a8bbe4b091",
     "photo.deleted.v1.structured": "89fc8c259ea0d115",

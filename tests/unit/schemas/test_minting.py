@@ -17,7 +17,7 @@ START_MS = EPOCH_MS + 1_000_000_000
 
 @dataclass
 class Host:
-    """A clock that goes on only while somebody sleeps, or is set by hand; and the shard's lease."""
+    """A clock that advances only in `sleep`, or is set by the test; and the shard's lease."""
 
     now_ms: int = START_MS
     reserved_ms: int = 0

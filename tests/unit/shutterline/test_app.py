@@ -203,7 +203,7 @@ def test_what_a_user_can_mend_is_said_in_a_sentence(
 
 
 def test_a_bug_keeps_its_traceback() -> None:
-    """Whoever mends it needs that."""
+    """An engineer needs it to correct the bug."""
     with pytest.raises(KeyError), plain_failures():
         raise KeyError("a bug")
 

@@ -98,7 +98,7 @@ def test_lanes_that_do_not_cut_all_partitions_are_refused(lanes: tuple[LaneRange
         )
 
 
-def test_every_topic_has_somebody_who_writes_and_somebody_who_reads() -> None:
+def test_every_topic_has_producers_and_consumers() -> None:
     """And an owner; names are in kebab case."""
     for topic in CATALOGUE.values():
         assert topic.owner
@@ -197,5 +197,5 @@ def test_small_authors_spread_over_the_lane() -> None:
 
 
 def test_topics_json_is_fresh() -> None:
-    """Terraform reads the file; `python -m topics` writes it anew."""
+    """Terraform reads the file; `python -m topics` writes it again."""
     assert topics_json() == TOPICS_JSON.read_bytes()

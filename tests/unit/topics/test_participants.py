@@ -40,7 +40,7 @@ def written_by(wiring: str) -> set[str]:
 
 @pytest.mark.parametrize("wiring", WIRINGS)
 def test_producers_are_those_whose_code_writes_the_topic(wiring: str) -> None:
-    """An entry for a program that does not exist misleads whoever asks where a record comes from."""
+    """An entry for a program that does not exist misleads a reader who asks where a record comes from."""
     named = {topic.name for topic in OWN if WIRINGS[wiring] & set(topic.producers)}
 
     assert written_by(wiring) == named

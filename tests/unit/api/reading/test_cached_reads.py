@@ -181,7 +181,7 @@ async def test_likes_older_than_the_cached_ones_are_found() -> None:
 async def test_a_like_from_another_producer_is_seen_by_the_next_page(
     change: type[PhotoLiked | PhotoUnliked],
 ) -> None:
-    """Law: no old cached value is read after a write, whoever published the event."""
+    """Law: no old cached value is read after a write, by the API or upstream."""
     world = await make_world()
     await world.post(10, READER)
     await world.stores.outgoing_edges.write(

@@ -1,13 +1,12 @@
 """Over HTTP, too, an upload is whole or nothing; `test_lifecycle_kills.py` has every case."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
 
 import pytest
 
 from schemas.ids import PhotoId, UserId
 from tests.worlds.api import World
-from tests.worlds.flaky_stores import Moment, failing_at
+from tests.worlds.flaky_stores import KillAt, Killed, failing_at
 from tests.worlds.uploading import (
     ME,
     NewWorld,
@@ -30,24 +29,6 @@ LARGE = bytes(range(25))
 @pytest.fixture(scope="module")
 def new_world() -> NewWorld:
     return world_maker()
-
-
-class Killed(BaseException):
-    """The process has ended: nothing of it goes on."""
-
-
-@dataclass(slots=True)
-class KillAt:
-    """Ends the process at a moment: that call and all later ones do not happen, or happen unseen."""
-
-    number: int
-    done: bool
-    killed: bool = field(default=False)
-
-    async def __call__(self, moment: Moment) -> None:
-        if self.killed or (moment.number == self.number and moment.done is self.done):
-            self.killed = True
-            raise Killed
 
 
 Request = Callable[[Uploader], Awaitable[object]]

@@ -25,7 +25,7 @@ def test_the_newest_key_signs_and_the_newest_two_are_trusted(tmp_path: Path) -> 
 
 
 def test_a_key_that_is_not_trusted_any_more_leaves_the_disk(tmp_path: Path) -> None:
-    """Whoever finds the folder later cannot sign with it."""
+    """Someone who finds the folder later cannot sign with it."""
     media_keys.load_or_make(tmp_path)
     for _ in range(3):
         media_keys.rotate(tmp_path)
@@ -57,7 +57,7 @@ def test_a_keys_id_is_made_of_its_public_key(tmp_path: Path) -> None:
 
 
 def test_programs_are_told_of_the_newest_key(tmp_path: Path) -> None:
-    """Also by the file, which is written anew; a stack that does not run is rotated all the same."""
+    """Also by the file, which is written again; a stack that does not run is rotated all the same."""
     stack = Stack(tmp_path / "stack")
     stack.choose_ports()
     before = stack.environment()["SHUTTERLINE_MEDIA_KEY_ID"]

@@ -201,7 +201,7 @@ class TestDaemon:
         assert list(home.run.iterdir()) == []
 
     def test_a_program_that_is_not_there_is_named(self, daemon: Daemon) -> None:
-        """Its log says why, and the log is shown by whoever waits for it."""
+        """Its log says why, and the command that waits for it shows the log."""
         daemon.spawn(["no-such-program"], os.environ, PROJECT)
 
         with pytest.raises(DaemonDiedError, match="cannot run no-such-program"):

@@ -158,7 +158,7 @@ async def test_a_total_that_is_not_the_number_of_rows_is_found(total: int) -> No
 
 @pytest.mark.parametrize("page", [(), (ME, OTHER), (OTHER,)])
 async def test_a_page_of_fan_out_that_is_not_its_rows_is_found(page: tuple[UserId, ...]) -> None:
-    """Whoever is left out would get no posts, however right the counts are."""
+    """A follower who is left out would get no posts, however right the counts are."""
     world = await _sound_world()
     await _set(world, SetKind.FOLLOWERS, AUTHOR, [ME], page=page)
 
@@ -221,7 +221,7 @@ async def test_photos_that_the_authors_list_has_and_the_set_has_not_are_found() 
 
 
 async def test_an_edge_that_is_in_one_table_alone_is_found_from_either_side() -> None:
-    """ME follows OTHER without being a follower; somebody is a follower of OTHER without following."""
+    """ME follows OTHER without being a follower; another user is a follower of OTHER without following."""
     world = await _sound_world()
     await world.follow(ME, OTHER)
     await _set(world, SetKind.FOLLOWERS, OTHER, [77])
@@ -246,7 +246,7 @@ async def test_an_own_row_that_says_unfollowed_is_no_edge() -> None:
 
 
 async def test_what_a_second_look_does_not_find_does_not_count() -> None:
-    """Events under way are not differences; that somebody was looked at again is told."""
+    """Events under way are not differences; the report says who was compared again."""
     world = await _sound_world()
     await _check(world)
     await world.post(13, AUTHOR)

@@ -46,7 +46,7 @@ def test_one_trial_is_let_through_each_while() -> None:
 
 
 def test_a_trial_that_succeeds_closes_it() -> None:
-    """And the count begins anew."""
+    """And the count of failures begins again at 0."""
     opened = breaker(failures=3)
     assert opened.allows(102.0)
     opened.succeeded()

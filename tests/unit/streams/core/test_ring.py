@@ -112,7 +112,7 @@ def test_merging_again_changes_nothing(ids: list[int], floor: int, late: list[in
 
 @given(few_ids, few_ids)
 def test_a_merge_keeps_the_token_and_raises_the_version(ids: list[int], late: list[int]) -> None:
-    """A rebuild goes on, and whoever read before the swap finds that the ring has moved."""
+    """A rebuild goes on, and a writer that read before the swap finds that the ring has changed."""
     before = ring.parse(lay_out(ids, version=7, token=TOKEN))
     merged = ring.merge(before, late, slots=SLOTS)
 

@@ -37,7 +37,7 @@ async def test_the_shard_is_given_back_also_after_a_failure() -> None:
         assert await minter.mint()
 
 
-async def test_whoever_comes_next_starts_after_what_was_reserved() -> None:
+async def test_the_next_holder_starts_after_what_was_reserved() -> None:
     """The first one may have minted up to there, and been killed before it could say so."""
     clock = Clock()
     stores = memory_stores(clock_ms=lambda: clock.ms, shard_leases=1)

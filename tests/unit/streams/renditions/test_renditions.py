@@ -147,7 +147,7 @@ async def test_any_one_call_may_fail(
 ) -> None:
     """Each call of a store and of Kafka in turn, before it is carried out, or after it was.
 
-    The handler is begun anew, as after a kill. Meanwhile a reader looks at the photo after
+    The handler is run again, as after a kill. Meanwhile a reader looks at the photo after
     every call: whatever a visible row names is there, and no copy outlives what it copied.
     """
     number = 0
@@ -183,7 +183,7 @@ def disturb(world: World, at: Callable[[Moment], object]) -> None:
 
 
 async def ready_thumbnail(world: World) -> list[Message]:
-    """A photo whose thumbnail is made; answers its tasks so far and the one for the others."""
+    """A photo whose thumbnail is made; returns its tasks so far and the one for the others."""
     await world.handle(UPLOADED)
     thumbnail = world.log.waiting.popleft()
     await world.handle(thumbnail)
@@ -208,7 +208,7 @@ async def races(
 async def races_and_kills(
     original: bytes, first: Sequence[Message], second: Sequence[Message], *, given: Sequence[Message] = ()
 ) -> AsyncIterator[tuple[str, World]]:
-    """As `races`, and whoever handles `first` dies after each later call, and begins anew."""
+    """As `races`, and the process that handles `first` is killed after each later call, and runs it again."""
     for number in range(CALLS_MAX):
         for killed in range(number, CALLS_MAX):
             race = Race(number, False, killed)
@@ -315,7 +315,7 @@ async def test_a_photo_that_is_rejected_while_it_is_announced_again_is_rejected(
         ([FULL], [DELETED], [UPLOADED, THUMBNAIL]),
     ],
 )
-async def test_a_put_after_the_delete_is_found_by_whoever_begins_anew(
+async def test_a_put_after_the_delete_is_found_by_the_repeat(
     first: list[Message], second: list[Message], given: list[Message]
 ) -> None:
     """Deleted, all removed, then one more object put, then dead before looking for the tombstone."""
@@ -339,7 +339,7 @@ async def test_a_put_after_the_delete_is_found_by_whoever_begins_anew(
 async def test_a_put_after_a_rejection_is_taken_away(
     first: list[Message], second: list[Message], given: list[Message]
 ) -> None:
-    """Rejected, all removed, and only then the objects of somebody slower; the original stays."""
+    """Rejected, all removed, and only then come the objects of a slower worker; the original stays."""
     original = b"no full" if first == second else b"original"
     seen = 0
     async for moment, world in races(original, first, second, given=given):

@@ -29,7 +29,7 @@ OWNER = UserId(1)
 def test_the_newest_are_exact(
     photos: dict[int, tuple[int, bool]], below: int, count: int, unready_of: int | None
 ) -> None:
-    """Equal to reading everything, whoever has how many, ready or not; the floor says where it ends."""
+    """Equal to reading everything, however many photos there are, ready or not, down to the floor."""
 
     async def run() -> Source:
         store = MemoryAuthorPhotos()

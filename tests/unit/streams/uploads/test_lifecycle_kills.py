@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 
 import pytest
 
@@ -14,28 +13,10 @@ from streams.uploads.errors import NotAllThere, NothingLikeThat, TakenBack, Uplo
 from streams.uploads.intake import UploadIntake
 from streams.uploads.lifecycle import UploadLifecycle
 from streams.uploads.sending import SendingPlan
-from tests.worlds.flaky_stores import Moment, fail, failing_at, pause
+from tests.worlds.flaky_stores import KillAt, Killed, Moment, fail, failing_at, pause
 from tests.worlds.intake import ME, IntakeWorld
 
 SMALL, LARGE = b"12345", bytes(range(25))
-
-
-class Killed(BaseException):
-    """The process has ended: nothing of it goes on."""
-
-
-@dataclass(slots=True)
-class KillAt:
-    """Ends the process before the call of this number, or when it is done: no later call happens."""
-
-    number: int
-    done: bool
-    killed: bool = field(default=False)
-
-    async def __call__(self, moment: Moment) -> None:
-        if self.killed or (moment.number == self.number and moment.done is self.done):
-            self.killed = True
-            raise Killed
 
 
 Action = Callable[[IntakeWorld], Awaitable[object]]

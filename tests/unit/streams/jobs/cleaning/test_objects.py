@@ -104,7 +104,7 @@ async def test_what_is_named_while_the_bucket_is_listed_stays() -> None:
 
 
 async def test_an_upload_that_becomes_a_photo_meanwhile_keeps_its_object() -> None:
-    """Its row goes when the photo has one: whoever looks for both in the wrong order finds neither."""
+    """Its row goes when the photo has one: a reader that looks for both in the wrong order finds neither."""
     world = CleaningWorld()
     photo = world.mint()
     await leave(world.stores, world.keys, photo, Half.COMPLETED, part=b"x")

@@ -124,7 +124,7 @@ async def test_a_photo_without_any_object_goes_after_a_day() -> None:
 
 
 async def test_a_photo_whose_objects_come_back_stays() -> None:
-    """Somebody put them back; the day begins anew should they go again."""
+    """They were put back; if they go again, the day of grace begins again."""
     world = CleaningWorld()
     photo = await world.ready_photo(original=False)
     await lose(world, photo, NAMES)

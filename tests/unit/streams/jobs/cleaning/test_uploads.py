@@ -187,7 +187,7 @@ async def complete(world: CleaningWorld, photo: PhotoId) -> UploadState | None:
 
 
 async def test_an_upload_whose_photo_is_in_the_pipeline_only_loses_its_row() -> None:
-    """Whoever completed it died before the last step."""
+    """The process that completed it died before the last step."""
     world = CleaningWorld()
     [photo] = await left_alone(world, [Half.COMPLETED])
     upload = await world.stores.uploads.get(photo)
@@ -250,7 +250,7 @@ async def test_an_upload_taken_back_at_the_same_moment_is_not_published() -> Non
 
 
 async def test_young_parts_without_a_row_are_left_alone() -> None:
-    """Whoever began them may be about to write it."""
+    """The process that began them may be about to write it."""
     world = CleaningWorld()
     [photo] = await left_alone(world, [Half.ROW_GONE])
     world.now_ms += HOUR_MS - 1

@@ -12,7 +12,7 @@ from streams.kafka.consuming.stops import Stops
 from streams.kafka.consuming.waiting import PartitionRevoked
 from streams.ports.coordination import Stop
 from streams.settings import RetrySettings
-from streams.stores.memory.stops import MemoryStoppedPartitions
+from streams.stores.memory.coordination import MemoryStoppedPartitions
 
 NOW_MS = 1_800_000_000_000
 PARTITION, OTHER = GroupPartition("check", "likes", 0), GroupPartition("check", "likes", 1)

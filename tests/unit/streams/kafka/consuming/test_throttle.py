@@ -1,4 +1,4 @@
-"""Bulk rests in proportion to its work while there is work that somebody waits for, and only then."""
+"""Bulk rests in proportion to its work while there is work that a user waits for, and only then."""
 
 import asyncio
 

@@ -37,7 +37,7 @@ def _no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def assigned_for(calls: int) -> Callable[[], bool]:
-    """The partition is ours the first `calls` times that somebody asks."""
+    """The partition is ours for the first `calls` calls."""
     answers = iter([True] * calls)
     return lambda: next(answers, False)
 

@@ -18,7 +18,7 @@ from streams.kafka.consuming.waiting import PartitionRevoked
 from streams.kafka.producing.producer import Outgoing
 from streams.kafka.stages.check import CheckStage, EventsHandler
 from streams.settings import CheckSettings, RetrySettings
-from streams.stores.memory.stops import MemoryStoppedPartitions
+from streams.stores.memory.coordination import MemoryStoppedPartitions
 from streams.worker.check import all_at_once
 from tests.worlds.api import eventually
 from topics.catalogue import LIKES

@@ -113,7 +113,7 @@ async def with_checkpoints(**positions: int) -> Worker:
 
 @pytest.mark.law("L8")
 async def test_a_flushed_redis_forgets_its_timelines_before_it_has_checkpoints() -> None:
-    """All partitions are stored at once, at their groups' commits: whoever looks next finds nothing wrong."""
+    """All partitions are stored at once, at their groups' commits: the next check finds nothing wrong."""
     worker = Worker(new_timelines())
     await worker.timelines.begin_rebuild(READER, b"12345678")
     worker.commit(0, 5)

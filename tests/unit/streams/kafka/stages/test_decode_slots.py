@@ -79,7 +79,7 @@ async def test_thumbnails_never_wait_for_full_tasks() -> None:
         assert asked[-1].inside
 
 
-async def test_whoever_gives_up_waiting_holds_nobody_back() -> None:
+async def test_a_task_that_gives_up_waiting_holds_no_other_back() -> None:
     """Neither a thumbnail whose partition has gone, nor a full task that was held back."""
     slots = DecodeSlots(thumbnails_max=1, fulls_max=1)
     lanes = [Lane.THUMBNAIL, Lane.THUMBNAIL, Lane.FULL, Lane.FULL]

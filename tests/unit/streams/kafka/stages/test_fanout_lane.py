@@ -244,7 +244,7 @@ async def test_only_the_normal_lane_counts_as_urgent(lane: Lane, is_urgent: bool
 
 @pytest.mark.parametrize(("lane", "rests"), [(Lane.NORMAL, False), (Lane.BULK, True)])
 async def test_only_the_bulk_lane_rests(lane: Lane, rests: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A post that somebody waits for is not slowed down by another one."""
+    """A post that a user waits for is not slowed down by another one."""
     rested: list[float] = []
 
     async def rest(throttle: BackgroundThrottle, worked_s: float) -> None:

@@ -43,7 +43,7 @@ class _Server:
 
     async def read_response(self) -> bytes:
         if self.hung:
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
         await asyncio.sleep(0)
         if self.ended:
             raise ConnectionError("closed by the server")

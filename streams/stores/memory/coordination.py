@@ -1,8 +1,8 @@
-"""Shard leases in memory."""
+"""Shard leases and stopped partitions in memory."""
 
 from dataclasses import dataclass
 
-from streams.ports.coordination import ShardLease, ShardLeases
+from streams.ports.coordination import ShardLease, ShardLeases, Stop, StoppedPartitions
 
 LEASE_LIFE_MS = 60_000
 
@@ -44,3 +44,22 @@ class MemoryShardLeases(ShardLeases):
         lease = self._leases.get(shard)
         if lease is not None and lease.holder == holder:
             lease.expires_ms = 0
+
+
+class MemoryStoppedPartitions(StoppedPartitions):
+    """Stops by partition."""
+
+    def __init__(self) -> None:
+        self._stops: dict[tuple[str, str, int], Stop] = {}
+
+    async def stop(self, stop: Stop) -> None:
+        self._stops[stop.group, stop.topic, stop.partition] = stop
+
+    async def stops(self, group: str) -> list[Stop]:
+        return [self._stops[key] for key in sorted(self._stops) if key[0] == group]
+
+    async def resume(self, group: str) -> int:
+        stopped = await self.stops(group)
+        for stop in stopped:
+            del self._stops[stop.group, stop.topic, stop.partition]
+        return len(stopped)
