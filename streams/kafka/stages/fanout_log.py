@@ -1,6 +1,6 @@
 """Read a stretch of `fanout` again, outside the consumer group."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -25,16 +25,24 @@ class RecordLog(Protocol):
 
 
 class FanoutLog(RecordLog):
-    """The log of the topic `topic`, as the broker `bootstrap_servers` has it."""
+    """The log of the topic `topic` on the broker `bootstrap_servers`. `new_consumer` makes the client."""
 
-    def __init__(self, *, bootstrap_servers: str, topic: str, batch_records_max: int) -> None:
+    def __init__(
+        self,
+        *,
+        bootstrap_servers: str,
+        topic: str,
+        batch_records_max: int,
+        new_consumer: Callable[..., AIOKafkaConsumer] = AIOKafkaConsumer,
+    ) -> None:
         self._bootstrap_servers = bootstrap_servers
         self._topic = topic
         self._batch_records_max = batch_records_max
+        self._new_consumer = new_consumer
 
     async def read(self, partition: int, begin: int, end: int) -> AsyncGenerator[Sequence[Record], None]:
         log_partition = TopicPartition(self._topic, partition)
-        consumer = AIOKafkaConsumer(
+        consumer = self._new_consumer(
             bootstrap_servers=self._bootstrap_servers, enable_auto_commit=False, auto_offset_reset="none"
         )
         try:

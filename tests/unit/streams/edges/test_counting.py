@@ -3,17 +3,23 @@
 That its counts are exact whatever happens is looked for in `tests/simulation`.
 """
 
-from unittest.mock import AsyncMock
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import pytest
 
-from schemas.internal import EdgeRecord, SetKind
+from schemas.ids import UserId
+from schemas.internal import Backfill, EdgeRecord, FanoutRecord, RenditionTask, SetKind
 from streams.edges.counting import KNOWN_ROWS_MAX, SetWriter
 from streams.errors import StoreUnavailable
+from streams.ports.edges import CountedSets
+from streams.ports.publishing import Outbox
 from streams.stores.memory.stores import memory_stores
 from tests.worlds.flaky_stores import FlakyStores, Moment, fail
+from topics.catalogue import Lane
 
 PHOTO = 9
+AUTHOR = UserId(7)
 
 
 @pytest.fixture
@@ -21,11 +27,32 @@ def flaky() -> FlakyStores:
     return FlakyStores(memory_stores(clock_ms=lambda: 1_800_000_000_000))
 
 
-def writer_of(flaky: FlakyStores) -> SetWriter:
+@dataclass
+class Backfills(Outbox):
+    """Remembers the backfills, and for each request how many followers `AUTHOR` had at that moment."""
+
+    counted_sets: CountedSets
+    requested: list[Backfill] = field(default_factory=list)
+    followers: list[int] = field(default_factory=list)
+
+    async def fanout(self, records: Sequence[FanoutRecord], lane: Lane) -> None:
+        assert lane is Lane.NORMAL
+        self.requested += [record for record in records if isinstance(record, Backfill)]
+        summaries = await self.counted_sets.summaries(SetKind.FOLLOWERS, [AUTHOR])
+        self.followers.append(summaries[AUTHOR].total)
+
+    async def edges(self, records: Sequence[EdgeRecord]) -> None:
+        raise AssertionError("the writer of counted sets reads this topic; it never writes it")
+
+    async def renditions(self, tasks: Sequence[RenditionTask], lane: Lane) -> None:
+        raise AssertionError("the writer of counted sets requests no renditions")
+
+
+def writer_of(flaky: FlakyStores, outbox: Outbox | None = None) -> SetWriter:
     return SetWriter(
         flaky.stores.counted_sets,
         flaky.stores.cache,
-        AsyncMock(),
+        outbox or Backfills(flaky.real.counted_sets),
         bucket_members_max=1_000,
         backfill_follows_max=1,
         generation=1,
@@ -91,3 +118,14 @@ async def test_after_a_write_without_an_answer_nothing_is_known(flaky: FlakyStor
 
     assert reads(flaky) == ["summaries", "read"]
     assert await count(flaky) == 2
+
+
+async def test_a_backfill_is_requested_after_its_follower_is_written(flaky: FlakyStores) -> None:
+    """A backfill skips an owner who does not follow the author: requested first, it would do nothing."""
+    backfills = Backfills(flaky.real.counted_sets)
+    writer = writer_of(flaky, backfills)
+    follows = [EdgeRecord(SetKind.FOLLOWERS, member, AUTHOR, 1, removed=False) for member in (1, 2)]
+    await writer.apply(follows, 0, 2)
+
+    assert [Backfill(((UserId(member), AUTHOR),)) for member in (1, 2)] == backfills.requested
+    assert [2] == backfills.followers

@@ -104,6 +104,30 @@ async def test_records_of_an_earlier_generation_are_left_out(app: faust.App) -> 
     assert [2] == [delivered.generation for delivered in batches.delivered]
 
 
+async def test_a_record_gathered_before_a_rebalance_is_left_out(
+    app: faust.App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is delivered again to its partition's next owner, so here it would be handled a second time."""
+    batches = Batches()
+    is_empty = faust.Channel.empty
+
+    def rebalance(channel: faust.Channel[bytes]) -> bool:
+        # The agent asks after each record whether more have arrived; the first is gathered by now.
+        app.consumer_generation_id = 2
+        return bool(is_empty(channel))
+
+    monkeypatch.setattr(faust.Channel, "empty", rebalance)
+    async with running(app, batches, []) as agent:
+        [old] = await put(agent, [b"old"])
+        app.consumer_generation_id = 2
+        await put(agent, [b"new"])
+        app.consumer_generation_id = 1
+        await batches.until(1)
+
+    assert [[b"new"]] == batches.values
+    assert not old.message.acked
+
+
 async def test_a_partition_is_no_longer_assigned_after_a_rebalance(app: faust.App) -> None:
     """A handler that still works for an earlier generation learns of it."""
     batches = Batches()
