@@ -77,7 +77,8 @@ async def _cross(
             await deployment.drained(600)
             await post()
             await deployment.publish(
-                deployment.outgoing(UserUnfollowed(follower_id=each, followee_id=AUTHOR)) for each in passing
+                deployment.outgoing(UserUnfollowed(follower_id=follower, followee_id=AUTHOR))
+                for follower in passing
             )
             await deployment.drained(600)
             await post()

@@ -213,7 +213,7 @@ async def hostile_files(run: Run, files: Sequence[Listed], good: Listed, console
 
 async def run_all(arguments: argparse.Namespace, console: Console) -> None:
     files = listed(arguments.folder)
-    good = sorted((each for each in files if each.is_good), key=lambda each: -each.file.size_bytes)
+    good = sorted((photo for photo in files if photo.is_good), key=lambda photo: -photo.file.size_bytes)
     with bench_stack() as stack:
         deployment = Deployment(
             stack,
@@ -225,7 +225,7 @@ async def run_all(arguments: argparse.Namespace, console: Console) -> None:
         media = deployment.start_media()
         deployment.start_api()
         follows = [UserFollowed(follower_id=READER, followee_id=author) for author in AUTHORS]
-        await deployment.publish(deployment.outgoing(each) for each in follows)
+        await deployment.publish(deployment.outgoing(follow) for follow in follows)
         await deployment.drained()
         settings = deployment.settings
         async with upload_client(settings, tokens_for(settings), waiting=lambda _: None) as client:
@@ -233,12 +233,12 @@ async def run_all(arguments: argparse.Namespace, console: Console) -> None:
             watching = [asyncio.create_task(run.watch_feed()), asyncio.create_task(run.watch_memory())]
             cut = arguments.photos // 3
             with tempfile.TemporaryDirectory() as folder:
-                by_parts = [each for each in good if each.file.content_type != WEBP][:cut]
-                plain = [each for each in good if each not in by_parts][: arguments.photos - cut]
-                padded = [heavy(each, Path(folder)) for each in by_parts]
+                by_parts = [photo for photo in good if photo.file.content_type != WEBP][:cut]
+                plain = [photo for photo in good if photo not in by_parts][: arguments.photos - cut]
+                padded = [heavy(photo, Path(folder)) for photo in by_parts]
                 await good_photos(run, [*padded, *plain], cut, console)
             run.faults.clear()
-            await hostile_files(run, [each for each in files if not each.is_good], good[0], console)
+            await hostile_files(run, [photo for photo in files if not photo.is_good], good[0], console)
             for task in watching:
                 task.cancel()
             await asyncio.gather(*watching, return_exceptions=True)

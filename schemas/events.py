@@ -180,7 +180,7 @@ def _known_type(topic_name: str, name: str) -> EventType:
 
 
 def _types_of(topic_name: str) -> str:
-    return ", ".join(each for each, kind in EVENT_KINDS.items() if kind.topic_name == topic_name)
+    return ", ".join(event_type for event_type, kind in EVENT_KINDS.items() if kind.topic_name == topic_name)
 
 
 def _valid_data(event_type: EventType, raw: dict[str, object]) -> EventData:

@@ -178,14 +178,15 @@ def decode_task(value: bytes) -> RenditionTask:
 
 
 def _encode(record: FanoutRecord | RenditionTask, name: str) -> bytes:
-    return orjson.dumps({"t": name, **{each: getattr(record, each) for each in record.__dataclass_fields__}})
+    fields = {field: getattr(record, field) for field in record.__dataclass_fields__}
+    return orjson.dumps({"t": name, **fields})
 
 
 def _decode(value: bytes, types: Mapping[str, type[Model]], topic: str) -> Model:
     try:
         fields: dict[str, Any] = orjson.loads(value)
         model = types[fields.pop("t")]
-        return model(**{name: _frozen(each) for name, each in fields.items()})
+        return model(**{name: _frozen(field) for name, field in fields.items()})
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a record of {topic} ({error!r}): {value[:200]!r}") from error
 
@@ -194,4 +195,4 @@ def _frozen(field: object) -> object:
     """Records hold tuples, of numbers, names or pairs; JSON has lists."""
     if not isinstance(field, list):
         return field
-    return tuple(tuple(each) if isinstance(each, list) else each for each in field)
+    return tuple(tuple(element) if isinstance(element, list) else element for element in field)

@@ -3,24 +3,31 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from inspect import isawaitable
 
 DEADLINE_S = 30.0
 LOOK_S = 0.05
 
 
 async def eventually(
-    claim: str, check: Callable[[], Awaitable[object]], deadline_s: float = DEADLINE_S
+    claim: str, check: Callable[[], Awaitable[object] | object], deadline_s: float = DEADLINE_S
 ) -> float:
-    """Ask `check` until its answer is true; returns how many seconds that took.
+    """Call `check` until its result is true; returns how many seconds that took.
+
+    A coroutine function asks a server and is called every `LOOK_S`; a plain function looks at this
+    process only and is called in every turn of the event loop.
 
     Raises:
         TimeoutError: It was not true within `deadline_s`; the message has the claim.
     """
     began_s = time.monotonic()
-    while not await check():
+    while True:
+        result = check()
+        pause_s = LOOK_S if isawaitable(result) else 0
+        if await result if isawaitable(result) else result:
+            return time.monotonic() - began_s
         _give_up_late(claim, began_s, deadline_s)
-        await asyncio.sleep(LOOK_S)
-    return time.monotonic() - began_s
+        await asyncio.sleep(pause_s)
 
 
 def wait_until(claim: str, check: Callable[[], object], deadline_s: float = DEADLINE_S) -> float:

@@ -10,7 +10,7 @@ def views_of(lines: Iterable[str]) -> Counter[str]:
     A line cut short by a crash is left out.
     """
     fields = (line.split() for line in lines)
-    return Counter(each[2] for each in fields if len(each) == 3)
+    return Counter(columns[2] for columns in fields if len(columns) == 3)
 
 
 def most_viewed(views: Counter[str], share: float) -> Sequence[str]:

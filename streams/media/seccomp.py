@@ -39,7 +39,7 @@ def install(architecture: Architecture, own_pid: int) -> None:
     Raises:
         OSError: The kernel refuses the filter.
     """
-    program = b"".join(struct.pack("HBBI", *each) for each in _program(architecture, own_pid))
+    program = b"".join(struct.pack("HBBI", *instruction) for instruction in _program(architecture, own_pid))
     instructions = ctypes.create_string_buffer(program, len(program))
     # struct sock_fprog: how many, then a pointer, aligned.
     filter_program = struct.pack("HP", len(program) // 8, ctypes.addressof(instructions))

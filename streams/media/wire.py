@@ -130,4 +130,5 @@ def _renditions(
 
 
 def _printable(detail: object) -> str:
-    return "".join(each if each.isprintable() else " " for each in str(detail)[:DETAIL_CHARACTERS_MAX])
+    shown = str(detail)[:DETAIL_CHARACTERS_MAX]
+    return "".join(character if character.isprintable() else " " for character in shown)

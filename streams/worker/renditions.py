@@ -34,12 +34,14 @@ def _wire_lane(shared: SharedParts, role: Role) -> Wired:
     )
     children = decoders(settings, settings, lane, shared.large_turn)
     stage = RenditionsLane(
-        settings=settings,
+        retry=settings,
         stores=shared.stores,
+        cdn=shared.stores.cdn,
         outbox=shared.outbox,
         decoder=RetryingDecoder(children),
         rules=making_rules(settings, settings),
         limits=delivery_limits(settings),
+        topic=topic,
         group=group,
         lane=lane,
         decode_slots=shared.decode_slots,

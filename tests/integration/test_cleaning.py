@@ -72,7 +72,8 @@ class System:
 
     async def objects(self) -> set[str]:
         return {
-            each.object_key for each in await self.stores.media_objects.list(self.keys.prefix, limit=1_000)
+            stored.object_key
+            for stored in await self.stores.media_objects.list(self.keys.prefix, limit=1_000)
         }
 
     async def records(self, topic: Topic) -> int:
@@ -105,9 +106,9 @@ class System:
             )
             for name in (THUMBNAIL, *LARGER)
         }
-        for name, each in made.items():
+        for name, stored in made.items():
             if name not in lost:
-                await self.stores.media_objects.put(each.object_key, b"made", content_type="image/jpeg")
+                await self.stores.media_objects.put(stored.object_key, b"made", content_type="image/jpeg")
         await self.stores.photos.mark_ready(photo, made)
         return photo
 
@@ -199,7 +200,7 @@ async def test_of_a_hundred_abandoned_uploads_nothing_is_left_and_live_ones_stay
     with_object = {photo for photo, found in before.items() if "object" in found}
     assert {photo for photo, found in before.items() if "row" in found} == rows
     assert {photo for photo, found in before.items() if "parts" in found} == {
-        system.keys.photo_of(each.object_key) for each in parts
+        system.keys.photo_of(part.object_key) for part in parts
     }
     assert {system.keys.original(photo) for photo in completed | with_object} == await system.objects()
 
@@ -212,7 +213,7 @@ async def test_a_cleaning_that_is_killed_is_made_good_by_the_next(system: System
     processes = [await system.start_by_hand() for _ in range(2)]
 
     async def has_begun() -> bool:
-        return len([each async for each in system.stores.uploads.all()]) < rows
+        return len([upload async for upload in system.stores.uploads.all()]) < rows
 
     await RealTime().until(has_begun, "a row has gone")
     processes[0].kill()

@@ -112,7 +112,7 @@ async def test_each_kind_of_bad_input_is_one_dead_letter(system: DeploymentFacto
             dict(message.headers() or [])["shutterline_reason"].decode() for message in found
         )
         for _, record in letters:
-            [match] = [each for each in found if is_letter_of(each, record)]
+            [match] = [letter for letter in found if is_letter_of(letter, record)]
             added = dict(match.headers() or [])
             assert added["shutterline_topic"] == record.topic.encode()
             assert len(added["shutterline_error"]) > 10

@@ -141,7 +141,7 @@ async def test_originals_become_photos_and_wait_for_none_of_their_neighbours(
         await deployment.drained()
         for row in await rows_of(stores, good):
             assert expected_sizes(*sizes[row.photo_id]) == {
-                name: (each.width, each.height) for name, each in row.renditions.items()
+                name: (rendition.width, rendition.height) for name, rendition in row.renditions.items()
             }
             for rendition in row.renditions.values():
                 stored = await stores.media_objects.read(rendition.object_key, bytes_max=10_000_000)
@@ -169,7 +169,7 @@ def decoders_of(worker: Daemon) -> list[psutil.Process]:
     """The children that decode: those of the worker's children which have forked them."""
     if worker.pid is None:
         return []
-    return [child for each in psutil.Process(worker.pid).children() for child in each.children()]
+    return [child for process in psutil.Process(worker.pid).children() for child in process.children()]
 
 
 async def caught(worker: Daemon) -> psutil.Process:
@@ -215,7 +215,7 @@ async def test_killed_decoders_and_workers_lose_nothing(deploy: DeploymentFactor
         assert {Status.READY} == {row.status for row in await rows_of(stores, photos)}
         keys = ObjectKeys(deployment.settings.object_prefix)
         stored = [await stores.media_objects.list(keys.renditions(photo), limit=9) for photo in photos]
-        assert {4} == {len(each) for each in stored}
+        assert {4} == {len(row) for row in stored}
         assert sorted(photos, reverse=True) == await feed_of(client, READER)
         counts, _ = await client.get(f"/v1/users/{AUTHOR}", READER)
         assert counts["photos"] == len(photos)

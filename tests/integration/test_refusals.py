@@ -17,6 +17,7 @@ from cassandra.cluster import Session
 from pydantic import SecretStr
 
 from bench.traffic.outage import outage
+from bench.traffic.waiting import eventually
 from infra.local.deployment import Deployment
 from infra.local.stack import Stack
 from schemas.ids import PackedIds, PhotoId, UserId, pack_ids
@@ -30,7 +31,6 @@ from tests.integration.conftest import DeploymentFactory
 from tests.integration.test_outages import assert_answered
 
 TIMEOUT_MS = 2_000
-DEADLINE_S = 30.0
 # So that the breaker hides no refusal.
 NEVER_OPEN = 1_000_000
 _ids = count(1)
@@ -54,15 +54,6 @@ def deployment(stack: Stack) -> Deployment:
 async def stores(deployment: Deployment) -> AsyncIterator[Stores]:
     async with connect(deployment.settings, timeout_ms=TIMEOUT_MS) as connected:
         yield connected
-
-
-async def eventually(condition: Callable[[], Awaitable[bool]], what: str) -> None:
-    try:
-        async with asyncio.timeout(DEADLINE_S):
-            while not await condition():  # noqa: ASYNC110 - changes elsewhere
-                await asyncio.sleep(0.05)
-    except TimeoutError:
-        raise AssertionError(f"waited {DEADLINE_S:g} s: {what}") from None
 
 
 def redis_operations(stores: Stores) -> dict[str, Callable[[], Awaitable[object]]]:
@@ -307,7 +298,7 @@ async def test_a_table_that_is_dropped_is_an_outage(deployment: Deployment, stor
             except StoreUnavailable:
                 return False
 
-        await eventually(recovers, "the table is read again")
+        await eventually("the table is read again", recovers)
     finally:
         cluster.shutdown()
 
@@ -329,6 +320,6 @@ async def test_a_revoked_permission_of_redis_ends_no_process(
             return not await ready()
 
         with no_permission(direct, tmp_path):
-            await eventually(unready, "the API is not ready")
-        await eventually(ready, "the API is ready")
+            await eventually("the API is not ready", unready)
+        await eventually("the API is ready", ready)
     await deployment.drained()

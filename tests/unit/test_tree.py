@@ -19,6 +19,8 @@ FOLDER_MODULES_MAX = 16
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "misc", "manager"}
 # What a function may not be handed whole: it takes the group, the part or the port that it uses.
 BAGS = {"Stores", "Settings", "ApiContext"}
+# The parts that the wirings of a worker take theirs from.
+COMPOSITIONS = {Path("streams/worker/parts.py")}
 # Words that this code once used for what the field calls returning, caching, tombstones, counts,
 # checkpoints, throttling, hydration.
 FORMER_WORDS = {
@@ -82,7 +84,9 @@ def test_a_database_ahead_of_the_code_is_refused() -> None:
 def test_every_table_is_described() -> None:
     """`cassandra/README.md` says of each table who asks it what, and how large a partition gets."""
     readme = (ROOT / "cassandra" / "README.md").read_text()
-    created = [re.search(r"CREATE TABLE IF NOT EXISTS (\w+)", each.statement) for each in read_migrations()]
+    created = [
+        re.search(r"CREATE TABLE IF NOT EXISTS (\w+)", migration.statement) for migration in read_migrations()
+    ]
     tables = [found[1] for found in created if found is not None]
 
     assert tables
@@ -115,6 +119,19 @@ def test_no_signature_takes_a_whole_bag() -> None:
         for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
         if argument.annotation is not None
         and BAGS & set(re.findall(r"\w+", ast.unparse(argument.annotation)))
+    ]
+
+    assert [] == bags
+
+
+def test_only_the_compositions_hold_a_whole_bag() -> None:
+    """A class that holds all stores or all settings says of itself that it may touch everything."""
+    bags = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {ast.unparse(node)}"
+        for path, node in nodes(("streams", "api", "shutterline"))
+        if isinstance(node, ast.AnnAssign)
+        and BAGS & set(re.findall(r"\w+", ast.unparse(node.annotation)))
+        and path.relative_to(ROOT) not in COMPOSITIONS
     ]
 
     assert [] == bags

@@ -1,8 +1,7 @@
 """The API in memory: stores, a clock, a publisher, keys, and clients."""
 
 import asyncio
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -296,11 +295,3 @@ async def _lease_shard(ids: PhotoIds, clock: Clock) -> None:
     await asyncio.sleep(0)
     clock.ms = NOW_MS
     await minting
-
-
-async def eventually(condition: Callable[[], object], what: str) -> None:
-    """Wait at most a second until `condition()` holds."""
-    until_s = time.monotonic() + 1.0
-    while not condition():
-        assert time.monotonic() < until_s, f"waited a second for {what}"
-        await asyncio.sleep(0)

@@ -10,7 +10,7 @@ from schemas.ids import PhotoId, compose_id
 from schemas.internal import EdgeRecord, FanoutRecord, RemovalTask, RenditionTask
 from streams.core.object_keys import ObjectKeys
 from streams.core.photos import Photo, StoredRendition
-from streams.jobs.cleaning.job import RETRY_S, CleaningJob
+from streams.jobs.cleaning.job import PAGE_MAX, RETRY_S, CleaningJob
 from streams.jobs.cleaning.report import CleaningReport, Inconsistency
 from streams.photos.begun import photo_begun
 from streams.ports.groups import CleaningStores, Stores
@@ -68,6 +68,7 @@ class CleaningWorld:
     now_ms: int = 1_800_000_000_000
     tasks: Tasks = field(default_factory=Tasks)
     events: Events = field(default_factory=Events)
+    page_max: int = PAGE_MAX
     stores: Stores = field(init=False)
     _numbers: "count[int]" = field(default_factory=count, init=False)
 
@@ -83,7 +84,13 @@ class CleaningWorld:
 
     def job(self, stores: CleaningStores | None = None, *, retry_s: float = RETRY_S) -> CleaningJob:
         return CleaningJob(
-            self.settings, self.settings, stores or self.stores, self.tasks, self.events, retry_s=retry_s
+            self.settings,
+            self.settings,
+            stores or self.stores,
+            self.tasks,
+            self.events,
+            retry_s=retry_s,
+            page_max=self.page_max,
         )
 
     async def clean(self, *, whole: bool = False) -> CleaningReport:
@@ -100,8 +107,8 @@ class CleaningWorld:
         made = {
             name: StoredRendition(object_key=self.rendition(photo, name), width=1, height=1) for name in NAMES
         }
-        for each in made.values():
-            await self.stores.media_objects.put(each.object_key, b"made", content_type="image/jpeg")
+        for stored in made.values():
+            await self.stores.media_objects.put(stored.object_key, b"made", content_type="image/jpeg")
         await self.stores.photos.mark_ready(photo, made)
         await self.stores.author_photos.add(AUTHOR, photo, ready=True)
         self.now_ms = now_ms
@@ -117,7 +124,7 @@ class CleaningWorld:
 
     async def everything(self) -> set[str]:
         """The keys of all objects in the bucket."""
-        return {each.object_key for each in await self.stores.media_objects.list("", limit=1_000)}
+        return {stored.object_key for stored in await self.stores.media_objects.list("", limit=1_000)}
 
 
 def counts(report: CleaningReport) -> dict[Inconsistency, tuple[int, int]]:

@@ -66,7 +66,7 @@ class FlakyStores:
 
     def __post_init__(self) -> None:
         wrapped: dict[str, Any] = {
-            each.name: _Flaky(self, each.name, getattr(self.real, each.name)) for each in fields(Stores)
+            item.name: _Flaky(self, item.name, getattr(self.real, item.name)) for item in fields(Stores)
         }
         self.stores = Stores(**wrapped)
 
@@ -108,8 +108,8 @@ class _Flaky:
         """What answers one by one is one call."""
         number = self.flaky.next_number()
         await self.flaky.meet(Moment(number, self.name, operation, done=False))
-        async for each in method():
-            yield each
+        async for item in method():
+            yield item
         await self.flaky.meet(Moment(number, self.name, operation, done=True))
 
 

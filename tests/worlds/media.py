@@ -87,7 +87,7 @@ def pixel(body: bytes, across: float, down: float, mode: str = "RGB") -> tuple[i
     image = read(body).convert(mode)
     found = image.getpixel((int(image.width * across), int(image.height * down)))
     assert isinstance(found, tuple)
-    return tuple(int(each) for each in found)
+    return tuple(int(number) for number in found)
 
 
 def is_near(expected: tuple[int, ...], actual: tuple[int, ...], by: int = 20) -> bool:

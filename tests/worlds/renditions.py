@@ -241,7 +241,7 @@ class World:
             deleted=row.deleted,
             renditions=frozenset(row.renditions),
             objects=frozenset(self._name(key) for key in self.objects),
-            listed=tuple((each.photo_id, each.ready) for each in listed),
+            listed=tuple((photo.photo_id, photo.ready) for photo in listed),
             ready_photos=tuple(unpack_ids(members)),
             ready_total=head.total,
             on_timeline=stored is not None and PHOTO in ring.parse(stored).ids,

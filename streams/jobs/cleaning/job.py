@@ -24,11 +24,12 @@ from streams.settings import CleaningSettings, UploadSettings
 
 log = logging.getLogger(__name__)
 RETRY_S = 60
+PAGE_MAX = 1_000
 
 
 @dataclass(slots=True)
 class CleaningJob:
-    """`retry_s` is the wait after a store was unavailable."""
+    """`retry_s` is the wait after a store was unavailable; a page has `page_max` objects or photos."""
 
     settings: CleaningSettings
     uploads: UploadSettings
@@ -36,6 +37,7 @@ class CleaningJob:
     outbox: Outbox
     publisher: EventPublisher
     retry_s: float = RETRY_S
+    page_max: int = PAGE_MAX
     clock_ms: Callable[[], int] = unix_ms
 
     async def run(self) -> None:
@@ -95,6 +97,7 @@ class CleaningJob:
                 Inconsistency.REJECTED_ORIGINAL: settings.rejected_original_grace_s,
             },
             at_once=settings.cleaning_calls_in_flight_max,
+            page_objects=self.page_max,
         )
         await cleaning.clean(now_ms, report, objects_max=None if whole else settings.cleaning_objects_max)
 
@@ -107,6 +110,7 @@ class CleaningJob:
             young_s=settings.orphan_grace_s,
             missing_grace_s=settings.missing_grace_s,
             at_once=settings.cleaning_calls_in_flight_max,
+            page_photos=self.page_max,
         )
         await cleaning.clean(now_ms, report, photos_max=None if whole else settings.cleaning_photos_max)
 

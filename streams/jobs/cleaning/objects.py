@@ -20,7 +20,6 @@ from streams.ports.groups import CleaningStores
 from streams.ports.media import StoredObject
 
 log = logging.getLogger(__name__)
-OBJECTS_A_PAGE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +30,7 @@ class ObjectsCleaning:
     keys: ObjectKeys
     grace_s: Mapping[Inconsistency, int]
     at_once: int
+    page_objects: int
 
     async def clean(self, now_ms: int, report: CleaningReport, *, objects_max: int | None) -> None:
         """Walk on over about `objects_max` objects, or with None to the end.
@@ -38,35 +38,41 @@ class ObjectsCleaning:
         Raises:
             StoreUnavailable: Clean again; what was walked over is remembered.
         """
-        place = await self.stores.cleaning_positions.position(CleaningScan.OBJECTS)
-        enough = None if objects_max is None else report.objects + objects_max
-        while enough is None or report.objects < enough:
-            page = await self.stores.media_objects.list(self.keys.prefix, after=place, limit=OBJECTS_A_PAGE)
+        position = await self.stores.cleaning_positions.position(CleaningScan.OBJECTS)
+        objects_end = None if objects_max is None else report.objects + objects_max
+        while objects_end is None or report.objects < objects_end:
+            page = await self.stores.media_objects.list(
+                self.keys.prefix, after=position, limit=self.page_objects
+            )
             await self._clean_page(page, now_ms, report)
-            place = page[-1].object_key if page else ""
-            await self.stores.cleaning_positions.save(CleaningScan.OBJECTS, place)
+            position = page[-1].object_key if page else ""
+            await self.stores.cleaning_positions.save(CleaningScan.OBJECTS, position)
             report.objects += len(page)
             if not page:
                 return
 
     async def _clean_page(self, page: Sequence[StoredObject], now_ms: int, report: CleaningReport) -> None:
-        judged = await self._judge(page)
-        lost = sum(kind is Inconsistency.OBJECT_WITHOUT_ROW for _, kind in judged)
+        inconsistent = await self._inconsistent(page)
+        lost = sum(kind is Inconsistency.OBJECT_WITHOUT_ROW for _, kind in inconsistent)
         if is_suspicious(lost, of=len(page)):
             words = f"{lost} of the {len(page)} objects from {page[0].object_key} on have no row"
             log.error("%s: is this the right keyspace? Nothing of them is removed", words)
             report.held.append(words)
-            judged = [(each, kind) for each, kind in judged if kind is not Inconsistency.OBJECT_WITHOUT_ROW]
-        going: list[tuple[StoredObject, Inconsistency]] = []
-        for each, kind in judged:
+            inconsistent = [
+                (stored, kind)
+                for stored, kind in inconsistent
+                if kind is not Inconsistency.OBJECT_WITHOUT_ROW
+            ]
+        expired: list[tuple[StoredObject, Inconsistency]] = []
+        for stored, kind in inconsistent:
             grace_s = self.grace_s.get(kind)
-            if grace_s is not None and now_ms - each.modified_ms >= grace_s * 1_000:
-                going.append((each, kind))
+            if grace_s is not None and now_ms - stored.modified_ms >= grace_s * 1_000:
+                expired.append((stored, kind))
             else:
-                report.left(kind, each.object_key)
-        await self._remove([each.object_key for each, _ in going])
-        for each, kind in going:
-            report.settled(kind, removed_bytes=each.size_bytes)
+                report.left(kind, stored.object_key)
+        await self._remove([stored.object_key for stored, _ in expired])
+        for stored, kind in expired:
+            report.settled(kind, removed_bytes=stored.size_bytes)
 
     async def _remove(self, object_keys: Sequence[str]) -> None:
         if not object_keys:
@@ -77,24 +83,24 @@ class ObjectsCleaning:
         await self.stores.media_objects.delete(object_keys)
         await self.stores.cdn.purge(object_keys)
 
-    async def _judge(self, page: Sequence[StoredObject]) -> list[tuple[StoredObject, Inconsistency]]:
+    async def _inconsistent(self, page: Sequence[StoredObject]) -> list[tuple[StoredObject, Inconsistency]]:
         """Those of the page that should not be there."""
-        owners = {each.object_key: self.keys.photo_of(each.object_key) for each in page}
+        owners = {stored.object_key: self.keys.photo_of(stored.object_key) for stored in page}
         ours = {photo for photo in owners.values() if photo is not None}
         known = await self.stores.photos.get(list(ours))
         uploading, begun = await self._without_row(ours - known.keys())
         rows = known | begun
-        judged: list[tuple[StoredObject, Inconsistency]] = []
-        for each in page:
-            photo = owners[each.object_key]
+        inconsistent: list[tuple[StoredObject, Inconsistency]] = []
+        for stored in page:
+            photo = owners[stored.object_key]
             if photo is None:
-                judged.append((each, Inconsistency.UNKNOWN_OBJECT))
+                inconsistent.append((stored, Inconsistency.UNKNOWN_OBJECT))
             elif photo not in uploading:
-                is_original = each.object_key == self.keys.original(photo)
-                kind = judge(each.object_key, rows.get(photo), is_original=is_original)
+                is_original = stored.object_key == self.keys.original(photo)
+                kind = inconsistency_of(stored.object_key, rows.get(photo), is_original=is_original)
                 if kind is not None:
-                    judged.append((each, kind))
-        return judged
+                    inconsistent.append((stored, kind))
+        return inconsistent
 
     async def _without_row(self, photos: set[PhotoId]) -> tuple[set[PhotoId], dict[PhotoId, Photo]]:
         """Those of `photos` whose upload has a row, and the rows of those that have one by now.
@@ -102,11 +108,11 @@ class ObjectsCleaning:
         In this order, because an upload's row goes when its photo has one.
         """
         uploads = await gather_bounded(photos, self.stores.uploads.get, at_once=self.at_once, finish_all=True)
-        uploading = {each.photo_id for each in uploads if each is not None}
+        uploading = {upload.photo_id for upload in uploads if upload is not None}
         return uploading, await self.stores.photos.get(list(photos - uploading))
 
 
-def judge(object_key: str, photo: Photo | None, *, is_original: bool) -> Inconsistency | None:
+def inconsistency_of(object_key: str, photo: Photo | None, *, is_original: bool) -> Inconsistency | None:
     """What is wrong with an object of this photo's, given the photo's row; None where nothing is."""
     if photo is None:
         return Inconsistency.OBJECT_WITHOUT_ROW
@@ -114,5 +120,5 @@ def judge(object_key: str, photo: Photo | None, *, is_original: bool) -> Inconsi
         return Inconsistency.OBJECT_OF_DELETED
     if is_original and photo.object_key == object_key:
         return Inconsistency.REJECTED_ORIGINAL if photo.status is Status.REJECTED else None
-    named = {each.object_key for each in photo.renditions.values()}
+    named = {rendition.object_key for rendition in photo.renditions.values()}
     return None if object_key in named else Inconsistency.UNNAMED_OBJECT

@@ -26,7 +26,6 @@ from streams.stores.cache.keys import photo_key
 from topics.catalogue import Lane
 
 log = logging.getLogger(__name__)
-PHOTOS_A_PAGE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +60,7 @@ class PhotosCleaning:
     young_s: int
     missing_grace_s: int
     at_once: int
+    page_photos: int
 
     async def clean(self, now_ms: int, report: CleaningReport, *, photos_max: int | None) -> None:
         """Look at what was noted, then walk on over about `photos_max` photos, or with None to the end.
@@ -71,18 +71,18 @@ class PhotosCleaning:
         noted = await self.stores.missing_objects.all()
         await gather_bounded(
             noted.items(),
-            lambda each: self._look_again(*each, now_ms, report),
+            lambda note: self._look_again(*note, now_ms, report),
             at_once=self.at_once,
             finish_all=True,
         )
-        place = int(await self.stores.cleaning_positions.position(CleaningScan.PHOTOS) or POSITION_MIN)
-        enough = None if photos_max is None else report.photos + photos_max
-        while enough is None or report.photos < enough:
-            page = await self.stores.photo_scan.after(place, limit=PHOTOS_A_PAGE)
+        position = int(await self.stores.cleaning_positions.position(CleaningScan.PHOTOS) or POSITION_MIN)
+        photos_end = None if photos_max is None else report.photos + photos_max
+        while photos_end is None or report.photos < photos_end:
+            page = await self.stores.photo_scan.after(position, limit=self.page_photos)
             new = [photo for _, photo in page if photo not in noted]
             await self._clean_page(new, now_ms, report)
-            place = page[-1][0] if page else POSITION_MIN
-            await self.stores.cleaning_positions.save(CleaningScan.PHOTOS, str(place) if page else "")
+            position = page[-1][0] if page else POSITION_MIN
+            await self.stores.cleaning_positions.save(CleaningScan.PHOTOS, str(position) if page else "")
             report.photos += len(page)
             if not page:
                 break
@@ -93,9 +93,9 @@ class PhotosCleaning:
         rows = (await self.stores.photos.get(photos)).values()
         old = [row for row in rows if id_ms(row.photo_id) <= now_ms - self.young_s * 1_000]
         losses = [
-            each
-            for each in await gather_bounded(old, self._loss, at_once=self.at_once, finish_all=True)
-            if each is not None
+            loss
+            for loss in await gather_bounded(old, self._loss, at_once=self.at_once, finish_all=True)
+            if loss is not None
         ]
         if is_suspicious(len(losses), of=len(photos)):
             words = f"{len(losses)} of {len(photos)} photos from {photos[0]} on lack objects"
@@ -127,11 +127,11 @@ class PhotosCleaning:
         """What a ready photo whose renditions are ours lacks; upstream apps' own are their affair."""
         if row.deleted or row.status is not Status.READY:
             return None
-        if any(self.keys.photo_of(each.object_key) is None for each in row.renditions.values()):
+        if any(self.keys.photo_of(rendition.object_key) is None for rendition in row.renditions.values()):
             return None
         lost = set(ALL_RENDITIONS - row.renditions.keys())
-        for name, each in row.renditions.items():
-            if await self.stores.media_objects.size(each.object_key) is None:
+        for name, rendition in row.renditions.items():
+            if await self.stores.media_objects.size(rendition.object_key) is None:
                 lost.add(name)
         if not lost:
             return None

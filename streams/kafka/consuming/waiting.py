@@ -19,12 +19,16 @@ class PartitionRevoked(Exception):
 
 
 async def retry_until_available(
-    retry: RetrySettings, run: Callable[[], Awaitable[T]], *, is_assigned: Callable[[], bool]
+    retry: RetrySettings,
+    run: Callable[[], Awaitable[T]],
+    *,
+    is_assigned: Callable[[], bool],
+    backoff_s: float = BACKOFF_S,
 ) -> T:
     """Return the result of `run`, however long its stores stay away.
 
-    From the try number `store_attempts_max` on, the operation counts as waiting: the log says so
-    once, and the metric shows it.
+    The first wait is about `backoff_s`. From the try number `store_attempts_max` on, the operation
+    counts as waiting: the log says so once, and the metric shows it.
 
     Raises:
         PartitionRevoked: The partition was taken away; another worker handles the record.
@@ -44,7 +48,7 @@ async def retry_until_available(
     try:
         async for attempt in with_backoff(
             on=StoreUnavailable,
-            first_s=BACKOFF_S,
+            first_s=backoff_s,
             max_s=retry.store_wait_s_max,
             after_failure=lambda error, tries: failed(error, 1 + tries),
         ):

@@ -30,24 +30,26 @@ class KafkaOutbox:
     async def edges(self, records: Sequence[EdgeRecord]) -> None:
         await self._producer.send(
             [
-                Outgoing(self._edges, partition_of(EDGES, each.owner), pack_id(each.owner), each.encode())
-                for each in records
+                Outgoing(
+                    self._edges, partition_of(EDGES, record.owner), pack_id(record.owner), record.encode()
+                )
+                for record in records
             ]
         )
 
     async def fanout(self, records: Sequence[FanoutRecord], lane: Lane) -> None:
-        await self._producer.send([self._record(each, lane) for each in records])
+        await self._producer.send([self._record(record, lane) for record in records])
 
     async def renditions(self, tasks: Sequence[RenditionTask], lane: Lane) -> None:
         await self._producer.send(
             [
                 Outgoing(
                     self._renditions,
-                    partition_of(RENDITIONS, each.photo_id, lane),
-                    pack_id(each.photo_id),
-                    encode_task(each),
+                    partition_of(RENDITIONS, record.photo_id, lane),
+                    pack_id(record.photo_id),
+                    encode_task(record),
                 )
-                for each in tasks
+                for record in tasks
             ]
         )
 

@@ -139,8 +139,8 @@ class Producer:
             found = self._producer.list_topics(topic, timeout=PING_S_MAX).topics[topic]
         except KafkaException as error:
             return str(error)
-        errors = [found.error, *(each.error for each in found.partitions.values())]
-        return "; ".join(str(each) for each in errors if each is not None)
+        errors = [found.error, *(partition.error for partition in found.partitions.values())]
+        return "; ".join(str(error) for error in errors if error is not None)
 
     def _produce(self, record: Outgoing, sending: "_Sending") -> None:
         try:

@@ -10,10 +10,10 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from time import time
 
 from schemas.ids import PhotoId
 from schemas.internal import FullTask, RemovalTask, RenditionTask, ThumbnailTask, decode_task
+from streams.clock import unix_ms
 from streams.core.delivery import DeliveryLimits
 from streams.errors import StoreUnavailable
 from streams.kafka.consuming.agent import Delivered
@@ -22,13 +22,14 @@ from streams.kafka.consuming.waiting import PartitionRevoked, retry_until_availa
 from streams.kafka.offsets.queued import BrokerOffsets, queued_records
 from streams.kafka.stages.decode_slots import DecodeSlots
 from streams.metrics import RENDITION_TASKS, RENDITION_WAIT, RENDITIONS_OLDEST, RENDITIONS_QUEUED
-from streams.ports.groups import Stores
+from streams.ports.cdn import Cdn
+from streams.ports.groups import PhotoStores
 from streams.ports.publishing import Outbox
 from streams.renditions.full import full_task
 from streams.renditions.making import Decoder, MakingRules, RenditionOutcome
 from streams.renditions.removal import removal_task
 from streams.renditions.thumbnail import thumbnail_task
-from streams.settings import Settings
+from streams.settings import RetrySettings
 from streams.stores.cdn.purging import STORE as EDGE
 from topics.catalogue import RENDITIONS, Lane
 
@@ -39,24 +40,32 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class RenditionsLane:
-    """Handles the batches of one lane, for all its partitions."""
+    """Handles the batches of one lane, for all its partitions.
 
-    settings: Settings
-    stores: Stores
+    `topic` is the name of `renditions` on the broker. `put_off_s` is how long a removal waits before it
+    goes to the end of the queue because a CDN edge is unavailable. `clock_ms` is the wall clock.
+    """
+
+    retry: RetrySettings
+    stores: PhotoStores
+    cdn: Cdn
     outbox: Outbox
     decoder: Decoder
     rules: MakingRules
     limits: DeliveryLimits
+    topic: str
     group: str
     lane: Lane
     decode_slots: DecodeSlots
     progress: Progress
+    put_off_s: float = PUT_OFF_S
+    clock_ms: Callable[[], int] = unix_ms
     # When each task that is being handled was queued, by the task's object id.
     _queued_ms: dict[int, int] = field(default_factory=dict, init=False)
 
     async def __call__(self, delivered: Delivered) -> None:
         records = delivered.records
-        place = GroupPartition(self.group, records[0].topic, records[0].partition)
+        partition = GroupPartition(self.group, records[0].topic, records[0].partition)
         by_photo: defaultdict[PhotoId, list[RenditionTask]] = defaultdict(list)
         for record in records:
             assert record.value is not None  # Only this system writes the topic.
@@ -64,14 +73,14 @@ class RenditionsLane:
             by_photo[task.photo_id].append(task)
         try:
             # A batch may take minutes; the decoders have deadlines of their own.
-            with self.progress.excused(place):
+            with self.progress.excused(partition):
                 await asyncio.gather(
                     *(self._in_turn(tasks, delivered.is_assigned) for tasks in by_photo.values())
                 )
         except PartitionRevoked:
             return
         delivered.ack(len(records))
-        self.progress.handled(place, records[-1].offset + 1)
+        self.progress.handled(partition, records[-1].offset + 1)
 
     async def _in_turn(self, tasks: Sequence[RenditionTask], is_assigned: Callable[[], bool]) -> None:
         for task in tasks:
@@ -87,21 +96,21 @@ class RenditionsLane:
         if not isinstance(task, RemovalTask):
             self._queued_ms[id(task)] = task.queued_ms
         try:
-            outcome = await retry_until_available(self.settings, run, is_assigned=is_assigned)
+            outcome = await retry_until_available(self.retry, run, is_assigned=is_assigned)
         finally:
             self._queued_ms.pop(id(task), None)
         RENDITION_TASKS.labels(self.lane.value, outcome.value).inc()
         if outcome is RenditionOutcome.MADE and not isinstance(task, RemovalTask):
-            RENDITION_WAIT.labels(self.lane.value).observe(max(0.0, time() - task.queued_ms / 1_000))
+            RENDITION_WAIT.labels(self.lane.value).observe(self._age_s(task.queued_ms))
 
     async def _remove(self, task: RemovalTask) -> RenditionOutcome:
         try:
-            await removal_task(self.stores.media_objects, self.stores.cdn, task, self.rules.keys)
+            await removal_task(self.stores.media_objects, self.cdn, task, self.rules.keys)
         except StoreUnavailable as error:
             if error.store != EDGE:
                 raise
             # A CDN edge may be away for hours, and the tasks behind must not wait for it.
-            await asyncio.sleep(PUT_OFF_S)
+            await asyncio.sleep(self.put_off_s)
             await self.outbox.renditions([task], Lane.FULL)
             return RenditionOutcome.PUT_OFF
         return RenditionOutcome.REMOVED
@@ -117,7 +126,7 @@ class RenditionsLane:
         """Export the number of queued tasks and the age of the oldest in progress; runs until cancelled."""
         while True:
             oldest_ms = min(self._queued_ms.values(), default=None)
-            age_s = 0.0 if oldest_ms is None else max(0.0, time() - oldest_ms / 1_000)
+            age_s = 0.0 if oldest_ms is None else self._age_s(oldest_ms)
             RENDITIONS_OLDEST.labels(self.lane.value).set(age_s)
             try:
                 RENDITIONS_QUEUED.labels(self.lane.value).set(await self._queued(offsets))
@@ -125,10 +134,14 @@ class RenditionsLane:
                 log.debug("the broker did not say how many renditions are queued: %s", error)
             await asyncio.sleep(WATCH_S)
 
+    def _age_s(self, queued_ms: int) -> float:
+        # Another machine's clock wrote `queued_ms`; it can be ahead of ours.
+        return max(0, self.clock_ms() - queued_ms) / 1_000
+
     async def _queued(self, offsets: BrokerOffsets) -> int:
         return await queued_records(
             offsets,
             group=self.group,
-            topic=RENDITIONS.named(self.settings.namespace),
+            topic=self.topic,
             partitions=RENDITIONS.range_of(self.lane),
         )

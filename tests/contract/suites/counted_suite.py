@@ -118,9 +118,9 @@ class CountedSetsSuite:
         """A write to one changes no other, also when all are read at once."""
         owner, other = new_id(), new_id()
         keys = [
-            BucketKey(kind, each, level, bucket)
+            BucketKey(kind, set_owner, level, bucket)
             for kind in SetKind
-            for each in (owner, other)
+            for set_owner in (owner, other)
             for level, bucket in ((0, 0), (1, 0), (1, 15), (2, 200))
         ]
         await stores.counted_sets.write([writing(key, {at: IN}, count=at) for at, key in enumerate(keys, 1)])

@@ -72,7 +72,7 @@ class PhotosSuite:
         """All calls return the same author, and that is the stored one."""
         photo = photo_by(new_id)
         racing = [replace(photo, author_id=UserId(new_id())) for _ in range(8)]
-        answers = await asyncio.gather(*(stores.photos.insert(each) for each in racing))
+        answers = await asyncio.gather(*(stores.photos.insert(photo) for photo in racing))
 
         assert set(answers) == {(await stored(stores, photo)).author_id}
 
@@ -200,10 +200,10 @@ class AuthorPhotosSuite:
         authors = [UserId(new_id()) for _ in range(130)]
         photos = {author: [PhotoId(new_id()) for _ in range(3)] for author in authors[1:]}
         adds = [(author, photo) for author, some in photos.items() for photo in some]
-        await asyncio.gather(*(stores.author_photos.add(*each, ready=True) for each in adds))
+        await asyncio.gather(*(stores.author_photos.add(*entry, ready=True) for entry in adds))
         found = await stores.author_photos.newest(authors, below=ID_MAX, each_max=2)
 
-        assert [each.photo_id for author in authors[1:] for each in found[author]] == [
+        assert [entry.photo_id for author in authors[1:] for entry in found[author]] == [
             photo for author in authors[1:] for photo in reversed(photos[author][1:])
         ]
         assert found[authors[0]] == []
@@ -285,4 +285,4 @@ class AuthorPhotosSuite:
         self, stores: Stores, author: UserId, *, below: int = ID_MAX, each_max: int = 100
     ) -> list[PhotoId]:
         found = await stores.author_photos.newest([author], below=below, each_max=each_max)
-        return [each.photo_id for each in found[author]]
+        return [entry.photo_id for entry in found[author]]

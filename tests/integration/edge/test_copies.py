@@ -189,15 +189,15 @@ class TestPurge:
     async def test_what_is_purged_is_asked_of_s3_again(self, photos: Photos, key: str) -> None:
         """At every edge and at once; a deleted photo is gone, others stay."""
         keys = [photos.put(f"{key}/{name}", b"bytes") for name in ("thumb ü+%.jpg", "large.jpg", "other.jpg")]
-        for each in keys:
-            await photos.view_all(each, 2)
-        for each in keys[:2]:
-            photos.delete(each)
+        for key in keys:
+            await photos.view_all(key, 2)
+        for key in keys[:2]:
+            photos.delete(key)
         async with cdn(photos.settings) as caches:
             await caches.purge(keys[:2])
             await caches.purge(keys[:2])
 
-        gone = [(await photos.view(each, edge)).status for each in keys[:2] for edge in (0, 1)]
+        gone = [(await photos.view(key, edge)).status for key in keys[:2] for edge in (0, 1)]
         other = [(await photos.view(keys[2], edge)).cache for edge in (0, 1)]
 
         assert gone == [404] * 4

@@ -4,8 +4,9 @@ import asyncio
 from dataclasses import dataclass, field
 
 from api.readiness import Readiness
+from bench.traffic.waiting import eventually
 from streams.errors import StoreUnavailable
-from tests.worlds.api import eventually, make_world
+from tests.worlds.api import make_world
 
 CALLERS = 50
 
@@ -42,7 +43,7 @@ async def test_callers_at_once_share_one_probe() -> None:
     store, clock = Store(), Clock()
     ready = readiness(store, clock)
     asking = [asyncio.create_task(ready.missing()) for _ in range(CALLERS)]
-    await eventually(lambda: store.asked, "the store to be asked")
+    await eventually("the store to be asked", lambda: store.asked)
     store.go.set()
 
     assert await asyncio.gather(*asking) == [[]] * CALLERS
@@ -71,7 +72,7 @@ async def test_a_caller_that_hangs_up_does_not_end_the_probe() -> None:
     store, clock = Store(), Clock()
     ready = readiness(store, clock)
     first, second = (asyncio.create_task(ready.missing()) for _ in range(2))
-    await eventually(lambda: store.asked, "the store to be asked")
+    await eventually("the store to be asked", lambda: store.asked)
     first.cancel()
     await asyncio.wait({first})
     store.go.set()

@@ -167,7 +167,7 @@ def test_of_a_repeated_key_the_last_counts() -> None:
 def test_every_required_field_is_missed(event_type: EventType) -> None:
     """Absent and null alike, and the error names it."""
     for name in DATA[event_type]:
-        rest = {each: value for each, value in DATA[event_type].items() if each != name}
+        rest = {field_name: value for field_name, value in DATA[event_type].items() if field_name != name}
         for data in (rest, {**rest, name: None}):
             poison = refused(event_type, record(event_type, data))
 
@@ -374,7 +374,7 @@ def test_an_event_may_be_ahead_of_the_clock_by_its_limit_and_no_more(
 
 
 @pytest.mark.parametrize(("source", "ahead_ms_max"), [("/upstream", FUTURE_MS_MAX), (OWN, OWN_FUTURE_MS_MAX)])
-@pytest.mark.parametrize("event_type", [each for each in EventType if "photo_id" in DATA[each]])
+@pytest.mark.parametrize("event_type", [name for name in EventType if "photo_id" in DATA[name]])
 def test_a_photo_id_may_be_ahead_of_the_clock_by_the_same(
     event_type: EventType, source: str, ahead_ms_max: int
 ) -> None:

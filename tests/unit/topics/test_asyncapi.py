@@ -25,8 +25,8 @@ def members(node: object, name: str) -> Iterator[Any]:
                 yield value
             yield from members(value, name)
     elif isinstance(node, list):
-        for each in node:
-            yield from members(each, name)
+        for element in node:
+            yield from members(element, name)
 
 
 def resolved(reference: str) -> Any:
@@ -69,7 +69,9 @@ def test_a_topic_has_a_message_for_each_of_its_events_in_both_modes(topic: Any) 
 
 def test_every_channel_has_its_operation() -> None:
     """We receive from the topics of others, and send to the dead-letter topics."""
-    actions = {each["channel"]["$ref"]: each["action"] for each in DOCUMENT["operations"].values()}
+    actions = {
+        operation["channel"]["$ref"]: operation["action"] for operation in DOCUMENT["operations"].values()
+    }
 
     assert actions == {
         f"#/channels/{name}": "send" if name.endswith("-dlq") else "receive" for name in DOCUMENT["channels"]

@@ -35,7 +35,7 @@ ids = st.integers(1, ID_MAX)
 OWN = (EDGES, FANOUT, RENDITIONS)
 PLACES = [
     *((topic, None) for topic in CATALOGUE.values() if not topic.lanes),
-    *((topic, each.lane) for topic in CATALOGUE.values() for each in topic.lanes),
+    *((topic, lane_range.lane) for topic in CATALOGUE.values() for lane_range in topic.lanes),
 ]
 
 

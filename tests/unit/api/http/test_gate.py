@@ -12,7 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.http.body import BodyBounds
 from api.http.gate import Bounds, Gate
 from api.http.problems import Problem, problem_response, unavailable
-from tests.worlds.api import World, eventually, make_world
+from bench.traffic.waiting import eventually
+from tests.worlds.api import World, make_world
 
 
 class _Stuck:
@@ -52,7 +53,7 @@ async def test_requests_over_the_limit_are_rejected_at_once() -> None:
     stuck = _Stuck(world)
     async with world.client(1, roles=["ops"]) as client:
         held = [asyncio.create_task(client.get(f"/v1/users/{user}")) for user in (2, 3)]
-        await eventually(lambda: stuck.waiting == 2, "two requests to be under way")
+        await eventually("two requests to be under way", lambda: stuck.waiting == 2)
         rejected = [await client.get("/v1/users/4") for _ in range(8)]
         probed = [(await client.get(path)).status_code for path in ("/healthz", "/readyz", "/metrics")]
         stuck.go.set()
@@ -75,7 +76,7 @@ async def test_database_reads_are_bounded() -> None:
     stuck = _Stuck(world)
     async with world.client(1) as client:
         first = asyncio.create_task(client.get("/v1/feed"))
-        await eventually(lambda: stuck.waiting == 1, "the first to read")
+        await eventually("the first to read", lambda: stuck.waiting == 1)
         second = await client.get("/v1/feed")
         stuck.go.set()
         await first

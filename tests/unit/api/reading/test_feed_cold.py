@@ -4,9 +4,10 @@ import asyncio
 
 from prometheus_client import REGISTRY
 
+from bench.traffic.waiting import eventually
 from schemas.ids import UserId
 from streams.core.feed import Completeness
-from tests.worlds.api import World, eventually, make_world
+from tests.worlds.api import World, make_world
 
 READER = 1
 
@@ -80,7 +81,7 @@ async def test_a_slow_rebuild_continues_after_the_response() -> None:
     may_read = hold_the_database(world)
     first = await world.page(READER)
     may_read.set()
-    await eventually(lambda: not world.services.rebuilder.is_running(UserId(READER)), "the rebuild")
+    await eventually("the rebuild", lambda: not world.services.rebuilder.is_running(UserId(READER)))
     second = await world.page(READER)
 
     assert first.completeness is Completeness.REBUILDING

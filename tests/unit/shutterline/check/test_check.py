@@ -305,7 +305,7 @@ def test_a_photo_twice_and_photos_out_of_order_are_found() -> None:
     """Neither can be told from the sets of ids."""
     walk = FeedWalk(items=_items(9, 7, 8, 7), ended=True)
 
-    findings = [(each.kind, each.subject) for each in compare_feed(ME, walk, Expected([9, 8, 7], 0))]
+    findings = [(finding.kind, finding.subject) for finding in compare_feed(ME, walk, Expected([9, 8, 7], 0))]
 
     assert findings == [(FindingKind.ORDER, 8), (FindingKind.DUPLICATE, 7)]
 
@@ -325,4 +325,4 @@ def test_the_readers_own_photos_that_are_not_ready_are_left_out() -> None:
     strange = FeedWalk(items=_items(9, author=AUTHOR, status="processing"), ended=True)
 
     assert list(compare_feed(ME, own, Expected([], 0))) == []
-    assert [each.kind for each in compare_feed(ME, strange, Expected([], 0))] == [FindingKind.EXTRA]
+    assert [finding.kind for finding in compare_feed(ME, strange, Expected([], 0))] == [FindingKind.EXTRA]

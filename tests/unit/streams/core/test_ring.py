@@ -84,7 +84,7 @@ def test_a_merge_loses_nothing_above_the_floor(ids: list[int], floor: int, late:
     merged = ring.merge(ring.parse(before), late, slots=SLOTS) or before
     stored = ring.parse(merged)
 
-    assert vouched_for(merged, [*ring.parse(before).ids, *(each for each in late if each > floor)])
+    assert vouched_for(merged, [*ring.parse(before).ids, *(photo for photo in late if photo > floor)])
     assert stored.floor >= ring.parse(before).floor
     assert stored.ids <= {*ids, *late}
     assert all(photo > ring.parse(before).floor for photo in stored.ids - ring.parse(before).ids)

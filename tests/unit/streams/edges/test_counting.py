@@ -66,7 +66,9 @@ def like(member: int, time_us: int = 1, *, removed: bool = False) -> EdgeRecord:
 def reads(flaky: FlakyStores) -> list[str]:
     """The reads of counted sets since the last look."""
     names = [
-        each.operation for each in flaky.moments if each.operation in ("summaries", "read") and not each.done
+        moment.operation
+        for moment in flaky.moments
+        if moment.operation in ("summaries", "read") and not moment.done
     ]
     flaky.moments.clear()
     return names

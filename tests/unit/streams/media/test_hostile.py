@@ -53,8 +53,8 @@ HOSTILE = {
 
 @pytest.fixture(scope="module")
 async def decoders() -> AsyncIterator[Decoders]:
-    async with Decoders(LIMITS, children_max=2, is_background=False) as each:
-        yield each
+    async with Decoders(LIMITS, children_max=2, is_background=False) as decoders:
+        yield decoders
 
 
 @pytest.mark.law("L11")

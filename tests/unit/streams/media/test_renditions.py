@@ -35,15 +35,15 @@ COSTS: list[Cost] = []
 
 @pytest.fixture(scope="module")
 async def decoders() -> AsyncIterator[Decoders]:
-    async with Decoders(LIMITS, children_max=2, is_background=False, observe=COSTS.append) as each:
-        yield each
+    async with Decoders(LIMITS, children_max=2, is_background=False, observe=COSTS.append) as decoders:
+        yield decoders
 
 
 @pytest.fixture(scope="module")
 async def webp_decoders() -> AsyncIterator[Decoders]:
     webp = RenditionFormat.WEBP
-    async with Decoders(LIMITS, children_max=2, is_background=False, rendition_format=webp) as each:
-        yield each
+    async with Decoders(LIMITS, children_max=2, is_background=False, rendition_format=webp) as decoders:
+        yield decoders
 
 
 async def all_four(decoders: Decoders, original: bytes) -> dict[str, EncodedRendition]:

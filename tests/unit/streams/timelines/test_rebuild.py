@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.traffic.waiting import eventually
 from schemas.ids import PackedIds, PhotoId, UserId, pack_ids
 from streams.core import ring
 from streams.core.feed import Source
@@ -14,7 +15,7 @@ from streams.stores.cache.read_through import TooManyReads
 from streams.stores.memory.photos import MemoryAuthorPhotos
 from streams.timelines.newest import newest_of
 from streams.timelines.rebuild import Rebuilder, RebuildOutcome
-from tests.worlds.api import World, eventually, make_world
+from tests.worlds.api import World, make_world
 
 OWNER = UserId(1)
 
@@ -76,7 +77,7 @@ async def test_little_is_read_of_many_authors() -> None:
 
 def _rebuilder(world: World, outcomes: list[RebuildOutcome], **overrides: object) -> Rebuilder:
     async def followees_of(owner: UserId) -> list[UserId]:
-        return [each.followee_id for each in await world.stores.outgoing_edges.following(owner)]
+        return [edge.followee_id for edge in await world.stores.outgoing_edges.following(owner)]
 
     parts: dict[str, object] = {
         "stores": world.stores,
@@ -164,7 +165,7 @@ async def test_one_rebuild_per_owner_at_a_time() -> None:
 
     here = _rebuilder(world, mine, followees_of=followees_of)
     first = asyncio.create_task(here.rebuild(OWNER, wait_s=1))
-    await eventually(lambda: here.is_running(OWNER), "the rebuild to begin")
+    await eventually("the rebuild to begin", lambda: here.is_running(OWNER))
     second = asyncio.create_task(here.rebuild(OWNER, wait_s=1))
     elsewhere = await _rebuilder(world, others).rebuild(OWNER, wait_s=1)
     may_go.set()

@@ -8,7 +8,6 @@ import pytest
 from schemas.ids import PhotoId
 from streams.core.photos import StoredRendition
 from streams.errors import StoreUnavailable
-from streams.jobs.cleaning import objects as clean_objects
 from streams.jobs.cleaning.report import SUSPICIOUS_MIN, Inconsistency
 from streams.photos.begun import photo_begun
 from streams.ports.cleaning import CleaningScan
@@ -49,7 +48,7 @@ async def test_an_object_without_a_row_is_reported_for_a_day_and_then_removed() 
     removed = await world.clean()
 
     assert {Inconsistency.OBJECT_WITHOUT_ROW: (2, 0)} == counts(reported)
-    assert any(world.keys.original(photo) in each for each in reported.examples)
+    assert any(world.keys.original(photo) in example for example in reported.examples)
     assert len(before) + 2 == len(there)
     assert {Inconsistency.OBJECT_WITHOUT_ROW: (2, 2)} == counts(removed)
     assert 9 == removed.tallies[Inconsistency.OBJECT_WITHOUT_ROW].removed_bytes
@@ -198,10 +197,9 @@ def keys_of(world: CleaningWorld, photo: PhotoId) -> set[str]:
     return {world.keys.original(photo), *(world.rendition(photo, name) for name in NAMES)}
 
 
-async def test_a_walk_goes_on_where_the_last_run_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_walk_goes_on_where_the_last_run_ended() -> None:
     """A few objects a run, from the beginning again after the end; by hand all at once."""
-    monkeypatch.setattr(clean_objects, "OBJECTS_A_PAGE", 2)
-    world = CleaningWorld()
+    world = CleaningWorld(page_max=2)
     world.settings = world.settings.model_copy(update={"cleaning_objects_max": 3})
     keep = await orphans(world, 2)
 
@@ -219,12 +217,11 @@ async def test_a_walk_goes_on_where_the_last_run_ended(monkeypatch: pytest.Monke
     assert 10 == whole.objects
 
 
-async def test_a_pass_may_die_at_every_call(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_pass_may_die_at_every_call() -> None:
     """The next one goes on from there."""
-    monkeypatch.setattr(clean_objects, "OBJECTS_A_PAGE", 3)
     number, died = 0, True
     while died:
-        world, died = CleaningWorld(), False
+        world, died = CleaningWorld(page_max=3), False
         keep = await orphans(world, 3)
 
         async def at(moment: Moment, number: int = number) -> None:
@@ -243,10 +240,9 @@ async def test_a_pass_may_die_at_every_call(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("seed", range(10))
-async def test_two_clean_at_once(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_two_clean_at_once(seed: int) -> None:
     """Some is walked twice; nothing else comes of it."""
-    monkeypatch.setattr(clean_objects, "OBJECTS_A_PAGE", 3)
-    world, chosen = CleaningWorld(), random.Random(seed)
+    world, chosen = CleaningWorld(page_max=3), random.Random(seed)
     keep = await orphans(world, 4)
 
     async def at(moment: Moment) -> None:
@@ -269,7 +265,11 @@ async def test_edges_forget_what_was_removed() -> None:
 
     await world.job(flaky.stores).run_once(world.now_ms)
 
-    calls = [each.operation for each in flaky.moments if each.done and each.operation in ("purge", "delete")]
+    calls = [
+        moment.operation
+        for moment in flaky.moments
+        if moment.done and moment.operation in ("purge", "delete")
+    ]
     assert ["purge", "delete", "purge"] == calls
     edges = world.stores.cdn
     assert isinstance(edges, MemoryCdn)

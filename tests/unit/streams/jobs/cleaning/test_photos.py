@@ -10,7 +10,6 @@ from schemas.ids import PhotoId
 from schemas.internal import FullTask, ThumbnailTask
 from streams.core.photos import StoredRendition
 from streams.errors import StoreUnavailable
-from streams.jobs.cleaning import photos as clean_photos
 from streams.jobs.cleaning.report import SUSPICIOUS_MIN, Inconsistency
 from streams.ports.cleaning import CleaningScan
 from streams.stores.cache.keys import photo_key
@@ -101,7 +100,7 @@ async def test_what_upstream_apps_made_themselves_is_not_missed() -> None:
 async def test_a_photo_without_any_object_goes_after_a_day() -> None:
     """As if its author had deleted it: a tombstone, out of the lists, out of the count."""
     world = CleaningWorld()
-    photo, whole = [await world.ready_photo(original=each == 1) for each in range(2)]
+    photo, whole = [await world.ready_photo(original=original) for original in (False, True)]
     await lose(world, photo, NAMES)
 
     first = await world.clean()
@@ -113,13 +112,13 @@ async def test_a_photo_without_any_object_goes_after_a_day() -> None:
 
     assert still
     assert [{Inconsistency.PHOTO_WITHOUT_OBJECTS: (1, 0)}] * 2 == [counts(first), counts(second)]
-    assert (1, 1, 0) == tuple(each.photos_without_objects for each in (first, second, third))
+    assert (1, 1, 0) == tuple(report.photos_without_objects for report in (first, second, third))
     assert {Inconsistency.PHOTO_WITHOUT_OBJECTS: (1, 1)} == counts(third)
     assert await is_deleted(world, photo)
     assert await world.stores.photos.has_tombstone(photo, AUTHOR)
     listed = (await world.stores.author_photos.newest([AUTHOR], below=2**63 - 1, each_max=10))[AUTHOR]
-    assert [whole] == [each.photo_id for each in listed]
-    assert [(photo, True)] == [(each.member, each.removed) for each in world.tasks.edge_records]
+    assert [whole] == [entry.photo_id for entry in listed]
+    assert [(photo, True)] == [(edge.member, edge.removed) for edge in world.tasks.edge_records]
     assert {} == counts(await world.clean())
 
 
@@ -202,10 +201,9 @@ async def test_a_bucket_that_looks_lost_costs_no_photo() -> None:
     assert {} == await world.stores.missing_objects.all()
 
 
-async def test_a_walk_goes_on_where_the_last_run_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_walk_goes_on_where_the_last_run_ended() -> None:
     """A few photos a run, from the beginning again after the end."""
-    monkeypatch.setattr(clean_photos, "PHOTOS_A_PAGE", 2)
-    world = CleaningWorld()
+    world = CleaningWorld(page_max=2)
     world.settings = world.settings.model_copy(update={"cleaning_photos_max": 3})
     photos = [await world.ready_photo() for _ in range(6)]
     for photo in photos:
@@ -246,12 +244,11 @@ async def assert_settled(
     assert {} == await world.stores.missing_objects.all()
 
 
-async def test_a_pass_may_die_at_every_call(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_pass_may_die_at_every_call() -> None:
     """The next one mends and removes what is left."""
-    monkeypatch.setattr(clean_photos, "PHOTOS_A_PAGE", 4)
     number, died = 0, True
     while died:
-        world, died = CleaningWorld(), False
+        world, died = CleaningWorld(page_max=4), False
         photos = await losses(world)
 
         async def at(moment: Moment, number: int = number) -> None:

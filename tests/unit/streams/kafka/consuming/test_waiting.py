@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -31,9 +32,8 @@ class FailingStore:
         return "row"
 
 
-@pytest.fixture(autouse=True)
-def _no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.kafka.consuming.waiting.BACKOFF_S", 0.0)
+# Tries follow one another at once.
+retry = partial(retry_until_available, RETRY, backoff_s=0)
 
 
 def assigned_for(calls: int) -> Callable[[], bool]:
@@ -46,7 +46,7 @@ def assigned_for(calls: int) -> Callable[[], bool]:
 async def test_the_result_comes_however_long_the_store_was_away(failures: int) -> None:
     """Also long after the operation counts as waiting."""
     store = FailingStore(failures)
-    result = await retry_until_available(RETRY, store.call, is_assigned=lambda: True)
+    result = await retry(store.call, is_assigned=lambda: True)
 
     assert ("row", failures + 1) == (result, len(store.seen_waiting))
 
@@ -54,7 +54,7 @@ async def test_the_result_comes_however_long_the_store_was_away(failures: int) -
 async def test_an_operation_counts_as_waiting_from_its_last_quick_try_on() -> None:
     """Once, whatever the number of tries, and no longer when it has succeeded."""
     before, store = waiting(), FailingStore(6)
-    await retry_until_available(RETRY, store.call, is_assigned=lambda: True)
+    await retry(store.call, is_assigned=lambda: True)
 
     assert [0, 0, 0, 1, 1, 1, 1] == [seen - before for seen in store.seen_waiting]
     assert before == waiting()
@@ -65,7 +65,7 @@ async def test_a_partition_that_was_revoked_is_not_waited_for() -> None:
     before, store = waiting(), FailingStore(9)
     with pytest.raises(PartitionRevoked):
         async with asyncio.timeout(10):
-            await retry_until_available(RETRY, store.call, is_assigned=assigned_for(4))
+            await retry(store.call, is_assigned=assigned_for(4))
 
     assert 5 == len(store.seen_waiting)
     assert before == waiting()
@@ -73,7 +73,7 @@ async def test_a_partition_that_was_revoked_is_not_waited_for() -> None:
 
 async def test_an_operation_that_succeeds_at_once_needs_no_assignment() -> None:
     """It is repeatable, and its commit is refused anyway."""
-    assert "row" == await retry_until_available(RETRY, FailingStore(0).call, is_assigned=lambda: False)
+    assert "row" == await retry(FailingStore(0).call, is_assigned=lambda: False)
 
 
 async def test_a_bug_is_not_retried() -> None:
@@ -86,5 +86,5 @@ async def test_a_bug_is_not_retried() -> None:
         raise KeyError("a bug")
 
     with pytest.raises(KeyError):
-        await retry_until_available(RETRY, fail, is_assigned=lambda: True)
+        await retry(fail, is_assigned=lambda: True)
     assert calls == 1

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
+from bench.traffic.waiting import eventually
 from streams.errors import StoreUnavailable
 from streams.kafka.consuming.progress import GroupPartition, Progress
 from streams.kafka.consuming.watchdog import Watchdog
-from tests.worlds.api import eventually
 from tests.worlds.kafka import FakeOffsets
 
 PARTITION = GroupPartition("check", "likes", 0)
@@ -90,15 +90,15 @@ async def test_the_watchdog_goes_on_looking_after_a_broker_was_away(watched: Wat
     watched.offsets.commit_of["check", *LOG] = 5
     watched.offsets.is_down = True
     running = asyncio.create_task(watched.watchdog.run())
-    await eventually(lambda: watched.offsets.questions >= 3 or running.done(), "three looks")
+    await eventually("three looks", lambda: watched.offsets.questions >= 3 or running.done())
 
     watched.offsets.is_down = False
     watched.offsets.end_of[LOG] = 9
-    await eventually(lambda: watched.progress.unknown() == [] or running.done(), "a look at the commit")
+    await eventually("a look at the commit", lambda: watched.progress.unknown() == [] or running.done())
     for _ in range(3):
         await asyncio.sleep(0)
     watched.now_s += 61
-    await eventually(lambda: watched.errors or running.done(), "the end of the process")
+    await eventually("the end of the process", lambda: watched.errors or running.done())
     running.cancel()
 
     assert "no progress" in str(watched.errors[0])

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from bench.traffic.waiting import eventually
 from schemas.envelope import PoisonEvent, Reason, Record
 from schemas.events import Event, EventType, encode_event
 from schemas.facts import PhotoLiked
@@ -20,7 +21,6 @@ from streams.kafka.stages.check import CheckStage, EventsHandler
 from streams.settings import CheckSettings, RetrySettings
 from streams.stores.memory.coordination import MemoryStoppedPartitions
 from streams.worker.check import all_at_once
-from tests.worlds.api import eventually
 from topics.catalogue import LIKES
 
 NOW_MS = 1_800_000_000_000
@@ -146,7 +146,7 @@ async def test_a_partition_that_is_revoked_while_it_waits_acknowledges_nothing()
     """The broker of the dead letters is away, and meanwhile the partition goes to another worker."""
     stage = Stage(failures=1_000)
     delivery = asyncio.create_task(stage.deliver(bad(5)))
-    await eventually(lambda: stage.failures < 1_000, "the partition to stop")
+    await eventually("the partition to stop", lambda: stage.failures < 1_000)
     stage.is_assigned = False
 
     async with asyncio.timeout(10):
@@ -159,7 +159,7 @@ async def test_at_the_limit_the_rest_of_the_batch_waits_for_the_operator() -> No
     """The third in a row stops the partition behind it; resumed, it goes on with the next record."""
     stage = Stage()
     delivery = asyncio.create_task(stage.deliver(bad(5), bad(6), bad(7), like(8), bad(9)))
-    await eventually(lambda: len(stage.log) >= 4, "the partition to stop")
+    await eventually("the partition to stop", lambda: len(stage.log) >= 4)
     stopped_at, before = await stops_of(stage), list(stage.log)
 
     await stage.store.resume(GROUP)
@@ -176,7 +176,7 @@ async def test_a_stop_is_found_by_the_partitions_next_owner() -> None:
     """It is stored: another process, or this one after a restart, handles nothing either."""
     first = Stage()
     delivery = asyncio.create_task(first.deliver(bad(5), bad(6), bad(7)))
-    await eventually(lambda: ("ack", 3) in first.log, "the partition to stop")
+    await eventually("the partition to stop", lambda: ("ack", 3) in first.log)
     first.is_assigned = False
     async with asyncio.timeout(10):
         await delivery
@@ -197,7 +197,7 @@ async def test_after_a_stop_the_count_starts_again() -> None:
     """The operator has fixed the cause; two more in a row are no stop."""
     stage = Stage()
     delivery = asyncio.create_task(stage.deliver(bad(5), bad(6), bad(7), bad(8), bad(9)))
-    await eventually(lambda: ("ack", 3) in stage.log, "the partition to stop")
+    await eventually("the partition to stop", lambda: ("ack", 3) in stage.log)
     await stage.store.resume(GROUP)
 
     async with asyncio.timeout(10):

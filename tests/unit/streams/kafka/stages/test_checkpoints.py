@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bench.traffic.waiting import eventually
 from schemas.envelope import Record
 from schemas.ids import UserId
 from streams.kafka.consuming.waiting import PartitionRevoked
@@ -14,7 +15,6 @@ from streams.kafka.stages.checkpoints import FanoutCheckpoints
 from streams.kafka.stages.fanout_log import RecordLog
 from streams.settings import RetrySettings
 from streams.stores.memory.timelines import MemoryTimelines
-from tests.worlds.api import eventually
 from tests.worlds.kafka import FakeOffsets
 from topics.catalogue import FANOUT
 
@@ -276,10 +276,10 @@ async def test_the_watch_outlives_a_broker_that_does_not_answer() -> None:
     worker.offsets.is_down = True
     worker.checkpoints.watch_s = 0.0
     watching = asyncio.create_task(worker.checkpoints.watch())
-    await eventually(lambda: worker.offsets.questions >= 3, "the watch to look again")
+    await eventually("the watch to look again", lambda: worker.offsets.questions >= 3)
 
     worker.offsets.is_down = False
-    await eventually(lambda: (0, 5) in worker.applied, "the repair")
+    await eventually("the repair", lambda: (0, 5) in worker.applied)
     watching.cancel()
 
     assert worker.applied[:2] == [(0, 4), (0, 5)]
@@ -397,7 +397,7 @@ async def test_the_watch_outlives_a_partition_that_is_revoked_during_its_repair(
     worker.checkpoints.watch_s = 0.0
 
     watching = asyncio.create_task(worker.checkpoints.watch())
-    await eventually(lambda: (1, 2) in worker.applied or watching.done(), "the repair of the other")
+    await eventually("the repair of the other", lambda: (1, 2) in worker.applied or watching.done())
     watching.cancel()
 
     assert (1, 2) in worker.applied

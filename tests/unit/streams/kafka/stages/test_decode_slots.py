@@ -36,9 +36,9 @@ async def holders(slots: DecodeSlots, *lanes: Lane) -> AsyncIterator[list[Holder
         made.append(Holder(slots, lane))
         await settled()
     yield made
-    for each in made:
-        each.task.cancel()
-    await asyncio.gather(*(each.task for each in made), return_exceptions=True)
+    for decode in made:
+        decode.task.cancel()
+    await asyncio.gather(*(decode.task for decode in made), return_exceptions=True)
 
 
 async def settled() -> None:

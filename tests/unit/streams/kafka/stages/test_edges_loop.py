@@ -11,6 +11,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError, KafkaError, UnknownError
 
+from bench.traffic.waiting import eventually
 from schemas.internal import EdgeRecord, SetKind
 from streams.core.sets import BucketWrite
 from streams.kafka.consuming.progress import Progress
@@ -19,7 +20,6 @@ from streams.ports.edges import CountedSets
 from streams.ports.groups import Stores
 from streams.settings import Settings
 from streams.stores.memory.stores import memory_stores
-from tests.worlds.api import eventually
 
 PHOTO = 9
 FAILING, SLOW = TopicPartition("edges", 0), TopicPartition("edges", 1)
@@ -102,12 +102,12 @@ async def test_a_commit_that_fails_leaves_no_batch_behind(error: KafkaError) -> 
     stores = memory_stores(clock_ms=lambda: 1_800_000_000_000)
     held = HeldSets(stores.counted_sets)
     running = asyncio.create_task(loop_over(consumer, held, stores).run())
-    await eventually(lambda: consumer.refused, "the other partition's commit to fail")
+    await eventually("the other partition's commit to fail", lambda: consumer.refused)
     for _ in range(TURNS):
         await asyncio.sleep(0)
     polled = consumer.polled
     held.may_write.set()
-    await eventually(lambda: len(consumer.commits) == 2, "the slow partition to be committed")
+    await eventually("the slow partition to be committed", lambda: len(consumer.commits) == 2)
     running.cancel()
 
     assert polled == 1
@@ -123,11 +123,11 @@ async def test_a_batch_whose_partition_is_revoked_meanwhile_is_not_committed() -
     consumer = Consumer([{SLOW: [like(1, PHOTO, 0)]}, {OTHER: [like(1, 8, 0)]}], UnknownError())
     loop = loop_over(consumer, held, stores)
     running = asyncio.create_task(loop.run())
-    await eventually(lambda: consumer.polled == 1, "the batch to begin")
+    await eventually("the batch to begin", lambda: consumer.polled == 1)
 
     await loop.on_partitions_revoked([SLOW])
     held.may_write.set()
-    await eventually(lambda: consumer.commits, "the next batch to be committed")
+    await eventually("the next batch to be committed", lambda: consumer.commits)
     running.cancel()
 
     assert consumer.commits == [(OTHER, 1)]
@@ -140,17 +140,17 @@ async def test_what_was_cached_before_a_revocation_is_forgotten() -> None:
     consumer = Consumer([{SLOW: [like(1, PHOTO, 0)]}], UnknownError())
     loop = loop_over(consumer, stores.counted_sets, stores)
     running = asyncio.create_task(loop.run())
-    await eventually(lambda: consumer.commits == [(SLOW, 1)], "the first batch to be committed")
+    await eventually("the first batch to be committed", lambda: consumer.commits == [(SLOW, 1)])
     running.cancel()
     await loop.on_partitions_revoked([SLOW])
     another = Consumer([{SLOW: [like(2, PHOTO, 1)]}], UnknownError())
     other_owner = asyncio.create_task(loop_over(another, stores.counted_sets, stores).run())
-    await eventually(lambda: another.commits == [(SLOW, 2)], "the other owner's batch to be committed")
+    await eventually("the other owner's batch to be committed", lambda: another.commits == [(SLOW, 2)])
     other_owner.cancel()
 
     consumer.polls, consumer.polled = [{SLOW: [like(3, PHOTO, 2)]}], 0
     running = asyncio.create_task(loop.run())
-    await eventually(lambda: consumer.commits[-1] == (SLOW, 3), "the last batch to be committed")
+    await eventually("the last batch to be committed", lambda: consumer.commits[-1] == (SLOW, 3))
     running.cancel()
 
     assert (await stores.counted_sets.summaries(SetKind.LIKERS, [PHOTO]))[PHOTO].total == 3

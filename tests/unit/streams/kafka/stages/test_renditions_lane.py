@@ -1,11 +1,12 @@
 """A lane of renditions: side by side, acknowledged as a whole, and nobody waits longer than needed."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
 
+from bench.traffic.waiting import eventually
 from schemas.envelope import Record
 from schemas.facts import PhotoUploaded
 from schemas.ids import PhotoId
@@ -15,7 +16,6 @@ from streams.core.renditions import EncodedRendition
 from streams.errors import StoreUnavailable
 from streams.kafka.consuming.agent import Delivered
 from streams.kafka.consuming.progress import GroupPartition, Progress
-from streams.kafka.stages import renditions_lane
 from streams.kafka.stages.decode_slots import DecodeSlots
 from streams.kafka.stages.renditions_lane import RenditionsLane
 from streams.settings import Settings
@@ -50,16 +50,19 @@ class Bench:
 
     def lane(self, lane: Lane) -> RenditionsLane:
         return RenditionsLane(
-            settings=Settings(),
+            retry=Settings(),
             stores=self.world.stores,
+            cdn=self.world.stores.cdn,
             outbox=self.world.outbox,
             decoder=self.decoder,
             rules=self.world.rules,
             limits=LIMITS,
+            topic="renditions",
             group="renditions-thumbnail",
             lane=lane,
             decode_slots=self.decode_slots,
             progress=self.progress,
+            put_off_s=0,
         )
 
     async def uploaded(self, *originals: bytes | None) -> list[ThumbnailTask]:
@@ -88,12 +91,6 @@ def delivered(tasks: Sequence[RenditionTask], acked: list[int], *, ours: bool = 
     return Delivered(records, 1, lambda: ours, acked.append)
 
 
-async def eventually(check: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(WITHIN_S):
-        while not await check():  # noqa: ASYNC110 - what is awaited sets no event.
-            await asyncio.sleep(0)
-
-
 async def settled() -> None:
     """All that can go on without being released has gone on."""
     for _ in range(100):
@@ -108,36 +105,36 @@ def bench() -> Bench:
 @pytest.mark.law("L7")
 async def test_a_batch_is_acknowledged_when_all_of_it_is_done(bench: Bench) -> None:
     """And the watchdog is told how far it came."""
-    place = GroupPartition("renditions-thumbnail", "renditions", 0)
-    bench.progress.own(place.group, {place})
+    partition = GroupPartition("renditions-thumbnail", "renditions", 0)
+    bench.progress.own(partition.group, {partition})
     tasks, acked = await bench.uploaded(b"a", b"b", b"c"), list[int]()
     await bench.lane(Lane.THUMBNAIL)(delivered(tasks, acked))
 
     assert ([3], [Status.READY] * 3) == (acked, await bench.statuses(tasks))
-    assert [] == bench.progress.stuck({place: 8}, 0.0)
+    assert [] == bench.progress.stuck({partition: 8}, 0.0)
 
 
 async def test_neighbours_of_slow_and_missing_originals_are_ready_meanwhile(bench: Bench) -> None:
     """One decodes for long, one has not arrived: others are ready, and nothing is committed yet."""
     tasks, acked = await bench.uploaded(b"slow", None, b"a", b"b", b"c"), list[int]()
-    place = GroupPartition("renditions-thumbnail", "renditions", 0)
-    bench.progress.own(place.group, {place})
+    partition = GroupPartition("renditions-thumbnail", "renditions", 0)
+    bench.progress.own(partition.group, {partition})
     running = asyncio.create_task(bench.lane(Lane.THUMBNAIL)(delivered(tasks, acked)))
     others = [Status.PROCESSING, Status.PROCESSING, *[Status.READY] * 3]
 
     async def others_are_ready() -> bool:
         return await bench.statuses(tasks) == others
 
-    await eventually(others_are_ready)
+    await eventually("the others are ready", others_are_ready)
     assert acked == []
     # A batch that takes long is no consumer that has stopped.
-    assert [] == bench.progress.stuck({place: 99}, -1.0)
-    assert [] == bench.progress.stuck({place: 99}, -1.0)
+    assert [] == bench.progress.stuck({partition: 99}, -1.0)
+    assert [] == bench.progress.stuck({partition: 99}, -1.0)
     bench.decoder.released.set()
     await running
 
     assert ([5], Status.READY) == (acked, (await bench.statuses(tasks))[0])
-    assert {tasks[1].photo_id} == {each.photo_id for each in await bench.world.real.parked.due(2**41, 9)}
+    assert {tasks[1].photo_id} == {parked.photo_id for parked in await bench.world.real.parked.due(2**41, 9)}
 
 
 async def test_full_renditions_wait_while_thumbnails_do(bench: Bench) -> None:
@@ -199,11 +196,8 @@ async def test_tasks_of_one_photo_go_in_their_order(bench: Bench) -> None:
     assert bench.decoder.decoded == ["thumbnail"]
 
 
-async def test_an_edge_that_is_away_holds_no_rendition_up(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_edge_that_is_away_holds_no_rendition_up(bench: Bench) -> None:
     """The removal goes to the end of the queue, and is acknowledged there first."""
-    monkeypatch.setattr(renditions_lane, "PUT_OFF_S", 0.0)
 
     async def purge(object_keys: Sequence[str]) -> None:
         raise StoreUnavailable("edge", "purge", "a test said so")

@@ -45,7 +45,7 @@ class _Database:
         self.asked.append(list(ids))
         if self.down:
             raise StoreUnavailable("cassandra", "load", "down")
-        found = {each: self.rows[each] for each in ids if each in self.rows}
+        found = {key: self.rows[key] for key in ids if key in self.rows}
         if self.meanwhile is not None:
             await self.meanwhile()
         return found

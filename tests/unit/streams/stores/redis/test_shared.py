@@ -8,8 +8,8 @@ import pytest
 from hiredis import pack_command
 from redis.exceptions import RedisError, ResponseError
 
+from bench.traffic.waiting import eventually
 from streams.stores.redis.shared import SharedConnection
-from tests.worlds.api import eventually
 
 TIMEOUT_S = 0.05
 
@@ -120,7 +120,7 @@ async def test_a_connection_that_the_server_closed_is_reopened() -> None:
     assert await shared.ask(b"B") == b"B"
 
     failing = shared.ask(b"C")
-    await eventually(lambda: len(server.writes) == 3, "the command is sent")
+    await eventually("the command is sent", lambda: len(server.writes) == 3)
     server.ended = True
     with pytest.raises(RedisError, match="closed by the server"):
         await failing
@@ -133,12 +133,12 @@ async def test_closing_fails_pending_commands() -> None:
     server, shared = _shared()
     server.hung = True
     waiting = [shared.ask(b"A")]
-    await eventually(lambda: server.writes, "the command is sent")
+    await eventually("the command is sent", lambda: server.writes)
     waiting.append(shared.ask(b"B"))
 
     await shared.close()
 
-    assert all(isinstance(each.exception(), RedisError) for each in waiting)
+    assert all(isinstance(task.exception(), RedisError) for task in waiting)
     assert not server.is_connected
 
 
