@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
-from schemas.fields import Caption
+from schemas.fields import Caption, RenditionName
 from streams.core.feed import Completeness
 from streams.core.photos import Status
 
@@ -35,7 +35,7 @@ class PhotoView(BaseModel):
     liked: Annotated[bool, Field(description="By the caller.")]
     status: Status
     reason: Annotated[str | None, Field(description="Null unless rejected.")]
-    renditions: dict[Literal["thumbnail", "small", "medium", "large"], RenditionView]
+    renditions: dict[RenditionName, RenditionView]
 
 
 class PhotoPage(BaseModel):

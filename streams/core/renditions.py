@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 from types import MappingProxyType
+from typing import get_args
+
+from schemas.fields import RenditionName
 
 THUMBNAIL_SIDE_PIXELS = 150
 # Longest sides by name, the largest first: each rendition is made from the one before it.
@@ -12,7 +15,8 @@ FULL_SIDES_PIXELS: Mapping[str, int] = MappingProxyType({"large": 1080, "medium"
 
 THUMBNAIL = "thumbnail"
 LARGER = frozenset(FULL_SIDES_PIXELS)
-ALL_RENDITIONS = LARGER | {THUMBNAIL}
+ALL_RENDITIONS: frozenset[str] = frozenset(get_args(RenditionName))
+assert ALL_RENDITIONS == LARGER | {THUMBNAIL}
 
 
 class RenditionFormat(StrEnum):
