@@ -1,7 +1,8 @@
 """A circuit breaker: after enough failures in a row it rejects operations on a store for a while.
 
-While the breaker is open, requests fail at once, so a slow store costs one deadline rather than
-one for each request. It lets one trial through every `open_s`. Pure: the caller passes the time.
+While the breaker is open, operations fail at once, so a slow store costs one deadline instead of
+one for each operation. Every `open_s` seconds, one trial may start. Pure: the caller passes the
+time.
 """
 
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Breaker:
-    """Closed below `failures_max` failures in a row; then open, with one trial every `open_s` seconds."""
+    """Open after `failures_max` failures in a row; then allows one trial every `open_s` seconds."""
 
     failures_max: int
     open_s: float
@@ -21,7 +22,7 @@ class Breaker:
         return self._failures >= self.failures_max
 
     def allows(self, now_s: float) -> bool:
-        """Return whether an operation may start. While open, each trial postpones the next by `open_s`."""
+        """Return whether an operation may start: while open, one trial every `open_s` seconds."""
         if not self.is_open:
             return True
         if now_s < self._retry_at_s:

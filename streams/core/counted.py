@@ -1,15 +1,16 @@
-"""Counted sets: members of an owner, spread over buckets, with each bucket's exact count beside its rows.
+"""Counted sets: members of an owner, spread over buckets, with an exact count for each bucket.
 
-A member is in or out as of an event's time. The later time wins, and at equal times out
-wins. Folding the same changes twice yields the same rows and the same count, so events may
-be repeated, late and out of order.
+An event says that a member is in or out of a set from the event's time on. The event with the later
+time wins; at equal times, the removal wins. Folding the same changes twice yields the same rows and
+the same count, so events may be repeated, late and out of order.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-# The number of buckets of a set at each level. Each level has 16 times the buckets of the level below:
-# a set is copied at most four times, and a fan-out page is never less than a sixteenth full.
+# The number of buckets of a set at each level. Each level has 16 times the buckets of the level
+# below, so a set is copied at most four times, and a fan-out page is never less than a sixteenth
+# full.
 BUCKETS = (1, 16, 256, 4_096, 65_536)
 LEVEL_MAX = len(BUCKETS) - 1
 # From this level on (sets of more than 16,000 members), a bucket of followers also has a page: its
@@ -22,13 +23,13 @@ _MASK = (1 << 64) - 1
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """`removed` as of `time_us`, microseconds since 1970."""
+    """Whether a member was removed or added by the event of `time_us`, microseconds since 1970."""
 
     time_us: int
     removed: bool
 
     def beats(self, other: "Membership | None") -> bool:
-        """Whether this replaces `other`: later wins, at equal times `removed` does."""
+        """Return whether this replaces `other`: the later wins, at equal times the removed one."""
         return other is None or (self.time_us, self.removed) > (other.time_us, other.removed)
 
 
@@ -44,9 +45,9 @@ class Change:
 class Fold:
     """What a batch does to one bucket.
 
-    `rows` are to be written, and `count` is the bucket's new count. `joined` and `left` are the
-    members that the batch names: those that are in after it and those that are out, even if an
-    earlier batch had written that already.
+    `rows` are to be written, and `count` is the bucket's new count. Of the members that the batch
+    names, `joined` are in the set after the batch and `left` are out, even if an earlier batch
+    wrote the same state already.
     """
 
     rows: dict[int, Membership]
@@ -79,7 +80,7 @@ def _in(state: Membership | None) -> int:
 
 
 def bucket_of(member: int, level: int) -> int:
-    """Return the member's bucket at `level`, from a 64-bit hash of its id (splitmix64's finaliser)."""
+    """Return the member's bucket at `level`, by its id's 64-bit hash (splitmix64's finaliser)."""
     mixed = member & _MASK
     mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9 & _MASK
     mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EB & _MASK
@@ -87,7 +88,10 @@ def bucket_of(member: int, level: int) -> int:
 
 
 def level_for(total: int, level: int, bucket_members_max: int) -> int:
-    """Return the first level from `level` on whose buckets hold at most `bucket_members_max` on average."""
+    """Return the first level, from `level` on, whose buckets have few enough members on average.
+
+    The average must be at most `bucket_members_max`, except at the highest level.
+    """
     while level < LEVEL_MAX and total > BUCKETS[level] * bucket_members_max:
         level += 1
     return level

@@ -1,7 +1,7 @@
-"""When a partition gives up: too many dead letters in a row, or too large a share of the last records.
+"""When a partition must stop: too many dead letters in a row, or in the last `window_records`.
 
-After a bad deploy of a publisher, or of ours, a consumer that went on would pour a
-whole topic into its dead letters. Pure; one instance for each partition.
+Without this limit, after a bad deploy of a publisher or of this consumer, the consumer would turn
+every record of the topic into a dead letter. Pure; one instance for each partition.
 """
 
 from collections import deque
@@ -20,7 +20,7 @@ class DeadLetterLimit:
     _dead: int = field(default=0, init=False)
 
     def record(self, dead: bool) -> str | None:
-        """Note one outcome; returns a sentence when the partition must stop after it."""
+        """Record one outcome; returns the reason if the partition must stop after it, else None."""
         self._in_a_row = self._in_a_row + 1 if dead else 0
         self._window.append(dead)
         self._dead += dead

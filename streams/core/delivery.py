@@ -2,9 +2,9 @@
 
 A photo is *pushed* (its id is appended to every follower's stored timeline) or
 *pulled* (readers merge the author's newest photos). The decision is stored with the
-photo, so an author who crosses a threshold leaves neither a gap nor a duplicate.
+photo. So when an author crosses a threshold, no photo is lost or shown twice.
 
-Pure. `handlers/photo_ready.py` gathers the facts and carries the decision out.
+Pure: `photos/ready.py` reads the conditions and executes the decision.
 """
 
 from dataclasses import dataclass
@@ -29,32 +29,33 @@ class DeliveryReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryLimits:
-    """Thresholds of the hybrid, in followers."""
+    """Thresholds between push and pull, in followers."""
 
     pull_followers_min: int = 10_000
     push_again_followers_max: int = 8_999
     celebrity_push_followers_max: int = 0  # 0: no celebrity is pushed
 
     def __post_init__(self) -> None:
-        # Without the gap between the two, an author at the threshold would flap.
+        # Without a gap, the mode of an author at the threshold would change all the time.
         if not self.push_again_followers_max < self.pull_followers_min:
             raise ValueError(f"{self.push_again_followers_max=} must be below {self.pull_followers_min=}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
-    """What is known when the photo becomes ready."""
+    """What is known when the photo becomes ready; `mode_by_size` is from the previous decision."""
 
-    followers: int | None  # None: not known now
+    followers: int | None  # None: not known at this time
     mode_by_size: Mode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """How one photo is delivered, and the mode that the author's size alone asks for.
+    """How one photo is delivered.
 
-    `lane` matters only when the photo is pushed, now or later. `mode_by_size` is
-    remembered for the next decision; None when the size is not known.
+    `lane` matters only if the photo is pushed, now or later. `mode_by_size` is the mode by the
+    number of followers alone; None if the number is not known. It is stored for the author's next
+    decision.
     """
 
     mode: Mode
@@ -66,8 +67,8 @@ class Delivery:
 def decide(now: Conditions, limits: DeliveryLimits) -> Delivery:
     """Choose push or pull, and the lane, for a photo that has just become ready.
 
-    The lane depends on size alone, so a forced or mistaken push of a giant account can
-    never fill the normal lane; an unknown size is a giant's.
+    The lane depends only on the number of followers, so that a forced or mistaken push of a huge
+    account never fills the normal lane. An unknown number selects the bulk lane.
     """
     if now.followers is None:
         return Delivery(

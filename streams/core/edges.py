@@ -17,7 +17,7 @@ class OutgoingEdge(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Followee:
-    """A followed user. `seen_ms` is when this system learned of the edge, milliseconds since 1970."""
+    """A followed user. `seen_ms` is when the edge reached this system, milliseconds since 1970."""
 
     followee_id: UserId
     seen_ms: int
@@ -25,7 +25,7 @@ class Followee:
 
 @dataclass(frozen=True, slots=True)
 class EraLikes:
-    """The newest liked photos of one era, descending. Above `floor` none is missing."""
+    """The newest liked photos of one era, descending. No liked photo above `floor` is missing."""
 
     photos: Sequence[PhotoId]
     floor: int

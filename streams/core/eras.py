@@ -1,11 +1,15 @@
-"""Eras of photo ids: what bounds a user's likes in one place, in the table and in its copies."""
+"""Eras of photo ids.
+
+A user's likes are stored and cached by era, so that the size of a partition of the table and the
+size of a cached value are bounded.
+"""
 
 from schemas.ids import PhotoId, id_ms
 
-# In milliseconds: 2^35, 397 days.
+# An era is 2^35 ms, which is 397 days.
 _ERA_BITS = 35
 
 
 def era_of(photo: int) -> int:
-    """The era in which the photo's id was minted."""
+    """Return the era in which the photo's id was minted."""
     return id_ms(PhotoId(photo)) >> _ERA_BITS

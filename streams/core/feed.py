@@ -1,10 +1,10 @@
 """What a page of photos may show, and in which order.
 
-A page is a walk down the ids of several sources at once. Each source states the id down
-to which it is complete; the union is complete above the greatest of those, and shows
-nothing below it. The walker then asks the database for what lies deeper.
+A page reads the photo ids of several sources together, newest first. Each source has a floor, above
+which it lacks no id. So the union of the sources lacks no id above the greatest of their floors. It
+leaves out all other ids, and the page asks the database for older photos.
 
-Pure. `api/reading/fill.py` fetches, `api/reading/skeleton.py` knows the sources.
+Pure: `api/reading/fill.py` fetches the photos, `api/reading/skeleton.py` provides the sources.
 """
 
 from bisect import bisect_left, bisect_right
@@ -16,13 +16,13 @@ from operator import neg
 
 from schemas.ids import ID_MAX
 
-# Where a walk begins: below this are all ids that can be minted before 2058.
+# Where the first page begins: all ids that can be minted before 2058 are below.
 TOP = ID_MAX
 END = 0
 
 
 class Completeness(StrEnum):
-    """What a page promises about itself; see the README's guarantees."""
+    """What a page says about its own completeness; see the README's guarantees."""
 
     COMPLETE = "complete"
     PARTIAL = "partial"
@@ -32,7 +32,7 @@ class Completeness(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Gaps:
-    """What a page lacks. Every step of making a page returns its gaps; `|` joins them."""
+    """What may be wrong with a page. Each step of building it returns gaps; `|` combines them."""
 
     rebuilding: bool = False
     missing: bool = False  # Something that belongs on the page may not be there.
@@ -49,7 +49,7 @@ class Gaps:
 
     @property
     def completeness(self) -> Completeness:
-        """The worst of the gaps, as the reader is told."""
+        """The worst of the gaps, which the response shows to the reader."""
         if self.rebuilding:
             return Completeness.REBUILDING
         if self.missing:
@@ -59,7 +59,7 @@ class Gaps:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Photo ids from one place, descending, perhaps repeated: all that it has to say above `floor`."""
+    """Photo ids of one store, descending, perhaps repeated. No id above `floor` is missing."""
 
     ids: Sequence[int]
     floor: int
@@ -67,17 +67,18 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Skeleton:
-    """Unique ids, descending, all above `bound`; nothing above `bound` is missing. Bound 0 is the end."""
+    """Unique ids above `bound`, descending; none is missing. `bound` 0: no older ids exist."""
 
     ids: tuple[int, ...]
     bound: int
 
 
 def union(sources: Iterable[Source], below: int, count: int | None = None) -> Skeleton:
-    """The ids below `below` for which every source vouches; of no sources, nothing is known.
+    """Return the ids below `below` and above the floors of all sources; without sources, no ids.
 
-    With `count` only the newest of them, where there are more: about as many, and no
-    fewer, an id counted as often as it is there. Sorting all would cost ten times as much.
+    With `count`, only about the newest `count` ids are returned, and at least that many if there
+    are more. An id that several sources contain counts several times. Sorting all ids would cost
+    ten times as much.
     """
     sources = tuple(sources)
     bound = max((source.floor for source in sources), default=below - 1)
@@ -91,22 +92,22 @@ def union(sources: Iterable[Source], below: int, count: int | None = None) -> Sk
 
 
 def _span(ids: Sequence[int], below: int, bound: int) -> Sequence[int]:
-    """Those between the two, which both stay outside."""
-    # Most often it is all of them, and a comparison of ids costs more than a look at the ends.
+    """Return those of the descending `ids` that are above `bound` and below `below`."""
+    # Usually that is all of them. Comparing both ends first is cheaper than a search and a copy.
     start = bisect_right(ids, -below, key=neg) if ids and ids[0] >= below else 0
     stop = _first_up_to(ids, bound)
     return ids if start == 0 and stop == len(ids) else ids[start:stop]
 
 
 def _first_up_to(ids: Sequence[int], bound: int) -> int:
-    """Where in descending ids the first stands that is not above `bound`."""
+    """Return the index of the first of the descending `ids` that is not above `bound`."""
     if not ids or ids[-1] > bound:
         return len(ids)
     return bisect_left(ids, -bound, key=neg)
 
 
 def _cut(spans: Sequence[Sequence[int]], count: int) -> int:
-    """An id such that the spans hold at least `count` ids at or above it; 0 when none is found.
+    """Return an id such that the spans have at least `count` ids at or above it; 0 for none found.
 
     Take from each span its mark: its `share`-th greatest id, so `share` of its ids are at or above
     the mark. The smallest of the ceil(count / share) greatest marks then has at least `count` ids
@@ -121,5 +122,5 @@ def _cut(spans: Sequence[Sequence[int]], count: int) -> int:
 
 
 def open_ended(skeleton: Skeleton, below: int) -> Skeleton:
-    """The same ids, saying nothing about what lies below the last of them."""
+    """Return the same ids, but with a bound that promises nothing below the last of them."""
     return Skeleton(skeleton.ids, skeleton.ids[-1] - 1 if skeleton.ids else below - 1)

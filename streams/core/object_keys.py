@@ -31,7 +31,7 @@ class ObjectKeys:
         return f"{self.prefix}renditions/{photo}/"
 
     def rendition(self, photo: PhotoId, name: str, sha256: str, extension: str) -> str:
-        """The key of an immutable object: other bytes have another hash. `sha256` is hexadecimal."""
+        """The key of an immutable object: other bytes get another hexadecimal `sha256`."""
         return f"{self.renditions(photo)}{name}-{sha256}.{extension}"
 
     def photo_of(self, object_key: str) -> PhotoId | None:

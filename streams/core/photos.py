@@ -29,7 +29,7 @@ class StoredRendition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Photo:
-    """A photo's row. `reason` is None unless rejected; `renditions` by name."""
+    """A photo's row. `reason` is None unless the photo is rejected; `renditions` are by name."""
 
     photo_id: PhotoId
     author_id: UserId
@@ -53,7 +53,7 @@ class AuthorPhoto:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParkedPhoto:
-    """A photo whose original has not arrived, parked at `parked_ms` until `due_ms` (ms since 1970)."""
+    """A photo without its original, parked at `parked_ms`, due at `due_ms` (ms since 1970)."""
 
     photo_id: PhotoId
     author_id: UserId
@@ -64,7 +64,7 @@ class ParkedPhoto:
 
 @dataclass(frozen=True, slots=True)
 class PullList:
-    """The ids of an author's newest photos, those that are ready and the others, each descending."""
+    """The ids of an author's newest photos, ready ones and others apart, each descending."""
 
     ready: Sequence[int]
     unready: Sequence[int]
@@ -82,10 +82,10 @@ class PullList:
         return sorted([*self.ready, *self.unready], reverse=True) if self.unready else self.ready
 
     def floor(self, ids_max: int) -> int:
-        """The id down to which the list, cut at `ids_max`, is complete; 0 if nothing was cut."""
+        """Return the id above which the list, cut at `ids_max`, is complete; 0 if it is not cut."""
         if len(self.ready) + len(self.unready) < ids_max:
             return END
-        # The smallest id of the list is part of what is complete.
+        # Minus 1, because a floor is exclusive, and the smallest id is in the list.
         return min(*self.ready[-1:], *self.unready[-1:], ID_MAX) - 1
 
 

@@ -1,4 +1,4 @@
-"""Renditions: their names, sizes and formats, and an encoded one."""
+"""Renditions: their names, sizes and formats, and the type of an encoded rendition."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,5 +45,5 @@ class EncodedRendition:
 
 
 def encoded_rendition(body: bytes, width: int, height: int) -> EncodedRendition:
-    """Return the rendition with its hash, which is computed here and never taken from the decoder."""
+    """Return the rendition with its hash, computed here because the decoder is not trusted."""
     return EncodedRendition(body, width, height, sha256(body).hexdigest())

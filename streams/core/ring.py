@@ -8,9 +8,9 @@
     24      8*n   slots of photo ids, zeros when empty
 
 `timeline_append.lua` appends in place. Everything else computes a new layout here and swaps it in
-if the first 16 bytes have not changed. A layout is in ascending order from slot 0, so the next append
-overwrites the oldest photo. An overwritten photo raises the floor, so the ring always states
-the id above which it is complete.
+if the first 16 bytes have not changed. A layout is in ascending order from slot 0, so an append to
+a full ring overwrites the oldest photo. The floor rises to the id of each overwritten photo, so
+that the ring is always complete above its floor.
 """
 
 from array import array
@@ -26,7 +26,7 @@ NO_TOKEN = bytes(TOKEN_BYTES)
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """A ring as read; `slots` may hold an id twice, and zeros; `guard` is what a swap compares."""
+    """A parsed ring. `slots` may repeat ids and have zeros. A swap compares `guard`."""
 
     guard: bytes
     floor: int
@@ -37,8 +37,8 @@ class Ring:
         return frozenset(self.slots) - {0}
 
     def descending(self) -> list[int]:
-        """The ids as readers take them; those that are there twice stay so."""
-        # They nearly ascend already, so that this costs 20 µs and a set twice as much.
+        """Return the ids in descending order; repeated ids are not removed."""
+        # The slots are nearly in ascending order, so sorting takes 20 µs, a set twice as long.
         ordered = sorted(self.slots, reverse=True)
         return ordered if ordered[-1:] != [0] else ordered[: ordered.index(0)]
 
@@ -48,12 +48,12 @@ class Ring:
 
     @property
     def token(self) -> bytes:
-        """The rebuild's token, or zeros when the timeline is whole."""
+        """The token of the rebuild that is running, or zeros when the timeline is complete."""
         return self.guard[8:16]
 
 
 def parse(value: bytes) -> Ring:
-    """Read a ring's bytes."""
+    """Parse a ring's bytes."""
     slots = array("Q", value[HEADER_BYTES:])
     if byteorder == "little":
         slots.byteswap()
@@ -65,12 +65,15 @@ def parse(value: bytes) -> Ring:
 
 
 def token_of(value: bytes) -> bytes:
-    """The rebuild token of a ring's bytes, without reading the rest."""
+    """Return the rebuild token of a ring's bytes without parsing the rest."""
     return value[8:GUARD_BYTES]
 
 
 def lay_out(ids: Iterable[int], *, slots: int, floor: int, version: int, token: bytes = NO_TOKEN) -> bytes:
-    """A ring of the newest `slots` of `ids`; dropping older ones raises the floor to the newest dropped."""
+    """Return the bytes of a ring with the newest `slots` of `ids`.
+
+    If older ids are dropped, the floor rises to the newest dropped id.
+    """
     ordered = sorted(set(ids))
     if len(ordered) > slots:
         floor = max(floor, ordered[-slots - 1])
@@ -90,9 +93,9 @@ def lay_out(ids: Iterable[int], *, slots: int, floor: int, version: int, token: 
 
 
 def merge(ring: Ring, late: Iterable[int], *, slots: int) -> bytes | None:
-    """The ring with `late` ids merged in by id, or None when it would be the same.
+    """Return the bytes of the ring with `late` ids merged in, or None if nothing would change.
 
-    Ids at or below the floor are left out: the ring says nothing about that depth.
+    Ids at or below the floor are ignored, because the ring need not be complete there.
     """
     ids = ring.ids
     new = {photo for photo in late if photo > ring.floor} - ids
@@ -102,9 +105,13 @@ def merge(ring: Ring, late: Iterable[int], *, slots: int) -> bytes | None:
 
 
 def rebuilt(ring: Ring, found: Iterable[int], *, floor: int, slots: int) -> bytes:
-    """The whole timeline: what the database holds above `floor`, and what arrived meanwhile."""
+    """Return the bytes of the complete timeline, after a rebuild.
+
+    It has the ids that were `found` in the database above `floor`, and those that were appended
+    meanwhile.
+    """
     found = set(found)
-    # What arrived below the floor is older than what the database was read for; without
-    # its neighbours it would make a gap look whole.
+    # Ids appended at or below `floor` are dropped. The database was not read that deep, so other
+    # photos next to them may be missing, and a page with that gap would look complete.
     ids = found | {photo for photo in ring.ids if photo > floor}
     return lay_out(ids, slots=slots, floor=max(floor, ring.floor), version=ring.version + 1)

@@ -30,7 +30,7 @@ class BucketKey:
 
 @dataclass(frozen=True, slots=True)
 class BucketState:
-    """A bucket's count and the rows that were asked for; all of its rows if `is_whole`."""
+    """A bucket's count and the requested rows; with `is_whole`, `rows` are all of its rows."""
 
     rows: Mapping[int, Membership]
     count: int

@@ -7,6 +7,6 @@ T = TypeVar("T")
 
 
 def slices(items: Sequence[T], length_max: int) -> Iterator[Sequence[T]]:
-    """Pieces of at most `length_max` items, in order; none for no items."""
+    """Yield pieces of at most `length_max` items, in order; no piece for an empty sequence."""
     for start in range(0, len(items), length_max):
         yield items[start : start + length_max]

@@ -8,7 +8,7 @@ from schemas.ids import PhotoId, UserId
 
 
 class UploadState(StrEnum):
-    """The state in an upload's row; `streams/uploads/lifecycle.py` draws the transitions."""
+    """The state in an upload's row; `streams/uploads/lifecycle.py` shows the transitions."""
 
     UPLOADING = "uploading"
     COMPLETED = "completed"
@@ -19,8 +19,8 @@ class UploadState(StrEnum):
 class RequestedUpload:
     """The photo that a client wants to upload.
 
-    `size_bytes` is as stated, for a client that sends the bytes to the bucket by signed requests.
-    It is None if the image is the body of the HTTP request.
+    If the client sends the bytes to the bucket by signed requests, `size_bytes` is the size that
+    the client states. If the image is the body of the HTTP request, `size_bytes` is None.
     """
 
     content_type: str
@@ -30,9 +30,10 @@ class RequestedUpload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """The row of an upload. Nobody sees its photo before the upload is completed.
+    """The row of an upload. The photo is not visible before the upload is completed.
 
-    `size_bytes` is as in `RequestedUpload`. `parts_id` names the multipart upload, None without one.
+    `size_bytes` is as in `RequestedUpload`. `parts_id` names the multipart upload, if
+    there is one.
     """
 
     photo_id: PhotoId
@@ -52,13 +53,13 @@ class Upload:
 
     @property
     def mode(self) -> str:
-        """How the bytes arrive, as the metrics name it."""
+        """How the bytes arrive, as a label value of the metrics."""
         return "signed" if self.is_signed else "body"
 
 
 @dataclass(frozen=True, slots=True)
 class KeyClaim:
-    """The photo of an idempotency key. `fingerprint` is the SHA-256 (32 bytes) of the first request."""
+    """The photo of an idempotency key. `fingerprint` is the first request's SHA-256 (32 bytes)."""
 
     photo_id: PhotoId
     fingerprint: bytes

@@ -1,8 +1,9 @@
-"""Follows, unfollows, likes and unlikes have happened: write the outgoing edges, pass the changes on.
+"""Handle follows, unfollows, likes and unlikes: write the outgoing edges, publish the changes.
 
-The incoming edges and their counts have one writer, `counting.py`, which gets the changes through the
-topic `edges`. Every function may be repeated: rows carry the event's time, and the later time wins.
-A batch of events is a few requests, because single writes cost ten times as much.
+The incoming edges and their counts have one writer, `counting.py`, which gets the changes through
+the topic `edges`. Every function may be repeated: a row has its event's time, and the later time
+wins. A batch of events is written with a few requests, because single writes cost ten times as
+much.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from streams.stores.cache.keys import following_key, likes_key
 async def follows_changed(
     outgoing_edges: OutgoingEdges, cache: Cache, outbox: Outbox, events: Sequence[Event]
 ) -> None:
-    """Write `following`, invalidate its cached values, and pass the edges on.
+    """Write `following`, invalidate its cached values, and publish the changes to `edges`.
 
     Raises:
         StoreUnavailable: Nothing is known about the writes; handle the events again.
@@ -33,7 +34,7 @@ async def follows_changed(
         if isinstance(event.data, FollowChange)
     ]
     await outgoing_edges.write_all(OutgoingEdge.FOLLOWING, edges)
-    # Before the events count as handled: a reader of the old cached set would see ghost photos.
+    # Before the events are acknowledged: a reader of the old cached set would see ghost photos.
     await cache.invalidate(list({following_key(follower) for follower, _, _ in edges}))
     await outbox.edges([_record(SetKind.FOLLOWERS, *edge) for edge in edges])
 
@@ -41,7 +42,7 @@ async def follows_changed(
 async def likes_changed(
     outgoing_edges: OutgoingEdges, cache: Cache, outbox: Outbox, events: Sequence[Event]
 ) -> None:
-    """Write `likes_by_user`, invalidate its cached values, and pass the edges on.
+    """Write `likes_by_user`, invalidate its cached values, and publish the changes to `edges`.
 
     Raises:
         StoreUnavailable: Nothing is known about the writes; handle the events again.

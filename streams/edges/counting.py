@@ -1,13 +1,15 @@
-"""Apply a batch of the topic `edges`: the incoming edges of follows, likes and ready photos, counted exactly.
+"""Apply a batch of the topic `edges`: store and count follows, likes and ready photos.
 
-One consumer owns each partition of `edges`, and all changes of an owner are in one partition, so this
-is the only writer of a set. It reads the rows and counts that the batch touches, folds the changes into
-them, and writes the rows and the count of each bucket in one mutation that is applied as a whole. Counts
-are stamped with the offset where the batch ends, so a second writer, which can exist briefly during a
-rebalance, loses. A batch that is delivered again finds its rows written, and changes nothing.
+Counts are exact. One consumer owns each partition of `edges`, and all changes of an owner are in
+one partition, so this consumer is the only writer of a set. It reads the rows and counts that the
+batch touches, and folds the changes into them. Then it writes the rows and the count of each bucket
+in one mutation, which is applied completely or not at all. Counts are stamped with the offset where
+the batch ends. If a second writer exists briefly during a rebalance, the count with the newer stamp
+wins. If a batch is delivered again, its rows are already written, so the batch changes nothing.
 
-A set that outgrows its level is copied to the next one, stamped with the offset where the batch begins,
-and then its level is raised. The old rows stay, because records of `fanout` may still name their pages.
+If a set outgrows its level, it is copied to a higher level, stamped with the offset where the batch
+begins, and then its level is raised. The old rows are not removed, because records of `fanout` may
+still name their pages.
 """
 
 from collections import defaultdict
@@ -29,9 +31,9 @@ from streams.ports.publishing import Outbox
 from streams.stores.cache.keys import count_key
 from topics.catalogue import Lane
 
-# Sets and rows of small sets, for each partition: up to 370 bytes each, so 18 MB.
+# Sets, and rows of small sets, cached for each partition: up to 370 bytes each, so 18 MB.
 KNOWN_MAX = 50_000
-# Reading one row of a larger set costs less than caching all of its rows.
+# Rows of larger sets are not cached, because reading one row costs less than caching them all.
 KNOWN_ROWS_MAX = 32
 INVALIDATED_A_CALL_MAX = 1_000
 
@@ -55,10 +57,10 @@ class SetWriter:
         self._known = KnownSets(known_max=self.known_max, rows_max=self.known_rows_max)
 
     async def apply(self, records: Sequence[EdgeRecord], begin: int, end: int) -> None:
-        """Apply the records of offsets [begin, end); may be repeated.
+        """Apply the records of offsets [begin, end). The call may be repeated.
 
         Raises:
-            StoreUnavailable: Some of the batch may be written; apply it again, from any
+            StoreUnavailable: Some of the batch may be written. Apply the batch again, from any
                 offset at or before `begin`.
         """
         try:
@@ -68,8 +70,8 @@ class SetWriter:
             raise
 
     def _stamp(self, offset: int) -> int:
-        # Each `edges_generation` (settings) has 2^48 offsets: 89 years at 100,000 records a
-        # second in one partition.
+        # Each `edges_generation` (settings) has room for 2^48 offsets. At 100,000 records a second
+        # in one partition, that is 89 years.
         return self.generation << 48 | offset
 
     async def _apply(self, records: Sequence[EdgeRecord], begin: int, end: int) -> None:
@@ -83,7 +85,8 @@ class SetWriter:
         pages = await self._pages(folds)
         written = await self._write(summaries, folds, pages, end)
         self._known.remember(written, folds)
-        # Backfills only after the rows are written: a backfill reads them.
+        # Backfills are requested after the rows are written. So if a photo is too new for a
+        # backfill, its fan-out reads the new rows.
         await self._request_backfills(folds)
         await self._invalidate_counts(folds)
 
@@ -104,14 +107,15 @@ class SetWriter:
     async def _grow(
         self, summaries: dict[SetId, SetSummary], changes: Mapping[SetId, Sequence[Change]], stamp: int
     ) -> None:
-        """Copy each set that may outgrow its level in this batch, and update its summary."""
+        """Copy each set that may outgrow its level in this batch, and update `summaries`."""
         for set_id, summary in summaries.items():
-            # Every change is counted as a new member: growing a little early is harmless.
+            # Every change counts as a new member, so a set may grow too early, which is harmless.
             level = level_for(summary.total + len(changes[set_id]), summary.level, self.bucket_members_max)
             if level <= summary.level:
                 continue
-            # A copy holds everything up to the total's stamp, also when this batch is delivered again.
-            # With an older stamp its counts would lose against those that are stored already.
+            # The rows that are copied include all batches up to the total's stamp. If this batch is
+            # delivered again, that stamp is newer than `stamp`. With the older stamp, the counts of
+            # the copy would lose against stored counts.
             summaries[set_id] = await copy_to_level(
                 self.counted_sets,
                 set_id,
@@ -144,9 +148,9 @@ class SetWriter:
     async def _pages(self, folds: Folds) -> dict[BucketKey, PackedIds]:
         """Return the new page of each bucket that has one.
 
-        A page is a set, so a member that joins or leaves twice changes nothing. The page may be read at
-        another moment than the rows: what a second writer added or removed in between is also in this
-        batch, or in a later one.
+        A page is a set, so a member that joins or leaves twice changes nothing. A second writer may
+        change the page after the rows were read. That is harmless, because its change is also in
+        this batch or in a later one.
         """
         paged = [key for key in folds if has_pages(key.kind, key.level, page_level_min=self.page_level_min)]
         stored = await self.counted_sets.members(paged)
@@ -163,7 +167,7 @@ class SetWriter:
         pages: Mapping[BucketKey, PackedIds],
         stamp: int,
     ) -> dict[SetId, SetSummary]:
-        """Write all buckets, then the totals of large sets; returns the summaries as they are now."""
+        """Write all buckets, then the totals of large sets; returns the new summaries."""
         written: dict[SetId, SetSummary] = {}
         touched: dict[SetId, dict[int, int]] = defaultdict(dict)
         writes: list[BucketWrite] = []
@@ -210,4 +214,4 @@ class SetWriter:
             for some_keys in chunked(sorted(keys), INVALIDATED_A_CALL_MAX):
                 await self.cache.invalidate(some_keys)
         except StoreUnavailable:
-            pass  # Cached counts expire within seconds; counting does not wait for Redis.
+            pass  # Cached counts expire within seconds, so counting need not wait for Redis.

@@ -1,8 +1,9 @@
-"""What the writer of a partition's sets remembers of them, so that it need not read them again.
+"""The cache of a set writer: sets as last written, so that the writer need not read them again.
 
-Nobody else writes these sets, with one exception: a second writer can exist briefly during a
-rebalance. Its rows come from records that this writer also reads, and this writer's next, newer stamp
-replaces its counts. After a failed write nothing is known any more, and everything is forgotten.
+No other process writes these sets, except that a second writer can exist briefly during a
+rebalance. The second writer's rows come from records that this writer also reads, and this writer's
+next, newer stamp replaces the second writer's counts. After a failed write, it is not known what is
+stored, so the whole cache is cleared.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,7 +16,7 @@ from streams.core.counted import Fold, Membership
 from streams.core.sets import BucketKey, BucketState, SetSummary
 
 # A set of the highest level has 65,536 counts of 8 bytes, so 1,000 sets are 0.5 GB at worst. Only
-# sets above level 0 are cached.
+# sets above level 0 have bucket counts here.
 BUCKET_COUNTS_CACHED_MAX = 1_000
 
 SetId = tuple[SetKind, int]
@@ -24,22 +25,22 @@ Folds = Mapping[BucketKey, tuple[BucketState, Fold]]
 
 @dataclass(frozen=True, slots=True)
 class _KnownSet:
-    """A set as it was last written here, with all rows if it is small, removed ones included."""
+    """A set as last written. `rows` has all rows, also removed ones; None if the set is large."""
 
     summary: SetSummary
     rows: Mapping[int, Membership] | None
 
     @property
     def weight(self) -> int:
-        """The set and its rows, which is what `known_max` limits."""
+        """1 for the set, plus its number of rows; `known_max` limits the sum of all weights."""
         return 1 + len(self.rows or ())
 
 
 class KnownSets:
     """Summaries, the rows of small sets, and the bucket counts of large sets, as last written.
 
-    At most `known_max` sets and rows together are remembered, and the rows of sets of at most
-    `rows_max` rows. The least recently used sets are forgotten first.
+    At most `known_max` sets and rows together are cached. Rows are cached only for sets that have
+    at most `rows_max` rows. The least recently used sets are evicted first.
     """
 
     def __init__(self, *, known_max: int, rows_max: int) -> None:
@@ -52,7 +53,8 @@ class KnownSets:
         self._sets: LRUCache[SetId, _KnownSet] = LRUCache(
             self._known_max, getsizeof=lambda known: known.weight
         )
-        # By level, too: another writer's count at the level before may have won.
+        # The level is part of the key: if another writer's summary of an earlier level won, the set
+        # is back at that level, and counts of the later level would be wrong.
         self._bucket_counts: LRUCache[tuple[SetId, int], dict[int, int]] = LRUCache(BUCKET_COUNTS_CACHED_MAX)
 
     def summary(self, set_id: SetId) -> SetSummary | None:
@@ -60,7 +62,7 @@ class KnownSets:
         return None if known is None else known.summary
 
     def states(self, keys: Iterable[BucketKey]) -> dict[BucketKey, BucketState]:
-        """Return the buckets of small sets whose rows are known."""
+        """Return the states of those buckets whose rows are cached; large sets have none."""
         states: dict[BucketKey, BucketState] = {}
         for key in keys:
             known = self._sets.get((key.kind, key.owner)) if key.level == 0 else None
@@ -69,11 +71,11 @@ class KnownSets:
         return states
 
     def remember(self, written: Mapping[SetId, SetSummary], folds: Folds) -> None:
-        """Remember sets that have just been written, with their summaries and rows as they are now."""
+        """Cache sets that have just been written, with their new summaries and rows."""
         for (kind, owner), summary in written.items():
             rows = self._rows(folds[BucketKey(kind, owner, 0, 0)]) if summary.level == 0 else None
             known = _KnownSet(summary, rows)
-            # The cache refuses a value that is larger than all of it.
+            # LRUCache raises ValueError for a value that is larger than the whole cache.
             if known.weight <= self._known_max:
                 self._sets[kind, owner] = known
             else:
@@ -86,7 +88,7 @@ class KnownSets:
         return None
 
     def bucket_counts(self, set_id: SetId, level: int) -> dict[int, int] | None:
-        """Return the counts by bucket; the caller updates them in place."""
+        """Return the cached counts by bucket, or None; the caller updates the dict in place."""
         return self._bucket_counts.get((set_id, level))
 
     def remember_bucket_counts(self, set_id: SetId, level: int, counts: dict[int, int]) -> None:

@@ -12,7 +12,7 @@ from streams.ports.edges import CountedSets
 
 
 def has_pages(kind: SetKind, level: int, *, page_level_min: int) -> bool:
-    """Return whether the buckets of this set have pages of packed members beside their rows."""
+    """Return whether each bucket of this set also has a page, with its members packed."""
     return kind is SetKind.FOLLOWERS and level >= page_level_min
 
 
@@ -21,7 +21,7 @@ def packed(members: Iterable[int]) -> PackedIds:
 
 
 def summary_write(set_id: SetId, summary: SetSummary, stamp: int) -> BucketWrite:
-    """Return the write of a summary alone."""
+    """Return a write that stores only the summary."""
     kind, owner = set_id
     return BucketWrite(key=BucketKey(kind, owner, 0, 0), rows={}, count=None, summary=summary, stamp=stamp)
 
@@ -35,12 +35,13 @@ async def copy_to_level(
     stamp: int,
     page_level_min: int,
 ) -> SetSummary:
-    """Copy all rows of a set to the buckets of `level`, then raise its level; returns the new summary.
+    """Copy all rows of a set to the buckets of `level`, then raise its level in the summary.
 
-    The old rows stay, because records of `fanout` may still name their pages.
+    Returns the new summary. The old rows are not removed, because records of `fanout` may still
+    name their pages.
 
     Raises:
-        StoreUnavailable: Some may be copied; copy the set again.
+        StoreUnavailable: Some rows may be copied; copy the set again.
     """
     kind, owner = set_id
     rows: dict[int, dict[int, Membership]] = defaultdict(dict)

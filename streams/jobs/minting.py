@@ -1,4 +1,4 @@
-"""Mint photo ids in a process that runs for a while: lease a shard, reserve ahead, give it back."""
+"""Mint photo ids in a long-running process: lease a shard, reserve ids ahead, release the shard."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,14 +15,14 @@ from streams.ports.coordination import ShardLeases
 async def leased_minter(
     shards: ShardLeases, *, clock_ms: Callable[[], int] = unix_ms
 ) -> AsyncIterator[IdMinter]:
-    """A minter of a shard that nobody else mints with; the shard is given back at the end.
+    """Yield a minter for a leased shard; no other process mints with this shard meanwhile.
 
-    Who takes the shard next starts after what was reserved here, so giving it back early
-    or not at all (a kill) is as safe as doing it.
+    The shard is released at the end. Its next holder starts after the last millisecond that was
+    reserved here, so ids stay unique even if the process is killed and never releases the shard.
 
     Raises:
-        LookupError: All shards tried are leased.
-        StoreUnavailable: The leases' store did not answer.
+        LookupError: All shards that were tried are leased.
+        StoreUnavailable: The store of the leases did not answer.
     """
     holder = str(uuid4())
     lease = await shards.acquire(holder, clock_ms())
@@ -36,7 +36,7 @@ async def leased_minter(
     try:
         yield minter
     finally:
-        with suppress(StoreUnavailable):  # Then the lease runs out by itself.
+        with suppress(StoreUnavailable):  # If the release fails, the lease expires by itself.
             await shards.release(holder, lease.shard)
 
 

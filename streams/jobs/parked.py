@@ -1,4 +1,4 @@
-"""Look again for originals that had not arrived: have their renditions made, or reject their photos."""
+"""Check again for originals that were missing: queue their thumbnails, or reject their photos."""
 
 import asyncio
 import logging
@@ -22,7 +22,7 @@ ORIGINAL_MISSING = "original_missing"
 
 @dataclass(slots=True)
 class ParkedJob:
-    """Safe in any number of processes at once: looking twice changes nothing."""
+    """Checks parked photos. Several processes may do so at once: a second check is harmless."""
 
     settings: OriginalSettings
     stores: PhotoStores
@@ -30,7 +30,7 @@ class ParkedJob:
     clock_ms: Callable[[], int] = unix_ms
 
     async def run(self) -> None:
-        """Look every `original_poll_s` seconds; runs until cancelled."""
+        """Check every `original_poll_s` seconds; runs until cancelled."""
         while True:
             try:
                 await self.run_once(self.clock_ms())
@@ -39,7 +39,7 @@ class ParkedJob:
             await asyncio.sleep(self.settings.original_poll_s)
 
     async def run_once(self, now_ms: int) -> None:
-        """Look at every photo that is due."""
+        """Check the photos that are due, at most `parked_batch_photos_max` of them."""
         due = await self.stores.parked.due(now_ms, self.settings.parked_batch_photos_max)
         await asyncio.gather(*(self._look(photo, now_ms) for photo in due))
 
@@ -61,7 +61,7 @@ class ParkedJob:
             later = replace(parked, due_ms=now_ms + self.settings.original_poll_s * 1_000)
             await self.stores.parked.park(later)
             outcome = "waiting"
-        # Last, so that a death before it only means to look again.
+        # Unpark last: if the process dies before this, the photo is only checked again.
         await self.stores.parked.unpark(parked)
         PARKED.labels(outcome).inc()
 

@@ -1,22 +1,23 @@
-"""Which objects to keep warm: those that the edges were asked for most."""
+"""Choose the objects to refresh in the CDN edges: those that clients requested most often."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 
 def views_of(lines: Iterable[str]) -> Counter[str]:
-    """Views by object path, from an edge's log: time, what the cache did, path.
+    """Count the views of each object path in an edge's log.
 
-    A line cut short by a crash is left out.
+    A line has three fields: time, cache status, path. Other lines are ignored, because a crash can
+    cut a line short.
     """
     fields = (line.split() for line in lines)
     return Counter(columns[2] for columns in fields if len(columns) == 3)
 
 
 def most_viewed(views: Counter[str], share: float) -> Sequence[str]:
-    """The most viewed `share` of the objects seen, at least one where any was; the most viewed first.
+    """Return the most viewed `share` (0 to 1) of the objects, at least one; descending by views.
 
-    Of those with as many views the path decides, so that the answer is always the same.
+    Objects with equal views are ordered by path, so that the result is deterministic.
     """
     count = max(1, int(len(views) * share))
     return sorted(views, key=lambda path: (-views[path], path))[:count]

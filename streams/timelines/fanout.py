@@ -1,9 +1,9 @@
-"""Apply records of `fanout`: put photos on timelines. Apart from a rebuild, nothing else writes timelines.
+"""Apply records of `fanout`: put photos on timelines. Only this and rebuilds write timelines.
 
-A fresh photo is appended with one script call for every 500 owners. A late photo is merged by
-id, so that an old photo never pushes out a newer one. Every function may be repeated, because
-entries are unique by id once read. Every function may raise StoreUnavailable: nothing is known about
-the writes then, and the call has to be repeated.
+A fresh photo is appended with one script call for every 500 owners. A late photo is merged by id,
+so that an old photo never pushes out a newer one. Every function may be repeated, because readers
+remove repeated ids. Every function may raise StoreUnavailable: then it is not known what was
+written, and the call must be repeated.
 """
 
 from collections import defaultdict
@@ -18,10 +18,11 @@ from streams.ports.groups import TimelineStores
 async def owners_by_photo(
     stores: TimelineStores, posts: Sequence[FanoutPage | OwnPost]
 ) -> dict[PhotoId, PackedIds]:
-    """Return for each photo the owners of the timelines that it belongs on.
+    """Return for each photo the owners of the timelines that must get the photo.
 
-    Law: no lost post. The pages are read after the records were published, and so after the photos'
-    rows were written.
+    Law: no lost post. The photos' rows were written before the records were published, and the
+    pages are read after that. So if a new follower is not in a page yet, their backfill finds the
+    row.
     """
     keys = {
         post: BucketKey(SetKind.FOLLOWERS, post.author_id, post.level, post.bucket)
@@ -36,7 +37,7 @@ async def owners_by_photo(
 
 
 async def put_photo(stores: TimelineStores, photo: PhotoId, owners: PackedIds, *, fresh_since_ms: int) -> int:
-    """Put the photo on the timelines that exist. Returns how many exist."""
+    """Put the photo on those owners' timelines that exist; returns how many exist."""
     if not owners:
         return 0
     if id_ms(photo) > fresh_since_ms:
@@ -45,9 +46,12 @@ async def put_photo(stores: TimelineStores, photo: PhotoId, owners: PackedIds, *
 
 
 async def backfill(stores: TimelineStores, record: Backfill, *, photos_max: int) -> int:
-    """Merge the newest photos of newly followed authors into their followers' timelines."""
+    """Merge the newest photos of newly followed authors into the timelines of their new followers.
+
+    Returns how many timelines were written.
+    """
     owners = pack_ids(sorted({owner for owner, _ in record.follows}))
-    # Most followers do not read and have no timeline; each costs one lookup.
+    # Most followers do not read, so they have no timeline, and each costs only one lookup.
     exist = set(unpack_ids(await stores.timelines.existing(PackedIds(owners))))
     wanted = defaultdict(list)
     for owner, author in record.follows:

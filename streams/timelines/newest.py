@@ -1,4 +1,4 @@
-"""Find the exact newest photos over many authors, while reading little of each author."""
+"""Find exactly the newest photos of many authors, and read only a few photos of most authors."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from heapq import nlargest
@@ -12,8 +12,9 @@ from streams.ports.photos import AuthorPhotos
 
 AUTHORS_A_CALL = 64
 CALLS_IN_FLIGHT_MAX = 8
-# Whose photos are the newest is not known beforehand. Each author is asked for a few photos, and
-# authors that might have more among the newest are then asked for four times as many.
+# It is not known beforehand which authors have the newest photos. The first round reads a few
+# photos of each author. Each further round reads four times as many, but only of the authors who
+# may have more photos among the newest.
 EACH_MIN = 8
 EACH_GROWTH = 4
 
@@ -28,10 +29,12 @@ async def newest_of(
     count: int,
     unready_of: UserId | None = None,
 ) -> Source:
-    """Return the newest `count` ready photos with ids below `below`, and those of `unready_of` in any state.
+    """Return the newest `count` photos of `authors` with ids below `below`, descending.
 
-    Ids descend; the floor is 0 if there are no more photos. After the first round, only authors whose
-    whole answer is among the newest are asked again: at most count / EACH_MIN, if all photos are ready.
+    Only ready photos are returned, except that photos of the author `unready_of` are returned in
+    any state. The floor is 0 if there are no more photos. After the first round, an author is read
+    again only if all of the author's photos read so far are among the newest. If all photos are
+    ready, these are at most count / EACH_MIN authors.
 
     Raises:
         StoreUnavailable: The database did not answer.
@@ -42,7 +45,7 @@ async def newest_of(
     chosen: list[int] = []
     while asking:
         known.update(await _ask(author_photos, asking, below, each_max))
-        # One photo more than requested shows whether there are more.
+        # One photo more than `count` shows whether there are more.
         chosen = nlargest(count + 1, _that_count(known, unready_of))
         cut = chosen[-1] if len(chosen) > count else END
         asking = [author for author in asking if _may_hold_more(known[author], each_max, cut)]

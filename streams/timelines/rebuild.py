@@ -1,12 +1,13 @@
-"""Rebuild a reader's timeline when the reader asks for it and it does not exist.
+"""Rebuild a reader's timeline if it does not exist when the reader requests the feed.
 
-Law: a rebuild loses nothing that arrives meanwhile. First an empty timeline is created under a
-random token, so that appends find it. Then the owner's followees are read, then their photos.
-Finally the photos are merged and the token is cleared in one step, which is refused if the token
-is another rebuild's or the timeline has expired.
+Law: a rebuild loses nothing that arrives meanwhile. First, an empty timeline with a random token is
+created, so that appends from now on are stored in it. Then the owner's followees are read, then
+their photos. Finally, one atomic step merges the photos and clears the token. It is rejected if the
+token is another rebuild's or the timeline has expired.
 
-The followees are read after the timeline exists. The backfill of an earlier follow may have found
-no timeline, but the row of that follow was written before its backfill was requested.
+The followees are read after the timeline exists. If the backfill of an earlier follow found no
+timeline, this read includes that follow, because its row was written before its backfill was
+requested.
 """
 
 import asyncio
@@ -29,15 +30,15 @@ log = logging.getLogger(__name__)
 
 class RebuildOutcome(StrEnum):
     REBUILT = "rebuilt"
-    OVERTAKEN = "overtaken"  # The timeline expired meanwhile, or another process rebuilds it.
-    ELSEWHERE = "elsewhere"  # Another process rebuilds it, or has just done so.
+    OVERTAKEN = "overtaken"  # Not stored: the timeline expired, or another process rebuilds it.
+    ELSEWHERE = "elsewhere"  # Not begun: another process rebuilds it, or has just done so.
     LIMITED = "limited"
     FAILED = "failed"
 
 
 @dataclass(slots=True)
 class Rebuilder:
-    """One process's rebuilds: at most `in_flight_max`, within a budget shared by all processes."""
+    """The rebuilds of one process: at most `in_flight_max` at once, within a shared budget."""
 
     stores: TimelineStores
     followees_of: Callable[[UserId], Awaitable[Collection[UserId]]]
@@ -55,13 +56,14 @@ class Rebuilder:
         return owner in self._running
 
     async def rebuild(self, owner: UserId, *, wait_s: float) -> Source | None:
-        """Return the owner's newest photos from the database, which the timeline then holds.
+        """Rebuild the timeline; returns the owner's newest photos as read from the database.
 
-        Returns None if another process rebuilds the timeline, if the limits do not allow a rebuild now,
-        or if it takes longer than `wait_s`; in the last case the rebuild continues in the background.
+        Returns None if another process rebuilds the timeline, or if the limits do not allow a
+        rebuild now. Also returns None if the rebuild takes longer than `wait_s`; then it continues
+        in the background.
 
         Raises:
-            StoreUnavailable: A store did not answer; ask again.
+            StoreUnavailable: A store did not answer; call this again.
             TooManyReads: Too many reads of the database are waiting already.
         """
         task = self._running.get(owner) or await self._begin(owner)
@@ -71,7 +73,7 @@ class Rebuilder:
         return task.result() if done else None
 
     async def close(self) -> None:
-        """Cancel the running rebuilds; the timelines that they created expire after their short TTL."""
+        """Cancel the running rebuilds; their unfinished timelines expire after a short TTL."""
         for task in self._running.values():
             task.cancel()
         await asyncio.gather(*self._running.values(), return_exceptions=True)
@@ -117,9 +119,10 @@ class Rebuilder:
         return RebuildOutcome.REBUILT if is_stored else RebuildOutcome.OVERTAKEN
 
     async def _give_up(self, owner: UserId) -> None:
-        """Remove the timeline, so that the next reader can rebuild it at once.
+        """Remove the unfinished timeline, so that the owner's next request can rebuild it at once.
 
-        If it is another process's by now, that one is only rebuilt again.
+        If another process has created or rebuilt the timeline meanwhile, this removes that
+        timeline, too. The next request rebuilds it, so nothing is lost.
         """
         try:
             await self.stores.timelines.forget(owner)

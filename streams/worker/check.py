@@ -1,4 +1,4 @@
-"""The role `check`: agents on the topics that upstream apps write, and the look for late originals."""
+"""The role `check`: agents on the topics of upstream apps, and the job for late originals."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -50,7 +50,7 @@ def wire_check(shared: SharedParts) -> Wired:
 
 
 def event_handlers(shared: SharedParts) -> Mapping[Topic, tuple[EventsHandler, int]]:
-    """Return the handler of each topic's events, and how many records a batch has at most."""
+    """Return for each topic the handler of its events, and the maximum of records in a batch."""
     settings, stores, outbox = shared.settings, shared.stores, shared.outbox
     photos = PhotoEvents(
         stores=stores,
@@ -70,9 +70,10 @@ def event_handlers(shared: SharedParts) -> Mapping[Topic, tuple[EventsHandler, i
 def one_by_one(
     handle: Callable[[Event], Awaitable[None]], retry: RetrySettings, throttle: BackgroundThrottle
 ) -> EventsHandler:
-    """Return a handler that handles the events of a batch side by side, as urgent work.
+    """Return a handler that handles the events of a batch concurrently, as urgent work.
 
-    An event that is poison does not affect the others, and neither does one that waits for a store.
+    A poison event does not affect the other events. An event that waits for a store does not stop
+    the others, but the batch ends only when all events are handled.
     """
 
     async def handle_batch(
@@ -92,7 +93,7 @@ def one_by_one(
 
 
 def all_at_once(handle: Callable[[Sequence[Event]], Awaitable[None]], retry: RetrySettings) -> EventsHandler:
-    """Return a handler that gives `handle` the whole batch, none of which can be poison."""
+    """Return a handler that passes whole batches to `handle`, for which no event is poison."""
 
     async def handle_batch(
         events: Sequence[Event], is_assigned: Callable[[], bool]

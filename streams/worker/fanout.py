@@ -1,4 +1,4 @@
-"""The roles `normal` and `bulk`: a lane of `fanout` each, and the repair of its timelines."""
+"""The roles `normal` and `bulk`: each consumes one lane of `fanout` and repairs its timelines."""
 
 import asyncio
 
@@ -26,7 +26,7 @@ def wire_normal(shared: SharedParts) -> Wired:
 
 
 def wire_bulk(shared: SharedParts) -> Wired:
-    """Consume the bulk lane, which is background work."""
+    """Consume the bulk lane, which slows down while the process has urgent work."""
     settings = shared.settings
     return _wire_lane(
         shared,
@@ -79,5 +79,5 @@ def _wire_lane(
         batch_records_max=settings.fanout_batch_records_max,
         fatal=shared.fatal,
     )
-    # Until all partitions are verified, pages say `partial`; so the worker is not ready before.
+    # Until all partitions are verified, feed pages are `partial`, so the worker is not ready.
     return Wired(apps=[app], loops=[checkpoints.watch], is_ready=checkpoints.is_verified)

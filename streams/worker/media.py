@@ -1,4 +1,4 @@
-"""What the lanes of `renditions` need, made from the settings: rules, limits, slots and decoders."""
+"""Make from the settings what the lanes of `renditions` need: rules, limits, slots and decoders."""
 
 import asyncio
 from functools import partial
@@ -13,12 +13,12 @@ from streams.renditions.making import MakingRules
 from streams.settings import RenditionSettings, UploadSettings
 from topics.catalogue import Lane
 
-# While the children decode some originals, the process reads as many others or stores their renditions.
+# While a child decodes one original, the process reads another or stores the renditions of another.
 ORIGINALS_PER_CHILD = 2
 
 
 def making_rules(settings: RenditionSettings, uploads: UploadSettings) -> MakingRules:
-    """Return how renditions are made and named."""
+    """Return the rules by which renditions are made and named."""
     return MakingRules(
         keys=ObjectKeys(settings.object_prefix),
         rendition_format=settings.rendition_format,
@@ -29,7 +29,7 @@ def making_rules(settings: RenditionSettings, uploads: UploadSettings) -> Making
 
 
 def media_limits(settings: RenditionSettings, uploads: UploadSettings, lane: Lane) -> MediaLimits:
-    """Return how large an original of the lane may be, and what decoding it may cost."""
+    """Return the lane's limits on an original's size and on the memory and time to decode it."""
     return MediaLimits(
         original_bytes_max=uploads.upload_bytes_max,
         original_pixels_max=settings.original_pixels_max,
@@ -56,9 +56,10 @@ def decode_slots(settings: RenditionSettings) -> DecodeSlots:
 def decoders(
     settings: RenditionSettings, uploads: UploadSettings, lane: Lane, large_turn: asyncio.Lock
 ) -> Decoders:
-    """Return the lane's own child processes, not started yet.
+    """Return the lane's own decoder child processes, not started yet.
 
-    Large originals of all lanes take turns by `large_turn`. Full renditions are background work.
+    The lock `large_turn` allows one large original at a time in all lanes. Decoders of full
+    renditions run at the lowest CPU priority, except for large originals.
     """
     is_thumbnail = lane is Lane.THUMBNAIL
     return Decoders(

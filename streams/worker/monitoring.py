@@ -1,4 +1,7 @@
-"""The small HTTP server of a worker: `/metrics` for Prometheus, `/readyz` for the caller that started it."""
+"""The small HTTP server of a worker: `/metrics` for Prometheus, and `/readyz`.
+
+`/readyz` is for the process that started the worker.
+"""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,7 +15,7 @@ from streams.settings import ProcessSettings
 
 @asynccontextmanager
 async def serve_metrics(settings: ProcessSettings, is_ready: Callable[[], bool]) -> AsyncIterator[None]:
-    """Serve on a free port of the loopback interface inside the block; see `metrics_file`."""
+    """Serve inside the block, on a free loopback port that `metrics_file` publishes."""
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -25,9 +25,10 @@ Loop = Callable[[], Coroutine[Any, Any, None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedParts:
-    """Made once for a process. `fatal` ends the process with a bug of ours.
+    """The objects that a process creates once for all its roles.
 
-    Only the wirings hold it: they give each stage the parts of it that the stage uses.
+    `fatal` ends the process because of an exception that is a bug of this program. Only the wiring
+    functions get this object. They pass to each stage only the parts that the stage uses.
     """
 
     settings: Settings
@@ -46,7 +47,7 @@ class SharedParts:
 class Wired:
     """What a role adds: the process enters `resources`, starts `apps`, and runs `loops`.
 
-    `is_ready` says whether the role is ready, beyond having its apps' partitions.
+    The role is ready when `is_ready` returns True and its apps have joined their groups.
     """
 
     apps: Sequence[faust.App] = ()

@@ -15,7 +15,7 @@ OWN_S = 1.0
 
 
 def stop_on_signals() -> asyncio.Event:
-    """Return an event that SIGTERM and SIGINT set."""
+    """Return an event that is set on SIGTERM or SIGINT."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -24,24 +24,24 @@ def stop_on_signals() -> asyncio.Event:
 
 
 class Failure:
-    """The first bug that has to end this process."""
+    """The first error that must end this process."""
 
     def __init__(self) -> None:
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def fatal(self, error: BaseException) -> None:
-        """End the process with `error`. To go on would lose work, or repeat it without end."""
+        """End the process with `error`, because continuing would lose work or repeat it forever."""
         if not self._failed.done():
             self._failed.set_exception(error)
 
     async def wait(self) -> None:
-        """Raise the first error that `fatal` got; runs until then, or until cancelled."""
+        """Wait until `fatal` is called, then raise its error; otherwise runs until cancelled."""
         await asyncio.shield(self._failed)
 
 
 @dataclass(slots=True)
 class Process:
-    """Supervises what its roles added; it does not know what they do."""
+    """Runs the apps, loops and resources of all roles, without knowing what they do."""
 
     wired: Sequence[Wired]
     progress: Progress
@@ -49,7 +49,7 @@ class Process:
     loops: Sequence[Loop] = field(default=())
 
     def is_ready(self) -> bool:
-        """Return whether every consumer has joined its group and knows its partitions, if it has any."""
+        """Return whether all roles are ready and all apps have joined; False in a rebalance."""
         return all(wired.is_ready() and all(map(is_balanced, wired.apps)) for wired in self.wired)
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -66,11 +66,11 @@ class Process:
                     await closing.enter_async_context(resource)
             tasks = [asyncio.create_task(loop()) for loop in (*loops, self._own_partitions)]
             try:
-                # Side by side, because each app sleeps for a second while it starts.
+                # Concurrently, because each app sleeps for a second while it starts.
                 await asyncio.gather(*(app.start() for app in apps))
                 await self._wait_for_end(stopping, tasks)
             finally:
-                # Side by side: each consumer leaves its group, and others take over within a heartbeat.
+                # Concurrently, so that all consumers leave at once and others take over.
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*(app.stop() for app in apps), *tasks, return_exceptions=True)
@@ -80,13 +80,13 @@ class Process:
         try:
             done, _ = await asyncio.wait((stop, failed, *tasks), return_when=asyncio.FIRST_COMPLETED)
             for ended in done - {stop}:
-                ended.result()  # Raises what ended it.
+                ended.result()  # Raises the error that ended the task.
         finally:
             stop.cancel()
             failed.cancel()
 
     async def _own_partitions(self) -> None:
-        """Tell the progress every second which partitions the apps own; runs until cancelled."""
+        """Update `progress` every second with the partitions that the apps own, until cancelled."""
         while True:
             for wired in self.wired:
                 for app in wired.apps:

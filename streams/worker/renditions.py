@@ -1,4 +1,4 @@
-"""The roles `thumbnail` and `full`: a lane of `renditions` each, with decoders of its own."""
+"""The roles `thumbnail` and `full`: each consumes a lane of `renditions` with its own decoders."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""The composition root of the write side: a worker process of some roles."""
+"""The composition root of the write side: one worker process that runs one or more roles."""
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
@@ -37,16 +37,16 @@ WIRINGS: Mapping[Role, Sequence[Wiring]] = MappingProxyType(
 
 
 def wirings_of(roles: Collection[Role]) -> list[Wiring]:
-    """Return what the roles need wired, each wiring once."""
+    """Return the wirings of the roles; a wiring that several roles share is returned once."""
     return list(dict.fromkeys(wiring for role in Role if role in roles for wiring in WIRINGS[role]))
 
 
 async def run_worker(roles: Collection[Role]) -> None:
-    """Run a worker of `roles`, with the settings of the environment, until SIGTERM or SIGINT.
+    """Run a worker with `roles` until SIGTERM or SIGINT; settings come from the environment.
 
     Raises:
         ValidationError: A setting is not valid.
-        Exception: A bug, or a consumer that stopped silently; the process has to be started again.
+        Exception: A bug, or a consumer that stopped silently; the process must be restarted.
     """
     settings = load()
     stopping, failure, progress = stop_on_signals(), Failure(), Progress()

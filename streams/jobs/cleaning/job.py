@@ -1,7 +1,7 @@
-"""Make the media bucket and the database agree: once an hour, and by hand.
+"""Make the media bucket and the database agree: once an hour by default, and by hand.
 
-The job needs no lease. Every step may be repeated, by the same process after a crash or by
-another at the same time. Two processes that scan at once scan some of it twice.
+The job needs no lease. Every step may be repeated, by the same process after a crash or by another
+process at the same time. If two processes scan at once, they scan some objects twice.
 """
 
 import asyncio
@@ -29,7 +29,10 @@ PAGE_MAX = 1_000
 
 @dataclass(slots=True)
 class CleaningJob:
-    """`retry_s` is the wait after a store was unavailable; a page has `page_max` objects or photos."""
+    """Runs the cleaning.
+
+    `retry_s` is the wait after a store was unavailable. A page has `page_max` objects or photos.
+    """
 
     settings: CleaningSettings
     uploads: UploadSettings
@@ -41,7 +44,7 @@ class CleaningJob:
     clock_ms: Callable[[], int] = unix_ms
 
     async def run(self) -> None:
-        """Clean every `cleaning_interval_s`. Runs until cancelled."""
+        """Clean every `cleaning_interval_s` seconds; runs until cancelled."""
         while True:
             wait_s: float = self.settings.cleaning_interval_s
             try:
@@ -59,11 +62,12 @@ class CleaningJob:
         If a `report` is given, it is filled while the run proceeds.
 
         Raises:
-            StoreUnavailable: Run it again; every step may be repeated.
+            StoreUnavailable: The run is not complete; run it again.
         """
         report = report or CleaningReport()
         try:
-            # If no cleaning runs for days, the bucket's own rule still removes unfinished parts.
+            # A lifecycle rule of the bucket, which removes unfinished parts even if no cleaning
+            # runs.
             await self.stores.media_uploads.expire_unfinished(self.settings.object_prefix)
             if whole:
                 for scan in CleaningScan:

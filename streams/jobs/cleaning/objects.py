@@ -1,9 +1,14 @@
-"""Objects of ours in the media bucket that no row names.
+"""Remove our own objects in the media bucket that are not needed any more.
 
-A walk over the bucket by key. The rows are read after the page was listed: what is put
-before its row names it is then either named, or too young to be touched. A client that puts an
-old object again with the same bytes between that look and the removal loses it; the walk
-over photos finds that, and has it made again.
+No row names them, or their photo is deleted or rejected.
+
+The scan lists the bucket by key, page by page. The rows are read after the page was listed. An
+object may be put before its row names it, but then either the row names it by now, or the object is
+too young to be removed.
+
+One race remains: between this check and the removal, a process may put an old object again with the
+same bytes, and the removal deletes it. The scan over photos finds such a loss, and has the object
+made again.
 """
 
 import logging
@@ -24,7 +29,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ObjectsCleaning:
-    """Safe in any number of processes at once; `grace_s` since an object was put, by kind."""
+    """Scans the objects; several processes may do so at once.
+
+    `grace_s` is the minimum age in seconds at which an object may be removed, by kind of
+    inconsistency. Objects of other kinds are never removed.
+    """
 
     stores: CleaningStores
     keys: ObjectKeys
@@ -33,10 +42,10 @@ class ObjectsCleaning:
     page_objects: int
 
     async def clean(self, now_ms: int, report: CleaningReport, *, objects_max: int | None) -> None:
-        """Walk on over about `objects_max` objects, or with None to the end.
+        """Continue the scan with about `objects_max` objects; None scans to the end.
 
         Raises:
-            StoreUnavailable: Clean again; what was walked over is remembered.
+            StoreUnavailable: Clean again; the scan continues after the last complete page.
         """
         position = await self.stores.cleaning_positions.position(CleaningScan.OBJECTS)
         objects_end = None if objects_max is None else report.objects + objects_max
@@ -77,14 +86,15 @@ class ObjectsCleaning:
     async def _remove(self, object_keys: Sequence[str]) -> None:
         if not object_keys:
             return
-        # Before as well, because once an object has gone nothing leads here again; the second
-        # time for what was fetched in between.
+        # The CDN is purged before the delete, because if the process dies after the delete, no scan
+        # finds the object again. It is purged again, because an edge may have fetched the object
+        # before the delete.
         await self.stores.cdn.purge(object_keys)
         await self.stores.media_objects.delete(object_keys)
         await self.stores.cdn.purge(object_keys)
 
     async def _inconsistent(self, page: Sequence[StoredObject]) -> list[tuple[StoredObject, Inconsistency]]:
-        """Those of the page that should not be there."""
+        """Return the inconsistent objects of the page, each with its kind of inconsistency."""
         owners = {stored.object_key: self.keys.photo_of(stored.object_key) for stored in page}
         ours = {photo for photo in owners.values() if photo is not None}
         known = await self.stores.photos.get(list(ours))
@@ -103,9 +113,10 @@ class ObjectsCleaning:
         return inconsistent
 
     async def _without_row(self, photos: set[PhotoId]) -> tuple[set[PhotoId], dict[PhotoId, Photo]]:
-        """Those of `photos` whose upload has a row, and the rows of those that have one by now.
+        """Return those of `photos` with an upload's row, and the existing photo rows of the others.
 
-        In this order, because an upload's row goes when its photo has one.
+        The uploads are read first. An upload's row is removed only after its photo's row is
+        written, so an upload that completes meanwhile is found by the second read.
         """
         uploads = await gather_bounded(photos, self.stores.uploads.get, at_once=self.at_once, finish_all=True)
         uploading = {upload.photo_id for upload in uploads if upload is not None}
@@ -113,7 +124,7 @@ class ObjectsCleaning:
 
 
 def inconsistency_of(object_key: str, photo: Photo | None, *, is_original: bool) -> Inconsistency | None:
-    """What is wrong with an object of this photo's, given the photo's row; None where nothing is."""
+    """Return what is wrong with an object, given its photo's row; None if nothing is wrong."""
     if photo is None:
         return Inconsistency.OBJECT_WITHOUT_ROW
     if photo.deleted:

@@ -1,10 +1,12 @@
-"""Ready photos whose renditions are not in the media bucket.
+"""Repair or delete ready photos whose renditions are not in the media bucket.
 
-A walk over all photos. Where the original is still there, the row forgets what is lost and
-the task that makes it is asked for again; a death between the two leaves a row that names
-too few, which is found like one whose object is gone. Where nothing can make them again,
-that is noted, and after a grace the photo goes as if its author had deleted it; if some of
-its renditions are left, only the others are forgotten.
+The scan reads all photos. If the original still exists, the lost renditions are removed from the
+photo's row, and a task to make them is queued. If the process dies between these two steps, the row
+lacks renditions, and a later scan repairs it in the same manner.
+
+If the original is missing, too, nothing can make the renditions again. The photo is then stored in
+`missing_objects`. If it is still so after a grace period, the photo is deleted as if by its author.
+But if some renditions are left, only the lost ones are removed from the row.
 """
 
 import logging
@@ -30,9 +32,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What of a photo is not in the bucket: `names` of renditions, and whether the original is there.
+    """The lost renditions of one photo.
 
-    `named` are those of the names that the row has; `is_all` when no rendition is there at all.
+    `names` are all renditions that are not in the bucket. `named` are those of them that the
+    photo's row still has. `has_original` tells whether the original exists.
     """
 
     photo: Photo
@@ -46,13 +49,17 @@ class Loss:
 
     @property
     def is_settled(self) -> bool:
-        """Nothing can be made again, some renditions are left, and the row names no others."""
+        """Whether nothing is left to do.
+
+        That is so if nothing can be made again, some renditions are left, and the row names only
+        these.
+        """
         return not self.has_original and not self.named and not self.is_all
 
 
 @dataclass(frozen=True, slots=True)
 class PhotosCleaning:
-    """Safe in any number of processes at once: mending and removing twice is once."""
+    """Scans the photos; several processes may do so at once, because every step may be repeated."""
 
     stores: CleaningStores
     outbox: Outbox
@@ -63,10 +70,12 @@ class PhotosCleaning:
     page_photos: int
 
     async def clean(self, now_ms: int, report: CleaningReport, *, photos_max: int | None) -> None:
-        """Look at what was noted, then walk on over about `photos_max` photos, or with None to the end.
+        """Check the photos of `missing_objects` again, then continue the scan.
+
+        The scan covers about `photos_max` photos; None scans to the end.
 
         Raises:
-            StoreUnavailable: Clean again; what was walked over is remembered.
+            StoreUnavailable: Clean again; the scan continues after the last complete page.
         """
         noted = await self.stores.missing_objects.all()
         await gather_bounded(
@@ -89,7 +98,7 @@ class PhotosCleaning:
         report.photos_without_objects = len(await self.stores.missing_objects.all())
 
     async def _clean_page(self, photos: Sequence[PhotoId], now_ms: int, report: CleaningReport) -> None:
-        # The pipeline may be at work on a young one.
+        # Young photos are skipped, because the pipeline may still be making their renditions.
         rows = (await self.stores.photos.get(photos)).values()
         old = [row for row in rows if id_ms(row.photo_id) <= now_ms - self.young_s * 1_000]
         losses = [
@@ -120,11 +129,14 @@ class PhotosCleaning:
         elif loss is not None:
             await self._give_up(loss)
             report.settled(Inconsistency.PHOTO_WITHOUT_OBJECTS)
-        # Last, because it is what leads here again.
+        # Last, because if the process dies before this, the entry causes another check.
         await self.stores.missing_objects.forget(photo)
 
     async def _loss(self, row: Photo) -> Loss | None:
-        """What a ready photo whose renditions are ours lacks; upstream apps' own are their affair."""
+        """Return what a ready photo has lost, None for nothing.
+
+        Photos with renditions of an upstream app are not checked, because that app owns them.
+        """
         if row.deleted or row.status is not Status.READY:
             return None
         if any(self.keys.photo_of(rendition.object_key) is None for rendition in row.renditions.values()):
@@ -142,7 +154,7 @@ class PhotosCleaning:
     async def _mend(self, loss: Loss, now_ms: int, report: CleaningReport) -> None:
         photo, author, original = loss.photo.photo_id, loss.photo.author_id, loss.photo.object_key
         await self._forget(loss)
-        # With the thumbnail comes the task for the others.
+        # The thumbnail task queues the task for the other renditions itself.
         if THUMBNAIL in loss.names:
             await self.outbox.renditions([ThumbnailTask(photo, author, original, now_ms)], Lane.THUMBNAIL)
         else:

@@ -1,7 +1,8 @@
-"""End uploads over HTTP whose client gave up or whose process died, an hour after their start.
+"""End uploads over HTTP whose client gave up or whose process died.
 
-The states and transitions are `UploadLifecycle`'s. An upload whose bytes are all there is put into
-the pipeline, because the process that was to do so has died; of all others nothing remains.
+An upload is ended `upload_life_s` after its start. `UploadLifecycle` defines the states and
+transitions. If an upload is completed, its photo is put into the pipeline, because the process that
+should have done so has died. All other uploads are discarded with everything they stored.
 """
 
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from streams.uploads.lifecycle import UploadLifecycle
 
 @dataclass(frozen=True, slots=True)
 class UploadsCleaning:
-    """Any number of processes may clean at once, because every transition may be repeated.
+    """Ends old uploads. Several processes may do so at once, because transitions may be repeated.
 
     `at_once` bounds the uploads that are being ended at the same time.
     """
@@ -34,7 +35,7 @@ class UploadsCleaning:
         """End every upload that is older than `upload_life_s`; younger ones are not touched.
 
         Raises:
-            StoreUnavailable: Some are left; clean again.
+            StoreUnavailable: Some old uploads are left; clean again.
         """
         lifecycle = UploadLifecycle.of(self.settings, self.stores, self.publisher, lambda: now_ms * 1_000)
         started_ms_max = now_ms - self.settings.upload_life_s * 1_000
@@ -47,7 +48,7 @@ class UploadsCleaning:
             at_once=self.at_once,
             finish_all=True,
         )
-        # After the rows, because an upload that was just discarded may have left parts.
+        # Listed after the uploads are ended, because a discarded upload may have left parts.
         unfinished = await self.stores.media_uploads.unfinished(self._keys.prefix)
         await gather_bounded(
             [parts for parts in unfinished if parts.started_ms <= started_ms_max],
@@ -61,7 +62,7 @@ class UploadsCleaning:
         return ObjectKeys(self.settings.object_prefix)
 
     async def _abort_orphan(self, parts: UnfinishedParts, report: CleaningReport) -> None:
-        """Abort a multipart upload without a row; one whose key is not ours is only reported."""
+        """Abort a multipart upload that has no row; if its key is not ours, only report it."""
         photo = self._keys.photo_of(parts.object_key)
         if photo is None:
             report.left(Inconsistency.PARTS_WITHOUT_UPLOAD, parts.object_key)

@@ -1,8 +1,9 @@
-"""The agent of one partition: gather the records that have arrived, handle them, acknowledge them in order.
+"""The agent of one partition: gather the records that have arrived, and handle them as a batch.
 
-Law: commit never passes work. Faust commits the records of an agent that raised, so an agent
-never raises because of an event. Faust can also commit past records that are in flight, so a batch is
-acknowledged in the order of its offsets, and the next batch begins only when it is done.
+Law: commit never passes work. If an agent raises, Faust commits its record, so an agent never
+raises because of an event. Faust can also commit an offset above records that are still in
+progress. So a batch is acknowledged in the order of its offsets, and the next batch begins only
+after it is done.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,8 +19,8 @@ from schemas.envelope import Record
 class Delivered:
     """Records of one partition in the order of their offsets.
 
-    `is_assigned` turns False when the partition may have gone to another worker. `ack(n)` acknowledges
-    the first `n` records. `generation` changes with every assignment of partitions.
+    `is_assigned` returns False once the partition may have gone to another worker. `ack(n)`
+    acknowledges the first `n` records. `generation` changes with every assignment of partitions.
     """
 
     records: Sequence[Record]
@@ -29,7 +30,7 @@ class Delivered:
 
 
 BatchHandler = Callable[[Delivered], Awaitable[None]]
-# Gets a bug of ours, and ends the process.
+# Ends the process because of an exception that is a bug of this program.
 Fatal = Callable[[BaseException], None]
 
 
@@ -42,7 +43,7 @@ def add_agent(
         app.topic(topic, value_type=bytes, value_serializer="raw"), name=name, isolated_partitions=True
     )  # type: ignore[untyped-decorator]
     async def agent(stream: StreamT[bytes]) -> None:
-        stream.enable_acks = False  # The handler acknowledges, after the batch.
+        stream.enable_acks = False  # Faust must not acknowledge; the handler does, after the batch.
         batch: list[EventT[bytes]] = []
         try:
             async for event in stream.events():
@@ -50,13 +51,13 @@ def add_agent(
                 if len(batch) >= batch_records_max or stream.channel.empty():
                     await _handle(app, handle, batch)
                     batch = []
-        except Exception as error:  # noqa: BLE001 - raised here it would be committed and lost.
+        except Exception as error:  # noqa: BLE001 - if it is raised, Faust commits the record.
             fatal(error)
 
 
 async def _handle(app: faust.App, handle: BatchHandler, gathered: Sequence[EventT[bytes]]) -> None:
     generation = gathered[-1].message.generation_id
-    # Records that were gathered before a rebalance are delivered again after it.
+    # Records from before a rebalance are left out, because they are delivered again after it.
     batch = [event for event in gathered if event.message.generation_id == generation]
 
     def is_assigned() -> bool:

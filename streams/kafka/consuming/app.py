@@ -1,4 +1,4 @@
-"""Faust apps, one for each consumer group. A factory makes them, so that one process can have several."""
+"""Faust apps, one for each consumer group; a factory, because one process may have several apps."""
 
 from collections.abc import Mapping
 
@@ -15,7 +15,10 @@ RESTARTS_WINDOW_S = 200.0
 
 
 class RoomySupervisor(mode.OneForOneSupervisor):  # type: ignore[misc]  # mode has no types here
-    """Faust's own supervisor gives up after 3 crashes in 10 ms, which one rebalance can cause."""
+    """Restarts crashed agents, up to `RESTARTS_MAX` times in `RESTARTS_WINDOW_S` seconds.
+
+    Faust's own supervisor gives up after 3 crashes in 10 ms, which one rebalance can cause.
+    """
 
     def __init__(self, *args: object, **options: object) -> None:
         super().__init__(*args, **options)
@@ -30,10 +33,11 @@ def make_app(
     poll_records_max: int,
     buffer_records_max: int,
 ) -> faust.App:
-    """An app that consumes only `partitions` (by the topic's name on the broker), as `group`.
+    """Return an app of `group` that consumes only `partitions`, by the topic's name on the broker.
 
     Delivery is at least once: records are committed after their agent acknowledged them.
-    `poll_records_max` is at most a fifth of the buffer; a fuller one stalls every partition.
+    `poll_records_max` must be at most a fifth of `buffer_records_max`. A larger poll fills the
+    buffers of all partitions at once and stalls the app.
     """
     datadir = settings.run_dir / f"faust-{settings.process}"
     datadir.mkdir(parents=True, exist_ok=True)
@@ -52,7 +56,8 @@ def make_app(
         broker_max_poll_records=poll_records_max,
         stream_buffer_maxsize=buffer_records_max,
         stream_wait_empty=False,
-        # Faust reads a whole fetch of one partition before the next: large ones delay others by seconds.
+        # Faust handles the whole fetch of one partition before the fetch of the next one, so large
+        # fetches would delay the other partitions by seconds.
         consumer_max_fetch_size=262_144,
         broker_commit_interval=settings.commit_interval_ms / 1_000,
         broker_session_timeout=settings.session_timeout_s,
@@ -67,7 +72,7 @@ def is_balanced(app: faust.App) -> bool:
 
 
 def assigned_partitions(app: faust.App) -> set[tuple[str, int]]:
-    """Return (topic, partition) of what the app is assigned; nothing before it has joined its group."""
+    """Return the (topic, partition) pairs assigned to the app; none before it joins its group."""
     if not app.started or app.consumer_generation_id <= 0:
         return set()
     return {(assigned.topic, assigned.partition) for assigned in app.consumer.assignment()}

@@ -1,8 +1,8 @@
 """Assign to a group's members only the partitions of the group's own range.
 
-Each lane of `fanout` is a group and a Faust app of its own, and owns only [lo, hi) of the topic.
-Faust's own assignor knows no ranges, and would give all partitions of the bulk lane to one of two
-workers.
+Each lane of `fanout` is a group and a Faust app of its own, and owns only the partitions [lo, hi)
+of the topic. Faust's own assignor does not know these ranges. It could assign the whole bulk lane
+to one of two workers.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from faust.assignor.partition_assignor import PartitionAssignor
 
 
 def deal(members: list[str], partitions: Mapping[str, range]) -> dict[str, dict[str, list[int]]]:
-    """Assign each topic's partitions round-robin, starting after the member where the last topic ended."""
+    """Assign the partitions of all topics, by topic name, to the members in one round-robin."""
     dealt: dict[str, dict[str, list[int]]] = {member: {} for member in members}
     turn = 0
     for topic in sorted(partitions):
@@ -24,7 +24,7 @@ def deal(members: list[str], partitions: Mapping[str, range]) -> dict[str, dict[
 
 
 def range_assignor(partitions: Mapping[str, range]) -> type[PartitionAssignor]:
-    """Return an assignor for `faust.App(PartitionAssignor=…)` that assigns `partitions`, by topic."""
+    """Return an assignor class for `faust.App` that assigns only `partitions`, by topic."""
 
     class RangeAssignor(PartitionAssignor):  # type: ignore[misc]  # Faust has no types here
         def _perform_assignment(self, cluster: object, member_metadata: Mapping[str, Any]) -> Any:

@@ -1,6 +1,7 @@
-"""How far each partition of this worker has been handled, and whether it may stand still.
+"""How far this worker has handled each of its partitions, and which partitions wait on purpose.
 
-The watchdog reads this, because a consumer can stop silently after an error of its coordinator.
+The watchdog uses this to find stuck partitions, because a consumer can stop silently after an error
+of its group coordinator.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -22,9 +23,9 @@ class GroupPartition:
 
 @dataclass(slots=True)
 class _PartitionState:
-    # When the partition was last seen to move, to have nothing to do, or to be excused.
+    # When the partition was last seen to move, to have no records to read, or to be excused.
     well_at_s: float
-    position: int | None = None  # None: this process has handled nothing of it, and knows no commit.
+    position: int | None = None  # None: nothing handled here yet, commit not known.
     excuses: int = 0
     seen_position: int | None = None
 
@@ -37,7 +38,7 @@ class Progress:
     _states: dict[GroupPartition, _PartitionState] = field(default_factory=dict, init=False)
 
     def own(self, group: str, partitions: set[GroupPartition]) -> None:
-        """Take `partitions` as all that the group has in this process; forget its others."""
+        """Set all partitions of the group that this process owns; forget its other partitions."""
         lost = [known for known in self._states if known.group == group and known not in partitions]
         for partition in lost:
             del self._states[partition]
@@ -45,7 +46,7 @@ class Progress:
             self._state(partition)
 
     def handled(self, partition: GroupPartition, position: int) -> None:
-        """Record that everything below the offset `position` is handled, if the partition is owned."""
+        """Record that all offsets below `position` are handled, if the partition is owned."""
         state = self._states.get(partition)
         if state is not None:
             state.position = position
@@ -53,7 +54,7 @@ class Progress:
 
     @contextmanager
     def excused(self, partition: GroupPartition) -> Iterator[None]:
-        """Excuse the partition inside the block: it waits on purpose, for a store or for an operator."""
+        """Do not report the partition as stuck while the block waits for a store or an operator."""
         state = self._state(partition)
         state.excuses += 1
         try:
@@ -62,7 +63,7 @@ class Progress:
             state.excuses -= 1
 
     def begin(self, partition: GroupPartition, position: int) -> None:
-        """Set the committed `position` of a partition of which nothing has been handled here."""
+        """Set the committed `position` of a partition, unless its position is known already."""
         state = self._states.get(partition)
         if state is not None and state.position is None:
             state.position = position
@@ -76,10 +77,10 @@ class Progress:
         return sorted(self._states)
 
     def stuck(self, ends: Mapping[GroupPartition, int], still_s_max: float) -> list[GroupPartition]:
-        """Return the partitions that had records to read but did not move for over `still_s_max` seconds.
+        """Return the partitions with unread records that did not move for `still_s_max` seconds.
 
-        `ends` is the end offset of each partition's log. Each call is one look, and only what a look
-        sees counts, so call this every few seconds.
+        `ends` is the end offset of each partition's log. A move is noticed only at the next call,
+        so call this every few seconds.
         """
         now_s = self.clock_s()
         stuck = []

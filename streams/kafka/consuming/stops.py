@@ -18,18 +18,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Stops:
-    """The stops of one group's partitions. They are stored, so they outlive this process."""
+    """The stops of one group's partitions. They are stored, so a restart does not resume them."""
 
     retry: RetrySettings
     store: StoppedPartitions
     progress: Progress
     clock_ms: Callable[[], int] = unix_ms
     poll_s: float = POLL_S
-    # The generation in which each partition was last found to have no stop.
+    # The generation of the assignment in which each partition was last found without a stop.
     _checked: dict[GroupPartition, int] = field(default_factory=dict, init=False)
 
     async def wait(self, partition: GroupPartition, generation: int, is_assigned: Callable[[], bool]) -> None:
-        """Return when the partition may be handled: at once, unless a stop is stored.
+        """Return at once if the partition has no stored stop, otherwise when the group is resumed.
 
         The store is asked once for each generation of the assignment.
 
@@ -48,7 +48,7 @@ class Stops:
         """Store a stop at the offset `position`, then wait until the group is resumed.
 
         Raises:
-            PartitionRevoked: The partition went to another worker, which finds the stop.
+            PartitionRevoked: The partition went to another worker, which finds the stored stop.
         """
         stop = Stop(
             group=partition.group,

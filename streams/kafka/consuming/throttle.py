@@ -1,8 +1,8 @@
 """Background work pauses while the same process has urgent work, such as posts to deliver.
 
-A limit on the background calls in flight is not enough: on a busy machine each of them takes
-longer, and slows down everything beside it. Both kinds of work share the processor, here and in
-the stores.
+A limit on the background calls in flight is not enough. Both kinds of work share the CPUs of this
+machine and of the stores. So on a busy machine each background call takes longer, and slows down
+the urgent calls meanwhile.
 """
 
 import asyncio
@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 class BackgroundThrottle:
     """Counts the urgent work of one process, and slows background work down while there is any.
 
-    While there is urgent work, background work gets one part of the time in `rest_ratio` + 1; while
-    there is none, it gets all of it. No rest is longer than `rest_s_max` seconds, so that background
-    work also goes on where the stores are slow.
+    While there is urgent work, background work runs for 1 / (`rest_ratio` + 1) of the time;
+    otherwise it never rests. No rest is longer than `rest_s_max` seconds, so that background work
+    continues even if slow stores make its calls long.
     """
 
     rest_ratio: int

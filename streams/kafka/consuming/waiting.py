@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class PartitionRevoked(Exception):
-    """The partition went to another worker while this one waited for a store."""
+    """The partition went to another worker while this worker waited."""
 
 
 async def retry_until_available(
@@ -25,10 +25,10 @@ async def retry_until_available(
     is_assigned: Callable[[], bool],
     backoff_s: float = BACKOFF_S,
 ) -> T:
-    """Return the result of `run`, however long its stores stay away.
+    """Return the result of `run`; retries without a limit while a store is unavailable.
 
-    The first wait is about `backoff_s`. From the try number `store_attempts_max` on, the operation
-    counts as waiting: the log says so once, and the metric shows it.
+    The first wait is about `backoff_s`. After `store_attempts_max` failed tries, the operation is
+    logged once as waiting, and the metric counts it as waiting from then on.
 
     Raises:
         PartitionRevoked: The partition was taken away; another worker handles the record.
@@ -40,7 +40,8 @@ async def retry_until_available(
             log.warning("waiting for %s: %s", error.store, error)
 
     try:
-        # Nearly every call succeeds here. Setting up the retries costs more than most calls do.
+        # The first try needs no retry loop: nearly every call succeeds, and setting up the loop
+        # costs more than most calls do.
         return await run()
     except StoreUnavailable as error:
         failed(error, 1)

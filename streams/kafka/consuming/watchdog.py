@@ -27,7 +27,7 @@ class Watchdog:
     look_s: float = LOOK_S
 
     async def run(self) -> None:
-        """Look again and again; runs until cancelled."""
+        """Call `look` every `look_s` seconds; runs until cancelled."""
         while True:
             await asyncio.sleep(self.look_s)
             try:
@@ -36,7 +36,7 @@ class Watchdog:
                 log.debug("the broker did not say where logs end: %s", error)
 
     async def look(self) -> None:
-        """Call `fatal` if a partition has records to read and did not move for `still_s_max` seconds.
+        """Call `fatal` if a partition with unread records did not move for `still_s_max` seconds.
 
         Raises:
             StoreUnavailable: The broker did not answer, so nothing is known about the consumers.
@@ -55,7 +55,7 @@ class Watchdog:
             )
 
     async def _begin(self) -> None:
-        """Give each partition of which nothing was handled the position that its group committed."""
+        """Set each unknown position to the committed offset of the group, or to 0 without one."""
         for partition in self.progress.unknown():
             committed = await self.offsets.committed(partition.group, partition.topic, [partition.partition])
             self.progress.begin(partition, committed.get(partition.partition, 0))

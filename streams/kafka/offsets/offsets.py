@@ -1,6 +1,7 @@
-"""Ask the broker for offsets, outside any consumer: what is committed, and where logs begin and end.
+"""Ask the broker for committed offsets, and for the first and the end offset of logs.
 
-A consumer that has stopped silently has wrong values for these, so it cannot be asked.
+This module uses clients of its own and never asks a running consumer, because a consumer that has
+stopped silently reports outdated offsets.
 """
 
 import asyncio
@@ -21,11 +22,11 @@ from streams.kafka.producing.producer import STORE
 from streams.settings import KafkaSettings
 
 TIMEOUT_S = 10.0
-LOGS = "shutterline-logs"  # The group name of the client that asks about logs; no group has it.
+LOGS = "shutterline-logs"  # A client must have a group id; no consumer group uses this one.
 
 
 class Offsets:
-    """Offsets by (topic, partition), the topic's name as the broker knows it.
+    """Reads offsets. `topic` is always the topic's name on the broker.
 
     `new_consumer` makes a client from librdkafka's configuration. No client ever joins a group.
     """
@@ -39,7 +40,7 @@ class Offsets:
         self._timeout_s = timeout_s
 
     async def committed(self, group: str, topic: str, partitions: Iterable[int]) -> dict[int, int]:
-        """Return the group's committed positions by partition, without those that have no commit.
+        """Return the group's committed offsets by partition; partitions without one are left out.
 
         Raises:
             StoreUnavailable: The broker did not answer.
@@ -77,8 +78,8 @@ class Offsets:
         except KafkaException as error:
             if not _is_stale(error):
                 raise StoreUnavailable(STORE, "offsets", str(error)) from error
-        # A client caches for minutes who leads a partition, and the brokers refuse its requests after
-        # a change of leader. A new client asks for the leaders first.
+        # A client caches the partition leaders for minutes. After a change of leader, the brokers
+        # reject its requests. A new client fetches the current leaders first.
         self._consumers.pop(LOGS, None)
         try:
             return await self._ask(request)
@@ -86,8 +87,9 @@ class Offsets:
             raise StoreUnavailable(STORE, "offsets", str(error)) from error
 
     async def _ask(self, request: list[TopicPartition]) -> dict[tuple[str, int], int]:
-        # Two special times ask for the ends of a log. The admin client has a call of its own for
-        # them, but two of those at once after a change of leader hang, or end the process (SIGSEGV).
+        # For the timestamps OFFSET_BEGINNING and OFFSET_END, this call returns the bounds of a log.
+        # The admin client has a call for that, too, but after a change of leader two concurrent
+        # calls hang or crash the process (SIGSEGV).
         consumer = self._consumer(LOGS)
         bounds = await asyncio.to_thread(consumer.offsets_for_times, request, self._timeout_s)
         for bound in bounds:
@@ -96,8 +98,8 @@ class Offsets:
         return {(bound.topic, bound.partition): bound.offset for bound in bounds}
 
     def _consumer(self, group: str) -> Any:
-        # The admin client's list_consumer_group_offsets would do for commits, but it ends the process
-        # (SIGSEGV, librdkafka 5040) if the group's coordinator has just moved.
+        # The admin client's list_consumer_group_offsets also returns commits, but it crashes the
+        # process (SIGSEGV, librdkafka 5040) if the group's coordinator has just moved.
         if group not in self._consumers:
             self._consumers[group] = self._new_consumer(
                 {**self._client, "group.id": group, "enable.auto.commit": False}
@@ -106,7 +108,7 @@ class Offsets:
 
 
 def _is_stale(error: KafkaException) -> bool:
-    """Return whether the client knows an earlier leader, or forgot who leads when a connection broke."""
+    """Return whether the client knows only an earlier leader, or none after a broken connection."""
     return error.args[0].code() in (
         KafkaError.FENCED_LEADER_EPOCH,
         KafkaError.UNKNOWN_LEADER_EPOCH,

@@ -6,9 +6,9 @@ from typing import Protocol
 
 
 class BrokerOffsets(Protocol):
-    """What the broker says about offsets; `offsets.Offsets` implements it.
+    """Reads offsets from the broker; `offsets.Offsets` implements this port.
 
-    A partition is (topic, partition), the topic's name as the broker knows it.
+    A partition is the pair (topic, partition), with the topic's name on the broker.
     """
 
     async def committed(self, group: str, topic: str, partitions: Iterable[int]) -> dict[int, int]: ...
@@ -23,8 +23,8 @@ async def queued_records(
 ) -> int:
     """Count the records between the group's commits and the ends of the logs.
 
-    Where the group has committed nothing, or its commit is older than the log, everything that the
-    log still holds is queued. Nothing is queued where a commit is past the end.
+    If the group has no commit for a partition, or its commit is before the start of the log, every
+    record that the log still holds counts as queued. If the commit is past the end, none does.
 
     Raises:
         StoreUnavailable: The broker did not answer.

@@ -1,4 +1,4 @@
-"""How many renditions are queued, which decides whether new uploads are accepted."""
+"""Count the queued renditions; if too many are queued, the API rejects new uploads."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ from topics.catalogue import RENDITIONS, Lane
 log = logging.getLogger(__name__)
 
 REFRESH_S = 1.0
-# An older count is not used: the caller asks the broker itself.
+# If the last count is older, `queued` asks the broker before it returns.
 AGE_S_MAX = 5.0
 ASK_S_MAX = 1.0
 
@@ -23,7 +23,7 @@ RENDITIONS_PER_TASK: Mapping[Lane, int] = {Lane.THUMBNAIL: 1, Lane.FULL: 3}
 
 
 class RenditionsQueue:
-    """The length of the queue; it is about a second old while `run` runs. `clock_s` is monotonic."""
+    """The number of queued renditions, refreshed every second by `run`. `clock_s` is monotonic."""
 
     def __init__(
         self, offsets: BrokerOffsets, *, namespace: str, clock_s: Callable[[], float] = monotonic
@@ -39,7 +39,7 @@ class RenditionsQueue:
         """Return how many renditions were queued, at most `AGE_S_MAX` seconds ago.
 
         Raises:
-            StoreUnavailable: The last count is older, and the broker does not answer.
+            StoreUnavailable: The last count is older, and the broker did not answer.
         """
         if not self._is_fresh():
             async with self._turn:
@@ -61,7 +61,7 @@ class RenditionsQueue:
             await asyncio.sleep(REFRESH_S)
 
     async def _ask(self) -> None:
-        # The age counts from the question: what was queued since then is not in the answer.
+        # The age counts from the request: the result may lack tasks that were queued after it.
         asked_s = self._clock_s()
         try:
             async with asyncio.timeout(ASK_S_MAX):

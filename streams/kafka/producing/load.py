@@ -20,18 +20,18 @@ from topics.partitioning import partition_of
 
 QUEUE_RECORDS_MAX = 50_000
 POLL_EVERY = 1_000
-# A broker that is away this long is not a hiccup; the file can be loaded again.
+# If the broker does not acknowledge within this time, the load fails; it can be repeated.
 ACKNOWLEDGE_MS_MAX = 60_000
 SOURCE = "/shutterline/load"
 HEADER = ("follower", "followee")
 
 
 class BadEdge(ValueError):
-    """A line of the file is no edge; nothing after it was published."""
+    """A line of the file is not an edge, or the file is damaged; no later line was published."""
 
 
 def read_edges(lines: IO[bytes], name: str) -> Iterator[tuple[int, int]]:
-    """(follower, followee) of each line of a TSV file `name`, with or without a header.
+    """Yield (follower, followee) of each line of the TSV file `name`, with or without a header.
 
     Raises:
         BadEdge: Names the line and what is wrong with it.
@@ -44,7 +44,7 @@ def read_edges(lines: IO[bytes], name: str) -> Iterator[tuple[int, int]]:
                 yield _edge(fields)
     except EOFError as error:
         raise BadEdge(f"{name}, after line {number}: the file is cut off") from error
-    except (ValueError, OSError) as error:  # OSError: it is no gzip file, whatever its name says.
+    except (ValueError, OSError) as error:  # OSError: the content is not gzip.
         raise BadEdge(f"{name}, line {max(number, 1)}: {error}") from error
 
 
@@ -59,7 +59,7 @@ def _edge(fields: tuple[str, ...]) -> tuple[int, int]:
 
 @dataclass(slots=True)
 class EdgePublisher:
-    """Publishes edges without waiting for each; `close` waits for all."""
+    """Publishes edges without waiting for acknowledgements; `close` waits for all of them."""
 
     settings: KafkaSettings
     _failed: list[KafkaError] = field(default_factory=list, init=False)
@@ -82,7 +82,7 @@ class EdgePublisher:
         )
 
     def publish(self, follower: int, followee: int) -> None:
-        """Put the edge into the queue; waits while that is full."""
+        """Put the edge into the send queue; waits while the queue is full."""
         data = UserFollowed(follower_id=follower, followee_id=followee)
         key, value, headers = encode_event(
             EventType.USER_FOLLOWED, data, id=str(uuid4()), source=SOURCE, time_us=time_ns() // 1_000
@@ -92,17 +92,17 @@ class EdgePublisher:
             self._producer.poll(0.1)
 
     def check(self) -> None:
-        """Take in what has been acknowledged.
+        """Receive the delivery reports that have arrived.
 
         Raises:
-            KafkaException: A record was not, in time.
+            KafkaException: A record was not acknowledged in time.
         """
         self._producer.poll(0)
         if self._failed:
             raise KafkaException(self._failed[0])
 
     def close(self) -> None:
-        """Wait for every acknowledgement; raises as `check` does."""
+        """Wait until every record is acknowledged or has failed; raises like `check`."""
         self._producer.flush()
         self.check()
 
@@ -121,13 +121,13 @@ class EdgePublisher:
 
 
 def load_edges(path: Path, settings: KafkaSettings, advance: Callable[[int], None]) -> int:
-    """Publish every edge, in the file's order; returns how many, when all are acknowledged.
+    """Publish every edge in the file's order; returns the number when all are acknowledged.
 
-    `advance` hears of each further `POLL_EVERY` edges. Loading a file again changes nothing
-    but the edges' times.
+    `advance` is called after every `POLL_EVERY` edges with that number, and at the end with the
+    rest. Loading a file again changes only the times of its edges.
 
     Raises:
-        BadEdge: See `read_edges`; the edges before it are published.
+        BadEdge: See `read_edges`; the edges before the bad line are published.
         KafkaException: A record was not acknowledged.
     """
     publisher, count = EdgePublisher(settings), 0
@@ -146,10 +146,10 @@ def load_edges(path: Path, settings: KafkaSettings, advance: Callable[[int], Non
 
 
 def count_lines(path: Path) -> int:
-    """How many lines the file has; reads 5 million a second, a hundred times what publishing does.
+    """Return the number of lines; reads 5 million a second, 100 times as fast as publishing.
 
     Raises:
-        BadEdge: It cannot be unpacked.
+        BadEdge: The file cannot be read or unpacked.
     """
     try:
         with opened(path) as lines:
@@ -159,5 +159,5 @@ def count_lines(path: Path) -> int:
 
 
 def opened(path: Path) -> IO[bytes]:
-    """The file's bytes, unpacked where its name ends in `.gz`."""
+    """Open the file to read its bytes, unpacked if its name ends in `.gz`."""
     return cast("IO[bytes]", gzip.open(path)) if path.suffix == ".gz" else path.open("rb")

@@ -1,4 +1,4 @@
-"""The internal topics, as the handlers publish to them."""
+"""Publish the handlers' records to the internal topics."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ from topics.partitioning import partition_of, partition_of_bucket
 
 
 class KafkaOutbox:
-    """`streams.ports.publishing.Outbox` over Kafka."""
+    """Implements `streams.ports.publishing.Outbox` with Kafka."""
 
     def __init__(self, producer: Producer, namespace: str) -> None:
         self._producer = producer

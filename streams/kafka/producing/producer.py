@@ -1,7 +1,7 @@
 """Publish to Kafka from asyncio, each record acknowledged by all in-sync replicas.
 
-librdkafka reports deliveries on the thread that polls it; they are collected and handed
-to the event loop once per burst.
+librdkafka reports deliveries on the thread that polls it. The reports are collected, and each burst
+of them wakes the event loop once.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ PING_AGE_S_MAX = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One record for one partition; the topic's name as the broker knows it."""
+    """One record for one partition; `topic` is the name on the broker."""
 
     topic: str
     partition: int
@@ -41,7 +41,7 @@ class Outgoing:
 
 
 class Producer:
-    """An idempotent producer; an async context manager."""
+    """An idempotent producer; an async context manager, whose exit flushes the queue."""
 
     def __init__(self, settings: KafkaSettings, *, timeout_ms: int) -> None:
         self._configuration = {
@@ -59,9 +59,9 @@ class Producer:
             **settings.kafka_security,
         }
         self._producer = LibrdkafkaProducer(self._configuration)
-        # Replaced producers that still report deliveries.
+        # Replaced producers that still have deliveries to report.
         self._replaced: list[LibrdkafkaProducer] = []
-        # librdkafka has its own deadline: message.timeout.ms.
+        # No timeout here, because librdkafka has its own deadline: message.timeout.ms.
         self._guard = StoreGuard(
             STORE,
             breaker_of(settings),
@@ -89,10 +89,10 @@ class Producer:
         await asyncio.to_thread(self._poller.join)
 
     async def send(self, records: Sequence[Outgoing]) -> None:
-        """Publish all; returns when every one is acknowledged.
+        """Publish all records; returns when every record is acknowledged.
 
         Raises:
-            StoreUnavailable: Some were not acknowledged in time; they may be there all the same.
+            StoreUnavailable: Some were not acknowledged in time, but may have been written.
         """
         if records:
             await self._guard.run("produce", self._send, records)
@@ -108,25 +108,28 @@ class Producer:
             raise error
 
     def _replace_if_fatal(self, producer: LibrdkafkaProducer, error: Exception) -> None:
-        """Replace the producer that sent; after a fatal error librdkafka never sends again with it."""
+        """Replace `producer` after a fatal error, because librdkafka never sends with it again."""
         code = _code(error)
         if code is None or not (code.fatal() or code.code() == KafkaError._FATAL):
             return
-        # Several sends fail with one producer.
+        # Several sends fail with the same producer, and only the first of them replaces it.
         if producer is self._producer:
             log.warning("Kafka's producer is replaced after a fatal error: %s", code)
             self._producer = LibrdkafkaProducer(self._configuration)
             self._replaced.append(producer)
 
     async def ping(self, topic: str) -> None:
-        """Ask the brokers who leads this topic; answers, also that there was none, count for a second.
+        """Check that every partition of the topic has a leader.
+
+        The result, also a failure, is reused for `PING_AGE_S_MAX` seconds.
 
         Raises:
-            StoreUnavailable: No answer, or nobody leads a partition of it.
+            StoreUnavailable: The brokers did not answer, or a partition has no leader.
         """
         async with self._pinging:
             if monotonic() - self._pinged_s > PING_AGE_S_MAX:
-                # An answer is as old as its question, because what ends meanwhile does not show.
+                # A success dates from the request, because the result does not show a broker that
+                # failed after it.
                 asked_s = monotonic()
                 self._ping_failure = await asyncio.to_thread(self._ask_for_leaders, topic)
                 self._pinged_s = monotonic() if self._ping_failure else asked_s
@@ -134,7 +137,7 @@ class Producer:
             raise StoreUnavailable(STORE, "ping", self._ping_failure)
 
     def _ask_for_leaders(self, topic: str) -> str:
-        """What is wrong; empty where nothing is."""
+        """Return what is wrong with the topic; empty if every partition has a leader."""
         try:
             found = self._producer.list_topics(topic, timeout=PING_S_MAX).topics[topic]
         except KafkaException as error:
@@ -166,7 +169,10 @@ class Producer:
 
 @dataclass(slots=True)
 class _Sending:
-    """The records of one `send` that are not reported yet; `done` has the first error, if any."""
+    """The records of one `send`: `missing` of them are not reported yet.
+
+    `done` gets its result when all are reported: the first error, or None.
+    """
 
     done: asyncio.Future[Exception | None]
     missing: int
@@ -187,7 +193,8 @@ def _code(error: Exception) -> KafkaError | None:
 def _is_malformed(error: Exception) -> bool:
     """Return whether our own code built a record that is too large; no retry can change that.
 
-    Everything else is an outage: a quota, a missing permission, a full disk, a topic without a leader.
+    Every other error is an outage: a quota, a missing permission, a full disk, or a topic without a
+    leader.
     """
     code = _code(error)
     return code is not None and code.code() == KafkaError.MSG_SIZE_TOO_LARGE

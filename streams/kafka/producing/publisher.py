@@ -1,4 +1,4 @@
-"""Publish events of this system's own to the topics that others write, too."""
+"""Publish this system's own events to topics that upstream apps also write."""
 
 from collections.abc import Callable
 from uuid import uuid4
@@ -12,7 +12,7 @@ from topics.routing import route_of
 
 
 class KafkaPublisher:
-    """Each event is acknowledged by all in-sync replicas when `publish` returns."""
+    """Publishes events; all in-sync replicas have acknowledged an event when `publish` returns."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class KafkaPublisher:
         """Publish one event to the topic of its class.
 
         Raises:
-            StoreUnavailable: It may be there all the same; publishing it again is harmless.
+            StoreUnavailable: The event may have been published; publishing it again is harmless.
         """
         route = route_of(event_data)
         key, value, headers = encode_event(
@@ -41,9 +41,9 @@ class KafkaPublisher:
         await self._producer.send([Outgoing(topic, partition, key, value, headers)])
 
     async def ping(self) -> None:
-        """Ask whether Kafka answers; an answer of less than a second ago counts.
+        """Check that Kafka responds; a result of less than a second ago is reused.
 
         Raises:
-            StoreUnavailable: It does not.
+            StoreUnavailable: Kafka does not respond, or a partition has no leader.
         """
         await self._producer.ping(UPLOADS.named(self._namespace))

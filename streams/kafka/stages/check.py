@@ -1,9 +1,9 @@
-"""The check stage decodes, checks and handles every record of a topic that others write.
+"""The check stage decodes, checks and handles every record of a topic that upstream apps write.
 
 A record that can never succeed becomes a dead letter, with its bytes unchanged. While a store is
-unavailable, the partition waits. The events of a batch are handled side by side, but their outcomes
-are counted in the order of offsets: first the dead letters are acknowledged by the broker, then
-the records are acknowledged to the consumer, which commits them.
+unavailable, the partition waits. The events of a batch are handled concurrently, but their outcomes
+are counted in the order of offsets. The broker acknowledges the dead letters first. Only then are
+the records acknowledged to the consumer, which commits them.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -25,7 +25,7 @@ from streams.metrics import DEAD_LETTERS, EVENTS
 from streams.settings import CheckSettings, RetrySettings
 from topics.catalogue import Topic, dead_letter_of
 
-# Handles events side by side, and waits for stores as long as it takes. For each event it returns
+# Handles events concurrently, and retries while a store is unavailable. Returns for each event
 # None, or why the event can never be handled. Raises PartitionRevoked.
 EventsHandler = Callable[[Sequence[Event], Callable[[], bool]], Awaitable[Sequence[PoisonEvent | None]]]
 
@@ -34,10 +34,10 @@ class DeadLetterProducer(Protocol):
     """Publishes records; `Producer` implements it."""
 
     async def send(self, records: Sequence[Outgoing]) -> None:
-        """Publish all of them; returns when every one is acknowledged.
+        """Publish all records; returns when every record is acknowledged.
 
         Raises:
-            StoreUnavailable: Some may be published and some not.
+            StoreUnavailable: Some records may be published and some not; send all again.
         """
 
 
@@ -59,8 +59,9 @@ class CheckStage:
     async def __call__(self, delivered: Delivered) -> None:
         """Handle a batch, and acknowledge exactly the records that are done.
 
-        If the partition stops in the middle of the batch, the rest follows when it is resumed. If the
-        partition is revoked, this returns, and the records left are not acknowledged.
+        If the partition stops in the middle of the batch, this waits until the partition is
+        resumed, then handles the rest. If the partition is revoked, this returns and leaves the
+        rest unacknowledged, so that the next owner handles it.
         """
         records = delivered.records
         partition = GroupPartition(self.group, records[0].topic, records[0].partition)
@@ -73,7 +74,7 @@ class CheckStage:
             return
 
     async def _handle_until_stop(self, partition: GroupPartition, done: int, delivered: Delivered) -> int:
-        """Handle the records after the first `done`; returns how many more are done."""
+        """Handle the records after the first `done`, up to a stop; returns how many are handled."""
         records = delivered.records[done:]
         with self.progress.excused(partition):
             outcomes = await self._outcomes(records, delivered.is_assigned)
@@ -84,14 +85,14 @@ class CheckStage:
         self.progress.handled(partition, position)
         if stop_reason is not None:
             await self.stops.stop(partition, position, stop_reason, delivered.is_assigned)
-            # The operator has fixed the cause, so the count of dead letters starts again.
+            # The operator has fixed the cause, so the dead letters are counted from zero again.
             del self._limits[partition]
         return count
 
     async def _outcomes(
         self, records: Sequence[Record], is_assigned: Callable[[], bool]
     ) -> list[PoisonEvent | None]:
-        """Return for each record None if its event is handled, or why it never can be."""
+        """Return for each record None if its event is handled, or why it can never be handled."""
         outcomes: list[PoisonEvent | None] = []
         events: dict[int, Event] = {}
         now_ms = self.clock_ms()
@@ -115,7 +116,7 @@ class CheckStage:
     def _count_until_stop(
         self, partition: GroupPartition, outcomes: Sequence[PoisonEvent | None]
     ) -> tuple[int, str | None]:
-        """Return how many records are done, and why the partition stops after them, if it does."""
+        """Return how many records are done, and the reason to stop after them, None for no stop."""
         limit = self._limits.get(partition)
         if limit is None:
             limit = self._limits[partition] = DeadLetterLimit(
@@ -135,7 +136,7 @@ class CheckStage:
         outcomes: Sequence[PoisonEvent | None],
         is_assigned: Callable[[], bool],
     ) -> None:
-        """Publish the dead letters of records whose outcome is poison; returns once acknowledged."""
+        """Publish a dead letter for each poison record; returns when all are acknowledged."""
         dead = [
             (record, poison) for record, poison in zip(records, outcomes, strict=True) if poison is not None
         ]

@@ -1,13 +1,14 @@
-"""Find out that Redis was lost or came back older than it was, and apply what it misses.
+"""Detect that Redis lost data or went back to an older state, and apply the missing records again.
 
 For each partition of `fanout` Redis stores a checkpoint, the next offset to apply. The worker that
-owns a partition knows the checkpoint that it stored last. If Redis has another one:
+owns a partition remembers the checkpoint that it stored last. If Redis has a different one:
 
-- No checkpoints at all: Redis is new, or was flushed. All timelines that are left are removed, and
-  are rebuilt as they are read.
-- A checkpoint behind the commit: the records between are read and applied again. They are merged
-  by id, so a record that was applied already changes nothing.
-- A checkpoint behind the log's start: nobody knows what is missing, so this is handled like a flush.
+- If Redis has no checkpoint at all, it is new or was flushed. All timelines that are left are
+  removed. Each is rebuilt when its owner reads it.
+- If the checkpoint is behind the committed offset, the records in between are read and applied
+  again. They are merged by id, so a record that was applied already changes nothing.
+- If the checkpoint is behind the start of the log, some of the missing records cannot be read any
+  more. This is handled like a flush.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ from streams.settings import RetrySettings
 from topics.catalogue import FANOUT
 
 WATCH_S = 1.0
-UNKNOWN = -1  # Not an offset: a checkpoint that was never read is never as expected.
+UNKNOWN = -1  # Differs from every stored checkpoint, so a partition without a known one is checked.
 log = logging.getLogger(__name__)
 
 Apply = Callable[[Sequence[Record], Callable[[], bool]], Awaitable[None]]
@@ -38,8 +39,8 @@ Apply = Callable[[Sequence[Record], Callable[[], bool]], Awaitable[None]]
 class FanoutCheckpoints:
     """The checkpoints of one lane's partitions that this process owns.
 
-    `topic` is the name of `fanout` on the broker. `groups` has the groups of all lanes with their
-    partitions: after a flush the checkpoints of all partitions are stored at once.
+    `topic` is the name of `fanout` on the broker. `groups` has the partitions of each lane's
+    consumer group, because after a flush the checkpoints of all lanes are stored at once.
     """
 
     retry: RetrySettings
@@ -59,15 +60,15 @@ class FanoutCheckpoints:
     )
 
     def lock(self, partition: int) -> asyncio.Lock:
-        """Return the lock to hold while a batch is applied or the partition's checkpoint is checked."""
+        """Return the lock to hold while a batch is applied or the partition is checked."""
         return self._locks[partition]
 
     def is_verified(self) -> bool:
-        """Whether Redis was found, or made, to have everything of all partitions that this process owns."""
+        """Return whether Redis is known to be complete for all partitions of this process."""
         return self.owned() <= self._positions.keys()
 
     async def ensure(self, partition: int, position: int, is_assigned: Callable[[], bool]) -> None:
-        """Return when everything below `position` is in Redis; the caller holds the lock.
+        """Return when Redis has every record below `position`; the caller holds the lock.
 
         Raises:
             PartitionRevoked: The partition was taken away while a store was unavailable.
@@ -78,7 +79,7 @@ class FanoutCheckpoints:
             )
 
     async def advance(self, partition: int, position: int, is_assigned: Callable[[], bool]) -> None:
-        """Store the checkpoint `position`, below which all is applied; the caller holds the lock.
+        """Store the checkpoint `position`: all records below are applied; the caller has the lock.
 
         Raises:
             PartitionRevoked: The partition was taken away while a store was unavailable.
@@ -87,7 +88,7 @@ class FanoutCheckpoints:
         async def store() -> None:
             known = self._positions.get(partition)
             if known is not None and known >= position:
-                return  # The batch was delivered again, and Redis has the checkpoint already.
+                return  # The batch was delivered again; Redis has this checkpoint or a later one.
             if not await self.timelines.save_checkpoint(partition, position, expected=known):
                 await self._check(partition, position)
             self._positions[partition] = position
@@ -95,7 +96,7 @@ class FanoutCheckpoints:
         await retry_until_available(self.retry, store, is_assigned=is_assigned)
 
     async def watch(self) -> None:
-        """Check the checkpoints of all owned partitions, idle ones too; runs until cancelled."""
+        """Check all owned partitions regularly, also idle ones; runs until cancelled."""
         while True:
             try:
                 await self.watch_once()
@@ -109,27 +110,27 @@ class FanoutCheckpoints:
         """Compare each owned partition's checkpoint with Redis, and repair Redis where they differ.
 
         Raises:
-            StoreUnavailable: Some partitions may not be checked.
+            StoreUnavailable: Some partitions may be unchecked; call this again.
             PartitionRevoked: A partition was taken away while it was repaired.
         """
         owned = self.owned()
         for partition in self._positions.keys() - owned:
-            del self._positions[partition]  # Another worker moves this checkpoint now.
-        # A partition whose checkpoint is not known counts as moved: a restarted Redis must be checked
-        # before anything is written to it.
+            del self._positions[partition]  # Another worker owns this partition now.
+        # A partition whose checkpoint this process does not know counts as moved, so that Redis is
+        # checked before anything is written to it.
         moved = await self.timelines.confirm(
             {partition: self._positions.get(partition, UNKNOWN) for partition in owned}
         )
         for partition in sorted(moved):
             if self._locks[partition].locked():
-                continue  # A batch is being applied; it compares the checkpoint itself.
+                continue  # A batch is being applied; then `advance` compares the checkpoint.
             async with self._locks[partition]:
                 committed = await self.offsets.committed(self.group, self.topic, [partition])
                 position = max(committed.get(partition, 0), self._positions.get(partition, 0))
                 await self._check(partition, position)
 
     async def _check(self, partition: int, position: int) -> None:
-        """Make sure that Redis has everything below `position`, and that its checkpoint says so."""
+        """Make Redis complete below `position`, then store a checkpoint of at least `position`."""
         checkpoints = await self.timelines.checkpoints(range(FANOUT.partitions))
         if not checkpoints:
             await self._start_over("flushed")
@@ -158,7 +159,10 @@ class FanoutCheckpoints:
         await self.timelines.confirm({partition: position})
 
     async def _start_over(self, outcome: str) -> None:
-        """Remove every timeline, before any checkpoint says that Redis is up to date."""
+        """Remove every timeline, then store all checkpoints if none exists.
+
+        In this order, so that no checkpoint claims that an incomplete timeline is up to date.
+        """
         removed = await self.timelines.forget_all()
         positions: dict[int, int] = dict.fromkeys(range(FANOUT.partitions), 0)
         for group, partitions in self.groups.items():

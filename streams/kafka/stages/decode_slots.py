@@ -1,4 +1,4 @@
-"""How many originals one process holds, and who comes first: thumbnails before full renditions."""
+"""Limit how many originals one process has in memory; thumbnails go before full renditions."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,11 +8,12 @@ from topics.catalogue import Lane
 
 
 class DecodeSlots:
-    """Shared by both lanes of `renditions` in one process.
+    """The slots that both lanes of `renditions` share in one process; a task holds one slot.
 
-    A full task does not begin while a thumbnail waits for a place; one that has begun goes
-    on, at the lowest priority that the machine has. So sustained thumbnails hold full
-    renditions back without end: their lag shows it, and more workers are the answer.
+    A full task does not start while a thumbnail task waits for a slot. A full task that has started
+    continues; its decoder has the lowest CPU priority, unless its original is large. So while
+    thumbnail tasks are always waiting, no full task starts: the lag of the full lane grows, and the
+    remedy is more workers.
     """
 
     def __init__(self, *, thumbnails_max: int, fulls_max: int) -> None:
@@ -26,7 +27,7 @@ class DecodeSlots:
 
     @asynccontextmanager
     async def of(self, lane: Lane) -> AsyncIterator[None]:
-        """Inside, the task has its place."""
+        """Wait for a slot of the lane, and hold it inside the block."""
         if lane is Lane.THUMBNAIL:
             await self._for_thumbnail()
         else:

@@ -1,8 +1,8 @@
 """The batch loop over `edges`: thousands of likes of one photo are one read and one write.
 
-It uses a plain consumer and not an agent, because Faust costs 50 to 150 µs a record and this costs
-1.5 µs. A batch is committed after it is applied, so a killed process repeats its last batch and
-nothing else.
+The loop uses a plain Kafka consumer instead of a Faust agent: Faust costs 50 to 150 µs a record,
+the plain consumer 1.5 µs. A batch is committed after it is applied, so after a kill only the last
+batch is applied again.
 """
 
 import asyncio
@@ -27,8 +27,8 @@ from streams.settings import ConsumerSettings, EdgeSettings, RetrySettings
 from topics.catalogue import EDGES
 
 POLL_MS = 200
-# A batch may wait hours for a store without losing its partitions. The watchdog decides whether this
-# process is stuck, not the broker.
+# A batch may wait for a store for hours, and the broker must not revoke its partitions meanwhile.
+# The watchdog detects a stuck process instead.
 POLL_INTERVAL_MS_MAX = 24 * 3_600_000
 RETRY_S = 1.0
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
     ready: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     async def run(self) -> None:
-        """Consume; runs until cancelled, then leaves the group, so that others take over at once."""
+        """Consume until cancelled, then leave the group, so that others take over at once."""
         consumer = self.new_consumer(
             bootstrap_servers=self.consuming.kafka,
             group_id=self.group,
@@ -82,7 +82,7 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
             await consumer.stop()
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
-        # A writer's cached sets are right only while it is the only writer of them.
+        # A writer's cached sets are correct only while no other process writes these sets.
         self._generation += 1
         self._writers.clear()
 
@@ -91,7 +91,11 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
         self.ready.set()
 
     async def _poll_and_rest(self, consumer: AIOKafkaConsumer) -> None:
-        """Poll once, and rest: longer batches make an edge much cheaper. Rest longer under load."""
+        """Poll once, then rest so that more records arrive: edges cost much less in large batches.
+
+        One round takes at least `edges_linger_ms`. If the work took longer, the loop also rests for
+        the time above `edges_linger_ms`, at most `edges_rest_ms_max`.
+        """
         linger_s, rest_s_max = self.settings.edges_linger_ms / 1_000, self.settings.edges_rest_ms_max / 1_000
         worked_s, _ = await asyncio.gather(self._poll(consumer), asyncio.sleep(linger_s))
         await asyncio.sleep(min(max(0.0, worked_s - linger_s), rest_s_max))
@@ -137,9 +141,10 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
         except PartitionRevoked:
             return  # The next owner applies the batch again.
         except KafkaError as error:
-            # The next commit covers the batch, or the next owner applies it again. If this were raised,
-            # the loop would poll again while other partitions' batches are still being applied, and
-            # would begin their next batches beside those.
+            # The next commit covers this batch, too, or the next owner applies it again. The error
+            # is not raised, because the loop would then poll again while batches of other
+            # partitions are still being applied, and would apply their next batches at the same
+            # time.
             log.info("edges: %s is applied up to %d, but not committed: %r", partition, end, error)
             return
         self.progress.handled(self._group_partition(partition), end)

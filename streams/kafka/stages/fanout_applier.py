@@ -1,4 +1,4 @@
-"""Apply records of `fanout` to the timelines; the lane and the repair of a lost Redis both do it."""
+"""Apply records of `fanout` to the timelines, for the lane and for the repair of a lost Redis."""
 
 import asyncio
 from collections import defaultdict
@@ -42,7 +42,7 @@ class FanoutApplier:
     clock_s: Callable[[], float] = monotonic
 
     async def apply(self, records: Sequence[Record], is_assigned: Callable[[], bool]) -> None:
-        """Apply records of one partition; repeating it changes nothing that a reader can see.
+        """Apply records of one partition. Repeating the call changes nothing that a reader can see.
 
         Waits while a store is unavailable, for as long as the partition is assigned.
 
@@ -64,7 +64,8 @@ class FanoutApplier:
             ready_ms[post.photo_id].append(post.ready_ms)
 
         async def put(photo: PhotoId) -> None:
-            # One call a slice, so that a retry repeats only one slice, and bulk rests in between.
+            # One call for each slice, so that a retry repeats one slice only, and the bulk lane
+            # rests between two slices.
             slices = sliced(owners[photo], self.settings.append_owners_max * ID_BYTES)
             await asyncio.gather(*(self._put(photo, PackedIds(part), is_assigned) for part in slices))
             for photo_ready_ms in ready_ms[photo]:

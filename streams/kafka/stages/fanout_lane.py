@@ -1,7 +1,8 @@
-"""One lane of `fanout`: apply its records to the timelines, and store in Redis how far.
+"""One lane of `fanout`: apply its records to the timelines, then store the checkpoint in Redis.
 
-The checkpoint is written after the timelines and before the commit. If Redis comes back older than
-the commit, its checkpoint shows it; see `checkpoints.py`.
+The checkpoint is the next offset to apply. It is stored after the timelines and before the commit.
+So if Redis goes back to an older state, its checkpoint is behind the committed offset, and
+`checkpoints.py` repairs Redis.
 """
 
 from contextlib import nullcontext
@@ -18,7 +19,7 @@ from topics.catalogue import Lane
 
 @dataclass(slots=True)
 class FanoutLane:
-    """Handles the batches of one lane. The normal lane counts as urgent work of this process."""
+    """Handles the batches of one lane. The normal lane is urgent and slows the bulk lane down."""
 
     group: str
     lane: Lane

@@ -1,4 +1,4 @@
-"""Read a stretch of `fanout` again, outside the consumer group."""
+"""Read a range of offsets of `fanout` again, without joining or committing for a consumer group."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Protocol
@@ -17,15 +17,15 @@ class RecordLog(Protocol):
     """Reads records that a log still holds."""
 
     def read(self, partition: int, begin: int, end: int) -> AsyncGenerator[Sequence[Record], None]:
-        """Yield all records of offsets [begin, end) in order, in batches, of which some may be empty.
+        """Yield all records of offsets [begin, end) in order, in batches; a batch may be empty.
 
         Raises:
-            StoreUnavailable: The broker did not answer, or the log has lost `begin`.
+            StoreUnavailable: The broker did not answer, or the log has already deleted `begin`.
         """
 
 
 class FanoutLog(RecordLog):
-    """The log of the topic `topic` on the broker `bootstrap_servers`. `new_consumer` makes the client."""
+    """Reads the log of `topic` from the brokers `bootstrap_servers`. `new_consumer` makes the client."""
 
     def __init__(
         self,

@@ -1,8 +1,9 @@
 """One lane of `renditions`: handle its tasks, a few originals at a time.
 
-The tasks of a batch run side by side, those of one photo in their order, and the batch is
-acknowledged as a whole. A photo whose original is missing is parked, and a decoder has a deadline,
-so a task delays the tasks behind it by one deadline at most. A store that is down delays all tasks.
+The tasks of a batch run concurrently, except that tasks of one photo run in their order. The batch
+is acknowledged as a whole. If the original is missing, the photo is parked. A decoder has a
+deadline, so a task delays the tasks behind it by one deadline at most. A store that is down delays
+all tasks.
 """
 
 import asyncio
@@ -60,7 +61,7 @@ class RenditionsLane:
     progress: Progress
     put_off_s: float = PUT_OFF_S
     clock_ms: Callable[[], int] = unix_ms
-    # When each task that is being handled was queued, by the task's object id.
+    # For each task in progress, by `id(task)`: when the task was queued, milliseconds since 1970.
     _queued_ms: dict[int, int] = field(default_factory=dict, init=False)
 
     async def __call__(self, delivered: Delivered) -> None:
@@ -72,7 +73,7 @@ class RenditionsLane:
             task = decode_task(record.value)
             by_photo[task.photo_id].append(task)
         try:
-            # A batch may take minutes; the decoders have deadlines of their own.
+            # A batch may take minutes, so the watchdog ignores it. The decoders have deadlines.
             with self.progress.excused(partition):
                 await asyncio.gather(
                     *(self._in_turn(tasks, delivered.is_assigned) for tasks in by_photo.values())
@@ -109,7 +110,7 @@ class RenditionsLane:
         except StoreUnavailable as error:
             if error.store != EDGE:
                 raise
-            # A CDN edge may be away for hours, and the tasks behind must not wait for it.
+            # A CDN edge may be down for hours. The task is queued again, so others need not wait.
             await asyncio.sleep(self.put_off_s)
             await self.outbox.renditions([task], Lane.FULL)
             return RenditionOutcome.PUT_OFF
@@ -123,7 +124,10 @@ class RenditionsLane:
         )
 
     async def watch(self, offsets: BrokerOffsets) -> None:
-        """Export the number of queued tasks and the age of the oldest in progress; runs until cancelled."""
+        """Export the number of queued tasks and the age of the oldest in progress.
+
+        Runs until cancelled.
+        """
         while True:
             oldest_ms = min(self._queued_ms.values(), default=None)
             age_s = 0.0 if oldest_ms is None else self._age_s(oldest_ms)
