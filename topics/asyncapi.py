@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from pydantic.json_schema import models_json_schema
 
-from schemas.dead_letters import ADDED_HEADERS
+from schemas.dead_letter_headers import ADDED_HEADERS
 from schemas.envelope import CONTENT_TYPE, SPEC_VERSION, STRUCTURED_MEDIA_TYPE, Reason
 from schemas.events import EVENT_KINDS, EventType
 from schemas.golden import ContentMode, Example, golden_examples

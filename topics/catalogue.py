@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
-from schemas.dead_letters import DEAD_LETTER_HEADERS_BYTES_MAX
+from schemas.dead_letter_headers import DEAD_LETTER_HEADERS_BYTES_MAX
 from schemas.events import EVENT_KINDS, EventType
 
 _DAY_MS = 24 * 60 * 60 * 1_000

@@ -14,6 +14,7 @@ from streams.kafka.consuming.stops import Stops
 from streams.kafka.consuming.throttle import BackgroundThrottle
 from streams.kafka.consuming.waiting import retry_until_available
 from streams.kafka.stages.check import CheckStage, EventsHandler
+from streams.kafka.stages.dead_letters import DeadLetters
 from streams.photos.events import PhotoEvents
 from streams.roles import Role, group_of
 from streams.settings import RetrySettings
@@ -37,7 +38,8 @@ def wire_check(shared: SharedParts) -> Wired:
     )
     stops = Stops(settings, shared.stores.stopped_partitions, shared.progress)
     for topic, (handle, batch_records_max) in handlers.items():
-        stage = CheckStage(settings, settings, topic, group, handle, shared.producer, stops, shared.progress)
+        dead_letters = DeadLetters(shared.producer, topic, settings.namespace, group, settings)
+        stage = CheckStage(settings, topic, group, handle, dead_letters, stops, shared.progress)
         add_agent(
             app,
             f"check-{topic.name}",

@@ -4,10 +4,10 @@ import asyncio
 
 from streams.kafka.consuming.agent import add_agent
 from streams.kafka.consuming.app import assigned_partitions, make_app
-from streams.kafka.stages.checkpoints import FanoutCheckpoints
 from streams.kafka.stages.fanout_applier import FanoutApplier
 from streams.kafka.stages.fanout_lane import FanoutLane
 from streams.kafka.stages.fanout_log import FanoutLog
+from streams.kafka.stages.redis_checkpoints import RedisCheckpoints
 from streams.roles import LANES, Role, group_of
 from streams.worker.parts import SharedParts, Wired
 from topics.catalogue import FANOUT
@@ -56,7 +56,7 @@ def _wire_lane(
     )
     calls = asyncio.Semaphore(calls_in_flight_max)
     applier = FanoutApplier(settings, settings, shared.stores, lane, calls, shared.throttle)
-    checkpoints = FanoutCheckpoints(
+    checkpoints = RedisCheckpoints(
         retry=settings,
         timelines=shared.stores.timelines,
         offsets=shared.offsets,

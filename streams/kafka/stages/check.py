@@ -8,37 +8,23 @@ the records acknowledged to the consumer, which commits them.
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from schemas.dead_letters import dead_letter_headers
 from schemas.envelope import PoisonEvent, Record
 from schemas.events import Event, decode_event
-from schemas.times import utc_datetime_of_ms
 from streams.clock import unix_ms
 from streams.core.dead_letter_limit import DeadLetterLimit
 from streams.kafka.consuming.agent import Delivered
 from streams.kafka.consuming.progress import GroupPartition, Progress
 from streams.kafka.consuming.stops import Stops
-from streams.kafka.consuming.waiting import PartitionRevoked, retry_until_available
-from streams.kafka.producing.producer import Outgoing
-from streams.metrics import DEAD_LETTERS, EVENTS
-from streams.settings import CheckSettings, RetrySettings
-from topics.catalogue import Topic, dead_letter_of
+from streams.kafka.consuming.waiting import PartitionRevoked
+from streams.kafka.stages.dead_letters import DeadLetters
+from streams.metrics import EVENTS
+from streams.settings import CheckSettings
+from topics.catalogue import Topic
 
 # Handles events concurrently, and retries while a store is unavailable. Returns for each event
 # None, or why the event can never be handled. Raises PartitionRevoked.
 EventsHandler = Callable[[Sequence[Event], Callable[[], bool]], Awaitable[Sequence[PoisonEvent | None]]]
-
-
-class DeadLetterProducer(Protocol):
-    """Publishes records; `Producer` implements it."""
-
-    async def send(self, records: Sequence[Outgoing]) -> None:
-        """Publish all records; returns when every record is acknowledged.
-
-        Raises:
-            StoreUnavailable: Some records may be published and some not; send all again.
-        """
 
 
 @dataclass(slots=True)
@@ -46,11 +32,10 @@ class CheckStage:
     """Handles the batches of one topic, for all its partitions. `clock_ms` is the wall clock."""
 
     settings: CheckSettings
-    retry: RetrySettings
     topic: Topic
     group: str
     handle: EventsHandler
-    producer: DeadLetterProducer
+    dead_letters: DeadLetters
     stops: Stops
     progress: Progress
     clock_ms: Callable[[], int] = unix_ms
@@ -79,7 +64,14 @@ class CheckStage:
         with self.progress.excused(partition):
             outcomes = await self._outcomes(records, delivered.is_assigned)
         count, stop_reason = self._count_until_stop(partition, outcomes)
-        await self._dead_letter(records[:count], outcomes[:count], delivered.is_assigned)
+        poisons = [
+            (record, poison)
+            for record, poison in zip(records[:count], outcomes[:count], strict=True)
+            if poison is not None
+        ]
+        await self.dead_letters.publish(poisons, delivered.is_assigned)
+        EVENTS.labels(self.topic.name, "dead_letter").inc(len(poisons))
+        EVENTS.labels(self.topic.name, "handled").inc(count - len(poisons))
         position = records[count - 1].offset + 1
         delivered.ack(done + count)
         self.progress.handled(partition, position)
@@ -129,36 +121,3 @@ class CheckStage:
             if stop_reason is not None:
                 return count, stop_reason
         return len(outcomes), None
-
-    async def _dead_letter(
-        self,
-        records: Sequence[Record],
-        outcomes: Sequence[PoisonEvent | None],
-        is_assigned: Callable[[], bool],
-    ) -> None:
-        """Publish a dead letter for each poison record; returns when all are acknowledged."""
-        dead = [
-            (record, poison) for record, poison in zip(records, outcomes, strict=True) if poison is not None
-        ]
-        if dead:
-            letters = [self._letter(record, poison) for record, poison in dead]
-            await retry_until_available(
-                self.retry, lambda: self.producer.send(letters), is_assigned=is_assigned
-            )
-        for _, poison in dead:
-            DEAD_LETTERS.labels(self.topic.name, poison.reason.value).inc()
-        EVENTS.labels(self.topic.name, "dead_letter").inc(len(dead))
-        EVENTS.labels(self.topic.name, "handled").inc(len(records) - len(dead))
-
-    def _letter(self, record: Record, poison: PoisonEvent) -> Outgoing:
-        headers = dead_letter_headers(
-            record,
-            reason=poison.reason,
-            error=poison.error,
-            group=self.group,
-            attempt=1,
-            failed_at=utc_datetime_of_ms(self.clock_ms()),
-        )
-        return Outgoing(
-            dead_letter_of(self.topic).named(self.settings.namespace), 0, record.key, record.value, headers
-        )

@@ -12,8 +12,8 @@ from streams.kafka.consuming.agent import Delivered
 from streams.kafka.consuming.progress import GroupPartition, Progress
 from streams.kafka.consuming.throttle import BackgroundThrottle
 from streams.kafka.consuming.waiting import PartitionRevoked
-from streams.kafka.stages.checkpoints import FanoutCheckpoints
 from streams.kafka.stages.fanout_applier import FanoutApplier
+from streams.kafka.stages.redis_checkpoints import RedisCheckpoints
 from topics.catalogue import Lane
 
 
@@ -24,7 +24,7 @@ class FanoutLane:
     group: str
     lane: Lane
     applier: FanoutApplier
-    checkpoints: FanoutCheckpoints
+    checkpoints: RedisCheckpoints
     progress: Progress
     throttle: BackgroundThrottle
 

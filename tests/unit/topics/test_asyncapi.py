@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from schemas.dead_letters import ADDED_HEADERS
+from schemas.dead_letter_headers import ADDED_HEADERS
 from schemas.envelope import Reason
 from schemas.events import EVENT_KINDS, EventType
 from schemas.golden import golden_examples

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.dead_letters import DEAD_LETTER_HEADERS_BYTES_MAX
+from schemas.dead_letter_headers import DEAD_LETTER_HEADERS_BYTES_MAX
 from schemas.events import EventType
 from schemas.ids import EPOCH_MS, ID_MAX, compose_id
 from topics.catalogue import (

@@ -18,6 +18,7 @@ from streams.kafka.consuming.stops import Stops
 from streams.kafka.consuming.waiting import PartitionRevoked
 from streams.kafka.producing.producer import Outgoing
 from streams.kafka.stages.check import CheckStage, EventsHandler
+from streams.kafka.stages.dead_letters import DeadLetters
 from streams.settings import CheckSettings, RetrySettings
 from streams.stores.memory.coordination import MemoryStoppedPartitions
 from streams.worker.check import all_at_once
@@ -60,11 +61,10 @@ class Stage:
     def __post_init__(self) -> None:
         self.stage = CheckStage(
             settings=CheckSettings(dead_letters_in_a_row_max=self.in_a_row_max),
-            retry=RETRY,
             topic=LIKES,
             group=GROUP,
             handle=self.handler or self.handle,
-            producer=self,
+            dead_letters=DeadLetters(self, LIKES, "", GROUP, RETRY, lambda: NOW_MS),
             stops=Stops(RETRY, self.store, self.progress, poll_s=0.0),
             progress=self.progress,
             clock_ms=lambda: NOW_MS,

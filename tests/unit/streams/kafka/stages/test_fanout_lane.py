@@ -14,12 +14,12 @@ from streams.errors import StoreUnavailable
 from streams.kafka.consuming.agent import Delivered
 from streams.kafka.consuming.progress import GroupPartition, Progress
 from streams.kafka.consuming.throttle import BackgroundThrottle
-from streams.kafka.stages.checkpoints import FanoutCheckpoints
 from streams.kafka.stages.fanout_applier import FanoutApplier
 from streams.kafka.stages.fanout_lane import FanoutLane
+from streams.kafka.stages.redis_checkpoints import RedisCheckpoints
 from streams.settings import FanoutSettings, RetrySettings
 from streams.stores.memory.stores import memory_stores
-from tests.unit.streams.kafka.stages.test_checkpoints import Log
+from tests.unit.streams.kafka.stages.test_redis_checkpoints import Log
 from tests.worlds.flaky_stores import FlakyStores, Moment
 from tests.worlds.kafka import FakeOffsets
 from topics.catalogue import FANOUT, Lane
@@ -60,7 +60,7 @@ class World:
             throttle=throttle,
             clock_ms=lambda: NOW_MS,
         )
-        checkpoints = FanoutCheckpoints(
+        checkpoints = RedisCheckpoints(
             retry=RETRY,
             timelines=self.stores.stores.timelines,
             offsets=FakeOffsets(),

@@ -11,8 +11,8 @@ from bench.traffic.waiting import eventually
 from schemas.envelope import Record
 from schemas.ids import UserId
 from streams.kafka.consuming.waiting import PartitionRevoked
-from streams.kafka.stages.checkpoints import FanoutCheckpoints
 from streams.kafka.stages.fanout_log import RecordLog
+from streams.kafka.stages.redis_checkpoints import RedisCheckpoints
 from streams.settings import RetrySettings
 from streams.stores.memory.timelines import MemoryTimelines
 from tests.worlds.kafka import FakeOffsets
@@ -63,10 +63,10 @@ class Worker:
     owned: set[int] = field(default_factory=lambda: {0, 1})
     applied: list[tuple[int, int]] = field(default_factory=list)
     while_applying: Callable[[], None] = lambda: None
-    checkpoints: FanoutCheckpoints = field(init=False)
+    checkpoints: RedisCheckpoints = field(init=False)
 
     def __post_init__(self) -> None:
-        self.checkpoints = FanoutCheckpoints(
+        self.checkpoints = RedisCheckpoints(
             retry=RetrySettings(store_wait_s_max=1),
             timelines=self.timelines,
             offsets=self.offsets,

@@ -36,7 +36,7 @@ Apply = Callable[[Sequence[Record], Callable[[], bool]], Awaitable[None]]
 
 
 @dataclass(slots=True)
-class FanoutCheckpoints:
+class RedisCheckpoints:
     """The checkpoints of one lane's partitions that this process owns.
 
     `topic` is the name of `fanout` on the broker. `groups` has the partitions of each lane's
