@@ -1,4 +1,4 @@
-"""The wall clock as the default of what takes a clock; tests give their own."""
+"""The wall clock, the default of functions and classes that take a clock; tests pass their own."""
 
 from time import time_ns
 

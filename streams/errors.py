@@ -1,12 +1,12 @@
-"""What can go wrong with a store; `schemas.envelope.PoisonEvent` is what can be wrong with an event."""
+"""The error of a store. The error of an event is `schemas.envelope.PoisonEvent`."""
 
 
 class StoreUnavailable(Exception):
-    """A store did not do an operation: no answer in time, a failure, a refusal, or its breaker is open.
+    """A store did not confirm an operation: no reply, a failure, a refusal, or an open breaker.
 
-    Nothing is known about the operation.
-
-    The fate of an event that meets it is to wait: never a dead letter, never a commit.
+    The operation may have been executed or not. An event whose handler raises this error waits and
+    is handled again; it is never put on a dead-letter topic, and its offset is not committed before
+    that.
     """
 
     def __init__(self, store: str, operation: str, cause: str) -> None:

@@ -13,8 +13,9 @@ async def gather_bounded(
 ) -> list[R]:
     """Return the results in the order of `items`; at most `at_once` calls of `run` are under way.
 
-    The first error is raised. Before that, the other calls are cancelled, or with `finish_all` they
-    are finished. No call is under way when this returns, raises or is cancelled.
+    If a call fails, its error is raised. Before that, the other calls are cancelled; with
+    `finish_all` they are run to their end instead. No call is under way when this returns, raises
+    or is cancelled.
     """
     slots = asyncio.Semaphore(at_once)
 

@@ -11,8 +11,8 @@ T = TypeVar("T")
 class LoopHandover(Generic[T]):
     """Calls `receive` on the event loop for every item that any thread puts, in order.
 
-    The loop is woken only once for a burst of items, because waking it costs more than receiving
-    an item does. Create it on the loop.
+    The loop is woken only once for a burst of items, because waking the loop costs more than
+    receiving an item. Create the handover in the thread of the loop.
     """
 
     def __init__(self, receive: Callable[[T], None]) -> None:
@@ -22,9 +22,10 @@ class LoopHandover(Generic[T]):
         self._is_waking = False
 
     def put(self, item: T) -> None:
-        """Hand over an item; callable from any thread. After the loop has closed, nothing happens."""
-        # `put` appends the item, then reads `_is_waking`: whether a `_drain` is scheduled. `_drain`
-        # clears it, then reads the items. So if `put` finds it set, that `_drain` receives the item.
+        """Hand over an item, from any thread. Does nothing after the loop has closed."""
+        # `_is_waking` is True while a `_drain` is scheduled. `put` appends the item, then reads
+        # `_is_waking`; `_drain` clears `_is_waking`, then reads the items. So if `put` finds it
+        # set, the scheduled `_drain` has not read the items yet and receives this one.
         self._items.append(item)
         if not self._is_waking and not self._loop.is_closed():
             self._is_waking = True

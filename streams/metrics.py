@@ -1,4 +1,4 @@
-"""Every metric of the write side, each defined once. Base units; never an id as a label."""
+"""All metrics of the write side, in base units. No id is a label: it has too many values."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -17,7 +17,7 @@ FRESHNESS = Histogram(
     "shutterline_delivery_freshness_seconds",
     "From a photo's readiness to its being on a page of timelines.",
     ["lane"],
-    # 5 s is the objective, 2 s the target.
+    # The objective is 5 s, the target is 2 s.
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300),
 )
 RETRIES = Counter("shutterline_store_retries", "Tries that a store did not answer.", ["store"])
@@ -52,7 +52,7 @@ RENDITION_WAIT = Histogram(
     "shutterline_rendition_wait_seconds",
     "From the moment that an original was known to be there to its renditions' being stored.",
     ["lane"],
-    # 30 s is the objective: 95 % of thumbnails.
+    # The objective is 30 s for 95 % of thumbnails.
     buckets=(0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 900, 3_600),
 )
 DECODE_COST = Histogram(
@@ -63,7 +63,7 @@ DECODE_COST = Histogram(
 )
 REJECTED = Counter("shutterline_rejected_photos", "Photos that can never have renditions.", ["reason"])
 
-# Uploads over HTTP; `mode` is how the bytes arrive.
+# Uploads over HTTP. The label `mode` says how the bytes arrive.
 UPLOADS_STARTED = Counter("shutterline_uploads_started", "Uploads that were begun.", ["mode"])
 UPLOADS_COMPLETED = Counter(
     "shutterline_uploads_completed", "Uploads whose photo entered the pipeline.", ["mode"]

@@ -31,7 +31,9 @@ def with_backoff(
     log: Logger | None = None,
     after_failure: Callable[[E, int], None] = lambda _error, _tries: None,
 ) -> AsyncRetrying:
-    """Retry on `on`; each wait is random, at most `first_s`, then twice as long up to `max_s`.
+    """Retry after an error of the class `on`, with jittered exponential backoff.
+
+    Each wait is random. Its maximum is `first_s` at first, then doubles up to `max_s`.
 
     Without `tries_max` it retries until the operation succeeds; otherwise the last error is raised.
     `log` gets a warning before each wait. `after_failure` gets the error and the number of tries.
@@ -53,9 +55,9 @@ def with_backoff(
 
 
 def until_true(waits_s: Sequence[float], *, is_retryable: Callable[[BaseException], bool]) -> AsyncRetrying:
-    """Retry after each of `waits_s` while the operation returns False or raises a retryable error.
+    """Retry after each of `waits_s`, while the operation returns False or raises a retryable error.
 
-    The last result is returned, or the last error is raised.
+    After the last try, its result is returned or its error is raised.
     """
     return AsyncRetrying(
         retry=retry_if_exception(is_retryable) | retry_if_result(not_),

@@ -1,12 +1,12 @@
-"""What a worker process can do. Each role is a consumer group, and can run in a process of its own.
+"""The roles of worker processes. Each role has a consumer group, and may have its own process.
 
 check    agents on uploads, follows and likes
 edges    the batch loop on edges
 normal   the normal lane of fanout
 bulk     the bulk lane of fanout
 
-thumbnail, full    the lanes of renditions; they run in processes of their own, because decoding
-                   takes all the processor time that it can get
+thumbnail, full    the lanes of renditions. They run in processes without the other roles, because
+                   decoding takes all the CPU time that it can get.
 """
 
 from enum import StrEnum

@@ -1,9 +1,9 @@
-"""One decoder: a process that lives for one image."""
+"""A decoder: a forked process that decodes one image and then ends."""
 
 import mmap
 import os
 
-import pyvips  # type: ignore[import-untyped]  # It ships stubs without saying so.
+import pyvips  # type: ignore[import-untyped]  # pyvips has no py.typed.
 
 from streams.media import renditions
 from streams.media.loading import open_checked
@@ -16,11 +16,12 @@ _STDERR = 2
 
 
 def decode(order: Order, architecture: Architecture, original: int, answer: int) -> None:
-    """Read the descriptor `original`, give up every privilege, and write what comes of it to `answer`.
+    """Decode the image in the descriptor `original`; write the result to the descriptor `answer`.
 
-    What is wrong with the image is answered. What is raised is our own fault, or the kernel's.
+    Gives up all privileges before it reads the image. If the image is broken or breaks a limit, the
+    answer says why. An exception means an error of our code or of the kernel, not of the image.
     """
-    # Never unmapped: libvips may point into it until the process ends.
+    # The image is never unmapped, because libvips may point into it until the process ends.
     image = memoryview(mmap.mmap(original, 0, prot=mmap.PROT_READ))
     confine(order.allowance, architecture, keep=(_STDERR, answer))
     rest = memoryview(_answer(order, image))

@@ -1,4 +1,7 @@
-"""Renditions for the worker: strangers' images in, encoded renditions out, nothing else."""
+"""Makes renditions for the worker: takes an untrusted image, returns encoded renditions.
+
+Each image is decoded in a process of its own, which can return nothing but renditions or an error.
+"""
 
 import asyncio
 import os
@@ -28,7 +31,10 @@ _THUMBNAIL_NAMES = MappingProxyType({THUMBNAIL: THUMBNAIL_SIDE_PIXELS})
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one decoder used, as the kernel counted it. `pixels` is None where none were decoded."""
+    """What one decoder used, as the kernel counted it.
+
+    `pixels` is the size of the original; None if the decoder returned no renditions.
+    """
 
     cpu_ms: float
     peak_rss_bytes: int
@@ -38,12 +44,14 @@ class Cost:
 class Decoders:
     """Makes renditions of at most `children_max` images at once; further calls wait.
 
-    Decoders of images that must be held whole take turns by `large_turn`: share it among the
-    lanes of one process. So a worker never holds two such images. `is_background` decoders run
-    only when nothing else wants the core; a large one runs at the ordinary priority, lest a
-    thumbnail wait behind it for its turn. `observe` is told what each decoder used.
+    An image that must be in memory as a whole (see `MediaLimits`) is decoded while its decoder has
+    the lock `large_turn`. All lanes of one process must share this lock, so that a worker never has
+    two such images in memory. If `is_background` is set, decoders run only when nothing else wants
+    the core. A decoder of a large image always runs at the ordinary priority; otherwise a thumbnail
+    that waits for `large_turn` would wait for a background decoder. `observe` is called with the
+    cost of each decoder.
 
-    Cancelling a call ends its decoder. When this process dies, however it dies, so do they all.
+    Cancelling a call ends its decoder. When this process dies for any reason, its decoders die too.
     """
 
     def __init__(
@@ -72,19 +80,19 @@ class Decoders:
         await self._zygote.stop()
 
     async def thumbnail(self, original: bytes) -> EncodedRendition:
-        """The thumbnail, with all that is left undecoded which can be.
+        """Return the thumbnail; decodes as little of the original as its format allows.
 
         Raises:
-            Rejected: The original is at fault for good.
+            Rejected: The original can never have renditions; do not try again.
             DecodersLost: Nothing is known about the original; try again.
         """
         return (await self._make(original, _THUMBNAIL_NAMES))[THUMBNAIL]
 
     async def full(self, original: bytes) -> Mapping[str, EncodedRendition]:
-        """`small`, `medium` and `large`, of one decoding.
+        """Return `small`, `medium` and `large`; decodes the original once for all three.
 
         Raises:
-            Rejected: The original is at fault for good.
+            Rejected: The original can never have renditions; do not try again.
             DecodersLost: Nothing is known about the original; try again.
         """
         return await self._make(original, FULL_SIDES_PIXELS)
@@ -97,9 +105,10 @@ class Decoders:
         except Rejected as rejected:
             if rejected.reason is not Reason.DECODER_OUT_OF_MEMORY:
                 raise
-        # What an image needs is known only to its decoder, so it is tried rather than foretold:
-        # memory for a whole image is mostly asked for before the first pixel, so trying took 7 to 100 ms.
-        # Where it runs out late the first decoding is wasted, at most once an image.
+        # Only the decoder finds out how much memory an image needs. So every image is first tried
+        # with the small limit. The memory for a whole image is mostly requested before the first
+        # pixel, so a failed first try took 7 to 100 ms. If the memory runs out later, the work of
+        # the first decoder is lost, at most once an image.
         async with self._large_turn, self._slots:
             return await self._decode(original, names, self._allowance(is_large=True))
 
@@ -155,10 +164,10 @@ class Decoders:
 
 
 def _check_ending(ending: Ending) -> None:
-    """Whether the decoder ended by itself, as it should.
+    """Check that the decoder ended by itself with status 0.
 
     Raises:
-        Rejected: It did not, and this is why.
+        Rejected: The decoder was killed or failed; the reason says how.
     """
     if ending.status == 0:
         return

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 class MediaLimits:
     """Every limit on one original and on the process that decodes it; filled from settings.
 
-    `decoder_memory_bytes_max` is what a decoder may map beyond what it starts with. It is
-    to be enough for every baseline JPEG and non-interlaced PNG, since those are read line by
-    line: at 50 megapixels they took at most 104 MB in all. A progressive JPEG, an interlaced
-    PNG or a large WebP must be held whole: up to 512 MB, for a progressive JPEG in CMYK. Those
-    meet the limit at once and run again, one at a time, with `large_decoder_memory_bytes_max`.
+    `decoder_memory_bytes_max` is the memory that a decoder may map in addition to what it has
+    mapped at its start. It must be enough for every baseline JPEG and every non-interlaced PNG.
+    libvips reads these line by line: at 50 megapixels they took at most 104 MB in all. A
+    progressive JPEG, an interlaced PNG or a large WebP must be in memory as a whole, which takes up
+    to 512 MB (a progressive JPEG in CMYK). Such an image mostly exceeds the limit before its first
+    pixel; it is decoded again, one such image at a time, with `large_decoder_memory_bytes_max`.
 
-    CPU time limits the work. `decoder_wall_s_max` only ends decoders that hang, so it must be generous: on
-    a busy machine a decoder with low priority makes no progress, which is not its photo's fault.
+    `decoder_cpu_s_max` limits the work. `decoder_wall_s_max` is there only to end decoders that
+    hang, so it must be generous: on a busy machine a decoder with low priority may make no progress
+    for long, and its photo must not be rejected for that.
     """
 
     original_bytes_max: int

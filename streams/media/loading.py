@@ -1,18 +1,20 @@
-"""Originals opened with libvips, once their headers have been found within the limits.
+"""Opens originals with libvips and checks their headers against the limits.
 
-Runs in a decoder alone: the bytes are a stranger's.
+Only decoders may call this, because the bytes come from a user and cannot be trusted.
 """
 
-import pyvips  # type: ignore[import-untyped]  # It ships stubs without saying so.
+import pyvips  # type: ignore[import-untyped]  # pyvips has no py.typed.
 
 from streams.media.limits import MediaLimits
 from streams.media.originals import OriginalFormat, format_of, is_animated_png
 from streams.media.rejected import Reason, Rejected
 
-# libjpeg drops detail by whole factors while it decodes, which costs a fraction of decoding
-# all of it. What is left to the resampler must be enough to smooth the steps: at 1.5 and
-# more the result is within 38 dB of decoding everything; libvips' own `thumbnail` leaves 2
-# and so decodes a photo of 4,000 pixels in full for 1,080. bench/renditions.py has both.
+# While libjpeg decodes, it can shrink an image by a factor of 2, 4 or 8, which costs a fraction of
+# decoding all of it. A resampler then shrinks the result to its final size. If the resampler has
+# too little to do, the image looks jagged. With a factor of 1.5 or more for the resampler, the
+# result is within 38 dB of decoding everything. The `thumbnail` of libvips requires a factor of 2,
+# so for a rendition of 1,080 pixels it decodes a photo of 4,000 pixels in full. bench/renditions.py
+# measures both.
 LEFT_TO_RESIZE_MIN = 1.5
 _JPEG_SHRINKS = (8, 4, 2)
 
@@ -24,7 +26,10 @@ _LOADERS = {
 
 
 def allow_loaders() -> None:
-    """Switch off every loader of libvips but three. It would open SVG, TIFF, GIF and AVIF unasked."""
+    """Block all loaders of libvips except JPEG, PNG and WebP.
+
+    Without this, libvips would also open SVG, TIFF, GIF, AVIF and other formats.
+    """
     pyvips.block_untrusted_set(True)
     pyvips.operation_block_set("VipsForeignLoad", True)
     for loader in _LOADERS.values():
@@ -32,7 +37,7 @@ def allow_loaders() -> None:
 
 
 def open_checked(original: memoryview, limits: MediaLimits) -> pyvips.Image:
-    """The original with only its header read; no pixel is decoded before the header is within `limits`.
+    """Open the original, read its header and check it against `limits`; decodes no pixel.
 
     Raises:
         Rejected: The header breaks a limit.
@@ -60,9 +65,13 @@ def _check(image: pyvips.Image, limits: MediaLimits) -> None:
 
 
 def load_shrunk(original: memoryview, image: pyvips.Image, side_pixels: int) -> pyvips.Image:
-    """Open `image` again, at the smallest size that its format can decode and that suits `side_pixels`."""
+    """Open `image` again, shrunk by its decoder as far as a rendition of `side_pixels` allows.
+
+    Returns `image` itself if its format or its size allows no shrinking.
+    """
     factor = max(image.width, image.height) / side_pixels / LEFT_TO_RESIZE_MIN
-    factor = min(factor, image.width, image.height)  # Of a side of one pixel nothing can be dropped.
+    # At least one pixel of the shorter side must be left.
+    factor = min(factor, image.width, image.height)
     original_format = format_of(original)
     if original_format is OriginalFormat.JPEG:
         shrink = next((shrink for shrink in _JPEG_SHRINKS if shrink <= factor), 1)
@@ -73,6 +82,6 @@ def load_shrunk(original: memoryview, image: pyvips.Image, side_pixels: int) -> 
 
 
 def _load(original: memoryview, original_format: OriginalFormat, **options: float | str) -> pyvips.Image:
-    # Without fail_on libvips makes plausible pictures of truncated and broken files.
+    # Without `fail_on`, libvips returns an image, and no error, for a truncated or broken file.
     options |= {"access": "sequential", "fail_on": "error"}
     return pyvips.Operation.call(f"{original_format}load_buffer", original, **options)

@@ -1,14 +1,14 @@
-"""What an original is, told from its first bytes: never from its name or its declared type."""
+"""The format of an original, from its first bytes; never from its name or its declared type."""
 
 from collections.abc import Iterator
 from enum import StrEnum
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_CHUNK_OVERHEAD_BYTES = 12  # A length, a type and a checksum of four bytes each.
+_CHUNK_OVERHEAD_BYTES = 12  # A length, a type and a checksum: four bytes each.
 
 
 class OriginalFormat(StrEnum):
-    """The formats that may be decoded at all."""
+    """The formats that we decode; every other format is rejected."""
 
     JPEG = "jpeg"
     PNG = "png"
@@ -16,7 +16,7 @@ class OriginalFormat(StrEnum):
 
 
 def format_of(original: bytes | memoryview) -> OriginalFormat | None:
-    """The format by its magic bytes; None for every other."""
+    """Return the format that the first bytes show; None if it is not one of ours."""
     first = bytes(original[:12])
     if first.startswith(b"\xff\xd8\xff"):
         return OriginalFormat.JPEG
@@ -28,9 +28,10 @@ def format_of(original: bytes | memoryview) -> OriginalFormat | None:
 
 
 def is_animated_png(original: memoryview) -> bool:
-    """Whether `acTL` stands before the pixels, where alone it means an animation.
+    """Return whether the PNG has an `acTL` chunk before its pixels; after them it has no meaning.
 
-    libvips shows the first frame of an animated PNG and does not say that there are others.
+    This must be checked here, because libvips decodes the first frame of an animated PNG and does
+    not report that there are others.
     """
     return any(kind == b"acTL" for kind in _chunks_before_pixels(original))
 

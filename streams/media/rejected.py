@@ -1,10 +1,10 @@
-"""Why a photo can never have renditions."""
+"""The reasons why a photo can never have renditions."""
 
 import re
 from enum import StrEnum
 
-# What libvips, glib, libspng, libjpeg, libwebp and the C++ library say when memory is refused; a
-# thread that cannot be made is a stack that cannot be mapped.
+# The messages of libvips, glib, libspng, libjpeg, libwebp and the C++ library when they get no
+# memory. "creating thread" is one of them, because a thread needs memory for its stack.
 _OUT_OF_MEMORY = re.compile(
     r"out of memory|failed to allocate|cannot allocate|memory allocation|insufficient memory|bad_alloc"
     r"|creating thread",
@@ -13,7 +13,7 @@ _OUT_OF_MEMORY = re.compile(
 
 
 class Reason(StrEnum):
-    """One word for each way an original fails for good."""
+    """Why an original is rejected permanently."""
 
     EMPTY = "empty"
     TOO_LARGE_BYTES = "too_large_bytes"
@@ -28,7 +28,7 @@ class Reason(StrEnum):
 
 
 class Rejected(Exception):
-    """The original is at fault and trying again would change nothing."""
+    """The original is the cause of the failure, so trying again would fail again."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -37,5 +37,5 @@ class Rejected(Exception):
 
 
 def is_out_of_memory(complaint: str) -> bool:
-    """Whether the last words of a failed decoder are about memory."""
+    """Return whether `complaint`, the last output of a failed decoder, says that memory ran out."""
     return _OUT_OF_MEMORY.search(complaint) is not None

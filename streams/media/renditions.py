@@ -1,27 +1,30 @@
-"""Renditions of an opened original, made with libvips: upright, sRGB, without metadata."""
+"""Makes renditions of an opened original with libvips: upright, in sRGB, without metadata."""
 
 from collections.abc import Iterator
 
-import pyvips  # type: ignore[import-untyped]  # It ships stubs without saying so.
+import pyvips  # type: ignore[import-untyped]  # pyvips has no py.typed.
 
 from streams.core.renditions import FULL_SIDES_PIXELS, THUMBNAIL, THUMBNAIL_SIDE_PIXELS, RenditionFormat
 from streams.media.loading import load_shrunk
 
 _WHITE = 255
-# Optimal Huffman tables are 5 % fewer bytes for 3 % more CPU time, and a rendition is made once
-# and sent often; a progressive JPEG would be 6 % fewer for 10 % more, and slower to show.
-# Below a quality of 90 libvips stores colour at half the resolution (4:2:0).
+# Optimal Huffman tables save 5 % of the bytes and take 3 % more CPU time. They are worth it,
+# because a rendition is made once and sent often. A progressive JPEG would save 6 % and take 10 %
+# more CPU time, and browsers would take longer to show it. Below a quality of 90, libvips stores
+# colour at half the resolution (4:2:0).
 _JPEG_OPTIONS = {"Q": 80, "optimize_coding": True, "keep": "none"}
-# Effort 4, libwebp's own choice, is 5 % fewer bytes for three times the CPU time of effort 1.
+# Effort 4, the default of libwebp, saves 5 % of the bytes but takes three times the CPU time of
+# effort 1.
 _WEBP_OPTIONS = {"Q": 75, "effort": 1, "keep": "none"}
 
 
 def thumbnail(
     original: memoryview, image: pyvips.Image, rendition_format: RenditionFormat
 ) -> Iterator[tuple[str, bytes, int, int]]:
-    """The thumbnail of `image`, opened from `original`, as (name, body, width, height).
+    """Yield the thumbnail of `image`, opened from `original`, as (name, body, width, height).
 
-    Drops seven eighths of each side while decoding where it can: little is left but entropy decoding.
+    A large JPEG is shrunk to an eighth of each side while it is decoded, so that entropy decoding
+    is most of the remaining work.
 
     Raises:
         pyvips.Error: The pixels are broken, or memory was refused.
@@ -35,7 +38,9 @@ def thumbnail(
 def full(
     original: memoryview, image: pyvips.Image, rendition_format: RenditionFormat
 ) -> Iterator[tuple[str, bytes, int, int]]:
-    """The other three, from the largest down: one decoding, each made from the one before it.
+    """Yield `large`, `medium` and `small` in the form of `thumbnail`; decodes the original once.
+
+    Each rendition is made from the one before it, which is larger.
 
     Raises:
         pyvips.Error: The pixels are broken, or memory was refused.
@@ -50,13 +55,14 @@ def full(
 
 
 def _within(image: pyvips.Image, side_pixels: int) -> pyvips.Image:
-    """`image` upright and in memory, at most `side_pixels` on its longest side, never enlarged."""
-    # Kept in memory since it is read twice: to be encoded, and to make the next one.
+    """Return `image` upright, its longest side at most `side_pixels`; never enlarges it."""
+    # The result is held in memory, because it is read twice: it is encoded, and the next rendition
+    # is made from it.
     return image.thumbnail_image(side_pixels, height=side_pixels, size="down").copy_memory()
 
 
 def _in_srgb(image: pyvips.Image, rendition_format: RenditionFormat) -> pyvips.Image:
-    """Eight bits of sRGB; transparency stays in WebP and turns white in JPEG, which has none."""
+    """Convert to 8-bit sRGB. Transparency is retained in WebP and becomes white in JPEG."""
     image = _converted(image)
     if rendition_format is RenditionFormat.JPEG and image.hasalpha():
         image = image.flatten(background=_WHITE)
@@ -64,12 +70,13 @@ def _in_srgb(image: pyvips.Image, rendition_format: RenditionFormat) -> pyvips.I
 
 
 def _converted(image: pyvips.Image) -> pyvips.Image:
-    # Converted after it was made small: the colours of a megapixel, not of fifty.
+    # The image is already shrunk here: converting the colours of 1 megapixel instead of 50 saves
+    # time.
     if image.get_typeof("icc-profile-data"):
         try:
             return image.icc_transform("srgb", embedded=True, intent="relative").copy_memory()
         except pyvips.Error:
-            pass  # A profile that cannot be read is ignored, as browsers do: its pixels are whole.
+            pass  # A broken profile is ignored, as browsers do, because the pixels are intact.
     return image.colourspace("srgb")
 
 

@@ -1,4 +1,4 @@
-"""What a process gives up before it looks at a stranger's bytes."""
+"""Takes all privileges from a process before it reads untrusted bytes."""
 
 import ctypes
 import os
@@ -27,27 +27,32 @@ class Allowance:
 
 
 def confine(allowance: Allowance, architecture: Architecture, keep: Collection[int]) -> None:
-    """Give up everything but memory, CPU time and the descriptors `keep`; there is no way back.
+    """Permanently limit this process to some memory, some CPU time and the descriptors `keep`.
 
-    After it: no file or socket can be opened, no program run, no process made or signalled, no
-    memory made executable, no privilege gained; memory beyond `memory_bytes_max` more than is
-    mapped now is refused, and CPU time beyond `cpu_s_max` ends the process with SIGXCPU.
-    `resource` limits alone would leave the network; the filter alone would leave memory and time.
+    Afterwards this process cannot open a file or a socket, run a program, start or signal another
+    process, make memory executable, or gain a privilege. The kernel refuses it more than
+    `memory_bytes_max` of memory in addition to what is mapped now, and ends it with SIGXCPU after
+    `cpu_s_max` of CPU time. Both mechanisms are needed: `resource` limits do not block the network,
+    and the seccomp filter does not limit memory or CPU time.
 
     Raises:
-        OSError: The kernel refuses a part of it; the process must not go on.
+        OSError: The kernel refused one of these steps; the process must not read the image.
     """
     _close_all_but(keep)
     if allowance.is_background:
         _give_way()
     _limit(allowance, keep)
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-    _prctl(_PR_SET_DUMPABLE, 0)  # Neighbours of the same user cannot trace it or read its memory.
+    # Other processes of the same user cannot trace this process or read its memory.
+    _prctl(_PR_SET_DUMPABLE, 0)
     seccomp.install(architecture, os.getpid())
 
 
 def die_with_parent(parent_pid: int) -> None:
-    """Be killed when the parent ends, however it ends; at once where it has ended already."""
+    """Let the kernel kill this process when its parent ends, for whatever reason.
+
+    If the parent has already ended, this process kills itself at once.
+    """
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -61,7 +66,7 @@ def _close_all_but(keep: Collection[int]) -> None:
 
 
 def _give_way() -> None:
-    """Run only when nothing else wants the core."""
+    """Run this process only when no other process wants the core."""
     try:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     except PermissionError:
@@ -72,11 +77,13 @@ def _limit(allowance: Allowance, keep: Collection[int]) -> None:
     memory_bytes = _mapped_bytes() + allowance.memory_bytes_max
     limits = {
         resource.RLIMIT_AS: (memory_bytes, memory_bytes),
-        # The soft limit says by its signal what happened; the hard one cannot be ignored.
+        # The soft limit sends SIGXCPU, which tells the worker the cause; the hard limit, a second
+        # later, sends SIGKILL, which a process cannot ignore.
         resource.RLIMIT_CPU: (allowance.cpu_s_max, allowance.cpu_s_max + 1),
         resource.RLIMIT_FSIZE: (0, 0),
         resource.RLIMIT_CORE: (0, 0),
-        resource.RLIMIT_NOFILE: (max(keep) + 1, max(keep) + 1),  # What is open is all there will be.
+        # No further descriptor can be opened.
+        resource.RLIMIT_NOFILE: (max(keep) + 1, max(keep) + 1),
     }
     for limit, soft_and_hard in limits.items():
         resource.setrlimit(limit, soft_and_hard)

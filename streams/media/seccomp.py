@@ -1,8 +1,8 @@
-"""A seccomp filter that leaves a process arithmetic on memory, threads, and its open descriptors.
+"""A seccomp filter: a process may use memory, start threads and use its open descriptors, no more.
 
-An allow-list: a call that a future kernel adds is refused too. A refused call answers EPERM
-rather than killing, so that a harmless attempt (glib asking for a file that may not exist)
-does not cost a photo.
+The filter is an allow-list, so that a system call which a future kernel adds is refused too. A
+refused call returns EPERM and does not kill the process. Otherwise a harmless call (glib tries to
+open a file that may not exist) would make us reject the photo.
 """
 
 import ctypes
@@ -22,8 +22,9 @@ _ERRNO = 0x00050000
 
 # Classic BPF: load a word, jump if equal, jump if any bit is set, return.
 _LOAD, _IF_EQUAL, _IF_BITS, _RETURN = 0x20, 0x15, 0x45, 0x06
-# struct seccomp_data: number, architecture, instruction pointer, six arguments of 64 bits. Both
-# architectures are little-endian, so the low half of an argument comes first.
+# Byte offsets in struct seccomp_data: call number, architecture, instruction pointer, six arguments
+# of 64 bits. Classic BPF loads 32 bits. Both architectures are little-endian, so these offsets load
+# the low half of an argument.
 _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16
 
 _PROT_EXEC = 0x4
@@ -34,14 +35,14 @@ Instruction = tuple[int, int, int, int]
 
 
 def install(architecture: Architecture, own_pid: int) -> None:
-    """Bind this process, for good, to the system calls allowed. It must have set no_new_privs.
+    """Permanently limit this process to the allowed system calls. Set no_new_privs before.
 
     Raises:
         OSError: The kernel refuses the filter.
     """
     program = b"".join(struct.pack("HBBI", *instruction) for instruction in _program(architecture, own_pid))
     instructions = ctypes.create_string_buffer(program, len(program))
-    # struct sock_fprog: how many, then a pointer, aligned.
+    # struct sock_fprog: the number of instructions, then an aligned pointer to them.
     filter_program = struct.pack("HP", len(program) // 8, ctypes.addressof(instructions))
     libc = ctypes.CDLL(None, use_errno=True)
     argument = ctypes.create_string_buffer(filter_program, len(filter_program))
@@ -53,19 +54,23 @@ def _program(architecture: Architecture, own_pid: int) -> Iterator[Instruction]:
     yield from [
         (_LOAD, 0, 0, _ARCHITECTURE_AT),
         (_IF_EQUAL, 1, 0, architecture.audit),
-        (_RETURN, 0, 0, _KILL_PROCESS),  # Another architecture's numbers would mean other calls.
+        # On another architecture the same numbers mean other calls, so the list would be wrong.
+        (_RETURN, 0, 0, _KILL_PROCESS),
         (_LOAD, 0, 0, _NUMBER_AT),
     ]
     for number in sorted(architecture.allowed):
         yield from [(_IF_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ALLOW)]
-    # Memory, but none that can be run: what a decoder is tricked into writing stays data.
+    # Memory may be mapped, but not as executable: if an image tricks a decoder into writing machine
+    # code, the decoder cannot run it.
     for number in (architecture.mmap, architecture.mprotect):
         yield from _unless_bits(number, argument=2, bits=_PROT_EXEC)
     yield from _threads_only(architecture.clone)
-    # Its flags are in memory, where a filter cannot look; glibc falls back to clone.
+    # The flags of clone3 are in memory, which a filter cannot read. With ENOSYS, glibc uses clone.
     yield from [(_IF_EQUAL, 0, 1, architecture.clone3), (_RETURN, 0, 0, _ERRNO | errno.ENOSYS)]
-    yield from _only_with(architecture.prctl, argument=0, value=_PR_SET_NAME)  # glib names its threads.
-    yield from _only_with(architecture.tgkill, argument=0, value=own_pid)  # abort() is a signal to oneself.
+    # glib sets the names of its threads.
+    yield from _only_with(architecture.prctl, argument=0, value=_PR_SET_NAME)
+    # abort() sends a signal to its own process.
+    yield from _only_with(architecture.tgkill, argument=0, value=own_pid)
     yield _refuse()
 
 

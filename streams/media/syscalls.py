@@ -1,11 +1,12 @@
-"""The system calls that a decoder may make: numbers of the two architectures this runs on."""
+"""The system calls that a decoder may make, with their numbers on x86_64 and aarch64."""
 
 import platform
 from dataclasses import dataclass
 
-# Decoding is arithmetic on memory that is already mapped: memory, threads, clocks, and writing
-# to a socket that is open already. Whatever is not named here answers EPERM: opening any file,
-# sockets, exec, fork, kill, ptrace, io_uring, mounts, keys.
+# A decoder needs only memory, threads, clocks, and writes to a socket that is already open. Every
+# call that is not listed returns EPERM: opening a file, sockets, exec, fork, kill, ptrace,
+# io_uring, mounts, keys. `Architecture` has a few more, which `seccomp.py` allows or refuses by
+# their arguments.
 _ALLOWED_X86_64 = {
     "read": 0, "write": 1, "close": 3, "fstat": 5, "poll": 7, "lseek": 8, "munmap": 11, "brk": 12,
     "rt_sigaction": 13, "rt_sigprocmask": 14, "rt_sigreturn": 15, "sched_yield": 24, "mremap": 25,
@@ -26,7 +27,11 @@ _ALLOWED_AARCH64 = {
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """The kernel's word for one architecture, what is allowed on it, and what is allowed in part."""
+    """One architecture: its AUDIT_ARCH value, and the numbers of its system calls.
+
+    `allowed` calls are allowed with any arguments; the filter checks the arguments of the other
+    calls.
+    """
 
     audit: int
     allowed: frozenset[int]
@@ -63,10 +68,10 @@ _ARCHITECTURES = {
 
 
 def this_architecture() -> Architecture:
-    """The architecture of this machine.
+    """Return the architecture of this machine.
 
     Raises:
-        RuntimeError: The numbers of its system calls are not known here.
+        RuntimeError: The machine is not Linux, or its system calls are not listed here.
     """
     machine = platform.machine()
     if platform.system() != "Linux" or machine not in _ARCHITECTURES:

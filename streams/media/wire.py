@@ -1,8 +1,9 @@
-"""What the worker, its zygote and a decoder say to each other.
+"""The messages between the worker, its zygote and a decoder.
 
-An *order* goes to the zygote with two descriptors: the original, and a socket. On that socket
-the decoder writes an *answer* and ends; then the zygote, which no image ever reaches, adds an
-*ending*, so a decoder cannot say of itself how it ended.
+The worker sends the zygote an *order* with two descriptors: the original, and a socket. The decoder
+writes an *answer* to that socket and ends. Then the zygote appends an *ending* to the same socket.
+The ending can be trusted, because the zygote never reads an image; a decoder that its image has
+taken over cannot report a false one.
 """
 
 import json
@@ -16,20 +17,22 @@ from streams.media.rejected import Reason, Rejected
 from streams.media.sandbox import Allowance
 
 ORDER_BYTES_MAX = 4_096
-# Three renditions of at most 1,080 x 1,080 pixels: even as noise they compress below 3 bytes a pixel.
+# An answer has three renditions of at most 1,080 x 1,080 pixels. Even noise compresses to less than
+# 3 bytes a pixel.
 ANSWER_BYTES_MAX = 8 * 1024 * 1024
 COMPLAINT_BYTES_MAX = 2_048
 DETAIL_CHARACTERS_MAX = 300
 
 _HEAD = struct.Struct("!I")
-# Marks an ending: without it the last bytes of an answer could be taken for one when the zygote has died.
+# The last bytes of every ending. If the zygote has died, there is no ending; without this mark, the
+# last bytes of the answer would then be read as an ending.
 _MARK = b"\x00ending\x00"
 _ENDING = struct.Struct("!iQQH8s")
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Make the thumbnail, or the other three, of one original."""
+    """The order to make the thumbnail of one original, or its other three renditions."""
 
     is_thumbnail: bool
     rendition_format: RenditionFormat
@@ -52,7 +55,11 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a decoder ended, as the kernel says: wait status, most memory, CPU time; and its last words."""
+    """How a decoder ended.
+
+    The wait status, the peak memory and the CPU time come from the kernel. `complaint` is the end
+    of the decoder's stderr.
+    """
 
     status: int
     peak_rss_bytes: int
@@ -65,10 +72,10 @@ class Ending:
 
 
 def split_ending(received: bytearray) -> tuple[memoryview, Ending]:
-    """The decoder's answer, whole or not, and the zygote's ending after it.
+    """Split `received` into the decoder's answer, which may be incomplete, and the zygote's ending.
 
     Raises:
-        EOFError: There is no ending: the zygote itself has ended.
+        EOFError: There is no ending, because the zygote itself has ended.
     """
     at = len(received) - _ENDING.size
     if at < 0 or not received.endswith(_MARK):
@@ -80,7 +87,10 @@ def split_ending(received: bytearray) -> tuple[memoryview, Ending]:
 
 
 def pack_made(pixels: int, renditions: Iterable[tuple[str, bytes, int, int]]) -> bytes:
-    """The answer with an original's count of pixels and its renditions, each (name, body, width, height)."""
+    """Make the answer of a success: the number of pixels of the original, and its renditions.
+
+    Each rendition is (name, body, width, height).
+    """
     listed = [(name, width, height, body) for name, body, width, height in renditions]
     sizes = [[name, width, height, len(body)] for name, width, height, body in listed]
     header = json.dumps({"pixels": pixels, "made": sizes}).encode()
@@ -88,19 +98,21 @@ def pack_made(pixels: int, renditions: Iterable[tuple[str, bytes, int, int]]) ->
 
 
 def pack_rejected(reason: Reason, detail: str) -> bytes:
-    """An answer that the original is at fault."""
+    """Make the answer that rejects the original."""
     header = json.dumps({"rejected": reason, "detail": detail[:DETAIL_CHARACTERS_MAX]}).encode()
     return _HEAD.pack(len(header)) + header
 
 
 def unpack_answer(answer: memoryview, names: Mapping[str, int]) -> tuple[int, dict[str, EncodedRendition]]:
-    """The original's pixels and its renditions: exactly `names`, each within its side in pixels.
+    """Return the original's number of pixels, and its renditions by name.
 
-    A decoder may have been taken over by its image, so nothing in `answer` is believed.
+    `names` maps each expected rendition to the maximum of its sides in pixels. The image may have
+    taken over the decoder, so that `answer` is not trusted: it must have exactly these renditions,
+    within these sides.
 
     Raises:
-        Rejected: The decoder says that the original is at fault.
-        ValueError: It is not an answer that a decoder of ours would give.
+        Rejected: The decoder rejected the original.
+        ValueError: An intact decoder would not send this answer.
     """
     try:
         (head_bytes,) = _HEAD.unpack_from(answer)

@@ -1,12 +1,14 @@
-"""The zygote: libvips loaded once, and a fork of that for each image.
+"""The zygote: a process that loads libvips once and forks a decoder for each image.
 
-Every image has a process of its own: limits are per image, and nothing that one image does is
-there for the next. A fork is cheap beside a fresh interpreter, which takes 100 ms to import
-pyvips alone, but not free: 1.5 ms here and, with the pages it copies, 5 to 15 ms in the decoder.
+Each image has a process of its own. So the limits apply to one image, and an image that takes over
+its decoder cannot affect the next image. A fork is cheaper than a new interpreter, which needs
+100 ms for the import of pyvips alone. A fork takes 1.5 ms in the zygote and 5 to 15 ms in the
+decoder, which includes copying the pages that the decoder writes to.
 
-Forking is safe because libvips starts no thread before it computes the first pixel: the zygote
-computes none, and refuses to serve if it finds a second thread. It sees no byte of an image,
-so it needs no sandbox itself; each fork enters one before it looks (see `sandbox`).
+Forking is safe only in a process with one thread. libvips starts threads when it computes the first
+pixel; the zygote computes no pixel, and does not serve if it finds a second thread. The zygote
+reads no byte of an image, so it needs no sandbox. Each decoder enters its sandbox before it reads
+its image (see `sandbox`).
 """
 
 import gc
@@ -20,7 +22,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-import pyvips  # type: ignore[import-untyped]  # It ships stubs without saying so.
+import pyvips  # type: ignore[import-untyped]  # pyvips has no py.typed.
 
 from streams.media.decoder import decode
 from streams.media.loading import allow_loaders
@@ -32,7 +34,8 @@ READY = b"ready"
 _STDERR = 2
 _PIPE_BYTES = 65_536
 _NEVER_TRIMMED_BYTES = 1 << 40
-# What each image goes through; looked up here, so that no decoder has to.
+# The libvips operations that decoders call. The zygote looks them up once, so that decoders need
+# not.
 _OPERATIONS = (
     "jpegload_buffer", "pngload_buffer", "webpload_buffer", "thumbnail_image", "icc_transform",
     "colourspace", "flatten", "jpegsave_buffer", "webpsave_buffer",
@@ -48,7 +51,7 @@ class _Child:
 
 
 class Zygote:
-    """Forks a decoder for each order that arrives on `control`, until that is closed."""
+    """Forks a decoder for each order that arrives on `control`, until it is closed."""
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
@@ -59,7 +62,7 @@ class Zygote:
         self._is_wanted = True
 
     def serve(self) -> None:
-        """Return when the worker has closed `control` or has died; every decoder is dead then."""
+        """Take orders until the worker closes `control` or dies; then kill all decoders."""
         self._on_readable(self._control, self._take_order)
         self._control.send(READY)
         while self._is_wanted:
@@ -78,7 +81,8 @@ class Zygote:
             self._is_wanted = False
             return
         original, link = descriptors
-        complaints, complain = os.pipe2(os.O_NONBLOCK)  # A decoder that complains too much is cut off.
+        # The pipe is the decoder's stderr. If the pipe is full, further output is lost.
+        complaints, complain = os.pipe2(os.O_NONBLOCK)
         pid = os.fork()
         if pid == 0:
             self._be_decoder(Order.unpack(packed), original, link, complain)
@@ -87,18 +91,19 @@ class Zygote:
         child = _Child(pid, os.pidfd_open(pid), socket.socket(fileno=link), complaints)
         self._children.add(child)
         self._on_readable(child.pidfd, lambda: self._reap(child))
-        # The worker never writes here: readable means that it has closed its end, so wants no answer.
+        # The worker never writes to this socket. If the socket becomes readable, the worker has
+        # closed its end and no longer wants the answer.
         self._on_readable(child.link, lambda: self._stop(child))
 
     def _be_decoder(self, order: Order, original: int, answer: int, complain: int) -> None:
-        """Never returns: what follows the fork in the zygote must not happen twice."""
+        """Decode and exit. Never returns: only the zygote may run the code after the fork."""
         status = 1
         try:
             die_with_parent(self._pid)
             os.dup2(complain, _STDERR)
             decode(order, self._architecture, original, answer)
             status = 0
-        except BaseException:  # noqa: BLE001  # Nothing may return into the zygote's own loop.
+        except BaseException:  # noqa: BLE001  # An error must not return into the loop.
             traceback.print_exc()
             sys.stderr.flush()
         finally:
@@ -106,9 +111,10 @@ class Zygote:
 
     def _stop(self, child: _Child) -> None:
         if child not in self._children:
-            return  # It ended by itself just now, and was reaped.
+            return  # The decoder ended by itself and was reaped in the same round of `serve`.
         self._selector.unregister(child.link)
-        os.kill(child.pid, signal.SIGKILL)  # It cannot be another's number, for it is not yet waited for.
+        # The kernel has not reused this pid, because the decoder is not yet waited for.
+        os.kill(child.pid, signal.SIGKILL)
 
     def _reap(self, child: _Child) -> None:
         """Tell the worker how the decoder ended, and forget it."""
@@ -119,7 +125,7 @@ class Zygote:
         _, status, used = os.wait4(child.pid, 0)
         cpu_us = int((used.ru_utime + used.ru_stime) * 1_000_000)
         ending = Ending(status, used.ru_maxrss * 1024, cpu_us, _last_words(child.complaints))
-        with child.link, suppress(OSError):  # The worker may no longer want to know.
+        with child.link, suppress(OSError):  # The worker may have closed its end.
             child.link.sendall(ending.pack())
         os.close(child.pidfd)
         os.close(child.complaints)
@@ -134,13 +140,15 @@ def _last_words(complaints: int) -> str:
 
 def _load_libvips() -> None:
     allow_loaders()
-    # The cache of operations ends with its process, so it can carry nothing from image to image. It
-    # stays on and is never trimmed: libvips 8.18 reads its built-in CMYK profile after the operation
-    # that loaded it, which without the cache is freed by then (it crashes).
+    # The operation cache must be on and must never be trimmed. libvips 8.18 reads its built-in CMYK
+    # profile after the end of the operation that loaded the profile. Without the cache, the profile
+    # is freed by then and libvips crashes. The cache carries nothing from one image to another,
+    # because each decoder has its own and ends after one image.
     pyvips.cache_set_max_mem(_NEVER_TRIMMED_BYTES)
     for operation in _OPERATIONS:
         pyvips.Introspect.get(operation)
-    # Collecting would write to every page that is shared with the forks.
+    # A garbage collection writes to the pages that the zygote shares with its decoders, so that the
+    # kernel would have to copy them.
     gc.disable()
     gc.freeze()
     threads = len(os.listdir("/proc/self/task"))
@@ -149,7 +157,7 @@ def _load_libvips() -> None:
 
 
 def main() -> None:
-    """Serve the worker `argv[2]` over the inherited descriptor `argv[1]`."""
+    """Serve the worker with the pid `argv[2]` over the inherited descriptor `argv[1]`."""
     die_with_parent(int(sys.argv[2]))
     _load_libvips()
     Zygote(socket.socket(fileno=int(sys.argv[1]))).serve()

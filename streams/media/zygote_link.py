@@ -1,4 +1,4 @@
-"""The worker's end of its zygote: start it, give it an image, hear what became of it."""
+"""The worker's side of its zygote: starts the zygote, sends it images, receives the answers."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ _ZYGOTE_MODULE = "streams.media.zygote"
 
 
 class DecodersLost(Exception):
-    """The zygote ended: the machine's fault, or ours. Nothing is known about the photo."""
+    """The zygote ended, because of the machine or of our code. Nothing is known about the photo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +32,17 @@ class _Zygote:
 
 
 class ZygoteLink:
-    """One zygote at a time, started when it is needed, and again when it has ended."""
+    """One zygote at a time. It is started on demand, and replaced after it has ended."""
 
     def __init__(self) -> None:
         self._zygote: _Zygote | None = None
         self._starting = asyncio.Lock()
 
     async def start(self) -> _Zygote:
-        """The zygote, ready; a new one only where there is none.
+        """Return the running zygote, or start one and return it when it is ready.
 
         Raises:
-            DecodersLost: It does not start; its own words are on this process's stderr.
+            DecodersLost: The zygote did not start; its error is on the stderr of this process.
         """
         async with self._starting:
             if self._zygote is None:
@@ -57,15 +57,18 @@ class ZygoteLink:
             await _ended(zygote.process)
 
     async def run(self, order: Order, original: bytes) -> tuple[memoryview, Ending]:
-        """What a decoder answers to `order`, and how it ended. Cancelling ends it.
+        """Run `order` on `original` in a decoder; return its answer and how the decoder ended.
+
+        Cancelling the call kills the decoder.
 
         Raises:
-            DecodersLost: The zygote ended before it could say how the decoder did.
-            OverflowError: The answer is longer than any answer can be.
+            DecodersLost: The zygote ended before it reported how the decoder ended.
+            OverflowError: The answer is longer than `ANSWER_BYTES_MAX`.
         """
         zygote = await self.start()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        # Closing our end is what ends the decoder: the zygote sees it, also when we are killed.
+        # When our end is closed, also because this process was killed, the zygote notices that and
+        # kills the decoder.
         with closing(ours):
             ours.setblocking(False)
             try:
@@ -78,7 +81,7 @@ class ZygoteLink:
                 raise DecodersLost(f"the zygote of decoders ended: {error}") from error
 
     async def _forget(self, zygote: _Zygote) -> None:
-        """Leave a zygote that has failed; the next image starts another."""
+        """Kill a zygote that has failed; the next image starts another."""
         if self._zygote is zygote:
             self._zygote = None
             zygote.control.close()
@@ -88,13 +91,13 @@ class ZygoteLink:
 
 @asynccontextmanager
 async def _in_memory(original: bytes) -> AsyncIterator[int]:
-    """A descriptor of memory outside this process, which the decoder maps."""
+    """Yield the descriptor of a memory file with the bytes of `original`, for the decoder."""
     descriptor = os.memfd_create("original")
     try:
         rest = memoryview(original)
         while rest:
             rest = rest[os.write(descriptor, rest[:_WRITTEN_BYTES]) :]
-            # 25 MB are 6,000 pages to be found: others have their turns in between.
+            # For 25 MB the kernel must allocate 6,000 pages, so other tasks run between the writes.
             await asyncio.sleep(0)
         yield descriptor
     finally:
@@ -123,24 +126,29 @@ def _spawn() -> _Zygote:
             stdout=subprocess.DEVNULL,
             pass_fds=[descriptor],
             env=_environment(),
-            process_group=0,  # Ctrl-C is for the worker, which then ends its zygote in its own time.
+            # Ctrl-C must not reach the zygote; the worker ends the zygote when its own work is
+            # done.
+            process_group=0,
         )
     return _Zygote(process, ours)
 
 
 def _environment() -> dict[str, str]:
-    """Nothing of this process's environment, which holds the credentials of every store."""
+    """Return a new environment; this process's own has the credentials of every store."""
     return {
         "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path),
         "LANG": "C.UTF-8",
-        # One thread computes: parallel work is several images, not several threads of one.
+        # One thread computes an image. Several cores are used by several images.
         "VIPS_CONCURRENCY": "1",
-        # Warnings about odd files are not worth a line each, and would crowd out a decoder's last words.
+        # libvips logs no warnings. They would fill the logs, and would displace a decoder's error
+        # from the limited bytes of `Ending.complaint`.
         "VIPS_WARNING": "1",
-        # Each further heap of glibc's would map 128 MB of address space, which is what is limited.
+        # One malloc arena. Each further arena would map 128 MB of address space, and the memory
+        # limit of a decoder counts address space.
         "MALLOC_ARENA_MAX": "1",
-        # A decoder lives for one image, so what is freed is soon wanted again: giving it back and
-        # faulting it in again was a sixth of the CPU time of a 12-megapixel JPEG. Large pages, too.
+        # malloc retains freed memory, because a decoder runs for one image only and soon allocates
+        # the memory again. Returning it to the kernel and faulting it in again took a sixth of the
+        # CPU time of a 12-megapixel JPEG. Huge pages save page faults, too.
         "MALLOC_MMAP_THRESHOLD_": str(_KEPT_ALLOCATION_BYTES_MAX),
         "MALLOC_TRIM_THRESHOLD_": str(_KEPT_FREE_BYTES_MAX),
         "MALLOC_TOP_PAD_": str(_HEAP_STEP_BYTES),
@@ -165,7 +173,7 @@ async def _ready(zygote: _Zygote) -> _Zygote:
 
 
 async def _ended(process: subprocess.Popen[bytes]) -> None:
-    """Wait for a process that has been told to end, and make it where it does not."""
+    """Wait for a process that has been told to end; kill it if it does not end in `_STOP_S_MAX`."""
     try:
         await asyncio.to_thread(process.wait, _STOP_S_MAX)
     except subprocess.TimeoutExpired:

@@ -11,7 +11,7 @@ async def ask_removal(stores: PhotoStores, outbox: Outbox, photo: PhotoId) -> No
     """Queue the removal of a photo's objects. Call it after the writes that hide the photo.
 
     Raises:
-        StoreUnavailable: The task may be queued all the same; asking again is harmless.
+        StoreUnavailable: The task may have been queued nevertheless; queuing it again is harmless.
     """
     row = (await stores.photos.get([photo])).get(photo)
     renditions = row.renditions.values() if row is not None else ()

@@ -1,7 +1,7 @@
 """A photo enters the pipeline: write its row, then list it for its author as not ready.
 
-Law: delete and upload cannot miss each other. Each writes its own fact first and then
-reads the other's. This side writes the row, then reads the tombstone.
+Law: delete and upload cannot miss each other. Each writes its own fact first, then reads the fact
+of the other. An upload (this module) writes the row, then reads the tombstone.
 """
 
 from schemas.envelope import PoisonEvent, Reason
@@ -12,12 +12,14 @@ from streams.stores.cache.keys import photo_key, pull_list_key
 
 
 async def photo_begun(stores: PhotoStores, photo: Photo) -> bool:
-    """Let the author see the photo as `processing`. May be repeated at every line.
+    """Let the author see the photo as `processing`.
+
+    May be repeated, also after a failure at any line.
 
     Returns False if there is nothing to begin: the photo is deleted, ready or rejected.
 
     Raises:
-        PoisonEvent: The id is known with another author.
+        PoisonEvent: The photo's id has a row with another author.
         StoreUnavailable: Nothing is known about the writes; call it again.
     """
     if not await insert_photo(stores, photo):
@@ -30,7 +32,7 @@ async def insert_photo(stores: PhotoStores, photo: Photo) -> bool:
     """Write the photo's row. Returns False if the photo is deleted.
 
     Raises:
-        PoisonEvent: The id is known with another author.
+        PoisonEvent: The photo's id has a row with another author.
     """
     author = await stores.photos.insert(photo)
     if author != photo.author_id:
@@ -42,7 +44,7 @@ async def insert_photo(stores: PhotoStores, photo: Photo) -> bool:
 
 
 async def show_processing(stores: PhotoStores, photo: Photo) -> bool:
-    """List the photo for its author. If it is ready or rejected already, do nothing and return False."""
+    """List the photo for its author. If it is ready or rejected, do nothing and return False."""
     row = (await stores.photos.get([photo.photo_id])).get(photo.photo_id)
     if row is not None and row.status is not Status.PROCESSING:
         return False

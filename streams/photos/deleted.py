@@ -1,7 +1,7 @@
 """A photo has been deleted: write its tombstone, then hide the photo if it has a row.
 
-Law: delete and upload cannot miss each other. Each writes its own fact first and then
-reads the other's. This side writes the tombstone, then reads the row.
+Law: delete and upload cannot miss each other. Each writes its own fact first, then reads the fact
+of the other. A delete (this module) writes the tombstone, then reads the row.
 """
 
 from schemas.envelope import PoisonEvent, Reason
@@ -15,10 +15,10 @@ from streams.stores.cache.keys import photo_key, pull_list_key
 
 
 async def photo_deleted(stores: PhotoStores, outbox: Outbox, data: PhotoDeleted) -> None:
-    """Handle `photo.deleted`. May be repeated at every line.
+    """Handle `photo.deleted`. May be repeated, also after a failure at any line.
 
     Raises:
-        PoisonEvent: The photo is another author's.
+        PoisonEvent: The photo belongs to another author.
         StoreUnavailable: Nothing is known about the writes; handle the event again.
     """
     photo, author = PhotoId(data.photo_id), UserId(data.author_id)
@@ -37,7 +37,8 @@ async def photo_deleted(stores: PhotoStores, outbox: Outbox, data: PhotoDeleted)
 async def delete_photo(stores: PhotoStores, outbox: Outbox, photo: PhotoId, author: UserId) -> None:
     """Delete a photo whose tombstone is written. After it returns, no page shows the photo.
 
-    A task of their own removes the objects, because removals may have a backlog.
+    This does not remove the photo's objects but queues a task for that, because the queue of
+    removals may be long.
     """
     await hide_photo(stores, photo, author)
     await outbox.edges([EdgeRecord(SetKind.READY_PHOTOS, photo, author, LEFT_TIME_US, removed=True)])

@@ -1,12 +1,14 @@
 """A photo has its thumbnail: mark it ready, count it, and deliver it.
 
-Law: no lost post. Order: the photo's row, then its delivery (its pages are acknowledged, or
-its author is added to the pulled authors), then the caller's commit. A follower either is in
-a bucket that is read after the row was written, or their backfill reads that row: a
-follower's row is written before the backfill is requested.
+Law: no lost post. The order is: first the photo's row, then its delivery (its pages are
+acknowledged, or its author is added to the pulled authors), then the caller's commit. Every
+follower gets the photo in one of two cases. If the follower's row was written before the delivery
+reads its bucket, the delivery includes the follower. Otherwise the follower's backfill reads the
+photo's row: a backfill is requested after the follower's row is written, and the photo's row is
+older than that.
 
-May be repeated at every line. Two runs may decide differently, push once and pull once.
-Readers merge by id, so doing both is harmless, and at least one of them is done.
+May be repeated, also after a failure at any line. Two runs may decide differently, one for push and
+one for pull. That is harmless, because readers merge by id and at least one of the two is done.
 """
 
 import asyncio
@@ -44,7 +46,8 @@ async def photo_ready(
         stores.photos.mark_ready(photo, renditions), stores.author_photos.add(author, photo, ready=True)
     )
     ready = EdgeRecord(SetKind.READY_PHOTOS, photo, author, READY_TIME_US, removed=False)
-    # Read the level after the row is written: a user who follows at a later level is backfilled.
+    # Read the level of the followers' set after the photo's row is written. So a user who follows
+    # when the set has a later level gets the photo by backfill.
     summaries, remembered, *_ = await asyncio.gather(
         stores.counted_sets.summaries(SetKind.FOLLOWERS, [author]),
         stores.authors.mode_by_size(author),
@@ -66,8 +69,9 @@ async def photo_ready(
     DECISIONS.labels(delivery.mode.value, delivery.reason.value).inc()
     if delivery.mode_by_size not in (None, remembered):
         await stores.authors.remember_mode(author, delivery.mode_by_size)
-    # A delete that ran meanwhile either found no row, or hid a photo that we then made ready. It
-    # wrote its tombstone first, so we find the tombstone now.
+    # A delete may have run meanwhile. It either found no row, or hid the photo before we made it
+    # ready. In both cases it wrote its tombstone first, so we find the tombstone now and delete
+    # again.
     if await stores.photos.has_tombstone(photo, author):
         await delete_photo(stores, outbox, photo, author)
     return delivery

@@ -1,8 +1,8 @@
 """A photo can never have its renditions: its author sees the reason, nobody else sees the photo.
 
-Law: a rejection is final, as a delete is. In the row, the author's list and the set of ready
-photos the rejection wins in whatever order they are written, so nothing here needs to know
-whether the photo was ready.
+Law: a rejection is final, as a delete is. In the row, in the author's list and in the set of ready
+photos, a rejection wins over "ready" in whatever order the two are written. So this code need not
+know whether the photo was ready.
 """
 
 from schemas.ids import PhotoId, UserId
@@ -18,7 +18,7 @@ from streams.stores.cache.keys import photo_key, pull_list_key
 async def photo_rejected(
     stores: PhotoStores, outbox: Outbox, photo: PhotoId, author: UserId, reason: str
 ) -> None:
-    """Reject a photo that has a row. May be repeated at every line.
+    """Reject a photo that has a row. May be repeated, also after a failure at any line.
 
     Raises:
         StoreUnavailable: Nothing is known about the writes; call it again.
@@ -30,5 +30,5 @@ async def photo_rejected(
     await stores.cache.invalidate([photo_key(photo), pull_list_key(author)])
     await outbox.edges([EdgeRecord(SetKind.READY_PHOTOS, photo, author, LEFT_TIME_US, removed=True)])
     await ask_removal(stores, outbox, photo)
-    if is_new:  # A repeated task is not another rejection.
+    if is_new:  # Do not count a rejection again when its task is repeated.
         REJECTED.labels(reason).inc()

@@ -28,10 +28,10 @@ async def photo_uploaded(
     now_ms: int,
     original_poll_ms: int,
 ) -> None:
-    """Handle `photo.uploaded`. May be repeated at every line.
+    """Handle `photo.uploaded`. May be repeated, also after a failure at any line.
 
     Raises:
-        PoisonEvent: The id is known with another author.
+        PoisonEvent: The photo's id has a row with another author.
         StoreUnavailable: Nothing is known about the writes; handle the event again.
     """
     photo = _photo(data)
@@ -58,10 +58,10 @@ async def photo_uploaded(
 
 
 async def _has_arrived(media_objects: MediaObjects, object_key: str) -> bool:
-    """Whether the original is in the bucket.
+    """Return whether the original is in the bucket.
 
-    False also when S3 does not answer: the photo is parked and looked for again later, and the
-    partition's next events do not wait for S3.
+    Returns False also if S3 does not respond. The photo is then parked, and its original is looked
+    for again later, so that the next events of the partition do not wait for S3.
     """
     try:
         return await media_objects.size(object_key) is not None

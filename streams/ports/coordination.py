@@ -36,14 +36,14 @@ class StoppedPartitions(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardLease:
-    """A shard that only this process mints ids with; it starts strictly after `last_ms`."""
+    """A shard with which only this process mints ids; its first id has a time after `last_ms`."""
 
     shard: int
     last_ms: int
 
 
 class ShardLeases(Protocol):
-    """Leases of a minute. No id is minted twice, whatever the clocks say."""
+    """Leases of a minute. No id is minted twice, even if clocks are wrong."""
 
     async def acquire(self, holder: str, now_ms: int) -> ShardLease:
         """Lease a shard that nobody holds.

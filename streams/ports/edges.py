@@ -16,7 +16,10 @@ from streams.core.sets import BucketKey, BucketState, BucketWrite, SetSummary
 
 
 class OutgoingEdges(Protocol):
-    """Whom a user follows and which photos a user likes. Later times win; at equal times removed wins."""
+    """Whom a user follows, and which photos a user likes.
+
+    Of two states of an edge, the one with the later time wins; at equal times, removed wins.
+    """
 
     async def write(self, kind: OutgoingEdge, member: UserId, owner: int, state: Membership) -> None: ...
 
@@ -32,7 +35,10 @@ class OutgoingEdges(Protocol):
         """Return those of `photos` (at most 100) that the user likes; one call."""
 
     async def newest_likes(self, user: UserId, era: int, count: int) -> EraLikes:
-        """Return the user's newest likes of photos of one era (`core/eras.py`), from up to `count` rows."""
+        """Return the user's newest likes of photos of one era (`core/eras.py`).
+
+        Reads up to `count` rows, which include removed likes.
+        """
 
 
 class CountedSets(Protocol):
@@ -44,7 +50,7 @@ class CountedSets(Protocol):
     async def read(
         self, wanted: Mapping[BucketKey, Collection[int]], *, totals: Mapping[BucketKey, int]
     ) -> dict[BucketKey, BucketState]:
-        """Return each bucket's count and the rows of the named members; other rows may be among them.
+        """Return each bucket's count and the rows of the wanted members, perhaps with other rows.
 
         `totals` are the known sizes of buckets; they only make the read faster.
         """
@@ -63,7 +69,7 @@ class CountedSets(Protocol):
         """Return the count of each bucket that has one, by bucket."""
 
     async def members(self, keys: Sequence[BucketKey]) -> dict[BucketKey, PackedIds]:
-        """Return the members of each bucket, packed, ascending, from its page or else from its rows."""
+        """Return the members of each bucket, packed, ascending, from its page or its rows."""
 
     async def page(self, key: BucketKey, *, after: int, limit: int) -> list[int]:
         """Return up to `limit` members of one bucket, ascending, with ids above `after`."""

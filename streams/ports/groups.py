@@ -1,4 +1,4 @@
-"""The ports grouped by purpose, so that a signature says what a function may touch.
+"""The ports grouped by purpose, so that a signature says which stores a function may use.
 
 A function takes the smallest group that has what it needs, or single ports where it needs one or
 two. `Stores` is all groups at once; only entry points and test worlds hold it.
@@ -17,7 +17,7 @@ from streams.ports.photos import AuthorPhotos, Authors, ParkedPhotos, Photos, Pu
 from streams.ports.timelines import RebuildBudget, Timelines
 from streams.ports.uploads import UploadLimit, Uploads
 
-# The groups have no slots: several of them share fields, and are bases of one class.
+# The groups have no slots, because Python does not allow several bases with slots in one class.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class PhotoStores:
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeStores:
-    """Follows and likes: outgoing and incoming edges, and the cached values that a change invalidates."""
+    """Follows and likes: outgoing and incoming edges, and the cache, for invalidation."""
 
     outgoing_edges: OutgoingEdges
     counted_sets: CountedSets
@@ -74,7 +74,7 @@ class CleaningStores(UploadStores):
 
 @dataclass(frozen=True, kw_only=True)
 class CoordinationStores:
-    """What processes agree on."""
+    """What processes agree on: stopped partitions, and shards for minting ids."""
 
     stopped_partitions: StoppedPartitions
     shard_leases: ShardLeases
@@ -91,7 +91,7 @@ class HealthStores:
 
 @dataclass(frozen=True, kw_only=True)
 class ApiStores(UploadStores, EdgeStores, TimelineStores, HealthStores):
-    """What the services of the API are composed of."""
+    """The stores from which the services of the API are made."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,12 +35,12 @@ class MediaObjects(Protocol):
         """Delete objects; keys without an object are ignored."""
 
     async def list(self, prefix: str, *, after: str = "", limit: int) -> list[StoredObject]:
-        """Return up to `limit` (at most 1,000) objects under `prefix` by key, from keys above `after`."""
+        """Return up to `limit` (at most 1,000) objects under `prefix`, by key, above `after`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedRequest:
-    """A PUT that anybody who has it may send until it expires. It must carry all `headers`."""
+    """A signed PUT. Everyone who has it may send it until it expires, with all `headers`."""
 
     url: str
     headers: Mapping[str, str]
@@ -61,7 +61,7 @@ class MediaUploads(Protocol):
     async def sign_put(
         self, object_key: str, *, content_type: str, size_bytes: int, life_s: int
     ) -> SignedRequest:
-        """Sign a PUT of exactly this size and type, which succeeds once. Signing makes no request."""
+        """Sign a PUT of exactly this size and type, which succeeds once. Makes no request."""
 
     async def begin_parts(self, object_key: str, *, content_type: str) -> str:
         """Begin a multipart upload; returns its `parts_id`."""
@@ -69,18 +69,18 @@ class MediaUploads(Protocol):
     async def sign_part(
         self, object_key: str, parts_id: str, number: int, *, size_bytes: int, life_s: int
     ) -> SignedRequest:
-        """Sign a PUT of part `number` (from 1) of exactly this size. Signing makes no request."""
+        """Sign a PUT of part `number` (from 1) of exactly this size. Makes no request."""
 
     async def put_part(self, object_key: str, parts_id: str, number: int, body: bytes) -> None: ...
 
     async def parts(self, object_key: str, parts_id: str) -> dict[int, int]:
-        """Return the size in bytes of each part that has arrived, by number; none for an unknown upload."""
+        """Return the bytes of each arrived part, by number; empty for an unknown upload."""
 
     async def finish_parts(self, object_key: str, parts_id: str, sizes: Mapping[int, int]) -> None:
         """Make the object if exactly these parts (bytes by number) have arrived; else do nothing.
 
-        Also does nothing if the upload was finished or aborted before. Ask `MediaObjects.size`
-        whether the object exists.
+        Also does nothing if the upload was finished or aborted before. So call `MediaObjects.size`
+        to know whether the object exists.
         """
 
     async def abort_parts(self, object_key: str, parts_id: str) -> None:
@@ -90,4 +90,7 @@ class MediaUploads(Protocol):
         """Return every multipart upload under `prefix` that is under way."""
 
     async def expire_unfinished(self, prefix: str) -> bool:
-        """Make the bucket remove unfinished uploads under `prefix` after a day; False if it cannot."""
+        """Set a rule: the bucket removes unfinished uploads under `prefix` after a day.
+
+        Returns False if the server or its policy does not allow that.
+        """

@@ -20,10 +20,13 @@ class Photos(Protocol):
         """Store the photo's facts if its id is new; returns the author who owns the id."""
 
     async def get(self, photos: Sequence[PhotoId]) -> dict[PhotoId, Photo]:
-        """Return the rows that exist, deleted ones included; at most 1,000 ids, one call for every 100."""
+        """Return the rows that exist, also of deleted photos.
+
+        Takes at most 1,000 ids and makes one call for every 100.
+        """
 
     async def mark_ready(self, photo: PhotoId, renditions: Mapping[str, StoredRendition]) -> None:
-        """Mark the photo ready and add `renditions`; a rendition replaces an earlier one of its name."""
+        """Mark the photo ready and add `renditions`; they replace others of the same name."""
 
     async def add_renditions(self, photo: PhotoId, renditions: Mapping[str, StoredRendition]) -> None:
         """Add renditions to those that the photo has, whatever its status."""
@@ -46,13 +49,13 @@ class Photos(Protocol):
 
 
 class AuthorPhotos(Protocol):
-    """Each author's photos by id, descending. Removal is permanent, in whatever order calls arrive."""
+    """Each author's photos by id, descending. Removal is permanent, whatever the order of calls."""
 
     async def add(self, author: UserId, photo: PhotoId, *, ready: bool) -> None:
         """Add the photo. A photo that was added as ready stays ready unless it is rejected."""
 
     async def reject(self, author: UserId, photo: PhotoId) -> None:
-        """List the photo as not ready, permanently, if it was or is added."""
+        """List the photo as not ready, permanently, whether it is added before or after."""
 
     async def remove(self, author: UserId, photo: PhotoId) -> None: ...
 
@@ -69,7 +72,7 @@ class Authors(Protocol):
     """How each author's photos are delivered."""
 
     async def mode_by_size(self, author: UserId) -> Mode:
-        """Return the last mode that the author's follower count required; push for an unknown author."""
+        """Return the last mode that the author's follower count required; push if unknown."""
 
     async def remember_mode(self, author: UserId, mode: Mode) -> None: ...
 
@@ -86,7 +89,7 @@ class PulledAuthors(Protocol):
 
 
 class ParkedPhotos(Protocol):
-    """Photos whose original has not arrived yet, by when to look again."""
+    """Photos whose original has not arrived yet, by the time to look for it again."""
 
     async def park(self, photo: ParkedPhoto) -> None: ...
 

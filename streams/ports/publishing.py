@@ -1,4 +1,4 @@
-"""What the handlers and the API ask of Kafka, each send acknowledged."""
+"""Ports that write to Kafka. Every write waits until Kafka has acknowledged it."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -23,7 +23,7 @@ class Outbox(Protocol):
 
 
 class EventPublisher(Protocol):
-    """Publishes events to the topics that others write, too."""
+    """Publishes events to topics to which upstream apps publish, too."""
 
     async def publish(self, event_data: EventData, *, time_us: int) -> None:
         """Publish one event; all in-sync replicas have acknowledged it when this returns.
@@ -31,12 +31,13 @@ class EventPublisher(Protocol):
         Its type, topic and key follow from the class of `event_data`.
 
         Raises:
-            StoreUnavailable: It may be there all the same; publishing it again is harmless.
+            StoreUnavailable: The event may have been published nevertheless; publishing it again is
+                harmless.
         """
 
     async def ping(self) -> None:
-        """Ask whether Kafka answers; an answer of less than a second ago counts.
+        """Check that Kafka responds; a response of less than a second ago is enough.
 
         Raises:
-            StoreUnavailable: It does not.
+            StoreUnavailable: Kafka does not respond.
         """

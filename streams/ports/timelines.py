@@ -28,7 +28,7 @@ class Timelines(Protocol):
         """Return those of `owners` (at most 1,000) who have a timeline."""
 
     async def read(self, owner: UserId) -> bytes | None:
-        """Return the ring's bytes (`core.ring.parse`) and renew its TTL; None if there is no timeline."""
+        """Return the ring's bytes (`core.ring.parse`), renew its TTL; None without a timeline."""
 
     async def begin_rebuild(self, owner: UserId, token: bytes) -> bool:
         """Create an empty timeline that holds `token`, the mark of this rebuild.
@@ -39,7 +39,10 @@ class Timelines(Protocol):
     async def finish_rebuild(
         self, owner: UserId, token: bytes, photos: Sequence[PhotoId], floor: int
     ) -> bool:
-        """Merge the database's `photos` and clear the token; False if the token has changed or is gone."""
+        """Merge the database's `photos` and clear the token.
+
+        Returns False, and changes nothing, if the token has changed or the timeline is gone.
+        """
 
     async def forget(self, owner: UserId) -> None: ...
 
@@ -50,20 +53,28 @@ class Timelines(Protocol):
         """Return the next offset to apply for each partition that has a checkpoint."""
 
     async def save_checkpoint(self, partition: int, position: int, *, expected: int | None) -> bool:
-        """Store the checkpoint `position` if the stored one still is `expected`; None for no checkpoint.
+        """Store the checkpoint `position` if the stored one is `expected`; None is no checkpoint.
 
-        False means that this store was lost or came back older since the last checkpoint, so the
-        records in between must be applied again.
+        Returns False if the stored checkpoint differs: since the last checkpoint, this store has
+        lost its data or was restarted with older data. The records since then must be applied
+        again.
         """
 
     async def save_all_checkpoints(self, positions: Mapping[int, int]) -> bool:
-        """Store all checkpoints at once if none of them exists; the first write to a new or flushed store."""
+        """Store all checkpoints at once if none of them exists.
+
+        This is the first write to a new or flushed store.
+        """
 
     async def verified(self) -> bool:
-        """Return whether every partition's worker has found this store no older than its committed offset."""
+        """Return whether all partitions are verified.
+
+        A partition is verified if its worker has found this store no older than its committed
+        offset.
+        """
 
     async def confirm(self, expected: Mapping[int, int]) -> set[int]:
-        """Mark partitions as verified whose checkpoint is as expected; returns the other partitions."""
+        """Mark the partitions whose checkpoint is as expected as verified; returns the others."""
 
 
 class RebuildBudget(Protocol):

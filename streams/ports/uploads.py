@@ -15,7 +15,8 @@ from streams.core.uploads import KeyClaim, Upload, UploadState
 class Uploads(Protocol):
     """One row an upload until its photo is in the pipeline, and the idempotency keys.
 
-    If several callers change the state of one row at once, one wins; the others get the stored state.
+    If several callers change the state of one row at once, one wins; the others get the stored
+    state.
     """
 
     async def insert(self, upload: Upload) -> None:
@@ -55,7 +56,10 @@ class Uploads(Protocol):
         """Yield every row in no particular order; one call for every 1,000."""
 
     async def claim_key(self, user: UserId, key: str, claim: KeyClaim, *, life_s: int) -> KeyClaim:
-        """Store `claim` under the user's idempotency key unless it has a claim; returns the stored claim."""
+        """Store `claim` under the user's idempotency key unless the key has a claim.
+
+        Returns the stored claim, which expires after `life_s`.
+        """
 
     async def claimed(self, user: UserId, key: str) -> KeyClaim | None: ...
 
@@ -64,10 +68,13 @@ class Uploads(Protocol):
 
 
 class UploadLimit(Protocol):
-    """A limit on uploads that a user begins a minute, counted over all processes, each upload's name once."""
+    """A limit on the uploads that a user begins in a minute, counted over all processes.
+
+    Each upload has a name; the same name is counted once.
+    """
 
     async def take(self, user: UserId, name: str) -> int | None:
-        """Count one more upload; returns None if allowed, else the milliseconds until one is allowed."""
+        """Count one more upload; returns None if allowed, else the milliseconds to wait."""
 
     async def give_back(self, user: UserId, name: str) -> None:
         """Remove the upload from the count."""

@@ -22,7 +22,7 @@ from streams.stores.cache.keys import photo_key
 async def full_task(
     stores: PhotoStores, outbox: Outbox, decoder: Decoder, task: FullTask, rules: MakingRules
 ) -> RenditionOutcome:
-    """Handle a `FullTask`. May be repeated at every line.
+    """Handle a `FullTask`. May be repeated, also after a failure at any line.
 
     Raises:
         StoreUnavailable: Nothing is known about the writes; handle the task again.

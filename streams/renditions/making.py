@@ -1,4 +1,4 @@
-"""What the thumbnail task and the full task share: read the row and the original, store renditions."""
+"""The steps that thumbnail tasks and full tasks share: read row and original, store renditions."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -31,7 +31,10 @@ class RenditionOutcome(StrEnum):
 
 
 class Decoder(Protocol):
-    """Decodes originals, see `streams.media`. Both methods raise `Rejected` if the original is at fault."""
+    """Decodes originals, see `streams.media`.
+
+    Both methods raise `Rejected` if the original can never have renditions.
+    """
 
     async def thumbnail(self, original: bytes) -> EncodedRendition: ...
 
@@ -65,7 +68,8 @@ async def row_to_make(stores: PhotoStores, outbox: Outbox, task: ThumbnailTask |
         await photo_rejected(stores, outbox, task.photo_id, task.author_id, row.reason)
         return None
     if row.deleted:
-        # An earlier attempt may have put objects after the delete had listed them.
+        # An earlier attempt at this task may have put objects after the delete had listed the
+        # objects to be removed.
         await ask_removal(stores, outbox, task.photo_id)
         return None
     return row
@@ -106,10 +110,10 @@ async def row_of(photos: Photos, photo: PhotoId) -> Photo | None:
 
 
 async def has_gone(photos: Photos, photo: PhotoId, author: UserId) -> bool:
-    """Whether the photo was deleted or rejected. Call it after objects were put.
+    """Return whether the photo was deleted or rejected. Call this after objects were put.
 
-    Law: a delete and a put cannot miss each other. A delete writes its tombstone, then
-    lists the objects; a put puts its object, then reads the tombstone.
+    Law: a delete and a put cannot miss each other. A delete writes its tombstone, then lists the
+    objects. A task puts its objects, then reads the tombstone.
     """
     if await photos.has_tombstone(photo, author):
         return True

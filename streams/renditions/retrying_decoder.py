@@ -1,7 +1,7 @@
 """A decoder that retries after a crash, because the cause may be the machine and not the image.
 
-This is the only layer that decodes an image again after a crash. `media/decoders.py` runs an image a second
-time only for its known need of memory, under a larger limit.
+Only this layer decodes an image again after a crash. `media/decoders.py` decodes an image a second
+time only if the image needs more memory, and then with a larger memory limit.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,8 +16,8 @@ from streams.renditions.making import Decoder
 
 T = TypeVar("T")
 STORE = "decoders"
-# A process that was killed for lack of memory looks like one that crashed because of its image.
-# An image that really crashes its decoder does so every time.
+# If the kernel kills a decoder because the machine lacks memory, that looks like a crash because of
+# the image. An image that is the cause crashes its decoder at every attempt.
 ATTEMPTS_MAX = 3
 
 
@@ -26,7 +26,8 @@ class RetryingDecoder:
     """Calls `decoder` up to `ATTEMPTS_MAX` times while it crashes.
 
     Raises:
-        StoreUnavailable: No decoder runs; nothing is known about the original.
+        Rejected: See `Decoder`; for a crash, only after the last attempt.
+        StoreUnavailable: Decoders cannot be started; nothing is known about the original.
     """
 
     decoder: Decoder

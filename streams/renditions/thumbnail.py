@@ -1,7 +1,7 @@
 """Make a photo's thumbnail. The photo is then ready, and its larger renditions are queued.
 
-Law: nothing is visible before its object exists. Order: the object, then the row and the
-delivery, then the task for the larger renditions, then the caller's commit.
+Law: nothing is visible before its object exists. The order is: first the object, then the row and
+the delivery, then the task for the larger renditions, then the caller's commit.
 """
 
 from schemas.internal import FullTask, ThumbnailTask
@@ -32,7 +32,7 @@ async def thumbnail_task(
     *,
     limits: DeliveryLimits,
 ) -> RenditionOutcome:
-    """Handle a `ThumbnailTask`. May be repeated at every line.
+    """Handle a `ThumbnailTask`. May be repeated, also after a failure at any line.
 
     Raises:
         StoreUnavailable: Nothing is known about the writes; handle the task again.
@@ -53,9 +53,11 @@ async def thumbnail_task(
             return RenditionOutcome.REJECTED
         outcome = RenditionOutcome.MADE
         renditions = await put_renditions(stores.media_objects, photo, {THUMBNAIL: thumbnail}, rules)
-    # Also if the thumbnail existed: the worker that made it may have died before the delivery.
+    # Deliver also if the thumbnail existed, because the worker that made it may have died before
+    # the delivery.
     await photo_ready(stores, outbox, photo, author, renditions, limits=limits, now_ms=rules.clock_ms())
-    # `photo_ready` finds a delete that ran meanwhile, and the full task a rejection. Both remove the objects.
+    # The photo may have been deleted or rejected meanwhile. `photo_ready` finds a delete and the
+    # full task finds a rejection; both queue the removal of the objects.
     if not renditions.keys() >= LARGER:
         full = FullTask(photo, author, task.object_key, queued_ms=rules.clock_ms())
         await outbox.renditions([full], Lane.FULL)

@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreClients:
-    """One client of each store: what the stores of a process share."""
+    """One client for each server; all stores of a process share them."""
 
     cassandra: CassandraSession
     redis: RedisClient
@@ -58,7 +58,8 @@ class StoreClients:
 async def connect(settings: StoreSettings, *, timeout_ms: int) -> AsyncIterator[Stores]:
     """Yield the real stores; `timeout_ms` bounds one operation of Cassandra or Redis.
 
-    Waits for Cassandra and logs that; Redis and S3 are connected when they are first used.
+    If Cassandra is down, this logs a warning and retries until it is up. Redis and S3 are connected
+    when they are first used.
     """
     async with connect_clients(settings, timeout_ms=timeout_ms) as clients:
         yield stores_of(clients, settings)
@@ -66,7 +67,7 @@ async def connect(settings: StoreSettings, *, timeout_ms: int) -> AsyncIterator[
 
 @asynccontextmanager
 async def connect_clients(settings: StoreSettings, *, timeout_ms: int) -> AsyncIterator[StoreClients]:
-    """Yield the clients that `stores_of` makes stores of; like `connect`."""
+    """Yield the clients from which `stores_of` makes the stores; waits like `connect`."""
     timeout_s = timeout_ms / 1_000
     async with AsyncExitStack() as closing:
         session = await _session(settings, timeout_s)
@@ -112,7 +113,7 @@ def stores_of(clients: StoreClients, settings: StoreSettings) -> Stores:
 
 
 def redis_client(settings: RedisSettings, timeout_s: float) -> RedisClient:
-    """Make a client, which connects when it is first used; close it in the end."""
+    """Make a client, which connects when it is first used. The caller must close it."""
     return RedisClient(settings.redis, breaker_of(settings), timeout_s)
 
 
@@ -145,7 +146,7 @@ def _timelines(redis: RedisClient, settings: TimelineSettings, namespace: str) -
 
 async def _session(settings: CassandraSettings, timeout_s: float) -> Session:
     async def connect_once() -> Session:
-        # Each try needs a new cluster: one whose connect has failed is shut down permanently.
+        # Each try needs a new cluster, because a cluster that failed to connect is shut down.
         return await asyncio.to_thread(make_cluster(settings, timeout_s).connect, settings.keyspace)
 
     retrying = with_backoff(

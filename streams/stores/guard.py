@@ -1,11 +1,13 @@
 """The guard of one store: its breaker, its deadline, and what its errors mean.
 
-Whatever a store responds instead of a success is an outage: the caller gets `StoreUnavailable` and
-waits, and the breaker counts a failure. That includes what a running store refuses: out of memory, a
-rotated key, a revoked permission. An operator changes that without a change of this code.
+Every error of a store is an outage, with two exceptions. In an outage the caller gets
+`StoreUnavailable` and waits, and the breaker counts a failure. A refusal by a running store is an
+outage too (out of memory, a rotated key, a revoked permission), because an operator can end it
+without a change of this code.
 
-Two errors are not an outage. Our own code built a request that can never succeed, or the caller expects
-the error as a result. They are raised unchanged, and the breaker counts a success.
+The two exceptions are a request that can never succeed, because our own code built it wrongly, and
+an error that the caller expects as a result. They are raised unchanged, and the breaker counts a
+success.
 """
 
 import asyncio
@@ -41,8 +43,11 @@ class StoreGuard:
         is_final: Callable[[Exception], bool] = lambda _: False,
         kind_of: Callable[[Exception], str] = lambda error: type(error).__name__,
     ) -> None:
-        """`timeout_s` bounds an operation. `errors` are the driver's errors, and `is_final` tells which of
-        them are no outage. `kind_of` names an error in the metric; it must have few values."""
+        """`timeout_s` bounds an operation. `errors` are the classes of the driver's errors.
+
+        `is_final` returns True for an error that is not an outage. `kind_of` returns the label of
+        an error in the metric, so it must have few different values.
+        """
         self._store = store
         self._breaker = breaker
         self._timeout_s = timeout_s
@@ -50,7 +55,7 @@ class StoreGuard:
         self._is_final = is_final
         self._kind_of = kind_of
         self._next_log_s: dict[str, float] = {}
-        self._gauge = BREAKER.labels(store)  # Looked up once: that costs more than setting it.
+        self._gauge = BREAKER.labels(store)  # A lookup costs more than setting the gauge.
 
     async def run(
         self,
@@ -63,7 +68,7 @@ class StoreGuard:
         """Return the result of `run(*args, **named)`; `timeout_s` replaces the guard's own.
 
         Raises:
-            StoreUnavailable: The breaker is open, the time is up, or the store is unavailable.
+            StoreUnavailable: The breaker is open, the time is up, or the store failed or refused.
         """
         if not self._breaker.allows(monotonic()):
             raise StoreUnavailable(self._store, operation, "its breaker is open")
@@ -84,7 +89,8 @@ class StoreGuard:
     def _report(self, operation: str, error: Exception) -> None:
         kind = self._kind_of(error)
         STORE_ERRORS.labels(self._store, kind).inc()
-        # A store that is away fails every operation; one line in ten seconds says enough.
+        # During an outage every operation fails, so each kind of error is logged at most once in
+        # ten seconds.
         now_s = monotonic()
         if now_s >= self._next_log_s.get(kind, 0.0):
             self._next_log_s[kind] = now_s + LOG_EVERY_S

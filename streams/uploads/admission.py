@@ -1,4 +1,8 @@
-"""Whether an upload may begin: Kafka answers, the queue is short enough, the user's limit is not reached."""
+"""Decides whether an upload may begin.
+
+Kafka must respond, the queue of renditions must be short enough, and the user must be below the
+limit.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -22,7 +26,7 @@ class RenditionsQueue(Protocol):
         """Return how many renditions were waiting to be made, some seconds ago.
 
         Raises:
-            StoreUnavailable: That is not known.
+            StoreUnavailable: The number is not known.
         """
 
 
@@ -40,8 +44,8 @@ class UploadAdmission:
         """Refuse an upload that could not be finished, before anything of it is written.
 
         Raises:
-            QueueTooLong: More renditions are queued than may be.
-            StoreUnavailable: Kafka did not answer.
+            QueueTooLong: More renditions are queued than `renditions_queued_max`.
+            StoreUnavailable: Kafka did not respond, or the length of the queue is not known.
         """
         try:
             await self.publisher.ping()
@@ -58,19 +62,20 @@ class UploadAdmission:
     async def counted(self, user: UserId, photo: PhotoId, key: str | None) -> AsyncIterator[None]:
         """Count the upload against the user's limit, but not if the code inside the context fails.
 
-        An upload with an idempotency key is counted by its key, so that racing requests with one
-        key count once. If one of them fails and the key is claimed, the count stays.
+        An upload with an idempotency key is counted by its key, so that racing requests with the
+        same key count once. If one of them fails but the key is claimed, the count is not given
+        back.
 
         Raises:
             TooManyUploads: The user's limit is reached.
-            StoreUnavailable: The limit is not known.
+            StoreUnavailable: The user's count is not known.
         """
         name = _name(photo, key)
         await self._take(user, name)
         try:
             yield
         except BaseException:
-            # A count that cannot be given back expires after a minute.
+            # If the count cannot be given back, it expires after a minute.
             with suppress(StoreUnavailable):
                 if key is None or await self.uploads.claimed(user, key) is None:
                     await self.limit.give_back(user, name)
@@ -79,7 +84,7 @@ class UploadAdmission:
     async def count_again(self, upload: Upload, key: str | None) -> None:
         """Restore the count that a failed request with the same key may have given back.
 
-        The upload has been admitted, so it goes on even if the limit is reached.
+        The upload was admitted before, so it continues even if the limit is reached now.
         """
         if key is not None:
             await self.limit.take(upload.author_id, _name(upload.photo_id, key))

@@ -1,4 +1,4 @@
-"""Why an upload was refused or did not go on. The API turns each into a problem document."""
+"""Errors of uploads. The API turns each of them into a problem document."""
 
 from schemas.ids import PhotoId
 from streams.core.uploads import KeyClaim, Upload
@@ -31,9 +31,9 @@ class EmptyOriginal(UploadError):
 
 
 class KeyTaken(UploadError):
-    """A racing request has claimed the idempotency key first. Its photo is also this request's photo.
+    """A racing request claimed the idempotency key first, so both requests get its photo.
 
-    `fingerprint` is this request's own.
+    `claim` is the claim of the racing request; `fingerprint` is the fingerprint of this request.
     """
 
     def __init__(self, claim: KeyClaim, fingerprint: bytes) -> None:
@@ -63,11 +63,11 @@ class NothingLikeThat(AboutPhoto):
 
 
 class NotYours(AboutPhoto):
-    """The photo is another author's, and the caller may see it."""
+    """The photo belongs to another author, and the caller may see it."""
 
 
 class AlreadyCompleted(AboutPhoto):
-    """The upload is completed, so no bytes are left to be sent."""
+    """The upload is completed, so there are no bytes left to send."""
 
 
 class TakenBack(AboutPhoto):

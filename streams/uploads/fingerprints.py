@@ -1,4 +1,4 @@
-"""Fingerprints of requests, which show whether an idempotency key is repeated with the same request."""
+"""Fingerprints of requests, to check that a repeat of an idempotency key is the same request."""
 
 from hashlib import sha256
 
@@ -23,7 +23,7 @@ def check_fingerprint(claim: KeyClaim, fingerprint: bytes) -> None:
     """Check that the request with this fingerprint repeats the one that claimed the key.
 
     Raises:
-        KeyOfAnotherRequest: It does not.
+        KeyOfAnotherRequest: The key was claimed by a different request.
     """
     if claim.fingerprint != fingerprint:
         metrics.UPLOADS_REFUSED.labels("key").inc()

@@ -15,7 +15,7 @@ from streams.ports.uploads import Uploads
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OriginalStores:
-    """The ports that an incoming original is written through."""
+    """The ports that write an incoming original and its upload."""
 
     objects: MediaObjects
     parts: MediaUploads
@@ -42,14 +42,15 @@ class IncomingOriginal:
         self._putting: asyncio.Task[None] | None = None
 
     async def write(self, piece: bytes) -> None:
-        """Take the next piece; waits while the buffered part is full and the one before is being put.
+        """Take the next piece. If a part is full, wait until the part before it has been put.
 
         Raises:
-            StoreUnavailable: A part was not put.
+            StoreUnavailable: A part could not be put.
         """
         self.size_bytes += len(piece)
         self._digest.update(piece)
-        # A part that is exactly full is not put yet, because it may be the whole body.
+        # A part that is exactly full is not put yet. If it is the whole body, `end` puts it as an
+        # object.
         while self._buffered_bytes + len(piece) > self._part_bytes:
             room = self._part_bytes - self._buffered_bytes
             self._buffer(piece[:room])
@@ -77,7 +78,7 @@ class IncomingOriginal:
         """Make the object from everything that was written.
 
         Raises:
-            StoreUnavailable: The object may exist or not.
+            StoreUnavailable: It is not known whether the object exists.
         """
         objects, key = self._stores.objects, self._upload.object_key
         if self._parts_id is None:
@@ -99,7 +100,7 @@ class IncomingOriginal:
             await self._cancel()
 
     async def _cancel(self) -> None:
-        """Stop putting and remove the parts; if the bucket does not answer, the cleaning removes them."""
+        """Stop putting and remove the parts. If the bucket is unavailable, the cleaning does it."""
         if self._putting is not None:
             self._putting.cancel()
             await asyncio.gather(self._putting, return_exceptions=True)
@@ -119,7 +120,7 @@ class IncomingOriginal:
     async def _begin_parts(self) -> str:
         upload = self._upload
         parts_id = await self._stores.parts.begin_parts(upload.object_key, content_type=upload.content_type)
-        # Set first, so that the parts are aborted even if the row cannot be written.
+        # Set before the row is written, so that the parts are aborted even if that write fails.
         self._parts_id = parts_id
         await self._stores.uploads.set_parts_id(upload.photo_id, parts_id)
         return parts_id

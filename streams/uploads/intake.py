@@ -1,4 +1,4 @@
-"""What a user does with uploads: begin one, send its image, complete it, and repeat a request."""
+"""What a user does with an upload: begin it, send its image, complete it, and repeat a request."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -32,8 +32,8 @@ Pieces = AsyncIterator[bytes]
 class UploadIntake:
     """Leads uploads through their lifecycle.
 
-    Every method may also raise `StoreUnavailable`; then it may be called again. With an idempotency
-    key, the same key is the same photo.
+    Every method may also raise `StoreUnavailable`; then the caller may call it again. Requests of
+    one user with the same idempotency key get the same photo.
     """
 
     lifecycle: UploadLifecycle
@@ -54,7 +54,7 @@ class UploadIntake:
         mint: Callable[[], Awaitable[PhotoId]],
         clock_us: Callable[[], int],
     ) -> Self:
-        """Put the parts together; `mint` returns the id of a new photo."""
+        """Make an intake with all its parts; `mint` returns the id of a new photo."""
         lifecycle = UploadLifecycle.of(settings, stores, publisher, clock_us)
         return cls(
             lifecycle=lifecycle,
@@ -84,8 +84,9 @@ class UploadIntake:
     ) -> PhotoId:
         """Store an image that arrives in `pieces`, and put its photo into the pipeline.
 
-        If the key is claimed already, the image is only compared. If this raises, nothing of a new
-        photo remains, or the cleaning removes it; what `pieces` raises passes through.
+        If the key is already claimed, the image is not stored, only compared with the claim. If
+        this raises, nothing of a new photo remains, or the cleaning removes it. An error that
+        `pieces` raises is raised unchanged.
 
         Raises:
             EmptyOriginal, QueueTooLong, TooManyUploads: Nothing was begun.
@@ -129,7 +130,7 @@ class UploadIntake:
         """Return how to send the bytes that have not arrived.
 
         Raises:
-            AlreadyCompleted: Its bytes are all there.
+            AlreadyCompleted: The upload is completed, so all its bytes have arrived.
             UploadEnded, NotYours, NothingLikeThat: As for `UploadLookup.own_upload`.
         """
         upload = await self.lifecycle.lookup.own_upload(author, photo)
@@ -138,10 +139,10 @@ class UploadIntake:
         return await self.sending.plan(upload)
 
     async def complete(self, author: UserId, photo: PhotoId) -> None:
-        """Put the photo into the pipeline; does nothing if it is there.
+        """Put the photo into the pipeline; does nothing if the photo is already in the pipeline.
 
         Raises:
-            NotAllThere: Bytes are missing.
+            NotAllThere: The object does not exist or does not have the stated size.
             UploadEnded, NotYours, NothingLikeThat: As for `UploadLookup.own_upload`.
         """
         upload = await self.lifecycle.lookup.own_upload(author, photo)
@@ -157,7 +158,7 @@ class UploadIntake:
         """Delete an upload that is not completed; False if there is a photo to be deleted instead.
 
         Raises:
-            NotYours, NothingLikeThat: There is nothing of the author's.
+            NotYours, NothingLikeThat: The author has no such upload or photo.
         """
         if await self.lifecycle.lookup.own_photo(author, photo) is not None:
             return False
@@ -165,7 +166,7 @@ class UploadIntake:
 
     @asynccontextmanager
     async def _new(self, author: UserId, request: RequestedUpload, key: str | None) -> AsyncIterator[Upload]:
-        """Begin a new upload that is whole or nothing after the context."""
+        """Begin a new upload; `whole_or_nothing` handles a failure of the code inside."""
         await self.admission.admit()
         photo = await self.mint()
         upload = self.lifecycle.lookup.new_upload(author, photo, request)
@@ -187,16 +188,18 @@ class UploadIntake:
                     raise EmptyOriginal
                 await incoming.end()
             await self.admission.count_again(upload, key)
-            # From here on the photo is the key's, and a repeat can finish what this call does not.
+            # After the claim, a repeat with the key gets this photo, and can finish the upload if
+            # this call fails.
             await self.lifecycle.claim(upload, key, fingerprint_of_body(request, incoming.sha256))
             if not await self.lifecycle.complete(upload):
                 raise TakenBack(upload.photo_id)
         return upload.photo_id
 
     async def _repeat_body(self, claim: KeyClaim, fingerprint: bytes) -> PhotoId:
-        """Return the photo of the first request; if that died after its claim, finish its upload.
+        """Return the photo of the first request. If it died after its claim, finish its upload.
 
-        The key of a body is claimed when all its bytes are stored, so nothing else can be missing.
+        The key of a body is claimed only after all its bytes are stored, so no bytes can be
+        missing.
         """
         check_fingerprint(claim, fingerprint)
         upload = await self.lifecycle.lookup.claimed_upload(claim.photo_id)

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadLifecycle:
-    """An upload's states, which its row stores, and the only transitions between them.
+    """The states of an upload, which its row stores, and all transitions between them.
 
         no row --begin--> UPLOADING --complete--> COMPLETED --enter--> no row, photo in the pipeline
                               |                       |
@@ -36,8 +36,9 @@ class UploadLifecycle:
                               |
                               +--discard--> no row, and nothing of the photo remains
 
-    Every arrow may be repeated, by several processes at once: the database decides which change of
-    state wins. A process may die between any two writes. What each arrow writes, in this order:
+    Every arrow may be repeated, also by several processes at once: the database decides which
+    change of state wins. A process may die between any two writes. This table says what each arrow
+    writes:
 
     ========== ======================================= ==========================================
     arrow      writes, in this order                   a death in between leaves, and who finishes
@@ -50,8 +51,8 @@ class UploadLifecycle:
                entry, then removes the upload's row    writes the same rows
     withdraw   the tombstone, ABORTED, then discard    a tombstone, perhaps ABORTED: a repeated
                                                        delete or the cleaning goes on
-    undo       ABORTED, removes the key's claim,       ABORTED: the cleaning discards it; a repeat is
-               then discard                            told that it has ended if the key is claimed
+    undo       ABORTED, removes the key's claim,       ABORTED: the cleaning discards it; a repeat
+               then discard                            raises UploadEnded if the key is claimed
     discard    the tombstone, hides the photo, removes ABORTED: the cleaning discards it again,
                parts and object, the row last          because the row is still there
     expire     abort, then enter or discard            as these: the next pass of the cleaning
@@ -61,10 +62,10 @@ class UploadLifecycle:
     cleaning finds an upload by its row. The row is COMPLETED before the event is published, so that
     the cleaning cannot remove the bytes of a published photo.
 
-    Law: delete and upload cannot miss each other. `withdraw` and `discard` write the tombstone, then
-    read the rows; `enter` writes the photo's row, then reads the tombstone.
+    Law: delete and upload cannot miss each other. `withdraw` and `discard` write the tombstone,
+    then read the rows; `enter` writes the photo's row, then reads the tombstone.
 
-    Law: no lost post. If `enter` returns True, an undo that comes later finds no row and changes nothing.
+    Law: no lost post. If `enter` returns True, a later undo finds no row and changes nothing.
     """
 
     stores: UploadStores
@@ -81,7 +82,7 @@ class UploadLifecycle:
         publisher: EventPublisher,
         clock_us: Callable[[], int],
     ) -> Self:
-        """Put the parts together."""
+        """Make a lifecycle with its lookup."""
         lookup = UploadLookup(stores.uploads, stores.photos, settings, clock_us)
         return cls(stores=stores, publisher=publisher, settings=settings, clock_us=clock_us, lookup=lookup)
 
@@ -106,36 +107,40 @@ class UploadLifecycle:
             raise KeyTaken(claim, fingerprint)
 
     async def complete(self, upload: Upload) -> bool:
-        """Put the photo of an upload whose bytes are all there into the pipeline.
+        """Put the photo of an upload into the pipeline; all its bytes must have arrived.
 
         Returns False if the photo was deleted or the upload undone.
 
         Raises:
-            PoisonEvent: The id is known with another author.
+            PoisonEvent: The photo's id has a row with another author.
             StoreUnavailable: Nothing is known about the writes; complete it again.
         """
         if upload.state is UploadState.UPLOADING:
             state = await self.stores.uploads.complete(upload.photo_id)
             if state is not UploadState.COMPLETED:
-                # Without a row, another call has completed and entered it.
+                # If there is no row, another call may have completed the upload and entered its
+                # photo.
                 return state is None and await self.lookup.is_in_pipeline(upload.photo_id)
         return await self.enter(upload)
 
     async def enter(self, upload: Upload) -> bool:
-        """Put the photo of a completed upload into the pipeline; True is final.
+        """Put the photo of a completed upload into the pipeline.
 
-        Returns False if the photo was deleted or the upload undone.
+        Returns True if the photo is in the pipeline, which no undo can change. Returns False if the
+        photo was deleted or the upload was undone.
 
         Raises:
-            PoisonEvent: The id is known with another author.
+            PoisonEvent: The photo's id has a row with another author.
             StoreUnavailable: Nothing is known about the writes; enter it again.
         """
         await self.publisher.publish(uploaded_event(upload), time_us=self.clock_us())
-        # Not left to the event's consumer, because the author's next request must show the photo.
+        # The event's consumer writes the same rows, but the author's next request must already show
+        # the photo.
         await photo_begun(self.stores, photo_of(upload))
         if await self.stores.uploads.enter(upload.photo_id) is UploadState.ABORTED:
             return False
-        # An undo writes the tombstone before it removes the row.
+        # Without a row, `enter` cannot show whether the upload was undone. An undo writes the
+        # tombstone before it removes the row, so the tombstone shows it.
         if await self.stores.photos.has_tombstone(upload.photo_id, upload.author_id):
             return False
         metrics.UPLOADS_COMPLETED.labels(upload.mode).inc()
@@ -145,19 +150,20 @@ class UploadLifecycle:
         """Delete an upload that is not completed; False if there is a photo to be deleted instead.
 
         Raises:
-            NothingLikeThat, NotYours: There is nothing of the author's.
+            NothingLikeThat, NotYours: The author has no such upload or photo.
         """
         upload = await self.stores.uploads.get(photo)
         if upload is None or upload.author_id != author:
             if await self.lookup.own_photo(author, photo) is not None:
-                return False  # It has entered the pipeline meanwhile.
+                return False  # The photo has entered the pipeline meanwhile.
             if not await self.stores.photos.has_tombstone(photo, author):
                 raise NothingLikeThat(photo)
             return True
         await self.stores.photos.write_tombstone(photo, author)
         if await self.stores.uploads.abort(photo) is UploadState.COMPLETED:
             return False
-        # Read again, because a multipart upload may have begun before the abort; none can begin after it.
+        # Read the row again, because a multipart upload may have begun before the abort, and its id
+        # is needed. None can begin after the abort.
         await self.discard(await self.stores.uploads.get(photo) or upload)
         return True
 
@@ -165,9 +171,10 @@ class UploadLifecycle:
     async def whole_or_nothing(self, upload: Upload, key: str | None) -> AsyncIterator[None]:
         """Undo the upload if the code inside the context fails.
 
-        A signed upload with a key is not undone: another request may already have returned it under
-        its key, so a repeat goes on with it. For a body, an outage inside the context is no error if
-        the photo is in the pipeline: the write succeeded although the store did not say so.
+        A signed upload with a key is not undone, because another request with the key may already
+        have returned it to the client; a repeat continues it. If an outage ends the upload of a
+        body, but the photo is in the pipeline, no error is raised: the write succeeded although the
+        store did not confirm it.
         """
         try:
             yield
@@ -179,7 +186,10 @@ class UploadLifecycle:
                 raise
 
     async def _undo_or_leave(self, upload: Upload, key: str | None) -> bool:
-        """Undo, or leave the upload to the cleaning if a store does not answer; False as for `undo`."""
+        """Undo the upload; if a store is unavailable, leave the upload to the cleaning.
+
+        Returns False if its photo is in the pipeline nevertheless.
+        """
         try:
             return await self.undo(upload, key)
         except StoreUnavailable as error:
@@ -187,20 +197,21 @@ class UploadLifecycle:
             return True
 
     async def undo(self, upload: Upload, key: str | None) -> bool:
-        """Remove everything of an upload that failed; False if its photo is in the pipeline nevertheless.
+        """Remove everything of a failed upload; False if its photo is in the pipeline nevertheless.
 
         Raises:
             StoreUnavailable: Something may be left to the cleaning, or to a repeat with the key.
         """
         uploads, photo = self.stores.uploads, upload.photo_id
         if await self.lookup.is_in_pipeline(photo):
-            # The event was published although Kafka did not say so, and has been consumed.
+            # The event was published although Kafka did not confirm it, and has been consumed.
             await photo_begun(self.stores, photo_of(upload))
             await uploads.enter(photo)
             return False
         state = await uploads.abort(photo)
         if state is UploadState.COMPLETED:
-            # A repeat may be entering the photo at this moment; either its `enter` or this call wins.
+            # A repeat may be entering the photo at this moment. The database decides whether its
+            # `enter` or this `take_back` wins.
             state = await uploads.take_back(photo)
         if state is None and await self.lookup.is_in_pipeline(photo):
             return False
@@ -212,8 +223,8 @@ class UploadLifecycle:
     async def discard(self, upload: Upload) -> None:
         """Remove everything of an aborted upload.
 
-        The tombstone comes first: if the event was published although Kafka did not say so, its
-        consumer finds the tombstone.
+        The tombstone is written first. So if the event was published although Kafka did not confirm
+        it, the event's consumer finds the tombstone.
 
         Raises:
             StoreUnavailable: Something may be left; discard it again, or leave it to the cleaning.
@@ -221,7 +232,7 @@ class UploadLifecycle:
         stores, photo = self.stores, upload.photo_id
         await stores.photos.write_tombstone(photo, upload.author_id)
         stored = await self.lookup.photo(photo)
-        # Another author's photo with this id stays.
+        # If the id belongs to another author's photo, that photo is not hidden.
         if stored is not None and stored.author_id == upload.author_id:
             await hide_photo(stores, photo, upload.author_id)
         if upload.parts_id is not None:
@@ -232,7 +243,7 @@ class UploadLifecycle:
     async def expire(self, upload: Upload) -> UploadState | None:
         """End an upload whose time is over: enter it if it is completed, discard it otherwise.
 
-        Returns the state in which it was found; None if its row was gone.
+        Returns the state of the upload after the abort; None if it has no row.
 
         Raises:
             StoreUnavailable: Something may be left; expire it again.
@@ -255,7 +266,7 @@ class UploadLifecycle:
         """Discard, and also abort multipart uploads that were begun but not stored in the row."""
         media = self.stores.media_uploads
         for parts in await media.unfinished(upload.object_key):
-            # The listing is by prefix, so it may also name a longer key.
+            # The listing is by prefix, so it may also have other, longer keys.
             if parts.object_key == upload.object_key:
                 await media.abort_parts(parts.object_key, parts.parts_id)
         await self.discard(upload)

@@ -1,4 +1,4 @@
-"""What is stored of an upload and its photo, and who may see it. Nothing here writes."""
+"""Reads what is stored of an upload and its photo, and checks who may see it. Writes nothing."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class UploadLookup:
     clock_us: Callable[[], int]
 
     def new_upload(self, author: UserId, photo: PhotoId, request: RequestedUpload) -> Upload:
-        """Return the row of a new upload; all of it follows from the request and the id."""
+        """Make the row of a new upload from the request and the photo's id."""
         return Upload(
             photo_id=photo,
             author_id=author,
@@ -36,7 +36,7 @@ class UploadLookup:
         )
 
     def left_ms(self, upload: Upload) -> int:
-        """Return how long the upload may still go on; an upload not completed by then is aborted."""
+        """Return how long the upload may still take. If not completed by then, it is aborted."""
         ends_ms = id_ms(upload.photo_id) + self.settings.upload_life_s * 1_000
         return ends_ms - self.clock_us() // 1_000
 
@@ -44,11 +44,12 @@ class UploadLookup:
         """Return the reader's own upload; None once its photo is in the pipeline.
 
         Raises:
-            NotYours, NothingLikeThat: As for any photo.
-            UploadEnded: It was not completed in time.
+            NotYours, NothingLikeThat: See `own_photo`; the latter also if there is nothing of the
+                reader's, or it is deleted.
+            UploadEnded: The upload was not completed in time.
         """
         upload = await self.uploads.get(photo)
-        # Nobody may complete an image while it arrives as the body of a request.
+        # While an image arrives as the body of a request, no other request may complete its upload.
         if upload is None or upload.author_id != reader or _is_arriving(upload):
             stored = await self.own_photo(reader, photo)
             if stored is None or stored.deleted:
@@ -65,7 +66,7 @@ class UploadLookup:
 
         Raises:
             NotYours: The photo is another author's, and the reader may see it.
-            NothingLikeThat: It is another author's, and the reader may not see it.
+            NothingLikeThat: The photo is another author's, and the reader may not see it.
         """
         stored = await self.photo(photo)
         if stored is None or stored.author_id == reader:
@@ -75,10 +76,12 @@ class UploadLookup:
         raise NotYours(photo)
 
     async def claimed_upload(self, photo: PhotoId) -> Upload | None:
-        """Return the upload that an idempotency key is claimed for; None once its photo is in the pipeline.
+        """Return the upload `photo`, for which an idempotency key is claimed.
+
+        Returns None once its photo is in the pipeline.
 
         Raises:
-            UploadEnded: It has ended; the key cannot be claimed for another photo.
+            UploadEnded: The upload has ended. Its key cannot be claimed for another photo.
         """
         upload = await self.uploads.get(photo)
         if upload is None:
@@ -91,7 +94,7 @@ class UploadLookup:
         return upload
 
     async def photo(self, photo: PhotoId) -> Photo | None:
-        """Return the photo's row, whosever it is; None without a row."""
+        """Return the photo's row, of any author and even if it is deleted; None without a row."""
         return (await self.photos.get([photo])).get(photo)
 
     async def is_in_pipeline(self, photo: PhotoId) -> bool:

@@ -1,4 +1,4 @@
-"""How a client sends the bytes of a signed upload to the media bucket, and whether they are all there."""
+"""Plans how a client sends a signed upload to the media bucket, and checks what has arrived."""
 
 import asyncio
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from streams.settings import UploadSettings
 from streams.uploads.errors import NothingLikeThat, UploadEnded
 from streams.uploads.lookup import UploadLookup
 
-# Replaces, in URLs, the id of a multipart upload that has ended: that id is not stored any more.
+# In URLs, this replaces the id of a multipart upload if that id is no longer stored.
 ENDED_PARTS_ID = "done"
 
 
@@ -47,13 +47,13 @@ class UploadSending:
     settings: UploadSettings
 
     async def plan(self, upload: Upload) -> SendingPlan:
-        """Sign fresh requests for an upload that goes on, with the parts that have arrived.
+        """Sign new requests for an upload that has not ended. The plan says what has arrived.
 
-        A large upload's first plan begins its multipart upload.
+        The first plan of a large upload begins its multipart upload.
 
         Raises:
-            UploadEnded: Less than a second is left for it.
-            NothingLikeThat: It was deleted meanwhile.
+            UploadEnded: Less than a second is left for the upload.
+            NothingLikeThat: The upload was deleted meanwhile.
             StoreUnavailable: What has arrived is not known.
         """
         left_ms = self.lookup.left_ms(upload)
@@ -67,13 +67,14 @@ class UploadSending:
             )
         arrived: dict[int, int] | None = await self.media.parts(upload.object_key, upload.parts_id)
         if not arrived and await self.objects.size(upload.object_key) is not None:
-            arrived = None  # The parts have been joined into the object.
+            arrived = None  # All parts have arrived, and S3 has joined them into the object.
         return await self._signed(upload, parts_id=upload.parts_id, arrived=arrived, left_ms=left_ms)
 
     async def plan_of_completed(self, upload: Upload) -> SendingPlan:
-        """Sign requests for a completed upload, so that a repeat gets an answer of the first one's shape.
+        """Sign requests for a completed upload, so that a repeat gets a response of the same form.
 
-        All parts have arrived. A request that is made nevertheless fails or changes nothing.
+        All parts have arrived. If the client sends one of the requests nevertheless, it fails or
+        changes nothing.
         """
         left_ms = self.lookup.left_ms(upload)
         return await self._signed(
@@ -81,10 +82,12 @@ class UploadSending:
         )
 
     async def all_arrived(self, upload: Upload) -> bool:
-        """Return whether the object has the stated size; joins it from its parts if they have all arrived.
+        """Return whether the object has the stated size.
+
+        If all parts of a multipart upload have arrived, they are joined into the object first.
 
         Raises:
-            StoreUnavailable: The bucket did not answer.
+            StoreUnavailable: The bucket did not respond.
         """
         if upload.parts_id is not None:
             await self.media.finish_parts(upload.object_key, upload.parts_id, self._part_sizes(upload))
@@ -94,7 +97,8 @@ class UploadSending:
         parts_id = await self.media.begin_parts(upload.object_key, content_type=upload.content_type)
         stored_id = await self.uploads.set_parts_id(upload.photo_id, parts_id)
         if stored_id != parts_id:
-            # A racing request was first, or the upload has ended.
+            # A racing request has stored its id first, or the upload has ended, so ours is not
+            # used.
             await self.media.abort_parts(upload.object_key, parts_id)
         if stored_id is None:
             raise NothingLikeThat(upload.photo_id)
@@ -103,9 +107,9 @@ class UploadSending:
     async def _signed(
         self, upload: Upload, *, parts_id: str, arrived: dict[int, int] | None, left_ms: int
     ) -> SendingPlan:
-        """`arrived` has the bytes of each part by number; None if all parts have arrived."""
+        """Sign the requests. `arrived` has the parts' bytes by number; None if all arrived."""
         life_s = max(1, min(self.settings.upload_url_life_s, left_ms // 1_000))
-        # Signatures count in whole seconds.
+        # A signature expires at a whole second.
         expires_s = self.lookup.clock_us() // 1_000_000 + life_s
         part_bytes = self.settings.upload_part_bytes
         if not self._is_multipart(upload):

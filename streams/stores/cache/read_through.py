@@ -1,8 +1,9 @@
 """Read the database through the short-lived cache.
 
-If one of the two stores is down, this returns what the other one has, and says what is unknown. A cached
-value is filled only under a lease that was taken before the database was read, so a write in between
-leaves no old value behind. Nothing is cached in the process.
+If the cache or the database is down, a read returns what the other one has, and says which ids are
+unknown. A value is cached only under a lease that was taken before the database was read. A write
+in between removes the lease, so an old value is never cached after the write. This process itself
+caches nothing.
 """
 
 import asyncio
@@ -50,8 +51,8 @@ class DatabaseReads:
 class CachedKind(Generic[V]):
     """One kind of cached value: its key, its bytes, and how it is loaded from the database.
 
-    `load` returns the values of the ids that exist. An id that does not exist is cached as `absent` for
-    `absent_ttl_s`; without `absent` it is loaded again each time.
+    `load` returns the values of the ids that exist. An id that does not exist is cached as `absent`
+    for `absent_ttl_s`; without `absent` it is loaded again each time.
     """
 
     name: str
@@ -68,8 +69,8 @@ class CachedKind(Generic[V]):
 class ReadResult(Generic[V]):
     """What is known of the requested ids.
 
-    An id is in `values`, or in `unknown` because both stores failed, or in neither: then it does not
-    exist. `cache_answered` is False if the cache was unavailable.
+    An id is in `values`, or in `unknown` because both stores failed, or in neither: then it does
+    not exist. `cache_answered` is False if the cache was unavailable.
     """
 
     values: dict[int, V] = field(default_factory=dict)

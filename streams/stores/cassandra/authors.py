@@ -25,7 +25,10 @@ class CassandraAuthors(Authors):
 
 
 class CassandraPulledAuthors(PulledAuthors):
-    """Table `pulled_authors`: one partition. The mutation of a new row also changes its static cell."""
+    """Table `pulled_authors`: one partition.
+
+    `add` also changes the static cell `changed`, in the same mutation. So the cell is the version.
+    """
 
     def __init__(self, session: CassandraSession) -> None:
         self._session = session

@@ -1,4 +1,4 @@
-"""The cleaning's notes in Cassandra, and its scan over all photos by token."""
+"""What the cleaning remembers, in Cassandra, and its scan over all photos by token."""
 
 from collections.abc import Sequence
 

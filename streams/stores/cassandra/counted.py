@@ -1,7 +1,8 @@
-"""Counted sets in Cassandra: rows and their count share a partition, and one batch writes both.
+"""Counted sets in Cassandra.
 
-A batch over several partitions becomes one mutation for each partition, and each mutation is applied
-completely or not at all. So the writer may put many small sets into one request.
+The rows of a bucket and their count are in one partition, and one batch writes both. Cassandra
+turns a batch over several partitions into one mutation for each partition, and applies each
+mutation completely or not at all. So the writer may put many small sets into one batch.
 """
 
 import asyncio
@@ -20,22 +21,24 @@ from streams.ports.edges import CountedSets
 from streams.stores.cassandra.session import CassandraSession, Row
 
 OWNERS_A_CALL = 100
-# Most sets are small: they are read completely, many in one call. For a large set whose size is not
-# known, this first wastes PEEK_ROWS rows; then the touched rows are read. The writer remembers sets of
-# about the same size (`KNOWN_ROWS_MAX`).
+# Most sets are small, so one call reads up to PEEK_ROWS rows of each of many sets (a peek). If a
+# set is large and its size is not known, those rows are read for nothing, and then the touched rows
+# are read. Touched rows are those that the writer asks for. The writer remembers the rows of sets
+# up to the same size (`KNOWN_ROWS_MAX`).
 PEEK_ROWS = 32
 PEEK_OWNERS_A_CALL = 50
-# One call reads the touched rows of several large sets of level 0, and asks every set for the members of
-# all of them: a further call would cost more than 100 rows that do not exist.
+# One call reads the touched rows of several large sets of level 0. It asks every set for the members
+# that are wanted from any of the sets. That is cheaper than several calls: one more call costs more
+# than asking for 100 rows that do not exist.
 TOUCHED_OWNERS_A_CALL = 8
 MEMBERS_A_CALL = 100
 BUCKETS_A_CALL = 128
 STATEMENTS_A_BATCH = 300
-MARKER = 0  # A member id that nobody has.
+MARKER = 0  # The member id of the marker row; no user or photo has it.
 
 
 class CassandraCountedSets(CountedSets):
-    """Tables `followers`, `likers` and `ready_photos`, which have one shape."""
+    """Tables `followers`, `likers` and `ready_photos`, which are read and written alike."""
 
     def __init__(self, session: CassandraSession, removed_ttl_s: int) -> None:
         self._tables = {kind: _Table(session, kind, removed_ttl_s) for kind in SetKind}
@@ -76,7 +79,8 @@ class CassandraCountedSets(CountedSets):
         """Read buckets of level 0, all of one kind."""
         large = [key for key in keys if totals.get(key, 0) >= PEEK_ROWS]
         peeked = await self._peek([key for key in keys if totals.get(key, 0) < PEEK_ROWS])
-        # If the peek did not show the whole set, the wanted rows may be among the rest.
+        # If the peek reached its limit, it may not have returned the whole set. The wanted rows may
+        # be among the others, so they are read by member.
         large += [key for key, rows in peeked.items() if len(rows) == PEEK_ROWS]
         groups: list[list[BucketKey]] = [[]]
         named = 0
@@ -111,9 +115,10 @@ class CassandraCountedSets(CountedSets):
     async def _touched(
         self, keys: Sequence[BucketKey], members: Collection[int]
     ) -> dict[BucketKey, BucketState]:
-        """Read the rows of `members` and the count of each bucket. The keys differ only in their owner.
+        """Read the rows of `members` and the count of each bucket. Keys differ only in the owner.
 
-        Each partition is read only once, so rows and count are of the same moment.
+        Each partition is read only once, so its rows and its count are from the same moment. With
+        more than `MEMBERS_A_CALL` members there is one key, and all its rows are read.
         """
         table, first = self._tables[keys[0].kind], keys[0]
         named = sorted({MARKER, *members})
@@ -163,7 +168,7 @@ class CassandraCountedSets(CountedSets):
             for of_call in await asyncio.gather(*map(self._pages, calls))
             for key, page in of_call.items()
         }
-        # Small sets have no pages, and neither have buckets that were written before pages existed.
+        # Small sets have no pages. Buckets that were written before pages existed have none either.
         unpaged = [key for key in keys if key not in pages]
         return pages | dict(zip(unpaged, await asyncio.gather(*map(self._members, unpaged)), strict=True))
 
@@ -195,7 +200,7 @@ class CassandraCountedSets(CountedSets):
 
 
 def _state(rows: Sequence[Row], *, is_whole: bool) -> BucketState:
-    """Make a state of one bucket's rows (member, removed, time, count), all read at the same moment."""
+    """Make a bucket's state of its rows (member, removed, time, count), which one call has read."""
     return BucketState(
         rows={
             member: Membership(time_us=time_us, removed=removed)
@@ -239,8 +244,8 @@ class _Table:
         self._leave = session.prepare(
             f"{insert} VALUES (?, ?, ?, ?, true) USING TIMESTAMP ? AND TTL {removed_ttl_s}"
         )
-        # Every bucket with a count has a marker row. So a read of members that have no row yet still
-        # returns the count, and it is of the same moment.
+        # Every bucket with a count has a marker row. Every read by member also reads that row, so
+        # that it returns the count even if none of the members has a row.
         self._count = session.prepare(
             f"INSERT INTO {table} (owner_id, level, bucket, member_id, removed, live)"
             f" VALUES (?, ?, ?, {MARKER}, true, ?) USING TIMESTAMP ?"

@@ -35,7 +35,8 @@ class CassandraInspect:
         )
         self._tombstones = session.prepare("SELECT author_id FROM tombstones WHERE photo_id = ?")
         self._mode = session.prepare("SELECT mode_by_size FROM authors WHERE author_id = ?")
-        # Filters one of 16 partitions, which only hold the photos that wait now.
+        # Filtering is cheap: it reads one of 16 partitions, which have only the photos that wait
+        # now.
         self._parked = session.prepare(
             "SELECT due_at, parked_at FROM parked WHERE shard = ? AND photo_id = ? ALLOW FILTERING"
         )
@@ -45,7 +46,10 @@ class CassandraInspect:
         return StoredDelivery(*rows[0]) if rows else StoredDelivery(None, None, None)
 
     async def tombstone_authors(self, photo: PhotoId) -> list[int]:
-        """Return who deleted the photo id. Others than the author may have tried before the photo existed."""
+        """Return every user who has a tombstone for the photo id.
+
+        Other users than the author may have tried to delete the id before the photo existed.
+        """
         return [row[0] for row in await self._session.rows(self._tombstones, photo)]
 
     async def mode_by_size(self, author: int) -> str | None:

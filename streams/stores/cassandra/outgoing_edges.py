@@ -34,7 +34,8 @@ class CassandraOutgoingEdges(OutgoingEdges):
             " USING TIMESTAMP ?"
         )
         self._unfollow = session.prepare(
-            # Also overwrites seen_at. Without that, the follow's seen_at would keep the row after the TTL.
+            # Also overwrites seen_at. Without that, the follow's seen_at would keep the row after
+            # the TTL.
             "INSERT INTO following (follower_id, followee_id, removed, seen_at) VALUES (?, ?, true, ?)"
             f" USING TIMESTAMP ? AND TTL {removed_ttl_s}"
         )
@@ -106,6 +107,7 @@ class CassandraOutgoingEdges(OutgoingEdges):
         rows = await self._session.rows(self._newest_likes, user, era, count)
         return EraLikes(
             photos=[PhotoId(photo) for photo, removed in rows if removed is False],
-            # The last row's own photo is known, liked or not, so the floor is below it.
+            # All likes above the floor are known. The last row's photo is known too, liked or not,
+            # so the floor is the id below it.
             floor=rows[-1][0] - 1 if len(rows) == count else END,
         )

@@ -15,8 +15,9 @@ from streams.stores.cassandra.session import CassandraSession
 PHOTOS_A_CALL = 100
 AUTHORS_A_CALL = 64
 
-# Write timestamps of an author's list. Rejections and removals have the later one, so they win over an
-# addition in whatever order they arrive; at equal timestamps a removal wins.
+# Write timestamps of an author's list. A rejection or a removal has a later timestamp than an
+# addition, so it wins in whatever order they arrive. A removal wins over a rejection, because at
+# equal timestamps Cassandra prefers the delete.
 _ADDED, _REJECTED, _REMOVED = 1, 2, 2
 
 
@@ -67,7 +68,7 @@ class CassandraPhotos(Photos):
 
     async def get(self, photos: Sequence[PhotoId]) -> dict[PhotoId, Photo]:
         calls = [self._session.rows(self._get, list(ids)) for ids in slices(photos, PHOTOS_A_CALL)]
-        # A row without an author was written by an update alone: its photo was never inserted.
+        # A row without an author was created by an UPDATE; its photo was never inserted.
         stored = [_photo(row) for rows in await asyncio.gather(*calls) for row in rows if row[1] is not None]
         return {photo.photo_id: photo for photo in stored}
 

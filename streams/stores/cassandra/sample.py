@@ -9,9 +9,10 @@ from schemas.ids import UserId
 from streams.stores.cassandra.session import CassandraSession
 from streams.stores.cassandra.tokens import TOKEN_MAX, TOKEN_MIN
 
-# In a small table many tokens lead to the same user, so a user may take several tries.
+# In a small table many random tokens select the same user, so a new user may take several tries.
 TRIES_A_USER = 4
-# Most samples are followers. The rest are authors, because some authors follow nobody.
+# The share of authors in a sample; the rest are followers. Authors are sampled too, because some of
+# them follow nobody.
 AUTHORS_SHARE = 0.25
 
 

@@ -1,4 +1,4 @@
-"""Cassandra for asyncio: prepared statements, a bounded number of requests, a deadline and a breaker.
+"""Cassandra for asyncio: prepared statements, bounded concurrency, a deadline and a breaker.
 
 The driver reports results on its own thread; `LoopHandover` brings them to the event loop.
 """
@@ -30,18 +30,23 @@ from streams.stores.guard import StoreGuard
 Row = tuple[Any, ...]
 _Result: TypeAlias = tuple[asyncio.Future[list[Row]], list[Row] | BaseException]
 STORE = "cassandra"
-IN_FLIGHT_MAX = 128  # More requests at once are slower: the driver's own CPU is the limit.
-# ErrorMessage is what the driver raises for codes that it does not translate, such as overloaded,
-# bootstrapping, a truncation, or a forgotten prepared statement. It is no DriverException.
+IN_FLIGHT_MAX = 128  # More requests at once are slower, because the driver's CPU time is the limit.
+# The driver raises ErrorMessage, which is not a DriverException, for error codes that it does not
+# translate, such as overloaded, bootstrapping, a truncation, or a forgotten prepared statement.
 _ERRORS = (DriverException, NoHostAvailable, ErrorMessage, ConnectionException, NoConnectionsAvailable)
-# InvalidRequest also says that the schema is missing: a node has not heard of a table yet, or an operator
-# restores a keyspace. Every statement was prepared when the process started, so it was right then.
+# InvalidRequest also has the case that the schema is missing: a node does not know a new table yet,
+# or an operator restores a keyspace. That is an outage and not our bug, because every statement was
+# prepared successfully when the process started.
 _SCHEMA_MISSING = re.compile(r"unconfigured table|(keyspace|table) \S+ does(n't| not) exist", re.IGNORECASE)
-CONNECT_TIMEOUT_S = 5.0  # No request waits for a new connection.
+CONNECT_TIMEOUT_S = 5.0  # May exceed a request's deadline, as no request waits for a new connection.
 
 
 class CassandraSession:
-    """The session of one process. Raises `StoreUnavailable`, or the driver's error for our bugs."""
+    """The session of one process.
+
+    Raises `StoreUnavailable` in an outage, and the driver's error if our own code built a wrong
+    request.
+    """
 
     def __init__(self, session: Session, breaker: Breaker, timeout_s: float) -> None:
         self._session = session
@@ -56,7 +61,7 @@ class CassandraSession:
         self._results: LoopHandover[_Result] = LoopHandover(_resolve)
 
     def prepare(self, cql: str, *, idempotent: bool = True) -> PreparedStatement:
-        """Prepare a statement. Blocks, so use it only while the process starts."""
+        """Prepare a statement. Blocks the event loop, so call it only while the process starts."""
         statement = self._session.prepare(cql)
         statement.is_idempotent = idempotent
         return statement
@@ -69,7 +74,11 @@ class CassandraSession:
         return rows
 
     async def batch(self, bound: Sequence[tuple[PreparedStatement, tuple[object, ...]]]) -> None:
-        """Write without a batch log. The rows of one partition are applied completely or not at all."""
+        """Write one batch without a batch log.
+
+        The writes to one partition are applied completely or not at all. After a failure, some
+        partitions may be written.
+        """
 
         def build() -> BatchStatement:
             batch = BatchStatement(batch_type=BatchType.UNLOGGED)
@@ -118,7 +127,10 @@ def _resolve(result: _Result) -> None:
 
 
 def make_cluster(settings: CassandraSettings, timeout_s: float) -> Cluster:
-    """Make a cluster that detects failures early: a hung node costs one speculative retry, not 14 s."""
+    """Make a cluster that detects failures early.
+
+    If a node hangs, a request takes one speculative retry longer, instead of 14 s.
+    """
     hosts = [address.rsplit(":", 1) for address in settings.cassandra.split(",")]
     profile = ExecutionProfile(
         load_balancing_policy=TokenAwarePolicy(

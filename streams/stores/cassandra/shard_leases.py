@@ -15,14 +15,15 @@ LEASE_TRIES = 16
 class CassandraShardLeases(ShardLeases):
     """Table `shard_leases`, written only by compare-and-set.
 
-    Safe whatever the clocks say: a new holder starts after the last millisecond that the old
-    holder reserved, and from then on the old holder cannot reserve more.
+    No id is minted twice even if clocks are wrong. A new holder starts after the last millisecond
+    that the old holder reserved, and once the lease is taken over, the old holder cannot reserve
+    more.
     """
 
     def __init__(
         self, session: CassandraSession, *, shards: int = OWN_SHARDS, tries: int = LEASE_TRIES
     ) -> None:
-        """`shards` are the shards 0 to `shards` - 1; `acquire` tries up to `tries` of them, at random."""
+        """The shards are 0 to `shards` - 1; `acquire` tries up to `tries` of them, at random."""
         self._session = session
         self._shards = shards
         self._tries = tries
@@ -54,7 +55,8 @@ class CassandraShardLeases(ShardLeases):
             if inserted[0][0]:
                 return ShardLease(shard=shard, last_ms=now_ms)
             old_holder, old_expires_at, reserved_ms = (await self._session.rows(self._select, shard))[0]
-            # If a shard's ids run ahead of our clock, minting with it would have to wait: try another.
+            # If the reserved time is ahead of our clock, minting would have to wait: try another
+            # shard.
             if ms_of(as_utc(old_expires_at)) > now_ms or reserved_ms > now_ms:
                 continue
             taken = await self._session.rows(

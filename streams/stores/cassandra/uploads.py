@@ -1,7 +1,7 @@
 """Uploads under way and idempotency keys in Cassandra.
 
 Several processes may change `state` and `parts_id` at once, so both are written only by lightweight
-transactions. Mixed with plain writes, their order would be wrong.
+transactions. Plain writes use other timestamps, so a mix of both could be applied in a wrong order.
 """
 
 from collections.abc import AsyncIterator
@@ -122,7 +122,7 @@ class CassandraUploads(Uploads):
 
 
 def _stored_state(refused: tuple[Any, ...]) -> UploadState | None:
-    """Return the state from the result of a refused condition. Without a row, the result has no state."""
+    """Return the stored state from the result of a refused condition; None if there is no row."""
     return UploadState(refused[1]) if len(refused) > 1 and refused[1] else None
 
 

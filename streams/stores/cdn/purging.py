@@ -16,8 +16,8 @@ from streams.settings import CdnSettings
 from streams.stores.guard import StoreGuard, breaker_of
 
 STORE = "edge"
-# A key has at most 1,024 bytes, and six times that in JSON. So a request stays below the CDN edges' limit of
-# 1 MiB.
+# A key has at most 1,024 bytes, and in JSON at most six times that. So a request has at most 614
+# KB, which is below the CDN edges' limit of 1 MiB.
 KEYS_A_REQUEST = 100
 _SECRET_HEADER = "X-Shutterline-Edge"
 
@@ -29,13 +29,14 @@ class HttpCdn(Cdn):
     """The shield, which is the first of `addresses`, and the CDN edges behind it."""
 
     def __init__(self, addresses: Sequence[str], send: Send, breaker: Breaker) -> None:
-        """`send` adds the secret and has the timeouts. Without addresses there is nothing to purge."""
+        """`send` adds the secret and the timeouts. Without addresses, a purge does nothing."""
         self._addresses = addresses
         self._send = send
         self._guard = StoreGuard(STORE, breaker, timeout_s=None, errors=(aiohttp.ClientError, OSError))
 
     async def purge(self, object_keys: Sequence[str]) -> None:
-        # The shield first: an edge that misses in between must not get the shield's old object.
+        # Purge the shield before the edges. Otherwise an edge that is already purged could fetch
+        # the old object from the shield.
         for keys in slices(list(object_keys), KEYS_A_REQUEST):
             for address in self._addresses[:1]:
                 await self._purge(address, keys)
@@ -44,11 +45,11 @@ class HttpCdn(Cdn):
     async def refresh(self, object_path: str) -> bool:
         """Fetch an object again into the shield and then into every CDN edge, cached or not.
 
-        `object_path` is percent-encoded and begins with a slash, as in the edges' log. Returns False if
-        the bucket no longer has the object; cached objects are not changed then.
+        `object_path` is percent-encoded and begins with a slash, as in the edges' log. Returns
+        False if the bucket no longer has the object; cached objects are not changed then.
 
         Raises:
-            StoreUnavailable: The bucket, the shield or an edge did not respond; others may have the object.
+            StoreUnavailable: The bucket, the shield or an edge did not respond; others may have it.
         """
         for address in self._addresses:
             url = f"{address}/objects{object_path}"
@@ -74,7 +75,8 @@ async def cdn(settings: CdnSettings) -> AsyncIterator[HttpCdn]:
     """Yield the CDN that the settings name; its connections are closed afterwards."""
     headers = {_SECRET_HEADER: settings.edge_secret.get_secret_value()}
     timeout_s = settings.edge_timeout_ms / 1_000
-    # For connecting and for each read: a large object may take longer as long as bytes arrive.
+    # The timeout applies to connecting and to each read, not to the request as a whole. So a large
+    # object may take longer if its bytes continue to arrive.
     timeout = aiohttp.ClientTimeout(total=None, connect=timeout_s, sock_read=timeout_s)
     async with aiohttp.ClientSession(headers=headers, timeout=timeout) as client:
 

@@ -24,7 +24,8 @@ class MemoryShardLeases(ShardLeases):
     async def acquire(self, holder: str, now_ms: int) -> ShardLease:
         for shard in range(self._shards):
             lease = self._leases.get(shard)
-            # If a shard's ids run ahead of our clock, minting with it would have to wait: try another.
+            # If the reserved time is ahead of our clock, minting would have to wait: try another
+            # shard.
             if lease is not None and max(lease.expires_ms, lease.reserved_ms) > now_ms:
                 continue
             last_ms = now_ms if lease is None else lease.reserved_ms

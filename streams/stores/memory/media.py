@@ -1,4 +1,4 @@
-"""The media bucket in memory. It has its own kind of signed requests, and serves them."""
+"""The media bucket in memory, with signed requests of its own kind, which `put_signed` executes."""
 
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from hashlib import sha256
@@ -11,7 +11,11 @@ from streams.ports.media import MediaObjects, MediaUploads, SignedRequest, Store
 
 
 class MemoryMediaObjects(MediaObjects):
-    """`objects` are the bytes by key; tests may change them. `types` are the content types that were put."""
+    """The bucket's objects.
+
+    `objects` has the bytes by key; tests may change it. `types` has the content types that were
+    put.
+    """
 
     def __init__(self, objects: MutableMapping[str, bytes], clock_ms: Callable[[], int]) -> None:
         self.objects = objects
@@ -49,7 +53,7 @@ class MemoryMediaObjects(MediaObjects):
 
 
 class MemoryMediaUploads(MediaUploads):
-    """Uploads into the same `objects`. `put_signed` plays the server that receives the signed requests."""
+    """Uploads into the same `objects`. `put_signed` does what S3 does with a signed request."""
 
     def __init__(self, objects: MutableMapping[str, bytes], clock_ms: Callable[[], int]) -> None:
         self._objects = objects

@@ -9,7 +9,7 @@ from streams.core.counted import Membership
 @dataclass(frozen=True, slots=True)
 class _Row:
     state: Membership
-    expires_ms: float  # From then on reads do not return the row.
+    expires_ms: float  # From this time on, reads do not return the row.
 
 
 class LatestRows:

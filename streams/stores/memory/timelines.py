@@ -61,7 +61,8 @@ class MemoryTimelines(Timelines):
         if stored is None:
             return None
         left_ms = stored.expires_ms - self._clock_ms()
-        # A timeline under rebuild keeps its short TTL, so it expires if its rebuilder dies.
+        # The TTL of a timeline under rebuild is not renewed, so the timeline expires soon if the
+        # process that rebuilds it dies.
         if left_ms < self._ttl_ms - self._renew_ms and ring.token_of(stored.value) == ring.NO_TOKEN:
             stored.expires_ms = self._clock_ms() + self._ttl_ms
         return stored.value
@@ -128,7 +129,7 @@ class MemoryTimelines(Timelines):
 
 
 def _appended(value: bytes, photo: PhotoId, slots: int) -> bytes:
-    """Return one ring after `timeline_append.lua`."""
+    """Return the ring with `photo` appended, byte for byte as `timeline_append.lua` makes it."""
     stored = ring.parse(value)
     arrivals = (int.from_bytes(value[:4]) + 1) & 0xFFFFFFFF
     at = ring.HEADER_BYTES + (arrivals - 1) % slots * ID_BYTES

@@ -10,7 +10,8 @@ class RedisRebuildBudget(RebuildBudget):
     def __init__(self, client: RedisClient, *, namespace: str, per_s_max: int) -> None:
         self._client = client
         self._key = f"{namespace}budget:rebuilds".encode()
-        # In any second at most the burst and one second's refill are taken: together they are the limit.
+        # In any second at most the burst plus the refill of one second is taken, so their sum is
+        # the limit.
         burst = max(1, per_s_max // 10)
         self._args = [b"%d" % max(1, per_s_max - burst), b"%d" % burst]
         self._take = client.script("budget_take")

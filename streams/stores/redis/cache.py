@@ -1,8 +1,8 @@
 """The short-lived cache in Redis.
 
-A key holds either a lease (`L` and its token) or a value (`V` and its bytes). Keys contain the server's
-incarnation. Without that, a Redis that restarted with older data would return values that have been
-invalidated since.
+A key holds either a lease (`L` and its token) or a value (`V` and its bytes). Keys contain the
+server's incarnation. Without it, a Redis that restarts with older data would return values that
+were invalidated after that data was saved.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from secrets import token_bytes
 from streams.ports.cache import Cache
 from streams.stores.redis.client import RedisClient
 
-LEASE_MS = 5_000  # Longer than a read of the database may take in a request.
+LEASE_MS = 5_000  # Longer than a request may wait for the database.
 _VALUE, _LEASE = b"V", b"L"
 
 

@@ -1,8 +1,8 @@
-"""Redis for asyncio: a bounded number of connections, a deadline, a breaker, and the server's incarnation.
+"""Redis for asyncio: bounded connections, a deadline, a breaker, and the server's incarnation.
 
 A Redis server may lose its data, or restart with older data. Every start of a server has a new run
-id. This client asks for it on each new connection and calls its first 16 characters the incarnation.
-Keys that must not be read after a restart carry the incarnation in their name.
+id. This client asks for it on each new connection and calls its first 16 characters the
+incarnation. Keys that must not be read after a restart carry the incarnation in their name.
 """
 
 import asyncio
@@ -30,8 +30,10 @@ STORE = "redis"
 CONNECTIONS_MAX = 64
 # If the incarnation changes three times within one operation, the server counts as down.
 INCARNATION_TRIES = 3
-# redis-py has one class, ResponseError, for these and for every error that it does not know. Some versions
-# remove the code before the text. An error that matches nothing here is an outage.
+# The texts of errors of a command that our own code built wrongly. redis-py has one class,
+# ResponseError, for these errors and for every error that it does not know, so only the text tells
+# them apart. Some versions remove the code before the text. An error that matches nothing here is
+# an outage.
 _MALFORMED = re.compile(
     r"(^|: |ERR )(WRONGTYPE |Operation against a key holding the wrong kind of value"
     r"|wrong number of arguments|unknown (sub)?command|syntax error|value is not an integer"
@@ -41,7 +43,11 @@ _MALFORMED = re.compile(
 
 
 class RedisClient:
-    """The connections of one process. Raises `StoreUnavailable`, or the driver's error for our bugs."""
+    """The connections of one process.
+
+    Raises `StoreUnavailable` in an outage, and the driver's error if our own code built a wrong
+    command.
+    """
 
     def __init__(self, url: str, breaker: Breaker, timeout_s: float) -> None:
         self._guard = StoreGuard(
@@ -58,10 +64,11 @@ class RedisClient:
             timeout=timeout_s,
             socket_timeout=timeout_s,
             socket_connect_timeout=timeout_s,
-            # Retrying is up to the caller: a silent retry would hide a new incarnation.
+            # Only the caller retries. A retry inside the driver could run on a restarted server,
+            # with keys of the old incarnation.
             retry=Retry(NoBackoff(), 0),
             redis_connect_func=self._connected,
-            # With notifications, redis-py's pool sends on connections that it has found closed.
+            # If these notifications are enabled, redis-py's pool sends on closed connections.
             maint_notifications_config=MaintNotificationsConfig(enabled=False),
         )
         pool.connection_class = checked(pool.connection_class)
@@ -88,7 +95,7 @@ class RedisClient:
         return self._shared.ask(*command)
 
     async def ask_script(self, script: AsyncScript, keys: Sequence[bytes], args: Sequence[bytes]) -> Any:
-        """Like `ask`, for a fast script. A slow one would delay everything on the shared connection."""
+        """Like `ask`, for a fast script. A slow script would delay all users of the connection."""
         command = (b"EVALSHA", script.sha.encode(), b"%d" % len(keys), *keys, *args)
         try:
             return await self.ask(*command)
@@ -100,7 +107,8 @@ class RedisClient:
         """Like `call`; `run` gets the incarnation of the server that executes it.
 
         A connection to a restarted server learns the new incarnation before it carries a command.
-        So if the incarnation is unchanged after the reply, it is the one of the server that replied.
+        So if the incarnation is unchanged after the reply, it is the one of the server that
+        replied.
         """
         for _ in range(INCARNATION_TRIES):
             incarnation = self._incarnation
@@ -134,8 +142,8 @@ class RedisClient:
 def _is_malformed(error: Exception) -> bool:
     """Return whether our own code built the command wrongly; the server can never accept it.
 
-    The classes below ResponseError are what a server refuses while it runs: out of memory, read-only,
-    no permission, a part of a cluster that is down.
+    The subclasses of ResponseError are not malformed commands. They are refusals of a running
+    server: out of memory, read-only, no permission, a part of a cluster that is down.
     """
     if isinstance(error, DataError):
         return True

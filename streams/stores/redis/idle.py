@@ -1,7 +1,8 @@
-"""Connections to Redis that notice, before a command is sent, that the server or a proxy has closed them.
+"""Redis connections that notice, before they send, that the server or a proxy has closed them.
 
-redis-py looks at what the event loop has read. It misses a connection that was reset, and one whose end
-the loop has not read yet. A command on such a connection would fail, although it was never executed.
+redis-py checks only what the event loop has read. It does not notice a connection that was reset,
+or one whose end the event loop has not read yet. A command on such a connection would never be
+executed and would fail, although a new connection could execute it.
 """
 
 import select
@@ -9,18 +10,18 @@ from asyncio import StreamWriter
 
 from redis.asyncio.connection import AbstractConnection
 
-# Linux reports with this flag that the other end has closed; elsewhere only what the loop has read counts.
+# POLLRDHUP reports that the other end has closed. Only Linux has it.
 _CLOSED = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 
 
 class _Checked(AbstractConnection):
     async def can_read(self) -> bool:
-        """Return whether the connection must not carry a command: it is closed, or has an old reply."""
+        """Return True if no command may be sent: the connection is closed, or has an old reply."""
         return _is_closed(self._writer) or await super().can_read()
 
 
 def checked(connection_class: type[AbstractConnection]) -> type[AbstractConnection]:
-    """Return the class with the check; both the pool and the shared connection ask it before they send."""
+    """Return the class with this check, which the pool and the shared connection call."""
     return type(f"Checked{connection_class.__name__}", (_Checked, connection_class), {})
 
 

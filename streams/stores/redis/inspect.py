@@ -1,4 +1,7 @@
-"""Redis keys for operators: the keys are binary, and named by the server's incarnation."""
+"""Reads Redis keys for operators, who cannot easily do that by hand.
+
+The keys are binary, and the names of cached values contain the server's incarnation.
+"""
 
 from dataclasses import dataclass
 
@@ -17,7 +20,7 @@ class StoredTimeline:
 
 
 class RedisInspect:
-    """Reads without renewing, leasing or changing anything."""
+    """Reads only: it renews no TTL and takes no lease."""
 
     def __init__(self, client: RedisClient, *, namespace: str) -> None:
         self._client = client

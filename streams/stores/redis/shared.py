@@ -1,8 +1,8 @@
 """One connection to Redis that many requests share.
 
-Commands of one turn of the event loop, and those that arrive while earlier replies are awaited, are sent
-in one write. Replies come in the order of the commands. A command then costs a fifth of what it costs on
-a connection of its own, and even less under load.
+Commands from one iteration of the event loop are sent in one write. Commands that are added while
+earlier replies are awaited are sent together in the next write. Replies come in the order of the
+commands. A command costs a fifth of what it costs on a connection of its own, and less under load.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ _Pending: TypeAlias = tuple[bytes, asyncio.Future[Any]]
 
 
 class SharedConnection:
-    """Sends commands over one connection, which is opened when first needed and again after it broke.
+    """Sends commands over one connection, which is opened on demand and reopened after it broke.
 
     The number of pending commands is bounded only by the callers, each of which has a deadline.
     """
@@ -31,7 +31,7 @@ class SharedConnection:
         self._sending: asyncio.Task[None] | None = None
 
     def ask(self, *command: bytes) -> asyncio.Future[Any]:
-        """Send one command; returns the future of its reply. Cancel it if the reply is no longer needed.
+        """Send one command; returns the future of its reply, which the caller may cancel.
 
         Raises, when awaited:
             RedisError: The server refused the command, the connection broke, or the time was up.
@@ -63,7 +63,7 @@ class SharedConnection:
             _break(self._unsent, "it was closed")
 
     async def _exchange(self, pending: Sequence[_Pending]) -> None:
-        """Send commands and deliver the replies. A failure fails every command that is still pending.
+        """Send commands and deliver the replies. A failure fails all commands still pending.
 
         A connection with an outstanding reply cannot be used again, so it is closed.
         """
@@ -88,7 +88,8 @@ class SharedConnection:
                 _break(pending, problem)
 
     async def _ready(self) -> None:
-        # Between two exchanges nothing is pending, so if there is anything to read, the connection has ended.
+        # Between two exchanges no reply is pending. So if there is anything to read, the connection
+        # has ended or is broken.
         if self._connection.is_connected and await self._connection.can_read():
             await self._connection.disconnect(nowait=True)
         if not self._connection.is_connected:

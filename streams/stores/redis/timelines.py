@@ -2,7 +2,7 @@
 
 NAMESPACE t + owner         the timeline; the owner is 8 bytes
 NAMESPACE n + partition     the checkpoint of a partition of `fanout`
-NAMESPACE v + incarnation   the partitions that found this server as new as their commits
+NAMESPACE v + incarnation   the partitions whose worker found this server no older than its commits
 """
 
 import asyncio
@@ -16,7 +16,8 @@ from streams.errors import StoreUnavailable
 from streams.ports.timelines import Timelines
 from streams.stores.redis.client import STORE, RedisClient
 
-# A swap fails if an append came in between; each try reads the timeline again.
+# A swap replaces a timeline that was read. It fails if an append has changed the timeline since;
+# then the timeline is read again, at most so many times.
 SWAP_TRIES = 20
 SCAN_KEYS = 1_000
 
@@ -90,7 +91,7 @@ class RedisTimelines(Timelines):
         raise StoreUnavailable(STORE, "merge", f"{len(keys)} timelines changed {SWAP_TRIES} times")
 
     async def _swap_all(self, swaps: Sequence[tuple[bytes, bytes, bytes]]) -> list[bytes]:
-        """Swap each (key, guard, bytes) without changing its TTL; returns the keys that had changed."""
+        """Swap each (key, guard, bytes), keeping its TTL; returns the keys that had changed."""
         if not swaps:
             return []
 
@@ -115,7 +116,8 @@ class RedisTimelines(Timelines):
             return value, ttl_s
 
         value, ttl_s = await self._client.call("read", run)
-        # A timeline under rebuild keeps its short TTL, so it expires if its rebuilder dies.
+        # The TTL of a timeline under rebuild is not renewed, so the timeline expires soon if the
+        # process that rebuilds it dies.
         if (
             value is not None
             and ttl_s < self._ttl_s - self._renew_s
@@ -151,7 +153,7 @@ class RedisTimelines(Timelines):
 
     async def forget_all(self) -> int:
         forgotten, cursor = 0, 0
-        # A namespace has only letters, digits and a dot, none of them special in a glob.
+        # The namespace needs no escaping: it has only letters, digits and a dot.
         pattern = self._prefix + b"????????"
         while True:
             cursor, keys = await self._client.call(

@@ -15,19 +15,22 @@ from streams.settings import S3Settings
 from streams.stores.guard import StoreGuard
 
 STORE = "s3"
-# ResponseParserError is a body that is truncated or no XML at all. It is no BotoCoreError.
+# ResponseParserError means that a body is truncated or is not XML. It is not a BotoCoreError.
 _ERRORS = (ClientError, BotoCoreError, ResponseParserError, aiohttp.ClientError, OSError)
 _NOT_THERE = frozenset({"404", "NoSuchKey", "NotFound", "NoSuchUpload"})
-# The operations whose object or upload may not exist. For another one, a 404 is a bucket that is missing.
+# The operations whose object or upload may not exist. For every other operation, a 404 means that
+# the bucket does not exist.
 _MAY_BE_MISSING = frozenset(
     {
         *("HeadObject", "GetObject"),
         *("UploadPart", "ListParts", "CompleteMultipartUpload", "AbortMultipartUpload"),
     }
 )
-# Rules are optional: a server may not have them, and a narrow policy may not let us set them.
+# Lifecycle rules are optional: some servers do not support them, and our policy may not allow us to
+# set them. So a refusal of these operations is an expected result.
 _OPTIONAL = frozenset({"GetBucketLifecycleConfiguration", "PutBucketLifecycleConfiguration"})
-# Results that a caller expects. 501 means that this server will never support the operation.
+# Statuses that a caller expects as results. 501 means that this server does not support the
+# operation.
 _EXPECTED_STATUSES = frozenset(
     {
         HTTPStatus.NOT_MODIFIED,
@@ -36,7 +39,8 @@ _EXPECTED_STATUSES = frozenset(
         HTTPStatus.NOT_IMPLEMENTED,
     }
 )
-# Operations whose time grows with their bytes; on some servers, finishing parts copies them.
+# Operations with the longer timeout, because their time grows with their bytes. Some servers copy
+# the parts when they finish a multipart upload.
 _TRANSFERS = frozenset(
     {
         *("get_object", "put_object", "upload_part", "complete_multipart_upload"),
@@ -74,11 +78,12 @@ class S3Bucket:
         self._transfer_timeout_s = transfer_timeout_s
 
     async def call(self, operation: str, **arguments: object) -> Any:
-        """Return the result of one operation of the client; None if its object or upload does not exist.
+        """Return the result of one operation; None if its object or upload does not exist.
 
         Raises:
-            StoreUnavailable: S3 did not respond in time, failed, or refused a request that we signed.
-            S3Refused: A condition or a range did not hold, or the server has no such operation or rules.
+            StoreUnavailable: S3 did not respond in time, failed, or refused a correct request.
+            S3Refused: A condition or a range did not hold, or the server does not support the
+                operation or lifecycle rules.
         """
         timeout_s = self._transfer_timeout_s if operation in _TRANSFERS else None
         try:
@@ -113,7 +118,7 @@ def _is_missing(error: ClientError) -> bool:
 
 
 def _kind_of(error: Exception) -> str:
-    # S3's codes are text from the server, so they are no label.
+    # The server may send any text as a code, so a code is not used as a label.
     return f"HTTP {_status(error)}" if isinstance(error, ClientError) else type(error).__name__
 
 

@@ -3,7 +3,7 @@
 from streams.ports.health import StoreProbe
 from streams.stores.s3.bucket import S3Bucket
 
-# Outside of every prefix of photos, so no scan of the cleaning lists it.
+# The key is outside of every prefix of photos, so the cleaning never lists this object.
 OBJECT_KEY = "readyz"
 
 

@@ -1,6 +1,6 @@
 """A rule of the media bucket that removes unfinished multipart uploads.
 
-The cleaning aborts them after an hour. The rule is the second line of defence, for when no cleaning runs.
+The cleaning aborts them after an hour. The rule removes them if the cleaning does not run.
 """
 
 import logging
@@ -16,7 +16,7 @@ _NO_RULES = "NoSuchLifecycleConfiguration"
 
 
 async def expire_unfinished(bucket: S3Bucket, prefix: str) -> bool:
-    """Add the rule for `prefix` unless a rule covers it, and leave all other rules. See `MediaUploads`."""
+    """Add the rule for `prefix` unless a rule covers it; other rules remain. See `MediaUploads`."""
     try:
         rules = await _rules(bucket)
         if not any(_covers(rule, prefix) for rule in rules):
@@ -24,7 +24,8 @@ async def expire_unfinished(bucket: S3Bucket, prefix: str) -> bool:
             configuration = {"Rules": [*rules, _rule(prefix)]}
             await bucket.call("put_bucket_lifecycle_configuration", LifecycleConfiguration=configuration)
     except S3Refused as refused:
-        # The server has no such rules, or does not allow us to set them. Then an operator sets the rule.
+        # The server has no such rules, or does not allow us to set them. Then an operator sets the
+        # rule.
         log.debug("the bucket does not remove unfinished uploads by itself: %s", refused)
         return False
     return True

@@ -11,20 +11,21 @@ from streams.retrying import until_true
 from streams.stores.s3.bucket import S3Bucket
 from streams.stores.s3.lifecycle import expire_unfinished
 
-# The most parts that S3 lists a call; one of our uploads has a handful.
+# S3 lists at most so many parts in one call. One of our uploads has a few parts, so one call is
+# enough.
 PARTS_A_CALL = 1_000
 # Their sum is well below a request's deadline.
 RACE_WAITS_S = (0.05, 0.1, 0.2)
 
 
 def _server_failed(error: BaseException) -> bool:
-    # The server responded with an error of its own. If it did not respond, that is an outage, and
+    # True if the server responded with an error. If it did not respond, this is not retried here:
     # the caller decides whether to wait.
     return isinstance(error.__cause__, ClientError)
 
 
-# If several callers finish or abort the same parts at once, some servers return an error of their own
-# to some of them, and for a moment show neither the parts nor the object. Retrying settles it.
+# If several callers finish or abort the same parts at once, some servers return an error of their
+# own to some of them, and for a moment show neither the parts nor the object. Retrying settles it.
 _SETTLING = until_true(RACE_WAITS_S, is_retryable=_server_failed)
 
 
@@ -37,7 +38,8 @@ class S3MediaUploads(MediaUploads):
     async def sign_put(
         self, object_key: str, *, content_type: str, size_bytes: int, life_s: int
     ) -> SignedRequest:
-        # If-None-Match: an object that has arrived cannot be replaced with other bytes of the same length.
+        # With If-None-Match, an object that has arrived cannot be replaced by other bytes of the
+        # same size.
         url = await self._sign(
             "put_object",
             life_s,
@@ -128,7 +130,7 @@ class S3MediaUploads(MediaUploads):
         return list((answer or {}).get("Parts", ()))
 
     async def _sign(self, operation: str, life_s: int, **arguments: object) -> str:
-        # Signing is arithmetic; the client makes no request.
+        # The client computes the signature itself and makes no request.
         url = await self._bucket.client.generate_presigned_url(
             operation, Params={"Bucket": self._bucket.name, **arguments}, ExpiresIn=life_s
         )
