@@ -33,6 +33,16 @@ REPAIRS = Counter(
 )
 REPAIRED_RECORDS = Counter("shutterline_timeline_repaired_records", "Records of fanout applied again.")
 STOPPED = Gauge("shutterline_stopped_partitions", "Partitions that wait for an operator.", ["group"])
+STUCK = Gauge(
+    "shutterline_stuck_partitions",
+    "1 for a partition that does not move although records wait and the process was started again twice.",
+    ["group", "topic", "partition"],
+)
+HELD_BACK = Gauge(
+    "shutterline_held_back_records",
+    "Offsets that open transactions of publishers hold back from consumers.",
+    ["topic", "partition"],
+)
 POSITION = Gauge(
     "shutterline_consumer_position", "The next offset to handle.", ["group", "topic", "partition"]
 )

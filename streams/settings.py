@@ -5,10 +5,12 @@ variable is not set, the file `.local/shutterline.env` that `shutterline up` wri
 is read, so commands typed beside a local stack find it by themselves.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 
-from pydantic import Field, PositiveInt, SecretStr, model_validator
+from pydantic import Field, PositiveInt, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from streams.core.renditions import RenditionFormat
@@ -59,11 +61,39 @@ class RetrySettings(_Part):
     store_wait_s_max: PositiveInt = 5
 
 
+# What every one of our Kafka clients understands; `kafka/clients.py` translates it.
+KAFKA_SECURITY_VALUES: Mapping[str, Sequence[str] | None] = MappingProxyType(
+    {
+        "security.protocol": ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
+        "sasl.mechanism": ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
+        "sasl.username": None,
+        "sasl.password": None,
+        "ssl.ca.location": None,
+        "ssl.certificate.location": None,
+        "ssl.key.location": None,
+        "ssl.key.password": None,
+        "ssl.endpoint.identification.algorithm": ("https", "none"),
+    }
+)
+
+
 class KafkaSettings(Namespaced, BreakerSettings):
-    """The brokers: `host:port`, with commas between."""
+    """The brokers: `host:port`, with commas between. TLS and credentials: JSON, with librdkafka's names."""
 
     kafka: str = "127.0.0.1:9092"
-    kafka_security: dict[str, str] = Field(default_factory=dict)  # librdkafka's names, e.g. security.protocol
+    kafka_security: dict[str, str] = Field(default_factory=dict)  # For example security.protocol.
+    kafka_replicas: PositiveInt = 1  # Of each topic that `shutterline topics` creates.
+
+    @field_validator("kafka_security")
+    @classmethod
+    def _is_understood(cls, security: dict[str, str]) -> dict[str, str]:
+        for name, value in security.items():
+            if name not in KAFKA_SECURITY_VALUES:
+                raise ValueError(f"{name!r} is not one of {', '.join(KAFKA_SECURITY_VALUES)}")
+            values = KAFKA_SECURITY_VALUES[name]
+            if values is not None and value not in values:
+                raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(values)}")
+        return security
 
 
 class ConsumerSettings(KafkaSettings, ProcessSettings):

@@ -19,7 +19,12 @@ def topics() -> None:
     settings = load_settings()
     asyncio.run(require(kafka=settings.kafka))
     try:
-        report = ensure_topics(settings.kafka, settings.namespace, client_config=settings.kafka_security)
+        report = ensure_topics(
+            settings.kafka,
+            settings.namespace,
+            client_config=settings.kafka_security,
+            replication_factor=settings.kafka_replicas,
+        )
     except TopicMismatch as error:
         raise CommandFailed(str(error)) from error
     Console().print(f"{len(report.created)} topics created, {len(report.verified)} verified")

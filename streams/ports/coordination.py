@@ -1,4 +1,4 @@
-"""Ports for what processes agree on: stopped partitions, and shards for minting ids.
+"""Ports for what processes agree on: stopped and stuck partitions, and shards for minting ids.
 
 Implemented by the real store and by its in-memory twin. Every method raises
 `StoreUnavailable` when nothing is known about what it was asked for; every method may be
@@ -7,6 +7,8 @@ repeated.
 
 from dataclasses import dataclass
 from typing import Protocol
+
+STUCK_LIFE_S = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +34,20 @@ class StoppedPartitions(Protocol):
 
     async def resume(self, group: str) -> int:
         """Remove the group's stops; returns how many there were."""
+
+
+class StuckPartitions(Protocol):
+    """How often workers ended because a partition did not move although records wait.
+
+    A count is forgotten `STUCK_LIFE_S` after it last grew.
+    """
+
+    async def ended_at(self, group: str, topic: str, partition: int, position: int) -> int:
+        """Count one more worker that ends for the partition at the offset `position`.
+
+        Returns the count with this one. At another offset it begins at 1 again. Only the partition's
+        owner calls it, so two calls at once are not counted exactly.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from streams.ports.cache import Cache
 from streams.ports.cdn import Cdn
 from streams.ports.cleaning import CleaningPositions, MissingObjects, PhotoScan
-from streams.ports.coordination import ShardLeases, StoppedPartitions
+from streams.ports.coordination import ShardLeases, StoppedPartitions, StuckPartitions
 from streams.ports.edges import CountedSets, OutgoingEdges
 from streams.ports.health import StoreProbe
 from streams.ports.media import MediaObjects, MediaUploads
@@ -77,6 +77,7 @@ class CoordinationStores:
     """What processes agree on: stopped partitions, and shards for minting ids."""
 
     stopped_partitions: StoppedPartitions
+    stuck_partitions: StuckPartitions
     shard_leases: ShardLeases
 
 

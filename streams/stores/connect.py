@@ -25,6 +25,7 @@ from streams.stores.cassandra.photos import CassandraAuthorPhotos, CassandraPhot
 from streams.stores.cassandra.session import CassandraSession, make_cluster
 from streams.stores.cassandra.shard_leases import CassandraShardLeases
 from streams.stores.cassandra.stops import CassandraStoppedPartitions
+from streams.stores.cassandra.stuck_partitions import CassandraStuckPartitions
 from streams.stores.cassandra.uploads import CassandraUploads
 from streams.stores.cdn.purging import HttpCdn, cdn
 from streams.stores.guard import breaker_of
@@ -94,6 +95,7 @@ def stores_of(clients: StoreClients, settings: StoreSettings) -> Stores:
         pulled_authors=CassandraPulledAuthors(database),
         parked=CassandraParkedPhotos(database),
         stopped_partitions=CassandraStoppedPartitions(database),
+        stuck_partitions=CassandraStuckPartitions(database),
         media_objects=S3MediaObjects(clients.s3),
         media_uploads=S3MediaUploads(clients.s3),
         uploads=CassandraUploads(database),

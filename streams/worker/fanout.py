@@ -61,7 +61,7 @@ def _wire_lane(
         timelines=shared.stores.timelines,
         offsets=shared.offsets,
         records=FanoutLog(
-            bootstrap_servers=settings.kafka,
+            settings,
             topic=topic,
             batch_records_max=settings.fanout_batch_records_max,
         ),

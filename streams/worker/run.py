@@ -67,7 +67,7 @@ async def run_worker(roles: Collection[Role]) -> None:
             large_turn=asyncio.Lock(),
             fatal=failure.fatal,
         )
-        watchdog = Watchdog(progress, offsets, settings.watchdog_s, failure.fatal)
+        watchdog = Watchdog(progress, offsets, stores.stuck_partitions, settings.watchdog_s, failure.fatal)
         wired = [wire(shared) for wire in wirings_of(roles)]
         process = Process(wired, progress, failure, loops=[watchdog.run])
         await closing.enter_async_context(serve_metrics(settings, process.is_ready))

@@ -1,25 +1,33 @@
 """Kafka without a server: offsets as a broker states them."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from streams.errors import StoreUnavailable
-
-Log = tuple[str, int]
+from streams.kafka.offsets.gaps import Gaps, NextRecord
+from streams.kafka.offsets.queued import BrokerOffsets, Log, Span
 
 
 @dataclass(slots=True)
-class FakeOffsets:
+class FakeOffsets(BrokerOffsets):
     """`queued.BrokerOffsets`. A log is (topic, partition); one that is not set is empty.
 
-    `is_down` raises instead; `questions` counts the calls of `committed`.
+    `empty_of` has the offsets that hold no record. `is_down` raises instead; `questions` counts the
+    calls of `committed`, and `looks` names the logs that were read.
     """
 
     begin_of: dict[Log, int] = field(default_factory=dict)
     end_of: dict[Log, int] = field(default_factory=dict)
     commit_of: dict[tuple[str, str, int], int] = field(default_factory=dict)
+    empty_of: dict[Log, set[int]] = field(default_factory=dict)
+    held_back_of: dict[Log, int] = field(default_factory=dict)
     is_down: bool = False
     questions: int = 0
+    looks: list[Log] = field(default_factory=list)
+    _gaps: Gaps = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._gaps = Gaps(self._look)
 
     async def committed(self, group: str, topic: str, partitions: Iterable[int]) -> dict[int, int]:
         self.questions += 1
@@ -34,6 +42,28 @@ class FakeOffsets:
     async def ends(self, partitions: Collection[Log]) -> dict[Log, int]:
         self._check("offsets")
         return {log: self.end_of.get(log, 0) for log in partitions}
+
+    async def held_back(self, partitions: Collection[Log]) -> dict[Log, int]:
+        self._check("offsets")
+        return {log: self.held_back_of.get(log, 0) for log in partitions}
+
+    async def skip_gaps(self, group: str, topic: str, spans: Mapping[int, Span]) -> dict[int, int]:
+        self._check("read")
+        return await self._gaps.skip(group, topic, spans)
+
+    async def _look(self, offsets: Mapping[Log, int]) -> dict[Log, NextRecord]:
+        self.looks += offsets
+        return {log: self._next_record(log, offset) for log, offset in offsets.items()}
+
+    def _next_record(self, log: Log, offset: int) -> NextRecord:
+        end, empty = self.end_of.get(log, 0), self.empty_of.get(log, set())
+        records = (at for at in range(max(offset, self.begin_of.get(log, 0)), end) if at not in empty)
+        following = next(records, None)
+        return (
+            NextRecord(max(end, offset), exists=False)
+            if following is None
+            else NextRecord(following, exists=True)
+        )
 
     def _check(self, operation: str) -> None:
         if self.is_down:

@@ -68,6 +68,25 @@ class Progress:
         if state is not None and state.position is None:
             state.position = position
 
+    def skipped(self, partition: GroupPartition, position: int) -> None:
+        """Move the position to `position`, if no record is below it that is not handled."""
+        state = self._states.get(partition)
+        if state is not None and state.position is not None and state.position < position:
+            self.handled(partition, position)
+
+    def position(self, partition: GroupPartition) -> int | None:
+        """Return the partition's position; None if it is not known, or not owned."""
+        state = self._states.get(partition)
+        return None if state is None else state.position
+
+    def behind(self, ends: Mapping[GroupPartition, int]) -> dict[GroupPartition, int]:
+        """Return the known positions that are below the end of their logs."""
+        return {
+            partition: state.position
+            for partition, state in self._states.items()
+            if state.position is not None and state.position < ends.get(partition, 0)
+        }
+
     def unknown(self) -> list[GroupPartition]:
         """Return the owned partitions whose position is not known yet, sorted."""
         return sorted(partition for partition, state in self._states.items() if state.position is None)

@@ -2,14 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 
 from streams.errors import StoreUnavailable
-from streams.kafka.consuming.progress import Progress
-from streams.kafka.offsets.queued import BrokerOffsets
+from streams.kafka.consuming.progress import GroupPartition, Progress
+from streams.kafka.offsets.queued import BrokerOffsets, Span
+from streams.metrics import HELD_BACK, STUCK
+from streams.ports.coordination import StuckPartitions
 
 LOOK_S = 5.0
+# A new process with a new client usually cures a consumer. Where it did not twice, it never will.
+ENDS_MAX = 2
 log = logging.getLogger(__name__)
 
 
@@ -18,13 +23,20 @@ class Watchdog:
     """Compares the positions of this process with the broker's log ends every `look_s` seconds.
 
     The ends come from the broker, because a consumer that has stopped does not know that it lags.
+
+    `stuck` counts how often workers have ended because of a partition at the same offset. After
+    `ENDS_MAX` times only that partition stands still: the log and the metric say so, and the process
+    goes on with its others.
     """
 
     progress: Progress
     offsets: BrokerOffsets
+    stuck: StuckPartitions
     still_s_max: float
     fatal: Callable[[BaseException], None]
     look_s: float = LOOK_S
+    # The partitions that this process goes on without, and the offset of each.
+    _given_up: dict[GroupPartition, int | None] = field(default_factory=dict, init=False)
 
     async def run(self) -> None:
         """Call `look` every `look_s` seconds; runs until cancelled."""
@@ -33,29 +45,72 @@ class Watchdog:
             try:
                 await self.look()
             except StoreUnavailable as error:
-                log.debug("the broker did not say where logs end: %s", error)
+                log.debug("the watchdog could not look, and looks again soon: %s", error)
 
     async def look(self) -> None:
         """Call `fatal` if a partition with unread records did not move for `still_s_max` seconds.
 
         Raises:
-            StoreUnavailable: The broker did not answer, so nothing is known about the consumers.
+            StoreUnavailable: A store did not answer, so nothing is known about the consumers.
         """
         await self._begin()
         owned = self.progress.owned()
-        ends = await self.offsets.ends({(partition.topic, partition.partition) for partition in owned})
-        ends_of_owned = {
-            partition: ends.get((partition.topic, partition.partition), 0) for partition in owned
-        }
-        stuck = self.progress.stuck(ends_of_owned, self.still_s_max)
-        if stuck:
-            names = ", ".join(f"{stopped.group} {stopped.topic}/{stopped.partition}" for stopped in stuck)
+        logs = {(partition.topic, partition.partition) for partition in owned}
+        ends = await self.offsets.ends(logs)
+        for (topic, partition), count in (await self.offsets.held_back(logs)).items():
+            HELD_BACK.labels(topic, partition).set(count)
+        ends_of_owned = {partition: ends[partition.topic, partition.partition] for partition in owned}
+        behind = self.progress.behind(ends_of_owned)
+        for (group, topic), spans in _by_group(behind, ends_of_owned).items():
+            for partition, position in (await self.offsets.skip_gaps(group, topic, spans)).items():
+                self.progress.skipped(GroupPartition(group, topic, partition), position)
+        await self._end_if(self.progress.stuck(ends_of_owned, self.still_s_max))
+
+    async def _end_if(self, stuck: Collection[GroupPartition]) -> None:
+        for partition in [known for known in self._given_up if known not in stuck]:
+            del self._given_up[partition]  # It moves again, or another process owns it.
+            STUCK.labels(partition.group, partition.topic, partition.partition).set(0)
+        culprits = [partition for partition in stuck if not await self._give_up(partition)]
+        if culprits:
+            names = ", ".join(f"{stopped.group} {stopped.topic}/{stopped.partition}" for stopped in culprits)
             self.fatal(
                 RuntimeError(f"no progress for {self.still_s_max:.0f} s although records wait: {names}")
             )
+
+    async def _give_up(self, partition: GroupPartition) -> bool:
+        """Return whether this process goes on without the partition, which did not move."""
+        position = self.progress.position(partition)
+        if self._given_up.get(partition) == position and partition in self._given_up:
+            return True
+        ended = await self.stuck.ended_at(
+            partition.group, partition.topic, partition.partition, position or 0
+        )
+        if ended <= ENDS_MAX:
+            return False
+        self._given_up[partition] = position
+        STUCK.labels(partition.group, partition.topic, partition.partition).set(1)
+        log.error(
+            "%s does not move in %s/%d at offset %d, and %d new processes did not help: its records wait,"
+            " the other partitions go on. Look at the record at that offset and at the broker's log",
+            partition.group,
+            partition.topic,
+            partition.partition,
+            position or 0,
+            ENDS_MAX,
+        )
+        return True
 
     async def _begin(self) -> None:
         """Set each unknown position to the committed offset of the group, or to 0 without one."""
         for partition in self.progress.unknown():
             committed = await self.offsets.committed(partition.group, partition.topic, [partition.partition])
             self.progress.begin(partition, committed.get(partition.partition, 0))
+
+
+def _by_group(
+    behind: dict[GroupPartition, int], ends: dict[GroupPartition, int]
+) -> dict[tuple[str, str], dict[int, Span]]:
+    spans: dict[tuple[str, str], dict[int, Span]] = defaultdict(dict)
+    for partition, position in behind.items():
+        spans[partition.group, partition.topic][partition.partition] = Span(position, ends[partition])
+    return spans

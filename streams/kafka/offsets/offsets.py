@@ -5,7 +5,8 @@ stopped silently reports outdated offsets.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from time import monotonic
 from typing import Any
 
 from confluent_kafka import (
@@ -18,14 +19,19 @@ from confluent_kafka import (
 )
 
 from streams.errors import StoreUnavailable
+from streams.kafka.clients import librdkafka_consumer
+from streams.kafka.offsets.gaps import Gaps, NextRecord
+from streams.kafka.offsets.queued import BrokerOffsets, Log, Span
 from streams.kafka.producing.producer import STORE
 from streams.settings import KafkaSettings
 
 TIMEOUT_S = 10.0
+READ_UNCOMMITTED = "read_uncommitted"
 LOGS = "shutterline-logs"  # A client must have a group id; no consumer group uses this one.
+ALL_LOGS = "shutterline-all-logs"  # Of the client that also sees what open transactions hold back.
 
 
-class Offsets:
+class Offsets(BrokerOffsets):
     """Reads offsets. `topic` is always the topic's name on the broker.
 
     `new_consumer` makes a client from librdkafka's configuration. No client ever joins a group.
@@ -34,10 +40,11 @@ class Offsets:
     def __init__(
         self, settings: KafkaSettings, *, timeout_s: float = TIMEOUT_S, new_consumer: Any = Consumer
     ) -> None:
-        self._client = {"bootstrap.servers": settings.kafka, "log_level": 3, **settings.kafka_security}
+        self._settings = settings
         self._new_consumer = new_consumer
         self._consumers: dict[str, Any] = {}
         self._timeout_s = timeout_s
+        self._gaps = Gaps(self._next_records)
 
     async def committed(self, group: str, topic: str, partitions: Iterable[int]) -> dict[int, int]:
         """Return the group's committed offsets by partition; partitions without one are left out.
@@ -53,7 +60,7 @@ class Offsets:
             raise StoreUnavailable(STORE, "committed", str(error)) from error
         return {commit.partition: commit.offset for commit in commits if commit.offset >= 0}
 
-    async def begins(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    async def begins(self, partitions: Iterable[Log]) -> dict[Log, int]:
         """Return the first offset that each log still holds.
 
         Raises:
@@ -61,36 +68,93 @@ class Offsets:
         """
         return await self._list(partitions, OFFSET_BEGINNING)
 
-    async def ends(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
-        """Return the offset that the next record of each log gets.
+    async def ends(self, partitions: Iterable[Log]) -> dict[Log, int]:
+        """Return where each log ends for a consumer: at its last stable offset.
+
+        That is the offset of the next record, or of the first record of an open transaction.
 
         Raises:
             StoreUnavailable: The broker did not answer.
         """
         return await self._list(partitions, OFFSET_END)
 
-    async def _list(self, partitions: Iterable[tuple[str, int]], offset: int) -> dict[tuple[str, int], int]:
+    async def held_back(self, partitions: Iterable[Log]) -> dict[Log, int]:
+        """Return how many offsets of each log open transactions hold back from consumers.
+
+        Raises:
+            StoreUnavailable: The broker did not answer.
+        """
+        logs = list(partitions)
+        stable = await self.ends(logs)
+        ends = await self._list(logs, OFFSET_END, client=ALL_LOGS)
+        return {log: max(0, ends[log] - stable[log]) for log in logs}
+
+    async def skip_gaps(self, group: str, topic: str, spans: Mapping[int, Span]) -> dict[int, int]:
+        """Return for each partition the first offset of its span that holds a record, or the span's end.
+
+        `Gaps.skip` says when the log is read for it.
+
+        Raises:
+            StoreUnavailable: The broker did not answer.
+        """
+        return await self._gaps.skip(group, topic, spans)
+
+    async def _next_records(self, offsets: Mapping[Log, int]) -> dict[Log, NextRecord]:
+        try:
+            return await asyncio.to_thread(self._read_next_records, offsets)
+        except KafkaException as error:
+            raise StoreUnavailable(STORE, "read", str(error)) from error
+
+    def _read_next_records(self, offsets: Mapping[Log, int]) -> dict[Log, NextRecord]:
+        consumer = self._new_consumer(
+            {
+                **librdkafka_consumer(self._settings, LOGS),
+                "enable.partition.eof": True,
+                # Where the log begins after the offset, what was between is gone.
+                "auto.offset.reset": "earliest",
+            }
+        )
+        try:
+            consumer.assign([TopicPartition(*log, offset) for log, offset in offsets.items()])
+            following: dict[Log, NextRecord] = {}
+            until_s = monotonic() + self._timeout_s
+            while len(following) < len(offsets):
+                message = consumer.poll(max(0.0, until_s - monotonic()))
+                if message is None:
+                    raise StoreUnavailable(STORE, "read", f"no answer within {self._timeout_s:g} s")
+                error = message.error()
+                if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                    raise KafkaException(error)
+                log = (message.topic(), message.partition())
+                following.setdefault(
+                    log, NextRecord(max(message.offset(), offsets[log]), exists=error is None)
+                )
+            return following
+        finally:
+            consumer.close()
+
+    async def _list(self, partitions: Iterable[Log], offset: int, *, client: str = LOGS) -> dict[Log, int]:
         request = [TopicPartition(topic, partition, offset) for topic, partition in partitions]
         if not request:
             return {}
         try:
-            return await self._ask(request)
+            return await self._ask(request, client)
         except KafkaException as error:
             if not _is_stale(error):
                 raise StoreUnavailable(STORE, "offsets", str(error)) from error
         # A client caches the partition leaders for minutes. After a change of leader, the brokers
         # reject its requests. A new client fetches the current leaders first.
-        self._consumers.pop(LOGS, None)
+        self._consumers.pop(client, None)
         try:
-            return await self._ask(request)
+            return await self._ask(request, client)
         except KafkaException as error:
             raise StoreUnavailable(STORE, "offsets", str(error)) from error
 
-    async def _ask(self, request: list[TopicPartition]) -> dict[tuple[str, int], int]:
+    async def _ask(self, request: list[TopicPartition], client: str) -> dict[Log, int]:
         # For the timestamps OFFSET_BEGINNING and OFFSET_END, this call returns the bounds of a log.
         # The admin client has a call for that, too, but after a change of leader two concurrent
         # calls hang or crash the process (SIGSEGV).
-        consumer = self._consumer(LOGS)
+        consumer = self._consumer(client)
         bounds = await asyncio.to_thread(consumer.offsets_for_times, request, self._timeout_s)
         for bound in bounds:
             if bound.error is not None:
@@ -101,9 +165,10 @@ class Offsets:
         # The admin client's list_consumer_group_offsets also returns commits, but it crashes the
         # process (SIGSEGV, librdkafka 5040) if the group's coordinator has just moved.
         if group not in self._consumers:
-            self._consumers[group] = self._new_consumer(
-                {**self._client, "group.id": group, "enable.auto.commit": False}
-            )
+            configuration = librdkafka_consumer(self._settings, group)
+            if group == ALL_LOGS:
+                configuration["isolation.level"] = READ_UNCOMMITTED
+            self._consumers[group] = self._new_consumer(configuration)
         return self._consumers[group]
 
 

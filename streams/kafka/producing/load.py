@@ -14,6 +14,7 @@ from confluent_kafka import Producer as LibrdkafkaProducer
 from schemas.events import EventType, encode_event
 from schemas.facts import UserFollowed
 from schemas.ids import parse_id
+from streams.kafka.clients import librdkafka_client
 from streams.settings import KafkaSettings
 from topics.catalogue import FOLLOWS
 from topics.partitioning import partition_of
@@ -70,14 +71,12 @@ class EdgePublisher:
         self._topic = FOLLOWS.named(self.settings.namespace)
         self._producer = LibrdkafkaProducer(
             {
-                "bootstrap.servers": self.settings.kafka,
+                **librdkafka_client(self.settings),
                 "enable.idempotence": True,
                 "linger.ms": 20,
                 "compression.type": "lz4",
                 "queue.buffering.max.messages": QUEUE_RECORDS_MAX,
                 "message.timeout.ms": ACKNOWLEDGE_MS_MAX,
-                "log_level": 3,
-                **self.settings.kafka_security,
             }
         )
 

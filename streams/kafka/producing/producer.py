@@ -18,6 +18,7 @@ from confluent_kafka import Producer as LibrdkafkaProducer
 
 from streams.errors import StoreUnavailable
 from streams.handover import LoopHandover
+from streams.kafka.clients import librdkafka_client
 from streams.settings import KafkaSettings
 from streams.stores.guard import StoreGuard, breaker_of
 
@@ -45,7 +46,7 @@ class Producer:
 
     def __init__(self, settings: KafkaSettings, *, timeout_ms: int) -> None:
         self._configuration = {
-            "bootstrap.servers": settings.kafka,
+            **librdkafka_client(settings),
             "enable.idempotence": True,
             "acks": "all",
             "linger.ms": 2,
@@ -55,8 +56,6 @@ class Producer:
             "request.timeout.ms": min(timeout_ms, 10_000),
             "socket.timeout.ms": max(1_000, timeout_ms),
             "topic.metadata.propagation.max.ms": 5_000,
-            "log_level": 3,
-            **settings.kafka_security,
         }
         self._producer = LibrdkafkaProducer(self._configuration)
         # Replaced producers that still have deliveries to report.

@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.internal import decode_edge
 from streams.edges.counting import SetWriter
+from streams.kafka.clients import aiokafka_consumer
 from streams.kafka.consuming.progress import GroupPartition, Progress
 from streams.kafka.consuming.waiting import PartitionRevoked, retry_until_available
 from streams.metrics import EDGES as EDGES_APPLIED
@@ -59,9 +60,8 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
     async def run(self) -> None:
         """Consume until cancelled, then leave the group, so that others take over at once."""
         consumer = self.new_consumer(
-            bootstrap_servers=self.consuming.kafka,
+            **aiokafka_consumer(self.consuming),
             group_id=self.group,
-            enable_auto_commit=False,
             auto_offset_reset="earliest",
             partition_assignment_strategy=(RoundRobinPartitionAssignor,),
             session_timeout_ms=self.consuming.session_timeout_s * 1_000,

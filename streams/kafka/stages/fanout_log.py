@@ -8,7 +8,9 @@ from aiokafka.errors import KafkaError
 
 from schemas.envelope import Record
 from streams.errors import StoreUnavailable
+from streams.kafka.clients import aiokafka_consumer
 from streams.kafka.producing.producer import STORE
+from streams.settings import KafkaSettings
 
 POLL_MS = 1_000
 
@@ -25,26 +27,24 @@ class RecordLog(Protocol):
 
 
 class FanoutLog(RecordLog):
-    """Reads the log of `topic` from the brokers `bootstrap_servers`. `new_consumer` makes the client."""
+    """Reads the log of `topic`, its name on the broker. `new_consumer` makes the client."""
 
     def __init__(
         self,
+        settings: KafkaSettings,
         *,
-        bootstrap_servers: str,
         topic: str,
         batch_records_max: int,
         new_consumer: Callable[..., AIOKafkaConsumer] = AIOKafkaConsumer,
     ) -> None:
-        self._bootstrap_servers = bootstrap_servers
+        self._client = aiokafka_consumer(settings)
         self._topic = topic
         self._batch_records_max = batch_records_max
         self._new_consumer = new_consumer
 
     async def read(self, partition: int, begin: int, end: int) -> AsyncGenerator[Sequence[Record], None]:
         log_partition = TopicPartition(self._topic, partition)
-        consumer = self._new_consumer(
-            bootstrap_servers=self._bootstrap_servers, enable_auto_commit=False, auto_offset_reset="none"
-        )
+        consumer = self._new_consumer(**self._client, auto_offset_reset="none")
         try:
             await consumer.start()
             consumer.assign([log_partition])

@@ -1,8 +1,16 @@
-"""Shard leases and stopped partitions in memory."""
+"""Shard leases, stopped partitions and stuck partitions in memory."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from streams.ports.coordination import ShardLease, ShardLeases, Stop, StoppedPartitions
+from streams.ports.coordination import (
+    STUCK_LIFE_S,
+    ShardLease,
+    ShardLeases,
+    Stop,
+    StoppedPartitions,
+    StuckPartitions,
+)
 
 LEASE_LIFE_MS = 60_000
 
@@ -64,3 +72,18 @@ class MemoryStoppedPartitions(StoppedPartitions):
         for stop in stopped:
             del self._stops[stop.group, stop.topic, stop.partition]
         return len(stopped)
+
+
+class MemoryStuckPartitions(StuckPartitions):
+    """By partition: the offset, how often a worker ended there, and when it is forgotten."""
+
+    def __init__(self, clock_ms: Callable[[], int]) -> None:
+        self._clock_ms = clock_ms
+        self._ended: dict[tuple[str, str, int], tuple[int, int, int]] = {}
+
+    async def ended_at(self, group: str, topic: str, partition: int, position: int) -> int:
+        now_ms = self._clock_ms()
+        stored, times, expires_ms = self._ended.get((group, topic, partition), (position, 0, 0))
+        ended = 1 + (times if stored == position and expires_ms > now_ms else 0)
+        self._ended[group, topic, partition] = (position, ended, now_ms + STUCK_LIFE_S * 1_000)
+        return ended

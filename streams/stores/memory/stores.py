@@ -9,7 +9,11 @@ from streams.stores.memory.budget import MemoryRebuildBudget
 from streams.stores.memory.cache import MemoryCache
 from streams.stores.memory.cdn import MemoryCdn
 from streams.stores.memory.cleaning import MemoryCleaningPositions, MemoryMissingObjects, MemoryPhotoScan
-from streams.stores.memory.coordination import MemoryShardLeases, MemoryStoppedPartitions
+from streams.stores.memory.coordination import (
+    MemoryShardLeases,
+    MemoryStoppedPartitions,
+    MemoryStuckPartitions,
+)
 from streams.stores.memory.counted import MemoryCountedSets
 from streams.stores.memory.health import MemoryStoreProbe
 from streams.stores.memory.media import MemoryMediaObjects, MemoryMediaUploads
@@ -49,6 +53,7 @@ def memory_stores(
         pulled_authors=MemoryPulledAuthors(),
         parked=MemoryParkedPhotos(),
         stopped_partitions=MemoryStoppedPartitions(),
+        stuck_partitions=MemoryStuckPartitions(clock_ms),
         media_objects=MemoryMediaObjects(bucket, clock_ms),
         media_uploads=MemoryMediaUploads(bucket, clock_ms),
         uploads=MemoryUploads(clock_ms),

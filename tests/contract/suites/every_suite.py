@@ -17,7 +17,7 @@ from tests.contract.suites.media_suite import MediaObjectsSuite, OriginalsSuite,
 from tests.contract.suites.parked_suite import ParkedPhotosSuite
 from tests.contract.suites.photos_suite import AuthorPhotosSuite, PhotosSuite
 from tests.contract.suites.shard_leases_suite import ShardLeasesSuite
-from tests.contract.suites.stops_suite import StoppedPartitionsSuite
+from tests.contract.suites.stops_suite import StoppedPartitionsSuite, StuckPartitionsSuite
 from tests.contract.suites.timelines_suite import RebuildSuite, RingBytesSuite, TimelinesSuite
 from tests.contract.suites.uploads_suite import UploadKeysSuite, UploadLimitSuite, UploadsSuite
 
@@ -129,6 +129,10 @@ class TestShardLeases(ShardLeasesSuite):
 
 
 class TestStoppedPartitions(StoppedPartitionsSuite):
+    pass
+
+
+class TestStuckPartitions(StuckPartitionsSuite):
     pass
 
 

@@ -1,4 +1,4 @@
-"""What `StoppedPartitions` promises."""
+"""What `StoppedPartitions` and `StuckPartitions` promise."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -43,3 +43,22 @@ class StoppedPartitionsSuite:
             await stores.stopped_partitions.stop(stored)
 
         assert await stores.stopped_partitions.stops(group) == [again, elsewhere]
+
+
+class StuckPartitionsSuite:
+    async def test_ends_at_the_same_offset_are_counted(self, stores: Stores, new_id: NewId) -> None:
+        """Each partition has its own count."""
+        group, stuck = f"check-{new_id()}", stores.stuck_partitions
+
+        assert [1, 2, 3] == [await stuck.ended_at(group, "likes", 0, 77) for _ in range(3)]
+        assert 1 == await stuck.ended_at(group, "likes", 1, 77)
+        assert 1 == await stuck.ended_at(group, "uploads", 0, 77)
+
+    async def test_a_partition_that_moved_begins_again(self, stores: Stores, new_id: NewId) -> None:
+        """What held it at the former offset was cured by a new process."""
+        group, stuck = f"check-{new_id()}", stores.stuck_partitions
+        await stuck.ended_at(group, "likes", 0, 77)
+        await stuck.ended_at(group, "likes", 0, 77)
+
+        assert 1 == await stuck.ended_at(group, "likes", 0, 80)
+        assert 1 == await stuck.ended_at(group, "likes", 0, 77)

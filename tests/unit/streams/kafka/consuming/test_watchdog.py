@@ -3,15 +3,18 @@
 import asyncio
 
 import pytest
+from prometheus_client import REGISTRY
 
 from bench.traffic.waiting import eventually
 from streams.errors import StoreUnavailable
 from streams.kafka.consuming.progress import GroupPartition, Progress
 from streams.kafka.consuming.watchdog import Watchdog
+from streams.stores.memory.coordination import MemoryStuckPartitions
 from tests.worlds.kafka import FakeOffsets
 
 PARTITION = GroupPartition("check", "likes", 0)
 LOG = ("likes", 0)
+STUCK_LABELS = {"group": "check", "topic": "likes", "partition": "0"}
 
 
 class Watched:
@@ -23,7 +26,19 @@ class Watched:
         self.errors: list[BaseException] = []
         self.progress = Progress(clock_s=lambda: self.now_s)
         self.progress.own("check", {PARTITION})
-        self.watchdog = Watchdog(self.progress, self.offsets, 60.0, self.errors.append)
+        self.stuck = MemoryStuckPartitions(lambda: int(self.now_s * 1_000))
+        self.watchdog = self.new_watchdog()
+
+    def new_watchdog(self) -> Watchdog:
+        return Watchdog(self.progress, self.offsets, self.stuck, 60.0, self.errors.append)
+
+    def start_again(self, position: int) -> None:
+        """A new process owns the partition, and handles the record before `position`."""
+        self.errors.clear()
+        self.progress = Progress(clock_s=lambda: self.now_s)
+        self.progress.own("check", {PARTITION})
+        self.progress.handled(PARTITION, position)
+        self.watchdog = self.new_watchdog()
 
     async def look_after(self, seconds: float) -> None:
         self.now_s += seconds
@@ -102,3 +117,73 @@ async def test_the_watchdog_goes_on_looking_after_a_broker_was_away(watched: Wat
     running.cancel()
 
     assert "no progress" in str(watched.errors[0])
+
+
+@pytest.mark.parametrize(
+    ("begin", "position", "end", "empty"),
+    [
+        pytest.param(0, 5, 6, {5}, id="a control record at the end"),
+        pytest.param(0, 5, 9, {5, 6, 7, 8}, id="an aborted transaction at the end"),
+        pytest.param(9, 5, 9, set[int](), id="a log that holds nothing any more"),
+        pytest.param(9, None, 9, set[int](), id="no commit, and a log that holds nothing any more"),
+    ],
+)
+async def test_offsets_without_a_record_are_not_work(
+    watched: Watched, begin: int, position: int | None, end: int, empty: set[int]
+) -> None:
+    """No consumer ever gets past them until another record arrives."""
+    watched.offsets.begin_of[LOG], watched.offsets.end_of[LOG] = begin, end
+    watched.offsets.empty_of[LOG] = empty
+    if position is not None:
+        watched.progress.handled(PARTITION, position)
+    for _ in range(5):
+        await watched.look_after(61)
+    assert [] == watched.errors
+
+    watched.offsets.end_of[LOG] += 1
+    await watched.look_after(5)
+    await watched.look_after(61)
+    assert 1 == len(watched.errors)
+
+
+async def test_a_partition_that_new_processes_do_not_cure_is_given_up_alone(watched: Watched) -> None:
+    """Ending the process without end would stop the other partitions, too. The metric says so."""
+    watched.offsets.end_of[LOG] = 9
+    for _ in range(2):
+        watched.start_again(5)
+        await watched.look_after(0)
+        await watched.look_after(61)
+        assert 1 == len(watched.errors)
+    watched.start_again(5)
+    for _ in range(4):
+        await watched.look_after(61)
+
+    assert [] == watched.errors
+    assert 1 == REGISTRY.get_sample_value("shutterline_stuck_partitions", STUCK_LABELS)
+
+
+async def test_a_partition_that_moves_again_is_watched_again(watched: Watched) -> None:
+    """The next time that it stands still is another place, and begins with a new process."""
+    watched.offsets.end_of[LOG] = 9
+    for _ in range(3):
+        watched.start_again(5)
+        for _ in range(3):
+            await watched.look_after(61)
+    watched.progress.handled(PARTITION, 6)
+    await watched.look_after(5)
+    assert 0 == REGISTRY.get_sample_value("shutterline_stuck_partitions", STUCK_LABELS)
+
+    await watched.look_after(61)
+    assert 1 == len(watched.errors)
+
+
+async def test_what_open_transactions_hold_back_is_a_metric(watched: Watched) -> None:
+    """It waits for its publisher, not for this consumer: nothing is stuck."""
+    watched.progress.handled(PARTITION, 5)
+    watched.offsets.end_of[LOG], watched.offsets.held_back_of[LOG] = 5, 3
+    for _ in range(3):
+        await watched.look_after(61)
+
+    assert [] == watched.errors
+    labels = {"topic": "likes", "partition": "0"}
+    assert 3 == REGISTRY.get_sample_value("shutterline_held_back_records", labels)

@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from streams.errors import StoreUnavailable
 from streams.kafka.stages.fanout_log import FanoutLog
+from streams.settings import KafkaSettings
 
 PARTITION = TopicPartition("fanout", 3)
 
@@ -66,7 +67,7 @@ class Consumer:
 
 def log_of(consumer: Consumer) -> FanoutLog:
     return FanoutLog(
-        bootstrap_servers="none:1",
+        KafkaSettings(),
         topic=PARTITION.topic,
         batch_records_max=4,
         new_consumer=lambda **_: cast("AIOKafkaConsumer", consumer),
