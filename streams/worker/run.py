@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from streams.kafka.consuming.progress import Progress
 from streams.kafka.consuming.throttle import BackgroundThrottle
-from streams.kafka.consuming.watchdog import Watchdog
+from streams.kafka.consuming.watchdog import LOOK_S, Watchdog
 from streams.kafka.offsets.offsets import Offsets
 from streams.kafka.producing.outbox import KafkaOutbox
 from streams.kafka.producing.producer import Producer
@@ -67,7 +67,14 @@ async def run_worker(roles: Collection[Role]) -> None:
             large_turn=asyncio.Lock(),
             fatal=failure.fatal,
         )
-        watchdog = Watchdog(progress, offsets, stores.stuck_partitions, settings.watchdog_s, failure.fatal)
+        watchdog = Watchdog(
+            progress,
+            offsets,
+            stores.stuck_partitions,
+            still_s_max=settings.watchdog_s,
+            fatal=failure.fatal,
+            look_s=min(LOOK_S, settings.watchdog_s / 4),
+        )
         wired = [wire(shared) for wire in wirings_of(roles)]
         process = Process(wired, progress, failure, loops=[watchdog.run])
         await closing.enter_async_context(serve_metrics(settings, process.is_ready))

@@ -1,4 +1,4 @@
-"""Publishers that use Kafka transactions: aborted events have no effect, and offsets without records are no work."""
+"""Publishers may use Kafka transactions: what is aborted has no effect, and no gap is taken for work."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -106,7 +106,7 @@ async def test_an_open_transaction_is_waited_for_and_said(deployment: Deployment
 
 
 async def test_a_quiet_partition_behind_a_transaction_ends_no_worker(deployment: Deployment) -> None:
-    """A control record is delivered to no consumer: its offset is not work, in a first process or the next."""
+    """No consumer gets a control record, so its offset is not work, in a first process or the next."""
     name, group = FOLLOWS.named(deployment.namespace), group_of(deployment.namespace, Role.CHECK)
     position = f'shutterline_consumer_position{{group="{group}",partition="0",topic="{name}"}}'
     for number in (1, 2):
