@@ -147,7 +147,7 @@ def _add_open_routes(app: FastAPI) -> None:
 
 
 class _LeanRoute(Route):
-    """A Starlette route that names itself in the scope, as FastAPI's routes do; the metrics read it."""
+    """A Starlette route that puts itself into the scope, as FastAPI's do: the metrics' label."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         match, child_scope = super().matches(scope)

@@ -46,8 +46,8 @@ from streams.timelines.rebuild import Rebuilder, RebuildOutcome
 from streams.uploads.admission import RenditionsQueue
 from streams.uploads.intake import UploadIntake
 
-# A read of the database waits at most this share of a request's time for its turn. After a
-# longer wait there is no time left to make a page of what it returns.
+# A read of the database waits for a free slot for at most this share of a request's time. After
+# a longer wait too little time would be left to make a page from the result.
 READ_WAIT_SHARE = 0.5
 
 # A rebuild may take this share of a request's time; the page itself needs the rest.
@@ -65,14 +65,14 @@ def make_services(
     clock_us: Callable[[], int] = lambda: time_ns() // 1_000,
     clock_s: Callable[[], float] = monotonic,
 ) -> Services:
-    """Put the parts together.
+    """Make every service from the settings and the stores.
 
     Raises:
         ValueError: A setting is invalid, such as a secret that is too short.
     """
     reads = _reads(settings, settings.request_deadline_ms, stores, stores.outgoing_edges)
     pulled = PulledAuthorsPoller(stores.pulled_authors, settings.pulled_authors_refresh_ms / 1_000)
-    # Most rebuilds take less than a second.
+    # Most rebuilds take less than a second, so at least `rebuilds_in_flight_max` end each second.
     rebuilds = RetryQueue(rate_min=settings.rebuilds_in_flight_max, s_max=settings.retry_after_s_max)
     rebuilder = _rebuilder(settings, stores, reads, rebuilds)
     sources = FeedSources(
@@ -162,7 +162,7 @@ def _uploads(
 
 
 def _probes(stores: HealthStores, publisher: EventPublisher, queue: RenditionsQueue) -> dict[str, Probe]:
-    # Nothing is published: every record of a topic is an event that somebody handles.
+    # The probe publishes no record, because consumers handle every record of a topic as an event.
     async def ask_kafka() -> None:
         await publisher.ping()
         await queue.queued()
@@ -218,7 +218,7 @@ def _signer(settings: PhotoUrlSettings, media_key: RSAPrivateKey, clock_us: Call
 
 
 def _cache_counter() -> Callable[[str, int, int], None]:
-    # Looking a counter up by its labels costs more than counting.
+    # Looking up a counter by its labels costs more than counting, so each one is looked up once.
     counters: dict[str, tuple[Counter, Counter]] = {}
 
     def count(kind: str, hits: int, misses: int) -> None:

@@ -29,7 +29,7 @@ class EdgeWriter:
         row whose event was lost would never reach the incoming edges.
 
         Raises:
-            StoreUnavailable: The change may be done or not; repeat it.
+            StoreUnavailable: It is unknown whether the change was made; repeat the call.
         """
         row = await self.outgoing_edges.state(kind, member, owner)
         time_us = max(self.clock_us(), row.time_us + 1 if row else 0)

@@ -41,7 +41,8 @@ class PhotoIds:
         try:
             return await (await self._leased()).mint()
         except PermissionError:
-            # The process was idle until its lease ran out, and another process took the shard.
+            # This process minted no id until its lease ran out, and another process took the shard.
+            # So it leases another shard.
             self._minter = None
             return await (await self._leased()).mint()
 

@@ -40,7 +40,7 @@ class Readiness:
         if self._asking is None and self._clock_s() - self._asked_s >= self._fresh_s:
             self._asking = asyncio.create_task(self._ask(), name="readiness")
         if self._asking is not None:
-            # A caller that hangs up must not end the probes that others wait for.
+            # If a caller disconnects, the probes must go on, because other callers wait for them.
             await asyncio.shield(self._asking)
         return self._missing
 

@@ -78,7 +78,7 @@ async def _until_stopped(server: "_Server", *loops: Callable[[], Coroutine[Any, 
 
 
 class _Server(uvicorn.Server):
-    """Does not handle signals: uvicorn would raise them again before the stores are closed."""
+    """A server that handles no signals: uvicorn would raise them again before the stores close."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -31,7 +31,7 @@ BUCKETS_A_PAGE_MAX = 512
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedService:
-    """The caller's feed. `rebuilds` says when a reader should retry whose rebuild cannot begin yet."""
+    """The caller's feed. If a rebuild cannot begin yet, `rebuilds` says when to retry."""
 
     reads: CachedReads
     sources: FeedSources
@@ -92,7 +92,7 @@ class UploadService:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthService:
-    """`ops_open` shows the metrics to everybody."""
+    """If `ops_open` is true, everybody may read the metrics."""
 
     readiness: Readiness
     ops_open: bool
@@ -126,7 +126,8 @@ def feed_service(request: Request) -> FeedService:
     return _services(request).feed
 
 
-# FastAPI runs a dependency that is no coroutine function in a thread, which costs more than all of this.
+# These are coroutine functions, because FastAPI runs any other dependency in a thread, which costs
+# much more than returning a field.
 async def _photo_service(request: Request) -> PhotoService:
     return _services(request).photos
 

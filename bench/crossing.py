@@ -1,10 +1,10 @@
-"""An author crosses the threshold of pulling and comes back three times, and posts in each phase.
+"""An author's follower count rises above the pull threshold and falls back, three times.
 
     python -m bench.crossing [--rounds 3]
 
-With the thresholds as they are set by default: followers are real rows, all through Kafka. Half
-of the readers have a timeline before the first post, half are cold until the end; every feed
-is compared with what was posted.
+The author posts in each phase. The thresholds are the defaults, and every follow goes through
+Kafka, so all followers are real rows. Half of the readers have a timeline before the first post,
+the others have none until the end; then every feed is compared with what was posted.
 """
 
 import asyncio

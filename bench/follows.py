@@ -2,9 +2,9 @@
 
     python -m bench.follows [--follows 300] [--rate 5]
 
-Readers with a timeline follow over HTTP at a steady rate. Stated are how long the follow and the
-next request took, whether that request had the author's last 20 in their order, and how long
-after the follow's answer the stored timeline held the author's newest 500.
+Readers with a timeline follow over HTTP at a steady rate. The bench prints how long the follow and
+the next page took, whether that page had the author's last 20 photos in order, and how long after
+the follow's response the stored timeline contained the author's newest 500.
 """
 
 import argparse

@@ -2,8 +2,8 @@
 
     python -m bench.graph PATH.tsv.gz [--posts 2000] [--readers 400] [--kill]
 
-The oracle is the file itself, not the database. With --kill a second worker is started and
-killed with -9 while edges and posts are under way.
+The expected feeds come from the file itself, not from the database. With --kill a second worker is
+started and killed with -9 while edges and posts are under way.
 """
 
 import argparse

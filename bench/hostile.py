@@ -1,9 +1,10 @@
-"""What becomes of every file below a folder, by reason, and the most memory that a decoder took.
+"""Decode every file below a folder; print the outcomes, and the most memory that a decoder took.
 
     python -m bench.hostile FOLDER
 
-Good photos and hostile files alike go through the thumbnail and the full decoders, two at a
-time each, as in a worker. Nothing may end this process; a decoder that ends is a row.
+Good and hostile files all go through the thumbnail decoders and the full decoders, at most two of
+each at a time, as in a worker. No file may end this process. If a file ends its decoder, that is
+one of the outcomes in the table.
 """
 
 import asyncio
@@ -33,7 +34,7 @@ async def outcome(make: Callable[[bytes], Awaitable[object]], original: bytes) -
 
 
 async def outcomes(files: Sequence[Path], costs: list[Cost]) -> tuple[list[str], list[str]]:
-    """What became of each of `files` by the thumbnail and by the full decoders."""
+    """Return the outcome of each file in the thumbnail decoders, and in the full decoders."""
     turn = asyncio.Lock()
     slots = asyncio.Semaphore(2 * CHILDREN_MAX)  # So that no more files than these are in memory.
 

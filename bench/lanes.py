@@ -1,12 +1,12 @@
-"""How fresh normal posts are while millions of bulk deliveries are queued, and without, interleaved.
+"""How fresh normal posts are with and without millions of queued bulk deliveries, in turns.
 
     python -m bench.lanes [--rounds 4] [--posts 300] [--backlog 3000000]
 
-One worker does everything. In each round ordinary authors post while nothing else goes on;
-then pages of a giant account, 50,000 followers with timelines, are queued on the bulk lane as
-often as the backlog needs, and the ordinary authors post again. Freshness is measured from
-the moment before `photo.uploaded` is published to the photo's being in the follower's
-timeline in Redis, looked at every 20 ms.
+One worker does everything. In each round ordinary authors first post while nothing else happens.
+Then pages of a giant account (50,000 followers with timelines) are queued on the bulk lane until
+they add up to the backlog, and the ordinary authors post again. Freshness is the time from just
+before `photo.uploaded` is published until the photo is in the follower's timeline in Redis, which
+is read every 20 ms.
 """
 
 import argparse

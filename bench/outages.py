@@ -1,10 +1,10 @@
-"""Each store stopped, and Redis and Cassandra slow, while feeds are read and photos posted.
+"""Stop each store, and slow down Redis and Cassandra, while feeds are read and photos posted.
 
     python -m bench.outages [--seconds 30]
 
-A stopped server hangs (SIGSTOP); a slow one takes two seconds for each answer. Stated are how
-requests were answered, and the slowest of them; the bench fails unless, afterwards, every
-feed of 40 readers holds every photo once, newest first.
+A stopped server hangs (SIGSTOP); a slow one takes two seconds for each response. The bench prints
+how many requests had which response, and the slowest response. It fails unless afterwards the
+feed of each of 40 readers has every photo once, newest first.
 """
 
 import asyncio

@@ -2,11 +2,11 @@
 
     python -m bench.photos FOLDER [--photos 200]
 
-FOLDER has images.tsv and what it names. A third of the photos is made heavy with metadata and goes by
-parts, each with a connection that is cut half-way and then resumed. A follower's feed is watched all the
-time: whatever shows in it must have a thumbnail that can be fetched through the edge.
-Then every file that is not good is uploaded while the memory of the media worker and its
-children is watched, and a good photo after each tenth.
+FOLDER has images.tsv and the files that it names. A third of the photos is padded with metadata, so
+that they are uploaded in parts; each of these uploads is cut half-way and then resumed. The feed of
+a follower is watched all the time: each photo in it must have a thumbnail that can be fetched
+through the CDN edge. Then every file that is not good is uploaded, with a good photo after each
+tenth, while the memory of the media worker and its children is watched.
 """
 
 import argparse
@@ -134,7 +134,7 @@ class Run:
 
 
 async def _half(part: Json, content: bytes) -> None:
-    """Send half of a part's bytes over a connection of its own, and cut that."""
+    """Send half of a part's bytes over a separate connection, and abort the connection."""
     address = urlsplit(part["url"])
     _, writer = await asyncio.open_connection(address.hostname, address.port)
     lines = [f"PUT {address.path}?{address.query} HTTP/1.1", f"Host: {address.netloc}"]
@@ -170,7 +170,7 @@ async def good_photos(run: Run, photos: Sequence[Listed], cut: int, console: Con
 
         ids = await asyncio.gather(*(one(number, photo) for number, photo in enumerate(photos)))
     took_s = time.monotonic() - began
-    await asyncio.sleep(2.0)  # The last ones come into the feed.
+    await asyncio.sleep(2.0)  # Time for the last photos to appear in the feed.
     early = [photo for photo, had in run.seen.items() if not had]
     console.print(
         f"{len(ids)} photos, {cut} of them by parts that were cut and resumed: {took_s:.1f} s; "

@@ -1,12 +1,12 @@
 """Photos a second and core through the sandbox, beside bare libvips making the largest rendition alone.
 
-All sides take turns, photo by photo, so a busy moment of the machine strikes them alike:
+All sides take turns, photo by photo, so a busy moment of the machine affects all of them alike:
 
 - bare: this process decodes, and encodes the rendition of 1,080 pixels, by libvips' `thumbnail_buffer`;
-- bare, shrunk: the same by the way that decoders go, which lets libjpeg halve more often;
-- four in JPEG, four in WebP: thumbnail, small, medium, large by two decoders of their own, sandboxed.
+- bare, shrunk: the same with the decoders' own code, which lets libjpeg halve the image more often;
+- four in JPEG, four in WebP: thumbnail, small, medium, large by two sandboxed decoders.
 
-A photo's cost is CPU time of all that works on it: this process, the zygote, the decoders.
+A photo's cost is the CPU time of all processes that work on it: this one, the zygote, the decoders.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# Read when pyvips is loaded: bare libvips has one thread, as a decoder has.
+# Set before pyvips is imported, which reads it. Bare libvips gets one thread, as a decoder has.
 os.environ["VIPS_CONCURRENCY"] = "1"
 
 import psutil

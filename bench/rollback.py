@@ -1,11 +1,11 @@
-"""Redis comes back older than it was while photos are posted and feeds are read.
+"""Restart Redis with older data while photos are posted.
 
     python -m bench.rollback [--seconds 30]
 
-Its files are copied, posts go on for that long, then it is killed and started on the copy. The
-bench fails unless, afterwards, every feed of 40 readers holds every photo once, newest first, and
-no timeline was rebuilt for it. Stated are how many records of `fanout` were applied again and
-how long that took after Redis was back.
+The bench copies Redis's files, goes on posting for `--seconds`, kills Redis, and starts it with the
+copied files. It fails unless afterwards the feed of each of 40 readers has every photo once, newest
+first. It prints how many records of `fanout` were applied again, how long that took after Redis was
+back, and how many timelines were rebuilt, which should be none.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ async def roll_back(stack: Stack, seconds: float) -> float:
 
 
 async def until_repaired(deployment: Deployment) -> None:
-    """Until no more partition has been repaired for two seconds."""
+    """Wait until no partition has been repaired for two seconds."""
     repairs, steady_s = -1.0, time.monotonic()
     while time.monotonic() - steady_s < 2:
         now = deployment.metric(REPAIRS)

@@ -2,10 +2,12 @@
 
     python -m bench.takeover [--rounds 3]
 
-Two workers; ordinary posts twenty times a second. Stated are when every partition has an
-owner again, as the broker sees it (which after a join includes starting the process), how
-long a group went without, and the longest wait of a post published around the event,
-which includes working off what had piled up.
+There are two workers, and twenty ordinary posts a second. For each event the bench prints:
+
+- the time until every partition has an owner again, as the broker sees it; for a join, this
+  includes the start of the process;
+- the longest time for which a group was not stable;
+- the longest wait of a post around the event, which includes handling the backlog.
 """
 
 import argparse
@@ -54,7 +56,7 @@ async def run(arguments: argparse.Namespace, console: Console) -> None:
         await deployment.drained()
         async with connect(deployment.settings, timeout_ms=20_000) as stores:
             await asyncio.gather(*(materialise(stores, reader) for reader in READERS))
-            await freshness(deployment, stores, 20)  # The first posts pay for warming up.
+            await freshness(deployment, stores, 20)  # The first posts warm up the processes.
             for number in range(arguments.rounds):
                 await round_of(deployment, stores, f"round {number + 1}", console)
         deployment.stop()

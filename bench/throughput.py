@@ -1,10 +1,10 @@
-"""What one worker does when it is never without work: posts, and deliveries of a giant's.
+"""The rates of one worker that always has work: posts, and deliveries of a giant account's photos.
 
     python -m bench.throughput [--posts 2000] [--deliveries 1000000]
 
 Posts are `photo.uploaded` of ordinary authors with one follower each, all queued at once.
 Deliveries are pages of an account of 50,000 followers, all with timelines, on the bulk lane.
-Stated are the rates, and the CPU that each process spent on one of them.
+The bench prints the rates, and the CPU time of each process for one post and for 1,000 deliveries.
 """
 
 import argparse

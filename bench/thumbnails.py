@@ -1,10 +1,10 @@
-"""How long a thumbnail waits while full renditions are queued, and without.
+"""How long a thumbnail takes with and without a backlog of full renditions.
 
     python -m bench.thumbnails [--queued 2000] [--seconds 40]
 
-Posts of 12-megapixel photos at a steady rate, from `photo.uploaded` to the photo's being
-ready; in turns without and with a backlog of full renditions of the same photo. The ratio
-of the two p99 is what the lanes are for.
+12-megapixel photos are posted at a steady rate, in turns without and with a backlog of full
+renditions of the same photo. The time of each runs from `photo.uploaded` until the photo is ready.
+The ratio of the two p99 shows how well the lanes separate thumbnails from full renditions.
 """
 
 import argparse
@@ -45,7 +45,7 @@ THUMBNAIL = {"thumbnail": StoredRendition(object_key="bench/thumbnail.jpg", widt
 
 
 async def post(stores: Stores, deployment: Deployment, producer: Producer) -> float:
-    """Seconds from before the event until the photo is ready."""
+    """Post a photo; returns the seconds from before its event until it is ready."""
     [photo] = fresh_photo_ids(1)
     data = PhotoUploaded(
         photo_id=photo,
@@ -73,7 +73,7 @@ async def posts(stores: Stores, deployment: Deployment, producer: Producer, seco
 
 
 async def queue_full(stores: Stores, outbox: KafkaOutbox, count: int) -> None:
-    """Photos that have their thumbnail and wait for the rest."""
+    """Make photos that have their thumbnail, and queue their full renditions."""
     photos = fresh_photo_ids(count)
 
     async def ready(photo: PhotoId) -> None:
@@ -118,7 +118,7 @@ async def run(arguments: argparse.Namespace, console: Console) -> None:
         ):
             await stores.media_objects.put(ORIGINAL, picture, content_type="image/jpeg")
             outbox = KafkaOutbox(producer, deployment.namespace)
-            await posts(stores, deployment, producer, 5)  # The first ones pay for warming up.
+            await posts(stores, deployment, producer, 5)  # These warm up the processes.
             alone: list[float] = []
             beside: list[float] = []
             for turn in range(2):
@@ -145,7 +145,7 @@ async def run(arguments: argparse.Namespace, console: Console) -> None:
 
 
 async def drop_backlog(deployment: Deployment) -> None:
-    """Commit past it, so that the last turn is without: working it off would take minutes."""
+    """Commit the end offsets, so that the last turn has no backlog: handling it takes minutes."""
     deployment.stack.stop_process("media-1")
     name = RENDITIONS.named(deployment.namespace)
     ends = await Offsets(deployment.settings).ends([(name, at) for at in RENDITIONS.range_of(Lane.FULL)])

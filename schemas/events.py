@@ -39,7 +39,8 @@ from schemas.sentences import validation_sentences
 from schemas.times import rfc3339, utc_datetime
 
 FUTURE_MS_MAX = 5 * 60_000
-# The API checked its own events against the clock of another host: a minute of slack.
+# The API checked its own events against the clock of its own host. That clock may differ from
+# ours, so these events may be one more minute ahead.
 OWN_FUTURE_MS_MAX = FUTURE_MS_MAX + 60_000
 
 
@@ -74,7 +75,7 @@ EVENT_KINDS: Mapping[EventType, EventKind] = MappingProxyType(
     }
 )
 
-# Built once: an adapter costs a millisecond, a validation with it some microseconds.
+# Built once: building an adapter takes a millisecond, validating with it some microseconds.
 _ADAPTERS: Mapping[EventType, TypeAdapter[EventData]] = MappingProxyType(
     {event_type: TypeAdapter(kind.model) for event_type, kind in EVENT_KINDS.items()}
 )
@@ -163,7 +164,7 @@ def _json_data(data: EventData) -> dict[str, object]:
 
 
 def _key(event_type: EventType, data: EventData) -> bytes:
-    """The id that keys the event, as decimal text."""
+    """Return the event's key: the id in its key field, as decimal text."""
     return b"%d" % getattr(data, EVENT_KINDS[event_type].key_field)
 
 

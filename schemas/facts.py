@@ -1,6 +1,7 @@
 """The data of the events that upstream apps publish, version 1 of each.
 
-The models are used where data enters: what `decode_event` returns is typed and in range.
+`decode_event` validates data from outside with these models, so what it returns is typed and in
+range.
 """
 
 from typing import Annotated, TypeAlias, get_args
@@ -34,7 +35,7 @@ class Rendition(Fact):
 
 
 def _known_names_only(value: object) -> object:
-    """Publishers may add renditions of other names, which are ignored as unknown fields are."""
+    """Leave out renditions of unknown names, so that publishers may add some, as with fields."""
     if isinstance(value, dict):
         return {name: rendition for name, rendition in value.items() if name in get_args(RenditionName)}
     return value

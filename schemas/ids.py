@@ -1,6 +1,6 @@
 """Identifiers: 64 bits that order by the time at which they were minted.
 
-From the top: 1 bit that stays 0, 40 of milliseconds since 2024-01-01T00:00:00Z (until
+From the highest bit: 1 bit that stays 0, 40 of milliseconds since 2024-01-01T00:00:00Z (until
 2058), 13 of shard, 10 of sequence. Valid ids are 1 to 2^63 - 1. In JSON they are decimal
 strings, because JavaScript loses integers above 2^53; in stores and on the wire between
 our own processes they are 8 bytes, big-endian, so that bytes sort as ids do.
@@ -55,7 +55,7 @@ def id_ms(composed: int) -> int:
 
 
 def first_id_at(unix_ms: int) -> int:
-    """The smallest id of that millisecond; 1, the smallest of all, for times up to 2024.
+    """Return the smallest id of that millisecond; for times up to 2024, return 1, the smallest id.
 
     Raises:
         ValueError: The time is after the last one that ids can hold (2058).
@@ -66,12 +66,12 @@ def first_id_at(unix_ms: int) -> int:
 
 
 def parse_id(value: object, name: str = "id") -> int:
-    """The id that an outside value states: an integer, or its canonical decimal text.
+    """Return the id in a value from outside: an integer, or its canonical decimal text.
 
     Nothing else is accepted: no `True`, `1.0`, `"1_000"`, `" 12"`, `"+1"` or `"007"`.
 
     Raises:
-        ValueError: Names `name`, the value and the rule.
+        ValueError: The message has `name`, the value and the rule.
     """
     if type(value) is int:
         number = value

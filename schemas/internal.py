@@ -1,7 +1,7 @@
 """The records of the pipeline's own topics `edges`, `fanout` and `renditions`.
 
-An edge is 27 bytes, because millions of them are decoded a minute; the rest is JSON,
-because a record is a page of up to a thousand timelines.
+An edge is packed into 27 bytes, because workers decode millions of edges a minute. The other
+records are JSON, because there are far fewer: a fan-out page covers up to a thousand timelines.
 """
 
 import struct
@@ -28,12 +28,13 @@ class SetKind(StrEnum):
     READY_PHOTOS = "ready_photos"
 
 
-# What the topic `edges` calls each set. The numbers never change.
+# The number of each set in the records of the topic `edges`. The numbers never change, because
+# older records in the log have them too.
 _SET_NUMBERS = {SetKind.FOLLOWERS: 0, SetKind.LIKERS: 1, SetKind.READY_PHOTOS: 2}
 _SETS = {number: kind for kind, number in _SET_NUMBERS.items()}
 
-# In the set of an author's ready photos a photo joins at 1 and leaves at 2, for good:
-# deleted, or rejected after all.
+# The `time_us` of changes to the set of an author's ready photos. A photo joins at 1. If it is
+# deleted or rejected, it leaves at 2. The later time wins, so the photo can never join again.
 READY_TIME_US, LEFT_TIME_US = 1, 2
 
 
@@ -56,7 +57,8 @@ def decode_edge(value: bytes) -> EdgeRecord:
     """Read an edge.
 
     Raises:
-        ValueError: Another version or set, which this process is too old for.
+        ValueError: The value is not an edge of this version, or its set is unknown; this process
+            may be too old to read it.
     """
     if len(value) != _EDGE.size or value[0] != _EDGE_VERSION or value[1] not in _SETS:
         raise ValueError(f"not an edge of version {_EDGE_VERSION}: {value[: _EDGE.size].hex()}")
@@ -69,7 +71,7 @@ def decode_edge(value: bytes) -> EdgeRecord:
 class FanoutPage:
     """Put a photo on the timelines of one bucket of its author's followers.
 
-    `ready_ms`: when the photo became ready, milliseconds since 1970, for freshness.
+    `ready_ms`: when the photo became ready, milliseconds since 1970, to measure freshness.
     """
 
     photo_id: PhotoId
@@ -113,16 +115,16 @@ def decode_fanout(value: bytes) -> FanoutRecord:
     """Read a record of `fanout`.
 
     Raises:
-        ValueError: Not one of ours, or of a version that this process is too old for.
+        ValueError: The value is not such a record, or this process is too old to read it.
     """
     return _decode(value, _TYPES, "fanout")
 
 
 @dataclass(frozen=True, slots=True)
 class ThumbnailTask:
-    """Make a photo's thumbnail, and with it the photo ready.
+    """Make a photo's thumbnail; the photo is then ready.
 
-    `queued_ms`: when its original was known to be there, milliseconds since 1970.
+    `queued_ms`: when the original was known to be in the bucket, milliseconds since 1970.
     """
 
     photo_id: PhotoId
@@ -143,10 +145,10 @@ class FullTask:
 
 @dataclass(frozen=True, slots=True)
 class RemovalTask:
-    """Remove all objects of ours that a deleted or rejected photo has, and what edges keep of it.
+    """Remove our objects of a deleted or rejected photo from the bucket and from the CDN edges.
 
-    `object_keys` are its renditions' as far as the photo's row names them. Without `original`
-    that stays: a rejected photo's goes after a grace time.
+    `object_keys` are the renditions that the photo's row names; the CDN edges purge them. If
+    `original` is false, the original stays: the cleaning removes it after a grace time.
     """
 
     photo_id: PhotoId
@@ -172,7 +174,7 @@ def decode_task(value: bytes) -> RenditionTask:
     """Read a record of `renditions`.
 
     Raises:
-        ValueError: Not one of ours, or of a version that this process is too old for.
+        ValueError: The value is not such a record, or this process is too old to read it.
     """
     return _decode(value, _TASK_TYPES, "renditions")
 
@@ -192,7 +194,7 @@ def _decode(value: bytes, types: Mapping[str, type[Model]], topic: str) -> Model
 
 
 def _frozen(field: object) -> object:
-    """Records hold tuples, of numbers, names or pairs; JSON has lists."""
+    """Turn a list of JSON into the tuple that records hold: of numbers, names or pairs."""
     if not isinstance(field, list):
         return field
     return tuple(tuple(element) if isinstance(element, list) else element for element in field)

@@ -1,4 +1,4 @@
-"""Media types as RFC 9110, section 8.3.1, reads them: without regard to case, parameters apart."""
+"""Media types by RFC 9110, section 8.3.1: case does not matter, parameters are not part of them."""
 
 
 def media_type(content_type: str) -> str:

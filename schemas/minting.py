@@ -1,9 +1,10 @@
 """Mint ids for one leased shard: never the same id twice, also over restarts and clock jumps.
 
-The lease's store remembers, for each shard, the millisecond up to which ids may have been
-issued. It is raised *before* an id of a later millisecond is issued, a few seconds ahead so
-that it costs one write in that time. Who takes over a shard starts strictly after it; so
-even a holder that was frozen meanwhile can only issue ids at or before it.
+The lease's store remembers, for each shard, the reserved millisecond: ids up to it may have
+been issued. The minter raises the reserved millisecond *before* it issues an id of a later one,
+and raises it a few seconds ahead, so that it writes only once in that time. The next holder of
+the shard starts strictly after the reserved millisecond. An earlier holder that was frozen
+meanwhile can only issue ids at or before it, so the two never issue the same id.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from schemas.times import rfc3339, utc_datetime
 
 
 class ClockWentBack(Exception):
-    """The clock is behind ids that were issued, by more than is worth waiting for."""
+    """The clock is behind the last id that may have been issued, by more than the minter waits."""
 
     def __init__(self, shard: int, now_ms: int, issued_ms: int, wait_ms_max: int) -> None:
         super().__init__(
@@ -47,7 +48,8 @@ class IdMinter:
     ) -> None:
         if not 0 <= shard < SHARDS:
             raise ValueError(f"shard is {shard}, but must be 0 to {SHARDS - 1}")
-        # Otherwise a restart right after a reservation would not wait it out, but fail.
+        # Otherwise a minter that starts right after a reservation would raise ClockWentBack,
+        # instead of waiting until the reserved milliseconds have passed.
         if not 0 <= reserve_ahead_ms < backwards_wait_ms_max:
             raise ValueError(f"{reserve_ahead_ms=} must be below {backwards_wait_ms_max=}")
         self._shard = shard
@@ -57,15 +59,16 @@ class IdMinter:
         self._reserve_ahead_ms = reserve_ahead_ms
         self._wait_ms_max = backwards_wait_ms_max
         self._reserved_ms = last_ms
-        # The millisecond of the last id, and its sequence. An earlier holder may have used
-        # all of `last_ms`: that it is used up is the whole rule for starting after it.
+        # The millisecond and the sequence of the last id. An earlier holder may have used every
+        # sequence of `last_ms`, so it counts as used up: minting starts in a later millisecond.
         self._ms = last_ms
         self._sequence = SEQUENCES - 1
-        # Between reading the clock and taking a sequence there are awaits (wait, reserve).
+        # A call awaits (sleep, reserve) between reading the clock and taking a sequence. Without
+        # the lock, calls that overlap could issue the same id.
         self._turn = asyncio.Lock()
 
     async def mint(self) -> PhotoId:
-        """The next id. Waits for the clock where it must; takes turns with other callers.
+        """Return the next id. Waits for earlier calls, and until the clock has reached the last id.
 
         Raises:
             ClockWentBack: The clock is, or stays, too far behind the last id. Nothing was
@@ -83,7 +86,7 @@ class IdMinter:
             return PhotoId(compose_id(unix_ms, self._shard, self._sequence))
 
     async def _wait_for_room(self) -> int:
-        """A millisecond, by the clock, in which this shard has a sequence left."""
+        """Wait until this shard has a sequence left in the clock's millisecond, and return that."""
         waited_ms = 0
         while True:
             now_ms = self._clock_ms()

@@ -15,16 +15,16 @@ def dotted(location: Sequence[int | str]) -> str:
 def validation_sentences(
     error: ValidationError, *, name_of: Callable[[Sequence[int | str]], str] = dotted
 ) -> list[str]:
-    """What is wrong, in the order of the fields; `name_of` names a field by its location.
+    """Return a sentence for each broken rule, by field; `name_of` returns a location's name.
 
-    A rule about the whole, which has no name, is its sentence as it is.
+    A rule about the whole model has no field name; its own message is the sentence.
     """
     sentences = []
     for broken in error.errors(include_url=False, include_context=False):
         name, rule = name_of(broken["loc"]), broken["msg"].removeprefix("Value error, ")
         if broken["type"] == "missing":
             sentences.append(f"{name} is missing, but is required")
-        # The parsers of ids and times name the field and its value themselves.
+        # The parsers of ids and times already put the field and its value into the message.
         elif not name or rule.startswith(f"{name} is "):
             sentences.append(rule)
         else:

@@ -23,7 +23,7 @@ def parse_rfc3339_us(text: str, name: str = "time") -> int:
     """Parse an RFC 3339 time from 1970 to 9999 to microseconds since 1970 (UTC).
 
     Raises:
-        ValueError: Names `name`, the text and the rule.
+        ValueError: The message has `name`, the text and the rule.
     """
     time_us = (parse_rfc3339(text, name) - _UNIX_EPOCH) // _MICROSECOND
     if time_us < 0:
@@ -37,7 +37,7 @@ def parse_rfc3339(text: str, name: str = "time") -> datetime:
     As in Unix time, a leap second (`:60`) is the first instant of the next minute.
 
     Raises:
-        ValueError: Names `name`, the text and the rule.
+        ValueError: The message has `name`, the text and the rule.
     """
     match = _RFC3339.fullmatch(text)
     if match is None:
@@ -47,10 +47,11 @@ def parse_rfc3339(text: str, name: str = "time") -> datetime:
     if second == "60":
         second, leap_us = "59", 1_000_000
     try:
-        # RFC 3339 allows "t" and "z"; fromisoformat needs them in upper case.
+        # RFC 3339 allows "t" and "z", but fromisoformat accepts them only in upper case.
         whole = datetime.fromisoformat(f"{minute}{second}{offset}".upper())
         fraction_us = int(fraction[:6].ljust(6, "0")) if fraction else 0
-        # An offset or a leap second may lead out of the years that a datetime can hold.
+        # Adding an offset or a leap second may leave the years that a datetime can hold: ValueError
+        # or OverflowError.
         return whole.astimezone(UTC) + timedelta(microseconds=fraction_us + leap_us)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{name} is {quoted(text)}, but {_RULE}: {error}") from None

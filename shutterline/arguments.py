@@ -11,7 +11,7 @@ def parsed_id(text: str) -> int:
     """An id from the command line.
 
     Raises:
-        typer.BadParameter: It is none; the message names the rule.
+        typer.BadParameter: The text is not an id; the message names the rule.
     """
     try:
         return parse_id(text)

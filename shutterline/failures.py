@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # Importing the settings takes longer than showing the help.
     from streams.settings import Settings
 
 CONNECT_S = 3.0
-INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it.
+INTERRUPTED = 130  # 128 plus the number of SIGINT, as in shells.
 
 
 class CommandFailed(Exception):
@@ -33,7 +33,7 @@ def plain_failures(*told: type[Exception]) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
-    except Exception as error:  # This is where it is decided what a user can do about an error.
+    except Exception as error:  # A failure becomes a sentence here; a bug is raised again.
         sentence = str(error) if isinstance(error, told) else sentence_for(error)
         if sentence is None:
             raise

@@ -10,5 +10,5 @@ def log_to_stderr() -> None:
     logging.getLogger("api").setLevel(logging.INFO)
     # The driver warns about USE at every start. We set the keyspace once, in connect().
     logging.getLogger("cassandra.protocol").setLevel(logging.ERROR)
-    # At INFO it logs a line for the supervisor of each of its agents.
+    # At INFO this module logs a line for the supervisor of each agent.
     logging.getLogger("streams.kafka.consuming.app").setLevel(logging.WARNING)

@@ -14,7 +14,7 @@ from schemas.events import EVENT_KINDS, EventType
 
 _DAY_MS = 24 * 60 * 60 * 1_000
 
-RECORD_BYTES_MAX = 1_048_576  # What publishers may send: the value, 1 MiB.
+RECORD_BYTES_MAX = 1_048_576  # The largest value that publishers may send: 1 MiB.
 # Key, headers and the batch's own framing come on top of the value.
 MESSAGE_BYTES_MAX = RECORD_BYTES_MAX + 65_536
 DEAD_LETTER_BYTES_MAX = MESSAGE_BYTES_MAX + DEAD_LETTER_HEADERS_BYTES_MAX
@@ -90,7 +90,7 @@ class Topic:
         """The partitions of a lane; all of them where the topic has no lanes and `lane` is None.
 
         Raises:
-            ValueError: The topic has lanes and none is given, or not this one.
+            ValueError: `lane` is not a lane of the topic, or is None although the topic has lanes.
         """
         if lane is None and not self.lanes:
             return range(self.partitions)
@@ -144,7 +144,8 @@ EDGES = Topic(
     partitions=8,
     retention_ms=7 * _DAY_MS,
     owner="pipeline",
-    # Follows and likes. Ready photos join their author's set; deleted and rejected ones leave it.
+    # Follows and likes; and ready photos, which join the set of their author's ready photos and
+    # leave it when they are deleted or rejected.
     producers=(
         Participant.CHECK,
         Participant.RENDITIONS_THUMBNAIL,
@@ -158,7 +159,7 @@ FANOUT = Topic(
     key="author_id",
     partitions=8,
     lanes=(LaneRange(Lane.NORMAL, 0, 6), LaneRange(Lane.BULK, 6, 8)),
-    # Days, not hours: when Redis comes back older, a worker repairs it by reading the log again.
+    # Days, not hours: if Redis restarts with older data, workers repair it from this log.
     retention_ms=2 * _DAY_MS,
     owner="pipeline",
     # Pages of ready photos; backfills of new follows.

@@ -17,7 +17,7 @@ def partition_of(topic: Topic, key_id: int, lane: Lane | None = None) -> int:
     consecutive ids as evenly as ids that were minted milliseconds apart.
 
     Raises:
-        ValueError: The topic has lanes and `lane` is not one of them, or it has none.
+        ValueError: `lane` is not a lane of the topic, or is None although the topic has lanes.
     """
     partitions = topic.range_of(lane)
     return partitions[crc32(pack_id(key_id)) % len(partitions)]

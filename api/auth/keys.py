@@ -18,12 +18,13 @@ from streams.settings import TokenSettings
 
 log = logging.getLogger(__name__)
 
-# RFC 7518: an HMAC key is at least as long as the hash.
+# RFC 7518: an HMAC key is at least as long as the hash, which has 32 bytes for HS256.
 SECRET_BYTES_MIN = 32
 RSA_BITS_MIN = 2_048
 FETCH_TIMEOUT_S = 1.0
 KEY_SET_BYTES_MAX = 1_048_576
-# Otherwise a client could make this process fetch the set with every unknown key id.
+# The shortest time between two fetches. Without it, a client could cause a fetch with every
+# request whose token names an unknown key id.
 FETCH_PAUSE_S = 10.0
 # A key that was removed from the set is accepted for at most this time.
 KEY_SET_AGE_S_MAX = 600.0
@@ -44,7 +45,7 @@ class Keys(Protocol):
         """Return the key with that id, or None.
 
         Raises:
-            StoreUnavailable: The key set could not be fetched, so it is not known.
+            StoreUnavailable: The key set has not been fetched, so it is not known which keys exist.
         """
 
 
@@ -104,10 +105,12 @@ class JwksKeys:
 
 
 def parse_key_set(document: bytes) -> dict[str | None, VerificationKey]:
-    """Return the usable keys of a JWK set by key id. The only key of a set may lack an id.
+    """Return the usable keys of a JWK set by key id.
+
+    If exactly one key is usable, it is also returned under None, for tokens without a key id.
 
     Raises:
-        ValueError: The value is no JWK set.
+        ValueError: The document is not a JWK set.
     """
     try:
         parsed = json.loads(document)
@@ -131,7 +134,7 @@ def _usable(jwk: Mapping[str, Any]) -> VerificationKey | None:
     curve = None if jwk.get("kty") == "RSA" else jwk.get("crv")
     algorithm = _ALGORITHMS.get((str(jwk.get("kty")), curve))
     is_for_signatures = jwk.get("use", "sig") == "sig" and jwk.get("alg", algorithm) == algorithm
-    # A set that publishes private keys is compromised.
+    # A key with "d" is a private key. A private key that a set publishes must not be trusted.
     if algorithm is None or not is_for_signatures or "d" in jwk:
         return None
     if not isinstance(jwk.get("kid"), str | None):

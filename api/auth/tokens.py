@@ -16,11 +16,14 @@ from schemas.ids import UserId, parse_id
 from schemas.quoting import quoted
 
 TOKEN_CHARS_MAX = 8_192
-# About a kilobyte each. Checking a signature costs 0.1 ms, and apps send the same token for an hour.
+# A cached token takes about a kilobyte. Apps send the same token for an hour, and each request
+# whose token is cached saves the check of the signature, which takes 0.1 ms.
 TOKENS_CACHED_MAX = 4_096
 TOKEN_CACHED_CHARS_MAX = 1_024
 OPS_ROLE = "ops"
-NUMBER_MAX = 2**53  # Rejects infinity and what float() cannot hold; comparisons reject NaN.
+# Rejects infinity and integers that float() cannot hold. NaN is rejected too, because it is not
+# less than any number.
+NUMBER_MAX = 2**53
 
 _BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE)
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
@@ -56,8 +59,8 @@ class InvalidToken(Exception):
 class TokenVerifier:
     """Checks tokens against `keys`. Empty `issuer` or `audience` are not checked.
 
-    A signature that was valid is not checked again while its key is the same. For every request the
-    times are checked, and that the key still exists.
+    A token whose signature was valid is cached: the signature is not checked again while its key is
+    the same. Every request checks the times, and that the key still exists.
     """
 
     keys: Keys

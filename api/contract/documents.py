@@ -47,7 +47,7 @@ _PROBLEMS: dict[int, Json] = {
 
 
 def problem_responses(*statuses: int) -> dict[int | str, Json]:
-    """What a route's errors look like, for FastAPI."""
+    """Return the documentation of a route's error responses, as FastAPI takes it."""
     return {status: {**_PROBLEMS[status], "content": _PROBLEM} for status in statuses}
 
 
@@ -126,7 +126,7 @@ def openapi_document(app: FastAPI, limits: Mapping[str, str]) -> Json:
 
 
 def _described(node: Any, limits: Mapping[str, str]) -> Any:
-    """The same document, with the limits in its descriptions."""
+    """Return the document with the limits instead of each `$name` in its descriptions."""
     if isinstance(node, list):
         return [_described(child, limits) for child in node]
     if not isinstance(node, dict):
@@ -140,7 +140,10 @@ def _described(node: Any, limits: Mapping[str, str]) -> Any:
 
 
 def _feed_operation(user_photos: Json) -> Json:
-    """The feed is not a FastAPI route. Its page has the shape of a page of an author's photos."""
+    """Return the feed's operation: FastAPI does not document it, because it is not a FastAPI route.
+
+    A page of the feed has the shape of a page of an author's photos.
+    """
     retry_after = {"Retry-After": {"description": "When rebuilding.", "schema": {"type": "integer"}}}
     page = {**user_photos["responses"]["200"], "headers": retry_after}
     return {

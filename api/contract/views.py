@@ -1,4 +1,6 @@
-"""The shapes of the responses, for the OpenAPI document; the routes write the same bytes themselves.
+"""The models of requests and responses for the OpenAPI document.
+
+The routes do not use the models of the responses: they make the same JSON directly.
 
 `documents.contract_limits` replaces each `$name` in a description with the value of a setting.
 """

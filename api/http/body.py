@@ -9,7 +9,7 @@ from starlette.types import Message, Receive, Scope
 
 from api.http.problems import Problem
 
-# The server itself discards a body of up to this size if no route reads it.
+# If no route reads a body of up to this size, the HTTP server itself discards it.
 SMALL_BYTES_MAX = 65_536
 LINGER_S = 2.0
 

@@ -37,7 +37,8 @@ def decode_cursor(kind: CursorKind, text: str) -> tuple[int, ...]:
         ValueError: The text is no such cursor; the message quotes it.
     """
     numbers = _numbers(kind, text)
-    # Other lists have other prefixes. Base64 has several texts for the same bytes; we accept only ours.
+    # Encoding again rejects cursors of other lists, which have other prefixes, and other Base64
+    # texts for the same bytes.
     if numbers is None or encode_cursor(kind, *numbers) != text or max(numbers) > ID_MAX:
         raise ValueError(
             f"cursor is {quoted(text)}, but must be a next_cursor of this list; begin without one"

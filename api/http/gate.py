@@ -1,7 +1,7 @@
 """The middleware around every request: it bounds requests in number, time and size, and counts them.
 
 Law: every request ends within its deadline, with a response or with 503 and Retry-After.
-It is pure ASGI, because a framework's middleware costs as much as a whole request.
+The middleware is pure ASGI, because a framework's middleware costs as much as a whole request.
 """
 
 import asyncio
@@ -43,7 +43,8 @@ class Gate:
         self._uploads = uploads
         self._in_flight_max = in_flight_max
         self._in_flight = 0
-        # If fewer were served a second, requests would not end within their deadline.
+        # When all slots are in use, at least this many requests end a second, because each request
+        # ends within its deadline.
         rate_min = in_flight_max / usual.deadline_s
         self._retry_queue = RetryQueue(rate_min=rate_min, s_max=retry_after_s_max)
 

@@ -84,7 +84,10 @@ def add_handlers(app: FastAPI) -> None:
 
 
 async def _on_http(request: Request, error: Exception) -> Response:
-    """Handle the router's 404 and 405. The router only knows the methods of a path's first route."""
+    """Handle the router's 404 and 405.
+
+    For 405 the router names only the methods of a path's first route, so `Allow` is made here.
+    """
     assert isinstance(error, HTTPException)
     if error.status_code != HTTPStatus.METHOD_NOT_ALLOWED:
         return problem_response(Problem(error.status_code, _detail(error), dict(error.headers or {})))

@@ -10,7 +10,7 @@ from starlette.responses import Response
 def json_response(
     body: Any, headers: dict[str, str] | None = None, *, status: int = HTTPStatus.OK
 ) -> Response:
-    """Return `body` as JSON that no cache may show to another caller."""
+    """Return `body` as JSON that no cache may store, because it is for this caller only."""
     all_headers = {"Cache-Control": "no-store", **(headers or {})}
     return Response(orjson.dumps(body), status, headers=all_headers, media_type="application/json")
 

@@ -1,7 +1,7 @@
-"""When rejected clients should retry: spread out, about as fast as they can be served.
+"""Tell each rejected client when to retry, so that clients return about as fast as they are served.
 
-If a crowd is told to retry in a second, all of it is back in a second, and nearly all of it is
-rejected again. Rejecting thousands of clients again uses the time needed to serve them.
+If thousands of clients are told to retry after a second, all of them return after a second, and
+nearly all are rejected again. Those rejections use the time that is needed to serve clients.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from time import monotonic
 # The rate of served clients is measured over about this time.
 WINDOW_S = 5.0
 # Retries are scheduled at this multiple of that rate. Clients add a delay of their own, and it is
-# better to reject a few again than to be idle until the late ones arrive.
+# better to reject a few clients again than to be idle until the late ones arrive.
 OVERBOOKING = 2.0
 
 
@@ -19,7 +19,7 @@ class RetryQueue:
     """Gives each rejected client the next slot of a queue; only the time of the last slot is stored.
 
     The queue moves at the recent rate of served clients, but at least at `rate_min` a second. No slot is
-    more than `s_max` seconds away, so a larger crowd shares the last ones.
+    more than `s_max` seconds away: if the queue is longer, the other clients share the last slots.
     """
 
     def __init__(self, *, rate_min: float, s_max: int, clock_s: Callable[[], float] = monotonic) -> None:

@@ -30,8 +30,8 @@ from streams.stores.cache.codecs import (
 from streams.stores.cache.keys import count_key, following_key, likes_key, photo_key, pull_list_key
 from streams.stores.cache.read_through import CachedKind, ReadResult, ReadThrough
 
-# An upload invalidates the cached value "no such photo". This TTL bounds the cached values of
-# ids that a client invents.
+# An upload invalidates the cached value "no such photo". The TTL is short so that such values of
+# ids that a client invents do not fill the cache.
 ABSENT_PHOTO_CACHED_S = 10
 
 # 500 ids are 4 kB, as much as a timeline. A page reads older likes from the database.
@@ -62,7 +62,7 @@ class CachedReads:
         author_photos: AuthorPhotos,
         counted_sets: CountedSets,
     ) -> Self:
-        """Each kind of cached value, with the read of the database that fills it."""
+        """Make each kind of cached value, with the read of the database that loads it."""
         return cls(
             through=through,
             outgoing_edges=outgoing_edges,

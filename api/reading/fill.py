@@ -8,8 +8,9 @@ from streams.core.photos import SeenPhoto
 from streams.errors import StoreUnavailable
 from streams.stores.cache.read_through import ReadResult
 
-# The first fetch has as many rows as the page; each further one has twice as many. A timeline
-# full of an unfollowed author's photos costs five calls, not five hundred.
+# The first fetch has as many rows as the page, each further one twice as many, up to this number.
+# A timeline full of photos that are all hidden, because their author is no longer followed,
+# therefore costs five calls instead of hundreds.
 CHUNK_PHOTOS_MAX = 500
 
 
@@ -24,7 +25,10 @@ class FilledPage:
 
 @dataclass(frozen=True, slots=True)
 class PageFiller:
-    """Fetches the photos of one page. `deeper` returns the skeleton below an id."""
+    """Fetches the photos of one page.
+
+    `deeper` returns the skeleton below an id; if it is None, the page ends with its skeleton.
+    """
 
     rows: Callable[[Sequence[int]], Awaitable[ReadResult[SeenPhoto]]]
     is_shown: Callable[[SeenPhoto], bool]
@@ -33,8 +37,9 @@ class PageFiller:
     async def page(self, skeleton: Skeleton, below: int, limit: int) -> FilledPage:
         """Up to `limit` photos in the skeleton's order.
 
-        `next_below` is the last *scanned* id, so a photo that the rules hide is neither shown
-        twice nor skipped. Before the end, a page is shorter than `limit` only if it has gaps.
+        `next_below` is the last *scanned* id, whether its photo is shown or hidden, so the pages
+        neither repeat nor skip a photo. A page before the end is shorter than `limit` only if it
+        has gaps.
         """
         photos: list[SeenPhoto] = []
         gaps = Gaps()

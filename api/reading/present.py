@@ -47,7 +47,8 @@ def _photo(photo: SeenPhoto, likes: Likes, url_of: Callable[[str], str]) -> Json
 
 def photo_page(items: list[Json], next_below: int | None, kind: CursorKind, gaps: Gaps) -> Json:
     """A page of photos; the next one begins below `next_below`, which is None at the end."""
-    # If nothing is known of a first page, the client asks for the first page again.
+    # `next_below` is TOP if nothing could be read of the first page. Without a cursor, the client
+    # requests the first page again.
     cursor = None if next_below is None or next_below == TOP else encode_cursor(kind, next_below)
     return {
         "items": items,

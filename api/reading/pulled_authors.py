@@ -43,7 +43,8 @@ class PulledAuthorsPoller:
             StoreUnavailable: The database did not respond; `authors` may be old.
         """
         began_s = self.clock_s()
-        # Read the version first: an author who is added between the two reads changes it again.
+        # Read the version first: if an author is added between the two reads, the version changes
+        # again, and the next refresh loads the set again.
         version = await self.pulled.version()
         if version != self._version or began_s - self._loaded_s >= RELOAD_S:
             self.authors = await self.pulled.all()

@@ -9,9 +9,10 @@ from streams.core.photos import Photo, SeenPhoto, Status
 def in_feed(photo: SeenPhoto, reader: UserId, followees: Container[UserId]) -> bool:
     """Whether the reader's feed shows the photo.
 
-    A photo is shown if it is ready and its author is followed now. The reader's own are also shown while
-    they are processed.
-    Law: no ghost. `followees` is the current set, whatever the timeline contains.
+    A photo is shown if it is ready and its author is followed now. The reader's own photos are also
+    shown while they are processed.
+    Law: no ghost. `followees` is the current set, so the photos of an author who is no longer
+    followed are hidden even if the timeline contains them.
     """
     if photo.deleted or photo.status is Status.REJECTED:
         return False

@@ -21,10 +21,11 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from streams.core.slices import slices
 
-# About 700 bytes each.
+# A cached URL takes about 700 bytes: 23 MB in all.
 URLS_CACHED_MAX = 32_768
 
-# 25 signatures take 18 ms: a page's URLs are signed on all cores at once.
+# 25 signatures take 18 ms. Groups of this size let several threads sign the URLs of one page on
+# all cores.
 URLS_A_THREAD = 25
 
 
@@ -32,7 +33,7 @@ URLS_A_THREAD = 25
 class UrlSigner:
     """Signs URLs that are valid for `life_s_min` to `life_s_max` seconds.
 
-    A URL stays the same for the difference of the two. If a URL is being signed for one page, other
+    A URL stays the same for `life_s_max - life_s_min`. If a URL is being signed for one page, other
     pages wait for it. Otherwise a hundred readers of the same new photos would sign each URL a hundred times.
     """
 
@@ -97,7 +98,10 @@ class UrlSigner:
         return signed
 
     def _expires_s(self, object_key: str, now_s: int) -> int:
-        """Return the end of the key's current period plus `life_s_min`. Keys have shifted periods."""
+        """Return the end of the key's current period plus `life_s_min`.
+
+        Each key's periods are shifted by its hash, so that the URLs do not all expire at once.
+        """
         period_s = self.life_s_max - self.life_s_min
         shift_s = crc32(object_key.encode()) % period_s
         return (now_s + shift_s) // period_s * period_s - shift_s + self.life_s_max

@@ -21,8 +21,9 @@ from streams.settings import FeedSettings
 from streams.timelines.newest import newest_of
 from streams.timelines.rebuild import Rebuilder, RebuildOutcome
 
-# Above this number of lists, one window over their authors costs less. 256 lists of 100 pairs are
-# 400 kB from Redis, and a reader who has just followed thousands of authors would have thousands of lists.
+# Above this number of lists, one window of the database over their authors costs less. 256 lists of
+# 100 pairs are 400 kB from Redis, and a reader who has just followed thousands of authors would
+# have thousands of lists.
 PULL_LISTS_MAX = 256
 
 
@@ -51,7 +52,7 @@ class FeedSources:
         return [*lists, timeline], gaps | timeline_gaps
 
     async def must_wait(self, reader: UserId) -> bool:
-        """Whether the reader has no timeline, and its rebuild cannot begin before others end."""
+        """Whether the reader has no timeline and its rebuild must wait until another one ends."""
         if not self.rebuilder.is_full or self.rebuilder.is_running(reader):
             return False
         try:
@@ -63,7 +64,7 @@ class FeedSources:
         return not is_stored
 
     async def deeper(self, reader: UserId, following: Following, below: int) -> Skeleton:
-        """The next window of the database, over the reader and everybody they follow.
+        """Read the next window of the database below `below`: of the reader and their followees.
 
         Raises:
             StoreUnavailable: The database did not respond.
@@ -99,7 +100,7 @@ class FeedSources:
         return sources, Gaps(missing=bool(lists.unknown))
 
     def _recent(self, following: Following) -> set[UserId]:
-        """Those followed so recently that their photos may not be in the timeline yet."""
+        """The followees followed so recently that the timeline may not have their photos yet."""
         since_ms = self.clock_us() // 1_000 - self.settings.recent_follow_s * 1_000
         if max(following.values(), default=0) <= since_ms:
             return set()

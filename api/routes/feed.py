@@ -1,4 +1,4 @@
-"""GET /v1/feed: the hot route, kept lean.
+"""GET /v1/feed: the route with the most requests, so it does as little as possible.
 
 Skeleton (pull lists, timeline, database) → rules → rows and likes → presentation. The
 number of calls to stores does not depend on the number of photos.
@@ -54,7 +54,8 @@ async def feed_page(feed: FeedService, reader: UserId, query: PageQuery) -> tupl
     filler = PageFiller(
         rows=feed.reads.photos,
         is_shown=lambda photo: in_feed(photo, reader, following),
-        # While a timeline is being rebuilt, the database is busy with that rebuild.
+        # While a timeline is being rebuilt, the database is busy with that rebuild, so the page
+        # reads nothing more from it.
         deeper=None if gaps.rebuilding else _deeper(feed, reader, following, stored),
     )
     filled = await filler.page(_newest(stored, below, query.limit, gaps), below, query.limit)
@@ -68,18 +69,24 @@ def _empty(below: int, gaps: Gaps) -> tuple[Json, Gaps]:
 
 
 def _newest(stored: Sequence[Source], below: int, limit: int, gaps: Gaps) -> Skeleton:
-    """The skeleton of the first scan. If the scan may go deeper, it has about what the page needs."""
+    """Return the skeleton of the first scan.
+
+    If the page may read deeper later, the skeleton is cut to about what the page needs.
+    """
     if gaps.rebuilding:
         return open_ended(union(stored, below), below)
-    # One more id shows whether there is a next page. Twice as many, because an id can be in the timeline
-    # and in a pull list.
+    # One id more than `limit` shows whether there is a next page. Twice as many, because an id can
+    # be both in the timeline and in a pull list.
     return union(stored, below, 2 * (limit + 1))
 
 
 def _deeper(
     feed: FeedService, reader: UserId, following: Following, stored: Sequence[Source]
 ) -> Callable[[int], Awaitable[Skeleton]]:
-    """What is stored below an id; below all of that, the next window of the database."""
+    """Return a function that returns the skeleton below an id.
+
+    It returns the stored ids; once none are left, it reads the next window of the database.
+    """
 
     async def deeper(below: int) -> Skeleton:
         skeleton = union(stored, below)

@@ -50,7 +50,8 @@ async def _change(social: SocialService, user: UserId, followee: UserId, *, remo
         data=fact(follower_id=user, followee_id=followee),
         removed=removed,
     )
-    # Law: no ghost. Otherwise the next page would read the old set. If this fails, the response is 503.
+    # Law: no ghost. Without this, the next page would read the old cached set. If it fails, the
+    # response is 503.
     await social.cache.invalidate([following_key(user)])
     return done()
 

@@ -1,4 +1,4 @@
-"""Whether the process lives, whether it can work, and its metrics."""
+"""Whether the process runs, whether its stores are ready, and its metrics."""
 
 from http import HTTPStatus
 

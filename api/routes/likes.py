@@ -40,6 +40,6 @@ async def _change(likes: LikeService, user: UserId, photo_id: PhotoId, *, remove
         data=fact(photo_id=photo_id, user_id=user),
         removed=removed,
     )
-    # Otherwise the next page would show the old likes. If this fails, the response is 503.
+    # Without this, the next page would show the old cached likes. If it fails, the response is 503.
     await likes.cache.invalidate([likes_key(user, era_of(photo_id))])
     return done()

@@ -84,7 +84,8 @@ async def delete_photo(
     event = PhotoDeleted(photo_id=photo_id, author_id=author)
     await photos.publisher.publish(event, time_us=photos.clock_us())
     # Law: no ghost. The event's consumer would hide the photo too, but no page may show it after
-    # this response. A photo without a row needs no hiding: its writer finds the tombstone.
+    # this response. A photo without a row need not be hidden: the consumer writes the tombstone,
+    # and the upload that would write the row finds it.
     if await stores.photos.get([photo_id]):
         await stores.photos.write_tombstone(photo_id, author)
         await hide_photo(stores, photo_id, author)

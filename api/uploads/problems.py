@@ -21,7 +21,7 @@ from streams.uploads.errors import (
     UploadError,
 )
 
-# A queue of half a million renditions takes minutes to get shorter.
+# A queue of half a million renditions takes minutes to get shorter, so an earlier retry is useless.
 QUEUE_RETRY_S = 10
 
 

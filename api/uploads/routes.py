@@ -29,7 +29,8 @@ async def post_photo(request: Request, uploads: WithUploads, caller: ByCaller) -
         photo, plan = await uploads.intake.start(caller.user_id, requested, key)
         return json_response({"photo_id": str(photo), "upload": upload_json(plan)}, status=HTTPStatus.CREATED)
     requested = request_of_query(request, media_type)
-    # Refused before it takes a slot. Only reading shows that a body without a stated length is empty.
+    # An image that is stated to be empty is refused before it takes a slot. If Content-Length is
+    # missing, only reading the body shows that it is empty.
     if request.headers.get("content-length") == "0":
         raise EmptyOriginal
     async with body_slot(uploads):

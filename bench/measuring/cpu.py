@@ -19,7 +19,7 @@ MACHINE_FULL = 0.9
 class CpuClock:
     """Seconds of CPU up to a moment: of each process by name, and of the machine, busy and in all.
 
-    `stolen_s`, part of `busy_s`, went to other guests of the host of a virtual machine.
+    `stolen_s` is the part of `busy_s` that the host of this virtual machine gave to other guests.
     """
 
     processes: dict[str, float]

@@ -1,7 +1,7 @@
 """Ordinary posts at a steady rate, and how long each takes to be in its reader's timeline.
 
-From the moment before `photo.uploaded` is published to the photo's being in the timeline in
-Redis, looked at every 20 ms: looking more often takes the core that the pipeline needs.
+The time runs from just before `photo.uploaded` is published until the photo is in the timeline in
+Redis. The timeline is read every 20 ms; reading it more often takes CPU that the pipeline needs.
 """
 
 import asyncio

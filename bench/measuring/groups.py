@@ -33,14 +33,14 @@ class GroupWatch:
         return {name: _members(future.result()) for name, future in groups.items()}
 
     async def took(self, event: Callable[[], object], *, members: int) -> tuple[float, float]:
-        """Do `event`; returns after how many seconds all groups were stable with `members`, and for how many
-        seconds the slowest group was not stable meanwhile.
+        """Call `event`, and wait until all groups are stable with `members` members.
 
-        The latter begins when the group is first seen changing: a process that joins joins its
-        groups one after the other, while it starts.
+        Returns the seconds from the call until then, and the longest time in seconds for which one
+        group was not stable. The second time begins when the group is first seen to change, not at
+        the call, because a process that starts joins its groups one after the other.
 
         Raises:
-            TimeoutError: They were not within `WAIT_S_MAX`.
+            TimeoutError: The groups were not stable within `WAIT_S_MAX`.
         """
         before = await asyncio.to_thread(self.members)
         changed_s: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""What a rendition must be: its size, its name, and nothing in it but pixels; read back with Pillow."""
+"""Check a rendition with Pillow: its size, its name, and that it has no metadata."""
 
 import io
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from PIL import Image
 from shutterline.client.feed import Json
 
 SIDES = {"thumbnail": 150, "small": 320, "medium": 640, "large": 1_080}
-# What Pillow says of a JPEG or WebP that has pixels alone.
+# The names that Pillow puts into `Image.info` for a JPEG or WebP without metadata.
 PLAIN = frozenset(
     {
         "jfif",
@@ -27,7 +27,10 @@ PLAIN = frozenset(
 
 
 def faults(name: str, stated: Json, body: bytes, width: int, height: int) -> list[str]:
-    """What is wrong with a rendition of an original of this size (as it is looked at); [] when nothing is."""
+    """Return what is wrong with a rendition; empty if nothing is.
+
+    `width` and `height` are those of the original as displayed, that is, after orientation.
+    """
     found = []
     image = Image.open(io.BytesIO(body))
     image.load()
@@ -44,7 +47,7 @@ def faults(name: str, stated: Json, body: bytes, width: int, height: int) -> lis
 
 
 def metadata(image: Image.Image) -> set[str]:
-    """The names of all that the file says beside its pixels."""
+    """Return the names of all metadata in the file."""
     extra = {str(key) for key in image.info} - PLAIN
     return extra | ({"exif"} if len(image.getexif()) else set())
 

@@ -24,8 +24,8 @@ def bench_arguments(
 ) -> argparse.Namespace:
     """Read the command line of a bench, whose docstring is its help.
 
-    `folders_and_files` name required paths. `options` are given with their defaults and take the type of
-    them: False is a flag, None a path that may be left out.
+    `folders_and_files` name required paths. `options` are the options with their defaults. An
+    option has the type of its default; False makes a flag, and None makes an optional path.
     """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter

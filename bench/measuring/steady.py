@@ -1,7 +1,7 @@
-"""Feed pages at a steady rate, open loop: each is asked for when it is due, answered or not those before.
+"""Request feed pages at a steady rate, open loop: each when it is due, even if others are open.
 
-Times count from when a page was due, so a slow answer cannot hide those behind it, and a
-client that is late counts against what it measures.
+The time of a page starts when the page was due. A slow response therefore cannot hide the wait of
+the next pages, and if this client is late, its delay counts as part of the time.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ COMPLETENESS = b'"completeness":"'
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Seconds and bytes of each page, and how often which status and completeness were answered."""
+    """Seconds and bytes of each page, and how often each status and completeness was returned."""
 
     took_s: list[float] = field(default_factory=list)
     page_bytes: list[int] = field(default_factory=list)
@@ -53,6 +53,7 @@ async def steady(
 
 
 def _completeness(body: bytes) -> str:
-    # At the end of the body: to parse 40 kB of JSON would cost as much as to ask for it.
+    # Search from the end of the body, because parsing 40 kB of JSON would cost as much as the
+    # request.
     at = body.rfind(COMPLETENESS)
     return "" if at < 0 else body[at + len(COMPLETENESS) :].split(b'"', 1)[0].decode()

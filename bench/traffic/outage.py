@@ -25,8 +25,8 @@ DRAIN_S_MAX = 240.0
 class Reading:
     """Readers who ask for their feed again and again.
 
-    `answers` has of each request the status, the page's completeness ("" for an error) and the seconds it
-    took.
+    `answers` has, for each request, the status, the page's completeness ("" for an error) and the
+    seconds that the request took.
     """
 
     client: FeedClient

@@ -1,4 +1,4 @@
-"""A TCP proxy that delays a server's answers, on a loop of its own."""
+"""A TCP proxy that delays a server's responses; it runs on an event loop in its own thread."""
 
 import asyncio
 import socket
@@ -37,7 +37,7 @@ class SlowProxy:
         self._thread.join()
 
     def cut(self, *, reset: bool = False) -> None:
-        """Close every connection; with `reset` without a goodbye, as a proxy does that has forgotten it."""
+        """Close every connection. With `reset`, send a TCP reset, as a restarted proxy does."""
 
         async def cut() -> None:
             for writer in self._writers:
@@ -79,7 +79,7 @@ class SlowProxy:
             self._pipes.add(task)
 
     async def _pipe(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, slow: bool) -> None:
-        # A queue, so that a delay is a delay and not a lower rate.
+        # Chunks wait in a queue, so that the delay adds latency and does not lower the throughput.
         due: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
 
         async def forward() -> None:

@@ -12,13 +12,13 @@ LOOK_S = 0.05
 async def eventually(
     claim: str, check: Callable[[], Awaitable[object] | object], deadline_s: float = DEADLINE_S
 ) -> float:
-    """Call `check` until its result is true; returns how many seconds that took.
+    """Call `check` until it returns a true value; returns how many seconds that took.
 
     A coroutine function asks a server and is called every `LOOK_S`; a plain function looks at this
     process only and is called in every turn of the event loop.
 
     Raises:
-        TimeoutError: It was not true within `deadline_s`; the message has the claim.
+        TimeoutError: `check` returned no true value within `deadline_s`; the message has `claim`.
     """
     began_s = time.monotonic()
     while True:

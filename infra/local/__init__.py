@@ -1,1 +1,1 @@
-"""The local stack: real servers as child processes of nobody, on the loopback interface alone."""
+"""The local stack: real servers as background processes, on the loopback interface only."""

@@ -29,9 +29,9 @@ MIB = 1024 * 1024
 
 
 def up(home: Home, console: Console, *, servers_only: bool) -> None:
-    """Start what does not run yet; returns when everything answers.
+    """Start what does not run yet; returns when everything is ready.
 
-    If it is interrupted, it stops what it has started itself, and nothing that ran before.
+    If it is interrupted, it stops the processes that it has started, but none that ran before.
 
     Raises:
         StackError: Something did not start. What did start keeps running.

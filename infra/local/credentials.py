@@ -16,11 +16,11 @@ class Credentials:
 
     s3_access_key: str
     s3_secret_key: str
-    # The shield's: it can read and nothing else.
+    # The shield's key, which can only read.
     s3_read_access_key: str
     s3_read_secret_key: str
     jwt_secret: str
-    # CDN edges, shield and our programs authenticate to each other with it.
+    # The secret with which CDN edges, the shield and our programs authenticate to each other.
     edge_secret: str
     # Newest first: the first one signs, all are trusted.
     media_keys: tuple[MediaKey, ...]

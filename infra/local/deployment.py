@@ -1,4 +1,4 @@
-"""A pipeline of its own on a running stack: topics, keyspace, workers and API under a namespace.
+"""A separate pipeline on a running stack: topics, keyspace, workers and API under a namespace.
 
 Tests, benches and the demo use it; one stack can have any number of them.
 """
@@ -72,7 +72,7 @@ class Deployment:
         """Start a worker; returns when it has its partitions.
 
         Raises:
-            StackError: It ended, or is not ready within `READY_S`.
+            StackError: The worker ended, or was not ready within `READY_S`.
         """
         return _ready(*self._worker(name, roles, environment))
 
@@ -81,7 +81,7 @@ class Deployment:
         return _ready(*self._media(name, environment))
 
     def start_api(self, name: str = "api", **environment: str) -> Daemon:
-        """Start the API; returns when every store answers it. Raises as `start_worker` does."""
+        """Start the API; returns when every store responds to it. Raises: see `start_worker`."""
         return _ready(*self._api(name, environment))
 
     def start_all(self, *, media: bool = False) -> None:
@@ -149,7 +149,7 @@ class Deployment:
 
     async def lag(self) -> dict[str, int]:
         """Records that each consumer group has not committed yet."""
-        # Reused, because it holds a connection for each group.
+        # The object is reused, because it holds a connection for each group.
         offsets = self._offsets = self._offsets or Offsets(self.settings)
         groups = [(Role.CHECK, topic, range(topic.partitions)) for topic in (UPLOADS, FOLLOWS, LIKES)]
         groups += [(Role.EDGES, EDGES, range(EDGES.partitions))]
@@ -173,13 +173,15 @@ class Deployment:
         """
         began = time.monotonic()
         while True:
-            # Two looks, because during one look work can move from a later topic to an earlier one.
+            # Read the lag twice: during one reading, work can move from a topic that is still to be
+            # read to one that was read already.
             lags = [await self.lag(), await self.lag()]
             if not any(any(lag.values()) for lag in lags):
                 return time.monotonic() - began
             if time.monotonic() - began > deadline_s:
                 raise TimeoutError(f"not drained after {deadline_s:.0f} s: {lags[-1]}")
-            # Each look is some dozen requests to Kafka. After minutes a second more does not matter.
+            # Each look sends dozens of requests to Kafka, so the pause grows: it is 1% of the time
+            # waited so far, at least `LOOK_S`.
             await asyncio.sleep(max(LOOK_S, (time.monotonic() - began) / 100))
 
     def metric(self, name: str, process: str = "worker-1") -> float:
@@ -200,6 +202,6 @@ class Deployment:
 
 
 def _ready(daemon: Daemon, checks: Callable[[], bool]) -> Daemon:
-    """Wait until the process checks, and return it; raises as `wait_ready` does."""
+    """Wait until `checks` returns true, and return the process; raises what `wait_ready` does."""
     wait_ready({daemon: checks}, deadline_s=READY_S)
     return daemon

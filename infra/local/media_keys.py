@@ -10,7 +10,7 @@ from pathlib import Path
 RSA_BITS = 2048  # CloudFront takes RSA keys of 2048 bits.
 # URLs signed with the previous key stay valid until the next rotation.
 TRUSTED_MAX = 2
-# 80 bits: two keys of one id would take a trillion keys.
+# 80 bits: equal ids of two keys are likely only among about a trillion keys.
 ID_HEX_DIGITS = 20
 _NAME = re.compile(r"media-key-(\d{6})\.pem")
 
@@ -24,7 +24,7 @@ class MediaKey:
 
     @property
     def key_id(self) -> str:
-        """A CDN edge finds the key by it, as CloudFront does. A hash of the public key, so it is unique."""
+        """The id by which a CDN edge finds the key, as in CloudFront: a hash of the public key."""
         return f"K{hashlib.sha256(base64.b64decode(self.public_key)).hexdigest()[:ID_HEX_DIGITS].upper()}"
 
 
@@ -47,7 +47,7 @@ def rotate(folder: Path) -> tuple[MediaKey, ...]:
 
 
 def _numbers(folder: Path) -> list[int]:
-    """Newest first."""
+    """Return the numbers of the keys in `folder`, newest first."""
     matches = (_NAME.fullmatch(file.name) for file in folder.iterdir())
     return sorted((int(match.group(1)) for match in matches if match), reverse=True)
 
@@ -65,8 +65,9 @@ def _key(folder: Path, number: int) -> MediaKey:
 
 
 def _make(folder: Path, number: int) -> None:
-    # Imported here, because the import takes longer than everything else that a start with existing secrets
-    # does in Python. For the same reason the public key is stored beside the private one.
+    # Imported here, because the import takes longer than everything else that a start does in
+    # Python if the secrets exist. The public key is stored beside the private one, so that reading
+    # it needs no import either.
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -77,7 +78,7 @@ def _make(folder: Path, number: int) -> None:
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    # The private key last: the key exists once its file does.
+    # Write the private key last: a key pair exists as soon as its private file exists.
     _write(_public(folder, number), base64.b64encode(public))
     _write(_private(folder, number), private)
 

@@ -22,8 +22,8 @@ OWNERS: Mapping[str, str] = {
     "edge_status": "edge",
     "api": "api",
 }
-# Below 32768. From there on the kernel takes ports for outgoing connections, so that a chosen port could be
-# taken between two runs.
+# Below 32768. From there on the kernel uses ports for outgoing connections, so a chosen port could
+# be in use at the next run.
 FIRST, LAST = 20_000, 29_999
 TRIES_MAX = 1_000
 
@@ -31,7 +31,7 @@ TRIES_MAX = 1_000
 def is_free(port: int) -> bool:
     """Whether no program listens on the port on the loopback interface."""
     with socket.socket() as probe:
-        # A port with closed connections in TIME_WAIT is free, for the servers as well.
+        # A port whose connections are all in TIME_WAIT counts as free: the servers can use it.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
@@ -68,7 +68,8 @@ def choose(
 ) -> dict[str, int]:
     """A port for each name, all different.
 
-    While any process of the stack is `running`, no port changes, because the others have its address.
+    While any process of the stack is `running`, no port changes, because that process knows the
+    addresses of the others.
 
     Raises:
         StackError: A port that has to be used is taken by another program, or differs from the one in use.

@@ -33,7 +33,7 @@ def problems(environment: Mapping[str, str], *, servers: bool) -> list[str]:
 
 
 def python_problem(version: Sequence[int], executable: str, *, have_venv: bool) -> Optional[str]:  # noqa: UP045 - see above.
-    """What this Python lacks, and what to do: the version or the `venv` module; None if neither."""
+    """What is wrong with this Python, its version or no `venv`, and what to do; None if nothing."""
     if tuple(version[:2]) != PYTHON:
         number = ".".join(str(part) for part in version)
         return (

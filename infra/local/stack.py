@@ -202,7 +202,7 @@ class Stack:
         if not self._ports:
             raise StackError(f"the stack in {self.home.root} has no ports yet: start it first")
         credentials = load_or_make(self.home.secrets)
-        # The shield comes first, as KINDS has it.
+        # In the order of KINDS: the shield comes before the CDN edges.
         caches = [server for server in self._servers() if isinstance(server, NginxServer)]
         local = {name: f"127.0.0.1:{port}" for name, port in self._ports.items()}
         return {

@@ -17,7 +17,7 @@ from streams.ports.edges import CountedSets
 BUCKETS_A_TIME = 32
 # A feed shows the likes of many photos. Those of its newest photos are recounted.
 LIKES_A_USER_MAX = 20
-# A longer list of photos is not read only to count it.
+# If an author has more photos, the list is not counted, because reading it takes too long.
 AUTHOR_PHOTOS_MAX = 10_000
 
 
@@ -25,8 +25,8 @@ AUTHOR_PHOTOS_MAX = 10_000
 class Recount:
     """A set's stored total and its members by the rows of its current level.
 
-    `pages_differ` counts the members that fan-out sees in the rows but not in its packed pages, or the
-    other way round.
+    `pages_differ` counts the members that are in the rows but not in the packed pages that fan-out
+    reads, or the reverse.
     """
 
     total: int

@@ -55,9 +55,9 @@ async def expected_feed(stores: CheckedStores, user: UserId, depth: int) -> Expe
 
 
 def compare_feed(user: UserId, feed: FeedWalk, expected: Expected) -> Iterator[Finding]:
-    """What is wrong with the feed, as far down as both it and the expectation reach.
+    """Yield the differences between the feed and the expectation, down to where both are known.
 
-    Only readers see their own photos that are not ready yet, so those are not compared.
+    A photo that is not ready yet is shown to its author only, so such photos are not compared.
     """
     if not feed.complete:
         yield Finding(FindingKind.INCOMPLETE, user, user)

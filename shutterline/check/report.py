@@ -58,7 +58,7 @@ class CheckedUser:
     edges: int = 0
 
     def confirming(self, earlier: Self) -> Self:
-        """This look with those of its findings alone that the earlier look had as well."""
+        """Return this look with only those of its findings that the earlier look also had."""
         confirmed = tuple(finding for finding in self.findings if finding in set(earlier.findings))
         return type(self)(confirmed, self.photos, self.counts, self.edges)
 

@@ -21,8 +21,8 @@ from streams.settings import ApiSettings
 
 DEPTH_DEFAULT = 600
 USERS_IN_FLIGHT = 4
-# A feed that says `complete` promises the photos that became ready more than 5 s ago. One second
-# later a difference cannot come from events under way any more.
+# A feed that says `complete` promises the photos that became ready more than 5 s ago. After one
+# second more, a difference cannot come from events that are still under way.
 RECHECK_S = 6.0
 
 
@@ -56,7 +56,7 @@ async def check_through(
     progress: Callable[[int], None] = lambda _: None,
     recheck_s: float = RECHECK_S,
 ) -> CheckReport:
-    """`check_users` with the client that reads the feeds.
+    """Do what `check_users` does, with the given client.
 
     While events are under way, a first look may find a difference that a second one does not find.
     So only what is found twice, `recheck_s` apart, counts.

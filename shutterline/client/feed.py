@@ -66,7 +66,7 @@ class FeedWalk:
 
 
 class FeedReader(ABC):
-    """Reads as any user, and retries what is not final."""
+    """Reads as any user; `settled` and `walk` retry until the response is final."""
 
     settle_s: float = SETTLE_S
 

@@ -21,7 +21,7 @@ SHOW_S = 0.2
 
 @plain_failures(S3Refused)
 def clean_media() -> None:
-    """Fails if so much looks lost that nothing of it was touched."""
+    """Fails if so much looked lost that the job left it unchanged."""
     console = Console()
     report = asyncio.run(_clean(console))
     show(report, console)

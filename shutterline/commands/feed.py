@@ -54,7 +54,10 @@ async def _page(user: UserId, limit: int, *, all_pages: bool) -> Json:
 
 
 async def _read(client: FeedClient, user: UserId, limit: int, *, all_pages: bool) -> Json:
-    """The first page; with `all_pages` all of them as one, as good as the worst of them."""
+    """Return the first page, or with `all_pages` all pages joined into one.
+
+    Stops after a page that is not complete, and returns that page's completeness.
+    """
     page, _ = await client.get(feed_path(limit), user)
     while all_pages and page["next_cursor"] and page["completeness"] == "complete":
         more, _ = await client.get(feed_path(limit, page["next_cursor"]), user)

@@ -100,7 +100,8 @@ async def _publish_one(event_name: str, fields: dict[str, object], console: Cons
     if event_type is EventType.PHOTO_UPLOADED:
         fields["created_at"] = rfc3339(datetime.now(UTC))
         if "photo_id" not in fields:
-            # Everything else is checked before an id is minted for it.
+            # Check the other fields with a placeholder id first, so that no id is minted for an
+            # invalid event.
             _checked(event_type, {"photo_id": 1, **fields})
             fields["photo_id"] = await _minted()
     data = _checked(event_type, fields)

@@ -95,7 +95,8 @@ async def _rebuild(timelines: Timelines, rebuilder: Rebuilder, owner: UserId) ->
 
     async def rebuilt() -> bool:
         await timelines.forget(owner)
-        # None if a reader rebuilds it at the same moment, or if the budget is spent.
+        # The result is None if a reader rebuilds it at the same moment, or if the rebuilds'
+        # budget is spent; then try again.
         return await rebuilder.rebuild(owner, wait_s=REBUILD_S_MAX) is not None
 
     retrying = until_true(

@@ -18,16 +18,16 @@ def worker(
     ] = None,
     media: Annotated[bool, typer.Option("--media", help="Make renditions: join thumbnail and full.")] = False,
 ) -> None:
-    from streams.worker.run import run_worker  # The API does not need it.
+    from streams.worker.run import run_worker  # Imported here: the API does not need it.
 
     chosen = _chosen_roles(roles, media=media)
     log_to_stderr()
     uvloop.run(run_worker(chosen))
 
 
-@plain_failures(ValueError)  # An address, a secret or a key is not what it must be.
+@plain_failures(ValueError)  # An address, a secret or a key is invalid.
 def api() -> None:
-    from api.serve import run  # A worker does not need it.
+    from api.serve import run  # Imported here: a worker does not need it.
 
     settings = load_settings()
     log_to_stderr()

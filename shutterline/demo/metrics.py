@@ -62,7 +62,7 @@ def _pages(files: Iterable[Path]) -> Iterable[str]:
 def quantile(share: float, buckets: Mapping[float, float]) -> float | None:
     """The value below which `share` of a histogram lies, linear within its bucket, as Prometheus does it.
 
-    None when it is empty; for a value above the last finite bound that bound is returned.
+    Returns None if the histogram is empty, and the last finite bound if the value is above it.
     """
     bounds = sorted(buckets)
     if not bounds or buckets[bounds[-1]] <= 0:

@@ -14,7 +14,8 @@ S3_TIMEOUT_S = 30.0
 LAYERS = 4
 
 
-# A key of its own: an event whose rendition names its original is refused.
+# The original has a key of its own, because an event whose rendition has the original's key is
+# refused.
 ORIGINAL = "original"
 
 
@@ -43,7 +44,7 @@ async def put_picture(settings: S3Settings) -> dict[str, Rendition]:
 
 def draw(number: int, width: int) -> Any:
     """A sky with a low sun behind ridges, 3:2. The same number is the same picture."""
-    import pyvips  # type: ignore[import-untyped]  # Here: loading it takes longer than showing a command's help.
+    import pyvips  # type: ignore[import-untyped]  # Imported here: it would delay --help.
 
     numbers = random.Random(number)
     height = width * 2 // 3

@@ -1,4 +1,4 @@
-"""The stack of the demo. Its worker has a setting by which it pushes the celebrity's photo."""
+"""The stack of the demo. A setting makes its worker push the celebrity's photo to timelines."""
 
 import os
 from pathlib import Path

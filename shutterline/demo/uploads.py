@@ -21,7 +21,7 @@ READY_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Uploaded:
-    """The uploaded photos. `ready_s` is for each the time from the end of its upload to its thumbnail."""
+    """The uploaded photos; `ready_s`: seconds from the end of each upload until it is ready."""
 
     photos: Sequence[PhotoId]
     size_bytes: int

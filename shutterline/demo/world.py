@@ -1,8 +1,8 @@
 """Who follows whom in the demo, and what they do: the same each time for the same seed.
 
-Pure. Users are 1 to `users`. The first is the celebrity, whom everybody follows; if that is fewer
-than `CELEBRITY_FOLLOWERS`, further ids follow as well. Photos are numbered in the order in which
-they are posted; the play gives them their ids.
+Pure. Users are 1 to `users`. The first is the celebrity, whom all others follow; if those are fewer
+than `CELEBRITY_FOLLOWERS`, users with higher ids follow the celebrity as well. Photos are numbered
+in the order in which they are posted; the play gives them their ids.
 """
 
 import random
@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 CELEBRITY = 1
-CELEBRITY_FOLLOWERS = 11_000  # Above the 10,000 from which an account counts as one.
+CELEBRITY_FOLLOWERS = 11_000  # Above 10,000, from which on an account is a celebrity.
 # How many a user follows: a Pareto tail with a mean of about 7.
 FOLLOWS_SCALE, FOLLOWS_SHAPE, FOLLOWS_MAX = 2.0, 1.2, 300
-# Three of four follows choose by popularity, the others evenly. So a few users get very many followers.
+# Three of four follows choose the followee by popularity, the others evenly. So a few users get
+# very many followers.
 BY_POPULARITY = 0.75
 
 
@@ -97,7 +98,7 @@ class World:
         return sorted(self._following[user] - {CELEBRITY})
 
     def _action(self, deed: Deed) -> Action:
-        """The deed, or a post if there is nothing to do it to."""
+        """Return the action for the deed, or a post if the deed has no possible target."""
         user = self._somebody()
         match deed:
             case Deed.LIKE if self._authors:

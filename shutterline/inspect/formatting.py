@@ -1,4 +1,4 @@
-"""Ids, ages and times to live as people read them."""
+"""Format ids, ages and TTLs for people."""
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -13,7 +13,7 @@ NONE = "none"
 
 
 def minted(composed: int) -> str:
-    """An id and the time that it says it was minted at, which is nonsense if nobody minted it."""
+    """Return an id with the time in it, and its age. Both are meaningless if nobody minted it."""
     unix_ms = id_ms(composed)
     at = rfc3339(utc_datetime(unix_ms * 1_000))[:19].replace("T", " ")
     return f"{composed}  {at}Z, {ago(time() - unix_ms / 1_000)}"

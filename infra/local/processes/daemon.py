@@ -1,4 +1,4 @@
-"""One program that runs in the background under a name, found again by its pid file."""
+"""A program that runs in the background under a name; later commands find it by its pid file."""
 
 import os
 import select
@@ -24,13 +24,13 @@ LOG_TAIL_BYTES = 64 * 1024
 class Daemon:
     """A named process of one stack, also one that an earlier command started.
 
-    `run/NAME.pid` holds its pid and `run/NAME.started` the kernel's start time of that pid, so that a
-    reused pid is never taken for it. The process leads a session of its own, so that a Ctrl-C in the
-    terminal does not reach it, and everything that it forked can be ended with it.
+    `run/NAME.pid` holds its pid and `run/NAME.started` the kernel's start time of that pid, so that
+    a reused pid is never mistaken for it. The process leads a session of its own, so that a Ctrl-C
+    in the terminal does not reach it, and everything that it forked can be ended with it.
     """
 
     def __init__(self, name: str, home: Home, *, dies_with_parent: bool = False) -> None:
-        """`dies_with_parent`: the kernel kills it when the thread that started it ends."""
+        """`dies_with_parent`: the kernel kills the process when the thread that started it ends."""
         self.name = name
         self.home = home
         self._dies_with_parent = dies_with_parent

@@ -11,8 +11,9 @@ import psutil
 class Seen:
     """One look at a process. A pid is reused; pid and `start_ticks` together name one process for good.
 
-    From /proc/PID/stat, because psutil has neither of what this needs: it computes a start time from the
-    clock, which can be set, and a process that was killed is a zombie to it while its threads still run.
+    The facts come from /proc/PID/stat, because psutil is not exact enough: it computes the start
+    time from the clock, which can be set, and it calls a killed process a zombie while its threads
+    still run.
     """
 
     start_ticks: int
@@ -35,13 +36,14 @@ def look(pid: int) -> Seen | None:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    # The second field is the program's name in brackets and may hold anything; what follows is regular.
+    # The second field is the program's name in brackets, which may contain spaces and brackets. So
+    # the fields are split after the last bracket.
     fields = stat.rpartition(")")[2].split()
     return Seen(start_ticks=int(fields[19]), state=fields[0], threads=int(fields[17]))
 
 
 def children(pid: int) -> list[int]:
-    """The processes that it has started itself and that still run."""
+    """The direct child processes of `pid` that still run."""
     try:
         return [child.pid for child in psutil.Process(pid).children()]
     except psutil.NoSuchProcess:

@@ -1,9 +1,9 @@
-"""Write down the own pid, then become the program that the arguments name.
+"""Write this process's pid to a file, then execute the program that the arguments name.
 
 Run as `python -I -S launch.py RUN_FOLDER NAME PARENT_PID COMMAND...`; PARENT_PID is 0 for a program that
 outlives its parent. The pid file exists before the program runs, so that even a start that is killed half-way
-leaves no process that cannot be found. Only the standard library, and little of it, because this runs
-before every start.
+leaves no process that cannot be found. This module uses little of the standard library and nothing
+else, because it runs before every start.
 """
 
 import ctypes
@@ -18,8 +18,8 @@ CAP_IPC_LOCK = 14
 
 def main(run_folder: str, name: str, parent_pid: int, command: list[str]) -> None:
     libc = ctypes.CDLL(None)
-    # As root, Cassandra would lock its heap into memory, 160 MiB more than it needs here.
-    # A user who may not do this has no such capability, so a failing call does not matter.
+    # Without this call Cassandra, run as root, would lock its heap into memory: 160 MiB more than
+    # it needs here. The call fails for other users; they do not have the capability anyway.
     libc.prctl(PR_CAPBSET_DROP, CAP_IPC_LOCK, 0, 0, 0)
     if parent_pid:
         libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
@@ -40,7 +40,7 @@ def start_ticks() -> str:
 
 
 def write(path: str, text: str) -> None:
-    """Write a whole file or none."""
+    """Write the file atomically: the whole text or nothing."""
     with open(f"{path}.new", "w") as file:
         file.write(f"{text}\n")
     os.replace(f"{path}.new", path)

@@ -18,7 +18,9 @@ def wait_ready(
     progress: Progress | None = None,
     deadline_s: float = READY_DEADLINE_S,
 ) -> None:
-    """Return when each of them answers; `already_running` names those that were not started now.
+    """Wait until the check of every process returns true.
+
+    `already_running` names the processes that were started earlier; only the progress shows it.
 
     Raises:
         DaemonDiedError: One has ended; the message has the end of its log.

@@ -1,7 +1,8 @@
 """Prepares the Java servers' classes (AppCDS) so that they start in about half the time.
 
-Each server is started once on throw-away data and writes down the classes it has loaded when it ends. The
-archives belong to one Java and one set of jars; others ignore them. Everything works without them, slower.
+Each server is started once on throw-away data; when it ends, it writes the classes that it has
+loaded to an archive. An archive fits one Java and one set of jars; with others it is ignored.
+Without an archive, a server only starts more slowly.
 """
 
 import tempfile
@@ -15,7 +16,7 @@ from infra.local.servers.jars import KINDS
 from infra.local.servers.java import archive
 from infra.local.stack import Stack
 
-# Cassandra takes 10 s to write its own on an idle machine.
+# Cassandra takes 10 s to write its archive on an idle machine.
 DUMP_DEADLINE_S = 300.0
 
 
@@ -44,7 +45,8 @@ def _dump(stack: Stack, kinds: list[str], into: Path) -> None:
     stack.choose_ports()
     servers = [stack.server(kind) for kind in kinds]
     for server in servers:
-        # In the environment, because these flags must come before all others, and only in this one run.
+        # In the environment, because these flags must come before all others, and must apply to
+        # this run only.
         server.start(
             {"JDK_JAVA_OPTIONS": f'"-XX:ArchiveClassesAtExit={into}/{server.name}.jsa" -Xlog:cds=error'}
         )

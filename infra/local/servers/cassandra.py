@@ -8,11 +8,12 @@ from infra.local.servers import probes
 from infra.local.servers.java import java
 from infra.local.servers.server import Server
 
-# The heap: half of it would halve the speed of bulk writes; more helps only benchmarks.
+# Half of this heap would halve the speed of bulk writes; a larger heap helps only benchmarks.
 HEAP_FIRST, HEAP_MAX = "128m", "512m"
 
-# What makes the start short: no waiting for other nodes, a constant where Cassandra would measure itself for
-# 2 s, and two processors assumed whatever the machine has. What makes the stop short: nobody to tell.
+# The start is short, because Cassandra does not wait for other nodes, uses a constant instead of
+# measuring the memory of a row for 2 s, and assumes two processors on every machine. The stop is
+# short, because Cassandra does not announce it to other nodes.
 PROPERTIES = {
     "cassandra-foreground": "yes",
     "cassandra.skip_wait_for_gossip_to_settle": "0",
@@ -28,7 +29,7 @@ PROPERTIES = {
 
 
 class CassandraServer(Server):
-    """Acknowledged writes are on the disk: the commit log is synced in batches, before the answer."""
+    """Acknowledged writes are on disk: the commit log is synced in batches, before the response."""
 
     kind = "cassandra"
 
@@ -38,7 +39,7 @@ class CassandraServer(Server):
             "cassandra.yaml",
             port=self.port,
             storage_port=self.ports["cassandra_storage"],
-            # JSON strings are YAML strings, whatever the folder is called.
+            # A JSON string is also a YAML string, whatever characters the path has.
             **{folder: json.dumps(str(self.data_dir / folder)) for folder in folders},
         )
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from infra.local.errors import StackError
 from infra.local.prerequisites import find_java, java_problem
 
-# The servers are small and short-lived: one compiler and one collecting thread cost the least to start and to
-# hold. C2 would take a core for the first minutes of a two-core machine.
+# The servers are small and short-lived, so one compiler and one garbage collector thread cost the
+# least: they start fast and need little memory. The C2 compiler would use one of two cores for
+# minutes.
 FLAGS = (
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
@@ -25,8 +26,8 @@ def java(library: Path, kind: str, *, agent: str | None = None, heap: tuple[str,
     """The beginning of a command line: the virtual machine, its common flags, the class path.
 
     `heap` is the first and the greatest size; `agent` a pattern that names a jar of the library.
-    With a prepared archive the classes are mapped, not parsed, which saves about half of a start; one that
-    does not fit the Java or the jars any more is left aside by the virtual machine.
+    With a prepared archive the classes are mapped, not parsed, which saves about half of a start.
+    The virtual machine ignores an archive that no longer fits the Java or the jars.
     """
     jars = library / kind
     prepared = archive(library, kind)

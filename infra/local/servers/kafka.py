@@ -14,7 +14,7 @@ from infra.local.servers.server import Server
 
 
 class KafkaServer(Server):
-    """Acknowledged records are with the kernel before the answer: they survive a kill -9."""
+    """A record is written to the kernel before it is acknowledged, so it survives a kill -9."""
 
     kind = "kafka"
 

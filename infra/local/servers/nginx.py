@@ -25,8 +25,8 @@ CONF = TEMPLATES / "edge"
 class NginxServer(Server):
     """Serves photos at `port`, and /healthz, /metrics, /purge and /objects/KEY at `status_port`.
 
-    Its log has nginx's own messages and, like every server's, grows until `make clean`. The views are
-    logged in the last eight files of 16 MiB (`edge/upkeep.js`).
+    Its log has nginx's own messages and, like every server's log, grows until `make clean`. The
+    views are logged in files of 16 MiB, of which the last eight are stored (`edge/upkeep.js`).
     """
 
     @property
@@ -48,7 +48,8 @@ class NginxServer(Server):
         return started
 
     def configure(self) -> None:
-        # Workers of another user could not write into a folder that only root can enter.
+        # As root, nginx would run its workers as another user, who cannot write into a folder that
+        # only root can enter.
         user = "user root;" if os.geteuid() == 0 else ""
         for folder in ("tmp", "logs", "cache"):
             (self.data_dir / folder).mkdir(exist_ok=True)
@@ -82,7 +83,7 @@ class NginxServer(Server):
         does not run: the next start reads the configuration anyway.
 
         Raises:
-            StackError: It did not happen in time; the log says why.
+            StackError: The reload did not end in time; the log says why.
         """
         master = self.pid
         if master is None:

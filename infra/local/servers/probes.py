@@ -44,7 +44,7 @@ def process_responds(process: Daemon, path: str) -> bool:
 
 
 def http_body(address: str, path: str, *, deadline_s: float = ANSWER_DEADLINE_S) -> str | None:
-    """The body that `GET path` at `host:port` returns; None without an answer, or with another than 200."""
+    """The body that `GET path` at `host:port` returns; None after an error or if it is not 200."""
     connection = http.client.HTTPConnection(address, timeout=deadline_s)
     try:
         connection.request("GET", path)

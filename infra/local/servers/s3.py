@@ -1,4 +1,4 @@
-"""S3: s3proxy over a folder, with the media bucket made."""
+"""S3: s3proxy over a local folder, with the media bucket in it."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ REGION = "us-east-1"
 
 
 class S3Server(Server):
-    """Signatures are checked as on the real service; without one nothing is read or written.
+    """Signatures are checked as in the real service; a request without one is refused.
 
     Two keys: one for our programs, and one that can only read, for the shield. GET /metrics counts requests.
     """

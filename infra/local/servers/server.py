@@ -49,7 +49,8 @@ class Server(Daemon, ABC):
         self.data_dir.mkdir(parents=True, exist_ok=True)
         self._conf_dir.mkdir(parents=True, exist_ok=True)
         self.configure()
-        # Two arenas instead of eight for each core: the JVMs' threads would waste 100 MB on them.
+        # malloc uses two arenas instead of eight for each core, which would waste 100 MB in the
+        # JVMs.
         environment = {**os.environ, "MALLOC_ARENA_MAX": "2", **(extra_environment or {})}
         self.spawn(self.command(), environment, self.data_dir)
         return True
