@@ -1,9 +1,9 @@
-"""Shared by all tests: one event loop, and no deadline that a busy machine could miss."""
+"""Shared by all tests: asyncio as the event loop, and hypothesis without deadlines."""
 
 import pytest
 from hypothesis import settings
 
-# Time is measured by bench/, never asserted by a test.
+# bench/ measures time. A test never asserts it, because a busy machine would miss a deadline.
 settings.register_profile("thorough", deadline=None)
 # For the fast loop: `--hypothesis-profile=quick`.
 settings.register_profile("quick", deadline=None, max_examples=15)

@@ -24,8 +24,7 @@ from streams.stores.cassandra.parked import CassandraParkedPhotos
 from streams.stores.cassandra.photos import CassandraAuthorPhotos, CassandraPhotos
 from streams.stores.cassandra.session import CassandraSession, make_cluster
 from streams.stores.cassandra.shard_leases import CassandraShardLeases
-from streams.stores.cassandra.stops import CassandraStoppedPartitions
-from streams.stores.cassandra.stuck_partitions import CassandraStuckPartitions
+from streams.stores.cassandra.stops import CassandraStoppedPartitions, CassandraStuckPartitions
 from streams.stores.cassandra.uploads import CassandraUploads
 from streams.stores.cdn.purging import HttpCdn, cdn
 from streams.stores.guard import breaker_of

@@ -1,4 +1,5 @@
-"""A second, simplest computation of a timeline's bytes. Redis and the twin must both store the same bytes."""
+"""A second and very simple computation of a timeline's bytes. Redis and the twin must store the
+same bytes as this model."""
 
 import struct
 from collections.abc import Iterable

@@ -1,6 +1,6 @@
-"""The real servers of a test run, and systems of their own on them.
+"""The real servers of a test run, and the deployments of the tests on them.
 
-`make test` downloads what they need first; by hand: `make servers`, then
+`make test` downloads the servers first. To run only these tests, run `make servers`, then
 `python -m pytest tests/integration`.
 """
 
@@ -18,7 +18,8 @@ from infra.local.paths import Home
 from infra.local.processes.lock import exclusive
 from infra.local.stack import Stack
 
-# Another folder lets two runs go on side by side; each of several pytest workers has its own.
+# With another folder, a second run can use its own servers at the same time. Each of several pytest
+# workers has its own folder.
 HOME = Path(os.environ.get("SHUTTERLINE_TEST_HOME", ".local/test")) / os.environ.get(
     "PYTEST_XDIST_WORKER", ""
 )
@@ -26,7 +27,7 @@ HOME = Path(os.environ.get("SHUTTERLINE_TEST_HOME", ".local/test")) / os.environ
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    """One stack for the whole run; it ends with it, however that ends."""
+    """One stack for the whole run. Its servers end with the run, also if the run is killed."""
     with exclusive(Home(HOME.resolve()).root, print):
         made = Stack(HOME, dies_with_parent=True)
         made.clean()
@@ -64,14 +65,15 @@ def _deployments(stack: Stack) -> Iterator[DeploymentFactory]:
 
 @pytest.fixture
 def deploy(stack: Stack) -> Iterator[DeploymentFactory]:
-    """Make a deployment with a namespace of its own; settings by name. Its processes end with the test."""
+    """Makes deployments, each with its own namespace; settings by name. Their processes end with
+    the test."""
     with _deployments(stack) as make:
         yield make
 
 
 @pytest.fixture
 def system(deploy: DeploymentFactory) -> DeploymentFactory:
-    """A deployment that runs: one worker and the API; settings by name."""
+    """Makes a running deployment, with one worker and the API; settings by name."""
 
     def start(**settings: object) -> Deployment:
         deployment = deploy(**settings)
@@ -83,7 +85,8 @@ def system(deploy: DeploymentFactory) -> DeploymentFactory:
 
 @pytest.fixture(scope="module")
 def shared(stack: Stack) -> Iterator[Deployment]:
-    """One that runs with the settings as they are, for all tests of a file: each has users of its own."""
+    """One running deployment with default settings for all tests of a file. Each test uses its own
+    users."""
     with _deployments(stack) as make:
         deployment = make()
         deployment.start_all()

@@ -1,4 +1,5 @@
-"""HTTP as it is written on the wire: targets, methods and headers that client libraries would tidy up."""
+"""Plain HTTP/1.1 over a socket, for targets, methods and headers that client libraries would change
+before they send them."""
 
 import asyncio
 from collections.abc import Mapping
@@ -10,7 +11,8 @@ DEADLINE_S = 30.0
 
 @dataclass(frozen=True)
 class Answer:
-    """`headers` by their names in small letters; of one that came twice both values, a comma between."""
+    """A response. `headers` has names in lower case; if a header came twice, its values are joined
+    by a comma."""
 
     status: int
     headers: Mapping[str, str]
@@ -24,7 +26,7 @@ class Answer:
 async def ask(
     port: int, target: str, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes = b""
 ) -> Answer:
-    """One request on a connection of its own."""
+    """Send one request on a new connection."""
     head = {"Host": "photos", "Connection": "close", **(headers or {})}
     if body:
         head["Content-Length"] = str(len(body))
@@ -40,7 +42,7 @@ async def ask(
 
 
 def target_of(url: str) -> str:
-    """What a client asks a server for, of a whole URL."""
+    """Return the path and query of a URL, as a client sends them to the server."""
     parts = urlsplit(url)
     return f"{parts.path}?{parts.query}"
 

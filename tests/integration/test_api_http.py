@@ -1,4 +1,5 @@
-"""The API on real servers: raw requests, writes that return through Kafka, and its end."""
+"""The API on real servers: malformed requests, changes that return through Kafka, and its
+shutdown."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
@@ -27,7 +28,8 @@ async def _client(deployment: Deployment, user: UserId) -> AsyncIterator[httpx.A
 
 
 async def test_a_users_day(shared: Deployment) -> None:
-    """Follow, read, like, unfollow, delete: the caller sees each at once, and the counts become exact."""
+    """A user follows, reads, likes, unfollows and deletes. Each change is visible to this user at
+    once, and the counts become exact."""
     photo = fresh_photo_ids(1)[0]
     async with _client(shared, ME) as me, _client(shared, OTHER) as other:
 
@@ -72,7 +74,8 @@ async def _is(value: Awaitable[object], expected: object) -> bool:
 
 
 async def _status(shared: Deployment, request: bytes) -> int | None:
-    """The status of the response to these bytes; None if the connection is closed without a response."""
+    """Return the status of the response to these bytes, or None if the connection is closed without
+    a response."""
     address = urlsplit(shared.settings.api)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     try:
@@ -119,7 +122,8 @@ async def test_no_bytes_cause_a_server_error(shared: Deployment) -> None:
 
 
 async def test_head_has_no_body_on_the_wire(shared: Deployment) -> None:
-    """The next response on the same connection begins right after the headers."""
+    """If the response to HEAD had a body, the next response on the same connection could not be
+    parsed."""
     async with _client(shared, ME) as me:
         heads = [await me.head(path) for path in ("/v1/feed", "/healthz", "/nothing")]
         get = await me.get("/healthz")
@@ -129,7 +133,8 @@ async def test_head_has_no_body_on_the_wire(shared: Deployment) -> None:
 
 
 async def test_sigterm_ends_the_api_in_order(system: DeploymentFactory) -> None:
-    """Requests under way get their response, none is broken off, and the metrics file is removed."""
+    """Requests in progress get their response, no response is cut off, and the metrics file is
+    removed."""
     deployment = system()
     daemon = deployment.stack.process(f"{deployment.namespace}api")
     metrics_file = daemon.metrics_file
@@ -141,7 +146,9 @@ async def test_sigterm_ends_the_api_in_order(system: DeploymentFactory) -> None:
             try:
                 statuses.append((await me.get("/v1/feed")).status_code)
             except (httpx.ConnectError, httpx.RemoteProtocolError, httpx.ReadError):
-                return  # The API has closed its socket, or this connection before reading the request.
+                # The API has closed its listening socket, or this connection before it read the
+                # request.
+                return
 
     async with _client(deployment, ME) as me:
         clients = [asyncio.create_task(ask_until_gone(me)) for _ in range(8)]

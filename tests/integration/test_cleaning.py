@@ -1,4 +1,5 @@
-"""The cleaning on real servers: what is abandoned goes, what lives stays, and lost objects come to light."""
+"""The cleaning job on real servers: it removes what is abandoned, leaves active uploads alone, and
+reports lost objects."""
 
 import asyncio
 import os
@@ -36,14 +37,14 @@ UPLOAD_LIFE_S = 2
 GRACE_S = 2
 TIMEOUT_MS = 10_000
 AT_ONCE = 4
-# S3 wants no smaller part in an upload that is finished, but for the last one.
+# S3 refuses to finish an upload if a part is smaller, except the last one.
 PART_BYTES_MIN = 5 * 1_048_576
 _sequence = count(1)
 
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """One deployment without workers, its stores, and a cleaning."""
+    """One deployment without workers, its stores, and a cleaning job."""
 
     deployment: Deployment
     stores: Stores
@@ -54,7 +55,7 @@ class System:
         return ObjectKeys(self.deployment.settings.object_prefix)
 
     async def leave_all(self, states: Sequence[Half]) -> dict[PhotoId, Half]:
-        """Uploads in these states, begun now."""
+        """Begin one upload for each of these states and leave it in that state."""
         slots = asyncio.Semaphore(AT_ONCE)
 
         async def one(half: Half) -> PhotoId:
@@ -77,7 +78,7 @@ class System:
         }
 
     async def records(self, topic: Topic) -> int:
-        """How many there are on a topic."""
+        """Return how many records a topic has."""
         name = topic.named(self.deployment.namespace)
         ends = await Offsets(self.deployment.settings).ends(
             [(name, partition) for partition in range(topic.partitions)]
@@ -85,7 +86,8 @@ class System:
         return sum(ends.values())
 
     async def ready_photo(self, *, lost: Sequence[str] = (), original: bool = True) -> PhotoId:
-        """A photo whose renditions were all made, and some of them lost since."""
+        """Make a ready photo with all renditions; the objects of the renditions in `lost` are
+        missing."""
         photo = mint()
         key = self.keys.original(photo)
         if original:
@@ -113,7 +115,7 @@ class System:
         return photo
 
     async def clean_by_hand(self) -> tuple[int, str]:
-        """`shutterline clean-media`: its exit code and what it says."""
+        """Run `shutterline clean-media`; returns its exit code and its output."""
         process = await self.start_by_hand()
         said, _ = await process.communicate()
         assert process.returncode is not None
@@ -134,7 +136,7 @@ def mint() -> PhotoId:
 
 
 async def older_than(photos: Sequence[PhotoId], seconds: int) -> int:
-    """Wait until all these are; returns the time."""
+    """Wait until all these photos are older than `seconds`; returns the time in milliseconds."""
     youngest_ms = max(id_ms(photo) for photo in photos)
 
     async def is_old() -> bool:
@@ -171,7 +173,8 @@ async def _system(deployment: Deployment) -> AsyncIterator[System]:
 
 
 def expected(photos: dict[PhotoId, Half]) -> dict[PhotoId, set[str]]:
-    """What remains of abandoned uploads: nothing, but of those that had been completed the photo."""
+    """Return what must remain: nothing of an abandoned upload, but object and photo of an upload
+    that had been completed."""
     return {photo: {"object", "photo"} if half is Half.COMPLETED else set() for photo, half in photos.items()}
 
 
@@ -183,7 +186,7 @@ async def test_of_a_hundred_abandoned_uploads_nothing_is_left_and_live_ones_stay
     """Two clean at once. Afterwards no row, object or part remains, as bucket and tables say."""
     chosen = random.Random(seed)
     abandoned = await system.leave_all(halves(100, chosen))
-    # Their last parts are younger than they are, and S3 tells in whole seconds when those began.
+    # Parts begin later than their upload, and S3 reports their start only in whole seconds.
     now_ms = await older_than([mint()], UPLOAD_LIFE_S + 1)
     live = await system.leave_all([half for half in halves(30, chosen) if half is not Half.ROW_GONE])
     before = await system.remain(live)
@@ -194,7 +197,7 @@ async def test_of_a_hundred_abandoned_uploads_nothing_is_left_and_live_ones_stay
     assert before == await system.remain(live)
     completed = {photo for photo, half in abandoned.items() if half is Half.COMPLETED}
     assert len(completed) <= await system.records(UPLOADS) <= 2 * len(completed)
-    # Nothing else either, under other names.
+    # There are no other rows, parts or objects either.
     rows = {upload.photo_id async for upload in system.stores.uploads.all()}
     parts = await system.stores.media_uploads.unfinished(system.keys.prefix)
     with_object = {photo for photo, found in before.items() if "object" in found}
@@ -206,7 +209,8 @@ async def test_of_a_hundred_abandoned_uploads_nothing_is_left_and_live_ones_stay
 
 
 async def test_a_cleaning_that_is_killed_is_made_good_by_the_next(system: System) -> None:
-    """kill -9 as soon as it has begun to remove; another runs at the same time."""
+    """Two jobs run at the same time, and one is killed with kill -9 after it has removed a first
+    row. The next run removes all that remains."""
     abandoned = await system.leave_all([*Half] * 6)
     rows = sum(half not in (Half.KEY_ONLY, Half.ROW_GONE) for half in abandoned.values())
     await older_than([mint()], UPLOAD_LIFE_S + 1)
@@ -227,7 +231,8 @@ async def test_a_cleaning_that_is_killed_is_made_good_by_the_next(system: System
 
 
 async def test_by_hand_orphans_go_and_what_is_lost_is_made_again(system: System) -> None:
-    """A table says what was found; a photo of which nothing is left goes at the next run."""
+    """The output is a table of what was found. Lost renditions are queued to be made again. If a
+    photo has lost all its objects, the next run deletes it."""
     whole = await system.ready_photo()
     mended = await system.ready_photo(lost=["large"])
     gone = await system.ready_photo(lost=[THUMBNAIL, *LARGER], original=False)
@@ -235,7 +240,7 @@ async def test_by_hand_orphans_go_and_what_is_lost_is_made_again(system: System)
     unknown, theirs = f"{system.keys.prefix}notes", f"apps/{system.deployment.namespace}1.jpg"
     for key in (orphan, unnamed, unknown, theirs):
         await system.stores.media_objects.put(key, b"x", content_type="image/jpeg")
-    # S3 tells in whole seconds when an object was put.
+    # S3 reports the time of a PUT only in whole seconds.
     await older_than([mint()], GRACE_S + 1)
 
     code, said = await system.clean_by_hand()
@@ -267,7 +272,8 @@ async def test_by_hand_orphans_go_and_what_is_lost_is_made_again(system: System)
 
 
 async def test_the_servers_own_rule_is_done_without_where_it_is_not_known(system: System) -> None:
-    """This server answers 501, which is no outage."""
+    """The S3 server of the test does not support lifecycle rules and returns 501. This is not an
+    outage: S3 stays available."""
     for _ in range(10):
         assert not await system.stores.media_uploads.expire_unfinished(system.keys.prefix)
 

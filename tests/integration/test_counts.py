@@ -1,4 +1,4 @@
-"""Counts are exact at quiescence: likes, followers, photos, whatever was repeated, reordered or killed."""
+"""Counts are exact when all events have been handled, even after repeats, reordering and kills."""
 
 import random
 
@@ -19,7 +19,7 @@ FOLLOWERS = 150
 
 
 class World:
-    """Events and what must be true after all of them, whatever their order."""
+    """Publishes events, and computes what must be true after all of them in any order."""
 
     def __init__(self, deployment: Deployment, seed: int) -> None:
         self.random = random.Random(seed)
@@ -29,7 +29,7 @@ class World:
         self.time_us = 1_750_000_000_000_000
 
     def edge(self, kind: SetKind, member: int, owner: int) -> None:
-        """A change at its own time; now and then at the same time as the other way round."""
+        """Add a change of one edge. Now and then it has the same time as the change before."""
         removed = self.random.random() < 0.3
         self.time_us += self.random.choice([0, 1, 1_000])
         before = self.states.get((kind, owner, member), (0, False))

@@ -1,4 +1,5 @@
-"""What can never succeed goes to the dead letters, unchanged and once; what is beside it is not touched."""
+"""Events that can never succeed become one unchanged dead letter each. The events around them are
+handled."""
 
 import time
 
@@ -23,7 +24,8 @@ DEADLINE_S = 30.0
 
 
 def read_all(deployment: Deployment, topic: str, count: int) -> list[Message]:
-    """The first `count` records of a topic of one partition; fewer when there are no more."""
+    """Read the first `count` records of a topic that has one partition, and check that there are no
+    more."""
     consumer = Consumer({"bootstrap.servers": deployment.settings.kafka, "group.id": "test", "log_level": 0})
     consumer.assign([TopicPartition(f"{deployment.namespace}{topic}", 0, 0)])
     found: list[Message] = []
@@ -39,7 +41,7 @@ def read_all(deployment: Deployment, topic: str, count: int) -> list[Message]:
 
 
 def broken(good: Outgoing, **changes: object) -> Outgoing:
-    """`good` with other headers (`ce_…`, None removes), `key` or `value`."""
+    """Return `good` with another `key`, `value` or headers (`ce_…`; None removes the header)."""
     headers: dict[str, bytes | None] = dict(good.headers)
     for name, value in changes.items():
         if name.startswith("ce_"):
@@ -57,7 +59,7 @@ def broken(good: Outgoing, **changes: object) -> Outgoing:
 
 
 def each_kind(good: Outgoing, other_type: bytes) -> list[tuple[str, Outgoing]]:
-    """Every kind of bad input that any topic can have, with its reason."""
+    """Every kind of bad input that any topic can have, each with its expected reason."""
     return [
         ("not_cloudevent", broken(good, ce_specversion=b"0.3")),
         ("not_cloudevent", broken(good, ce_specversion=None, ce_id=None, ce_type=None)),
@@ -122,7 +124,8 @@ async def test_each_kind_of_bad_input_is_one_dead_letter(system: DeploymentFacto
 
 
 def is_letter_of(message: Message, record: Outgoing) -> bool:
-    """Whether the dead letter is this record: its bytes and its own headers, in order."""
+    """Return whether the dead letter has this record's key, value and headers, the headers in the
+    same order."""
     own = list(record.headers)
     return (message.key(), message.value(), (message.headers() or [])[: len(own)]) == (
         record.key,

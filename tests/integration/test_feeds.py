@@ -1,4 +1,5 @@
-"""A feed holds the ready photos of those whom the reader follows now, and the reader's own."""
+"""A feed has the ready photos of the users whom the reader follows now, and the reader's own
+photos."""
 
 import asyncio
 import time
@@ -22,7 +23,7 @@ DEADLINE_S = 30.0
 
 
 class People(NamedTuple):
-    """Three users whom no other test knows."""
+    """Three users that no other test uses."""
 
     reader: UserId
     author: UserId
@@ -35,7 +36,8 @@ def people() -> People:
 
 
 async def call(client: FeedClient, method: str, path: str, user: UserId) -> int:
-    """The status of a write over HTTP; where it is 503 it is asked for again, as clients are told to."""
+    """Send a write over HTTP and return its status. A 503 is retried after `Retry-After`, as the
+    API asks its clients to do."""
     headers = {"Authorization": f"Bearer {client.token_of(user)}"}
     deadline_s = time.monotonic() + DEADLINE_S
     while True:
@@ -102,7 +104,7 @@ async def test_a_follow_brings_in_what_the_author_has(shared: Deployment, people
 
 
 async def test_what_a_caller_does_is_seen_in_their_next_request(shared: Deployment, people: People) -> None:
-    """Follow, unfollow, like, unlike and delete over HTTP."""
+    """This holds for follow, unfollow, like, unlike and delete."""
     deployment, (reader, author, _) = shared, people
     [photo] = fresh_photo_ids(1)
     async with client_of(deployment) as client:
@@ -122,7 +124,8 @@ async def test_what_a_caller_does_is_seen_in_their_next_request(shared: Deployme
 
 
 async def test_late_photos_push_out_no_newer_one(shared: Deployment, people: People) -> None:
-    """700 imports with old ids reach a reader whose timeline holds newer ones."""
+    """700 imported photos with old ids are delivered to a reader whose timeline has 50 newer
+    photos. The feed shows all 750."""
     deployment, (reader, author, other) = shared, people
     async with client_of(deployment) as client:
         await deployment.publish(follows(deployment, [(reader, author), (reader, other)]))
@@ -201,8 +204,10 @@ async def test_a_delete_counts_only_with_the_photos_own_author(shared: Deploymen
 async def test_a_photo_without_renditions_is_seen_by_its_author_alone(
     system: DeploymentFactory, people: People
 ) -> None:
-    """It is `processing` until its thumbnail exists; without its original it is `rejected` in the end."""
-    # Long enough that it is not rejected before this looks, on two busy cores.
+    """A photo is `processing` until its thumbnail exists. If its original never arrives, it is
+    `rejected` after the longest wait."""
+    # Long enough that on two busy cores the photo is not rejected before the test has read
+    # `processing`.
     deployment, (reader, author, _) = system(original_wait_s_max=12, original_poll_s=1), people
     [photo] = fresh_photo_ids(1)
     async with client_of(deployment) as client:

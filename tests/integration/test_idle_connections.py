@@ -1,4 +1,4 @@
-"""A pooled connection that was closed while idle costs no operation."""
+"""If a pooled connection was closed while idle, no operation fails because of it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -25,7 +25,7 @@ AT_ONCE = 8
 async def proxied(
     deploy: DeploymentFactory, stack: Stack, request: pytest.FixtureRequest
 ) -> AsyncIterator[tuple[Stores, SlowProxy]]:
-    """Stores whose connections to one store go through a proxy."""
+    """Stores, with a proxy in front of one store."""
     store = request.param
     with SlowProxy(stack.server(store).port) as proxy:
         scheme, path = {"redis": ("redis://", "/0"), "s3": ("http://", "")}[store]
@@ -49,7 +49,8 @@ def operations(stores: Stores, store: str) -> list[Callable[[], Awaitable[object
 
 @pytest.mark.parametrize(
     ("proxied", "store"),
-    # Cassandra's driver has one connection to each node; it notices a closed one by itself and reconnects.
+    # Cassandra is not tested: its driver has one connection to each node, and reconnects by itself
+    # if it was closed.
     [(store, store) for store in ("redis", "s3")],
     indirect=["proxied"],
 )
@@ -57,7 +58,7 @@ def operations(stores: Stores, store: str) -> list[Callable[[], Awaitable[object
 async def test_a_connection_that_was_cut_while_idle_costs_nothing(
     proxied: tuple[Stores, SlowProxy], store: str, reset: bool
 ) -> None:
-    """Nothing was sent on it, so a fresh connection carries the operation."""
+    """Nothing was sent on the closed connection, so the operation can run on a new one."""
     stores, proxy = proxied
     for _ in range(ROUNDS):
         for run in operations(stores, store):
@@ -66,7 +67,8 @@ async def test_a_connection_that_was_cut_while_idle_costs_nothing(
 
 
 async def test_requests_after_killed_connections_are_served(shared: Deployment, stack: Stack) -> None:
-    """CLIENT KILL of every connection of the API before each request: none is 503."""
+    """CLIENT KILL closes every Redis connection of the API before each request. No request gets
+    503."""
     users = fresh_users(ROUNDS + 1)
     statuses = []
     with redis.Redis(port=stack.server("redis").port) as direct:

@@ -1,4 +1,5 @@
-"""An original in the bucket becomes a photo in feeds: its thumbnail first, all four sizes in the end."""
+"""An original in the bucket becomes a photo in feeds: first its thumbnail is made, then all four
+sizes."""
 
 import asyncio
 import time
@@ -33,7 +34,7 @@ DEADLINE_S = 60.0
 
 
 def drawn(width: int, height: int) -> Any:
-    """A picture with some detail: a slope of colours, and noise, which no format makes small."""
+    """A picture with colour gradients and noise, so that no format compresses it to a few bytes."""
     slopes = pyvips.Image.xyz(width, height)
     noise = pyvips.Image.gaussnoise(width, height, sigma=20)
     bands = [slopes[0] * 255 / width + noise, slopes[1] * 255 / height, 128 + noise]
@@ -83,7 +84,7 @@ async def photo_as(client: FeedClient, photo: PhotoId, user: UserId) -> tuple[in
 
 @pytest.fixture
 def system(deploy: DeploymentFactory) -> Callable[..., Deployment]:
-    """One worker, one that makes renditions, and the API."""
+    """Starts a worker for events, a worker for renditions, and the API."""
 
     def start(**settings: object) -> Deployment:
         deployment = deploy(**settings)
@@ -94,7 +95,7 @@ def system(deploy: DeploymentFactory) -> Callable[..., Deployment]:
 
 
 def expected_sizes(width: int, height: int) -> dict[str, tuple[int, int]]:
-    """No rendition is larger than its original."""
+    """Return the size of each rendition. A rendition is never larger than its original."""
     longest = max(width, height)
     scales = {name: min(1.0, side / longest) for name, side in SIDES.items()}
     return {name: (round(width * scale), round(height * scale)) for name, scale in scales.items()}
@@ -166,14 +167,15 @@ async def test_originals_become_photos_and_wait_for_none_of_their_neighbours(
 
 
 def decoders_of(worker: Daemon) -> list[psutil.Process]:
-    """The children that decode: those of the worker's children which have forked them."""
+    """Return the decoder processes: they are grandchildren of the worker, because its children fork
+    them."""
     if worker.pid is None:
         return []
     return [child for process in psutil.Process(worker.pid).children() for child in process.children()]
 
 
 async def caught(worker: Daemon) -> psutil.Process:
-    """A decoder at work."""
+    """Wait until a decoder runs, and return it."""
     began = time.monotonic()
     while time.monotonic() - began < DEADLINE_S:
         for decoder in decoders_of(worker):
@@ -226,7 +228,8 @@ async def some_ready(stores: Stores, photos: Sequence[PhotoId]) -> bool:
 
 
 async def test_a_delete_takes_the_objects_away(system: Callable[..., Deployment]) -> None:
-    """Our original and all renditions; an upstream app's original stays."""
+    """A delete removes all renditions, and the original if it was uploaded to us. An original of an
+    upstream app stays."""
     deployment = system()
     keys = ObjectKeys(deployment.settings.object_prefix)
     ours, theirs = fresh_photo_ids(2)

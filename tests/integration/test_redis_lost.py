@@ -1,4 +1,5 @@
-"""Redis may be lost, or come back older, at any moment; every feed is right again."""
+"""Redis may lose its contents or be restored from an old snapshot at any moment. Afterwards every
+feed is correct again."""
 
 import asyncio
 import shutil
@@ -50,7 +51,8 @@ async def test_a_redis_that_comes_back_older_is_repaired(
 
 
 async def deployment_applied(deployment: Deployment) -> None:
-    """Wait until something has been delivered after the snapshot."""
+    """Wait until at least 800 more photos have been delivered, so that they are missing from the
+    snapshot."""
     before = deployment.metric("shutterline_deliveries_total")
     async with asyncio.timeout(DEADLINE_S):
         while deployment.metric("shutterline_deliveries_total") < before + 800:  # noqa: ASYNC110 - changes elsewhere

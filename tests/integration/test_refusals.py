@@ -1,4 +1,5 @@
-"""What a running store refuses is an outage: events wait, requests get 503, and no process ends."""
+"""If a running store refuses a command, this is an outage: events wait, requests get 503, and no
+process ends."""
 
 import asyncio
 import shutil
@@ -31,7 +32,7 @@ from tests.integration.conftest import DeploymentFactory
 from tests.integration.test_outages import assert_answered
 
 TIMEOUT_MS = 2_000
-# So that the breaker hides no refusal.
+# The circuit breaker never opens; otherwise it would fail calls before they reach the store.
 NEVER_OPEN = 1_000_000
 _ids = count(1)
 
@@ -57,7 +58,8 @@ async def stores(deployment: Deployment) -> AsyncIterator[Stores]:
 
 
 def redis_operations(stores: Stores) -> dict[str, Callable[[], Awaitable[object]]]:
-    """Every kind of command that a process sends: plain, script, pipeline, of both connections."""
+    """Every kind of command that a process sends: plain commands, scripts and pipelines, on both
+    connections."""
     owner, photo, token = UserId(next(_ids)), PhotoId(next(_ids)), uuid4().bytes[:8]
     return {
         "append": lambda: stores.timelines.append(photo, PackedIds(pack_ids([owner]))),
@@ -83,7 +85,8 @@ def redis_operations(stores: Stores) -> dict[str, Callable[[], Awaitable[object]
 
 
 async def unavailable(stores: Stores) -> set[str]:
-    """Run every operation; returns which raised `StoreUnavailable`. Another error is raised."""
+    """Run every operation; returns the names of those that raised `StoreUnavailable`. Any other
+    error is raised."""
     names = set()
     for name, run in redis_operations(stores).items():
         try:
@@ -104,7 +107,7 @@ def full_memory(direct: redis.Redis, _: Path) -> Iterator[None]:
 
 @contextmanager
 def failing_snapshots(direct: redis.Redis, data: Path) -> Iterator[None]:
-    """A snapshot cannot be renamed to its place, because there is a folder."""
+    """Snapshots fail, because a folder has the name of the snapshot file."""
     before = str(direct.config_get("save")["save"])
     direct.config_set("save", "3600 1")
     file = data / str(direct.config_get("dbfilename")["dbfilename"])
@@ -132,7 +135,7 @@ def snapshot(direct: redis.Redis, status: str) -> None:
 
 @contextmanager
 def replica(direct: redis.Redis, _: Path) -> Iterator[None]:
-    """Of a primary that is not there."""
+    """Redis is a replica of a primary that does not exist."""
     direct.replicaof("127.0.0.1", "1")
     try:
         yield
@@ -205,7 +208,8 @@ async def test_what_redis_refuses_is_an_outage(
     refusal: Refusal,
     refused: set[str],
 ) -> None:
-    """Every operation succeeds or raises `StoreUnavailable`, and all succeed afterwards; it is counted."""
+    """During the fault every operation succeeds or raises `StoreUnavailable`, and each failure is
+    counted. After the fault all operations succeed."""
     before = errors_of("redis")
     with refusal(direct, stack.server("redis").data_dir):
         during = await unavailable(stores)
@@ -257,7 +261,8 @@ async def test_a_full_redis_loses_nothing_and_is_not_ready(
 
 @pytest.mark.parametrize("way", ["key", "secret", "bucket"])
 async def test_what_s3_refuses_is_an_outage(deployment: Deployment, way: str) -> None:
-    """A rotated key, a wrong signature, a bucket that is gone: 403 and 404 of requests that we signed."""
+    """A rotated key, a wrong secret and a deleted bucket give 403 or 404 to requests that we
+    signed."""
     wrong: dict[str, dict[str, Any]] = {
         "key": {"s3_access_key": "rotated"},
         "secret": {"s3_secret_key": SecretStr("wrong")},
@@ -281,7 +286,8 @@ async def test_what_s3_refuses_is_an_outage(deployment: Deployment, way: str) ->
 
 
 async def test_a_table_that_is_dropped_is_an_outage(deployment: Deployment, stores: Stores) -> None:
-    """Until it is there again: a restore, or a node that has not heard of it yet."""
+    """The table comes back, because it is restored or because this node learns of it later. Reads
+    succeed then."""
     photo = PhotoId(1)
     cluster = make_cluster(deployment.settings, timeout_s=30.0)
     try:
@@ -306,7 +312,7 @@ async def test_a_table_that_is_dropped_is_an_outage(deployment: Deployment, stor
 async def test_a_revoked_permission_of_redis_ends_no_process(
     deploy: DeploymentFactory, direct: redis.Redis, tmp_path: Path
 ) -> None:
-    """The API and the worker keep running, and are ready soon after."""
+    """The API and the worker continue to run, and are ready again after the permission is back."""
     deployment = deploy()
     deployment.start_all()
     async with httpx.AsyncClient(base_url=deployment.settings.api) as client:

@@ -1,6 +1,6 @@
-"""The local stack keeps its promises: nothing listens beyond the loopback, nothing acknowledged is lost.
+"""The local stack listens only on the loopback and loses no acknowledged write.
 
-Servers are killed here, so these tests have a stack of their own.
+These tests kill servers, so they use a separate stack.
 """
 
 import http.client
@@ -25,9 +25,10 @@ from infra.local.stack import Stack
 DEADLINE_S = 60.0
 LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 MIB = 1024 * 1024
-# Enough that the kill meets writes in flight.
+# So many writes that some are in progress when the server is killed.
 ACKNOWLEDGED_MIN = 500
-# librdkafka tells standard error of every refused connection; here they are refused on purpose.
+# librdkafka logs every refused connection to standard error. These tests refuse connections on
+# purpose.
 QUIET = {"log_level": 0}
 
 
@@ -74,7 +75,7 @@ def create_topic(stack: Stack, name: str) -> None:
 
 
 def restart(server: Server) -> None:
-    """Kill it the hard way and start it again on what it has left."""
+    """Kill the server with kill -9 and start it again on the data that it left."""
     server.kill()
     assert server.pid is None
     server.start()
@@ -82,7 +83,8 @@ def restart(server: Server) -> None:
 
 
 def test_nothing_listens_beyond_the_loopback(stack: Stack) -> None:
-    """No socket of any server is open to the network, its controller, gossip and management included."""
+    """No socket of any server is open to the network. This includes Kafka's controller and
+    Cassandra's gossip and management ports."""
     for server in stack.processes():
         listening = psutil.Process(server.pid).net_connections(kind="inet")
         addresses = {c.laddr.ip for c in listening if c.status in (psutil.CONN_LISTEN, psutil.CONN_NONE)}
@@ -92,7 +94,8 @@ def test_nothing_listens_beyond_the_loopback(stack: Stack) -> None:
 
 
 def test_each_server_listens_on_its_own_ports_alone(stack: Stack) -> None:
-    """A port that nobody chose would clash when two stacks run side by side."""
+    """A port that the stack did not choose could conflict with another stack on the same
+    machine."""
     chosen = {stack.port(name) for name in ("kafka", "kafka_controller", "cassandra", "cassandra_storage")}
     chosen |= {stack.port(name) for name in ("redis", "s3", "shield", "shield_status", "edge", "edge_status")}
     open_ports = {
@@ -106,7 +109,8 @@ def test_each_server_listens_on_its_own_ports_alone(stack: Stack) -> None:
 
 
 def test_a_second_start_reuses_what_runs(stack: Stack) -> None:
-    """Another run finds the same processes and starts nothing; after a death it starts that one alone."""
+    """A second run finds the same processes and starts none. If one process has died, it starts
+    only this process."""
     pids = {server.name: server.pid for server in stack.processes()}
     again = Stack(stack.home.root, dies_with_parent=True)
 
@@ -120,7 +124,7 @@ def test_a_second_start_reuses_what_runs(stack: Stack) -> None:
 
 
 def test_two_stacks_run_side_by_side(stack: Stack, tmp_path: Path) -> None:
-    """The second chooses other ports, and what is written to it is not in the first."""
+    """The second stack chooses other ports. Data written to the second is not in the first."""
     other = Stack(tmp_path / "other", dies_with_parent=True)
     try:
         other.start_servers()
@@ -138,7 +142,7 @@ def test_two_stacks_run_side_by_side(stack: Stack, tmp_path: Path) -> None:
 
 
 def test_a_paused_server_answers_again_when_it_goes_on(stack: Stack) -> None:
-    """Pausing is how tests make a server hang: it runs and does not answer."""
+    """Tests pause a server to make it hang: the process exists but does not respond."""
     server = stack.server("redis")
     server.pause()
     try:
@@ -152,7 +156,8 @@ def test_a_paused_server_answers_again_when_it_goes_on(stack: Stack) -> None:
 def test_cassandra_keeps_what_it_acknowledged_when_killed(
     stack: Stack, connect: Callable[[], Session]
 ) -> None:
-    """The commit log is synced before the answer: a kill -9 in the midst of writes loses none of them."""
+    """Cassandra syncs its commit log before it acknowledges, so kill -9 during writes loses no
+    acknowledged write."""
     session = connect()
     keyspace(session, "killed")
     insert = session.prepare("INSERT INTO killed.written (id, value) VALUES (?, ?)")
@@ -189,7 +194,7 @@ def test_cassandra_keeps_what_it_acknowledged_when_killed(
 
 
 def test_kafka_keeps_what_it_acknowledged_when_killed(stack: Stack) -> None:
-    """A record that was acknowledged is read after a kill -9 in the midst of others."""
+    """Every record that was acknowledged before kill -9 can be read afterwards."""
     create_topic(stack, "killed")
     address = stack.environment()["SHUTTERLINE_KAFKA"]
     producer = Producer(
@@ -213,7 +218,7 @@ def test_kafka_keeps_what_it_acknowledged_when_killed(stack: Stack) -> None:
 
 
 def read_all(stack: Stack, topic: str, at_least: int) -> set[bytes]:
-    """Every value of the topic, read until its end."""
+    """Return every value of the topic, read to its end."""
     consumer = Consumer(
         {
             **QUIET,
@@ -238,7 +243,7 @@ def read_all(stack: Stack, topic: str, at_least: int) -> set[bytes]:
 
 
 def test_redis_keeps_what_it_acknowledged_when_killed(stack: Stack) -> None:
-    """The append-only file has every write whose answer was seen."""
+    """The append-only file has every write that was acknowledged."""
     address = stack.environment()["SHUTTERLINE_REDIS"]
     with redis.Redis.from_url(address) as client:
         for _ in range(ACKNOWLEDGED_MIN):
@@ -250,7 +255,8 @@ def test_redis_keeps_what_it_acknowledged_when_killed(stack: Stack) -> None:
 
 
 def test_s3_keeps_what_it_acknowledged_when_killed_and_shows_it_to_nobody_else(stack: Stack) -> None:
-    """The media bucket is there and private: a request without a signature is refused."""
+    """The object survives kill -9. The media bucket is private: a request without a signature gets
+    403."""
     environment = stack.environment()
     bucket = environment["SHUTTERLINE_S3_BUCKET"]
     client = botocore.session.get_session().create_client(
@@ -276,7 +282,8 @@ def test_s3_keeps_what_it_acknowledged_when_killed_and_shows_it_to_nobody_else(s
 
 
 def test_cassandra_takes_our_largest_batch_without_a_warning(connect: Callable[[], Session]) -> None:
-    """300 rows of 1 MiB in all, each in a partition of its own, and reading them with one IN."""
+    """The batch has 300 rows of 1 MiB in total, each in a separate partition. They are read back
+    with one IN query."""
     session = connect()
     keyspace(session, "batches")
     insert = session.prepare("INSERT INTO batches.written (id, value) VALUES (?, ?)")
@@ -296,7 +303,7 @@ def test_cassandra_takes_our_largest_batch_without_a_warning(connect: Callable[[
 
 
 def test_kafka_takes_a_record_of_one_mib_with_headers(stack: Stack) -> None:
-    """A dead letter is the largest record there is, with the headers of the original and nine more."""
+    """A dead letter is the largest record: 1 MiB, the headers of the original and nine more."""
     create_topic(stack, "large-dlq")
     producer = Producer(
         {"bootstrap.servers": stack.environment()["SHUTTERLINE_KAFKA"], "message.max.bytes": 2 * MIB, **QUIET}
@@ -313,7 +320,7 @@ def test_kafka_takes_a_record_of_one_mib_with_headers(stack: Stack) -> None:
 
 
 def test_kafka_does_not_make_topics_by_itself(stack: Stack) -> None:
-    """A typing error in a topic's name is an error."""
+    """A producer with a typing error in a topic's name gets an error."""
     address = stack.environment()["SHUTTERLINE_KAFKA"]
     producer = Producer({"bootstrap.servers": address, "message.timeout.ms": 3_000, **QUIET})
     answers: list[KafkaError | None] = []

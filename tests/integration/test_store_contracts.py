@@ -1,4 +1,5 @@
-"""Cassandra, Redis and S3 do what the ports promise: the suites that the twins pass, on real servers."""
+"""Cassandra, Redis and S3 do what the ports promise: they pass the same suites as the in-memory
+twins."""
 
 import random
 from collections.abc import AsyncIterator, Callable
@@ -24,7 +25,8 @@ from tests.contract.suites.every_suite import *  # noqa: F403  # The list of the
 from tests.contract.suites.media_suite import PutSigned
 
 TIMEOUT_MS = 10_000
-# Longer than the suite lets a lease last, so that no test meets the leases of another.
+# The tests are further apart than a lease is valid in the suite, so no test sees the leases of
+# another test.
 SHARD_TESTS_APART_MS = 600_000
 
 
@@ -34,7 +36,7 @@ def deployment(stack: Stack) -> Deployment:
         "SHUTTERLINE_TIMELINE_SLOTS": str(limits.SLOTS),
         "SHUTTERLINE_TIMELINE_IDS": str(limits.SLOTS),
         "SHUTTERLINE_REBUILDS_PER_S_MAX": str(limits.REBUILDS_PER_S_MAX),
-        # Fewer than the suites' owners, so that a call is split into several.
+        # The limits are below the suites' numbers of owners, so one call becomes several requests.
         "SHUTTERLINE_APPEND_OWNERS_MAX": "50",
         "SHUTTERLINE_MERGE_OWNERS_MAX": "16",
     }
@@ -92,7 +94,7 @@ def put_original(deployment: Deployment) -> Callable[[str], None]:
 
 @pytest.fixture
 async def put_signed() -> AsyncIterator[PutSigned]:
-    """Sends a signed request, as any HTTP client does."""
+    """Sends a signed request with a plain HTTP client."""
     async with httpx.AsyncClient() as client:
 
         async def put(request: SignedRequest, body: bytes) -> int:

@@ -1,4 +1,4 @@
-"""Topics on a real broker: made as the catalogue says, and refused where they differ."""
+"""Topics on a real broker: created as in the catalogue, and refused if their settings differ."""
 
 from uuid import uuid4
 
@@ -12,19 +12,20 @@ from topics.catalogue import CATALOGUE, FANOUT, LIKES, RECORD_BYTES_MAX, UPLOADS
 
 @pytest.fixture
 def namespace() -> str:
-    """This test's own, so that it may run beside any other."""
+    """A namespace that no other test uses, so that tests can run at the same time."""
     return f"t{uuid4().hex[:8]}."
 
 
 def make(bootstrap: str, topic: NewTopic) -> None:
     """Create a topic with settings that are not the catalogue's."""
-    admin = AdminClient({"bootstrap.servers": bootstrap})  # Named, so that it outlives its answer.
+    # In a variable, because the client must exist until the result has arrived.
+    admin = AdminClient({"bootstrap.servers": bootstrap})
     (answer,) = admin.create_topics([topic]).values()
     answer.result()
 
 
 def test_missing_topics_are_made_and_found_again(kafka_bootstrap: str, namespace: str) -> None:
-    """The first call creates all, the second only verifies them."""
+    """The first call creates all topics. The second call creates none and verifies all."""
     names = {topic.named(namespace) for topic in CATALOGUE.values()}
 
     first = ensure_topics(kafka_bootstrap, namespace)
@@ -35,7 +36,7 @@ def test_missing_topics_are_made_and_found_again(kafka_bootstrap: str, namespace
 
 
 def test_partitions_on_the_broker_are_those_of_the_catalogue(kafka_bootstrap: str, namespace: str) -> None:
-    """Producers compute partitions from it."""
+    """Producers compute a record's partition from the number in the catalogue."""
     ensure_topics(kafka_bootstrap, namespace)
 
     metadata = AdminClient({"bootstrap.servers": kafka_bootstrap}).list_topics(timeout=30).topics
@@ -45,7 +46,8 @@ def test_partitions_on_the_broker_are_those_of_the_catalogue(kafka_bootstrap: st
 
 
 def test_a_topic_with_other_partitions_is_refused(kafka_bootstrap: str, namespace: str) -> None:
-    """With 4 partitions there would be no bulk lane; nothing is changed, and the error says what to do."""
+    """With 4 partitions the bulk lane would have no partition. The topic is not changed, and the
+    error says what to do."""
     name = FANOUT.named(namespace)
     make(kafka_bootstrap, NewTopic(name, num_partitions=4, config=dict(FANOUT.config)))
 
@@ -56,7 +58,8 @@ def test_a_topic_with_other_partitions_is_refused(kafka_bootstrap: str, namespac
 def test_a_topic_with_other_settings_is_refused_with_all_its_differences(
     kafka_bootstrap: str, namespace: str
 ) -> None:
-    """A day's retention would lose what waits longer; a megabyte would refuse the largest records."""
+    """With a retention of one day, records that wait longer would be lost. With a limit of 1 MB,
+    the largest records would be refused."""
     config = {"retention.ms": "86400000", "max.message.bytes": "1000000"}
     make(kafka_bootstrap, NewTopic(LIKES.named(namespace), num_partitions=LIKES.partitions, config=config))
 
@@ -68,7 +71,7 @@ def test_a_topic_with_other_settings_is_refused_with_all_its_differences(
 
 
 def test_a_record_of_one_mebibyte_with_headers_is_taken(kafka_bootstrap: str, namespace: str) -> None:
-    """Uncompressed, as the largest that the contract allows."""
+    """The record is uncompressed and as large as the contract allows."""
     ensure_topics(kafka_bootstrap, namespace)
     failures: list[object] = []
     producer = Producer({"bootstrap.servers": kafka_bootstrap, "message.max.bytes": 2 * RECORD_BYTES_MAX})

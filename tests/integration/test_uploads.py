@@ -1,4 +1,5 @@
-"""Uploads over HTTP on real servers: their wire, their bytes, races, and stores that are away."""
+"""Uploads over HTTP on real servers: raw requests, stored bytes, races, and stores that are
+unavailable."""
 
 import asyncio
 import os
@@ -31,7 +32,7 @@ SLACK_S = 1.5  # Two busy cores run all servers and this test.
 
 @pytest.fixture(scope="module")
 def deployment(stack: Stack) -> Iterator[Deployment]:
-    """An API that many upload to, and no worker."""
+    """A deployment with an API but without workers, and with a high upload limit."""
     environment = {"SHUTTERLINE_UPLOADS_PER_MINUTE": "1000", "SHUTTERLINE_UPLOAD_IDLE_S_MAX": "2"}
     made = Deployment(stack, f"t{uuid4().hex[:8]}.", environment)
     made.prepare()
@@ -73,7 +74,7 @@ async def start(client: httpx.AsyncClient, size_bytes: int, key: str | None = No
 
 
 async def put(signed: dict[str, Any], body: bytes) -> int:
-    """Make a signed request as any client does."""
+    """Send a signed request with a plain HTTP client."""
     headers = {name: value for name, value in signed["headers"].items() if name != "Content-Length"}
     async with httpx.AsyncClient(timeout=30) as client:
         return (await client.put(signed["url"], content=body, headers=headers)).status_code
@@ -89,7 +90,8 @@ async def originals(deployment: Deployment, stores: Stores) -> set[str]:
 
 
 async def left(deployment: Deployment, stores: Stores, user: UserId) -> tuple[list[PhotoId], list[str]]:
-    """The user's uploads that are not in the pipeline, and parts that are no other user's."""
+    """Return what the user has unfinished: rows of uploads, and unfinished multipart uploads that
+    belong to no other user."""
     rows = [row async for row in stores.uploads.all()]
     others = {row.object_key for row in rows if row.author_id != user}
     parts = await stores.media_uploads.unfinished(deployment.settings.object_prefix)
@@ -107,7 +109,8 @@ def image(size_bytes: int) -> bytes:
 
 
 class Timed:
-    """A body in pieces, without a length; knows when its last byte was sent."""
+    """A body that is sent in pieces without a stated length; records when its last byte was
+    sent."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -123,7 +126,8 @@ class Timed:
 async def test_an_image_as_the_body_is_in_the_pipeline_when_it_is_answered(
     deployment: Deployment, stores: Stores, user: UserId, size_bytes: int
 ) -> None:
-    """Its bytes are in the bucket, its author's next request shows it, nobody else sees it."""
+    """When the response arrives, the bytes are in the bucket. The author's next request shows the
+    photo; other users do not see it."""
     body = image(size_bytes)
     timed = Timed(body)
     async with client_of(deployment, user) as me, client_of(deployment, UserId(user + 1)) as other:
@@ -145,7 +149,8 @@ async def test_an_image_as_the_body_is_in_the_pipeline_when_it_is_answered(
 async def test_a_signed_put_is_for_these_bytes_alone(
     deployment: Deployment, stores: Stores, user: UserId
 ) -> None:
-    """Of another length it is refused, and once it is there it cannot be put again; then it completes."""
+    """A body of another length is refused. After one successful PUT a second is refused, and the
+    upload can be completed."""
     body = image(300_000)
     async with client_of(deployment, user) as me:
         started = (await start(me, len(body))).json()
@@ -163,7 +168,8 @@ async def test_a_signed_put_is_for_these_bytes_alone(
 async def test_parts_go_on_after_connections_were_cut(
     deployment: Deployment, stores: Stores, user: UserId
 ) -> None:
-    """Half a part is none; what had arrived is not asked for again."""
+    """A part that was cut off has not arrived and must be sent again. Parts that have arrived need
+    not be sent again."""
     body = image(2 * PART_BYTES + 12_345)
     async with client_of(deployment, user) as me:
         started = (await start(me, len(body), key="k")).json()
@@ -186,7 +192,7 @@ async def test_parts_go_on_after_connections_were_cut(
 
 
 async def _cut(signed: dict[str, Any], content: bytes) -> None:
-    """Send only some of the bytes that were stated, and close the connection."""
+    """Send fewer bytes than stated, then close the connection."""
     place = urlsplit(signed["url"])
     _, writer = await asyncio.open_connection(place.hostname, place.port)
     lines = [f"PUT {place.path}?{place.query} HTTP/1.1", f"Host: {place.netloc}"]
@@ -246,7 +252,7 @@ async def test_a_client_that_goes_away_leaves_nothing(
 async def _half_sent(
     deployment: Deployment, user: UserId, size_bytes: int
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A request that states one byte more than it sends."""
+    """Send a request that states one byte more than it sends."""
     reader, writer = await _opened(deployment, user, f"Content-Length: {size_bytes + 1}")
     writer.write(b"x" * size_bytes)
     await writer.drain()
@@ -274,7 +280,7 @@ async def _opened(
 async def test_who_sends_too_much_reads_why(
     deployment: Deployment, user: UserId, size_bytes: int, is_stated: bool
 ) -> None:
-    """413 reaches a client that goes on writing, whether the length was stated or not."""
+    """A client that still sends its body reads the 413, whether it stated the length or not."""
     body = b"x" * size_bytes
     async with client_of(deployment, user) as me:
         answer = await send(me, body if is_stated else Timed(body))
@@ -285,7 +291,8 @@ async def test_who_sends_too_much_reads_why(
 
 
 async def test_who_asks_first_need_not_send(deployment: Deployment, user: UserId) -> None:
-    """`Expect: 100-continue`: refused before the first byte, or asked to go on."""
+    """With `Expect: 100-continue` a body that is too large is refused before its first byte. A good
+    request gets 100 and sends its body."""
     refused, one = await _opened(deployment, user, "Content-Length: 25000001", "Expect: 100-continue")
     status = await asyncio.wait_for(refused.readline(), DEADLINE_S)
     one.close()
@@ -299,7 +306,8 @@ async def test_who_asks_first_need_not_send(deployment: Deployment, user: UserId
 
 
 async def test_no_odd_request_is_a_server_error(deployment: Deployment, user: UserId) -> None:
-    """Malformed requests get a refusal or a closed connection; the API goes on serving."""
+    """Malformed requests get a 4xx status or a closed connection. Afterwards the API still
+    works."""
     odd: list[tuple[list[str], bytes]] = [
         (["Content-Length: 5", "Content-Length: 6"], b"12345"),
         (["Content-Length: -5"], b"12345"),
@@ -331,7 +339,8 @@ async def test_no_odd_request_is_a_server_error(deployment: Deployment, user: Us
 async def test_without_kafka_nothing_is_begun(
     deployment: Deployment, stores: Stores, stack: Stack, user: UserId, way: str
 ) -> None:
-    """503 with Retry-After: no row, no object, no key. Readiness says so; afterwards it goes on."""
+    """The request gets 503 with Retry-After, and no row and no claimed key remain. /readyz names
+    Kafka. When Kafka is back, uploads succeed."""
     before = await originals(deployment, stores)
     kafka = stack.server("kafka")
     async with client_of(deployment, user) as me:
@@ -341,7 +350,7 @@ async def test_without_kafka_nothing_is_begun(
 
         kafka.pause()
         try:
-            # The last answer of Kafka's counts for a second.
+            # The API uses the last result of the Kafka probe for one second.
             await eventually("Kafka is missed", lambda: _is_unready(me, "kafka"))
             began = time.monotonic()
             refused = [await begin() for _ in range(3)]
@@ -370,7 +379,7 @@ async def _is_unready(client: httpx.AsyncClient, store: str) -> bool:
 async def test_without_s3_no_body_is_taken(
     deployment: Deployment, stores: Stores, stack: Stack, user: UserId
 ) -> None:
-    """503 or, while it hangs, an answer within the time limit of a transfer; then it goes on."""
+    """The request gets 503 with Retry-After. When S3 is back, uploads succeed."""
     s3 = stack.server("s3")
     async with client_of(deployment, user) as me:
         s3.kill()
@@ -393,7 +402,8 @@ async def test_without_s3_no_body_is_taken(
 async def test_a_long_queue_refuses_uploads_until_it_is_shorter(
     deploy: Callable[..., Deployment], user: UserId
 ) -> None:
-    """No worker makes renditions: above the limit it is 503 with Retry-After, whichever way."""
+    """No worker makes renditions, so the queue grows. Above the limit both kinds of upload get 503
+    with Retry-After."""
     deployment = deploy(renditions_queued_max=3, uploads_per_minute=1_000)
     deployment.start_worker(roles=(Role.CHECK,))
     deployment.start_api()
@@ -414,7 +424,8 @@ async def test_a_long_queue_refuses_uploads_until_it_is_shorter(
 
 
 async def test_the_limit_is_counted_over_processes(deploy: Callable[..., Deployment], user: UserId) -> None:
-    """5 a minute and user, over two API processes; then 429, which says when."""
+    """A user may begin 5 uploads a minute over both API processes together. The sixth gets 429 with
+    Retry-After."""
     deployment = deploy()
     deployment.start_api()
     first = deployment.settings.api

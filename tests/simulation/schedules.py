@@ -1,8 +1,8 @@
-"""A world of two owners of one partition of `edges`, whose every step a schedule decides.
+"""Two owners of one partition of `edges`. A schedule decides every step of both.
 
-Owners are coroutines that pause before and after each call of a store or of the outbox; a
-schedule of steps, kills and failures drives them, so each run is the same run again. What
-is not modelled: a store that loses or rolls back what it has acknowledged.
+Owners are coroutines that pause before and after each call of a store or of the outbox. A
+schedule of steps, kills and failures drives them, so the same schedule always gives the same
+run. A store that loses or rolls back acknowledged writes is not modelled.
 """
 
 from collections.abc import Coroutine, Sequence
@@ -21,7 +21,7 @@ from tests.worlds.flaky_stores import FlakyStores, Moment, fail, pause
 from topics.catalogue import Lane
 
 BUCKET_MEMBERS_MAX = 3
-# More than any schedule needs; an owner that has not ended by then never will.
+# More steps than any schedule needs. If an owner has not ended after them, it never will.
 LAST_STEPS_MAX = 200_000
 
 SetId = tuple[SetKind, int]
@@ -29,7 +29,8 @@ SetId = tuple[SetKind, int]
 
 @dataclass(slots=True)
 class World:
-    """What outlives an owner: the log, its committed place, the stores, and what was published."""
+    """What remains when an owner ends: the log, its committed offset, the stores, and the published
+    backfills."""
 
     log: Sequence[EdgeRecord]
     committed: int = 0
@@ -42,13 +43,13 @@ class World:
     late: list[Sequence[BucketWrite]] = field(default_factory=list)
 
     async def land(self) -> None:
-        """Writes whose answer never came take effect after all."""
+        """Apply the delayed writes: their owner got an error, but they take effect now."""
         for writes in self.late:
             await self.stores.counted_sets.write(writes)
         self.late.clear()
 
     def truth(self) -> dict[SetId, dict[int, Membership]]:
-        """The greatest state of each member of each set, by time and then by `removed`."""
+        """Return the greatest state of each member of each set, by time and then by `removed`."""
         sets: dict[SetId, dict[int, Membership]] = {}
         for record in self.log:
             rows = sets.setdefault((record.kind, record.owner), {})
@@ -70,18 +71,20 @@ class Owner:
         self.idle = False
 
     def step(self) -> None:
-        """Go on to the next pause."""
+        """Run until the next pause."""
         self._running.send(None)
 
     def kill(self) -> None:
         self._running.close()
 
     def fail_next(self, *, done: bool) -> None:
-        """The next call gets no answer; `done` says whether it was carried out."""
+        """Let the next call raise `StoreUnavailable`; `done` says whether it takes effect before
+        that."""
         self._fault = done
 
     def delay_next_write(self) -> None:
-        """The next write gets no answer, and takes effect only when the world lands it."""
+        """Let the next write raise `StoreUnavailable`. It takes effect when `World.land` is
+        called."""
         self._late_next = True
 
     async def _run(self) -> None:
@@ -112,7 +115,8 @@ class Owner:
             except StoreUnavailable:
                 await pause()
                 continue
-            # Kafka refuses the commit of an owner that has been replaced.
+            # Kafka refuses the commit of an owner after a rebalance gave its partition to another
+            # owner.
             if generation == self._world.generation:
                 self._world.committed = max(self._world.committed, end)
             position = end
@@ -133,7 +137,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class _Outbox:
-    """Publishes backfills into the world."""
+    """Records the published backfills in the world."""
 
     world: World
     at: Any
@@ -153,7 +157,7 @@ class _Outbox:
 
 
 class _LateWrites:
-    """The world's counted sets, some of whose writes take effect late."""
+    """The counted sets of the world, with writes that can be delayed."""
 
     def __init__(self, owner: Owner, world: World) -> None:
         self._owner = owner

@@ -17,9 +17,9 @@ from streams.core.sets import BucketKey, SetSummary
 from tests.simulation.schedules import Owner, World, run_to_the_end
 
 AUTHOR, PHOTO = 7, 9
-# Three times as many as other properties have: the state space is large.
+# The state space is large, so there are three times as many examples as for other properties.
 EXAMPLES = 3 * settings().max_examples
-# More than the writer takes for any one batch here, growth included.
+# A batch in these tests takes fewer steps, even if a set grows in it.
 STEPS_OF_A_BATCH = 60
 
 Step = tuple[str, int, int]
@@ -29,7 +29,7 @@ def edge(kind: SetKind, owner: int, member: int, time_us: int, removed: bool) ->
     return EdgeRecord(kind, member, owner, time_us, removed)
 
 
-# Few members and few times, so that changes meet.
+# There are few members and few times, so that changes often concern the same edge.
 changes = st.one_of(
     st.builds(
         edge, st.just(SetKind.FOLLOWERS), st.just(AUTHOR), st.integers(1, 6), st.integers(1, 3), st.booleans()
@@ -42,7 +42,8 @@ changes = st.one_of(
 
 @st.composite
 def logs(draw: st.DrawFn) -> list[EdgeRecord]:
-    """Changes around the joins of a crowd: none, or so many that the set grows by one level or by two."""
+    """Draw changes around a crowd of followers: none, or so many that the set grows by one or two
+    levels."""
     crowd = draw(st.sampled_from([0, 0, 2, 5, 44, 52]))
     joins = [follow(100 + at) for at in range(crowd)]
     at = draw(st.integers(0, crowd))
@@ -60,7 +61,7 @@ steps: st.SearchStrategy[Step] = st.one_of(
     st.tuples(st.sampled_from(["kill", "fail before", "fail after", "late"]), st.integers(0, 1), st.just(0)),
     st.tuples(st.sampled_from(["land", "rewind"]), st.just(0), st.just(0)),
 )
-# How much a writer remembers: nothing, now and then a set, all of them.
+# How many rows a writer caches: none, those of a few sets, or all.
 known_maxima = st.sampled_from([0, 4, 1_000])
 batch_sizes = st.tuples(*[st.sampled_from([1, 2, 3, 7, 60])] * 3)
 
@@ -103,7 +104,7 @@ async def play(
 
 
 async def check(world: World) -> None:
-    """Total, counts, pages, members and backfills are those of the log."""
+    """Check that totals, counts, pages, members and backfills are those of the log."""
     counted = world.stores.counted_sets
     for (kind, owner), rows in world.truth().items():
         members = sorted(member for member, state in rows.items() if not state.removed)
@@ -182,8 +183,9 @@ async def test_two_owners_of_a_set_that_grows_leave_exact_counts(sizes: tuple[in
 
 
 async def test_a_copy_that_was_left_behind_does_no_harm() -> None:
-    """An owner dies while it copies a set to the next level; the set changes; then all comes again from the
-    first record, and the set is copied again onto what was left."""
+    """An owner dies while it copies a set to the next level, and the set changes. Then all records
+    are delivered again from the first, and the set is copied onto the rows that the first copy
+    wrote."""
     log = [follow(3, removed=True), follow(1), follow(1), follow(2), follow(1), follow(1, removed=True)]
     for killed_after in range(STEPS_OF_A_BATCH):
         world = World(log)
@@ -195,7 +197,8 @@ async def test_a_copy_that_was_left_behind_does_no_harm() -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 7, 60, 1_000])
 async def test_a_set_grows_through_its_levels(size: int) -> None:
-    """Record by record or all at once: 60 followers end in level 2, where buckets of three hold them."""
+    """60 followers end in level 2, where buckets of three hold them, whether records are applied
+    one by one or all at once."""
     world = World([follow(member) for member in range(1, 61)])
     await play(world, [], (1, 1, size))
     heads = await world.stores.counted_sets.summaries(SetKind.FOLLOWERS, [AUTHOR])

@@ -1,4 +1,4 @@
-"""The documents are fresh, and what they name exists."""
+"""Generated documents are up to date, and the links and paths in documents exist."""
 
 import re
 from collections.abc import Callable
@@ -15,7 +15,7 @@ _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
 def documents() -> list[Path]:
-    """Every Markdown file of the repository; hidden folders are not looked into."""
+    """Return every Markdown file of the repository, except in hidden folders."""
     paths = [path for folder in ROOT.glob("[!.]*/") for path in folder.rglob("*.md")]
     inside = [
         path for path in paths if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
@@ -24,7 +24,7 @@ def documents() -> list[Path]:
 
 
 def anchors(path: Path) -> set[str]:
-    """The anchors of a file's headings, as hosts of repositories make them."""
+    """Return the anchors of a file's headings, as GitHub and similar hosts build them."""
     return {
         re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
         for heading in _HEADING.findall(path.read_text())
@@ -32,7 +32,8 @@ def anchors(path: Path) -> set[str]:
 
 
 def is_there(path: Path, target: str) -> bool:
-    """Whether a relative link of a document leads to a file, and to a heading if it names one."""
+    """Return whether a relative link of a document names an existing file, and an existing heading
+    if it has an anchor."""
     name, _, anchor = target.partition("#")
     file = (path.parent / name).resolve() if name else path
     return file.exists() and (not anchor or anchor in anchors(file))
@@ -42,12 +43,13 @@ def is_there(path: Path, target: str) -> bool:
     ("target", "reference"), REFERENCES.items(), ids=lambda value: getattr(value, "stem", "")
 )
 def test_a_reference_is_as_the_code_says(target: Path, reference: Callable[[], str]) -> None:
-    """`make docs` writes it; it was not run since the code changed."""
+    """`make docs` generates the reference. If this fails, run it again after the change of the
+    code."""
     assert reference() == target.read_text()
 
 
 def test_every_relative_link_leads_somewhere() -> None:
-    """A file that was moved takes the links to it along."""
+    """If a file was moved, the links to it must be changed, too."""
     broken = [
         f"{path.relative_to(ROOT)}: {target}"
         for path in documents()
@@ -59,7 +61,7 @@ def test_every_relative_link_leads_somewhere() -> None:
 
 
 def test_every_file_that_a_document_names_exists() -> None:
-    """Paths are named from the root of the repository, or from the document's own folder."""
+    """A path is relative to the root of the repository or to the document's folder."""
     missing = [
         f"{path.relative_to(ROOT)}: {name}"
         for path in documents()

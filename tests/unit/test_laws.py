@@ -1,4 +1,5 @@
-"""The README's laws, the tests that are marked with them, and the files that the README names agree."""
+"""The README's laws, the tests that are marked with them, and the test files in the README
+agree."""
 
 import ast
 import re
@@ -13,13 +14,14 @@ _LINK = re.compile(r"\]\((tests/[^)]+)\)")
 
 
 def files_by_law() -> dict[str, list[str]]:
-    """The test files that the README names for each law, in the README's order."""
+    """Return the test files that the README has for each law, in the README's order."""
     readme = (ROOT / "README.md").read_text()
     return {line[1]: _LINK.findall(line[0]) for line in _LAW_LINE.finditer(readme)}
 
 
 def marked_files() -> dict[str, set[str]]:
-    """The files whose tests are marked with each law: decorators of functions and of classes."""
+    """Return the files whose tests are marked with each law, by decorators of functions or
+    classes."""
     marked: dict[str, set[str]] = defaultdict(set)
     for path in (ROOT / "tests").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -45,12 +47,12 @@ def test_the_readme_has_every_law_once_and_in_order() -> None:
 
 
 def test_every_law_is_checked_by_a_test_and_no_unknown_law_is_marked() -> None:
-    """A law without a test is a hope."""
+    """Without a test, nothing would show that the system breaks a law."""
     assert set(LAWS) == set(marked_files())
 
 
 def test_every_file_that_the_readme_names_for_a_law_has_a_test_of_it() -> None:
-    """A reader who follows the link finds the law's id."""
+    """A reader who opens the file from the README finds the law's id in it."""
     marked = marked_files()
     unmarked = [
         f"{law}: {name}" for law, names in files_by_law().items() for name in names if name not in marked[law]

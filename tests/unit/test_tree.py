@@ -1,4 +1,4 @@
-"""The repository keeps its own rules."""
+"""The repository follows its own rules."""
 
 import ast
 import re
@@ -17,7 +17,8 @@ PACKAGES = (*PRODUCT, "bench", "tests")
 FUNCTION_LINES_MAX = 70
 FOLDER_MODULES_MAX = 16
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "misc", "manager"}
-# What a function may not be handed whole: it takes the group, the part or the port that it uses.
+# No function may take one of these as a whole. It takes the group, the part or the port that it
+# uses.
 BAGS = {"Stores", "Settings", "ApiContext"}
 # The parts that the wirings of a worker take theirs from.
 COMPOSITIONS = {Path("streams/worker/parts.py")}
@@ -50,7 +51,7 @@ def test_the_folder_of_cql_holds_no_python() -> None:
 
 
 def test_migrations_are_numbered_without_a_gap_and_hold_one_statement_each() -> None:
-    """They are applied one by one, and recorded one by one."""
+    """Migrations are applied and recorded one by one, so each has one statement."""
     migrations = read_migrations()
 
     assert migrations
@@ -59,7 +60,8 @@ def test_migrations_are_numbered_without_a_gap_and_hold_one_statement_each() -> 
 
 
 def test_a_gap_in_the_numbers_is_refused(tmp_path: Path) -> None:
-    """A deployment would have applied the later one before the missing one."""
+    """If the missing migration were added later, deployments would already have applied the one
+    after it."""
     for name in ("0001_one.cql", "0003_three.cql"):
         (tmp_path / name).write_text("CREATE TABLE t (a int PRIMARY KEY)")
 
@@ -68,7 +70,7 @@ def test_a_gap_in_the_numbers_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_changed_migration_is_refused() -> None:
-    """What is applied and what is written down would no longer be the same."""
+    """Otherwise the file would no longer describe the statement that was applied."""
     migration = Migration(1, "one", "CREATE TABLE t (a int PRIMARY KEY)", "now")
 
     with pytest.raises(MigrationRefused, match="has changed since it was applied"):
@@ -76,13 +78,13 @@ def test_a_changed_migration_is_refused() -> None:
 
 
 def test_a_database_ahead_of_the_code_is_refused() -> None:
-    """An older version of the code must not run on it."""
+    """An older version of the code must not run on a newer schema."""
     with pytest.raises(MigrationRefused, match="not in this version"):
         to_apply([], {1: "then"})
 
 
 def test_every_table_is_described() -> None:
-    """`cassandra/README.md` says of each table who asks it what, and how large a partition gets."""
+    """`cassandra/README.md` describes the queries of each table and the size of its partitions."""
     readme = (ROOT / "cassandra" / "README.md").read_text()
     created = [
         re.search(r"CREATE TABLE IF NOT EXISTS (\w+)", migration.statement) for migration in read_migrations()
@@ -94,7 +96,7 @@ def test_every_table_is_described() -> None:
 
 
 def test_no_function_is_longer_than_can_be_seen_at_once() -> None:
-    """Seventy lines are a smell."""
+    """A function of more than 70 lines should be split."""
     long = [
         f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
         for path, node in nodes()
@@ -106,12 +108,12 @@ def test_no_function_is_longer_than_can_be_seen_at_once() -> None:
 
 
 def test_no_module_is_named_for_nothing() -> None:
-    """A module is named after what it holds."""
+    """A module must be named after its content."""
     assert [] == [path for path in sources() if path.stem in EMPTY_NAMES]
 
 
 def test_no_signature_takes_a_whole_bag() -> None:
-    """A function's parameters say what it may touch."""
+    """The parameters of a function must show what it uses."""
     bags = [
         f"{path.relative_to(ROOT)}:{node.lineno} {node.name}({argument.arg})"
         for path, node in nodes(("streams", "api", "shutterline"))
@@ -138,14 +140,14 @@ def test_only_the_compositions_hold_a_whole_bag() -> None:
 
 
 def test_no_folder_holds_more_modules_than_can_be_seen_at_once() -> None:
-    """A folder with more of them holds a folder that wants to exist."""
+    """A folder with more modules should be split into folders."""
     modules = Counter(path.parent.relative_to(ROOT) for path in sources() if path.stem != "__init__")
 
     assert {} == {str(folder): count for folder, count in modules.items() if count > FOLDER_MODULES_MAX}
 
 
 def test_former_words_are_no_identifiers() -> None:
-    """One word for one thing, and the field's word."""
+    """Each thing has one name, and it is the usual word of the field."""
     former = [
         f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)} {name}"
         for path, node in nodes(PRODUCT)
@@ -158,7 +160,7 @@ def test_former_words_are_no_identifiers() -> None:
 
 
 def defined_names(node: ast.AST) -> Iterator[str]:
-    """The names that a node introduces."""
+    """Return the names that a node defines."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         yield node.name.removeprefix("_")
     elif isinstance(node, ast.arg):
@@ -168,7 +170,8 @@ def defined_names(node: ast.AST) -> Iterator[str]:
 
 
 def test_every_package_is_known_to_the_import_rules() -> None:
-    """A package without a rule could import anything; one in a layers contract cannot be forgotten."""
+    """A package without a rule could import anything. Layer contracts are exhaustive, so a new
+    module must be added to them."""
     rules = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
     layers = [contract for contract in rules["contracts"] if contract["type"] == "layers"]
 
@@ -178,7 +181,8 @@ def test_every_package_is_known_to_the_import_rules() -> None:
 
 
 def test_every_script_says_what_it_takes_and_why_it_is_one() -> None:
-    """Redis scripts begin with their keys, arguments, result, and why they are atomic or a script at all."""
+    """The header of a Redis script has its keys, arguments and result, and the reason why it is a
+    script."""
     scripts = list((ROOT / "streams" / "stores" / "redis" / "lua").glob("*.lua"))
 
     assert scripts
@@ -190,7 +194,8 @@ def test_every_script_says_what_it_takes_and_why_it_is_one() -> None:
 
 
 def test_the_lock_holds_hashes_and_no_addresses() -> None:
-    """The operator who installs it chooses the registry; the hashes verify what it serves."""
+    """The operator who installs the packages chooses the registry, and the hashes verify the
+    downloads."""
     lock = (ROOT / "requirements.txt").read_text()
     pins = [line for line in lock.splitlines() if line and not line.startswith((" ", "#"))]
 

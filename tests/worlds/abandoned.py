@@ -1,6 +1,6 @@
-"""Every half-done state in which an upload over HTTP can be left, made with the stores themselves.
+"""Every incomplete state in which an upload over HTTP can be left, written directly to the stores.
 
-The API passes through these states in this order. After any of them it may die, or its client may leave.
+The API goes through these states in this order. In each it may die, or its client may leave.
 """
 
 import hashlib
@@ -23,19 +23,19 @@ class Half(StrEnum):
     KEY_ONLY = "key_only"
     ROW_ONLY = "row_only"
     BODY_THERE = "body_there"
-    PARTS_BEGUN = "parts_begun"  # And not stored in the row.
-    PARTS_BEGUN_TWICE = "parts_begun_twice"  # One of them is stored in the row.
+    PARTS_BEGUN = "parts_begun"  # But its id is not stored in the row.
+    PARTS_BEGUN_TWICE = "parts_begun_twice"  # Only the first one's id is stored in the row.
     PARTS_NOTED = "parts_noted"
     SOME_PARTS = "some_parts"
     ALL_PARTS = "all_parts"
     PARTS_FINISHED = "parts_finished"
-    COMPLETED = "completed"  # And not published.
-    ABORTED = "aborted"  # And nothing removed yet.
-    ROW_GONE = "row_gone"  # A part arrived after the row was removed.
+    COMPLETED = "completed"  # But not published.
+    ABORTED = "aborted"  # But nothing is removed yet.
+    ROW_GONE = "row_gone"  # Parts were begun after the row was removed.
 
 
 async def leave(stores: Stores, keys: ObjectKeys, photo: PhotoId, half: Half, *, part: bytes) -> None:
-    """Bring the upload of `photo` as far as `half`, and no further; its parts but the last are `part`."""
+    """Bring the upload of `photo` into the state `half`; its body, or its first part, is `part`."""
     claim = KeyClaim(photo, hashlib.sha256(str(photo).encode()).digest())
     await stores.uploads.claim_key(AUTHOR, f"key-{photo}", claim, life_s=86_400)
     key = keys.original(photo)
@@ -93,7 +93,7 @@ def halves(count: int, chosen: random.Random) -> list[Half]:
 
 
 async def remains(stores: Stores, keys: ObjectKeys, photo: PhotoId) -> set[str]:
-    """What there is of an upload: its row, its object, unfinished parts, the photo's row."""
+    """Return what is stored of an upload: its row, object and unfinished parts; the photo's row."""
     key = keys.original(photo)
     unfinished = {parts.object_key for parts in await stores.media_uploads.unfinished(keys.prefix)}
     present = {

@@ -59,7 +59,7 @@ class Published:
 
 @dataclass(slots=True)
 class FakePublisher:
-    """Records the events. With `down` every call fails; with `fails_after_ping` only the reply is lost."""
+    """Records the events. With `down` every call fails; with `fails_after_ping` a reply is lost."""
 
     published: list[Published] = field(default_factory=list)
     down: bool = False
@@ -91,7 +91,7 @@ class FakeQueue:
 
 
 class Switchable:
-    """A store whose methods, all or some, can be made to fail; records its calls."""
+    """A store that records its calls; if `down`, all its methods fail, else those in `failing`."""
 
     def __init__(self, store: Any, name: str) -> None:
         self._store = store
@@ -135,7 +135,7 @@ class Page:
 
 @dataclass(slots=True)
 class World:
-    """The API over memory twins; `stores` are `memory` with switches.
+    """The API over stores in memory; `stores` are those of `memory`, each in a `Switchable`.
 
     Photo ids are small numbers; nothing depends on when they were minted.
     """
@@ -152,7 +152,7 @@ class World:
 
     @property
     def app(self) -> FastAPI:
-        """The application. It is made at its first use, because that takes longer than most tests."""
+        """The application, made at its first use, because this takes longer than most tests."""
         if self._app is None:
             self._app = create_app(
                 self.services, requests=self.settings, uploads=self.settings, photo_urls=self.settings
@@ -258,7 +258,7 @@ class World:
 
 
 async def make_world(**overrides: object) -> World:
-    """A world whose workers have verified Redis and whose pulled authors are known."""
+    """Make a world in which Redis is verified as complete and the pulled authors are loaded."""
     clock = Clock(NOW_MS - 1_000)
     publisher, queue = FakePublisher(), FakeQueue()
     settings = Settings(jwt_secret=SECRET, **overrides)  # type: ignore[arg-type]  # pydantic checks them.

@@ -25,7 +25,7 @@ NAMES = ("thumbnail", "small", "medium", "large")
 
 
 class Tasks:
-    """An outbox; `asked` are the tasks with their lanes."""
+    """A fake outbox; `asked` lists the published rendition tasks with their lanes."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[Lane, RenditionTask]] = []
@@ -45,7 +45,7 @@ class Tasks:
 
 
 class Events:
-    """A publisher; `uploaded` are the photos of its events, each once."""
+    """A fake publisher; `uploaded` is the set of photos in the published events."""
 
     def __init__(self) -> None:
         self.uploaded: set[PhotoId] = set()
@@ -60,7 +60,7 @@ class Events:
 
 @dataclass(slots=True)
 class CleaningWorld:
-    """`stores` for the test; jobs may be made over others that fail."""
+    """Tests read and write `stores`; a job may use other stores, for example failing ones."""
 
     settings: Settings = field(
         default_factory=lambda: Settings(_env_file=None, cleaning_calls_in_flight_max=1)
@@ -97,7 +97,7 @@ class CleaningWorld:
         return await self.job().run_once(self.now_ms, whole=whole)
 
     async def ready_photo(self, *, age_ms: int = 2 * DAY_MS, original: bool = True) -> PhotoId:
-        """A photo with all its renditions, made as long ago as it is old."""
+        """Store a ready photo with all its renditions; all of them are `age_ms` old."""
         now_ms, photo = self.now_ms, self.mint(age_ms=age_ms)
         self.now_ms -= age_ms
         key = self.keys.original(photo)
@@ -128,7 +128,7 @@ class CleaningWorld:
 
 
 def counts(report: CleaningReport) -> dict[Inconsistency, tuple[int, int]]:
-    """Found and settled, by kind."""
+    """Return (found, settled) for each kind of inconsistency that was found."""
     return {kind: (tally.found, tally.settled) for kind, tally in report.tallies.items() if tally.found}
 
 

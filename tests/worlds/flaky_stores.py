@@ -14,7 +14,10 @@ from streams.ports.groups import Stores
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Just before (or, when `done`, just after) the call of this number; `store` as in `Stores`."""
+    """The moment just before call `number`, or just after it if `done`.
+
+    `store` is the name of a field of `Stores`, or the name given to `FlakyStores.around`.
+    """
 
     number: int
     store: str
@@ -29,12 +32,12 @@ def pause() -> Generator[None, None, None]:
 
 
 class Killed(BaseException):
-    """The process has ended: nothing of it goes on."""
+    """The process was killed: none of its code runs any more."""
 
 
 @dataclass(slots=True)
 class KillAt:
-    """Ends the process before the call of this number, or when it is done: no later call happens."""
+    """Kills the process before call `number`, or after it if `done`; later calls do not happen."""
 
     number: int
     done: bool
@@ -52,10 +55,10 @@ async def _at_once(moment: Moment) -> None:
 
 @dataclass(slots=True)
 class FlakyStores:
-    """`stores` around `real`, which meet `at` before and after every call.
+    """`stores` wrap `real`, and call `at` before and after every call.
 
-    `at` may wait, or raise `StoreUnavailable` (see `fail`). Raised after the call, the write is done
-    and nobody knows. `moments` is what has happened, for scripts and for messages.
+    `at` may wait, or raise `StoreUnavailable` (see `fail`). If it raises after the call, the write
+    was carried out, but the caller does not know. `moments` lists all moments so far.
     """
 
     real: Stores
@@ -71,7 +74,7 @@ class FlakyStores:
         self.stores = Stores(**wrapped)
 
     def around(self, name: str, other: Any) -> Any:
-        """Something that is no store, such as an outbox, whose calls meet `at` as well."""
+        """Wrap an object that is no store, such as an outbox; its calls also call `at`."""
         return _Flaky(self, name, other)
 
     async def meet(self, moment: Moment) -> None:
@@ -84,7 +87,7 @@ class FlakyStores:
 
 @dataclass(frozen=True, slots=True)
 class _Flaky:
-    """One store: every method of it, with the two moments around."""
+    """One wrapped store: every call of a method has a moment before it and one after it."""
 
     flaky: FlakyStores
     name: str
@@ -105,7 +108,7 @@ class _Flaky:
         return call
 
     async def _each(self, operation: str, method: Callable[..., AsyncIterator[Any]]) -> AsyncIterator[Any]:
-        """What answers one by one is one call."""
+        """Wrap an async generator: its whole iteration counts as one call."""
         number = self.flaky.next_number()
         await self.flaky.meet(Moment(number, self.name, operation, done=False))
         async for item in method():
@@ -114,7 +117,7 @@ class _Flaky:
 
 
 def fail(moment: Moment) -> None:
-    """What a store does that did not answer.
+    """Fail as a store that does not respond.
 
     Raises:
         StoreUnavailable: Always.
@@ -123,7 +126,7 @@ def fail(moment: Moment) -> None:
 
 
 def failing_at(*numbers: int, done: bool = False) -> Callable[[Moment], Awaitable[None]]:
-    """An `at` that fails the calls of these numbers, before they are carried out or when they are done."""
+    """Return an `at` that fails at the calls of these numbers: before them, or after if `done`."""
 
     async def at(moment: Moment) -> None:
         if moment.number in numbers and moment.done is done:

@@ -1,4 +1,4 @@
-"""Uploads without HTTP around them: an intake over stores in memory, and the cleaning after it."""
+"""Uploads without HTTP: an upload intake over stores in memory, and the cleaning of uploads."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -48,13 +48,13 @@ class IntakeWorld:
         self.intake = self.process(self.memory, self.publisher)
 
     def process(self, stores: Stores, publisher: EventPublisher) -> UploadIntake:
-        """A process that works on these stores."""
+        """Return the intake of a new process that uses these stores."""
         return UploadIntake.of(
             SETTINGS, stores, publisher, self.queue, mint=self.mint, clock_us=self.clock.us
         )
 
     def through(self, at: Callable[[Moment], Awaitable[None]]) -> FlakyStores:
-        """Replace the process by one whose calls of stores and of Kafka meet `at`."""
+        """Replace the process by one that calls `at` around each call to a store or to Kafka."""
         flaky = FlakyStores(self.memory, at)
         self.intake = self.process(flaky.stores, flaky.around("publisher", self.publisher))
         return flaky
@@ -70,7 +70,7 @@ class IntakeWorld:
         return await self.intake.start(ME, RequestedUpload("image/jpeg", "", size_bytes), key)
 
     async def put(self, plan: SendingPlan, content: bytes) -> None:
-        """Send what has not arrived, as a client does by the signed requests."""
+        """Send the bytes that have not arrived, by signed requests, as a client does."""
         media = self.memory.media_uploads
         assert isinstance(media, MemoryMediaUploads)
         if plan.put is not None:
@@ -81,7 +81,7 @@ class IntakeWorld:
                 assert await media.put_signed(part.signed, content[start : start + plan.part_bytes]) == 200
 
     async def clean(self) -> None:
-        """Do what the cleaning does with every upload that was left, as if its time were over."""
+        """End every upload that is left, as the cleaning job does once its time is over."""
         lifecycle = self.process(self.memory, self.publisher).lifecycle
         for upload in await self.rows():
             await lifecycle.expire(upload)
@@ -104,7 +104,7 @@ class IntakeWorld:
         return {int(event.data.model_dump()["photo_id"]) for event in self.publisher.published}
 
     async def assert_holds(self, photos: list[PhotoId], what: object) -> None:
-        """Exactly these photos are there, with one object each; of everything else nothing is left."""
+        """Assert that only these photos exist, each with one object, and that no upload is left."""
         keys = ObjectKeys(SETTINGS.object_prefix)
 
         assert await self.own_photos() == photos, what

@@ -1,4 +1,4 @@
-"""Kafka without a server: offsets as a broker states them."""
+"""Kafka without a server: a fake of the offsets that a broker reports."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,10 +10,10 @@ from streams.kafka.offsets.queued import BrokerOffsets, Log, Span
 
 @dataclass(slots=True)
 class FakeOffsets(BrokerOffsets):
-    """`queued.BrokerOffsets`. A log is (topic, partition); one that is not set is empty.
+    """A fake `queued.BrokerOffsets`. A log is (topic, partition); a log that is not set is empty.
 
-    `empty_of` has the offsets that hold no record. `is_down` raises instead; `questions` counts the
-    calls of `committed`, and `looks` names the logs that were read.
+    `empty_of` has the offsets that hold no record. If `is_down` is set, every method raises.
+    `questions` counts the calls of `committed`, and `looks` names the logs that were read.
     """
 
     begin_of: dict[Log, int] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Originals drawn for tests, good and hostile, and the processes that look at them."""
+"""Draw original images for tests, valid and hostile, and look up the processes that decode them."""
 
 import asyncio
 import io
@@ -37,7 +37,7 @@ def limits(**changed: Any) -> MediaLimits:
 
 
 def picture(width: int, height: int, mode: str = "RGB") -> Image.Image:
-    """Blue, with its top left quarter red: so that turning it shows."""
+    """Draw a blue picture with a red top left quarter, so that a wrong rotation is visible."""
     image = Image.new("RGB", (width, height), BLUE)
     image.paste(RED, (0, 0, max(width // 2, 1), max(height // 2, 1)))
     return image.convert(mode)
@@ -68,7 +68,7 @@ def png_chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def png_of_header(width: int, height: int) -> bytes:
-    """A PNG that promises more pixels than it has."""
+    """A PNG whose header states more pixels than its data contains."""
     header = struct.pack("!IIBBBBB", width, height, 8, 2, 0, 0, 0)
     pixels = zlib.compress(bytes(1_000))
     chunks = [png_chunk(b"IHDR", header), png_chunk(b"IDAT", pixels), png_chunk(b"IEND", b"")]
@@ -83,7 +83,7 @@ def read(body: bytes) -> Image.Image:
 
 
 def pixel(body: bytes, across: float, down: float, mode: str = "RGB") -> tuple[int, ...]:
-    """The colour at a place given as shares of the width and the height."""
+    """Return the colour at a point; `across` and `down` are fractions of the width and height."""
     image = read(body).convert(mode)
     found = image.getpixel((int(image.width * across), int(image.height * down)))
     assert isinstance(found, tuple)
@@ -95,14 +95,14 @@ def is_near(expected: tuple[int, ...], actual: tuple[int, ...], by: int = 20) ->
 
 
 def zygotes(pid: int | None = None) -> list[int]:
-    """Processes that this one, or `pid`, started to decode."""
+    """Return the zygotes (the parents of decoders) that this process, or `pid`, started."""
     return [
         child.pid for child in psutil.Process(pid).children() if "streams.media.zygote" in child.cmdline()
     ]
 
 
 def children_of(pid: int) -> list[int]:
-    """The children of a process, at once; none where it has ended."""
+    """Return the children that a process has now; an empty list if the process has ended."""
     try:
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except FileNotFoundError:
@@ -110,7 +110,7 @@ def children_of(pid: int) -> list[int]:
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process is there, and not only its entry, which its parent has not yet read."""
+    """Whether a process runs; a zombie, whose exit status its parent has not read yet, does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
@@ -130,15 +130,15 @@ def environment_of(pid: int) -> bytes:
 
 
 def confined_decoder(zygote: int) -> int | None:
-    """A decoder that is past its sandbox's door."""
+    """Return a decoder of `zygote` that has entered its sandbox, or None."""
     return next((pid for pid in children_of(zygote) if status_of(pid, "Seccomp") == "2"), None)
 
 
 async def until(condition: Callable[[], Any], what: str) -> Any:
-    """Wait until `condition` gives something true, and give it back.
+    """Wait until `condition()` returns a true value, and return that value.
 
     Raises:
-        TimeoutError: It did not, and `what` says what was waited for.
+        TimeoutError: It returned none in time; `what` names the condition in the message.
     """
     end = time.monotonic() + DEADLINE_S
     while time.monotonic() < end:

@@ -1,7 +1,7 @@
-"""A photo's way from its event to its renditions, over stores in memory and a log that keeps everything.
+"""One photo from its event to its renditions, over stores in memory and a log of all messages.
 
-Every handler is the real one. What is published waits in the world until it is handled,
-and is handled until it succeeds, as a consumer does.
+The handlers are the real ones. A published task waits in the log until it is handled. If its
+handler fails, the task is handled again, as by a consumer.
 """
 
 from collections import deque
@@ -54,7 +54,7 @@ AUTHOR, FOLLOWER = UserId(7), UserId(8)
 PHOTO = PhotoId(compose_id(NOW_MS, 5_000, 1))
 SETTINGS = Settings(original_poll_s=2, original_wait_s_max=600)
 KEYS = ObjectKeys(SETTINGS.object_prefix)
-# As for a photo that was uploaded over HTTP, so that its original is ours to remove.
+# The key of an upload over HTTP, so that the original is our object and may be removed.
 ORIGINAL = KEYS.original(PHOTO)
 LIMITS = DeliveryLimits(pull_followers_min=3, push_again_followers_max=2, celebrity_push_followers_max=0)
 TRIES_MAX = 5
@@ -80,7 +80,7 @@ DELETED = PhotoDeleted(photo_id=PHOTO, author_id=AUTHOR)
 
 
 class FakeDecoder:
-    """Makes bytes of bytes; an original says what is wrong with it: `no thumbnail`, or `no full`."""
+    """Makes fake renditions; `thumbnail` rejects the original `no thumbnail`, `full` `no full`."""
 
     def __init__(self) -> None:
         self.decoded: list[str] = []
@@ -101,7 +101,7 @@ class FakeDecoder:
 
 @dataclass(slots=True)
 class Log:
-    """`Outbox`: what was published, in order; `waiting` is not handled yet."""
+    """A fake `Outbox`: all published records in order; tasks in `waiting` are not handled yet."""
 
     edges_log: list[EdgeRecord] = field(default_factory=list)
     fanout_log: list[FanoutRecord] = field(default_factory=list)
@@ -121,7 +121,7 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class EndState:
-    """What anybody can see in the end."""
+    """What is stored of the photo at the end of a test."""
 
     status: Status
     reason: str | None
@@ -138,7 +138,7 @@ class EndState:
 
 @dataclass(slots=True)
 class World:
-    """`stores` and `outbox` are what handlers use; a test may put failing ones in their place."""
+    """Handlers use `stores` and `outbox`; a test may replace them by failing ones."""
 
     objects: dict[str, bytes]
     now_ms: int = NOW_MS
@@ -163,7 +163,7 @@ class World:
         )
 
     async def try_once(self, message: Message) -> None:
-        """Have it handled by the handler that it belongs to."""
+        """Call the handler of the message's type once."""
         decoder: Decoder = self.decoder
         match message:
             case PhotoUploaded():
@@ -190,21 +190,21 @@ class World:
         await _until_done(lambda: self.try_once(message))
 
     async def drain(self) -> None:
-        """Handle what waits, and what comes of it."""
+        """Handle all waiting tasks, and the tasks that their handlers publish."""
         while self.log.waiting:
             await self.handle(self.log.waiting[0])
-            # Only now is it committed.
+            # The task is committed only after its handler has succeeded.
             self.log.waiting.popleft()
 
     async def look_at_parked(self, later_ms: int) -> None:
-        """Time passes; then the parked photos are looked at, and what waits is handled."""
+        """Advance the clock, run the job for parked photos, and handle all waiting tasks."""
         self.now_ms += later_ms
         job = ParkedJob(SETTINGS, self.stores, self.outbox)
         await _until_done(lambda: job.run_once(self.now_ms))
         await self.drain()
 
     async def settle(self) -> None:
-        """Look at parked photos until there are none."""
+        """Run the job for parked photos until no photo is parked."""
         while await self.real.parked.due(2**41, 1):
             await self.look_at_parked(SETTINGS.original_poll_s * 1_000)
 
@@ -225,7 +225,7 @@ class World:
                 await backfill(self.real, record, photos_max=9)
 
     async def end_state(self) -> EndState:
-        """After everything published has been handled, twice over."""
+        """Apply the published records, edges twice as if redelivered; return what is stored."""
         edges = [*self.log.edges_log, *self.log.edges_log]
         await self._writer(Log()).apply(edges, 1, 1 + len(edges))
         await self._apply_fanout()
@@ -258,9 +258,9 @@ class World:
         return object_key.removeprefix(KEYS.renditions(PHOTO)).split("-")[0]
 
     async def look(self) -> None:
-        """What holds at every moment: whatever the row of a visible photo names can be fetched.
+        """Assert that the bucket has every rendition that the row of a visible photo names.
 
-        And a reader passes by, who keeps a copy of the row.
+        Then cache the row, as a reader does.
         """
         row = (await self.real.photos.get([PHOTO])).get(PHOTO)
         if row is None:
@@ -273,7 +273,7 @@ class World:
         await self.real.cache.fill(lease, {photo_key(PHOTO): await self._seen()}, 60)
 
     async def copy_is_current(self) -> bool:
-        """Whether a reader who trusts the copy sees what the row says."""
+        """Whether the cached copy of the row, if there is one, equals the row."""
         [copy] = await self.real.cache.get([photo_key(PHOTO)])
         return copy in (None, await self._seen())
 

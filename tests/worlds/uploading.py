@@ -1,4 +1,4 @@
-"""A client that uploads over HTTP to a world in memory, and reads of what is left."""
+"""A client that uploads over HTTP to an API in memory, and functions that read what it stored."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -22,7 +22,7 @@ from tests.worlds.flaky_stores import FlakyStores, Moment, pause
 ME, OTHER = 1, 2
 PART_BYTES = 10
 JPEG = "image/jpeg"
-# Small limits, so that boundaries are met: parts of ten bytes, images of 45.
+# Limits so small that tests reach them: parts of 10 bytes, images of at most 45 bytes.
 LIMITS = {"upload_part_bytes": PART_BYTES, "upload_bytes_max": 45}
 
 
@@ -40,14 +40,14 @@ class Uploader:
     async def send(
         self, *pieces: bytes, key: str | None = None, caption: str = "", content_type: str = JPEG
     ) -> httpx.Response:
-        """The image itself; several pieces have no length that is stated."""
+        """Send the image as the request body; several pieces are sent without a Content-Length."""
         query = {"caption": caption} if caption else {}
         headers = {"Content-Type": content_type, **_headers(key)}
         content = pieces[0] if len(pieces) == 1 else in_pieces(*pieces)
         return await self.http.post("/v1/photos", content=content, headers=headers, params=query)
 
     async def put(self, upload: Mapping[str, Any], body: bytes) -> int:
-        """Make one signed request of an `upload`, or of one of its parts."""
+        """Send `body` by the signed request of an upload, or of one part; return the status."""
         media = cast(MemoryMediaUploads, self.world.stores.media_uploads)
         return await media.put_signed(SignedRequest(url=upload["url"], headers=upload["headers"]), body)
 
@@ -65,7 +65,7 @@ class Uploader:
         return await self.http.get(f"/v1/photos/{photo}/upload")
 
     async def begun(self, body: bytes) -> str:
-        """A photo whose bytes are all there, not completed."""
+        """Start an upload and send all its bytes, but do not complete it; return the photo's id."""
         started = (await self.start(len(body))).json()
         assert await self.put(started["upload"], body) == 200
         return str(started["photo_id"])
@@ -81,7 +81,7 @@ NewWorld = Callable[[], Awaitable[World]]
 
 
 def world_maker() -> NewWorld:
-    """Makes worlds that share an application, because that takes longer to make than all else."""
+    """Return a function that makes worlds; they share one application, which is slow to make."""
     apps: list[FastAPI] = []
 
     async def new() -> World:
@@ -108,7 +108,7 @@ def object_key(world: World, photo: object) -> str:
 
 
 async def rows(world: World) -> list[Upload]:
-    """The uploads that are not in the pipeline."""
+    """Return the stored uploads: those whose photo has not entered the pipeline."""
     return [upload async for upload in world.memory.uploads.all()]
 
 
@@ -128,7 +128,7 @@ async def own_photos(world: World, author: int = ME) -> list[int]:
 
 
 def published(world: World) -> list[int]:
-    """The photos whose upload was published, each once."""
+    """Return the photos whose upload event was published, without duplicates."""
     return sorted(
         {
             int(event.data.model_dump()["photo_id"])
@@ -139,7 +139,7 @@ def published(world: World) -> list[int]:
 
 
 async def clean(world: World) -> None:
-    """Do what the cleaning does with every upload that was left, as if its time were over."""
+    """End every upload that is left, as the cleaning job does once its time is over."""
     lifecycle = UploadLifecycle.of(world.settings, world.memory, world.publisher, world.clock.us)
     for upload in await rows(world):
         await lifecycle.expire(upload)
@@ -148,7 +148,7 @@ async def clean(world: World) -> None:
 
 
 def through(world: World, at: Callable[[Moment], Awaitable[None]]) -> FlakyStores:
-    """Let the API's calls of stores, and of Kafka, meet `at` from now on."""
+    """From now on, call `at` before and after each call of the API to a store or to Kafka."""
     flaky = FlakyStores(world.stores, at)
     publisher = flaky.around("publisher", world.publisher)
     world.services = make_services(
@@ -165,5 +165,5 @@ def through(world: World, at: Callable[[Moment], Awaitable[None]]) -> FlakyStore
 
 
 async def together(moment: Moment) -> None:
-    """Let other tasks go on before every call of a store, so that all go in step."""
+    """Suspend before and after every call of a store, so that concurrent tasks take turns."""
     await pause()

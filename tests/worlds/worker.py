@@ -30,7 +30,7 @@ class FakeProducer:
 
 
 def shared_parts(run_dir: Path, stores: Stores | None = None, **settings: Any) -> SharedParts:
-    """Return the parts; a bug of ours fails the test where `fatal` is called."""
+    """Return the shared parts; `fatal` raises the error that it gets, so a bug fails the test."""
     producer: Any = FakeProducer()
     offsets: Any = FakeOffsets()
 

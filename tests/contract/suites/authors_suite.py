@@ -12,7 +12,8 @@ NewId = Callable[[], int]
 
 class AuthorsSuite:
     async def test_the_last_mode_is_remembered(self, stores: Stores, new_id: NewId) -> None:
-        """An unknown author has push."""
+        """After each write, a read returns the new mode. An author without a stored mode has
+        push."""
         author, other = UserId(new_id()), UserId(new_id())
 
         assert await stores.authors.mode_by_size(author) is Mode.PUSH
@@ -27,7 +28,8 @@ class PulledAuthorsSuite:
     async def test_a_new_author_is_in_the_set_and_changes_the_version(
         self, stores: Stores, new_id: NewId
     ) -> None:
-        """So a reader that polls the version misses nobody. Adding an author twice is like adding it once."""
+        """A reader that polls the version sees every change of the set. Adding an author twice has
+        the same effect as adding it once."""
         versions = [await stores.pulled_authors.version()]
         for _ in range(3):
             author = UserId(new_id())
@@ -40,7 +42,7 @@ class PulledAuthorsSuite:
         assert len(set(versions)) == 4
 
     async def test_authors_added_at_once_are_all_there(self, stores: Stores, new_id: NewId) -> None:
-        """No call overwrites another."""
+        """Concurrent calls do not overwrite each other."""
         authors = {UserId(new_id()) for _ in range(20)}
         await asyncio.gather(*(stores.pulled_authors.add(author) for author in authors))
 

@@ -11,7 +11,8 @@ class RebuildBudgetSuite:
     async def test_no_more_than_the_limit_begin_in_a_second(
         self, stores: Stores, passing: PassingTime
     ) -> None:
-        """Of 50 calls at once, some are granted; later calls are granted again."""
+        """Of 50 concurrent calls, the budget grants at most the limit. After it is refilled, it
+        grants again."""
 
         async def one_more() -> bool:
             return await stores.rebuild_budget.take()

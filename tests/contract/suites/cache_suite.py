@@ -29,7 +29,8 @@ def interleavings(*lengths: int) -> Iterator[tuple[int, ...]]:
 
 class CacheSuite:
     async def test_what_was_filled_under_a_lease_is_read(self, stores: Stores, new_id: NewId) -> None:
-        """In the order of the keys, None without a value; a lease alone is not a value."""
+        """`get` returns values in the order of the keys, and None for a key that has no value. A
+        key that is only leased has no value."""
         filled, leased, empty = keys_of(new_id, 3)
         token = await stores.cache.lease([filled, leased])
         await stores.cache.fill(token, {filled: b"value\x00\xff"}, TTL_S)
@@ -38,14 +39,16 @@ class CacheSuite:
         assert await stores.cache.get([]) == []
 
     async def test_an_empty_value_is_a_value(self, stores: Stores, new_id: NewId) -> None:
-        """The value of a user who follows nobody has no bytes, but it is cached."""
+        """A user who follows nobody has a cached value of zero bytes, and `get` must not return
+        None for it."""
         [key] = keys_of(new_id, 1)
         await stores.cache.fill(await stores.cache.lease([key]), {key: b""}, TTL_S)
 
         assert await stores.cache.get([key]) == [b""]
 
     async def test_without_a_lease_nothing_is_filled(self, stores: Stores, new_id: NewId) -> None:
-        """Neither with the token of other keys nor with an unknown token. Filling no keys does nothing."""
+        """A token of other keys and an unknown token are both refused. Filling no keys does
+        nothing."""
         leased, other = keys_of(new_id, 2)
         token = await stores.cache.lease([leased])
         await stores.cache.fill(token, {other: b"old"}, TTL_S)
@@ -55,7 +58,7 @@ class CacheSuite:
         assert await stores.cache.get([leased, other]) == [None, None]
 
     async def test_only_the_first_lease_counts(self, stores: Stores, new_id: NewId) -> None:
-        """The second reader reads the database but does not fill."""
+        """While a key is leased, a second reader reads the database but its fill is ignored."""
         [key] = keys_of(new_id, 1)
         first = await stores.cache.lease([key])
         second = await stores.cache.lease([key])
@@ -68,7 +71,7 @@ class CacheSuite:
         assert await stores.cache.get([key]) == [b"first"]
 
     async def test_a_copy_is_not_leased(self, stores: Stores, new_id: NewId) -> None:
-        """It is cached until it is invalidated or its TTL ends."""
+        """A cached value cannot be leased, so it stays until it is invalidated or its TTL ends."""
         [key] = keys_of(new_id, 1)
         await stores.cache.fill(await stores.cache.lease([key]), {key: b"value"}, TTL_S)
         await stores.cache.fill(await stores.cache.lease([key]), {key: b"other"}, TTL_S)
@@ -76,7 +79,7 @@ class CacheSuite:
         assert await stores.cache.get([key]) == [b"value"]
 
     async def test_a_lease_fills_once(self, stores: Stores, new_id: NewId) -> None:
-        """After that its lease is gone."""
+        """The first fill uses up the lease, so a second fill with the same token is ignored."""
         [key] = keys_of(new_id, 1)
         token = await stores.cache.lease([key])
         await stores.cache.fill(token, {key: b"first"}, TTL_S)
@@ -85,7 +88,8 @@ class CacheSuite:
         assert await stores.cache.get([key]) == [b"first"]
 
     async def test_dropping_takes_copies_and_leases(self, stores: Stores, new_id: NewId) -> None:
-        """A value that was read before is not filled afterwards. Invalidating may be repeated."""
+        """Invalidating a key removes its value and its lease. A reader that leased the key before
+        cannot fill it afterwards with the old value. Invalidating may be repeated."""
         filled, leased, empty = keys_of(new_id, 3)
         await stores.cache.fill(await stores.cache.lease([filled]), {filled: b"old"}, TTL_S)
         token = await stores.cache.lease([leased])
@@ -97,7 +101,7 @@ class CacheSuite:
         assert await stores.cache.get([filled, leased]) == [None, None]
 
     async def test_an_old_token_does_not_fill_a_new_lease(self, stores: Stores, new_id: NewId) -> None:
-        """After it was invalidated and leased again, the key belongs to the second reader."""
+        """If a key was invalidated and leased again, only the second reader can fill it."""
         [key] = keys_of(new_id, 1)
         old = await stores.cache.lease([key])
         await stores.cache.invalidate([key])
@@ -108,7 +112,8 @@ class CacheSuite:
         assert await stores.cache.get([key]) == [b"new"]
 
     async def test_each_key_is_filled_by_its_own_lease(self, stores: Stores, new_id: NewId) -> None:
-        """Of several keys, those whose lease still exists are filled, the others are not."""
+        """Of the keys of one call, only those are filled whose lease belongs to the token and still
+        exists."""
         mine, dropped, anothers = keys_of(new_id, 3)
         await stores.cache.lease([anothers])
         token = await stores.cache.lease([mine, dropped, anothers])
@@ -145,7 +150,7 @@ class CacheSuite:
     async def test_a_copy_goes_when_its_life_ends(
         self, stores: Stores, new_id: NewId, passing: PassingTime
     ) -> None:
-        """Then it may be leased again."""
+        """A cached value disappears when its TTL ends. Then the key may be leased again."""
         brief, lasting = keys_of(new_id, 2)
         token = await stores.cache.lease([brief, lasting])
         await stores.cache.fill(token, {brief: b"value"}, 1)
@@ -164,7 +169,8 @@ class CacheSuite:
     async def test_a_lease_that_is_not_used_goes(
         self, stores: Stores, new_id: NewId, passing: PassingTime
     ) -> None:
-        """A reader that died does not prevent others from filling."""
+        """An unused lease expires, so a reader that died does not prevent other readers from
+        filling."""
         [key] = keys_of(new_id, 1)
         old = await stores.cache.lease([key])
 

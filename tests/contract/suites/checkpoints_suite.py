@@ -13,7 +13,8 @@ NewId = Callable[[], int]
 
 class CheckpointsSuite:
     async def test_a_note_moves_on_from_what_it_was(self, stores: Stores, new_id: NewId) -> None:
-        """First from no checkpoint, then from the last one. Other partitions do not change."""
+        """A checkpoint is saved if `expected` is the stored one: first None, then the last offset.
+        Checkpoints of other partitions do not change."""
         partition, other = new_id(), new_id()
 
         assert await stores.timelines.checkpoints([partition]) == {}
@@ -26,7 +27,8 @@ class CheckpointsSuite:
     async def test_another_note_than_expected_is_left(
         self, stores: Stores, new_id: NewId, expected: int | None
     ) -> None:
-        """This store does not have the last checkpoint, so records in between must be applied again."""
+        """If `expected` is not the stored checkpoint, it stays: this store missed a checkpoint, so
+        the records in between must be applied again."""
         partition = new_id()
         await stores.timelines.save_checkpoint(partition, 5, expected=None)
 
@@ -34,14 +36,16 @@ class CheckpointsSuite:
         assert await stores.timelines.checkpoints([partition]) == {partition: 5}
 
     async def test_a_store_without_the_note_is_found_out(self, stores: Stores, new_id: NewId) -> None:
-        """A lost store has no checkpoint, and none is written."""
+        """A store that lost its contents has no checkpoint. If one is expected, the save fails and
+        writes nothing."""
         partition = new_id()
 
         assert not await stores.timelines.save_checkpoint(partition, 9, expected=5)
         assert await stores.timelines.checkpoints([partition]) == {}
 
     async def test_a_checkpoint_of_0_is_a_checkpoint(self, stores: Stores, new_id: NewId) -> None:
-        """It says that the first record of the partition has not been applied yet."""
+        """Checkpoint 0 says that no record of the partition has been applied yet. It is not the
+        same as no checkpoint."""
         partition = new_id()
 
         assert await stores.timelines.save_checkpoint(partition, 0, expected=None)
@@ -49,7 +53,8 @@ class CheckpointsSuite:
         assert await stores.timelines.save_checkpoint(partition, 1, expected=0)
 
     async def test_of_racing_notes_one_is_taken(self, stores: Stores, new_id: NewId) -> None:
-        """All expect the same checkpoint, so all but one get False."""
+        """All concurrent saves expect the same checkpoint, so one is stored and all others return
+        False."""
         partition = new_id()
         taken = await asyncio.gather(
             *(stores.timelines.save_checkpoint(partition, at, expected=None) for at in range(1, 9))
@@ -59,7 +64,8 @@ class CheckpointsSuite:
         assert await stores.timelines.checkpoints([partition]) == {partition: taken.index(True) + 1}
 
     async def test_all_are_noted_only_where_none_is(self, stores: Stores, new_id: NewId) -> None:
-        """A store with a checkpoint of one of the partitions is not new."""
+        """If the store has a checkpoint of at least one of the partitions, it is not new, and none
+        of the given checkpoints is saved."""
         first, second, third = new_id(), new_id(), new_id()
 
         assert await stores.timelines.save_all_checkpoints({first: 1, second: 2})
@@ -67,7 +73,8 @@ class CheckpointsSuite:
         assert await stores.timelines.checkpoints([first, second, third]) == {first: 1, second: 2}
 
     async def test_a_store_is_verified_when_every_partition_is(self, stores: Stores) -> None:
-        """A partition with another checkpoint is returned, and the store is not verified without it."""
+        """`confirm` returns the partitions whose checkpoint differs from the given one. The store
+        is not verified until they are confirmed, too."""
         *most, last = range(FANOUT.partitions)
         await stores.timelines.save_all_checkpoints(dict.fromkeys(range(FANOUT.partitions), 7))
 

@@ -1,4 +1,4 @@
-"""What the cleaning's own stores promise, and what it needs from the other stores."""
+"""What the stores of the cleaning job promise, and what the job needs from the other stores."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ MADE = {
 
 class PhotoScanSuite:
     async def test_a_walk_meets_every_photo_once(self, stores: Stores, new_id: NewId) -> None:
-        """Page by page, by position; after the last there is nothing."""
+        """The pages are ordered by position. After the last photo the page is empty."""
         photos = [photo_by(new_id) for _ in range(7)]
         for photo in photos:
             await stores.photos.insert(photo)
@@ -35,7 +35,8 @@ class PhotoScanSuite:
 
 class ForgottenRenditionsSuite:
     async def test_forgotten_renditions_are_not_named(self, stores: Stores, new_id: NewId) -> None:
-        """The other renditions stay. Forgetting may be repeated; unknown names do nothing."""
+        """The row has only the other renditions. Forgetting may be repeated; unknown names do
+        nothing."""
         photo = photo_by(new_id)
         await stores.photos.insert(photo)
         await stores.photos.mark_ready(photo.photo_id, MADE)
@@ -48,7 +49,8 @@ class ForgottenRenditionsSuite:
     async def test_a_forgotten_rendition_is_named_once_it_is_made_again(
         self, stores: Stores, new_id: NewId
     ) -> None:
-        """Also after all renditions were forgotten."""
+        """A photo whose renditions were all forgotten gets a rendition back when it is added
+        again."""
         photo = photo_by(new_id)
         await stores.photos.insert(photo)
         await stores.photos.mark_ready(photo.photo_id, MADE)
@@ -65,7 +67,8 @@ class MissingObjectsSuite:
     async def test_the_first_note_is_stored(
         self, stores: Stores, new_id: NewId, passing: PassingTime
     ) -> None:
-        """Until it is forgotten; then the next note sets the time."""
+        """A second `note` of the same photo does not change the time. After `forget`, the next
+        `note` sets it."""
         photo, other = PhotoId(new_id()), PhotoId(new_id())
         now_ms = passing.now_ms()
         for later_ms in (0, 1_000):
@@ -85,7 +88,8 @@ class MissingObjectsSuite:
 
 class CleaningPositionsSuite:
     async def test_each_walk_has_its_place(self, stores: Stores) -> None:
-        """It is empty before the first save, and after saving the beginning."""
+        """Each scan has its own position: empty before the first save, and empty again after an
+        empty position was saved."""
         begun = {walk: await stores.cleaning_positions.position(walk) for walk in CleaningScan}
         await stores.cleaning_positions.save(CleaningScan.OBJECTS, "a/9")
         await stores.cleaning_positions.save(CleaningScan.PHOTOS, "-5")

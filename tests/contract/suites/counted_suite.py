@@ -19,7 +19,7 @@ NewId = Callable[[], int]
 NOW_US = 1_790_000_000_000_000
 IN, OUT = Membership(NOW_US, removed=False), Membership(NOW_US, removed=True)
 LATER_IN, LATER_OUT = Membership(NOW_US + 1, removed=False), Membership(NOW_US + 1, removed=True)
-# How long the writer of the race below writes; a torn read shows within the first few writes.
+# The writer of the race below makes so many writes; a torn read shows within the first few.
 RACING_WRITES = 150
 
 
@@ -88,7 +88,8 @@ def arrivals(draw: st.DrawFn) -> list[Part]:
 class CountedSetsSuite:
     @pytest.mark.parametrize("kind", SetKind)
     async def test_an_unknown_set_is_empty(self, stores: Stores, new_id: NewId, kind: SetKind) -> None:
-        """Level 0, total 0, no rows, no counts, no members. Every one of 230 owners has a summary."""
+        """Every one of 230 owners gets a summary with level 0 and total 0. A bucket has no rows, no
+        count and no members."""
         key = first_bucket(new_id, kind)
         owners = [key.owner, *(new_id() for _ in range(229))]
 
@@ -115,7 +116,7 @@ class CountedSetsSuite:
             assert await stores.counted_sets.bucket_counts(kind, key.owner, 0) == {0: 2}
 
     async def test_kinds_owners_levels_and_buckets_are_apart(self, stores: Stores, new_id: NewId) -> None:
-        """A write to one changes no other, also when all are read at once."""
+        """A write to one bucket changes no other bucket, also when one call reads all of them."""
         owner, other = new_id(), new_id()
         keys = [
             BucketKey(kind, set_owner, level, bucket)
@@ -135,7 +136,8 @@ class CountedSetsSuite:
     async def test_a_read_has_the_rows_asked_for(
         self, stores: Stores, new_id: NewId, known: bool, asked: int
     ) -> None:
-        """At least those, whether `totals` are known or not. Members without a row are left out."""
+        """A read returns at least the rows asked for, whether `totals` are known or not. Members
+        that have no row are left out."""
         sizes = {first_bucket(new_id): members for members in (0, 3, 40, 130, 40, 130, *[35] * 12)}
         await stores.counted_sets.write(
             [
@@ -192,7 +194,8 @@ class CountedSetsSuite:
     async def test_the_count_with_the_later_stamp_wins(
         self, stores: Stores, new_id: NewId, order: tuple[tuple[int, int], ...]
     ) -> None:
-        """A writer that is behind loses, whichever write arrives first."""
+        """The write with the later stamp is stored, whichever write arrives first, so a writer that
+        is behind changes nothing."""
         key = first_bucket(new_id)
         for stamp, count in order:
             await stores.counted_sets.write(
@@ -208,7 +211,8 @@ class CountedSetsSuite:
     async def test_at_equal_stamps_the_higher_level_wins(
         self, stores: Stores, new_id: NewId, order: tuple[SetSummary, ...]
     ) -> None:
-        """A level is raised with the stamp of the begin of its batch, where the last batch ended."""
+        """A level is raised with the stamp at which its batch begins. The batch before ended at the
+        same stamp, so the two writes have equal stamps."""
         key = first_bucket(new_id)
         for summary in order:
             await stores.counted_sets.write([writing(key, summary=summary)])
@@ -216,7 +220,7 @@ class CountedSetsSuite:
         assert await head_of(stores, key) == SetSummary(level=1, total=5)
 
     async def test_a_write_without_count_or_head_leaves_them(self, stores: Stores, new_id: NewId) -> None:
-        """Only the given parts are written."""
+        """A write changes only the parts that it contains: rows, count or summary."""
         key = first_bucket(new_id)
         await stores.counted_sets.write(
             [writing(key, {1: IN}, count=1, summary=SetSummary(level=0, total=1))]
@@ -239,7 +243,8 @@ class CountedSetsSuite:
     async def test_rows_go_by_their_own_time(
         self, stores: Stores, new_id: NewId, states: tuple[Membership, ...], expected: Membership
     ) -> None:
-        """The later time wins in either order; at equal times `removed` wins. Stamps do not matter."""
+        """Of two states of a member, the later wins in either order; at equal times `removed` wins.
+        The stamps of the writes do not matter for rows."""
         key = first_bucket(new_id)
         for stamp, state in zip((2, 1), states, strict=True):
             await stores.counted_sets.write([writing(key, {1: state}, stamp=stamp)])
@@ -255,7 +260,8 @@ class CountedSetsSuite:
     async def test_order_and_repeats_do_not_matter(
         self, stores: Stores, new_id: NewId, parts: list[Part]
     ) -> None:
-        """In whatever order and however often writes arrive, the greatest of each part is stored."""
+        """Whatever the order and the number of writes, the greatest value of each part is
+        stored."""
         key = first_bucket(new_id)
         for rows, size, stamp in parts:
             await stores.counted_sets.write([writing(key, rows, count=size, stamp=stamp)])
@@ -270,7 +276,8 @@ class CountedSetsSuite:
         assert state.count == max((stamp, size) for _, size, stamp in parts)[1]
 
     async def test_members_are_those_who_are_in(self, stores: Stores, new_id: NewId) -> None:
-        """Packed, ascending; removed rows are in the bucket but not among the members."""
+        """`members` returns packed ids, ascending. Removed rows are in the bucket but not among the
+        members."""
         key = first_bucket(new_id)
         ids = [new_id() for _ in range(4)]
         rows = {ids[3]: IN, ids[0]: IN, ids[2]: OUT, ids[1]: IN}
@@ -283,7 +290,8 @@ class CountedSetsSuite:
     async def test_a_page_is_read_in_place_of_the_rows(
         self, stores: Stores, new_id: NewId, order: tuple[tuple[int, tuple[int, ...]], ...]
     ) -> None:
-        """It is written with the count, so the later stamp wins. An empty page is a page."""
+        """If a bucket has a page, its members are read from the page. A page is written with the
+        count, so the later stamp wins. An empty page is a page."""
         key = BucketKey(SetKind.FOLLOWERS, new_id(), 2, 3)
         for stamp, members in order:
             await stores.counted_sets.write([writing(key, {7: IN}, count=1, stamp=stamp, page=members)])
@@ -295,7 +303,8 @@ class CountedSetsSuite:
         assert await stores.counted_sets.bucket(key) == {7: IN}
 
     async def test_without_a_page_the_rows_are_read(self, stores: Stores, new_id: NewId) -> None:
-        """Also next to buckets that have one."""
+        """Members of a bucket without a page come from its rows, also if the same call reads a
+        bucket that has a page."""
         key, other = (BucketKey(SetKind.FOLLOWERS, new_id(), 2, bucket) for bucket in (3, 4))
         await stores.counted_sets.write(
             [writing(key, {7: IN}, count=1), writing(other, {7: IN}, count=1, page=(9,))]
@@ -305,7 +314,8 @@ class CountedSetsSuite:
         assert await members_of(stores, other) == (9,)
 
     async def test_members_of_many_buckets_are_answered_at_once(self, stores: Stores, new_id: NewId) -> None:
-        """For many owners, for many levels and buckets of one owner, and for buckets never written."""
+        """One call may name many owners, many levels and buckets of one owner, and buckets that
+        were never written."""
         owner = new_id()
         keys = [first_bucket(new_id) for _ in range(120)]
         keys += [BucketKey(SetKind.FOLLOWERS, owner, level, at) for level in (1, 2, 3) for at in range(140)]
@@ -328,7 +338,8 @@ class CountedSetsSuite:
         assert await stores.counted_sets.members([]) == {}
 
     async def test_pages_cut_the_members_without_gap_or_repeat(self, stores: Stores, new_id: NewId) -> None:
-        """Ascending, above `after`. Removed members make no page shorter while there are more members."""
+        """Each page is ascending and starts above `after`. A page is full while there are more
+        members, however many removed rows are in between."""
         key = first_bucket(new_id)
         rows = {member: OUT if member % 4 else IN for member in range(1, 41)}
         await stores.counted_sets.write([writing(key, rows, count=10)])
@@ -341,7 +352,7 @@ class CountedSetsSuite:
         assert await stores.counted_sets.page(key, after=8, limit=100) == [12, 16, 20, 24, 28, 32, 36, 40]
 
     async def test_a_large_bucket_is_written_whole(self, stores: Stores, new_id: NewId) -> None:
-        """More rows than the driver fetches in one request."""
+        """The bucket has more rows than the driver fetches in one request."""
         key = BucketKey(SetKind.FOLLOWERS, new_id(), 1, 7)
         rows = dict.fromkeys(range(1, 1201), IN)
         await stores.counted_sets.write([writing(key, rows, count=1_200)])
@@ -350,7 +361,8 @@ class CountedSetsSuite:
         assert await members_of(stores, key) == tuple(rows)
 
     async def test_many_buckets_are_written_by_one_call(self, stores: Stores, new_id: NewId) -> None:
-        """More than fit into one request. No writes do nothing."""
+        """The call has more buckets than fit into one request. An empty list of writes does
+        nothing."""
         keys = [first_bucket(new_id, SetKind.LIKERS) for _ in range(350)]
         await stores.counted_sets.write(
             [writing(key, {1: IN}, count=1, summary=SetSummary(total=1)) for key in keys]
@@ -384,7 +396,8 @@ class CountedSetsSuite:
     async def test_removed_rows_are_cleared_away(
         self, brief_stores: Stores, new_id: NewId, passing: PassingTime
     ) -> None:
-        """After their TTL they are gone from the bucket. The count and the other rows stay."""
+        """After its TTL a removed row disappears from the bucket. The count and the other rows
+        stay."""
         key = first_bucket(new_id)
         await brief_stores.counted_sets.write([writing(key, {1: IN, 2: IN}, count=2)])
         await brief_stores.counted_sets.write([writing(key, {1: LATER_OUT}, count=1, stamp=2)])

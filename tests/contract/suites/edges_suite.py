@@ -28,7 +28,8 @@ class OutgoingEdgesSuite:
     async def test_an_edge_never_written_is_unknown(
         self, stores: Stores, new_id: NewId, kind: OutgoingEdge
     ) -> None:
-        """It has no state; the user follows nobody and likes nothing."""
+        """An edge that was never written has no state; its user follows nobody and likes
+        nothing."""
         member, owner = UserId(new_id()), new_id()
 
         assert await stores.outgoing_edges.state(kind, member, owner) is None
@@ -39,7 +40,7 @@ class OutgoingEdgesSuite:
     async def test_the_later_removal_wins(
         self, stores: Stores, new_id: NewId, kind: OutgoingEdge, order: tuple[Membership, ...]
     ) -> None:
-        """Whichever of the two is written first."""
+        """The order of the two writes does not matter."""
         assert await self.last(stores, new_id, kind, order) == (LATER_OUT, False)
 
     @kinds
@@ -47,7 +48,7 @@ class OutgoingEdgesSuite:
     async def test_the_later_return_wins(
         self, stores: Stores, new_id: NewId, kind: OutgoingEdge, order: tuple[Membership, ...]
     ) -> None:
-        """Whichever of the two is written first."""
+        """The order of the two writes does not matter."""
         assert await self.last(stores, new_id, kind, order) == (LATER_IN, True)
 
     @kinds
@@ -55,7 +56,7 @@ class OutgoingEdgesSuite:
     async def test_at_equal_times_removed_wins(
         self, stores: Stores, new_id: NewId, kind: OutgoingEdge, order: tuple[Membership, ...]
     ) -> None:
-        """Whichever of the two is written first."""
+        """The order of the two writes does not matter."""
         assert await self.last(stores, new_id, kind, order) == (OUT, False)
 
     @kinds
@@ -77,7 +78,8 @@ class OutgoingEdgesSuite:
     async def test_many_edges_are_written_by_one_call(
         self, stores: Stores, new_id: NewId, kind: OutgoingEdge
     ) -> None:
-        """More than fit into one request, of several members, some of them twice. No edges do nothing."""
+        """The call has more edges than fit into one request, edges of several members, and one edge
+        twice. An empty list does nothing."""
         member, other = UserId(new_id()), UserId(new_id())
         owners = [new_id() for _ in range(230)]
         edges = [(member, owner, IN) for owner in owners]
@@ -105,7 +107,8 @@ class OutgoingEdgesSuite:
     async def test_followees_come_in_order_with_the_time_of_learning(
         self, stores: Stores, new_id: NewId, passing: PassingTime
     ) -> None:
-        """By id, ascending. `seen_ms` is the time of our clock, not of the event."""
+        """Followees are ordered by id, ascending. `seen_ms` is the store's time of the write, not
+        the time of the event."""
         member, owners = UserId(new_id()), [new_id() for _ in range(3)]
         before_ms = passing.now_ms()
         for owner in reversed(owners):
@@ -118,7 +121,8 @@ class OutgoingEdgesSuite:
     async def test_a_new_follow_has_a_new_time(
         self, stores: Stores, new_id: NewId, passing: PassingTime
     ) -> None:
-        """After unfollowing and following again, the second time is stored. An old event changes nothing."""
+        """After unfollowing and following again, `seen_ms` is the time of the second follow. An
+        event that is older than the stored state does not change it."""
         member, owner = UserId(new_id()), new_id()
         await stores.outgoing_edges.write(OutgoingEdge.FOLLOWING, member, owner, IN)
         first_ms = await self.a_moment_later(passing)
@@ -143,7 +147,8 @@ class OutgoingEdgesSuite:
         return before_ms
 
     async def test_likes_of_photos_of_all_ages_are_returned(self, stores: Stores, new_id: NewId) -> None:
-        """Photos of every year to 2057 in one call, and no other photos."""
+        """One call finds likes of photos of every year to 2057, and returns only the photos asked
+        for."""
         member = UserId(new_id())
         year_ms = 365 * 86_400_000
         photos = [PhotoId(compose_id(EPOCH_MS + year * year_ms, 5, 5)) for year in range(34)]
@@ -155,7 +160,8 @@ class OutgoingEdgesSuite:
     async def test_the_newest_likes_of_an_era_say_how_deep_they_are(
         self, stores: Stores, new_id: NewId
     ) -> None:
-        """Descending. A removed like counts as a row read but is left out. Other eras are not read."""
+        """Likes are descending by photo id, with the depth to which the era was read. A removed
+        like counts as a row read but is left out. Other eras are not read."""
         member = UserId(new_id())
         photos = [PhotoId(compose_id(EPOCH_MS + hour * 3_600_000, 5, 5)) for hour in range(5)]
         other_era = PhotoId(compose_id(EPOCH_MS + 3 * 365 * 86_400_000, 5, 5))

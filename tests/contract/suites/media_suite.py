@@ -15,7 +15,7 @@ NewId = Callable[[], int]
 PutSigned = Callable[[SignedRequest, bytes], Awaitable[int]]
 
 JPEG, PNG = "image/jpeg", "image/png"
-# S3's smallest part, except for the last.
+# S3 refuses a smaller part, except as the last part.
 PART_BYTES = 5 * 1_048_576
 LIFE_S = 60
 OK, FORBIDDEN, TAKEN = 200, 403, 412
@@ -23,7 +23,7 @@ OK, FORBIDDEN, TAKEN = 200, 403, 412
 
 class MediaObjectsSuite:
     async def test_what_was_put_is_there(self, stores: Stores, new_id: NewId) -> None:
-        """With its size and its bytes, and only under its key."""
+        """The object has the size and the bytes that were put. Another key has no object."""
         key = f"suite/{new_id()}"
         await stores.media_objects.put(key, b"12345", content_type=JPEG)
 
@@ -46,14 +46,15 @@ class MediaObjectsSuite:
     async def test_reading_ends_one_byte_after_the_limit(
         self, stores: Stores, new_id: NewId, bytes_max: int, expected: bytes
     ) -> None:
-        """So the reader can tell that there is more."""
+        """`read` returns at most one byte more than `bytes_max`, so the caller can tell that the
+        object is longer."""
         key = f"suite/{new_id()}"
         await stores.media_objects.put(key, b"12345", content_type=JPEG)
 
         assert await stores.media_objects.read(key, bytes_max=bytes_max) == expected
 
     async def test_deleted_objects_are_gone(self, stores: Stores, new_id: NewId) -> None:
-        """Several at once. Unknown keys are ignored, and so is an empty list."""
+        """One call deletes several objects. Unknown keys and an empty list do nothing."""
         keys = [f"suite/{new_id()}" for _ in range(3)]
         for key in keys:
             await stores.media_objects.put(key, b"1", content_type=JPEG)
@@ -66,7 +67,8 @@ class MediaObjectsSuite:
     async def test_a_listing_goes_on_after_its_last_key(
         self, stores: Stores, new_id: NewId, passing: PassingTime
     ) -> None:
-        """By key, under one prefix, with sizes and times."""
+        """A listing has the objects of one prefix, ordered by key, with sizes and times. `after`
+        continues it."""
         prefix = f"suite/{new_id()}/"
         for number in range(5):
             await stores.media_objects.put(f"{prefix}{number}", b"x" * number, content_type=JPEG)
@@ -89,7 +91,8 @@ class SignedPutSuite:
     async def test_a_signed_put_puts_the_object_once(
         self, stores: Stores, new_id: NewId, put_signed: PutSigned
     ) -> None:
-        """The object cannot be replaced with other bytes of the same length."""
+        """The object cannot be replaced afterwards, not even by bytes of the same length or with a
+        new signature."""
         key = f"suite/{new_id()}"
         signed = await self._signed(stores, key)
         statuses = [await put_signed(signed, body) for body in (b"12345", b"54321")]
@@ -103,7 +106,7 @@ class SignedPutSuite:
     async def test_of_racing_puts_one_is_stored(
         self, stores: Stores, new_id: NewId, put_signed: PutSigned
     ) -> None:
-        """The others get a status that says so."""
+        """All other requests get status 412."""
         signed = await self._signed(stores, f"suite/{new_id()}")
         statuses = await asyncio.gather(*(put_signed(signed, b"%05d" % number) for number in range(8)))
 
@@ -113,7 +116,7 @@ class SignedPutSuite:
     async def test_another_length_is_refused(
         self, stores: Stores, new_id: NewId, put_signed: PutSigned, body: bytes
     ) -> None:
-        """The signature covers the length."""
+        """The signature covers the length of the body."""
         key = f"suite/{new_id()}"
 
         assert await put_signed(await self._signed(stores, key), body) == FORBIDDEN
@@ -125,7 +128,8 @@ class SignedPutSuite:
     async def test_other_headers_are_refused(
         self, stores: Stores, new_id: NewId, put_signed: PutSigned, headers: dict[str, str | None]
     ) -> None:
-        """Another type, no type, or without the condition that protects an existing object."""
+        """The signature covers the content type and `If-None-Match`, the condition that protects an
+        existing object."""
         key = f"suite/{new_id()}"
         signed = await self._signed(stores, key)
         sent = {name: value for name, value in {**signed.headers, **headers}.items() if value is not None}
@@ -136,7 +140,7 @@ class SignedPutSuite:
     async def test_a_forged_request_is_refused(
         self, stores: Stores, new_id: NewId, put_signed: PutSigned
     ) -> None:
-        """With another key or another signature."""
+        """A signed URL with another key or with another signature is refused."""
         key, other = f"suite/{new_id()}", f"suite/{new_id()}"
         signed = await self._signed(stores, key)
         last = signed.url[-1]
@@ -148,7 +152,7 @@ class SignedPutSuite:
     async def test_a_signed_put_expires(
         self, stores: Stores, new_id: NewId, put_signed: PutSigned, passing: PassingTime
     ) -> None:
-        """After its expiry nobody can use it."""
+        """After the time for which it was signed, the request is refused."""
         key = f"suite/{new_id()}"
         signed = await self._signed(stores, key, life_s=1)
 
@@ -170,7 +174,8 @@ class PartsSuite:
     async def test_parts_make_the_object_once_all_are_there(
         self, stores: Stores, new_id: NewId, put_signed: PutSigned
     ) -> None:
-        """Signed or put by the API itself, in any order. Before that there is no object."""
+        """Parts may arrive in any order, by a signed request or from the API itself. Before all
+        parts are there, finishing makes no object."""
         key, uploads = f"suite/{new_id()}", stores.media_uploads
         sizes = {1: PART_BYTES, 2: PART_BYTES, 3: 3}
         parts_id = await uploads.begin_parts(key, content_type=PNG)
@@ -195,7 +200,8 @@ class PartsSuite:
     async def test_a_part_may_be_put_again(
         self, stores: Stores, new_id: NewId, put_signed: PutSigned
     ) -> None:
-        """A connection may have been cut after the last byte. The bytes of the last PUT are used."""
+        """A client repeats a PUT if its connection was cut before the response. The bytes of the
+        last PUT are used."""
         key, uploads = f"suite/{new_id()}", stores.media_uploads
         parts_id = await uploads.begin_parts(key, content_type=PNG)
         signed = await uploads.sign_part(key, parts_id, 1, size_bytes=3, life_s=LIFE_S)
@@ -207,7 +213,7 @@ class PartsSuite:
     async def test_a_signed_part_is_only_of_its_length_and_number(
         self, stores: Stores, new_id: NewId, put_signed: PutSigned
     ) -> None:
-        """A longer or shorter body, or another part number, is refused."""
+        """A longer or shorter body or another part number is refused."""
         key, uploads = f"suite/{new_id()}", stores.media_uploads
         parts_id = await uploads.begin_parts(key, content_type=PNG)
         signed = await uploads.sign_part(key, parts_id, 1, size_bytes=3, life_s=LIFE_S)
@@ -222,7 +228,7 @@ class PartsSuite:
         assert (statuses, await uploads.parts(key, parts_id)) == ([FORBIDDEN] * 3, {})
 
     async def test_other_parts_than_stated_make_nothing(self, stores: Stores, new_id: NewId) -> None:
-        """One too many, one of another length, or no parts."""
+        """Finishing makes no object if a stated part has not arrived or has another length."""
         key, uploads = f"suite/{new_id()}", stores.media_uploads
         parts_id = await uploads.begin_parts(key, content_type=PNG)
         await uploads.finish_parts(key, parts_id, {1: 3})
@@ -234,7 +240,8 @@ class PartsSuite:
         assert await uploads.parts(key, parts_id) == {1: 3}
 
     async def test_an_aborted_upload_is_forgotten(self, stores: Stores, new_id: NewId) -> None:
-        """Its parts are removed and no object is made. Aborting may be repeated, also for unknown uploads."""
+        """Its parts are removed and no object is made. Aborting the same upload again does
+        nothing."""
         key, uploads = f"suite/{new_id()}", stores.media_uploads
         parts_id = await uploads.begin_parts(key, content_type=PNG)
         await uploads.put_part(key, parts_id, 1, b"abc")
@@ -248,7 +255,8 @@ class PartsSuite:
     async def test_unfinished_uploads_are_listed(
         self, stores: Stores, new_id: NewId, passing: PassingTime
     ) -> None:
-        """With their start times, several of one key; without finished or aborted uploads."""
+        """The list has the start time of each upload, may name a key several times, and leaves out
+        finished and aborted uploads."""
         prefix, uploads = f"suite/{new_id()}/", stores.media_uploads
         under_way = {await uploads.begin_parts(f"{prefix}1", content_type=PNG) for _ in range(2)}
         finished = await uploads.begin_parts(f"{prefix}2", content_type=PNG)
@@ -264,7 +272,8 @@ class PartsSuite:
         assert all(abs(parts.started_ms - passing.now_ms()) < 60_000 for parts in listed)
 
     async def test_two_may_finish_at_once(self, stores: Stores, new_id: NewId) -> None:
-        """The object is complete, and neither caller gets an error."""
+        """If several callers finish the same upload at once, the object is complete and no caller
+        gets an error."""
         key, uploads = f"suite/{new_id()}", stores.media_uploads
         parts_id = await uploads.begin_parts(key, content_type=PNG)
         await uploads.put_part(key, parts_id, 1, b"abc")
@@ -283,7 +292,7 @@ class OriginalsSuite:
     async def test_an_original_is_there_once_it_was_put(
         self, stores: Stores, new_id: NewId, put_original: Callable[[str], None]
     ) -> None:
-        """And not before. Another key is another object."""
+        """Before the PUT the object has no size. A PUT of one key does not create another key."""
         key = f"originals/{new_id()}.jpg"
 
         assert await stores.media_objects.size(key) is None

@@ -24,7 +24,8 @@ class ParkedPhotosSuite:
     async def test_a_photo_is_due_from_its_time_on(
         self, stores: Stores, new_id: NewId, passing: PassingTime
     ) -> None:
-        """Not before. Parking it twice is like parking it once."""
+        """The photo is not due one millisecond before. Parking it twice has the same effect as
+        parking it once."""
         photo = self.parked(new_id, passing.now_ms())
         for _ in range(2):
             await stores.parked.park(photo)
@@ -53,7 +54,8 @@ class ParkedPhotosSuite:
     async def test_a_photo_may_be_parked_again_before_its_old_row_is_removed(
         self, stores: Stores, new_id: NewId, passing: PassingTime
     ) -> None:
-        """A kill between the two leaves two rows, never none."""
+        """If the worker is killed after the second `park` and before `unpark`, there are two rows.
+        In the opposite order a kill would leave no row and the photo would be lost."""
         photo = self.parked(new_id, passing.now_ms())
         later = replace(photo, due_ms=photo.due_ms + 2_000)
         await stores.parked.park(photo)
@@ -68,7 +70,7 @@ class ParkedPhotosSuite:
     async def test_no_more_than_the_limit_are_returned(
         self, stores: Stores, new_id: NewId, passing: PassingTime
     ) -> None:
-        """The others are returned later."""
+        """With five photos due and a limit of 3, `due` returns three."""
         now_ms = passing.now_ms()
         photos = [self.parked(new_id, now_ms) for _ in range(5)]
         for photo in photos:

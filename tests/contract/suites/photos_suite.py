@@ -39,28 +39,31 @@ async def stored(stores: Stores, photo: Photo) -> Photo:
 
 class PhotosSuite:
     async def test_an_inserted_photo_is_read_as_it_was(self, stores: Stores, new_id: NewId) -> None:
-        """Every fact comes back; the photo is processing, has no renditions, and is not deleted."""
+        """Every field is stored. A new photo is processing, has no renditions, and is not
+        deleted."""
         photo = photo_by(new_id)
 
         assert await stores.photos.insert(photo) == photo.author_id
         assert await stored(stores, photo) == photo
 
     async def test_times_are_kept_to_the_millisecond(self, stores: Stores, new_id: NewId) -> None:
-        """The rest is cut off."""
+        """Microseconds are cut off."""
         photo = replace(photo_by(new_id), created_at=datetime(2026, 3, 1, 0, 0, 0, 123_999, tzinfo=UTC))
         await stores.photos.insert(photo)
 
         assert (await stored(stores, photo)).created_at == datetime(2026, 3, 1, 0, 0, 0, 123_000, tzinfo=UTC)
 
     async def test_insert_takes_the_facts_alone(self, stores: Stores, new_id: NewId) -> None:
-        """Other calls write what happens to a photo, so a repeated upload resets nothing."""
+        """`insert` ignores status and renditions, because other calls write them. So a repeated
+        upload does not reset them."""
         photo = photo_by(new_id)
         await stores.photos.insert(replace(photo, status=Status.READY, renditions=THUMBNAIL))
 
         assert await stored(stores, photo) == photo
 
     async def test_the_first_author_of_an_id_keeps_it(self, stores: Stores, new_id: NewId) -> None:
-        """A second insert returns the first author and changes nothing."""
+        """An insert of the same id by another author returns the first author and changes
+        nothing."""
         photo = photo_by(new_id)
         await stores.photos.insert(photo)
         other = replace(photo, author_id=UserId(new_id()), caption="mine")
@@ -69,7 +72,7 @@ class PhotosSuite:
         assert await stored(stores, photo) == photo
 
     async def test_of_racing_authors_one_wins(self, stores: Stores, new_id: NewId) -> None:
-        """All calls return the same author, and that is the stored one."""
+        """All concurrent inserts return the same author, and this author is stored."""
         photo = photo_by(new_id)
         racing = [replace(photo, author_id=UserId(new_id())) for _ in range(8)]
         answers = await asyncio.gather(*(stores.photos.insert(photo) for photo in racing))
@@ -77,7 +80,7 @@ class PhotosSuite:
         assert set(answers) == {(await stored(stores, photo)).author_id}
 
     async def test_unknown_photos_are_left_out(self, stores: Stores, new_id: NewId) -> None:
-        """Of many ids, the existing ones are returned. Without ids nothing is returned."""
+        """Of many ids, only existing photos are returned. Without ids nothing is returned."""
         photos = [photo_by(new_id) for _ in range(3)]
         for photo in photos:
             await stores.photos.insert(photo)
@@ -88,7 +91,8 @@ class PhotosSuite:
         assert await stores.photos.get([]) == {}
 
     async def test_a_ready_photo_has_its_renditions(self, stores: Stores, new_id: NewId) -> None:
-        """Later ones are added and replace those of the same name. A repeated thumbnail removes none."""
+        """Added renditions join the stored ones and replace those of the same name. Marking the
+        photo ready again removes none."""
         photo = photo_by(new_id)
         await stores.photos.insert(photo)
         small = {"small": StoredRendition(object_key="r/2", width=320, height=213)}
@@ -133,7 +137,7 @@ class PhotosSuite:
     async def test_recording_a_delivery_changes_nothing_readers_see(
         self, stores: Stores, new_id: NewId
     ) -> None:
-        """It may be repeated."""
+        """The photo is read as before, also if the delivery is recorded twice."""
         photo = photo_by(new_id)
         await stores.photos.insert(photo)
         await stores.photos.record_delivery(photo.photo_id, PUSHED)
@@ -142,7 +146,8 @@ class PhotosSuite:
         assert await stored(stores, photo) == photo
 
     async def test_a_tombstone_is_for_one_photo_and_author(self, stores: Stores, new_id: NewId) -> None:
-        """It is stored without the photo, too. Another user's delete is no tombstone for the author."""
+        """A tombstone can be written before the photo exists. A tombstone of another user does not
+        apply to the author's photo."""
         photo, author = PhotoId(new_id()), UserId(new_id())
         await stores.photos.write_tombstone(photo, author)
         await stores.photos.write_tombstone(photo, author)
@@ -176,7 +181,7 @@ class PhotosSuite:
 
 class AuthorPhotosSuite:
     async def test_photos_come_newest_first(self, stores: Stores, new_id: NewId) -> None:
-        """In whatever order and however often they were added."""
+        """The order in which photos were added and repeated additions do not matter."""
         author, first, second, third = UserId(new_id()), *(PhotoId(new_id()) for _ in range(3))
         for photo in (second, third, first, second):
             await stores.author_photos.add(author, photo, ready=True)
@@ -186,7 +191,8 @@ class AuthorPhotosSuite:
     async def test_a_page_is_below_its_place_and_within_its_limit(
         self, stores: Stores, new_id: NewId
     ) -> None:
-        """`below` itself is left out. Fewer than the limit means that there are no more."""
+        """The page has ids smaller than `below`. If it has fewer photos than the limit, there are
+        no more."""
         author, first, second, third = UserId(new_id()), *(PhotoId(new_id()) for _ in range(3))
         for photo in (first, second, third):
             await stores.author_photos.add(author, photo, ready=True)
@@ -211,7 +217,8 @@ class AuthorPhotosSuite:
 
     @pytest.mark.parametrize("order", [(False, True), (True, False), (True,), (True, True)])
     async def test_ready_stays_ready(self, stores: Stores, new_id: NewId, order: tuple[bool, ...]) -> None:
-        """A repeated upload does not change that."""
+        """A later addition that says `ready=False`, from a repeated upload, does not change a ready
+        photo."""
         author, photo = UserId(new_id()), PhotoId(new_id())
         for ready in order:
             await stores.author_photos.add(author, photo, ready=ready)
@@ -220,7 +227,8 @@ class AuthorPhotosSuite:
         assert found == {author: [AuthorPhoto(photo_id=photo, ready=True)]}
 
     async def test_what_is_not_ready_is_listed_as_such(self, stores: Stores, new_id: NewId) -> None:
-        """The author sees it; the readers of the list decide who else does."""
+        """The author sees a photo that is not ready. The callers decide which other users see
+        it."""
         author, photo = UserId(new_id()), PhotoId(new_id())
         await stores.author_photos.add(author, photo, ready=False)
         found = await stores.author_photos.newest([author], below=ID_MAX, each_max=5)
@@ -231,7 +239,7 @@ class AuthorPhotosSuite:
     async def test_a_rejected_photo_is_listed_and_never_ready(
         self, stores: Stores, new_id: NewId, order: str
     ) -> None:
-        """In whatever order it is added, made ready and rejected."""
+        """The order in which the photo is added, made ready and rejected does not matter."""
         author, photo = UserId(new_id()), PhotoId(new_id())
         for step in order:
             if step == "j":
@@ -244,7 +252,7 @@ class AuthorPhotosSuite:
 
     @pytest.mark.parametrize("order", ["rjd", "rdj", "djr", "jdr"])
     async def test_a_rejected_photo_can_be_removed(self, stores: Stores, new_id: NewId, order: str) -> None:
-        """A removal also wins over a rejection, in any order."""
+        """A removal wins over a rejection, in any order."""
         author, photo = UserId(new_id()), PhotoId(new_id())
         for step in order:
             if step == "r":
@@ -272,7 +280,8 @@ class AuthorPhotosSuite:
     async def test_a_removed_photo_does_not_count_towards_the_limit(
         self, stores: Stores, new_id: NewId
     ) -> None:
-        """Otherwise a short page would say that there are no more."""
+        """A page shorter than the limit means that there are no more photos, so removed photos must
+        not make it shorter."""
         author, photos = UserId(new_id()), [PhotoId(new_id()) for _ in range(4)]
         for photo in photos:
             await stores.author_photos.add(author, photo, ready=True)

@@ -8,12 +8,12 @@ import pytest
 from streams.ports.groups import Stores
 from tests.contract.limits import SHARDS
 
-# A lease lives for a minute, so after two it has expired.
+# A lease is valid for one minute, so two minutes later it has expired.
 LEASE_PAST_MS = 120_000
 
 
 class ShardLeasesSuite:
-    """`shard_now_ms` is a time at which all of the few shards are free."""
+    """`shard_now_ms` is a time at which no shard is leased. There are only three shards."""
 
     async def test_holders_have_different_shards(self, stores: Stores, shard_now_ms: int) -> None:
         """When all shards are held, the next acquire fails."""
@@ -42,7 +42,8 @@ class ShardLeasesSuite:
     async def test_a_holder_that_lost_its_shard_cannot_reserve(
         self, stores: Stores, shard_now_ms: int
     ) -> None:
-        """Its lease expired and another process took over, so it must stop minting."""
+        """If the lease has expired and another process took the shard, the old holder gets an error
+        and must stop minting."""
         holder = str(uuid4())
         lease = await stores.shard_leases.acquire(holder, shard_now_ms)
         await stores.shard_leases.reserve(holder, lease.shard, shard_now_ms + 1_000, shard_now_ms)
@@ -54,7 +55,8 @@ class ShardLeasesSuite:
             await stores.shard_leases.reserve(holder, lease.shard, later_ms + 5_000, later_ms)
 
     async def test_reserving_renews_the_lease(self, stores: Stores, shard_now_ms: int) -> None:
-        """A process that goes on minting keeps its shard; others get the rest."""
+        """A process that continues to reserve ids continues to hold its shard. Other processes get
+        the other shards."""
         holder = str(uuid4())
         lease = await stores.shard_leases.acquire(holder, shard_now_ms)
         later_ms = shard_now_ms + LEASE_PAST_MS
@@ -66,7 +68,8 @@ class ShardLeasesSuite:
             await stores.shard_leases.acquire(str(uuid4()), later_ms)
 
     async def test_a_released_shard_is_free_at_once(self, stores: Stores, shard_now_ms: int) -> None:
-        """Only its holder can release it, and ids that were reserved stay reserved."""
+        """Only the holder can release its shard. The next holder starts after the ids that were
+        reserved."""
         held = [
             (holder := str(uuid4()), await stores.shard_leases.acquire(holder, shard_now_ms))
             for _ in range(SHARDS)
@@ -86,7 +89,7 @@ class ShardLeasesSuite:
     async def test_a_shard_whose_ids_run_ahead_of_the_clock_is_skipped(
         self, stores: Stores, shard_now_ms: int
     ) -> None:
-        """Minting with it would have to wait."""
+        """A holder of this shard would have to wait until the clock passes the reserved ids."""
         for _ in range(SHARDS):
             holder = str(uuid4())
             lease = await stores.shard_leases.acquire(holder, shard_now_ms)

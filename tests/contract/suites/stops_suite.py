@@ -21,7 +21,8 @@ class StoppedPartitionsSuite:
         )
 
     async def test_a_stop_is_stored_until_its_group_is_resumed(self, stores: Stores, new_id: NewId) -> None:
-        """Resuming returns how many there were, and changes no other group."""
+        """`resume` removes the stops of one group and returns how many there were. Stops of other
+        groups stay."""
         group, other = f"check-{new_id()}", f"edges-{new_id()}"
         stops = [self.stop(group, 0), self.stop(group, 3), self.stop(other, 0)]
         for stop in stops:
@@ -34,7 +35,8 @@ class StoppedPartitionsSuite:
         assert await stores.stopped_partitions.stops(other) == stops[2:]
 
     async def test_a_later_stop_replaces_the_earlier(self, stores: Stores, new_id: NewId) -> None:
-        """With its position and reason. Partitions of other topics have their own stops."""
+        """For one partition the last position and reason are stored. The same partition of another
+        topic has its own stop."""
         group = f"check-{new_id()}"
         stop = self.stop(group, 0)
         again = replace(stop, position=99, reason="501 of the last 1,000")

@@ -43,7 +43,8 @@ async def ring_of(stores: Stores, owner: UserId) -> ring.Ring:
 
 class TimelinesSuite:
     async def test_only_timelines_that_exist_are_written(self, stores: Stores, new_id: NewId) -> None:
-        """The calls return how many exist. A write never creates a timeline."""
+        """`append` and `merge` return how many of the timelines exist. They never create a
+        timeline."""
         there, not_there = await whole(stores, new_id), UserId(new_id())
 
         assert await stores.timelines.append(PhotoId(7), packed(not_there, there)) == 1
@@ -54,7 +55,8 @@ class TimelinesSuite:
         assert (await ring_of(stores, there)).ids == {7, 8}
 
     async def test_existing_names_those_who_have_one(self, stores: Stores, new_id: NewId) -> None:
-        """A timeline under rebuild exists. Without owners nothing is returned."""
+        """`existing` returns the owners who have a timeline, also one under rebuild. Without owners
+        it returns nothing."""
         there, rebuilding, not_there = await whole(stores, new_id), UserId(new_id()), UserId(new_id())
         await stores.timelines.begin_rebuild(rebuilding, TOKEN)
         loaded = await stores.timelines.existing(packed(not_there, there, rebuilding))
@@ -64,7 +66,7 @@ class TimelinesSuite:
         assert await stores.timelines.existing(packed()) == b""
 
     async def test_many_owners_are_written_by_one_call(self, stores: Stores, new_id: NewId) -> None:
-        """More than fit into one request, for appends and for merges."""
+        """The calls name more owners than fit into one request, both for appends and for merges."""
         owners = [UserId(new_id()) for _ in range(140)]
         for owner in owners[::2]:
             await stores.timelines.begin_rebuild(owner, TOKEN)
@@ -75,7 +77,7 @@ class TimelinesSuite:
             assert (await ring_of(stores, owner)).ids == {7, 8}
 
     async def test_repeating_an_append_shows_the_photo_once(self, stores: Stores, new_id: NewId) -> None:
-        """Ids are unique after the ring is parsed."""
+        """The ring may store an id twice; parsing the ring removes the duplicate."""
         owner = await whole(stores, new_id)
         for photo in (7, 8, 7):
             await stores.timelines.append(PhotoId(photo), packed(owner))
@@ -83,7 +85,8 @@ class TimelinesSuite:
         assert (await ring_of(stores, owner)).ids == {7, 8}
 
     async def test_what_is_overwritten_raises_the_floor(self, stores: Stores, new_id: NewId) -> None:
-        """The ring is complete above its floor. Before it is full, its floor is that of the rebuild."""
+        """The ring is complete above its floor. Until the ring is full, its floor is the floor of
+        the rebuild."""
         owner = await whole(stores, new_id, floor=3)
         for photo in range(10, 10 + SLOTS):
             await stores.timelines.append(PhotoId(photo), packed(owner))
@@ -99,7 +102,8 @@ class TimelinesSuite:
     async def test_overwriting_an_older_photo_does_not_sink_the_floor(
         self, stores: Stores, new_id: NewId
     ) -> None:
-        """If arrivals are out of order, the overwritten id may be below the floor already."""
+        """If photos arrive out of order, the overwritten id may already be below the floor. The
+        floor is never lowered."""
         owner = await whole(stores, new_id)
         for photo in (50, 5, 40, 30, 20, *range(100, 100 + SLOTS)):
             await stores.timelines.append(PhotoId(photo), packed(owner))
@@ -107,7 +111,8 @@ class TimelinesSuite:
         assert (await ring_of(stores, owner)).floor == 50
 
     async def test_ids_above_2_to_the_53_are_compared_exactly(self, stores: Stores, new_id: NewId) -> None:
-        """Two ids that differ only in the last bit would be equal as numbers of 53 bits."""
+        """Lua numbers have 53 bits, so two large ids that differ only in the last bit would be
+        equal."""
         top = 2**62 + 2**32
         for low, high in ((top, top + 1), (top - 1, top), (2**63 - 2, 2**63 - 1)):
             owner = await whole(stores, new_id)
@@ -117,7 +122,8 @@ class TimelinesSuite:
             assert (await ring_of(stores, owner)).floor == high
 
     async def test_a_new_photo_overwrites_the_oldest(self, stores: Stores, new_id: NewId) -> None:
-        """A new layout is ascending, in whatever order the database returned the photos."""
+        """A rebuild stores the ids in ascending order, whatever the order in which the database
+        returned them, so the next append overwrites the smallest id."""
         owner = await whole(stores, new_id, loaded=(14, 10, 12, 13, 11))
         await stores.timelines.append(PhotoId(20), packed(owner))
         stored = await ring_of(stores, owner)
@@ -126,7 +132,8 @@ class TimelinesSuite:
         assert stored.floor == 10
 
     async def test_late_photos_never_push_out_newer_ones(self, stores: Stores, new_id: NewId) -> None:
-        """700 old photos, at once and one by one, leave a full timeline as it was."""
+        """720 old photos, merged at once or one by one, do not change the ids of a full timeline.
+        They only raise the floor."""
         newest = range(1_000, 1_000 + SLOTS)
         owner = await whole(stores, new_id, loaded=newest)
         await stores.timelines.merge([owner], photos(*range(1, 701)))
@@ -138,7 +145,8 @@ class TimelinesSuite:
         assert stored.floor == 720
 
     async def test_a_late_photo_takes_its_place_by_id(self, stores: Stores, new_id: NewId) -> None:
-        """It replaces the oldest photo, and the next append replaces the oldest of the rest."""
+        """A merged photo is stored in the order of ids and removes the oldest photo. The next
+        append overwrites the oldest of the remaining photos."""
         owner = await whole(stores, new_id, loaded=(10, 20, 30, 40, 50))
         await stores.timelines.merge([owner], photos(25))
         await stores.timelines.append(PhotoId(60), packed(owner))
@@ -148,7 +156,8 @@ class TimelinesSuite:
         assert stored.floor == 20
 
     async def test_nothing_is_merged_below_the_floor(self, stores: Stores, new_id: NewId) -> None:
-        """The ring is not complete below its floor, so the photo's neighbours would be missing."""
+        """The ring is not complete below its floor, so the feed would show this photo without its
+        neighbours."""
         owner = await whole(stores, new_id, floor=100)
         before = await stores.timelines.read(owner)
 
@@ -156,7 +165,8 @@ class TimelinesSuite:
         assert await stores.timelines.read(owner) == before
 
     async def test_merging_again_changes_nothing(self, stores: Stores, new_id: NewId) -> None:
-        """Not even a byte, so that no other swap fails."""
+        """A merge of stored photos does not change one byte, so a concurrent compare-and-swap does
+        not fail because of it."""
         owner = await whole(stores, new_id)
         await stores.timelines.merge([owner], photos(7, 8))
         before = await stores.timelines.read(owner)
@@ -165,7 +175,8 @@ class TimelinesSuite:
         assert await stores.timelines.read(owner) == before
 
     async def test_appends_and_merges_at_once_lose_nothing(self, stores: Stores, new_id: NewId) -> None:
-        """As many as there are slots, from as many callers."""
+        """Five concurrent calls write five photos into a ring of five slots, and all five photos
+        are stored."""
         for _ in range(5):
             owner = await whole(stores, new_id)
             await asyncio.gather(
@@ -179,7 +190,7 @@ class TimelinesSuite:
             assert (await ring_of(stores, owner)).ids == {10, 11, 50, 51, 52}
 
     async def test_forgetting_takes_the_timeline_away(self, stores: Stores, new_id: NewId) -> None:
-        """It may be repeated, and the owner may get a new timeline."""
+        """`forget` may be repeated. Afterwards a rebuild of the same owner may begin."""
         owner = await whole(stores, new_id, loaded=(7,))
         await stores.timelines.forget(owner)
         await stores.timelines.forget(owner)
@@ -188,7 +199,8 @@ class TimelinesSuite:
         assert await stores.timelines.begin_rebuild(owner, TOKEN)
 
     async def test_forgetting_all_returns_how_many_there_were(self, stores: Stores, new_id: NewId) -> None:
-        """Complete timelines and those under rebuild; checkpoints and cached values are not counted."""
+        """`forget_all` counts complete timelines and those under rebuild. Checkpoints are neither
+        counted nor removed."""
         await stores.timelines.forget_all()
         owners = [await whole(stores, new_id) for _ in range(3)]
         owners.append(UserId(new_id()))
@@ -218,7 +230,8 @@ class TimelinesSuite:
     async def test_reading_keeps_a_timeline(
         self, brief_stores: Stores, new_id: NewId, passing: PassingTime
     ) -> None:
-        """After three TTLs it still exists if its owner has read it regularly."""
+        """Reads renew the TTL: after three TTLs the timeline still exists if its owner has read it
+        regularly."""
         owner = await whole(brief_stores, new_id, loaded=(7,))
         begun_ms = passing.now_ms()
 
@@ -231,7 +244,7 @@ class TimelinesSuite:
 
 class RebuildSuite:
     async def test_a_timeline_being_rebuilt_says_so(self, stores: Stores, new_id: NewId) -> None:
-        """Its token is there until the rebuild is finished."""
+        """The stored ring has the token of the rebuild until the rebuild is finished."""
         owner = UserId(new_id())
 
         assert await stores.timelines.begin_rebuild(owner, TOKEN)
@@ -244,7 +257,7 @@ class RebuildSuite:
         assert stored.floor == 5
 
     async def test_of_racing_rebuilders_one_begins(self, stores: Stores, new_id: NewId) -> None:
-        """The others get False, and the token of the one is stored."""
+        """One call returns True and its token is stored. All other calls return False."""
         owner = UserId(new_id())
         tokens = [token_bytes(8) for _ in range(8)]
         begun = await asyncio.gather(*(stores.timelines.begin_rebuild(owner, token) for token in tokens))
@@ -253,7 +266,8 @@ class RebuildSuite:
         assert (await ring_of(stores, owner)).token == tokens[begun.index(True)]
 
     async def test_a_whole_timeline_is_not_rebuilt(self, stores: Stores, new_id: NewId) -> None:
-        """It stays as it is."""
+        """If the owner has a complete timeline, `begin_rebuild` returns False and changes
+        nothing."""
         owner = await whole(stores, new_id, loaded=(7,))
 
         assert not await stores.timelines.begin_rebuild(owner, TOKEN)
@@ -286,7 +300,7 @@ class RebuildSuite:
             assert (await ring_of(stores, owner)).ids == {30, 50, 51}
 
     async def test_what_arrived_below_the_depth_read_is_left_out(self, stores: Stores, new_id: NewId) -> None:
-        """Its neighbours are missing, so the ring is not complete at that depth."""
+        """The rebuild did not read the photos below `floor`, so the ring is not complete there."""
         owner = UserId(new_id())
         await stores.timelines.begin_rebuild(owner, TOKEN)
         await stores.timelines.merge([owner], photos(4))
@@ -299,7 +313,8 @@ class RebuildSuite:
     async def test_what_was_overwritten_meanwhile_raises_the_floor(
         self, stores: Stores, new_id: NewId
     ) -> None:
-        """With more arrivals than slots during the rebuild, the floor is at least the overwritten ids."""
+        """If more photos arrive during the rebuild than there are slots, the floor is at least the
+        greatest overwritten id."""
         owner = UserId(new_id())
         await stores.timelines.begin_rebuild(owner, TOKEN)
         for photo in range(50, 51 + SLOTS):
@@ -311,7 +326,8 @@ class RebuildSuite:
         assert stored.floor == 50
 
     async def test_more_than_fits_raises_the_floor(self, stores: Stores, new_id: NewId) -> None:
-        """The newest photos of the database are stored."""
+        """If the rebuild reads more photos than there are slots, the newest are stored, and the
+        floor is the newest photo that was left out."""
         owner = await whole(stores, new_id, loaded=range(10, 12 + SLOTS), floor=3)
         stored = await ring_of(stores, owner)
 
@@ -319,7 +335,8 @@ class RebuildSuite:
         assert stored.floor == 11
 
     async def test_anothers_token_is_refused(self, stores: Stores, new_id: NewId) -> None:
-        """The rebuild that is under way goes on."""
+        """`finish_rebuild` with another token changes nothing, and the running rebuild can still
+        finish."""
         owner = UserId(new_id())
         await stores.timelines.begin_rebuild(owner, TOKEN)
 
@@ -328,7 +345,8 @@ class RebuildSuite:
         assert await stores.timelines.finish_rebuild(owner, TOKEN, photos(7), 0)
 
     async def test_a_rebuild_is_finished_once(self, stores: Stores, new_id: NewId) -> None:
-        """The second time the token is gone. Photos that were appended since stay."""
+        """The first call removes the token, so a second call is refused. Photos that were appended
+        in between stay."""
         owner = UserId(new_id())
         await stores.timelines.begin_rebuild(owner, TOKEN)
         await stores.timelines.finish_rebuild(owner, TOKEN, photos(7), 0)
@@ -338,7 +356,8 @@ class RebuildSuite:
         assert (await ring_of(stores, owner)).ids == {7, 9}
 
     async def test_forgotten_in_the_middle_it_is_not_finished(self, stores: Stores, new_id: NewId) -> None:
-        """Nothing is restored, even if another rebuild has begun."""
+        """If the timeline was forgotten during the rebuild, finishing stores nothing, even if
+        another rebuild has begun."""
         owner = UserId(new_id())
         await stores.timelines.begin_rebuild(owner, TOKEN)
         await stores.timelines.forget(owner)
@@ -354,7 +373,8 @@ class RebuildSuite:
     async def test_a_rebuild_that_nobody_finishes_expires(
         self, brief_stores: Stores, new_id: NewId, passing: PassingTime
     ) -> None:
-        """Its rebuilder has died. Neither reads nor appends renew its TTL, and another rebuild may begin."""
+        """If the rebuilder died, another rebuild can begin after the TTL. Neither reads nor appends
+        renew the TTL of a rebuild."""
         owner = UserId(new_id())
         await brief_stores.timelines.begin_rebuild(owner, TOKEN)
 
@@ -370,7 +390,8 @@ class RebuildSuite:
     async def test_a_finished_one_lives_on(
         self, brief_stores: Stores, new_id: NewId, passing: PassingTime
     ) -> None:
-        """The short TTL is only for the rebuild."""
+        """A finished timeline gets the long TTL. The short TTL is only for the time of the
+        rebuild."""
         owner = await whole(brief_stores, new_id)
         begun_ms = passing.now_ms()
 
@@ -410,7 +431,8 @@ class RingBytesSuite:
     async def test_every_call_leaves_the_bytes_of_the_model(
         self, stores: Stores, new_id: NewId, steps: list[tuple[object, ...]]
     ) -> None:
-        """Appends, merges, rebuilds and forgetting in any order: the same bytes and the same results."""
+        """After every step of a random sequence, the store has the same bytes as the model and
+        returned the same result."""
         owner = UserId(new_id())
         model: RingModel | None = None
         for step in steps:

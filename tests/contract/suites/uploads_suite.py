@@ -32,7 +32,7 @@ def an_upload(new_id: NewId) -> Upload:
 
 class UploadsSuite:
     async def test_a_row_is_read_as_it_was_written(self, stores: Stores, new_id: NewId) -> None:
-        """Also without size and caption. Inserting it again changes nothing."""
+        """Size and caption may be missing. A second insert of the same photo changes nothing."""
         first = an_upload(new_id)
         second = replace(an_upload(new_id), size_bytes=None, caption="")
         for upload in (first, second):
@@ -43,7 +43,8 @@ class UploadsSuite:
         assert await stores.uploads.get(PhotoId(new_id())) is None
 
     async def test_the_first_parts_id_is_stored(self, stores: Stores, new_id: NewId) -> None:
-        """All racing calls return the same id. After the upload has ended, calls return None."""
+        """All concurrent calls return the same id. If the upload does not exist or has ended, the
+        call returns None."""
         upload = an_upload(new_id)
         await stores.uploads.insert(upload)
         results = await asyncio.gather(
@@ -57,7 +58,8 @@ class UploadsSuite:
         assert await stores.uploads.set_parts_id(upload.photo_id, "parts") is None
 
     async def test_states_only_move_forward(self, stores: Stores, new_id: NewId) -> None:
-        """Each call returns the stored state. From another state nothing changes."""
+        """Each call returns the stored state. A call that does not apply to the stored state
+        changes nothing."""
         rows = stores.uploads
         completed, aborted = an_upload(new_id), an_upload(new_id)
         for upload in (completed, aborted):
@@ -80,7 +82,7 @@ class UploadsSuite:
         assert await rows.get(aborted.photo_id) == replace(aborted, state=ABORTED)
 
     async def test_a_completed_upload_can_be_taken_back(self, stores: Stores, new_id: NewId) -> None:
-        """After that it cannot enter the pipeline."""
+        """An upload that was taken back is aborted, so it cannot enter the pipeline."""
         upload, rows = an_upload(new_id), stores.uploads
         await rows.insert(upload)
         await rows.complete(upload.photo_id)
@@ -90,7 +92,8 @@ class UploadsSuite:
         assert await rows.get(upload.photo_id) == replace(upload, state=ABORTED)
 
     async def test_entering_removes_the_row_once(self, stores: Stores, new_id: NewId) -> None:
-        """The second call finds no row, and the upload cannot be taken back."""
+        """The first `enter` removes the row. After that there is nothing to enter or to take
+        back."""
         upload, rows = an_upload(new_id), stores.uploads
         await rows.insert(upload)
         await rows.complete(upload.photo_id)
@@ -100,7 +103,7 @@ class UploadsSuite:
         assert await rows.get(upload.photo_id) is None
 
     async def test_without_a_row_nothing_changes(self, stores: Stores, new_id: NewId) -> None:
-        """And no call creates a row."""
+        """Every call on an unknown photo returns None and creates no row."""
         photo, rows = PhotoId(new_id()), stores.uploads
         moves = [rows.complete, rows.abort, rows.take_back, rows.enter]
 
@@ -132,7 +135,7 @@ class UploadsSuite:
         assert (entered, taken) in ((COMPLETED, None), (ABORTED, ABORTED))
 
     async def test_a_removed_row_is_gone(self, stores: Stores, new_id: NewId) -> None:
-        """In every state. Removing may be repeated."""
+        """A row can be removed in every state. Removing may be repeated."""
         for move in (None, stores.uploads.complete, stores.uploads.abort):
             upload = an_upload(new_id)
             await stores.uploads.insert(upload)
@@ -144,7 +147,7 @@ class UploadsSuite:
             assert await stores.uploads.get(upload.photo_id) is None
 
     async def test_all_rows_are_returned_once(self, stores: Stores, new_id: NewId) -> None:
-        """Whatever their state."""
+        """`all` returns rows of every state."""
         uploads = [an_upload(new_id) for _ in range(7)]
         for upload in uploads:
             await stores.uploads.insert(upload)
@@ -162,7 +165,8 @@ def a_claim(new_id: NewId) -> KeyClaim:
 
 class UploadKeysSuite:
     async def test_the_first_claim_is_stored(self, stores: Stores, new_id: NewId) -> None:
-        """Only for that user and that key."""
+        """A claim belongs to one user and one key. Another user, or a key with another case, has
+        its own claim."""
         user, other = UserId(new_id()), UserId(new_id())
         first, second = a_claim(new_id), a_claim(new_id)
         rows = stores.uploads
@@ -175,7 +179,7 @@ class UploadKeysSuite:
         assert await rows.claimed(other, "key") is None
 
     async def test_racing_claims_agree(self, stores: Stores, new_id: NewId) -> None:
-        """All calls return the same claim."""
+        """All concurrent calls return the claim that is stored."""
         user = UserId(new_id())
         claims = [a_claim(new_id) for _ in range(6)]
         results = await asyncio.gather(
@@ -186,7 +190,8 @@ class UploadKeysSuite:
         assert await stores.uploads.claimed(user, "key") == results[0]
 
     async def test_a_key_is_released_only_by_its_own_photo(self, stores: Stores, new_id: NewId) -> None:
-        """Then it may be claimed for another photo. Releasing an unclaimed key does nothing."""
+        """After the release, the key may be claimed for another photo. Releasing an unclaimed key
+        does nothing."""
         user, first, second = UserId(new_id()), a_claim(new_id), a_claim(new_id)
         rows = stores.uploads
         await rows.release_key(user, "key", first.photo_id)
@@ -200,7 +205,7 @@ class UploadKeysSuite:
         assert await rows.claim_key(user, "key", second, life_s=LIFE_S) == second
 
     async def test_a_claim_expires(self, stores: Stores, new_id: NewId, passing: PassingTime) -> None:
-        """Then the key may be claimed for another photo."""
+        """After its TTL, the key may be claimed for another photo."""
         user, claim = UserId(new_id()), a_claim(new_id)
         await stores.uploads.claim_key(user, "key", claim, life_s=1)
 
@@ -215,7 +220,8 @@ class UploadKeysSuite:
 
 class UploadLimitSuite:
     async def test_so_many_a_minute_and_no_more(self, stores: Stores, new_id: NewId) -> None:
-        """The next call returns the time to wait. Another user has a limit of its own."""
+        """If the limit is reached, the call returns the time to wait. Every user has a separate
+        limit."""
         user, other = UserId(new_id()), UserId(new_id())
         results = [await stores.upload_limit.take(user, str(new_id())) for _ in range(PER_MINUTE)]
         wait_ms = await stores.upload_limit.take(user, str(new_id()))
@@ -226,7 +232,7 @@ class UploadLimitSuite:
         assert await stores.upload_limit.take(other, str(new_id())) is None
 
     async def test_one_upload_counts_once(self, stores: Stores, new_id: NewId) -> None:
-        """Also if it is counted again while there is no room."""
+        """The same upload is granted again without being counted, even if the limit is reached."""
         user, names = UserId(new_id()), [str(new_id()) for _ in range(PER_MINUTE)]
         results = [await stores.upload_limit.take(user, name) for name in names * 2]
 
@@ -246,7 +252,8 @@ class UploadLimitSuite:
         assert await stores.upload_limit.take(user, str(new_id())) is not None
 
     async def test_of_racing_uploads_so_many_pass(self, stores: Stores, new_id: NewId) -> None:
-        """Two calls that read before they wrote would both find room."""
+        """The check and the count are one atomic step. Otherwise two concurrent calls could both
+        use the last free slot."""
         user = UserId(new_id())
         results = await asyncio.gather(
             *(stores.upload_limit.take(user, str(new_id())) for _ in range(4 * PER_MINUTE))

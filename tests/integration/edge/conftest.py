@@ -1,4 +1,5 @@
-"""A stack of their own, because servers are killed and paused here: S3, the shield and two edges."""
+"""The tests of the edge kill and pause servers, so they use a separate stack: S3, the shield and
+two edges."""
 
 from collections.abc import Iterator
 from uuid import uuid4
@@ -33,5 +34,5 @@ def photos(stack: Stack) -> Iterator[Photos]:
 
 @pytest.fixture
 def key() -> str:
-    """An object key of this test alone."""
+    """An object key that no other test uses."""
     return f"renditions/{uuid4().hex}/thumbnail.jpg"

@@ -1,4 +1,4 @@
-"""What the tests of the edge do with it: put objects, sign URLs, ask, count, wait."""
+"""What the tests of the edge need: put objects, sign URLs, send requests, count fetches."""
 
 import asyncio
 import time
@@ -28,7 +28,7 @@ FILES = 8  # upkeep.js
 
 @dataclass(frozen=True)
 class Photos:
-    """What the tests do with the stack: put objects, sign URLs, ask, count."""
+    """The stack of the edge and an S3 client, with the calls that the tests need."""
 
     stack: Stack
     s3: Any
@@ -56,7 +56,8 @@ class Photos:
     async def sign(
         self, key: str, *, life_s: int = 1_800, signed_with: MediaKey | None = None, base: str = ""
     ) -> str:
-        """The target of a URL that is valid for `life_s`; the newest key signs unless another is given."""
+        """Return the target of a URL that is valid for `life_s`, signed with the newest key unless
+        `signed_with` is given."""
         media_key = signed_with or load_or_make(self.stack.home.secrets).media_keys[0]
         signer = UrlSigner(
             media_url=base or self.settings.media_url,
@@ -73,7 +74,7 @@ class Photos:
         return await ask(self.edges[edge], await self.sign(key), headers=headers)
 
     async def view_all(self, key: str, requests: int) -> list[Answer]:
-        """As many requests at once, over several signatures and both edges."""
+        """Send `requests` requests at once, spread over seven signatures and both edges."""
         targets = [await self.sign(key, life_s=1_800 + number) for number in range(SIGNATURES)]
         return await asyncio.gather(
             *(
@@ -83,13 +84,14 @@ class Photos:
         )
 
     async def metric(self, server: str, sample: str) -> int:
-        """Of one server, the sum of the samples that begin so."""
+        """Return the sum of one server's samples whose line begins with `sample`."""
         nginx = self.stack.server(server)
         assert isinstance(nginx, NginxServer)
         return summed(await ask(nginx.status_port, "/metrics"), sample)
 
     async def fetches(self) -> tuple[int, int]:
-        """How often the shield asked S3, and how often S3 was asked for an object."""
+        """Return how often the shield sent a request to S3, and how often S3 received a
+        GetObject."""
         of_s3 = await ask(self.stack.server("s3").port, "/metrics")
         lines = [line for line in of_s3.body.decode().splitlines() if 'operation="GetObject"' in line]
         counts = [line for line in lines if line.startswith("http_server_request_duration_seconds_count")]

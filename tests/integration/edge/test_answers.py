@@ -1,4 +1,4 @@
-"""What is answered, and what is counted."""
+"""Which responses the edge gives, and which requests it counts."""
 
 import re
 import time
@@ -28,7 +28,8 @@ class TestAnswers:
         ],
     )
     async def test_a_key_may_hold_any_characters(self, photos: Photos, key: str, name: str) -> None:
-        """What upstream apps put is found again, signed for S3 as S3 spells it."""
+        """The shield must encode the key in its S3 signature exactly as S3 does. Otherwise an
+        object with such a key could not be fetched."""
         photos.put(f"{key}/{name}", name.encode())
 
         answers = [await photos.view(f"{key}/{name}", edge) for edge in (0, 1)]
@@ -37,13 +38,14 @@ class TestAnswers:
 
     @pytest.mark.parametrize("name", ["..", ".", "a/../../b", "./a"])
     async def test_dots_lead_nowhere(self, photos: Photos, name: str) -> None:
-        """A store that keeps objects as files might follow them out of the bucket."""
+        """An S3 server that stores objects as files might follow the dots to a file outside the
+        bucket, so the edge refuses such a path."""
         assert (await photos.view(f"{name}/secret.jpg")).status == 403
 
     async def test_parts_of_an_object_are_served_on_a_miss_and_on_a_hit(
         self, photos: Photos, key: str
     ) -> None:
-        """The caches fetch it whole, once."""
+        """The caches fetch the whole object once and cut the requested ranges from it."""
         photos.put(key, b"0123456789")
 
         miss = await photos.view(key, headers={"Range": "bytes=2-4"})
@@ -55,7 +57,8 @@ class TestAnswers:
         assert beyond.status == 416
 
     async def test_head_has_the_headers_and_fills_the_cache(self, photos: Photos, key: str) -> None:
-        """S3 is asked with GET; the next reader finds the bytes."""
+        """For a HEAD request the edge fetches the object with GET, so the next reader gets a cache
+        hit."""
         photos.put(key, b"0123456789")
 
         head = await ask(photos.edges[0], await photos.sign(key), "HEAD")
@@ -68,7 +71,7 @@ class TestAnswers:
         return (answer.cache, answer.body) == ("HIT", b"0123456789")
 
     async def test_a_reader_who_has_it_is_told_so(self, photos: Photos, key: str) -> None:
-        """An If-None-Match is answered by the edge."""
+        """If `If-None-Match` names the cached object, the edge returns 304 without a body."""
         photos.put(key, b"bytes")
         first = await photos.view(key)
 
@@ -89,7 +92,8 @@ class TestAnswers:
     async def test_a_browser_keeps_it_no_longer_than_its_url_is_valid_and_the_object_says(
         self, photos: Photos, key: str, cache_control: str | None, life_s: int, least_s: int, most_s: int
     ) -> None:
-        """And no cache on the way keeps it at all."""
+        """`max-age` is the shorter of the URL's validity and the object's own limit. It is
+        `private`, so no shared cache between edge and browser stores the photo."""
         photos.put(key, b"bytes", cache_control)
         target = await photos.sign(key, life_s=life_s)
         left_s = int(target.partition("Expires=")[2].partition("&")[0]) - time.time()
@@ -102,7 +106,8 @@ class TestAnswers:
             assert least_s <= int(match[1]) <= min(most_s, left_s)
 
     async def test_what_is_not_to_be_stored_is_not(self, photos: Photos, key: str) -> None:
-        """The object's own word counts, in every cache."""
+        """If an object has `Cache-Control: no-store`, neither the caches nor the browser store
+        it."""
         photos.put(key, b"one", "no-store")
         first = await photos.view(key)
         photos.put(key, b"two", "no-store")
@@ -112,7 +117,8 @@ class TestAnswers:
         assert first.headers["cache-control"] == "private, no-store"
 
     async def test_an_answer_tells_nothing_of_the_store(self, photos: Photos, key: str) -> None:
-        """Neither its headers nor, when something fails, its words."""
+        """A response has only the expected headers, none of S3's own, and an error page does not
+        have S3's error text."""
         photos.put(key, b"bytes")
         missing = await photos.view(f"{key}.missing")
         for answer in (await photos.view(key), await photos.view(key), missing):
@@ -129,7 +135,8 @@ class TestAnswers:
 
 class TestMetrics:
     async def test_requests_are_counted_by_what_the_cache_did(self, photos: Photos, key: str) -> None:
-        """At the address that the run folder names."""
+        """The metrics count hits, misses and bytes. The run folder has the address of the
+        metrics."""
         photos.put(key, b"x" * 10_000)
         run = photos.stack.home.run
         port = int((run / "edge.metrics").read_text().rsplit(":", 1)[1])

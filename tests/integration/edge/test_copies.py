@@ -1,4 +1,5 @@
-"""What the edge keeps: one fetch for everybody, stale while it must be, warm, and gone when purged."""
+"""What the edge caches: one fetch for all readers, stale objects during outages, refreshed and
+purged objects."""
 
 import asyncio
 import json
@@ -40,7 +41,8 @@ class TestOneFetch:
     async def test_a_thousand_requests_for_an_expired_copy_do_not_wait_and_fetch_once(
         self, photos: Photos, key: str
     ) -> None:
-        """S3 hangs meanwhile, so a request that waited for it would time out; then the new bytes come."""
+        """S3 hangs during the requests, so a request that waited for S3 would time out. All get the
+        expired bytes, and afterwards one fetch brings the new bytes."""
         photos.put(key, b"old", "max-age=4")
         await photos.view_all(key, 2)
         stored_s = time.time()
@@ -70,7 +72,8 @@ class TestOneFetch:
     async def test_a_copy_is_no_longer_kept_for_passing_through_two_caches(
         self, photos: Photos, key: str
     ) -> None:
-        """An edge that asks the shield late gets what is left of the object's life, not all of it again."""
+        """If an edge fetches an object late from the shield, it caches the object only for the rest
+        of its `max-age`, not for the whole `max-age` again."""
         photos.put(key, b"old", "max-age=5")
         await photos.view(key, edge=0)
         fetched_s = time.time()
@@ -82,20 +85,23 @@ class TestOneFetch:
         assert (await photos.view(key, edge=1)).cache == "STALE"
 
     async def test_a_missing_object_is_asked_for_again_after_seconds(self, photos: Photos, key: str) -> None:
-        """Nobody may keep it from being seen by asking too early."""
+        """A 404 is cached only for seconds, so a request before the PUT cannot hide the object for
+        long."""
         early = await photos.view_all(key, 50)
         photos.put(key, b"late")
         put_s = time.time()
         await eventually("it is seen", self._serves(photos, key, 0, b"late"))
 
         assert {(answer.status, answer.headers["cache-control"]) for answer in early} == {(404, "no-store")}
-        # Two seconds in the edge, two in the shield, and how often this test looks.
+        # A 404 is cached for two seconds in the edge and for two in the shield. The rest is the
+        # interval at which this test polls.
         assert time.time() - put_s < 4.5
 
 
 class TestOutages:
     async def test_an_edge_serves_what_it_has_while_s3_is_down(self, photos: Photos, key: str) -> None:
-        """Also when it has expired; what it never had is a failure that no cache keeps."""
+        """A cached object is served even if it has expired. For an object that is not cached the
+        status is 502, and no cache stores this error."""
         photos.put(key, b"kept", "max-age=1")
         await photos.view_all(key, 2)
         stored_s = time.time()
@@ -115,7 +121,7 @@ class TestOutages:
     async def test_an_edge_serves_what_it_has_while_the_shield_is_down(
         self, photos: Photos, key: str
     ) -> None:
-        """The one shield is no single point of failure for what has been seen."""
+        """There is only one shield, but objects that an edge has cached do not depend on it."""
         photos.put(key, b"kept", "max-age=1")
         await photos.view(key)
         stored_s = time.time()
@@ -131,7 +137,8 @@ class TestOutages:
         assert (answer.status, answer.body) == (200, b"kept")
 
     async def test_workers_leave_with_a_master_that_is_killed(self, photos: Photos) -> None:
-        """Otherwise they would hold its port for ever, and nobody could tell them to go."""
+        """If the workers of a killed master continued to run, they would hold its port, and no
+        process could stop them."""
         edge = photos.stack.server("edge-2")
         workers = psutil.Process(edge.pid).children()
         edge.kill()
@@ -148,13 +155,16 @@ class TestWarm:
     async def test_the_most_viewed_are_hits_past_their_expiry(
         self, photos: Photos, key: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """`shutterline warm` fetches them again in time, through every edge; the others expire."""
+        """`shutterline warm` fetches the most viewed objects again at every edge before they
+        expire. Other objects expire."""
         top = photos.put(f"{key}.top", b"top", "max-age=9")
         other = photos.put(f"{key}.other", b"other", "max-age=9")
-        await photos.view_all(top, REQUESTS + REQUESTS // 2)  # More than any other test views one object.
+        # No other test views one object so often.
+        await photos.view_all(top, REQUESTS + REQUESTS // 2)
         async with cdn(photos.settings) as caches:
             await caches.purge([top])
-        # So that the other one's copy is the youngest of the three.
+        # The other object is cached last, so when it has expired, the top object would have
+        # expired, too, if nothing had refreshed it.
         stored_s = time.time()
         await photos.view_all(top, 2)
         await photos.view(other)
@@ -173,7 +183,7 @@ class TestWarm:
         return stale
 
     async def test_only_who_has_the_secret_may_refresh(self, photos: Photos, key: str) -> None:
-        """It costs a fetch from S3."""
+        """Every refresh costs a fetch from S3, so a request without the right secret is refused."""
         photos.put(key, b"bytes")
         for name in ("edge", "shield"):
             server = photos.stack.server(name)
@@ -187,7 +197,8 @@ class TestWarm:
 
 class TestPurge:
     async def test_what_is_purged_is_asked_of_s3_again(self, photos: Photos, key: str) -> None:
-        """At every edge and at once; a deleted photo is gone, others stay."""
+        """After a purge, both edges fetch the object again at once: a deleted photo returns 404.
+        Other objects stay cached."""
         keys = [photos.put(f"{key}/{name}", b"bytes") for name in ("thumb ü+%.jpg", "large.jpg", "other.jpg")]
         for key in keys:
             await photos.view_all(key, 2)
@@ -204,7 +215,7 @@ class TestPurge:
         assert other == ["HIT", "HIT"]
 
     async def test_a_purged_copy_leaves_the_disk(self, photos: Photos, key: str) -> None:
-        """Of every cache."""
+        """A purge removes the file from the disk of the shield and of both edges."""
         photos.put(key, b"bytes that stand nowhere else: " + key.encode())
         await photos.view_all(key, 2)
         cache = [self._copies(photos, name, key) for name in ("shield", "edge", "edge-2")]
@@ -219,9 +230,11 @@ class TestPurge:
         return sum(key.encode() in file.read_bytes() for file in files if file.is_file())
 
     async def test_a_fetch_under_way_does_not_bring_it_back(self, photos: Photos, key: str) -> None:
-        """It was asked for before the purge and answered after it; nobody else gets those bytes.
+        """If a fetch began before the purge and ended after it, only its own request gets the old
+        bytes; they are not cached.
 
-        Neither does an edge find them that is started again, once it has written down what was purged.
+        Shield and edge write the purge to disk. After that, they do not serve the old bytes even
+        when they are started again.
         """
         photos.put(key, b"old")
         s3 = photos.stack.server("s3")
@@ -261,7 +274,8 @@ class TestPurge:
         return is_written
 
     async def test_only_who_has_the_secret_may_purge(self, photos: Photos, key: str) -> None:
-        """Emptying a cache is an attack on what lies behind it."""
+        """With an empty cache all requests would go to S3, so an attacker must not be able to
+        purge."""
         photos.put(key, b"bytes")
         await photos.view(key)
         body = json.dumps({"object_keys": [key]}).encode()

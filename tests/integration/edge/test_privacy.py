@@ -1,4 +1,4 @@
-"""What nobody gets to know: S3, the logs, the next reader."""
+"""What the edge does not disclose: to the shield, to S3 and to the logs."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -21,7 +21,7 @@ from tests.integration.plain_http import ask
 
 @pytest.fixture
 async def behind() -> AsyncIterator[tuple[int, list[bytes]]]:
-    """A server that keeps what it is asked, in the place of the shield or of S3."""
+    """A server in the place of the shield or of S3; it records the requests that it receives."""
     heads: list[bytes] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -38,7 +38,8 @@ class TestPrivacy:
     async def test_nothing_of_a_request_goes_further_than_the_edge(
         self, photos: Photos, key: str, behind: tuple[int, list[bytes]]
     ) -> None:
-        """Neither cookies nor tokens, addresses or signatures: an edge asks the shield for an object."""
+        """The edge sends the shield only the object's path and its own secret: no cookies, tokens,
+        addresses or signatures of the reader."""
         port, heads = behind
         names = {"shield": port, "edge-3": _free(), "edge-3_status": _free()}
         server = EdgeServer(
@@ -56,7 +57,8 @@ class TestPrivacy:
     async def test_nothing_of_a_request_reaches_s3(
         self, photos: Photos, key: str, behind: tuple[int, list[bytes]]
     ) -> None:
-        """It sees the shield's own signature, and not the secret that the edges have."""
+        """S3 gets the shield's own signature. It gets neither the reader's headers nor the secret
+        that the edges share."""
         port, heads = behind
         names = {"s3": port, "shield-2": _free(), "shield-2_status": _free()}
         server = ShieldServer(
@@ -100,7 +102,7 @@ class TestPrivacy:
         assert "Signature" not in edge.log_file.read_text() + (edge.views_dir / "views.log").read_text()
 
     async def test_the_log_of_views_is_bounded(self, photos: Photos) -> None:
-        """Eight files of 16 MiB; the oldest goes when one is full."""
+        """The log has eight files of 16 MiB. When one is full, the oldest is removed."""
         edge = photos.stack.server("edge-2")
         assert isinstance(edge, NginxServer)
         log = edge.views_dir / "views.log"

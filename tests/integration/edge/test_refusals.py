@@ -1,4 +1,4 @@
-"""Who is refused: photos are there by valid signatures alone, of one of two keys."""
+"""Which requests the edge refuses: every request without a valid signature by one of two keys."""
 
 import asyncio
 
@@ -52,12 +52,12 @@ class TestRefusals:
         ("method", "status"), [("GET", 200), ("HEAD", 200), ("POST", 403), ("DELETE", 403)]
     )
     async def test_health_is_open_to_readers(self, photos: Photos, method: str, status: int) -> None:
-        """The one path that needs no signature."""
+        """`/healthz` is the only path that needs no signature."""
         assert (await ask(photos.edges[0], "/healthz", method)).status == status
 
     @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
     async def test_a_signature_is_for_reading(self, photos: Photos, key: str, method: str) -> None:
-        """Of GET and HEAD; of anything else it is none."""
+        """A signature is valid for GET and HEAD only. All other methods are refused."""
         photos.put(key, b"bytes")
 
         assert (await ask(photos.edges[0], await photos.sign(key), method)).status == 403
@@ -100,7 +100,8 @@ class TestRefusals:
         assert answers == dict.fromkeys(forged, 403)
 
     async def test_a_url_expires(self, photos: Photos, key: str) -> None:
-        """At the second that it says, though the edge has the object."""
+        """From the second in `Expires` on, the URL is refused, even though the edge has the object
+        in its cache."""
         photos.put(key, b"bytes")
         target = await photos.sign(key, life_s=2)
         expires_s = int(target.partition("Expires=")[2].partition("&")[0])
@@ -110,7 +111,8 @@ class TestRefusals:
         assert (fresh.status, (await ask(photos.edges[0], target)).status) == (200, 403)
 
     async def test_the_host_header_has_no_say(self, photos: Photos, key: str) -> None:
-        """A URL signed for another site is refused also by a client that says it is there."""
+        """A signature covers the site's address. If the URL was signed for another site, a matching
+        `Host` header does not make it valid."""
         photos.put(key, b"bytes")
         elsewhere = await photos.sign(key, base="http://elsewhere.example")
 
@@ -118,7 +120,7 @@ class TestRefusals:
         assert (await photos.view(key, headers={"Host": "elsewhere.example"})).status == 200
 
     async def test_a_refusal_costs_no_fetch_and_is_counted(self, photos: Photos, key: str) -> None:
-        """Who guesses does not reach S3."""
+        """A client that guesses URLs causes no request to S3."""
         refused = await photos.metric("edge", 'shutterline_edge_requests_total{role="edge",result="refused"}')
         before = await photos.fetches()
 
@@ -128,7 +130,8 @@ class TestRefusals:
         assert (again - refused, await photos.fetches()) == (20, before)
 
     async def test_the_shield_answers_edges_alone(self, photos: Photos, key: str) -> None:
-        """It asks for no signature, so it must not be asked by anybody else."""
+        """The shield checks no signatures, so it refuses every request without the edges'
+        secret."""
         photos.put(key, b"bytes")
         secret = load_or_make(photos.stack.home.secrets).edge_secret
         port = photos.stack.server("shield").port
@@ -161,7 +164,8 @@ class TestKeys:
     async def test_two_keys_are_valid_at_a_time_and_no_request_is_lost_in_between(
         self, photos: Photos, key: str
     ) -> None:
-        """The newest signs; the one before stays good until the next rotation, then its URLs are refused."""
+        """The newest key signs. URLs of the key before it stay valid until the next rotation and
+        are refused after it. No request fails during a rotation."""
         photos.put(key, b"bytes")
         first = load_or_make(photos.stack.home.secrets).media_keys[0]
         of_first = await photos.sign(key, signed_with=first)

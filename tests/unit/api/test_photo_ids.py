@@ -1,4 +1,5 @@
-"""The API's photo ids: a shard is leased when first needed, and another one if it was lost."""
+"""The API's photo ids: a process leases a shard for its first id, and another shard if it has lost
+the first."""
 
 import asyncio
 
@@ -13,7 +14,7 @@ HOUR_MS = 3_600_000
 
 
 class Clock:
-    """Advances by a millisecond with every reading."""
+    """A clock that advances by one millisecond with every reading."""
 
     def __init__(self) -> None:
         self.now_ms = 1_800_000_000_000
@@ -24,7 +25,7 @@ class Clock:
 
 
 async def test_ids_rise_and_are_unique() -> None:
-    """Also for concurrent calls, and over two processes."""
+    """This also holds for concurrent calls and for two processes."""
     clock = Clock()
     leases = memory_stores(clock_ms=clock).shard_leases
     async with PhotoIds(leases, clock) as one, PhotoIds(leases, clock) as two:
@@ -36,7 +37,8 @@ async def test_ids_rise_and_are_unique() -> None:
 
 
 async def test_a_lost_shard_is_replaced() -> None:
-    """A process that was idle for an hour and lost its shard leases another one when one is free."""
+    """A process that was idle for an hour has lost its shard. It leases another shard when one is
+    free."""
     clock = Clock()
     leases = memory_stores(clock_ms=clock, shard_leases=2).shard_leases
     async with PhotoIds(leases, clock) as idle:
@@ -54,7 +56,7 @@ async def test_a_lost_shard_is_replaced() -> None:
 
 
 async def test_while_the_clock_is_behind_ids_are_503() -> None:
-    """Until the clock has caught up; no id is minted for the past."""
+    """No id is minted with a time in the past, so requests fail until the clock has caught up."""
     clock = Clock()
     async with PhotoIds(memory_stores(clock_ms=clock).shard_leases, clock) as ids:
         first: PhotoId = await ids.mint()

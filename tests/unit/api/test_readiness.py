@@ -1,4 +1,4 @@
-"""Readiness: rare, shared, bounded, and never an error."""
+"""Readiness: probes are rare, shared and limited in time, and never cause an error."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ def readiness(store: Store, clock: Clock, *, probe_s_max: float = 5.0) -> Readin
 
 
 async def test_callers_at_once_share_one_probe() -> None:
-    """However many ask, the store is asked once."""
+    """If many callers ask at the same time, the store is probed once."""
     store, clock = Store(), Clock()
     ready = readiness(store, clock)
     asking = [asyncio.create_task(ready.missing()) for _ in range(CALLERS)]
@@ -51,7 +51,7 @@ async def test_callers_at_once_share_one_probe() -> None:
 
 
 async def test_a_result_is_used_for_a_second() -> None:
-    """A failure as well as a success; the second begins when the result is there."""
+    """This holds for failures and successes. The second begins when the probe has ended."""
     store, clock = Store(error=StoreUnavailable("redis", "probe", "OOM")), Clock()
     store.go.set()
     ready = readiness(store, clock)
@@ -68,7 +68,7 @@ async def test_a_result_is_used_for_a_second() -> None:
 
 
 async def test_a_caller_that_hangs_up_does_not_end_the_probe() -> None:
-    """The others still get its result."""
+    """The other callers still get the result of the probe."""
     store, clock = Store(), Clock()
     ready = readiness(store, clock)
     first, second = (asyncio.create_task(ready.missing()) for _ in range(2))
@@ -81,12 +81,13 @@ async def test_a_caller_that_hangs_up_does_not_end_the_probe() -> None:
 
 
 async def test_a_store_that_hangs_is_missing_in_time() -> None:
-    """The answer does not wait for the driver."""
+    """The result does not wait for the driver: after `probe_s_max` the store is named as
+    missing."""
     assert await readiness(Store(), Clock(), probe_s_max=0.01).missing() == ["redis"]
 
 
 async def test_an_error_that_nobody_expected_is_a_missing_store() -> None:
-    """A bug in a probe is 503 with a name, never 500."""
+    """A bug in a probe gives 503 with the name of the store, never 500."""
     store = Store(error=KeyError("a bug"))
     store.go.set()
 
@@ -94,7 +95,7 @@ async def test_an_error_that_nobody_expected_is_a_missing_store() -> None:
 
 
 async def test_a_store_whose_probe_fails_is_named() -> None:
-    """All other reads of the store succeed, as with a Redis whose memory is full."""
+    """Only the probe fails and all other reads succeed, as with a Redis whose memory is full."""
     world = await make_world()
     details = []
     async with world.client() as client:
@@ -109,7 +110,7 @@ async def test_a_store_whose_probe_fails_is_named() -> None:
 
 
 async def test_readyz_probes_once_however_many_ask() -> None:
-    """A second's worth of calls is one probe of each store."""
+    """All calls of one second cause one probe of each store."""
     world = await make_world()
     probes = [world.switches[f"{store}_probe"] for store in ("cassandra", "redis", "s3")]
     async with world.client() as client:

@@ -1,4 +1,5 @@
-"""The CloudEvents envelope in both modes of the Kafka binding, and what a dead letter adds to a record."""
+"""CloudEvents envelopes in both modes of the Kafka binding, and the headers that a dead letter
+adds."""
 
 import base64
 import json
@@ -42,7 +43,7 @@ def without(name: str) -> Record:
 
 
 def structured(**changes: object) -> Record:
-    """A good structured record; a change of `...` leaves the member out."""
+    """A good structured record; a change of `...` removes the member."""
     event = {**ATTRIBUTES, "data": {"a": 1}, **changes}
     present = {name: value for name, value in event.items() if value is not ...}
     return record(json.dumps(present).encode(), STRUCTURED)
@@ -56,7 +57,7 @@ def refused(poison: Record) -> Reason:
 
 @pytest.mark.parametrize("good", [binary(), structured()], ids=["binary", "structured"])
 def test_both_modes_open_to_the_same_event(good: Record) -> None:
-    """The mode is the publisher's choice and nobody else's business."""
+    """The publisher chooses the mode, and the rest of the system does not see the difference."""
     expected = Envelope("a-1", "/upstream", "photo.liked.v1", NOON_US, {"a": 1})
 
     assert expected == open_envelope(good)
@@ -72,7 +73,7 @@ def test_both_modes_open_to_the_same_event(good: Record) -> None:
     ],
 )
 def test_structured_mode_is_known_by_its_media_type_alone(content_type: bytes) -> None:
-    """Parameters and case do not matter."""
+    """Parameters and case of the content type do not matter."""
     opened = open_envelope(record(structured().value, (("content-type", content_type),)))
 
     assert opened.data == {"a": 1}
@@ -80,7 +81,7 @@ def test_structured_mode_is_known_by_its_media_type_alone(content_type: bytes) -
 
 @pytest.mark.parametrize("content_type", [None, b"", b"application/json", b"\xff", b"text/plain;cloudevents"])
 def test_any_other_content_type_leaves_a_binary_event_binary(content_type: bytes | None) -> None:
-    """It only says of what type the data is."""
+    """In binary mode the content type describes only the data."""
     good = binary()
 
     assert open_envelope(record(good.value, (*good.headers, ("content-type", content_type)))).id == "a-1"
@@ -106,7 +107,7 @@ def test_any_other_content_type_leaves_a_binary_event_binary(content_type: bytes
     ],
 )
 def test_what_is_in_neither_mode_of_version_1_0_is_no_cloudevent(poison: Record) -> None:
-    """No attribute of it is looked at."""
+    """The reason is `not_cloudevent`, and no other attribute is checked."""
     assert refused(poison) is Reason.NOT_CLOUDEVENT
 
 
@@ -115,7 +116,7 @@ def test_what_is_in_neither_mode_of_version_1_0_is_no_cloudevent(poison: Record)
 def test_a_binary_attribute_that_is_null_empty_or_not_utf8_counts_as_missing(
     name: str, bad: bytes | None
 ) -> None:
-    """As does one that is not there."""
+    """The reason is the same as for an attribute that is absent."""
     assert refused(binary(**{f"ce_{name}": bad})) is Reason.MISSING_ATTRIBUTE
     assert refused(without(f"ce_{name}")) is Reason.MISSING_ATTRIBUTE
 
@@ -123,7 +124,7 @@ def test_a_binary_attribute_that_is_null_empty_or_not_utf8_counts_as_missing(
 @pytest.mark.parametrize("name", ["id", "source", "type", "time"])
 @pytest.mark.parametrize("bad", [..., None, "", 7, ["x"], {}])
 def test_a_structured_attribute_that_is_no_text_counts_as_missing(name: str, bad: object) -> None:
-    """Whatever else JSON could hold there."""
+    """The attribute may be absent, null, empty, or any other JSON value."""
     assert refused(structured(**{name: bad})) is Reason.MISSING_ATTRIBUTE
 
 
@@ -136,19 +137,21 @@ def test_a_structured_attribute_that_is_no_text_counts_as_missing(name: str, bad
     ids=lambda value: repr(value)[:24],
 )  # fmt: skip
 def test_a_value_that_is_no_json_object_is_not_json(value: bytes | None) -> None:
-    """In binary mode as the data, in structured mode as the whole event."""
+    """In binary mode the value is the data, in structured mode the whole event. Both must be JSON
+    objects."""
     assert refused(binary(value)) is Reason.NOT_JSON
     assert refused(record(value, STRUCTURED)) is Reason.NOT_JSON
 
 
 @pytest.mark.parametrize("data", [..., None, [], "{}", 7])
 def test_structured_data_that_is_no_object_is_not_json(data: object) -> None:
-    """Text that holds JSON is text."""
+    """A text that contains JSON is a text, not an object."""
     assert refused(structured(data=data)) is Reason.NOT_JSON
 
 
 def test_structured_data_may_be_in_base64() -> None:
-    """The JSON format allows it for any data, so it is decoded and read as JSON."""
+    """The CloudEvents JSON format allows `data_base64` for any data, so it is decoded and parsed as
+    JSON."""
     encoded = base64.b64encode(b'{"a":1}').decode()
 
     assert open_envelope(structured(data=..., data_base64=encoded)).data == {"a": 1}
@@ -156,17 +159,17 @@ def test_structured_data_may_be_in_base64() -> None:
 
 @pytest.mark.parametrize("encoded", ["?", "e30", "e 3?0=", "é", "", 7, base64.b64encode(b"[]").decode()])
 def test_base64_of_anything_but_an_object_is_not_json(encoded: object) -> None:
-    """Also Base64 that is broken."""
+    """This includes malformed Base64."""
     assert refused(structured(data=..., data_base64=encoded)) is Reason.NOT_JSON
 
 
 def test_data_in_both_forms_is_not_json() -> None:
-    """One of them would be guessed."""
+    """The decoder does not guess which of the two is meant."""
     assert refused(structured(data_base64="e30=")) is Reason.NOT_JSON
 
 
 def test_of_a_repeated_header_the_last_counts() -> None:
-    """Kafka allows a header to stand twice."""
+    """Kafka allows several headers of the same name."""
     good = binary()
 
     opened = open_envelope(record(good.value, (("ce_id", b"first"), *good.headers, ("ce_id", b"last"))))
@@ -175,7 +178,7 @@ def test_of_a_repeated_header_the_last_counts() -> None:
 
 
 def test_of_a_repeated_json_key_the_last_counts() -> None:
-    """As the contract says."""
+    """The contract says so."""
     assert open_envelope(binary(b'{"a":1,"a":2}')).data == {"a": 2}
 
 
@@ -194,7 +197,8 @@ def test_of_a_repeated_json_key_the_last_counts() -> None:
     ],
 )
 def test_a_time_is_read_to_the_microsecond(text: str, time_us: int) -> None:
-    """Any offset, any number of digits; a leap second is the first instant after it."""
+    """Any offset and any number of digits are accepted. A leap second is the first instant after
+    it."""
     assert open_envelope(binary(ce_time=text.encode())).time_us == time_us
 
 
@@ -231,14 +235,15 @@ def test_a_time_is_read_to_the_microsecond(text: str, time_us: int) -> None:
     ],
 )  # fmt: skip
 def test_a_time_that_is_malformed_or_out_of_range_counts_as_missing(text: str) -> None:
-    """Also the zero times of other languages, and instants that only their offset puts out of range."""
+    """This includes the zero times of other languages, and instants that are out of range only
+    because of their offset."""
     assert refused(binary(ce_time=text.encode())) is Reason.MISSING_ATTRIBUTE
     assert refused(structured(time=text)) is Reason.MISSING_ATTRIBUTE
 
 
 @given(st.datetimes(datetime(1971, 1, 1), datetime(9998, 1, 1)), st.integers(-1439, 1439))  # noqa: DTZ001 - hypothesis wants bounds without a zone.
 def test_every_instant_written_is_read_as_itself(moment: datetime, offset_min: int) -> None:
-    """Whatever the offset in which it is written, and also as we write it."""
+    """This holds for any offset, and for the format that we write."""
     aware = moment.replace(tzinfo=timezone(timedelta(minutes=offset_min)))
 
     time_us = parse_rfc3339_us(aware.isoformat())
@@ -262,7 +267,8 @@ json_values = st.recursive(
 
 
 def only_poison(fuzzed: Record) -> None:
-    """It opens or is refused with a reason of the envelope's, in a bounded, printable sentence."""
+    """Check that the record decodes, or is refused with a reason of the envelope and a short,
+    printable sentence."""
     try:
         open_envelope(fuzzed)
     except PoisonEvent as caught:
@@ -280,7 +286,7 @@ def only_poison(fuzzed: Record) -> None:
 def test_whatever_the_bytes_only_poison_leaves(
     headers: list[tuple[str, bytes | None]], value: bytes | None
 ) -> None:
-    """No exception of a parser, of dates or of recursion comes through."""
+    """No exception of a parser, of date arithmetic or of recursion is raised to the caller."""
     only_poison(record(value, tuple(headers)))
 
 
@@ -290,19 +296,19 @@ def test_whatever_the_bytes_only_poison_leaves(
     )
 )
 def test_whatever_the_json_only_poison_leaves(members: Mapping[str, object]) -> None:
-    """Structured events with members of every kind of value, one or more of them wrong."""
+    """The structured events have members of every kind of value; at least one is wrong."""
     only_poison(structured(**members))
 
 
 def test_attributes_nested_as_deep_as_json_allows_are_refused_like_others() -> None:
-    """The sentence is built without recursing into the value."""
+    """The error text is built without recursion into the value."""
     nested = b"[" * 1_000 + b"]" * 1_000
 
     assert refused(record(b'{"specversion":' + nested + b"}", STRUCTURED)) is Reason.NOT_CLOUDEVENT
 
 
 def test_the_error_names_the_value_and_the_rule() -> None:
-    """An operator who reads the dead letter need not open the record."""
+    """An operator can understand the dead letter without reading the record."""
     with pytest.raises(PoisonEvent) as caught:
         open_envelope(binary(ce_time=b"yesterday"))
 
@@ -316,7 +322,7 @@ def test_the_error_names_the_value_and_the_rule() -> None:
 @example("\ud800" * 1_000)
 @example(b"\xff" * 1_000_000)
 def test_a_quoted_value_is_short_and_can_be_written(value: object) -> None:
-    """Lone surrogates and megabytes included."""
+    """This includes lone surrogates and values of a megabyte."""
     assert len(quoted(value)) <= QUOTED_CHARS_MAX
     quoted(value).encode()
 
@@ -337,7 +343,7 @@ own_names = st.text().filter(lambda name: name not in ADDED_HEADERS)
 def test_a_dead_letter_keeps_every_header_and_adds_its_own_after_them(
     headers: list[tuple[str, bytes | None]],
 ) -> None:
-    """In order, byte for byte, repeated ones repeated and null ones null."""
+    """The original headers stay in order and byte for byte, including repeated and null headers."""
     letter = dead(record(None, tuple(headers)))
 
     assert letter[: len(headers)] == headers
@@ -345,7 +351,7 @@ def test_a_dead_letter_keeps_every_header_and_adds_its_own_after_them(
 
 
 def test_headers_that_a_publisher_forged_are_not_on_the_dead_letter() -> None:
-    """Each added header is there once, with what this system says."""
+    """Each added header exists once, with the value of this system."""
     forged = (("shutterline_reason", b"none"), ("shutterline_offset", None), ("shutterline_own", b"x"))
 
     letter = dead(record(None, forged))
@@ -356,7 +362,7 @@ def test_headers_that_a_publisher_forged_are_not_on_the_dead_letter() -> None:
 
 
 def test_a_dead_letter_says_where_it_was_and_what_happened() -> None:
-    """The nine headers of the contract."""
+    """It has the nine headers of the contract."""
     expected = {
         "shutterline_reason": b"not_json",
         "shutterline_error": b"'x' must be y",
@@ -373,7 +379,8 @@ def test_a_dead_letter_says_where_it_was_and_what_happened() -> None:
 
 
 def test_the_added_headers_fit_what_the_topic_has_room_for() -> None:
-    """At their longest: names of 249 characters, and a sentence of several quoted values."""
+    """The test uses the longest values: names of 249 characters and an error that quotes several
+    values."""
     longest = Record("t" * 249, 2**31, 2**63, 2**63, None, None, ())
 
     added = dead(longest, error="\U0001f4f7" * 3 * QUOTED_CHARS_MAX)
@@ -382,7 +389,7 @@ def test_the_added_headers_fit_what_the_topic_has_room_for() -> None:
 
 
 def test_a_failure_without_an_offset_is_refused() -> None:
-    """A local time would be written as if it were UTC."""
+    """Otherwise a local time would be written as if it were UTC."""
     with pytest.raises(ValueError, match="aware"):
         rfc3339(datetime(2026, 1, 31))  # noqa: DTZ001 - a naive time is the case.
     assert rfc3339(datetime(2026, 1, 31, tzinfo=UTC)) == "2026-01-31T00:00:00.000000Z"

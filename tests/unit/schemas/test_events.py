@@ -1,4 +1,4 @@
-"""Events of the outside contract: what decodes, what is refused and why, and what we write."""
+"""Events of the public contract: which decode, which are refused and why, and what we write."""
 
 import json
 from collections.abc import Mapping
@@ -102,7 +102,7 @@ def refused(event_type: EventType, poison: Record) -> PoisonEvent:
 
 
 def invalid(**changes: object) -> str:
-    """The error of an upload with these changes, which must be about its data."""
+    """Return the error of an upload with these changes. Its reason must be `invalid_data`."""
     poison = refused(EventType.PHOTO_UPLOADED, record(EventType.PHOTO_UPLOADED, {**UPLOAD, **changes}))
     assert poison.reason is Reason.INVALID_DATA
     return poison.error
@@ -110,7 +110,7 @@ def invalid(**changes: object) -> str:
 
 @pytest.mark.parametrize("event_type", EventType)
 def test_an_event_of_every_type_decodes_to_its_model(event_type: EventType) -> None:
-    """With the attributes of its envelope."""
+    """The event also has the attributes of its envelope."""
     event = decoded(event_type, record(event_type, DATA[event_type]))
 
     assert (event.id, event.source, event.type, event.time_us) == (
@@ -123,7 +123,8 @@ def test_an_event_of_every_type_decodes_to_its_model(event_type: EventType) -> N
 
 
 def test_an_upload_decodes_to_typed_values() -> None:
-    """Ids are integers, the time is an instant in UTC, what is optional has its default."""
+    """Ids are integers, the time is an instant in UTC, and an absent optional field has its
+    default."""
     expected = PhotoUploaded(
         photo_id=PHOTO,
         author_id=UserId(1001),
@@ -137,22 +138,22 @@ def test_an_upload_decodes_to_typed_values() -> None:
 
 
 def test_ids_may_come_as_integers() -> None:
-    """On input only; we write strings."""
+    """Integers are accepted on input only. We write strings."""
     assert upload(photo_id=int(PHOTO), author_id=1001) == upload()
 
 
 def test_null_is_as_good_as_absent_where_a_field_is_optional() -> None:
-    """Many publishers write nulls for what they do not have."""
+    """Many publishers write null for a field that has no value."""
     assert upload(caption=None, renditions=None) == upload()
 
 
 def test_unknown_fields_are_ignored() -> None:
-    """Publishers may add fields, also ours-to-be."""
+    """Publishers may add fields, and a later version of our contract may define one of them."""
     assert upload(filter="sepia", nested={"a": [1]}) == upload()
 
 
 def test_of_a_repeated_key_the_last_counts() -> None:
-    """As the contract says."""
+    """The contract says so."""
     twice = json.dumps(UPLOAD)[:-1].encode() + b',"caption":"first","caption":"last"}'
     plain = record(EventType.PHOTO_UPLOADED, UPLOAD)
     doubled = Record(plain.topic, 0, 0, NOW_MS, plain.key, twice, plain.headers)
@@ -165,7 +166,7 @@ def test_of_a_repeated_key_the_last_counts() -> None:
 
 @pytest.mark.parametrize("event_type", EventType)
 def test_every_required_field_is_missed(event_type: EventType) -> None:
-    """Absent and null alike, and the error names it."""
+    """A required field that is absent or null is refused, and the error names the field."""
     for name in DATA[event_type]:
         rest = {field_name: value for field_name, value in DATA[event_type].items() if field_name != name}
         for data in (rest, {**rest, name: None}):
@@ -179,7 +180,7 @@ def test_every_required_field_is_missed(event_type: EventType) -> None:
     "bad", [0, -1, True, 1.0, "1_000", " 12", "", "x", ID_MAX + 1, str(ID_MAX + 1), 2**64, 2**70, [], {}]
 )
 def test_an_id_in_any_other_form_is_invalid_data(bad: object) -> None:
-    """In each field of every event; also where it is the key."""
+    """This holds for each id of every event, and also for the id that is the record's key."""
     for event_type, data in DATA.items():
         for name in data:
             if name.endswith("_id"):
@@ -243,14 +244,14 @@ def test_an_id_in_any_other_form_is_invalid_data(bad: object) -> None:
     ids=lambda changes: repr(changes)[:60],
 )
 def test_a_field_out_of_its_range_is_invalid_data(changes: dict[str, object]) -> None:
-    """And the error names the field."""
+    """The error names the field."""
     (name,) = changes
 
     assert name in invalid(**changes)
 
 
 def test_an_error_names_the_value_and_the_rule() -> None:
-    """An operator who reads the dead letter need not open the record."""
+    """An operator can understand the dead letter without reading the record."""
     assert invalid(content_type="image/gif") == (
         "content_type is 'image/gif': Input should be 'image/jpeg', 'image/png' or 'image/webp'"
     )
@@ -262,26 +263,27 @@ def test_an_error_names_the_value_and_the_rule() -> None:
 
 
 def test_the_error_of_a_huge_value_is_short() -> None:
-    """A record may hold a megabyte of it."""
+    """A value may have a megabyte, so the error must not quote all of it."""
     assert len(invalid(caption="\U0001f4f7" * 200_000)) < 500
     assert len(invalid(object_key="/" * 900_000)) < 500
 
 
 def test_a_media_type_is_read_without_case_and_parameters() -> None:
-    """As RFC 9110, section 8.3.1, has it; cameras and browsers write all of these."""
+    """RFC 9110, section 8.3.1, says so. Cameras and browsers write all of these forms."""
     for text in ("image/jpeg", "IMAGE/JPEG", "image/jpeg; charset=binary", " image/jpeg ;q=1"):
         assert upload(content_type=text).content_type == "image/jpeg"
 
 
 def test_a_photo_may_be_older_than_1970() -> None:
-    """`created_at` is for people to read: any RFC 3339 time."""
+    """`created_at` is only shown to people, so any RFC 3339 time is accepted."""
     assert upload(created_at="1839-08-19T12:00:00Z").created_at == datetime(1839, 8, 19, 12, tzinfo=UTC)
     assert upload(created_at="0001-01-01T00:00:00Z").created_at == datetime(1, 1, 1, tzinfo=UTC)
     assert upload(created_at="1969-12-31T23:59:60Z").created_at == datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def test_renditions_of_other_names_are_ignored() -> None:
-    """As unknown fields are: a publisher that makes a fifth size loses no photo."""
+    """They are ignored as unknown fields are, so the photos of a publisher that makes a fifth size
+    are accepted."""
     made = {"object_key": "k", "width": 1, "height": 1}
     many: dict[str, object] = {str(name): {} for name in range(20_000)}
 
@@ -292,7 +294,8 @@ def test_renditions_of_other_names_are_ignored() -> None:
 
 
 def test_the_systems_own_keys_are_those_of_the_same_photo() -> None:
-    """What the API publishes names its own original; nothing else under the prefix may be named."""
+    """Under our prefix, an event may name only objects of its own photo. The API publishes such an
+    event."""
     rendition = {"object_key": f"{PREFIX}renditions/{PHOTO}/x.jpg", "width": 1, "height": 1}
     own = upload(object_key=f"{PREFIX}originals/{PHOTO}", renditions={"small": rendition})
 
@@ -301,12 +304,12 @@ def test_the_systems_own_keys_are_those_of_the_same_photo() -> None:
 
 
 def test_a_caption_may_have_lines_and_tabs() -> None:
-    """No other control character: captions are shown on terminals, too."""
+    """Other control characters are refused, because captions are also shown on terminals."""
     assert upload(caption="one\ttwo\nthree").caption == "one\ttwo\nthree"
 
 
 def test_what_is_at_its_limit_is_valid() -> None:
-    """Captions count code points, object keys bytes."""
+    """The limit of a caption is in code points, the limit of an object key in bytes."""
     full = upload(
         caption="\U0001f4f7" * 2_200,
         object_key="é" * 512,
@@ -318,7 +321,7 @@ def test_what_is_at_its_limit_is_valid() -> None:
 
 
 def test_a_lone_surrogate_is_refused() -> None:
-    """It could not be written to any store as UTF-8; orjson does not count it as JSON."""
+    """It cannot be written to a store as UTF-8, and orjson refuses it as JSON."""
     poison = refused(
         EventType.PHOTO_UPLOADED, record(EventType.PHOTO_UPLOADED, {**UPLOAD, "caption": "\ud800"})
     )
@@ -330,7 +333,7 @@ def test_a_lone_surrogate_is_refused() -> None:
     "name", ["photo.uploaded.v2", "photo.uploaded", "PHOTO.UPLOADED.V1", "x", "photo.liked.v1"]
 )
 def test_a_type_that_is_not_of_this_topic_is_unknown(name: str) -> None:
-    """Other versions, other spellings, and the types of other topics."""
+    """This includes other versions, other spellings, and the types of other topics."""
     plain = record(EventType.PHOTO_UPLOADED, UPLOAD)
     renamed = Record(
         plain.topic, 0, 0, 0, plain.key, plain.value, (*plain.headers, ("ce_type", name.encode()))
@@ -347,13 +350,14 @@ def test_a_type_that_is_not_of_this_topic_is_unknown(name: str) -> None:
     "key", [None, b"", b"0", b"01001", b"1001 ", b'"1001"', b"\x00\x00\x00\x00\x00\x00\x03\xe9"]
 )
 def test_a_key_that_is_not_the_id_in_the_data_is_a_mismatch(event_type: EventType, key: bytes | None) -> None:
-    """Missing, another id, or the same id in another form."""
+    """The key may be missing, another id, or the same id in another form."""
     assert refused(event_type, record(event_type, DATA[event_type], key=key)).reason is Reason.KEY_MISMATCH
 
 
 @pytest.mark.parametrize("event_type", [EventType.USER_FOLLOWED, EventType.USER_UNFOLLOWED])
 def test_nobody_follows_themselves(event_type: EventType) -> None:
-    """Also where one id is a string and the other an integer, and before the key is looked at."""
+    """This also holds if one id is a string and the other an integer. It is checked before the
+    key."""
     poison = record(event_type, {"follower_id": "7", "followee_id": 7}, key=None)
 
     assert refused(event_type, poison).reason is Reason.SELF_FOLLOW
@@ -364,7 +368,8 @@ def test_nobody_follows_themselves(event_type: EventType) -> None:
 def test_an_event_may_be_ahead_of_the_clock_by_its_limit_and_no_more(
     event_type: EventType, source: str, ahead_ms_max: int
 ) -> None:
-    """Five minutes; a minute more for what this system's API has checked against its own clock."""
+    """The limit is five minutes. Events of this system's API get one minute more, because the API
+    has checked them against its own clock."""
     latest_ms = NOW_MS + ahead_ms_max
 
     decoded(event_type, record(event_type, DATA[event_type], time_ms=latest_ms, source=source))
@@ -378,7 +383,7 @@ def test_an_event_may_be_ahead_of_the_clock_by_its_limit_and_no_more(
 def test_a_photo_id_may_be_ahead_of_the_clock_by_the_same(
     event_type: EventType, source: str, ahead_ms_max: int
 ) -> None:
-    """A photo from the future would stand on top of every feed until then."""
+    """A photo with an id from the future would be the first of every feed until that time."""
     last = first_id_at(NOW_MS + ahead_ms_max + 1) - 1
 
     decoded(event_type, record(event_type, {**DATA[event_type], "photo_id": last}, source=source))
@@ -388,7 +393,7 @@ def test_a_photo_id_may_be_ahead_of_the_clock_by_the_same(
 
 
 def test_user_ids_have_no_time() -> None:
-    """Any 63-bit integer is a user, whenever it would have been minted."""
+    """Any 63-bit integer is a valid user id, so its time bits are not checked."""
     data = {"follower_id": ID_MAX, "followee_id": ID_MAX - 1}
 
     assert decoded(EventType.USER_FOLLOWED, record(EventType.USER_FOLLOWED, data)).id == "a-1"
@@ -411,7 +416,8 @@ json_values = st.recursive(
     ),
 )
 def test_whatever_the_data_only_poison_leaves(event_type: EventType, changes: dict[str, object]) -> None:
-    """Fields with values of every kind; an event decodes, or it is refused in a short sentence."""
+    """Fields have values of every kind. The event decodes, or it is refused with a short
+    sentence."""
     try:
         decoded(event_type, record(event_type, {**DATA[event_type], **changes}))
     except PoisonEvent as caught:
@@ -460,7 +466,7 @@ models: dict[EventType, st.SearchStrategy[EventData]] = {
 def test_what_we_write_decodes_to_what_we_meant(
     event_type: EventType, encode: object, source: st.DataObject
 ) -> None:
-    """Every event in both modes, with any values that are valid."""
+    """This holds for every event in both modes and for all valid values."""
     data, time_us = source.draw(models[event_type]), source.draw(instants_us)
     assert callable(encode)
     key, value, headers = encode(event_type, data, id="é-1", source=OWN, time_us=time_us)
@@ -472,7 +478,7 @@ def test_what_we_write_decodes_to_what_we_meant(
 
 @pytest.mark.parametrize("encode", [encode_event, encode_structured])
 def test_ids_are_written_as_decimal_strings(encode: object) -> None:
-    """JavaScript loses 64-bit integers."""
+    """JavaScript cannot represent all 64-bit integers."""
     assert callable(encode)
     data = PhotoLiked(photo_id=PHOTO, user_id=UserId(2002))
 

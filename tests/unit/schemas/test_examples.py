@@ -1,4 +1,4 @@
-"""The golden examples decode, all of them, and none that was ever published is changed or lost."""
+"""All golden examples decode, and no example that was ever published is changed or removed."""
 
 from hashlib import sha256
 
@@ -11,7 +11,8 @@ from schemas.times import parse_rfc3339_us
 
 NOW_MS = parse_rfc3339_us("2026-02-01T00:00:00Z") // 1_000
 
-# A new example needs a line here. A line never changes: the bytes are in a log.
+# A new example needs a line here. A line never changes, because records with these bytes may be in
+# a log.
 PUBLISHED = {
     "photo.deleted.v1.binary": "69d439a8bbe4b091",
     "photo.deleted.v1.structured": "89fc8c259ea0d115",
@@ -33,7 +34,7 @@ PUBLISHED = {
 
 
 def test_the_published_examples_are_kept_as_they_were() -> None:
-    """Every file is known by its digest, and every known file is there."""
+    """Every file has its digest in this list, and every digest of the list has its file."""
     found = {
         path.stem: sha256(path.read_bytes()).hexdigest()[:16] for path in EXAMPLES.iterdir() if path.is_file()
     }
@@ -42,7 +43,7 @@ def test_the_published_examples_are_kept_as_they_were() -> None:
 
 
 def test_there_is_an_example_of_every_event_in_both_modes() -> None:
-    """A new event without an example is not done."""
+    """A new event without an example fails here."""
     expected = {(event_type, mode) for event_type in EventType for mode in ContentMode}
 
     assert expected == {(example.type, example.mode) for example in golden_examples()}
@@ -50,7 +51,7 @@ def test_there_is_an_example_of_every_event_in_both_modes() -> None:
 
 @pytest.mark.parametrize("example", golden_examples(), ids=lambda example: example.name)
 def test_an_example_decodes_to_what_it_says(example: Example) -> None:
-    """To the model of its type, with the ids and texts of its data."""
+    """It decodes to the model of its type, with the ids and texts of its data."""
     data = example.document["data"]
     assert isinstance(data, dict)
 
@@ -70,7 +71,7 @@ def test_an_example_decodes_to_what_it_says(example: Example) -> None:
 
 @pytest.mark.parametrize("example", golden_examples(), ids=lambda example: example.name)
 def test_what_we_write_of_an_example_decodes_to_the_same_event(example: Example) -> None:
-    """So a publisher of ours and one of another's cannot be told apart."""
+    """So a consumer cannot distinguish our events from those of other publishers."""
     event = decode_event(
         example.record.topic, example.record, NOW_MS, own_source="", own_prefix="shutterline/"
     )

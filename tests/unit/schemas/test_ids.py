@@ -39,7 +39,7 @@ def test_the_last_id_is_the_greatest_63_bit_integer() -> None:
 
 @given(times_ms, shards, sequences)
 def test_an_id_tells_its_millisecond_and_is_valid(unix_ms: int, shard: int, sequence: int) -> None:
-    """Whatever the parts, the id is in range and gives back its time."""
+    """For all parts, the id is in range and its time can be read from it."""
     composed = compose_id(unix_ms, shard, sequence)
 
     assert id_ms(composed) == unix_ms
@@ -65,7 +65,7 @@ def test_ids_order_as_their_parts_do(left: tuple[int, int, int], right: tuple[in
     ],
 )
 def test_parts_that_do_not_fit_are_refused(unix_ms: int, shard: int, sequence: int) -> None:
-    """A part beyond its bits would change its neighbour; 0 is no id."""
+    """A part that is too large would change the bits of its neighbour. The value 0 is not an id."""
     with pytest.raises(ValueError, match=r"must be|ids hold|no id"):
         compose_id(unix_ms, shard, sequence)
 
@@ -74,27 +74,27 @@ def test_parts_that_do_not_fit_are_refused(unix_ms: int, shard: int, sequence: i
 def test_the_first_id_of_a_millisecond_is_below_all_of_it_and_above_all_before(
     unix_ms: int, shard: int, sequence: int
 ) -> None:
-    """It cuts the ids of that millisecond from those before."""
+    """It separates the ids of this millisecond from the ids before."""
     assert first_id_at(unix_ms) <= compose_id(unix_ms, shard, sequence)
     assert id_ms(first_id_at(unix_ms)) == unix_ms
     assert id_ms(first_id_at(unix_ms) - 1) == unix_ms - 1
 
 
 def test_the_first_id_of_a_time_before_2024_is_one() -> None:
-    """0 is no id, and there are none before."""
+    """Ids begin in 2024, and the value 0 is not an id."""
     assert first_id_at(EPOCH_MS) == 1
     assert first_id_at(0) == 1
 
 
 def test_there_is_no_first_id_after_the_last() -> None:
-    """Times after 2058 do not fit."""
+    """Times after 2058 do not fit into an id."""
     with pytest.raises(ValueError, match="2058"):
         first_id_at(EPOCH_MS + 2**40)
 
 
 @given(ids)
 def test_an_id_is_read_from_an_integer_and_from_its_decimal_string(number: int) -> None:
-    """Both forms of the contract mean the same id."""
+    """Both forms are in the contract and mean the same id."""
     assert parse_id(number) == number
     assert parse_id(str(number)) == number
 
@@ -109,13 +109,13 @@ def test_an_id_is_read_from_an_integer_and_from_its_decimal_string(number: int) 
     ids=lambda value: repr(value)[:20],
 )  # fmt: skip
 def test_nothing_else_is_an_id(value: object) -> None:
-    """Whatever `int()` would also take is refused, and the error names the field and the rule."""
+    """`int()` would accept some of these values. The error names the field and the rule."""
     with pytest.raises(ValueError, match=r"^photo_id is .* must be an integer from 1 to 9223372036854775807"):
         parse_id(value, "photo_id")
 
 
 def test_a_value_nested_too_deep_for_repr_is_refused_like_any_other() -> None:
-    """The error is built without recursing into the value."""
+    """The error text is built without recursion into the value."""
     nested: object = []
     for _ in range(5_000):
         nested = [nested]
@@ -126,7 +126,7 @@ def test_a_value_nested_too_deep_for_repr_is_refused_like_any_other() -> None:
 
 @given(st.lists(ids))
 def test_packed_ids_come_back_as_they_were(numbers: list[int]) -> None:
-    """Order and values survive, 8 bytes each."""
+    """Order and values are preserved, with 8 bytes for each id."""
     packed = pack_ids(numbers)
 
     assert len(packed) == 8 * len(numbers)
@@ -136,14 +136,14 @@ def test_packed_ids_come_back_as_they_were(numbers: list[int]) -> None:
 
 @given(ids, ids)
 def test_packed_ids_sort_as_ids_do(left: int, right: int) -> None:
-    """Big-endian, so that bytes compare as numbers."""
+    """They are big-endian, so comparing the bytes compares the numbers."""
     assert (pack_id(left) < pack_id(right)) == (left < right)
     assert unpack_id(pack_id(left)) == left
 
 
 @pytest.mark.parametrize("packed", [b"", b"1234567", b"123456789"])
 def test_bytes_of_another_length_are_no_id(packed: bytes) -> None:
-    """A cut or glued blob must not give other ids."""
+    """If a value was truncated or concatenated, it must not decode to other ids."""
     with pytest.raises(ValueError, match="8 bytes"):
         unpack_id(packed)
 

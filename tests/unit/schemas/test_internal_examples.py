@@ -1,4 +1,7 @@
-"""The golden examples of the internal topics' records: a rolling deploy reads what older code wrote.
+"""The golden examples of the internal topics' records.
+
+During a rolling deploy, new code reads records that older code wrote, so it must decode
+all examples.
 
 A file is `TOPIC.RECORD.vVERSION.json`. It has the record's `fields`, and its bytes: as `value_hex`
 for an edge, which is binary, and as the text `value` for the others, which are JSON.
@@ -51,7 +54,7 @@ DECODE: dict[str, Callable[[bytes], InternalRecord]] = {
 
 @dataclass(frozen=True, slots=True)
 class InternalExample:
-    """One file: the record's fields as JSON has them, and its bytes."""
+    """One file: the record's fields as JSON values, and its bytes."""
 
     name: str
     topic: str

@@ -1,4 +1,4 @@
-"""The minter: no id twice, whatever the clock does and whenever it restarts."""
+"""The minter never mints an id twice, whatever the clock does and whenever the process restarts."""
 
 import asyncio
 from collections.abc import Sequence
@@ -44,14 +44,15 @@ class Host:
         self.reservations += 1
 
     def minter(self) -> IdMinter:
-        """A minter as a process makes it at its start: after all that was reserved."""
+        """Return a minter as a process makes it when it starts: it begins after all reserved
+        milliseconds."""
         return IdMinter(
             7, clock_ms=self.clock_ms, sleep=self.sleep, reserve=self.reserve, last_ms=self.reserved_ms
         )
 
 
 async def mint_some(minter: IdMinter, count: int) -> list[int]:
-    """As many as can be had; none more once the clock is too far behind."""
+    """Mint up to `count` ids; stop if the clock is too far behind."""
     minted: list[int] = []
     try:
         for _ in range(count):
@@ -67,7 +68,7 @@ def strictly_increasing(minted: Sequence[int]) -> bool:
 
 @given(st.lists(st.integers(-2_000, 5_000), max_size=60), st.integers(1, 60))
 def test_ids_strictly_increase_whatever_the_clock_does(jumps_ms: list[int], count: int) -> None:
-    """The clock jumps either way before every look at it."""
+    """The clock jumps forwards or backwards before every reading."""
     host = Host(jumps_ms=jumps_ms)
 
     minted = asyncio.run(mint_some(host.minter(), count))
@@ -97,7 +98,7 @@ def test_no_id_comes_twice_over_restarts_with_the_clock_set_back(restarts: list[
 
 @given(st.integers(0, 5_000), st.integers(2, 40))
 def test_what_is_issued_was_reserved_before(step_ms: int, count: int) -> None:
-    """No id is of a later millisecond than the lease's store knows."""
+    """The time of every id is at most the time that the lease's store has as reserved."""
     host = Host(jumps_ms=[step_ms] * count)
     minter = host.minter()
 
@@ -108,7 +109,8 @@ def test_what_is_issued_was_reserved_before(step_ms: int, count: int) -> None:
 
 
 def test_a_quick_restart_waits_out_the_reservation() -> None:
-    """The new minter issues nothing up to the reserved millisecond, and needs no help to go on."""
+    """The new minter waits until the reserved milliseconds are over, and then continues by
+    itself."""
     host = Host()
     asyncio.run(host.minter().mint())
 
@@ -120,7 +122,7 @@ def test_a_quick_restart_waits_out_the_reservation() -> None:
 
 @pytest.mark.parametrize("back_ms", [10_000, 3_600_000])
 def test_a_clock_far_behind_is_an_error_that_names_both_times(back_ms: int) -> None:
-    """It is not waited for at all, and nothing is issued."""
+    """The minter does not wait, and mints no id."""
     host = Host()
     minter = host.minter()
     asyncio.run(minter.mint())
@@ -134,7 +136,8 @@ def test_a_clock_far_behind_is_an_error_that_names_both_times(back_ms: int) -> N
 
 
 def test_a_clock_a_second_behind_is_waited_for() -> None:
-    """The next id is of the same millisecond as the last, one sequence on."""
+    """After the wait, the next id has the same millisecond as the last one and the next sequence
+    number."""
     host = Host()
     minter = host.minter()
     first = asyncio.run(minter.mint())
@@ -147,7 +150,7 @@ def test_a_clock_a_second_behind_is_waited_for() -> None:
 
 
 def test_a_clock_that_stands_still_ends_the_wait_with_an_error() -> None:
-    """Sleeping without the clock moving may not go on for ever."""
+    """If the clock does not advance during sleeps, the wait must end after some time."""
     host = Host()
     minter = host.minter()
     asyncio.run(mint_some(minter, SEQUENCES))
@@ -158,7 +161,7 @@ def test_a_clock_that_stands_still_ends_the_wait_with_an_error() -> None:
 
 
 def test_a_full_millisecond_waits_for_the_next() -> None:
-    """The 1,025th id of a millisecond is the first of the next."""
+    """A millisecond has 1,024 ids. The next id is the first of the next millisecond."""
     host = Host()
     minter = host.minter()
 
@@ -181,7 +184,7 @@ def test_concurrent_callers_never_get_the_same_id() -> None:
 
 
 def test_reserving_costs_one_write_in_three_seconds() -> None:
-    """One a second for nine seconds: the store is asked three times, not ten."""
+    """With ten ids in nine seconds, the store gets three writes, not ten."""
     host = Host(jumps_ms=[0] + [1_000] * 9)
 
     asyncio.run(mint_some(host.minter(), 10))
@@ -190,7 +193,8 @@ def test_reserving_costs_one_write_in_three_seconds() -> None:
 
 
 def test_without_the_lease_nothing_is_issued_beyond_the_reservation() -> None:
-    """A holder that was frozen past its lease fails at the store, and can try again."""
+    """If a process was frozen until its lease expired, its next reservation fails. It can try
+    again."""
     host = Host()
     minter = host.minter()
     asyncio.run(minter.mint())
@@ -205,7 +209,7 @@ def test_without_the_lease_nothing_is_issued_beyond_the_reservation() -> None:
 
 
 def test_limits_that_contradict_each_other_are_refused() -> None:
-    """A reservation longer than the wait would make every quick restart an error."""
+    """If a reservation were longer than the longest wait, every quick restart would be an error."""
     host = Host()
     with pytest.raises(ValueError, match="reserve_ahead_ms=5000 must be below"):
         IdMinter(
@@ -219,7 +223,7 @@ def test_limits_that_contradict_each_other_are_refused() -> None:
 
 
 def test_a_shard_that_does_not_exist_is_refused() -> None:
-    """At the start, not at the first id."""
+    """The error is raised when the minter is made, not with the first id."""
     host = Host()
     with pytest.raises(ValueError, match="shard is 8192"):
         IdMinter(8_192, clock_ms=host.clock_ms, sleep=host.sleep, reserve=host.reserve, last_ms=0)

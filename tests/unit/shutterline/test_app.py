@@ -1,4 +1,5 @@
-"""The command line: help with examples, checked input, plain sentences instead of tracebacks."""
+"""The command line: help has examples, input is checked, and errors are sentences, not
+tracebacks."""
 
 import subprocess
 import sys
@@ -26,7 +27,7 @@ EVENTS = ["photo.uploaded", "photo.deleted", *CHANGES]
 
 @pytest.fixture(autouse=True)
 def no_stack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Nothing of a stack that may run beside the tests is found."""
+    """The commands must not find a stack that runs on this machine."""
     monkeypatch.chdir(tmp_path)
     for name in Settings.model_fields:
         monkeypatch.delenv(f"SHUTTERLINE_{name.upper()}", raising=False)
@@ -40,7 +41,7 @@ def _run(*arguments: str) -> Result:
     "command", [*[[name] for name in COMMANDS], *[["publish", name] for name in EVENTS]], ids=" ".join
 )
 def test_every_command_shows_an_example_of_itself(command: list[str]) -> None:
-    """`--help` ends with a line that can be typed as it is."""
+    """`--help` ends with a command line that can be copied."""
     shown = _run(*command, "--help")
 
     assert shown.exit_code == 0
@@ -48,12 +49,12 @@ def test_every_command_shows_an_example_of_itself(command: list[str]) -> None:
 
 
 def test_no_command_is_left_out_of_these_tests() -> None:
-    """A new one needs an example, too."""
+    """A new command must be in this list, so that its example is checked."""
     assert sorted([*COMMANDS, "publish"]) == sorted(command_line.COMMANDS)
 
 
 def test_help_imports_no_client_of_a_store() -> None:
-    """Those take seconds to import, and nobody waits for help."""
+    """These imports take seconds, and help should be shown at once."""
     show = "import sys, shutterline.app; print(*sys.modules)"
     shown = subprocess.run(
         [sys.executable, "-c", show], cwd=PROJECT, capture_output=True, text=True, check=True
@@ -63,7 +64,7 @@ def test_help_imports_no_client_of_a_store() -> None:
 
 
 def test_a_token_is_all_that_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that it can stand in `$(…)`."""
+    """So the command can be used in `$(…)`."""
     monkeypatch.setenv("SHUTTERLINE_JWT_SECRET", SECRET)
 
     result = _run("token", "7", "--role", "ops", "--life", "60")
@@ -73,7 +74,7 @@ def test_a_token_is_all_that_is_printed(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_without_a_secret_no_token_is_made() -> None:
-    """The sentence says where to get one."""
+    """The error says how to get a secret."""
     result = _run("token", "7")
 
     assert (result.exit_code, result.stdout) == (1, "")
@@ -95,7 +96,7 @@ def test_a_tokens_life_has_bounds(monkeypatch: pytest.MonkeyPatch, life: str) ->
 @pytest.mark.parametrize("user", ["abc", "0", "1.0", "9223372036854775808", " 7"])
 @pytest.mark.parametrize("command", [["token"], ["feed"], ["rebuild"], ["inspect", "user"]], ids=" ".join)
 def test_an_id_that_is_none_is_named_with_the_rule(command: list[str], user: str) -> None:
-    """The same rule as everywhere."""
+    """All commands use the same rule for ids."""
     result = _run(*command, user)
 
     assert result.exit_code == 2
@@ -104,7 +105,7 @@ def test_an_id_that_is_none_is_named_with_the_rule(command: list[str], user: str
 
 @pytest.mark.parametrize("arguments", [[], ["7", "--all"]])
 def test_rebuild_takes_either_users_or_all(arguments: list[str]) -> None:
-    """Neither is a mistake, and so are both."""
+    """Neither of them is an error, and so are both."""
     result = _run("rebuild", *arguments)
 
     assert result.exit_code == 1
@@ -112,7 +113,7 @@ def test_rebuild_takes_either_users_or_all(arguments: list[str]) -> None:
 
 
 def test_a_role_that_there_is_not_is_named() -> None:
-    """With those that there are."""
+    """The error also lists the roles that exist."""
     result = _run("worker", "--roles", "check,chess")
 
     assert result.exit_code == 1
@@ -130,7 +131,8 @@ def test_a_role_that_there_is_not_is_named() -> None:
 def test_a_worker_has_the_roles_of_its_kind(
     monkeypatch: pytest.MonkeyPatch, arguments: list[str], roles: str
 ) -> None:
-    """Those that handle events, those that make renditions, or those that are named."""
+    """By default a worker handles events. With `--media` it makes renditions. With `--roles` it has
+    the given roles."""
     begun: list[str] = []
 
     async def run_worker(chosen: list[str]) -> None:
@@ -143,7 +145,7 @@ def test_a_worker_has_the_roles_of_its_kind(
 
 
 def test_a_worker_takes_either_media_or_roles() -> None:
-    """Both are a mistake."""
+    """Both together are an error."""
     result = _run("worker", "--media", "--roles", "check")
 
     assert result.exit_code == 1
@@ -165,7 +167,7 @@ def test_a_worker_takes_either_media_or_roles() -> None:
     ],
 )
 def test_an_event_that_would_be_a_dead_letter_is_not_published(arguments: list[str], rule: str) -> None:
-    """It is checked by the events' own models before anything is connected to."""
+    """The models of the events check it before the command connects to Kafka."""
     result = _run("publish", *arguments)
 
     assert result.exit_code == 1
@@ -174,7 +176,7 @@ def test_an_event_that_would_be_a_dead_letter_is_not_published(arguments: list[s
 
 
 def test_a_setting_that_is_not_valid_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the name under which it was set."""
+    """The error has the name of the environment variable."""
     monkeypatch.setenv("SHUTTERLINE_TIMELINE_IDS", "many")
 
     result = _run("token", "7")
@@ -194,7 +196,7 @@ def test_a_setting_that_is_not_valid_is_named(monkeypatch: pytest.MonkeyPatch) -
 def test_what_a_user_can_mend_is_said_in_a_sentence(
     capsys: pytest.CaptureFixture[str], error: Exception, told: tuple[type[Exception], ...], said: str
 ) -> None:
-    """On standard error, with exit code 1."""
+    """The sentence is written to standard error, and the exit code is 1."""
     with pytest.raises(typer.Exit) as ended, plain_failures(*told):
         raise error
 
@@ -203,13 +205,13 @@ def test_what_a_user_can_mend_is_said_in_a_sentence(
 
 
 def test_a_bug_keeps_its_traceback() -> None:
-    """An engineer needs it to correct the bug."""
+    """An engineer needs the traceback to correct the bug."""
     with pytest.raises(KeyError), plain_failures():
         raise KeyError("a bug")
 
 
 def test_an_interrupt_is_no_failure() -> None:
-    """Shells know 130."""
+    """The exit code is 130, as shells expect after Ctrl-C."""
     with pytest.raises(typer.Exit) as ended, plain_failures():
         raise KeyboardInterrupt
 

@@ -30,7 +30,7 @@ def sheet(*items: dict[str, Any]) -> str:
 
 
 def test_a_picture_shows_its_thumbnail_and_opens_its_largest() -> None:
-    """Browsers are told of every size."""
+    """The HTML also tells browsers of all other sizes."""
     page = sheet(item())
 
     assert 'href="http://edge/l?a=1&amp;b=2"' in page
@@ -39,7 +39,7 @@ def test_a_picture_shows_its_thumbnail_and_opens_its_largest() -> None:
 
 
 def test_what_users_write_stays_text() -> None:
-    """A caption is not HTML."""
+    """A caption is escaped, so it cannot be HTML."""
     page = sheet(item(caption='<script>alert("x")</script>'))
 
     assert "<script>" not in page
@@ -47,7 +47,7 @@ def test_what_users_write_stays_text() -> None:
 
 
 def test_a_photo_without_pictures_says_why() -> None:
-    """One that is being made, or was rejected."""
+    """The photo is still processing, or was rejected."""
     page = sheet(item(status="rejected", reason="broken", renditions={}))
 
     assert "rejected: broken" in page
@@ -55,5 +55,5 @@ def test_a_photo_without_pictures_says_why() -> None:
 
 
 def test_an_empty_feed_says_so() -> None:
-    """Instead of showing nothing."""
+    """Otherwise the page would be blank."""
     assert "There is nothing in it yet." in sheet()

@@ -33,7 +33,7 @@ class Runs:
 
 
 async def test_results_are_in_the_order_of_the_items() -> None:
-    """And no more than the limit are under way."""
+    """At most `at_once` items are under way at the same time."""
     runs = Runs()
 
     assert await gather_bounded(range(7), runs, at_once=3) == [0, 10, 20, 30, 40, 50, 60]
@@ -57,7 +57,7 @@ async def test_the_first_error_cancels_the_rest() -> None:
 
 
 async def test_with_finish_all_an_error_stops_no_other_item() -> None:
-    """The first error is raised in the end."""
+    """The first error is raised after all items have ended."""
     runs = Runs(fails=True)
 
     with pytest.raises(ValueError, match="1 is odd"):
@@ -67,7 +67,7 @@ async def test_with_finish_all_an_error_stops_no_other_item() -> None:
 
 @pytest.mark.parametrize("finish_all", [False, True])
 async def test_a_cancelled_caller_leaves_nothing_running(finish_all: bool) -> None:
-    """Its items are cancelled, too."""
+    """If the caller is cancelled, its items are cancelled, too."""
     runs = Runs()
     task = asyncio.create_task(gather_bounded(range(100), runs, at_once=4, finish_all=finish_all))
     await runs.started.wait()

@@ -7,7 +7,7 @@ from streams.handover import LoopHandover
 
 
 async def test_every_item_of_every_thread_arrives_in_its_threads_order() -> None:
-    """None is left behind, whatever the threads and the loop do at the same time."""
+    """No item is lost, however the threads and the event loop interleave."""
     items_a_thread, threads = 5_000, 4
     received: list[tuple[int, int]] = []
     done = asyncio.Event()
@@ -33,7 +33,7 @@ async def test_every_item_of_every_thread_arrives_in_its_threads_order() -> None
 
 
 def test_an_item_after_the_loop_has_closed_is_ignored() -> None:
-    """A driver's thread may report after the process has stopped using it."""
+    """A driver's thread may report after the process has stopped using the driver."""
     received: list[int] = []
 
     async def create() -> LoopHandover[int]:

@@ -41,7 +41,7 @@ async def test_an_operation_is_retried_until_it_succeeds() -> None:
 
 
 async def test_after_the_last_try_its_error_is_raised() -> None:
-    """Not an error of the library's own."""
+    """The caller gets the operation's error, not an error of the retry library."""
     attempts = Attempts(*(unavailable() for _ in range(5)))
 
     with pytest.raises(StoreUnavailable):
@@ -50,7 +50,7 @@ async def test_after_the_last_try_its_error_is_raised() -> None:
 
 
 async def test_another_error_is_not_retried() -> None:
-    """It is a bug."""
+    """An error that is not in `on` is a bug, and a retry would hide it."""
     attempts = Attempts(ValueError("a bug"), "done")
 
     with pytest.raises(ValueError, match="a bug"):
@@ -65,7 +65,7 @@ async def test_another_error_is_not_retried() -> None:
 async def test_fixed_waits_end_with_the_last_result(
     outcomes: tuple[object, ...], result: bool, count: int
 ) -> None:
-    """Retries while it is False or the error is retryable."""
+    """The operation is retried while it returns False or its error is retryable."""
     attempts = Attempts(*outcomes)
 
     assert await until_true((0, 0), is_retryable=is_value_error)(attempts) is result

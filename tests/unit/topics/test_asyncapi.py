@@ -38,7 +38,7 @@ def resolved(reference: str) -> Any:
 
 
 def test_it_has_every_topic_that_others_write_and_its_dead_letter_topic() -> None:
-    """And none of the pipeline's own."""
+    """It does not have the pipeline's internal topics."""
     expected = {topic.name for topic in OUTSIDE} | {dead_letter_of(topic).name for topic in OUTSIDE}
 
     assert expected == set(DOCUMENT["channels"])
@@ -46,7 +46,7 @@ def test_it_has_every_topic_that_others_write_and_its_dead_letter_topic() -> Non
 
 
 def test_every_reference_leads_somewhere() -> None:
-    """The document needs nothing beside it."""
+    """The document is complete without any other file."""
     references = list(members(DOCUMENT, "$ref"))
 
     assert len(references) > 20
@@ -56,7 +56,7 @@ def test_every_reference_leads_somewhere() -> None:
 
 @pytest.mark.parametrize("topic", OUTSIDE, ids=lambda topic: topic.name)
 def test_a_topic_has_a_message_for_each_of_its_events_in_both_modes(topic: Any) -> None:
-    """With the record's size and the topic's partitions in the Kafka binding."""
+    """The Kafka binding has the maximum record size and the number of partitions."""
     channel = DOCUMENT["channels"][topic.name]
     binding = channel["bindings"]["kafka"]
 
@@ -68,7 +68,7 @@ def test_a_topic_has_a_message_for_each_of_its_events_in_both_modes(topic: Any) 
 
 
 def test_every_channel_has_its_operation() -> None:
-    """We receive from the topics of others, and send to the dead-letter topics."""
+    """We receive from the public topics and send to the dead-letter topics."""
     actions = {
         operation["channel"]["$ref"]: operation["action"] for operation in DOCUMENT["operations"].values()
     }
@@ -81,7 +81,7 @@ def test_every_channel_has_its_operation() -> None:
 
 @pytest.mark.parametrize("event_type", EventType)
 def test_a_binary_message_requires_the_attributes_as_headers(event_type: EventType) -> None:
-    """The five of the contract, and the model as its payload."""
+    """The headers are the five attributes of the contract, and the payload is the event's model."""
     message = MESSAGES[f"{event_type}.binary"]
 
     assert message["headers"]["required"] == ["ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time"]
@@ -91,7 +91,7 @@ def test_a_binary_message_requires_the_attributes_as_headers(event_type: EventTy
 
 @pytest.mark.parametrize("event_type", EventType)
 def test_a_structured_message_requires_the_attributes_in_the_value(event_type: EventType) -> None:
-    """And the content type as the only header."""
+    """The content type is the only required header."""
     message = MESSAGES[f"{event_type}.structured"]
 
     assert message["payload"]["required"] == ["specversion", "id", "source", "type", "time", "data"]
@@ -100,7 +100,7 @@ def test_a_structured_message_requires_the_attributes_in_the_value(event_type: E
 
 @pytest.mark.parametrize("event_type", EventType)
 def test_a_models_schema_requires_what_its_decoder_requires(event_type: EventType) -> None:
-    """Generated from the same model, so that neither can change alone."""
+    """The schema is generated from the decoder's model, so they cannot differ."""
     model = EVENT_KINDS[event_type].model
     schema = SCHEMAS[model.__name__]
 
@@ -109,7 +109,7 @@ def test_a_models_schema_requires_what_its_decoder_requires(event_type: EventTyp
 
 
 def test_ids_are_described_as_strings_or_integers() -> None:
-    """Strings by pattern, integers by their bounds."""
+    """A string has a pattern, an integer has bounds."""
     assert SCHEMAS["PhotoLiked"]["properties"]["photo_id"]["oneOf"] == [
         {"type": "string", "pattern": "^[1-9][0-9]{0,18}$"},
         {"type": "integer", "minimum": 1, "maximum": 2**63 - 1},
@@ -117,7 +117,7 @@ def test_ids_are_described_as_strings_or_integers() -> None:
 
 
 def test_every_golden_example_is_shown_with_its_message() -> None:
-    """Each once, with headers and payload."""
+    """Each example is shown once, with headers and payload."""
     shown = [example for message in MESSAGES.values() for example in message.get("examples", [])]
 
     assert sorted(example["name"] for example in shown) == [example.name for example in golden_examples()]
@@ -125,7 +125,7 @@ def test_every_golden_example_is_shown_with_its_message() -> None:
 
 
 def test_a_dead_letter_has_the_headers_that_are_added() -> None:
-    """With every reason of the contract."""
+    """The schema lists every reason of the contract."""
     headers = MESSAGES["dead-letter"]["headers"]
 
     assert headers["required"] == list(ADDED_HEADERS)

@@ -1,4 +1,4 @@
-"""The catalogue of topics, their lanes, the partitions that ids go to, and topics.json."""
+"""The catalogue of topics, their lanes, the partition of an id, and topics.json."""
 
 import re
 from collections import Counter
@@ -40,7 +40,7 @@ PLACES = [
 
 
 def test_the_catalogue_has_the_topics_of_the_contract() -> None:
-    """Three from outside with their dead-letter topics, three of the pipeline's own; nothing else."""
+    """There are three public topics with their dead-letter topics, and three internal topics."""
     expected = {
         "uploads": (6, 7 * DAY_MS),
         "follows": (6, 7 * DAY_MS),
@@ -58,7 +58,8 @@ def test_the_catalogue_has_the_topics_of_the_contract() -> None:
 
 
 def test_the_lanes_are_where_everybody_expects_them() -> None:
-    """The ranges are part of a topic's identity."""
+    """The partition range of a lane must never change, because producers and consumers depend on
+    it."""
     assert FANOUT.range_of(Lane.NORMAL) == range(6)
     assert FANOUT.range_of(Lane.BULK) == range(6, 8)
     assert RENDITIONS.range_of(Lane.THUMBNAIL) == range(2)
@@ -68,7 +69,8 @@ def test_the_lanes_are_where_everybody_expects_them() -> None:
 
 @pytest.mark.parametrize(("topic", "lane"), [(FANOUT, None), (FANOUT, Lane.FULL), (UPLOADS, Lane.NORMAL)])
 def test_a_lane_that_the_topic_has_not_is_refused(topic: Topic, lane: Lane | None) -> None:
-    """Above all none where there are some: bulk would land among normal."""
+    """If a topic has lanes, a call without a lane is also refused. Otherwise bulk records could get
+    into the normal lane."""
     with pytest.raises(ValueError, match=f"{topic.name} has"):
         partition_of(topic, 1, lane)
 
@@ -84,7 +86,8 @@ def test_a_lane_that_the_topic_has_not_is_refused(topic: Topic, lane: Lane | Non
     ],
 )
 def test_lanes_that_do_not_cut_all_partitions_are_refused(lanes: tuple[LaneRange, ...]) -> None:
-    """A gap would be read by nobody, an overlap by two groups."""
+    """A partition in a gap would have no consumer, and one in an overlap would be read by two
+    groups."""
     with pytest.raises(ValueError, match="without a gap"):
         Topic(
             name="x",
@@ -99,7 +102,7 @@ def test_lanes_that_do_not_cut_all_partitions_are_refused(lanes: tuple[LaneRange
 
 
 def test_every_topic_has_producers_and_consumers() -> None:
-    """And an owner; names are in kebab case."""
+    """A topic also has an owner, and its name is in kebab case."""
     for topic in CATALOGUE.values():
         assert topic.owner
         assert topic.producers
@@ -108,7 +111,7 @@ def test_every_topic_has_producers_and_consumers() -> None:
 
 
 def test_every_event_type_travels_on_exactly_one_outside_topic() -> None:
-    """And no outside topic is without events."""
+    """Every public topic has at least one event type."""
     carried = [event_type for topic in OUTSIDE for event_type in topic.event_types]
 
     assert Counter(carried) == Counter(EventType)
@@ -117,7 +120,8 @@ def test_every_event_type_travels_on_exactly_one_outside_topic() -> None:
 
 @pytest.mark.parametrize("topic", OUTSIDE, ids=lambda topic: topic.name)
 def test_a_dead_letter_fits_where_its_record_fitted(topic: Topic) -> None:
-    """The whole record of the largest size, and the headers that are added."""
+    """A dead letter has the whole record, which may have the largest size, and additional
+    headers."""
     room = int(dead_letter_of(topic).config["max.message.bytes"])
 
     assert room - int(topic.config["max.message.bytes"]) >= DEAD_LETTER_HEADERS_BYTES_MAX
@@ -127,13 +131,14 @@ def test_a_dead_letter_fits_where_its_record_fitted(topic: Topic) -> None:
 
 @pytest.mark.parametrize("topic", [*OWN, dead_letter_of(LIKES)], ids=lambda topic: topic.name)
 def test_only_outside_topics_have_dead_letters(topic: Topic) -> None:
-    """What the pipeline writes itself cannot be poison; that would be a bug, and stops the worker."""
+    """A record that the pipeline itself wrote can only be bad because of a bug, and a bug stops the
+    worker."""
     with pytest.raises(ValueError, match="has no dead-letter topic"):
         dead_letter_of(topic)
 
 
 def test_a_namespace_stands_before_the_name() -> None:
-    """None in production; tests have one each."""
+    """Production has no namespace. Each test has its own."""
     assert FOLLOWS.named("") == "follows"
     assert FOLLOWS.named("t1.") == "t1.follows"
 
@@ -141,12 +146,13 @@ def test_a_namespace_stands_before_the_name() -> None:
 @pytest.mark.parametrize(("topic", "lane"), PLACES, ids=str)
 @given(key_id=ids)
 def test_an_id_goes_to_a_partition_of_its_lane(topic: Topic, lane: Lane | None, key_id: int) -> None:
-    """Never into another lane's range, never beyond the topic."""
+    """The partition is never in the range of another lane and never beyond the topic."""
     assert partition_of(topic, key_id, lane) in topic.range_of(lane)
 
 
 def test_the_partition_of_an_id_never_changes() -> None:
-    """It is computed alike by every process of every version; these are fixed for good."""
+    """All processes of all versions must compute the same partition, so these values may never
+    change."""
     assert [partition_of(EDGES, key_id) for key_id in (1, 2, 3, 1_001, ID_MAX)] == [7, 5, 3, 6, 6]
     assert [partition_of(FANOUT, key_id, Lane.BULK) for key_id in (1, 2, 3, 1_001, ID_MAX)] == [7, 7, 7, 6, 6]
     assert [partition_of_bucket(FANOUT, 1_001, bucket, Lane.NORMAL) for bucket in range(4)] == [4, 5, 0, 1]
@@ -167,7 +173,7 @@ def test_the_partition_of_an_id_never_changes() -> None:
     ids=["in a row", "minted", "minted by 16 shards", "thousands", "powers of two"],
 )
 def test_ids_as_they_come_spread_evenly(topic: Topic, lane: Lane | None, key_ids: range | list[int]) -> None:
-    """No partition gets more than a tenth above or below its share."""
+    """The number of ids of each partition is within a tenth of its share."""
     counts = Counter(partition_of(topic, key_id, lane) for key_id in key_ids)
     share = len(key_ids) / len(topic.range_of(lane))
 
@@ -178,7 +184,8 @@ def test_ids_as_they_come_spread_evenly(topic: Topic, lane: Lane | None, key_ids
 
 @given(ids, st.sampled_from([Lane.NORMAL, Lane.BULK]), st.integers(1, 100))
 def test_an_authors_pages_take_turns_around_the_lane(author_id: int, lane: Lane, pages: int) -> None:
-    """Neighbours never meet, and no partition has two more than another."""
+    """Consecutive pages go to different partitions, and the numbers of pages differ by at most
+    one."""
     places = [partition_of_bucket(FANOUT, author_id, bucket, lane) for bucket in range(pages)]
     counts = Counter(dict.fromkeys(FANOUT.range_of(lane), 0))
     counts.update(places)
@@ -189,7 +196,7 @@ def test_an_authors_pages_take_turns_around_the_lane(author_id: int, lane: Lane,
 
 
 def test_small_authors_spread_over_the_lane() -> None:
-    """Those with one page do not all meet in the lane's first partition."""
+    """Authors with only one page must not all use the lane's first partition."""
     counts = Counter(partition_of_bucket(FANOUT, author_id, 0, Lane.NORMAL) for author_id in range(1, 6_001))
 
     assert set(counts) == set(FANOUT.range_of(Lane.NORMAL))
@@ -197,5 +204,5 @@ def test_small_authors_spread_over_the_lane() -> None:
 
 
 def test_topics_json_is_fresh() -> None:
-    """Terraform reads the file; `python -m topics` writes it again."""
+    """Terraform reads the file. `python -m topics` generates it."""
     assert topics_json() == TOPICS_JSON.read_bytes()

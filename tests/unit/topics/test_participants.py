@@ -1,4 +1,5 @@
-"""The catalogue names the programs that really write and read each topic."""
+"""The producers and consumers in the catalogue are the programs that really write and read each
+topic."""
 
 import re
 from functools import cache
@@ -11,7 +12,8 @@ from streams.roles import LANES, RENDITION_LANES, Role, group_of
 from topics.catalogue import CATALOGUE, EDGES, FANOUT, OUTSIDE, RENDITIONS, Participant, Topic
 
 ROOT = Path(__file__).parents[3]
-# The wiring of each worker process, and who it is in the catalogue: the two lanes of renditions share one.
+# The wiring module of each worker process, and its participants in the catalogue. Both lanes of
+# renditions share one wiring.
 WIRINGS = {
     "streams.worker.check": {Participant.CHECK},
     "streams.worker.edges": {Participant.EDGES},
@@ -29,7 +31,8 @@ def graph() -> grimp.ImportGraph:
 
 
 def written_by(wiring: str) -> set[str]:
-    """The internal topics that a module which the wiring imports, directly or not, writes."""
+    """Return the internal topics that are written by a module which the wiring imports, directly or
+    indirectly."""
     modules = {wiring} | graph().find_upstream_modules(wiring)
     sources = [ROOT.joinpath(*module.split(".")).with_suffix(".py") for module in modules]
     texts = [source.read_text() for source in sources if source.exists()]
@@ -40,14 +43,14 @@ def written_by(wiring: str) -> set[str]:
 
 @pytest.mark.parametrize("wiring", WIRINGS)
 def test_producers_are_those_whose_code_writes_the_topic(wiring: str) -> None:
-    """An entry for a program that does not exist misleads a reader who asks where a record comes from."""
+    """A wrong producer would mislead an engineer who wants to know where a record comes from."""
     named = {topic.name for topic in OWN if WIRINGS[wiring] & set(topic.producers)}
 
     assert written_by(wiring) == named
 
 
 def test_every_worker_is_a_participant() -> None:
-    """And no participant but upstream apps, the API, the cleaning and people is anything else."""
+    """The only other participants are upstream apps, the API, the cleaning job and operators."""
     others = {Participant.UPSTREAM_APPS, Participant.API, Participant.CLEANING, Participant.OPERATORS}
 
     assert {group_of("", role) for role in Role} == set(Participant) - others
@@ -59,13 +62,13 @@ def test_every_worker_is_a_participant() -> None:
     [(OUTSIDE, [Role.CHECK]), ([EDGES], [Role.EDGES]), ([FANOUT], LANES), ([RENDITIONS], RENDITION_LANES)],
 )
 def test_consumers_are_the_groups_that_read_the_topic(topics: list[Topic], roles: list[Role]) -> None:
-    """By the names under which their lag is measured."""
+    """Their names are those of the consumer groups in the lag metrics."""
     for topic in topics:
         assert [group_of("", role) for role in roles] == list(topic.consumers), topic.name
 
 
 def test_dead_letters_are_written_by_who_reads_their_topic() -> None:
-    """People read them; nothing replays them by itself."""
+    """Operators read dead letters. No program replays them automatically."""
     for letters in DEAD_LETTERS:
         assert (Participant.CHECK,) == letters.producers
         assert (Participant.OPERATORS,) == letters.consumers

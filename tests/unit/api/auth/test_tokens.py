@@ -68,7 +68,7 @@ def _claims(**claims: object) -> dict[str, Any]:
 
 
 def _signed(header: object, payload: object) -> str:
-    """A token with this header and payload, validly signed with the secret."""
+    """Return a token with this header and payload and a valid signature."""
     head = f"{_part(header)}.{_part(payload)}"
     signature = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256).sign(
         head.encode(), SECRET.encode()
@@ -93,16 +93,19 @@ HS256 = {"alg": "HS256", "typ": "JWT"}
     ],
 )
 async def test_a_good_token_names_its_caller(claims: dict[str, object]) -> None:
-    """Within the leeway of 30 s and a life of a day; issuer and audience only matter if configured."""
+    """Times may differ by the leeway of 30 s, and a token may be valid for a day. Issuer and
+    audience are checked only if configured."""
     caller = await _verifier().verify(_signed(HS256, _claims(**claims)))
 
     assert caller.user_id == int(str(claims.get("sub", "7")))
-    assert caller.roles == frozenset(claims.get("roles", []))  # type: ignore[call-overload]  # A list, above.
+    # `roles` is a list in every parameter above.
+    assert caller.roles == frozenset(claims.get("roles", []))  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize("typ", ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt"])
 async def test_known_token_types_are_accepted(typ: str) -> None:
-    """RFC 8725 3.11 asks for explicit types; we accept plain JWTs and access tokens."""
+    """RFC 8725, section 3.11, recommends explicit types. Plain JWTs and access tokens are
+    accepted."""
     assert (await _verifier().verify(_signed({"alg": "HS256", "typ": typ}, _claims()))).user_id == 7
 
 
@@ -153,7 +156,8 @@ BAD_CLAIMS: list[object] = [
 
 @pytest.mark.parametrize("payload", BAD_CLAIMS, ids=lambda payload: repr(payload)[:60])
 async def test_invalid_claims_are_rejected(payload: object) -> None:
-    """A valid signature does not help wrong times, wrong types or a missing subject; always InvalidToken."""
+    """A token with a valid signature but wrong times, wrong types or no subject raises
+    InvalidToken."""
     with pytest.raises(InvalidToken):
         await _verifier().verify(_signed(HS256, payload))
 
@@ -187,7 +191,7 @@ BAD_HEADERS: list[object] = [
 
 @pytest.mark.parametrize("header", BAD_HEADERS, ids=lambda header: repr(header)[:60])
 async def test_invalid_headers_are_rejected(header: object) -> None:
-    """Other algorithms, no algorithm, unknown extensions, other types of token."""
+    """Rejected are other algorithms, no algorithm, unknown extensions and other types of token."""
     with pytest.raises(InvalidToken):
         await _verifier().verify(_signed(header, _claims()))
 
@@ -197,7 +201,7 @@ async def test_invalid_headers_are_rejected(header: object) -> None:
     ["", ".", "..", "a.b", "a.b.c", "a.b.c.d", f"{_part(HS256)}.{_part(_claims())}.", "é.é.é", "x" * 9_000],
 )
 async def test_malformed_tokens_are_rejected(token: str) -> None:
-    """A token is three parts of base64url; the last part signs the other two."""
+    """A token must have three base64url parts; the last part signs the other two."""
     with pytest.raises(InvalidToken):
         await _verifier().verify(token)
 
@@ -248,7 +252,7 @@ async def test_issuer_and_audience_are_checked_if_configured(claims: dict[str, o
 
 @pytest.mark.parametrize(("private", "algorithm"), [(RSA_KEY, "RS256"), (EC_KEY, "ES256"), (ED_KEY, "EdDSA")])
 async def test_each_kind_of_key_verifies_with_its_algorithm(private: Any, algorithm: str) -> None:
-    """The kid selects the key, and the key determines the algorithm."""
+    """The `kid` selects the key, and the key determines the algorithm."""
     document = _key_set(_jwk(RSA_KEY, "rsa"), _jwk(EC_KEY, "ec"), _jwk(ED_KEY, "ed"))
     kid = {"RS256": "rsa", "ES256": "ec", "EdDSA": "ed"}[algorithm]
     verifier = _verifier(JwksKeys(_fetch_of(document)))
@@ -272,7 +276,8 @@ async def test_each_kind_of_key_verifies_with_its_algorithm(private: Any, algori
 async def test_tokens_of_other_keys_or_algorithms_are_rejected(
     key: Any, algorithm: str, kid: str | None
 ) -> None:
-    """Somebody else's key, another algorithm, no kid in a token for a set of several keys."""
+    """Rejected are an unknown key, another algorithm, and a token without `kid` if the set has
+    several keys."""
     verifier = _verifier(JwksKeys(_fetch_of(_key_set(_jwk(RSA_KEY, "rsa"), _jwk(EC_KEY, "ec")))))
     headers = {} if kid is None else {"kid": kid}
 
@@ -281,7 +286,8 @@ async def test_tokens_of_other_keys_or_algorithms_are_rejected(
 
 
 async def test_a_public_key_is_no_secret() -> None:
-    """Algorithm confusion: HS256 with the public RSA key, which everybody can read, as its secret."""
+    """Everybody can read the public RSA key. A token signed with HS256 and this key as the secret
+    is rejected (algorithm confusion)."""
     pem = RSA_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     head = f"{_part({'alg': 'HS256', 'kid': 'rsa'})}.{_part(_claims())}"
     hmac = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256)
@@ -292,7 +298,8 @@ async def test_a_public_key_is_no_secret() -> None:
 
 
 def test_unusable_keys_of_a_set_are_ignored() -> None:
-    """Other uses, other algorithms, secrets, private keys, short keys, other curves, malformed keys."""
+    """Ignored are keys of other uses or algorithms, secrets, private keys, short keys, other curves
+    and malformed keys."""
     document = _key_set(
         _jwk(RSA_KEY, "encryption", use="enc"),
         _jwk(RSA_KEY, "other algorithm", alg="RS512"),
@@ -312,7 +319,7 @@ def test_unusable_keys_of_a_set_are_ignored() -> None:
 
 @pytest.mark.parametrize("document", [b"", b"[]", b"{}", b'{"keys":{}}', b"\xff", b"[" * 100_000])
 def test_a_malformed_key_set_is_rejected(document: bytes) -> None:
-    """As a whole, so that the old set stays in use."""
+    """Parsing raises for the whole document, so the old set stays in use."""
     with pytest.raises(ValueError):  # noqa: PT011 - JSON's own error is one.
         parse_key_set(document)
 
@@ -366,7 +373,8 @@ async def test_a_removed_key_is_rejected_after_ten_minutes() -> None:
 
 
 async def test_a_cached_token_is_checked_again() -> None:
-    """Its times with every request, and its signature if its key has changed."""
+    """Its times are checked with every request. Its signature is checked again if its key has
+    changed."""
     now_s = 1_000.0
     clock_s = float(NOW_S)
     source = _Source(_jwk(RSA_KEY, "a"))
@@ -386,7 +394,7 @@ async def test_a_cached_token_is_checked_again() -> None:
 
 
 async def test_a_checked_signature_is_not_checked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only for the newest tokens, and for no long ones, so the cache is bounded."""
+    """Only the newest tokens are cached, and no long tokens, so the cache is bounded."""
     decode, checked = jwt.decode, list[str]()
 
     def counting(token: str, *args: Any, **kwargs: Any) -> Any:
@@ -404,7 +412,7 @@ async def test_a_checked_signature_is_not_checked_again(monkeypatch: pytest.Monk
 
 
 async def test_known_keys_stay_in_use_while_the_set_is_unavailable() -> None:
-    """If no key is known, the result is StoreUnavailable: the token may be valid."""
+    """If no key is known yet, StoreUnavailable is raised, because the token may be valid."""
     now_s = 1_000.0
     source = _Source(_jwk(RSA_KEY, "known"))
     keys = JwksKeys(source, clock_s=lambda: now_s)
@@ -440,7 +448,7 @@ def test_a_short_or_missing_secret_is_rejected() -> None:
     ],
 )
 async def test_a_request_without_a_good_token_is_401(headers: list[tuple[str, str]]) -> None:
-    """The response is a problem document, with a challenge that says what to send."""
+    """The response is a problem document; its `WWW-Authenticate` challenge says what to send."""
     world = await make_world()
     async with world.client() as client:
         for path in ("/v1/feed", "/v1/users/1", "/metrics"):
@@ -461,7 +469,8 @@ async def test_the_scheme_may_be_written_in_any_case() -> None:
 
 
 async def test_metrics_are_for_the_role_ops() -> None:
-    """401 without a token, 403 without the role; the settings can open the metrics to everybody."""
+    """Without a token the status is 401, without the role 403. A setting can open the metrics to
+    everybody."""
     world = await make_world()
     async with world.client(1) as anybody, world.client(1, roles=["ops"]) as ops, world.client() as nobody:
         statuses = [(await client.get("/metrics")).status_code for client in (nobody, anybody, ops)]

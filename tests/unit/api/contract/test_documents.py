@@ -1,4 +1,4 @@
-"""The generated contracts, and whether the routes comply with them."""
+"""The generated API documents, and whether the routes comply with them."""
 
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ async def test_the_document_has_every_route_and_no_other() -> None:
 
 
 async def test_every_reference_of_the_document_resolves() -> None:
-    """A generator of clients can read the document."""
+    """Otherwise a client generator could not read the document."""
     document = await _document(await make_world())
 
     for reference in _references(document):
@@ -142,7 +142,8 @@ async def test_the_contract_of_the_topics_is_served() -> None:
 
 
 async def test_a_rebuilding_page_has_retry_after() -> None:
-    """The status is 200, with what is known and with Retry-After."""
+    """The status is 200. The page has the photos that are known, and the response has
+    Retry-After."""
     world = await make_world(rebuilds_per_s_max=1)
     await world.page(50)
     async with world.client(1) as client:
@@ -153,7 +154,8 @@ async def test_a_rebuilding_page_has_retry_after() -> None:
 
 
 async def test_the_contract_of_the_default_settings_does_not_change_unnoticed() -> None:
-    """With the default settings the served document equals `openapi.json` beside this test, byte for byte."""
+    """With the default settings the served document equals `openapi.json` in this folder, byte for
+    byte."""
     expected = orjson.loads(Path(__file__).with_name("openapi.json").read_bytes())
     world = await make_world()
 

@@ -29,7 +29,8 @@ class _Stuck:
             await self.go.wait()
             return await following(*args)  # type: ignore[arg-type]  # As they came.
 
-        world.switches["outgoing_edges"].following = stuck  # type: ignore[attr-defined]  # A hung database.
+        # The database hangs.
+        world.switches["outgoing_edges"].following = stuck  # type: ignore[attr-defined]
 
 
 @pytest.mark.law("L14")
@@ -62,7 +63,8 @@ async def test_requests_over_the_limit_are_rejected_at_once() -> None:
 
     retry_after_s = [int(response.headers["retry-after"]) for response in rejected]
     assert {response.status_code for response in rejected} == {503}
-    # Two requests in flight for at most 2 s each are one a second, so eight rejected at once are spread.
+    # Two requests in flight of at most 2 s each are one request a second, so eight clients that are
+    # rejected at once are spread over several seconds.
     assert (retry_after_s[0], retry_after_s) == (1, sorted(retry_after_s))
     assert retry_after_s[-1] > 2
     assert (probed, statuses, later.status_code) == ([200, 200, 200], [200, 200], 200)
@@ -105,7 +107,8 @@ def _count(method: str, route: str, status: int) -> float:
 
 
 async def test_requests_are_counted_by_route_never_by_id() -> None:
-    """The label is the route's template. Unknown paths share one label, and so do unknown methods."""
+    """The label is the route's template. All unknown paths share one label, and all unknown methods
+    another."""
     world = await make_world()
     counted = [
         ("GET", "/v1/users/{user_id}", HTTPStatus.OK),
@@ -132,7 +135,8 @@ async def test_requests_are_counted_by_route_never_by_id() -> None:
 
 
 async def test_the_process_is_ready_if_every_store_responds() -> None:
-    """Otherwise 503 with the names of the stores that do not; liveness does not depend on stores."""
+    """If a store does not respond, /readyz is 503 and names the store. Liveness does not depend on
+    stores."""
     world = await make_world()
     world.fail("redis")
     async with world.client() as client:
@@ -147,7 +151,8 @@ async def test_the_process_is_ready_if_every_store_responds() -> None:
 
 
 async def test_a_content_length_that_is_no_number_is_rejected() -> None:
-    """A server in front would reject it, and we do not guess either."""
+    """An HTTP server in front would reject the length -1. The gate rejects it, too, and does not
+    guess what it means."""
 
     async def never(*_: object) -> None:
         raise AssertionError("must not be called")
@@ -214,7 +219,8 @@ def _gate(app: ASGIApp, *, idle_s: float = 5.0) -> Gate:
 
 
 async def test_a_body_that_stops_arriving_is_408() -> None:
-    """Already after the longest allowed pause between two pieces, not only at the request's deadline."""
+    """The request ends after the longest allowed pause between two pieces, which is before its
+    deadline."""
     wire = _Wire(b"123", ends=False, headers=CHUNKED)
     await _gate(_reading_app, idle_s=0.02)(wire.scope, wire.receive, wire.send)
 
@@ -241,7 +247,8 @@ async def test_bodies_are_bounded_while_they_arrive(content_type: bytes, size: i
 
 
 async def test_an_early_response_is_sent_at_once_and_its_connection_is_closed_later() -> None:
-    """A client that still writes when the connection closes may never read the response."""
+    """If the connection closed at once, a client that is still sending might never read the
+    response."""
     wire = _Wire(b"12", b"34", b"56", ends=True, headers=CHUNKED)
     await _gate(_rejecting_app)(wire.scope, wire.receive, wire.send)
     start, response, end = wire.sent
@@ -255,7 +262,7 @@ async def test_an_early_response_is_sent_at_once_and_its_connection_is_closed_la
 async def test_a_small_unread_body_does_not_close_the_connection(
     headers: tuple[tuple[bytes, bytes], ...],
 ) -> None:
-    """The server itself discards it."""
+    """The server reads and discards a small body, so the connection can be used again."""
     wire = _Wire(b"1234567890", ends=True, headers=(*headers, (b"content-type", b"image/png")))
     await _gate(_rejecting_app)(wire.scope, wire.receive, wire.send)
 

@@ -78,7 +78,7 @@ async def _status_and_text(world: World, method: str, url: str) -> tuple[int, st
 
 @pytest.mark.parametrize(("method", "template"), WITH_ID)
 async def test_an_id_is_a_canonical_decimal(method: str, template: str) -> None:
-    """A path takes the ids that `parse_id` takes, not all that `int` does."""
+    """A path accepts only ids that `parse_id` accepts. `int` would accept more."""
     world = await make_world()
     for bad in BAD_IDS:
         status, text = await _status_and_text(world, method, template.format(quote(bad, safe="")))
@@ -103,7 +103,7 @@ async def test_a_limit_is_a_number_in_its_range(path: str, limit_max: int) -> No
 
 @pytest.mark.parametrize(("path", "kind"), [(path, kind) for path, (_, kind) in LISTS.items()])
 async def test_only_cursors_of_the_same_list_are_accepted(path: str, kind: CursorKind) -> None:
-    """Anything else is 422, the cursors of other lists included."""
+    """A cursor of another list or any other text is 422."""
     world = await make_world()
     others = [encode_cursor(other, *[7] * other.value[1]) for other in CursorKind if other is not kind]
     for bad in [*BAD_CURSORS, *others]:
@@ -135,7 +135,7 @@ async def test_a_repeated_parameter_is_rejected(path: str, name: str) -> None:
 
 @pytest.mark.parametrize("path", LISTS)
 async def test_unknown_parameters_are_ignored(path: str) -> None:
-    """So a newer client can talk to an older API."""
+    """A newer client may send parameters that an older API does not know."""
     world = await make_world()
 
     assert (await _status_and_text(world, "GET", f"{path}?Limit=x&other=1&other=2&limit[]=0"))[0] == 200
@@ -161,7 +161,7 @@ async def test_unknown_parameters_are_ignored(path: str) -> None:
     ],
 )
 async def test_an_unknown_path_is_404(path: str) -> None:
-    """With a problem document, and without a redirect to a similar path."""
+    """The response is a problem document. The API does not redirect to a similar path."""
     world = await make_world()
 
     for method in ("GET", "POST", "PUT", "DELETE", "PATCH"):
@@ -169,7 +169,8 @@ async def test_an_unknown_path_is_404(path: str) -> None:
 
 
 async def test_another_method_is_405_and_names_the_allowed_ones() -> None:
-    """`Allow` has the methods of every route at the path; OPTIONS returns the same without an error."""
+    """`Allow` has the methods of all routes at the path. OPTIONS returns the same header without an
+    error."""
     world = await make_world()
     allowed = {
         "/v1/feed": "GET, HEAD, OPTIONS",
@@ -200,7 +201,8 @@ async def test_head_is_get_without_the_body() -> None:
 
 
 async def test_an_unexpected_body_is_ignored_up_to_a_limit() -> None:
-    """A route without a body does not read it, even malformed JSON; a body over the limit is 413."""
+    """A route without a body does not read it, even if it is malformed JSON. A body over the limit
+    is 413."""
     world = await make_world(request_body_bytes_max=100)
     async with world.client(1) as client:
         small = await client.put(
@@ -214,7 +216,7 @@ async def test_an_unexpected_body_is_ignored_up_to_a_limit() -> None:
 
 @given(st.sampled_from(CursorKind), st.lists(st.integers(0, ID_MAX), min_size=3, max_size=3))
 def test_a_cursor_decodes_to_its_position(kind: CursorKind, numbers: list[int]) -> None:
-    """Its text needs no quoting in a query."""
+    """The text of a cursor needs no quoting in a query."""
     position = tuple(numbers[: kind.value[1]])
 
     text = encode_cursor(kind, *position)
@@ -225,7 +227,8 @@ def test_a_cursor_decodes_to_its_position(kind: CursorKind, numbers: list[int]) 
 
 @given(st.sampled_from(CursorKind), st.text(max_size=40))
 def test_no_other_text_is_a_cursor(kind: CursorKind, text: str) -> None:
-    """Decoding raises ValueError, or returns a position whose cursor is the same text."""
+    """Decoding other text raises ValueError. If it does not raise, encoding the position gives the
+    same text."""
     try:
         position = decode_cursor(kind, text)
     except ValueError:

@@ -1,4 +1,5 @@
-"""Rejected clients retry spread out, about as fast as they can be served."""
+"""Retry-After spreads rejected clients over time, so they return about as fast as they can be
+served."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ def serve(queue: RetryQueue, clock: Clock, rate: int, seconds: int) -> None:
 
 
 def test_a_single_client_retries_in_a_second() -> None:
-    """Also repeatedly, if all earlier clients have had their turn."""
+    """A client that is rejected repeatedly also gets one second, if the time slots of all earlier
+    clients are over."""
     clock = Clock()
     queue = RetryQueue(rate_min=10, s_max=30, clock_s=clock)
     for _ in range(5):
@@ -33,7 +35,8 @@ def test_a_single_client_retries_in_a_second() -> None:
 
 @pytest.mark.parametrize("rate_min", [10, 100])
 def test_a_crowd_is_spread(rate_min: int) -> None:
-    """Each second has as many slots as the rate allows; only the last one is shared by all the rest."""
+    """Each second has as many slots as the rate allows. Only the last second takes all clients that
+    remain."""
     queue = RetryQueue(rate_min=rate_min, s_max=30, clock_s=Clock())
     a_second = int(rate_min * OVERBOOKING)
     slots = Counter(queue.next_retry_s() for _ in range(40 * a_second))
@@ -45,7 +48,8 @@ def test_a_crowd_is_spread(rate_min: int) -> None:
 
 @pytest.mark.parametrize(("rate", "expected"), [(5, 20), (40, 80), (400, 800)])
 def test_the_spread_follows_the_rate_of_served_clients(rate: int, expected: int) -> None:
-    """Within a tenth after some seconds, and never below the minimum rate."""
+    """Each second gets twice as many slots as clients were served per second, within a tenth, and
+    never fewer than twice the minimum rate."""
     clock = Clock()
     queue = RetryQueue(rate_min=10, s_max=60, clock_s=clock)
     serve(queue, clock, rate, 30)
@@ -55,7 +59,8 @@ def test_the_spread_follows_the_rate_of_served_clients(rate: int, expected: int)
 
 
 def test_the_rate_decays_when_no_client_is_served() -> None:
-    """It falls to the minimum within seconds, so a store that has just recovered is not overloaded."""
+    """The rate falls to the minimum within seconds, so a store that has just recovered is not
+    overloaded."""
     clock = Clock()
     queue = RetryQueue(rate_min=10, s_max=30, clock_s=clock)
     serve(queue, clock, 1_000, 10)

@@ -62,7 +62,8 @@ async def test_without_the_database_a_page_that_lacks_a_row_is_partial() -> None
 
 
 async def test_without_the_database_a_page_that_lacks_a_count_is_partial() -> None:
-    """Counts are cached for half a minute. Afterwards they are unknown, and the page does not claim 0."""
+    """Counts are cached for half a minute. If the cached count has expired, it is unknown, and the
+    page does not show 0."""
     world = await _warm()
     await world.later(31)
     world.fail("cassandra")
@@ -73,7 +74,8 @@ async def test_without_the_database_a_page_that_lacks_a_count_is_partial() -> No
 
 
 async def test_without_the_database_a_page_ends_where_the_timeline_does() -> None:
-    """A page that needs the database ends early, is partial, and its cursor continues from there."""
+    """A page that would need the database ends early and is partial. Its cursor continues from
+    there."""
     world = await make_world(**SMALL)
     await world.follow(READER, 2)
     for photo in range(10, 30):
@@ -124,7 +126,8 @@ async def test_a_page_is_complete_if_redis_fails_halfway() -> None:
 
 
 async def test_a_timeline_that_may_be_older_than_the_log_makes_a_page_partial() -> None:
-    """Until the workers have verified this Redis, a page of its timelines does not claim to be complete."""
+    """Until the workers have verified the checkpoints of this Redis, its timelines may lack photos,
+    so pages are not called complete."""
     world = await _warm()
     world.switches["timelines"]._store._verified.clear()
 
@@ -159,7 +162,8 @@ async def _accept(records: Sequence[EdgeRecord]) -> None:
 
 
 async def test_likes_older_than_the_cached_ones_are_found() -> None:
-    """The cache has a user's newest likes; the page reads older ones from the database and is the same."""
+    """The cache has only a user's newest likes. The page reads older likes from the database and
+    shows the same."""
     world = await make_world()
     world.limit(likes_cached_max=2)
     for photo in range(10, 20):

@@ -97,7 +97,8 @@ def _oracle(story: Story, posts: tuple[Post, ...]) -> list[int]:
 async def _all_pages(
     world: World, limits: tuple[int, ...], between: Callable[[], Awaitable[None]] | None = None
 ) -> list[int]:
-    """The ids of all pages. Each page is complete, and full before the last one."""
+    """Return the ids of all pages. Check that each page is complete, and that each page but the
+    last is full."""
     ids: list[int] = []
     below: int | None = None
     for turn in range(200):
@@ -181,7 +182,8 @@ def _vouched_for(sources: list[Source], below: int, bound: int) -> list[int]:
 
 @given(SOURCES, st.integers(1, 31))
 def test_a_union_shows_all_that_every_source_vouches_for(sources: list[Source], below: int) -> None:
-    """Descending, unique, below the cursor and above the greatest floor; without sources nothing is known."""
+    """The ids are descending and unique, below the cursor and above the greatest floor. Without
+    sources nothing is known."""
     skeleton = union(sources, below)
 
     assert skeleton.bound == max((source.floor for source in sources), default=below - 1)
@@ -190,7 +192,7 @@ def test_a_union_shows_all_that_every_source_vouches_for(sources: list[Source], 
 
 @given(SOURCES, st.integers(1, 31), st.integers(1, 8))
 def test_a_union_that_is_cut_is_whole_above_its_bound(sources: list[Source], below: int, count: int) -> None:
-    """No id above the bound is missing, and there are at least `count` ids or all that exist."""
+    """No id above the bound is missing. The union has at least `count` ids, or all that exist."""
     whole, cut = union(sources, below), union(sources, below, count)
 
     entries = sum(cut.bound < photo < below for source in sources for photo in source.ids)
@@ -200,7 +202,8 @@ def test_a_union_that_is_cut_is_whole_above_its_bound(sources: list[Source], bel
 
 
 def test_a_union_of_many_sources_takes_few_more_ids_than_needed() -> None:
-    """Fifty lists of forty ids each, all equally new and interleaved, and a timeline of older photos."""
+    """The sources are fifty interleaved lists of forty equally new ids, and a timeline of older
+    photos."""
     lists = [_descending([50 * turn + author for turn in range(100, 140)]) for author in range(50)]
 
     cut = union([*lists, _descending(list(range(1, 501)))], 10**6, 42)
@@ -210,7 +213,7 @@ def test_a_union_of_many_sources_takes_few_more_ids_than_needed() -> None:
 
 
 def test_an_open_ended_skeleton_never_reaches_the_end() -> None:
-    """A timeline that is being rebuilt says nothing about photos below its last id."""
+    """A timeline that is being rebuilt does not say whether there are photos below its last id."""
     assert open_ended(Skeleton((9, 7), 0), 20) == Skeleton((9, 7), 6)
     assert open_ended(Skeleton((), 0), 20) == Skeleton((), 19)
 
@@ -248,7 +251,8 @@ async def test_a_deleted_photo_is_gone_from_the_next_page() -> None:
 
 
 async def test_a_new_followee_is_seen_at_once() -> None:
-    """A followee of less than a minute is merged as if pulled; the page does not wait for the backfill."""
+    """The photos of a followee of less than a minute are read from the author's list, so the page
+    does not wait for the backfill."""
     world = await make_world()
     await world.post(10, 2)
     await world.page(READER)
@@ -273,7 +277,7 @@ async def test_too_many_new_followees_are_read_as_one_window() -> None:
     page = await world.page(READER)
 
     assert (page.ids, page.below) == ([40, 30, 20], None)
-    # The following set, rows, totals and likes; no lists.
+    # One `get` each for the following set, rows, totals and likes. No lists are read.
     assert world.switches["cache"].calls[before:].count("get") == 4
 
 
@@ -295,7 +299,8 @@ async def test_a_page_of_any_length_costs_the_same_number_of_calls() -> None:
 
 
 async def test_hidden_photos_do_not_send_a_page_to_the_database() -> None:
-    """A page begins with about as many ids as it needs, and continues to the end of the timeline."""
+    """If photos of the first ids are hidden, the page reads on in the timeline to its end, and not
+    in the database."""
     world = await make_world()
     for author in (2, 3):
         await world.follow(READER, author)

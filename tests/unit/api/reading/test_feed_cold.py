@@ -1,4 +1,5 @@
-"""Pages of readers without a timeline: it is rebuilt, waited for, or the reader retries later."""
+"""Pages of readers without a timeline: the page rebuilds it or waits for it, or the reader retries
+later."""
 
 import asyncio
 
@@ -13,7 +14,8 @@ READER = 1
 
 
 async def test_a_missing_timeline_is_rebuilt_and_served_at_once() -> None:
-    """The first read shows every photo and leaves a timeline, also for a reader without any photos."""
+    """The first page shows every photo and creates the timeline, also for a reader without any
+    photos."""
     world = await make_world()
     await world.follow(READER, 2)
     await world.post(10, 2)
@@ -28,7 +30,8 @@ async def test_a_missing_timeline_is_rebuilt_and_served_at_once() -> None:
 
 
 async def test_a_timeline_that_another_process_rebuilds_is_rebuilding() -> None:
-    """The page has the pull lists and the photos that have arrived, and it does not claim to be the last."""
+    """The page has the pull lists and the photos that have arrived. It does not say that it is the
+    last page."""
     world = await make_world()
     await world.follow(READER, 2)
     await world.follow(READER, 3)
@@ -46,7 +49,8 @@ async def test_a_timeline_that_another_process_rebuilds_is_rebuilding() -> None:
 
 
 async def test_rebuilds_over_the_limit_say_rebuilding() -> None:
-    """The rate is limited: a crowd of cold readers waits and does not overload the database."""
+    """The rate of rebuilds is limited, so a crowd of readers without timelines waits and does not
+    overload the database."""
     world = await make_world(rebuilds_per_s_max=1)
     await world.page(50)
 
@@ -65,16 +69,19 @@ def hold_the_database(world: World) -> asyncio.Event:
     newest = world.stores.author_photos.newest
 
     async def slow_newest(*args: object, **kwargs: object) -> object:
-        if kwargs["each_max"] > 300:  # type: ignore[operator]  # The rebuild's, not the pull list's.
+        # Only a rebuild reads so many photos of an author; a pull list reads fewer.
+        if kwargs["each_max"] > 300:  # type: ignore[operator]
             await may_read.wait()
         return await newest(*args, **kwargs)  # type: ignore[arg-type]  # As they came.
 
-    world.switches["author_photos"].newest = slow_newest  # type: ignore[attr-defined]  # A slow database.
+    # The database is slow.
+    world.switches["author_photos"].newest = slow_newest  # type: ignore[attr-defined]
     return may_read
 
 
 async def test_a_slow_rebuild_continues_after_the_response() -> None:
-    """The page is `rebuilding` within its deadline, and the next one finds the timeline."""
+    """The response is `rebuilding` within its deadline. The next request finds the finished
+    timeline."""
     world = await make_world(request_deadline_ms=20)
     await world.post(10, READER)
     await world.later(120)
@@ -89,7 +96,8 @@ async def test_a_slow_rebuild_continues_after_the_response() -> None:
 
 
 async def test_while_rebuilds_are_full_only_readers_without_a_timeline_wait() -> None:
-    """They cost one read of the timeline, no database and no lists, and the page says when to retry."""
+    """Such a request costs one read of the timeline, and no reads of the database or of lists. The
+    page says when to retry."""
     world = await make_world(request_deadline_ms=20, rebuilds_in_flight_max=1)
     await world.post(10, READER)
     await world.later(120)
@@ -109,7 +117,8 @@ async def test_while_rebuilds_are_full_only_readers_without_a_timeline_wait() ->
 
 
 async def test_a_crowd_is_spread_while_rebuilds_are_full() -> None:
-    """With the same Retry-After all would return at once. A reader whose rebuild runs waits a second."""
+    """If all readers had the same Retry-After, all would return at once. A reader whose rebuild is
+    running waits one second."""
     world = await make_world(request_deadline_ms=20, rebuilds_in_flight_max=1)
     may_read = hold_the_database(world)
     async with world.client(50) as first, world.client(51) as second:

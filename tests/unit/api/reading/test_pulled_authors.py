@@ -1,4 +1,5 @@
-"""The set of pulled authors is at most seconds old, whatever the writers' clocks say."""
+"""The API's set of pulled authors is at most some seconds old, even if a writer's clock is
+wrong."""
 
 from api.reading.pulled_authors import RELOAD_S, PulledAuthorsPoller
 from schemas.ids import UserId
@@ -7,7 +8,7 @@ FIRST, SECOND = UserId(1), UserId(2)
 
 
 class UnchangedVersion:
-    """Authors whose version does not change, because a writer's clock is behind."""
+    """A set of authors whose version does not change, because a writer's clock is behind."""
 
     def __init__(self) -> None:
         self.authors = {FIRST}
@@ -23,7 +24,7 @@ class UnchangedVersion:
 
 
 async def test_an_author_who_does_not_change_the_version_is_seen() -> None:
-    """By the next reload."""
+    """The set is also reloaded at a fixed interval, so the author is seen after the next reload."""
     now = [100.0]
     pulled = UnchangedVersion()
     poller = PulledAuthorsPoller(pulled, 1.0, clock_s=lambda: now[0])

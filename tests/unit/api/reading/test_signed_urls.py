@@ -35,7 +35,8 @@ def _expires_s(url: str) -> int:
 
 @pytest.mark.parametrize("key", ["r/1/thumbnail.jpg", "a b/ü?&#%.jpg", "x" * 1_024])
 async def test_a_url_carries_a_signature_of_itself(key: str) -> None:
-    """The policy contains the URL as it is written; RSA with SHA-1, base64 in CloudFront's alphabet."""
+    """The signed policy contains the URL exactly as written. The signature is RSA with SHA-1, in
+    CloudFront's base64 alphabet."""
     url = (await _signer(Clock()).urls([key]))[key]
 
     resource, query = url.split("?")
@@ -52,7 +53,8 @@ async def test_a_url_carries_a_signature_of_itself(key: str) -> None:
 
 
 async def test_a_url_is_valid_for_30_to_60_minutes_and_stays_the_same_for_30() -> None:
-    """Within a key's period the URL does not change; at every moment 30 to 60 minutes are left."""
+    """The same URL is returned during a period of 30 minutes. At every moment it is valid for 30 to
+    60 more minutes."""
     clock = Clock()
     signer = _signer(clock)
     seen: list[str] = []
@@ -83,7 +85,8 @@ async def test_a_url_is_signed_once_a_period() -> None:
 
 
 async def test_concurrent_pages_sign_a_url_once() -> None:
-    """The first page signs and the others wait; a page that is cancelled takes nothing from the others."""
+    """The first page signs and the others wait. If one page is cancelled, the others still get the
+    URL."""
     counted: list[tuple[int, int]] = []
     signer = _signer(Clock(), counted)
     keys = [f"key-{number}" for number in range(60)]
@@ -111,6 +114,6 @@ async def test_cached_urls_are_bounded() -> None:
 
 
 def test_equal_minimum_and_maximum_lives_are_rejected() -> None:
-    """A URL must stay the same for some time."""
+    """The difference is the time for which a URL stays the same, so it must not be zero."""
     with pytest.raises(ValueError, match="must be below"):
         UrlSigner("https://media.example", "K1", media_key(), 60, 60, Clock().us, lambda cached, signed: None)

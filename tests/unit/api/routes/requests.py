@@ -11,7 +11,7 @@ ME, OTHER = 1, 2
 
 
 async def get(world: World, path: str, user: int = ME) -> Any:
-    """The JSON of a response, which must be 200."""
+    """Return the JSON of a response, which must have status 200."""
     async with world.client(user) as client:
         response = await client.get(path)
         assert response.status_code == 200, response.text
@@ -24,7 +24,8 @@ async def status_of(world: World, method: str, path: str, user: int = ME) -> int
 
 
 async def all_pages(world: World, path: str, limit: int, user: int = ME) -> list[Any]:
-    """The items of every page. Each page is complete, and full before the last one."""
+    """Return the items of all pages. Check that each page is complete, and that each page but the
+    last is full."""
     items: list[Any] = []
     cursor = ""
     for _ in range(200):
@@ -39,7 +40,7 @@ async def all_pages(world: World, path: str, limit: int, user: int = ME) -> list
 
 
 async def store_set(world: World, kind: SetKind, owner: int, members: list[int], level: int) -> None:
-    """Store a counted set at a level, as its writer does."""
+    """Store a counted set at a level as `SetWriter` stores it."""
     buckets: dict[int, list[int]] = {}
     for member in members:
         buckets.setdefault(bucket_of(member, level), []).append(member)

@@ -11,7 +11,7 @@ from tests.worlds.api import make_world
 @pytest.mark.parametrize("level", [0, 1])
 @pytest.mark.parametrize("limit", [1, 7, 40, 1_000])
 async def test_every_follower_is_listed_once(level: int, limit: int) -> None:
-    """Over all buckets of the set's level; each page is full until the end."""
+    """The list spans all buckets of the set's level. Each page but the last is full."""
     world = await make_world()
     members = list(range(100, 140))
     await store_set(world, SetKind.FOLLOWERS, ME, members, level)
@@ -22,7 +22,8 @@ async def test_every_follower_is_listed_once(level: int, limit: int) -> None:
 
 
 async def test_a_page_of_followers_may_span_many_buckets() -> None:
-    """The member in a cursor applies to the cursor's bucket alone."""
+    """The member in a cursor applies only to the cursor's bucket; the following buckets are read
+    from their beginning."""
     world = await make_world()
     world.limit(buckets_a_page_max=BUCKETS[2])
     # Some buckets have several members, so that some pages end within a bucket.
@@ -35,7 +36,8 @@ async def test_a_page_of_followers_may_span_many_buckets() -> None:
 
 
 async def test_paging_through_followers_continues_while_the_set_grows_a_level() -> None:
-    """The cursor names the level. Its rows stay readable, so nobody is listed twice or left out."""
+    """The cursor names the level. The rows of this level stay readable, so no follower is listed
+    twice or left out."""
     world = await make_world()
     members = list(range(100, 120))
     await store_set(world, SetKind.FOLLOWERS, ME, members, 0)

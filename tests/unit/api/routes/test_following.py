@@ -23,7 +23,7 @@ async def test_every_followee_is_listed_once(limit: int) -> None:
 
 @pytest.mark.parametrize("method", ["PUT", "POST"])
 async def test_a_follow_is_published_and_seen_by_the_next_request(method: str) -> None:
-    """A follow may be repeated, and the followee's photos are in the feed at once."""
+    """The followee's photos are in the feed at once. A follow may be repeated."""
     world = await make_world()
     await world.post(10, OTHER)
     assert (await world.page(ME)).ids == []
@@ -53,7 +53,8 @@ async def test_an_unfollow_is_published_and_hides_at_once() -> None:
 
 
 async def test_a_change_over_http_is_later_than_the_stored_row() -> None:
-    """Even if the row's time is ahead of this process's clock."""
+    """This holds even if the time in the row is ahead of this process's clock. Otherwise the change
+    would have no effect."""
     world = await make_world()
     ahead_us = world.clock.us() + 60_000_000
     await world.stores.outgoing_edges.write(
@@ -68,7 +69,7 @@ async def test_a_change_over_http_is_later_than_the_stored_row() -> None:
 
 
 async def test_nobody_follows_themselves() -> None:
-    """Such a request is 422, and nothing is published."""
+    """The request is 422, and nothing is published."""
     world = await make_world()
 
     statuses = [
@@ -79,7 +80,8 @@ async def test_nobody_follows_themselves() -> None:
 
 
 async def test_the_number_of_followees_is_limited() -> None:
-    """One more than the limit is 409. A user who is followed already may be followed again."""
+    """At the limit, one more follow is 409. A repeated follow of a current followee still
+    succeeds."""
     world = await make_world(following_max=2)
 
     statuses = [await status_of(world, "PUT", f"/v1/social/follow/{user}") for user in (2, 3, 4, 3)]

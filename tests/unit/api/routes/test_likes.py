@@ -7,7 +7,8 @@ from tests.worlds.api import make_world
 
 
 async def test_a_like_is_published_and_seen_by_the_next_request() -> None:
-    """`liked` is the caller's own and changes at once; the count follows when the event has been handled."""
+    """`liked` concerns only the caller and changes at once. The count changes when the event has
+    been handled."""
     world = await make_world()
     await world.post(10, OTHER)
     seen: list[object] = []
@@ -30,7 +31,8 @@ async def test_a_like_is_published_and_seen_by_the_next_request() -> None:
 
 
 async def test_a_photo_that_the_caller_cannot_see_cannot_be_liked() -> None:
-    """404 if it is unknown, not ready, rejected or deleted; one's own may be liked before it is ready."""
+    """The response is 404 if the photo is unknown, not ready, rejected or deleted. Authors may like
+    their own photos before they are ready."""
     world = await make_world()
     await world.upload(10, OTHER)
     await world.upload(11, OTHER)

@@ -35,7 +35,8 @@ async def test_a_photo_is_as_the_contract_says() -> None:
 
 
 async def test_who_sees_which_photo() -> None:
-    """Ready: everybody. Processing or rejected: the author. Deleted or unknown: nobody."""
+    """Everybody sees a ready photo. Only the author sees a processing or rejected one. Nobody sees
+    a deleted one."""
     world = await make_world()
     await world.post(10, ME)
     await world.upload(11, ME, caption="soon")
@@ -57,7 +58,8 @@ async def test_who_sees_which_photo() -> None:
 
 
 async def test_a_photo_requested_before_its_upload_is_found_after_it() -> None:
-    """That a photo does not exist is cached for seconds, and an upload invalidates that value."""
+    """The cache also stores for seconds that a photo does not exist. The upload invalidates this
+    value."""
     world = await make_world()
     async with world.client(ME) as client:
         early = await client.get("/v1/photos/10")
@@ -68,7 +70,8 @@ async def test_a_photo_requested_before_its_upload_is_found_after_it() -> None:
 
 
 async def test_a_photo_whose_likes_are_not_known_is_503() -> None:
-    """Unlike a page, a photo has no field that says that it is incomplete."""
+    """A page can say that it is incomplete. A single photo has no such field, so an error is
+    returned."""
     world = await make_world()
     await world.post(10, OTHER)
     await get(world, "/v1/photos/10")
@@ -102,7 +105,7 @@ async def test_an_authors_list_has_every_photo_once(limit: int) -> None:
 
 
 async def test_the_list_of_an_unknown_author_is_empty() -> None:
-    """An id that was never seen has no photos; that is no error."""
+    """An unknown id is an author without photos, not an error."""
     world = await make_world()
 
     page = await get(world, "/v1/users/777/photos")
@@ -111,7 +114,8 @@ async def test_the_list_of_an_unknown_author_is_empty() -> None:
 
 
 async def test_an_authors_list_without_the_database_is_stale_or_partial() -> None:
-    """With cached rows but unknown likes the page is stale; with nothing cached it is empty and partial."""
+    """If rows are cached and likes are unknown, the page is stale. If nothing is cached, it is
+    empty and partial."""
     world = await make_world()
     await world.post(10, OTHER)
     await get(world, f"/v1/users/{OTHER}/photos")
@@ -126,7 +130,8 @@ async def test_an_authors_list_without_the_database_is_stale_or_partial() -> Non
 
 
 async def test_a_delete_hides_the_photo_at_once_and_may_be_repeated() -> None:
-    """Both requests return 204, and the photo is gone from its own path and from its followers' feeds."""
+    """Both requests return 204. The photo disappears from its own path and from its followers'
+    feeds."""
     world = await make_world()
     await world.follow(OTHER, ME)
     await world.post(10, ME)
@@ -144,7 +149,7 @@ async def test_a_delete_hides_the_photo_at_once_and_may_be_repeated() -> None:
 
 
 async def test_a_delete_works_before_the_photo_is_ready() -> None:
-    """The author sees a photo that is processing or rejected, so the author can delete it."""
+    """Authors can delete their photos while they are processing or rejected."""
     world = await make_world()
     await world.upload(10, ME)
     await world.upload(11, ME)
@@ -156,7 +161,7 @@ async def test_a_delete_works_before_the_photo_is_ready() -> None:
 
 
 async def test_anothers_photo_cannot_be_deleted() -> None:
-    """403 if the caller can see the photo, otherwise 404; nothing is published."""
+    """The response is 403 if the caller can see the photo, otherwise 404. Nothing is published."""
     world = await make_world()
     await world.post(10, OTHER)
     await world.upload(11, OTHER)

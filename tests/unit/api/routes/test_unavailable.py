@@ -9,7 +9,7 @@ from tests.worlds.api import World, make_world
 
 
 async def test_unknown_counts_and_followees_are_503() -> None:
-    """Zero or an empty list would be wrong."""
+    """A count of 0 or an empty list would be a wrong result."""
     world = await make_world()
     world.fail("cassandra")
     async with world.client(ME) as client:
@@ -33,7 +33,8 @@ async def test_unknown_counts_and_followees_are_503() -> None:
 async def test_a_write_without_one_of_its_stores_is_503_and_changes_nothing(
     method: str, path: str, store: str
 ) -> None:
-    """No change is half done: the event is published first, and without it nothing is written."""
+    """The event is published first; if this fails, nothing is written. So no change is half
+    done."""
     world = await make_world()
     await world.post(10, OTHER)
     await world.post(11, ME)

@@ -7,7 +7,7 @@ from tests.worlds.api import make_world
 
 
 async def test_a_users_counts_are_exact() -> None:
-    """Followers and photos come from their counted sets, followees from the user's outgoing edges."""
+    """Followers and photos are read from counted sets, followees from the user's outgoing edges."""
     world = await make_world()
     await world.follow(OTHER, 3)
     await world.follow(OTHER, 4)
@@ -30,7 +30,7 @@ async def test_a_users_counts_are_exact() -> None:
 
 
 async def test_cached_counts_are_not_mixed_up_between_users() -> None:
-    """Each user has cached counts of their own."""
+    """The cache stores the counts of each user under a separate key."""
     world = await make_world()
     await store_set(world, SetKind.FOLLOWERS, 5, [1], 0)
     await store_set(world, SetKind.FOLLOWERS, 6, [1, 2], 0)

@@ -1,4 +1,4 @@
-"""Idempotency keys, races, and processes that die: one key is one photo, and no upload is half done."""
+"""Idempotency keys and races: one key is one photo, and no upload is half done."""
 
 import asyncio
 
@@ -32,7 +32,8 @@ def new_world() -> NewWorld:
 
 @pytest.mark.parametrize("size_bytes", [5, 25])
 async def test_a_repeated_start_is_the_same_upload(new_world: NewWorld, size_bytes: int) -> None:
-    """The same photo with fresh URLs and what has arrived; it counts once."""
+    """A repeated start returns the same photo, with new URLs and with the parts that have arrived.
+    It counts once towards the limit."""
     world = await new_world()
     async with uploading(world) as me:
         first = (await me.start(size_bytes, key="k", caption="c")).json()
@@ -84,7 +85,7 @@ async def test_a_start_repeated_after_completion_answers_as_the_first_did(
 
 @pytest.mark.parametrize("content", [b"12345", LARGE])
 async def test_a_repeated_body_is_the_same_photo(new_world: NewWorld, content: bytes) -> None:
-    """The bytes are compared, and nothing is stored, published or counted again."""
+    """If the bytes are the same, nothing is stored, published or counted again."""
     world = await new_world()
     async with uploading(world) as me:
         answers = [await me.send(content, key="k", caption="c") for _ in range(7)]
@@ -98,7 +99,8 @@ async def test_a_repeated_body_is_the_same_photo(new_world: NewWorld, content: b
 
 
 async def test_a_key_with_another_request_is_refused(new_world: NewWorld) -> None:
-    """422: another length, type, caption, other bytes, or the other way of uploading; nothing is left."""
+    """The response is 422 if length, type, caption, bytes or the kind of upload differ from the
+    first request. Nothing is stored or counted."""
     world = await new_world()
     async with uploading(world) as me:
         signed = await me.start(5, key="s", caption="c")
@@ -122,7 +124,8 @@ async def test_a_key_with_another_request_is_refused(new_world: NewWorld) -> Non
 
 
 async def test_a_key_is_one_users_own_for_a_day(new_world: NewWorld) -> None:
-    """Another user's is another photo, and so is the same user's a day later."""
+    """The same key from another user is another photo. One day later, the key of the same user is
+    also another photo."""
     world = await new_world()
     async with uploading(world) as me, uploading(world, OTHER) as other:
         photos = [(await user.send(b"1", key="k")).json()["photo_id"] for user in (me, other)]
@@ -138,7 +141,8 @@ async def test_a_key_is_one_users_own_for_a_day(new_world: NewWorld) -> None:
 
 
 async def test_a_key_whose_upload_has_ended_cannot_begin_another(new_world: NewWorld) -> None:
-    """410: not completed in time, or deleted; a new key is a new photo."""
+    """If the upload was not completed in time or was deleted, its key gets 410. With another key a
+    new upload can begin."""
     world = await new_world()
     async with uploading(world) as me:
         deleted = (await me.start(5, key="deleted")).json()["photo_id"]
@@ -218,7 +222,7 @@ async def test_racing_requests_with_one_key_and_other_bodies_are_one_photo(
 
 
 async def test_racing_completions_are_one_photo(new_world: NewWorld) -> None:
-    """All are 202, and the bytes are there."""
+    """All concurrent completions return 202, and the object is complete."""
     world = await new_world()
     through(world, together)
     async with uploading(world) as me:

@@ -1,4 +1,5 @@
-"""Odd input to the upload routes: a problem document that names the value and the rule, and nothing begun."""
+"""Invalid input to the upload routes gets a problem document that names the value and the rule, and
+no upload begins."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -26,7 +27,8 @@ async def post(
 
 
 async def assert_refused(world: World, answer: httpx.Response, status: int, *words: str) -> None:
-    """A problem document with these words, and nothing is begun; nor did it count."""
+    """Check for a problem document with these words. No upload has begun, and none was counted
+    towards the limit."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     for word in words:
@@ -63,7 +65,7 @@ async def assert_refused(world: World, answer: httpx.Response, status: int, *wor
 async def test_a_field_that_breaks_its_rule_is_refused(
     new_world: NewWorld, body: dict[str, Any], status: int, words: list[str]
 ) -> None:
-    """Never clamped or guessed; the detail names the field, the value and the rule."""
+    """A value is never clamped or guessed. The detail names the field, the value and the rule."""
     world = await new_world()
     content = (
         orjson.dumps({"content_type": JPEG, "bytes": 5, **body})
@@ -93,7 +95,7 @@ async def test_a_field_that_breaks_its_rule_is_refused(
     ],
 )
 async def test_a_body_that_is_no_such_json_is_refused(new_world: NewWorld, content: bytes) -> None:
-    """422 with what is wrong."""
+    """Malformed JSON, other JSON and missing fields are 422."""
     world = await new_world()
 
     await assert_refused(world, await post(world, content, ("Content-Type", JSON)), 422)
@@ -101,7 +103,8 @@ async def test_a_body_that_is_no_such_json_is_refused(new_world: NewWorld, conte
 
 @pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON"])
 async def test_what_json_may_say_otherwise_is_taken(new_world: NewWorld, content_type: str) -> None:
-    """Parameters, another case, unknown fields, a repeated key, null or odd captions."""
+    """Accepted are media type parameters, upper case, unknown fields, a repeated key, and null or
+    unusual captions."""
     world = await new_world()
     bodies = [
         b'{"content_type": "image/jpeg", "bytes": 99, "bytes": 5, "more": {"a": [1]}}',
@@ -119,7 +122,7 @@ async def test_what_json_may_say_otherwise_is_taken(new_world: NewWorld, content
     [None, "", "image/gif", "image/*", "text/plain", "multipart/form-data; boundary=x", "image/jpegx"],
 )
 async def test_other_types_are_refused(new_world: NewWorld, content_type: str | None) -> None:
-    """415 with those that are taken, also for a large body."""
+    """The response is 415 and names the accepted types, whatever the size of the body."""
     world = await new_world()
     headers = [] if content_type is None else [("Content-Type", content_type)]
     answers = [
@@ -137,7 +140,7 @@ async def test_other_types_are_refused(new_world: NewWorld, content_type: str | 
     "key", ["", "x" * 129, "schlüssel", "tab\tkey", "\x7f", "nul\x00".replace("\x00", "\x01")]
 )
 async def test_a_key_that_is_not_as_the_contract_says_is_refused(new_world: NewWorld, key: str) -> None:
-    """1 to 128 printable ASCII characters."""
+    """An idempotency key has 1 to 128 printable ASCII characters."""
     world = await new_world()
     for content_type, content in ((JSON, b'{"content_type": "image/jpeg", "bytes": 5}'), (JPEG, b"12345")):
         async with world.client(ME) as client:
@@ -153,7 +156,7 @@ async def test_a_key_that_is_not_as_the_contract_says_is_refused(new_world: NewW
 
 @pytest.mark.parametrize("key", ["x", "x" * 128, "a b", "~!{}\"'\\"])
 async def test_keys_at_their_limits_are_taken(new_world: NewWorld, key: str) -> None:
-    """Each is the same photo when repeated."""
+    """A repeated request with such a key returns the same photo."""
     world = await new_world()
     answers = [await post(world, b"1", ("Content-Type", JPEG), ("Idempotency-Key", key)) for _ in range(2)]
 
@@ -172,7 +175,7 @@ async def test_keys_at_their_limits_are_taken(new_world: NewWorld, key: str) -> 
 async def test_headers_that_stand_twice_are_refused(
     new_world: NewWorld, headers: list[tuple[str, str]]
 ) -> None:
-    """Which one would count is not guessed."""
+    """The API does not guess which of the two values is meant."""
     world = await new_world()
 
     await assert_refused(world, await post(world, b"12345", *headers), 422, "2 times")
@@ -180,7 +183,7 @@ async def test_headers_that_stand_twice_are_refused(
 
 @pytest.mark.parametrize("stated", ["IMAGE/JPEG", "image/jpeg; charset=binary"])
 async def test_a_media_type_is_read_alike_in_json_and_header(new_world: NewWorld, stated: str) -> None:
-    """Without regard to case and parameters, as in events (RFC 9110, section 8.3.1)."""
+    """Case and parameters are ignored, as in events (RFC 9110, section 8.3.1)."""
     world = await new_world()
     body = orjson.dumps({"content_type": stated, "bytes": 5})
 
@@ -192,7 +195,8 @@ async def test_a_media_type_is_read_alike_in_json_and_header(new_world: NewWorld
 
 @pytest.mark.parametrize("encoding", ["gzip", "identity", ""])
 async def test_an_encoded_body_is_refused(new_world: NewWorld, encoding: str) -> None:
-    """Its bytes are no image; decoding is not this system's, and ignoring the header would lose the photo."""
+    """The API does not decode bodies. If it ignored the header, it would store encoded bytes that
+    are not an image."""
     world = await new_world()
     headers = [("Content-Type", JPEG), ("Content-Encoding", encoding)]
 
@@ -213,7 +217,7 @@ async def test_an_encoded_body_is_refused(new_world: NewWorld, encoding: str) ->
 async def test_an_odd_caption_in_the_query_is_refused(
     new_world: NewWorld, query: str, words: list[str]
 ) -> None:
-    """Too long, twice, or no text."""
+    """The caption is too long, given twice, not UTF-8, or has control characters."""
     world = await new_world()
 
     await assert_refused(world, await post(world, b"12345", ("Content-Type", JPEG), query=query), 422, *words)
@@ -224,14 +228,15 @@ async def test_an_odd_caption_in_the_query_is_refused(
     ["?caption=", "?caption", "?other=1", "?", "?caption=%0A%09", "?caption=" + "%F0%9F%93%B7" * 2_200],
 )
 async def test_what_a_query_may_say_otherwise_is_taken(new_world: NewWorld, query: str) -> None:
-    """No caption, an odd one, or the longest."""
+    """Accepted are a missing caption, an empty or unusual one, and one of the greatest length."""
     world = await new_world()
 
     assert (await post(world, b"12345", ("Content-Type", JPEG), query=query)).status_code == 202
 
 
 async def test_bodies_that_are_empty_or_too_large_are_refused(new_world: NewWorld) -> None:
-    """422 and 413, whether the length is stated or known only after reading; the limit itself is accepted."""
+    """An empty body is 422, a body over the limit 413, whether its length is stated or not. A body
+    of exactly the limit is accepted."""
     world = await new_world()
     jpeg = ("Content-Type", JPEG)
     answers = [
@@ -251,7 +256,7 @@ async def test_bodies_that_are_empty_or_too_large_are_refused(new_world: NewWorl
 
 
 async def test_json_keeps_its_own_limit_however_it_comes(new_world: NewWorld) -> None:
-    """More than 64 KiB of JSON is 413 with a length that is stated and without."""
+    """More than 64 KiB of JSON is 413, whether its length is stated or not."""
     world = await new_world()
     long = b'{"caption": "' + b"x" * 65_536
     json = ("Content-Type", JSON)
@@ -266,7 +271,7 @@ async def test_json_keeps_its_own_limit_however_it_comes(new_world: NewWorld) ->
 
 @pytest.mark.parametrize("photo", ["0", "-1", str(2**63), "1e3", "x", "%00", "01", "1.0", "%201"])
 async def test_ids_that_are_none_are_refused(new_world: NewWorld, photo: str) -> None:
-    """422 on every route that names a photo."""
+    """An invalid photo id is 422 on every upload route that has one."""
     world = await new_world()
     async with world.client(ME) as client:
         statuses = [
@@ -278,7 +283,8 @@ async def test_ids_that_are_none_are_refused(new_world: NewWorld, photo: str) ->
 
 
 async def test_other_methods_are_told_which_there_are(new_world: NewWorld) -> None:
-    """405 with `Allow`; OPTIONS says the same; without a token all is 401."""
+    """Another method is 405 with `Allow`. OPTIONS returns the same header. Without a token, a
+    request is 401."""
     world = await new_world()
     paths = {
         "/v1/photos": "OPTIONS, POST",
@@ -298,7 +304,7 @@ async def test_other_methods_are_told_which_there_are(new_world: NewWorld) -> No
 
 
 async def test_a_body_on_routes_that_read_none_is_nothing(new_world: NewWorld) -> None:
-    """It is not read, and the answer is the same."""
+    """The body is not read, and the response is the same as without a body."""
     world = await new_world()
     async with world.client(ME) as client:
         answers = [

@@ -1,4 +1,4 @@
-"""Over HTTP, too, an upload is whole or nothing; `test_lifecycle_kills.py` has every case."""
+"""Over HTTP, an upload is complete or leaves nothing; `test_lifecycle_kills.py` has every case."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -35,7 +35,8 @@ Request = Callable[[Uploader], Awaitable[object]]
 
 
 async def _killed(world: World, ask: Request, kill: KillAt) -> bool:
-    """Ask of a process that is killed; whether it was before it answered."""
+    """Send the request to a process that is killed at this point. Returns whether the process was
+    killed."""
     through(world, kill)
     async with uploading(world) as me:
         try:
@@ -124,7 +125,8 @@ async def test_a_body_that_any_one_call_fails_is_whole_or_nothing(
 
 
 async def test_a_request_that_fails_beside_another_with_its_key_makes_no_room(new_world: NewWorld) -> None:
-    """What both counted as one is not given back: otherwise anybody could upload without a limit."""
+    """Both requests count as one. If the failed one gave this count back, anybody could upload
+    without a limit."""
     world = await new_world()
     async with uploading(world) as me:
 

@@ -1,4 +1,4 @@
-"""Uploads over HTTP: how the bytes come, who may do what, and what is refused."""
+"""Uploads over HTTP: how the bytes are sent, who may do what, and what is refused."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -32,7 +32,8 @@ from tests.worlds.uploading import (
 
 
 async def test_a_small_photo_is_put_by_one_signed_request() -> None:
-    """Started, put, completed: published, and its author's very next request shows it as processing."""
+    """After start, PUT and completion the photo is stored. Its author's next request shows it as
+    processing."""
     world = await make_world(**LIMITS)
     async with uploading(world) as me, uploading(world, OTHER) as other:
         started = await me.start(5, caption="an evening")
@@ -56,7 +57,8 @@ async def test_a_small_photo_is_put_by_one_signed_request() -> None:
 
 
 async def test_the_event_says_what_the_row_says() -> None:
-    """Of one photo there is one `created_at`: that of its id. So it does not matter who writes the row."""
+    """`created_at` is always the time in the photo's id. So the row is the same, whichever process
+    writes it."""
     world = await make_world(**LIMITS)
     async with uploading(world) as me:
         photo = PhotoId(int(await me.begun(b"12345")))
@@ -72,7 +74,8 @@ async def test_the_event_says_what_the_row_says() -> None:
 
 
 async def test_a_large_photo_comes_by_parts_and_goes_on_where_it_stopped() -> None:
-    """What has arrived is said, also as other requests; the object is the parts in order."""
+    """The API reports which parts have arrived. The object has the parts in the order of their
+    numbers."""
     world = await make_world(**LIMITS)
     body = bytes(range(25))
     async with uploading(world) as me:
@@ -102,7 +105,8 @@ async def test_a_large_photo_comes_by_parts_and_goes_on_where_it_stopped() -> No
     ("size_bytes", "parts"), [(1, None), (10, None), (11, [10, 1]), (20, [10, 10]), (45, [10] * 4 + [5])]
 )
 async def test_parts_are_cut_at_their_size(size_bytes: int, parts: list[int] | None) -> None:
-    """Up to one part it is one request; above, all parts are whole but the last."""
+    """A photo of at most one part's size is sent by one request. A larger one has full parts and a
+    last part with the rest."""
     world = await make_world(**LIMITS)
     async with uploading(world) as me:
         upload = (await me.start(size_bytes)).json()["upload"]
@@ -115,7 +119,8 @@ async def test_parts_are_cut_at_their_size(size_bytes: int, parts: list[int] | N
 
 
 async def test_the_image_itself_may_be_the_body() -> None:
-    """202, and all is done: in the bucket, published, shown to the author as processing."""
+    """With the 202, the bytes are in the bucket, the event is published, and the author sees the
+    photo as processing."""
     world = await make_world(**LIMITS)
     async with uploading(world) as me:
         answer = await me.send(b"12345", caption="über 100 % + mehr")
@@ -131,7 +136,8 @@ async def test_the_image_itself_may_be_the_body() -> None:
 @pytest.mark.parametrize("size_bytes", [1, 9, 10, 11, 20, 21, 45])
 @pytest.mark.parametrize("piece_bytes", [1, 7, 10, 45])
 async def test_a_body_in_pieces_is_stored_whole(size_bytes: int, piece_bytes: int) -> None:
-    """Whatever its size and its pieces: the same bytes, as one object, of which no part is left."""
+    """For any size of the body and of its pieces, the object has the same bytes, and no unfinished
+    parts remain."""
     world = await make_world(**LIMITS)
     body = bytes(range(size_bytes))
     chunks = [body[start : start + piece_bytes] for start in range(0, size_bytes, piece_bytes)]
@@ -148,7 +154,8 @@ async def test_a_body_in_pieces_is_stored_whole(size_bytes: int, piece_bytes: in
 
 @pytest.mark.parametrize("body", ["small", "parts"])
 async def test_completing_may_be_repeated(body: str) -> None:
-    """202 every time, also when the photo is ready; one photo, and its bytes stay."""
+    """Every completion returns 202, also when the photo is ready. There is one photo, and its bytes
+    stay."""
     world = await make_world(**LIMITS)
     content = b"12345" if body == "small" else bytes(range(25))
     async with uploading(world) as me:
@@ -169,7 +176,7 @@ async def test_completing_may_be_repeated(body: str) -> None:
 
 
 async def test_nobody_else_may_touch_an_upload() -> None:
-    """404 before it can be seen, 403 from then on; nothing changes."""
+    """Another user gets 404 while the photo is not ready, then 403, and changes nothing."""
     world = await make_world(**LIMITS)
     async with uploading(world) as me, uploading(world, OTHER) as other:
 
@@ -196,7 +203,8 @@ async def test_nobody_else_may_touch_an_upload() -> None:
 
 @pytest.mark.parametrize("body", [b"12345", bytes(range(25))])
 async def test_a_photo_may_be_deleted_before_it_is_completed(body: bytes) -> None:
-    """204, also when repeated; nothing remains, and its id stays deleted whatever comes."""
+    """Every delete returns 204. Nothing remains but a tombstone, so a late event cannot restore the
+    photo."""
     world = await make_world(**LIMITS)
     async with uploading(world) as me:
         started = (await me.start(len(body))).json()
@@ -217,7 +225,8 @@ async def test_a_photo_may_be_deleted_before_it_is_completed(body: bytes) -> Non
 
 
 async def test_a_photo_may_be_deleted_between_completion_and_its_row() -> None:
-    """The upload had been completed when its process died: the delete is published, and wins."""
+    """The process died after it had completed the upload and before it wrote the photo's row. The
+    delete is published and wins."""
     world = await make_world(**LIMITS)
     async with uploading(world) as me:
         photo = await me.begun(b"12345")
@@ -233,7 +242,8 @@ async def test_a_photo_may_be_deleted_between_completion_and_its_row() -> None:
 
 
 async def test_a_signed_url_never_outlives_its_upload() -> None:
-    """15 minutes, and less near the end; after the end the upload is gone, as a 410 says."""
+    """A URL is valid for 15 minutes, or until the end of the upload if this is earlier. After the
+    end, requests get 410."""
     world = await make_world(**LIMITS)
     async with uploading(world) as me:
         started = (await me.start(5)).json()
@@ -257,7 +267,8 @@ async def test_a_signed_url_never_outlives_its_upload() -> None:
 
 
 async def test_completing_needs_all_the_bytes() -> None:
-    """409 with what to do, as often as it is tried; then 202."""
+    """While bytes are missing, every completion gets 409 and a hint at what to do. Afterwards it
+    gets 202."""
     world = await make_world(**LIMITS)
     async with uploading(world) as me:
         started = (await me.start(5)).json()
@@ -275,7 +286,8 @@ async def test_completing_needs_all_the_bytes() -> None:
 
 
 async def test_only_so_many_uploads_a_minute() -> None:
-    """Both ways together; 429 says when; what was refused did not count; another user is not concerned."""
+    """Both kinds of upload count together, and refused requests do not count. The 429 says when to
+    retry. Other users have their own limit."""
     world = await make_world(**LIMITS)
     async with uploading(world) as me, uploading(world, OTHER) as other:
         refused = [await me.start(46), await me.start("5"), await me.send(b"x" * 46), await me.send(b"", b"")]
@@ -299,7 +311,8 @@ async def test_only_so_many_uploads_a_minute() -> None:
 
 @pytest.mark.parametrize("way", ["signed", "body"])
 async def test_a_long_queue_refuses_uploads(way: str) -> None:
-    """503 above the limit, never at or below it; nothing is begun, and it does not count."""
+    """Above the limit the response is 503 with Retry-After; nothing begins and nothing is counted.
+    At the limit uploads succeed."""
     world = await make_world(**LIMITS, renditions_queued_max=100)
     async with uploading(world) as me:
 
@@ -320,7 +333,7 @@ async def test_a_long_queue_refuses_uploads(way: str) -> None:
 @pytest.mark.parametrize("store", ["kafka", "redis", "cassandra", "s3"])
 @pytest.mark.parametrize("way", ["signed", "parts", "body", "body in parts"])
 async def test_a_store_that_is_away_is_503_and_nothing_remains(way: str, store: str) -> None:
-    """No row, no object, no part, no count, no event."""
+    """No row, object, part, count or event remains."""
     world = await make_world(**LIMITS)
     async with uploading(world) as me:
 
@@ -337,14 +350,15 @@ async def test_a_store_that_is_away_is_503_and_nothing_remains(way: str, store: 
         after = await begin()
 
     assert (refused, after in (201, 202)) == ([503] * 6, True)
-    # S3 cannot be cleaned while it is away; the row is what leads the cleaning there.
+    # While S3 is unavailable, its objects cannot be removed. The row stays, so that the cleaning
+    # job finds them later.
     assert remains[1:] == ([], [], [])
     assert remains[0] == [] or store == "s3"
 
 
 @pytest.mark.parametrize("store", ["kafka", "cassandra", "s3", "redis"])
 async def test_a_completion_that_a_store_fails_is_503_and_can_be_repeated(store: str) -> None:
-    """The upload is left as it was."""
+    """The upload does not change, so it can be completed when the store is back."""
     world = await make_world(**LIMITS)
     async with uploading(world) as me:
         photo = await me.begun(b"12345")
@@ -358,7 +372,8 @@ async def test_a_completion_that_a_store_fails_is_503_and_can_be_repeated(store:
 
 
 async def test_a_publish_that_fails_takes_back_the_body() -> None:
-    """Kafka went away while the body arrived: no row, no object, no key, and a tombstone for a late event."""
+    """Kafka fails after the body has arrived: no row, object or key remains. A tombstone prevents
+    the photo if the event was published after all."""
     world = await make_world(**LIMITS)
     world.publisher.fails_after_ping = True
     async with uploading(world) as me:
@@ -378,7 +393,8 @@ async def test_a_publish_that_fails_takes_back_the_body() -> None:
 
 
 async def test_a_publish_that_succeeded_unknown_to_us_is_answered_as_done() -> None:
-    """The event has been handled when its failure is reported: the photo is there, and stays."""
+    """The publish reports a failure, but the event was published and handled. The API finds the
+    photo, so it returns 202."""
     world = await make_world(**LIMITS)
     world.publisher.fails_after_ping = True
 
@@ -397,7 +413,8 @@ async def test_a_publish_that_succeeded_unknown_to_us_is_answered_as_done() -> N
 
 
 async def test_a_client_that_goes_away_leaves_nothing() -> None:
-    """Also when parts were under way; it does not count."""
+    """No row, object or part remains, also if parts were already stored. The upload is not
+    counted."""
     world = await make_world(**LIMITS)
     for pieces in ([], [b"12"], [b"x" * 15], [b"x" * 9, b"x" * 15, b"x" * 7]):
         status = await _broken_off(world, pieces)
@@ -409,7 +426,8 @@ async def test_a_client_that_goes_away_leaves_nothing() -> None:
 
 
 async def _broken_off(world: World, pieces: list[bytes]) -> int:
-    """A request whose connection ends before its body does; the status that nobody reads."""
+    """Send a request whose connection ends before its body does; returns the status that the client
+    no longer reads."""
     messages = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
     statuses: list[int] = []
 
@@ -437,7 +455,8 @@ async def _broken_off(world: World, pieces: list[bytes]) -> int:
 
 
 async def test_bodies_in_flight_are_limited() -> None:
-    """One more than the limit is 503 at once; afterwards all is as before."""
+    """One body more than the limit is 503 at once. When a body has ended, the next one is
+    accepted."""
     world = await make_world(**LIMITS, upload_bodies_in_flight_max=1)
     seen: list[int] = []
     async with uploading(world) as me:
@@ -454,7 +473,8 @@ async def test_bodies_in_flight_are_limited() -> None:
 
 
 async def test_an_aborted_upload_is_not_completed() -> None:
-    """The cleaning was first: 404, and nothing is published."""
+    """If the cleaning job has aborted the upload, completing it is 404, and nothing is
+    published."""
     world = await make_world(**LIMITS)
     async with uploading(world) as me:
         photo = await me.begun(b"12345")

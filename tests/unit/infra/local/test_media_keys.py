@@ -1,4 +1,5 @@
-"""The keys that sign photo URLs: which signs, which are trusted, which are forgotten."""
+"""The keys that sign photo URLs: the newest signs, the newest two are trusted, older ones are
+deleted."""
 
 import base64
 from pathlib import Path
@@ -14,7 +15,7 @@ from infra.local.stack import Stack
 
 
 def test_the_newest_key_signs_and_the_newest_two_are_trusted(tmp_path: Path) -> None:
-    """A URL stays good for one rotation after that of its key, and no longer."""
+    """URLs of a key stay valid after the next rotation and become invalid at the one after it."""
     (first,) = media_keys.load_or_make(tmp_path)
     second, trusted_first = media_keys.rotate(tmp_path)
     third, trusted_second = media_keys.rotate(tmp_path)
@@ -25,7 +26,7 @@ def test_the_newest_key_signs_and_the_newest_two_are_trusted(tmp_path: Path) -> 
 
 
 def test_a_key_that_is_not_trusted_any_more_leaves_the_disk(tmp_path: Path) -> None:
-    """Someone who finds the folder later cannot sign with it."""
+    """A person who gets the folder later cannot sign with an old key."""
     media_keys.load_or_make(tmp_path)
     for _ in range(3):
         media_keys.rotate(tmp_path)
@@ -35,7 +36,8 @@ def test_a_key_that_is_not_trusted_any_more_leaves_the_disk(tmp_path: Path) -> N
 
 
 def test_a_rotation_that_was_cut_short_is_done_by_the_next(tmp_path: Path) -> None:
-    """A public key without its private one is no key."""
+    """An interrupted rotation may leave a public key without its private key. Such a key is
+    ignored."""
     (first,) = media_keys.load_or_make(tmp_path)
     (tmp_path / "media-key-000002.pub").write_text("half")
 
@@ -44,7 +46,8 @@ def test_a_rotation_that_was_cut_short_is_done_by_the_next(tmp_path: Path) -> No
 
 
 def test_a_keys_id_is_made_of_its_public_key(tmp_path: Path) -> None:
-    """The edge has the public half of what signs, under a name that CloudFront could have given."""
+    """The edge gets the public half of the signing key, under an id of the form that CloudFront
+    uses."""
     (key,) = media_keys.load_or_make(tmp_path)
     private = load_pem_private_key(key.private_key.read_bytes(), password=None)
 
@@ -57,7 +60,8 @@ def test_a_keys_id_is_made_of_its_public_key(tmp_path: Path) -> None:
 
 
 def test_programs_are_told_of_the_newest_key(tmp_path: Path) -> None:
-    """Also by the file, which is written again; a stack that does not run is rotated all the same."""
+    """The environment and the environment file name the newest key. A rotation also works while the
+    stack does not run."""
     stack = Stack(tmp_path / "stack")
     stack.choose_ports()
     before = stack.environment()["SHUTTERLINE_MEDIA_KEY_ID"]
@@ -71,7 +75,8 @@ def test_programs_are_told_of_the_newest_key(tmp_path: Path) -> None:
 
 
 def test_programs_are_told_of_the_shield_before_the_edges(tmp_path: Path) -> None:
-    """In that order they are purged."""
+    """Caches are purged in this order. Otherwise an edge could fetch the purged object again from
+    the shield."""
     stack = Stack(tmp_path / "stack")
     stack.choose_ports()
 

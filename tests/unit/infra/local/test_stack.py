@@ -1,4 +1,5 @@
-"""The parts of the local stack that need no server: ports, pid files, prerequisites, secrets, waiting."""
+"""Parts of the local stack that need no servers: ports, pid files, prerequisites, secrets,
+waiting."""
 
 import os
 import signal
@@ -53,14 +54,14 @@ def run(daemon: Daemon, *command: str) -> int:
 
 class TestPorts:
     def test_the_ports_of_the_last_run_are_kept(self) -> None:
-        """Addresses that somebody wrote down stay valid from run to run."""
+        """Addresses that a user wrote down stay valid in the next run."""
         remembered = ports.choose({}, {}, ())
 
         assert remembered == ports.choose({}, remembered, ())
 
     @given(taken=st.sets(st.sampled_from(sorted(ports.OWNERS))))
     def test_a_port_taken_meanwhile_is_replaced_while_nothing_runs(self, taken: set[str]) -> None:
-        """Only what is taken changes."""
+        """Only the ports change that another program uses."""
         remembered = {name: 20_000 + place for place, name in enumerate(ports.OWNERS)}
         busy = {remembered[name] for name in taken}
 
@@ -70,7 +71,7 @@ class TestPorts:
         assert busy.isdisjoint(chosen.values())
 
     def test_no_two_servers_get_the_same_port(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Also where the range holds no more ports than there are names."""
+        """This also holds if the range has exactly as many ports as there are servers."""
         monkeypatch.setattr(ports, "LAST", ports.FIRST + len(ports.OWNERS) - 1)
 
         chosen = ports.choose({}, {}, (), free=lambda _port: True)
@@ -78,26 +79,28 @@ class TestPorts:
         assert sorted(chosen.values()) == list(range(ports.FIRST, ports.LAST + 1))
 
     def test_no_port_changes_while_a_process_runs(self) -> None:
-        """A running worker knows Redis by its address; a new one would cut it off without a word."""
+        """A running worker knows Redis by its old address. If the port changed, the worker would
+        lose its connection without an error message."""
         remembered = {name: 20_000 + place for place, name in enumerate(ports.OWNERS)}
 
         with pytest.raises(StackError, match=f"port {remembered['redis']} of redis is taken"):
             ports.choose({}, remembered, {"worker-1"}, free=lambda port: port != remembered["redis"])
 
     def test_a_running_server_keeps_the_port_it_listens_on(self) -> None:
-        """That a port is taken by the server itself is no reason to choose another."""
+        """A port that is taken by the server itself is not replaced."""
         remembered = {name: 20_000 + place for place, name in enumerate(ports.OWNERS)}
         held = {remembered["kafka"], remembered["kafka_controller"]}
 
         assert remembered == ports.choose({}, remembered, {"kafka"}, free=lambda port: port not in held)
 
     def test_a_given_port_that_is_taken_is_an_error(self) -> None:
-        """Who names a port gets it or is told; never another one in silence."""
+        """If a user sets a port, the server gets this port or the start fails. It never gets
+        another port silently."""
         with pytest.raises(StackError, match=r"port 6379 of redis is taken.*SHUTTERLINE_REDIS_PORT"):
             ports.choose({"redis": 6379}, {}, (), free=lambda port: port != 6379)
 
     def test_a_given_port_does_not_move_a_running_stack(self) -> None:
-        """The message says to end the stack first."""
+        """The error message says to stop the stack first."""
         with pytest.raises(StackError, match=r"redis is to have port 6379.*20001.*make down"):
             ports.choose({"redis": 6379}, {"redis": 20_001}, {"redis"}, free=lambda _port: True)
 
@@ -108,7 +111,7 @@ class TestPorts:
             ports.given({"SHUTTERLINE_API_PORT": text})
 
     def test_given_ports_are_read_by_name(self) -> None:
-        """Each server's port has a variable of its own."""
+        """Each server's port has a separate environment variable."""
         environment = {"SHUTTERLINE_API_PORT": "8080", "SHUTTERLINE_KAFKA_CONTROLLER_PORT": "9093"}
 
         assert ports.given(environment) == {"api": 8080, "kafka_controller": 9093}
@@ -127,7 +130,7 @@ class TestPorts:
 
 class TestDaemon:
     def test_the_pid_file_holds_the_pid_alone(self, daemon: Daemon, home: Home) -> None:
-        """So that `kill $(cat NAME.pid)` does what one expects, and the pid is the program's own."""
+        """`kill $(cat NAME.pid)` must work, so the file has only the pid of the program itself."""
         pid = run(daemon, *SLEEP)
 
         assert (home.run / "worker-1.pid").read_text() == f"{pid}\n"
@@ -135,13 +138,14 @@ class TestDaemon:
         wait_until("the pid is the program's", lambda: command.read_text().split("\0")[:2] == SLEEP)
 
     def test_another_object_finds_it_again(self, daemon: Daemon, home: Home) -> None:
-        """What a killed run has left is found by the next one."""
+        """A new run finds the processes of an earlier run that was killed."""
         pid = run(daemon, *SLEEP)
 
         assert Daemon("worker-1", home).pid == pid
 
     def test_a_reused_pid_is_not_taken_for_it(self, daemon: Daemon, home: Home) -> None:
-        """A process with the recorded pid that began at another time is somebody else's and is left alone."""
+        """If the process with the recorded pid started at another time, it is another program and
+        is not killed."""
         pid = run(daemon, *SLEEP)
         started = home.run / "worker-1.started"
         recorded = started.read_text()
@@ -155,7 +159,7 @@ class TestDaemon:
         started.write_text(recorded)
 
     def test_stopping_ends_what_it_forked(self, daemon: Daemon, tmp_path: Path) -> None:
-        """A worker's own children do not outlive it."""
+        """The children of a worker end with it."""
         child_file = tmp_path / "child"
         run(daemon, "sh", "-c", f"sleep 600 & echo $! > {child_file}; wait")
         wait_until("the child has begun", lambda: child_file.exists() and child_file.read_text() != "")
@@ -167,7 +171,8 @@ class TestDaemon:
     def test_what_a_killed_one_forked_is_ended_by_the_next_start(
         self, daemon: Daemon, tmp_path: Path
     ) -> None:
-        """After a kill -9 its children are still there; they must not work beside the new one."""
+        """After kill -9 the children of the process still run. They must end before the new process
+        works."""
         child_file = tmp_path / "child"
         run(daemon, "sh", "-c", f"sleep 600 & echo $! > {child_file}; wait")
         wait_until("the child has begun", lambda: child_file.exists() and child_file.read_text() != "")
@@ -179,7 +184,8 @@ class TestDaemon:
         wait_until("the child is gone", lambda: gone(int(child_file.read_text())))
 
     def test_a_paused_one_can_be_stopped(self, daemon: Daemon) -> None:
-        """SIGTERM alone would wait for the deadline: a paused process does not see it."""
+        """A paused process does not handle SIGTERM, so stopping must also resume it. Otherwise the
+        stop would take until the deadline."""
         pid = run(daemon, *SLEEP)
         daemon.pause()
         wait_until("it is paused", lambda: (seen := kernel.look(pid)) is not None and seen.paused)
@@ -192,7 +198,7 @@ class TestDaemon:
         assert time.monotonic() - began < 5
 
     def test_stopping_removes_its_files(self, daemon: Daemon, home: Home) -> None:
-        """Also the address of its metrics, which nobody answers any more."""
+        """This includes the file with the address of its metrics, which nothing serves any more."""
         run(daemon, *SLEEP)
         daemon.metrics_file.write_text("127.0.0.1:1\n")
 
@@ -201,7 +207,7 @@ class TestDaemon:
         assert list(home.run.iterdir()) == []
 
     def test_a_program_that_is_not_there_is_named(self, daemon: Daemon) -> None:
-        """Its log says why, and the command that waits for it shows the log."""
+        """The log of the process says why, and the error of the waiting command shows the log."""
         daemon.spawn(["no-such-program"], os.environ, PROJECT)
 
         with pytest.raises(DaemonDiedError, match="cannot run no-such-program"):
@@ -209,7 +215,7 @@ class TestDaemon:
 
     @pytest.mark.parametrize("dies_with_parent", [True, False])
     def test_it_ends_with_its_parent_only_when_asked(self, home: Home, *, dies_with_parent: bool) -> None:
-        """The servers of a killed test run end; those of `make up` go on."""
+        """The servers of a killed test run end. The servers of `make up` continue to run."""
         script = (
             "import os, sys; from pathlib import Path; from infra.local.processes.daemon import Daemon; "
             "from infra.local.paths import Home; "
@@ -226,7 +232,7 @@ class TestDaemon:
         orphan.stop()
 
     def test_a_name_that_never_ran_is_not_running(self, home: Home) -> None:
-        """Stopping it is no error."""
+        """To stop it is not an error."""
         never = Daemon("media-1", home)
         never.stop()
 
@@ -235,7 +241,8 @@ class TestDaemon:
 
 class TestWaiting:
     def test_the_dead_are_not_waited_for(self, daemon: Daemon) -> None:
-        """The error comes at once and has the last 20 lines of the log, not the first."""
+        """If the process has died, the error is raised at once. It has the last 20 lines of the
+        log."""
         run(daemon, "sh", "-c", "seq 1 50; exec sleep 600")
         wait_until("it has logged", lambda: daemon.log_tail().endswith("50"))
         daemon.kill()
@@ -248,14 +255,15 @@ class TestWaiting:
         assert time.monotonic() - began < 5
 
     def test_the_silent_are_named_when_the_deadline_passes(self, daemon: Daemon) -> None:
-        """And the message says where to look."""
+        """The message also names the log file."""
         run(daemon, *SLEEP)
 
         with pytest.raises(StackError, match=rf"worker-1 did not answer within 0 s; see {daemon.log_file}"):
             wait_ready({daemon: lambda: False}, deadline_s=0)
 
     def test_a_signal_waits_for_the_end_of_what_must_not_be_cut(self) -> None:
-        """Otherwise a Ctrl-C between a start and its pid file would leave a process that nobody knows."""
+        """If Ctrl-C came between the start of a process and the write of its pid file, no later
+        command would find the process."""
         finished = False
 
         def interrupted_halfway() -> None:
@@ -264,7 +272,7 @@ class TestWaiting:
                 os.kill(os.getpid(), signal.SIGINT)
                 finished = True
 
-        # A shell that starts the tests in the background has them ignore it.
+        # If a shell started the tests in the background, they would ignore SIGINT.
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             with pytest.raises(KeyboardInterrupt):
@@ -275,7 +283,7 @@ class TestWaiting:
         assert finished
 
     def test_two_commands_on_one_stack_take_turns(self, tmp_path: Path) -> None:
-        """The second is told that it waits, and goes on when the first has ended."""
+        """The second command prints that it waits, and continues when the first has ended."""
         script = (
             "import sys; from pathlib import Path; from infra.local.processes.lock import exclusive\n"
             "with exclusive(Path(sys.argv[1])): print('in')"
@@ -299,7 +307,7 @@ class TestWaiting:
 class TestPrerequisites:
     @pytest.fixture
     def machine(self, tmp_path: Path) -> Callable[[str, str], dict[str, str]]:
-        """Puts a program that prints an answer into an otherwise empty PATH."""
+        """Puts a program that prints `answer` into an otherwise empty PATH."""
 
         def install(program: str, answer: str) -> dict[str, str]:
             folder = tmp_path / "bin"
@@ -311,7 +319,7 @@ class TestPrerequisites:
         return install
 
     def test_a_missing_java_is_named_with_the_way_to_get_it(self, tmp_path: Path) -> None:
-        """The message is all that a newcomer sees; it has to be enough."""
+        """A newcomer sees only this message, so it must say what to install."""
         problem = prerequisites.java_problem({"PATH": str(tmp_path)})
 
         assert problem is not None
@@ -330,7 +338,7 @@ class TestPrerequisites:
     def test_another_java_is_refused(
         self, machine: Callable[[str, str], dict[str, str]], answer: str, named: str
     ) -> None:
-        """Cassandra 5.0 starts on 17 and on nothing newer, Kafka 4 on nothing older."""
+        """Cassandra 5.0 does not start on a Java newer than 17, and Kafka 4 not on an older one."""
         problem = prerequisites.java_problem(machine("java", answer))
 
         assert problem is not None
@@ -338,13 +346,13 @@ class TestPrerequisites:
         assert "JAVA_HOME" in problem
 
     def test_java_17_is_taken(self, machine: Callable[[str, str], dict[str, str]]) -> None:
-        """Whatever its vendor and patch."""
+        """Vendor and patch version do not matter."""
         assert prerequisites.java_problem(machine("java", 'openjdk version "17.0.15" 2025-04-15')) is None
 
     def test_java_home_wins_over_path(
         self, machine: Callable[[str, str], dict[str, str]], tmp_path: Path
     ) -> None:
-        """As in Maven; so a machine with a newer Java keeps it."""
+        """Maven does the same. So a machine can have a newer Java in its PATH."""
         environment = machine("java", 'openjdk version "17.0.15" 2025-04-15')
         problem = prerequisites.java_problem({**environment, "JAVA_HOME": str(tmp_path / "nowhere")})
 
@@ -352,7 +360,7 @@ class TestPrerequisites:
         assert "no java in $JAVA_HOME/bin" in problem
 
     def test_a_missing_maven_is_named_with_the_way_to_get_it(self, tmp_path: Path) -> None:
-        """Nothing else can fetch the servers."""
+        """The servers can only be downloaded with Maven."""
         problem = prerequisites.maven_problem({"PATH": str(tmp_path)})
 
         assert problem is not None
@@ -369,14 +377,15 @@ class TestPrerequisites:
     def test_another_python_is_refused(
         self, version: tuple[int, int, int], named: str, *, have_venv: bool
     ) -> None:
-        """The lock is for 3.11, and the virtual environment is made with what Debian ships apart."""
+        """The lock file is for 3.11. The virtual environment needs the module venv, which Debian
+        packages separately."""
         problem = prerequisites.python_problem(version, "/usr/bin/python3", have_venv=have_venv)
 
         assert problem is not None
         assert named in problem
 
     def test_java_and_maven_are_asked_for_only_where_servers_are_to_run(self, tmp_path: Path) -> None:
-        """The fast loop works on a machine without either."""
+        """Unit tests run on a machine without Java and Maven."""
         nothing = {"PATH": str(tmp_path)}
 
         assert prerequisites.problems(nothing, servers=False) == []
@@ -385,7 +394,7 @@ class TestPrerequisites:
 
 class TestStackFiles:
     def test_secrets_are_made_once_and_readable_by_their_owner_alone(self, home: Home) -> None:
-        """Tokens and signed addresses stay valid over restarts."""
+        """The secrets stay the same, so tokens and signed URLs stay valid after a restart."""
         made = credentials.load_or_make(home.secrets)
 
         assert made == credentials.load_or_make(home.secrets)
@@ -393,14 +402,14 @@ class TestStackFiles:
         assert made.media_keys[0].private_key.read_text().startswith("-----BEGIN PRIVATE KEY-----")
 
     def test_two_stacks_share_no_secret(self, tmp_path: Path) -> None:
-        """A token of one is worth nothing in the other."""
+        """A token of one stack is not valid in another."""
         one, other = (credentials.load_or_make(tmp_path / name) for name in ("one", "other"))
 
         assert one.jwt_secret != other.jwt_secret
         assert one.s3_secret_key != other.s3_secret_key
 
     def test_the_environment_file_has_a_name_and_a_value_a_line(self, home: Home) -> None:
-        """It can be read by a shell, by us and by other people's programs, and by nobody but its owner."""
+        """Shells and other programs can parse the file. Only its owner can read it."""
         stack = Stack(home.root)
         stack.choose_ports()
 
@@ -412,12 +421,12 @@ class TestStackFiles:
         assert written.stat().st_mode & 0o777 == 0o600
 
     def test_a_stack_that_never_started_has_no_addresses(self, home: Home) -> None:
-        """Rather an error than a worker that connects to nowhere."""
+        """An error is better than a worker that connects to a wrong address."""
         with pytest.raises(StackError, match="start it first"):
             Stack(home.root).environment()
 
     def test_a_process_knows_its_name_and_the_stack(self, home: Home) -> None:
-        """That is all a worker needs to join."""
+        """A worker needs only its environment variables to join the stack."""
         stack = Stack(home.root)
         stack.choose_ports()
         show = "import os; print(os.environ['SHUTTERLINE_PROCESS'], os.environ['SHUTTERLINE_RUN_DIR'])"
@@ -431,7 +440,8 @@ class TestStackFiles:
         stack.stop()
 
     def test_cleaning_keeps_the_library_alone(self, home: Home) -> None:
-        """What took minutes to download stays; data, ports and secrets go."""
+        """Downloaded servers stay, because the download takes minutes. Data, ports and secrets are
+        removed."""
         stack = Stack(home.root)
         stack.choose_ports()
         stack.write_environment()
@@ -444,7 +454,8 @@ class TestStackFiles:
         assert [entry.name for entry in home.root.iterdir()] == ["lib"]
 
     def test_jars_of_another_version_are_missing(self, tmp_path: Path) -> None:
-        """A stamp names the POM it was made from; half a download has none."""
+        """A stamp file names the POM of a download. A download that was interrupted has no
+        stamp."""
         for kind in KINDS:
             (tmp_path / kind).mkdir()
         (tmp_path / "kafka" / ".complete").write_text("of another version")
@@ -452,7 +463,7 @@ class TestStackFiles:
         assert missing(tmp_path) == list(KINDS)
 
     def test_without_jars_the_start_says_how_to_get_them(self, home: Home, tmp_path: Path) -> None:
-        """And starts nothing."""
+        """The error names the command, and no server is started."""
         stack = Stack(home.root, library=tmp_path)
 
         with pytest.raises(StackError, match="make servers"):

@@ -1,4 +1,4 @@
-"""The consistency check finds each kind of difference, and none where there is none."""
+"""The consistency check finds each kind of difference, and reports none if there is none."""
 
 from collections.abc import Awaitable, Callable
 from itertools import count
@@ -28,7 +28,8 @@ def _items(*photos: int, author: int = AUTHOR, status: str = "ready") -> list[di
 
 
 class Client(FeedReader):
-    """Asks the application itself. `after` hears of every answer, and may change it or the world."""
+    """Calls the application directly. `after` is called with every response, and may change the
+    response or the world."""
 
     settle_s = 0.0
 
@@ -58,7 +59,8 @@ async def _set(
     total: int | None = None,
     page: tuple[int, ...] | None = None,
 ) -> None:
-    """A set of level 0 as its writer leaves it, or with another `total` than it has; twice is newer."""
+    """Store a set of level 0 as its writer does, or with a wrong `total`. A second call for the
+    same set is newer."""
     summary = SetSummary(level=0, total=len(members) if total is None else total)
     write = BucketWrite(
         key=BucketKey(kind, owner, 0, 0),
@@ -72,7 +74,8 @@ async def _set(
 
 
 async def _sound_world() -> World:
-    """ME follows AUTHOR, who has posted 10, 11 and 12; both sides of it are written."""
+    """A consistent world: ME follows AUTHOR, who has posted 10, 11 and 12. Both sides of the edge
+    are stored."""
     world = await make_world()
     await world.follow(ME, AUTHOR)
     await _set(world, SetKind.FOLLOWERS, AUTHOR, [ME])
@@ -92,7 +95,8 @@ async def test_a_sound_world_has_no_difference() -> None:
     assert report.examples == ()
     assert report.difference == 0
     assert (report.users, report.photos, report.edges, report.rechecked) == (2, 6, 2, 0)
-    assert report.counts == 2 * 3 + 2 * 6  # three of each user; likes and `liked` of each photo shown
+    # Three counts of each user; like count and `liked` of each photo shown.
+    assert report.counts == 2 * 3 + 2 * 6
 
 
 async def test_a_photo_that_is_in_no_timeline_is_missing() -> None:
@@ -109,7 +113,7 @@ async def test_a_photo_that_is_in_no_timeline_is_missing() -> None:
 
 
 async def test_a_photo_that_the_authors_list_does_not_have_is_extra() -> None:
-    """It stayed in the timeline, and its row does not say that it was deleted."""
+    """The photo is still in the timeline, and its row does not say that it was deleted."""
     world = await _sound_world()
     await _check(world)
 
@@ -121,7 +125,7 @@ async def test_a_photo_that_the_authors_list_does_not_have_is_extra() -> None:
 
 
 async def test_deleted_and_unfollowed_photos_are_not_expected() -> None:
-    """They are in the timeline still, and rightly not shown."""
+    """They are still in the timeline, but the feed correctly hides them."""
     world = await _sound_world()
     await _check(world)
 
@@ -135,7 +139,7 @@ async def test_deleted_and_unfollowed_photos_are_not_expected() -> None:
 
 
 async def test_a_row_that_says_deleted_is_not_expected() -> None:
-    """Its place in the author's list goes a moment later."""
+    """The photo is removed from the author's list a moment after its row is marked as deleted."""
     world = await _sound_world()
 
     await world.stores.photos.erase(PhotoId(11))
@@ -146,7 +150,7 @@ async def test_a_row_that_says_deleted_is_not_expected() -> None:
 
 @pytest.mark.parametrize("total", [0, 2])
 async def test_a_total_that_is_not_the_number_of_rows_is_found(total: int) -> None:
-    """The API shows the stored total; the rows say otherwise."""
+    """The API shows the stored total, which differs from the number of rows."""
     world = await _sound_world()
     await _set(world, SetKind.FOLLOWERS, AUTHOR, [ME], total=total)
 
@@ -158,7 +162,8 @@ async def test_a_total_that_is_not_the_number_of_rows_is_found(total: int) -> No
 
 @pytest.mark.parametrize("page", [(), (ME, OTHER), (OTHER,)])
 async def test_a_page_of_fan_out_that_is_not_its_rows_is_found(page: tuple[UserId, ...]) -> None:
-    """A follower who is left out would get no posts, however right the counts are."""
+    """Fan-out reads the page. A follower who is missing from it gets no photos, even if the counts
+    are right."""
     world = await _sound_world()
     await _set(world, SetKind.FOLLOWERS, AUTHOR, [ME], page=page)
 
@@ -170,7 +175,7 @@ async def test_a_page_of_fan_out_that_is_not_its_rows_is_found(page: tuple[UserI
 
 
 async def test_members_who_left_are_not_counted() -> None:
-    """Their rows stay for a while and say so."""
+    """Their rows stay for some time and are marked as removed."""
     world = await _sound_world()
     left = BucketWrite(
         key=BucketKey(SetKind.FOLLOWERS, AUTHOR, 0, 0),
@@ -186,7 +191,7 @@ async def test_members_who_left_are_not_counted() -> None:
 
 
 async def test_a_heart_that_the_readers_own_row_does_not_have_is_found() -> None:
-    """`liked` comes from the reader's own side, and is one question a page."""
+    """`liked` is read from the reader's own rows, with one query for a page."""
     world = await _sound_world()
 
     async def after(path: str, body: Json) -> None:
@@ -199,7 +204,7 @@ async def test_a_heart_that_the_readers_own_row_does_not_have_is_found() -> None
 
 
 async def test_a_like_count_that_is_not_the_number_of_likers_is_found() -> None:
-    """Shown beside each photo of the feed."""
+    """The count is shown with each photo of the feed."""
     world = await _sound_world()
     await _set(world, SetKind.LIKERS, 12, [5, 6], total=3)
 
@@ -210,7 +215,7 @@ async def test_a_like_count_that_is_not_the_number_of_likers_is_found() -> None:
 
 
 async def test_photos_that_the_authors_list_has_and_the_set_has_not_are_found() -> None:
-    """Two tables tell how many photos of an author are ready."""
+    """Two tables store which photos of an author are ready, and they must agree."""
     world = await _sound_world()
     await _set(world, SetKind.READY_PHOTOS, AUTHOR, [], total=2)
     await _set(world, SetKind.READY_PHOTOS, OTHER, [10], total=1)
@@ -221,7 +226,8 @@ async def test_photos_that_the_authors_list_has_and_the_set_has_not_are_found() 
 
 
 async def test_an_edge_that_is_in_one_table_alone_is_found_from_either_side() -> None:
-    """ME follows OTHER without being a follower; another user is a follower of OTHER without following."""
+    """ME follows OTHER but is not in OTHER's set of followers. Another user is in the set but does
+    not follow OTHER."""
     world = await _sound_world()
     await world.follow(ME, OTHER)
     await _set(world, SetKind.FOLLOWERS, OTHER, [77])
@@ -233,7 +239,7 @@ async def test_an_edge_that_is_in_one_table_alone_is_found_from_either_side() ->
 
 
 async def test_an_own_row_that_says_unfollowed_is_no_edge() -> None:
-    """The rows are there on both sides, but one says removed."""
+    """There are rows on both sides, but one is marked as removed."""
     world = await _sound_world()
     await world.stores.outgoing_edges.write(
         OutgoingEdge.FOLLOWING, ME, AUTHOR, Membership(world.clock.us(), removed=True)
@@ -246,7 +252,8 @@ async def test_an_own_row_that_says_unfollowed_is_no_edge() -> None:
 
 
 async def test_what_a_second_look_does_not_find_does_not_count() -> None:
-    """Events under way are not differences; the report says who was compared again."""
+    """A difference that disappears was an event in progress. The report says how many users were
+    compared again."""
     world = await _sound_world()
     await _check(world)
     await world.post(13, AUTHOR)
@@ -262,7 +269,7 @@ async def test_what_a_second_look_does_not_find_does_not_count() -> None:
 
 
 async def test_each_look_may_find_something_else_under_way() -> None:
-    """Then neither has lasted, and nothing counts."""
+    """If the two comparisons find different differences, neither has lasted, so none is counted."""
     world = await _sound_world()
     await _check(world)
     await world.post(13, AUTHOR)
@@ -279,7 +286,7 @@ async def test_each_look_may_find_something_else_under_way() -> None:
 
 
 async def test_a_feed_that_does_not_become_complete_is_told() -> None:
-    """A page that stays `partial` hides what it does not show."""
+    """A `partial` page may leave out photos, so the check would not see that they are missing."""
     world = await _sound_world()
 
     async def after(path: str, body: Json) -> None:
@@ -293,7 +300,7 @@ async def test_a_feed_that_does_not_become_complete_is_told() -> None:
 
 @given(st.sets(st.integers(1, 1_000)), st.integers(0, 1_000))
 def test_a_feed_as_expected_has_no_findings(photos: set[int], floor: int) -> None:
-    """However deep both reach."""
+    """This holds for every floor of the expectation."""
     ordered = sorted(photos, reverse=True)
     walk = FeedWalk(items=_items(*ordered), ended=True)
     expected = Expected([photo for photo in ordered if photo >= floor], floor)
@@ -302,7 +309,7 @@ def test_a_feed_as_expected_has_no_findings(photos: set[int], floor: int) -> Non
 
 
 def test_a_photo_twice_and_photos_out_of_order_are_found() -> None:
-    """Neither can be told from the sets of ids."""
+    """A comparison of sets of ids would find neither."""
     walk = FeedWalk(items=_items(9, 7, 8, 7), ended=True)
 
     findings = [(finding.kind, finding.subject) for finding in compare_feed(ME, walk, Expected([9, 8, 7], 0))]
@@ -311,7 +318,8 @@ def test_a_photo_twice_and_photos_out_of_order_are_found() -> None:
 
 
 def test_below_where_either_reaches_nothing_is_compared() -> None:
-    """A walk that was not ended, and an expectation that was cut, say nothing about what is deeper."""
+    """If the walk was stopped early or the expectation has a floor, nothing is known about older
+    photos."""
     cut_walk = FeedWalk(items=_items(9, 8), ended=False)
     whole_walk = FeedWalk(items=_items(9, 8, 2), ended=True)
 
@@ -320,7 +328,7 @@ def test_below_where_either_reaches_nothing_is_compared() -> None:
 
 
 def test_the_readers_own_photos_that_are_not_ready_are_left_out() -> None:
-    """They are theirs alone; somebody else's would be a ghost."""
+    """Only their author may see them. Such a photo of another author is a finding."""
     own = FeedWalk(items=_items(9, author=ME, status="processing"), ended=True)
     strange = FeedWalk(items=_items(9, author=AUTHOR, status="processing"), ended=True)
 

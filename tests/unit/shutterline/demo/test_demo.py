@@ -1,4 +1,4 @@
-"""The demo's network and play are the same for a seed, and make sense."""
+"""For one seed the demo's network and actions are always the same, and every action is possible."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,13 +16,14 @@ def _played(seed: int) -> tuple[list[tuple[int, int]], list[Action]]:
 
 
 def test_a_seed_is_a_network_and_a_play() -> None:
-    """Twice the same, and another for another seed."""
+    """The same seed gives the same result twice. Another seed gives another result."""
     assert _played(1) == _played(1)
     assert _played(1) != _played(2)
 
 
 def test_the_network_has_a_tail_and_a_celebrity() -> None:
-    """No edge twice, nobody follows themselves, most have few followers and some have many."""
+    """There are no duplicate edges and no self-follows. Most users have few followers, and some
+    have many."""
     edges, _ = _played(1)
 
     followers: dict[int, int] = {}
@@ -38,7 +39,8 @@ def test_the_network_has_a_tail_and_a_celebrity() -> None:
 
 @given(st.integers(0, 2**32))
 def test_the_play_does_what_can_be_done(seed: int) -> None:
-    """Only photos that are there are deleted, once and by their authors; only follows that are there end."""
+    """Only existing photos are deleted, once and by their authors. Only existing follows are
+    removed."""
     world = World(50, seed)
     following = set(world.network())
     authors: list[int] = []
@@ -66,7 +68,7 @@ def test_the_play_does_what_can_be_done(seed: int) -> None:
 
 
 def test_a_quantile_is_linear_within_its_bucket() -> None:
-    """As Prometheus's `histogram_quantile` says."""
+    """This is the rule of Prometheus's `histogram_quantile`."""
     buckets = {0.1: 0.0, 0.2: 50.0, 1.0: 100.0, float("inf"): 100.0}
 
     assert (quantile(0.25, buckets), quantile(0.5, buckets)) == (0.15000000000000002, 0.2)
@@ -74,14 +76,14 @@ def test_a_quantile_is_linear_within_its_bucket() -> None:
 
 
 def test_a_quantile_above_the_last_bound_is_that_bound() -> None:
-    """Nobody knows how far above; and of nothing there is none."""
+    """The histogram does not say how far above it is. Without observations there is no quantile."""
     assert quantile(0.9, {1.0: 5.0, float("inf"): 10.0}) == 1.0
     assert quantile(0.5, {1.0: 0.0, float("inf"): 0.0}) is None
     assert quantile(0.5, {}) is None
 
 
 def test_a_sample_since_another_has_what_came_between() -> None:
-    """A lane that was not there before counts from 0."""
+    """If a lane is missing in the earlier sample, its count begins at 0."""
     before = Sample({"normal": 5.0}, {"normal": {1.0: 2.0}})
     after = Sample({"normal": 7.0, "bulk": 3.0}, {"normal": {1.0: 4.0}, "bulk": {1.0: 1.0}})
 
@@ -91,5 +93,6 @@ def test_a_sample_since_another_has_what_came_between() -> None:
 
 
 def test_the_demos_original_is_none_of_its_renditions() -> None:
-    """An event whose rendition names its original is a dead letter, and the demo would lose every photo."""
+    """If a rendition had the key of the original, the event would be a dead letter, and the demo
+    would show no photos."""
     assert key_of(ORIGINAL) not in {key_of(name) for name in SIDES}

@@ -1,4 +1,4 @@
-"""The breaker: a store that keeps failing costs one trial each while, not one deadline a request."""
+"""The breaker: a failing store costs one trial every `open_s`, not one deadline a request."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +16,7 @@ def breaker(failures: int = 0, at_s: float = 100.0) -> Breaker:
 
 
 def test_it_is_closed_below_its_limit() -> None:
-    """Two failures in a row of three: everything is let through."""
+    """After two failures, with a limit of three, every operation is allowed."""
     closed = breaker(failures=2)
 
     assert not closed.is_open
@@ -33,7 +33,7 @@ def test_it_opens_at_its_limit() -> None:
 
 
 def test_one_trial_is_let_through_each_while() -> None:
-    """The others wait for what it finds out, or for the next one."""
+    """One operation is allowed every `open_s`; all others are rejected."""
     opened = breaker(failures=3, at_s=100.0)
 
     assert [opened.allows(now_s) for now_s in (102.0, 102.0, 103.999, 104.0, 104.1)] == [
@@ -46,7 +46,7 @@ def test_one_trial_is_let_through_each_while() -> None:
 
 
 def test_a_trial_that_succeeds_closes_it() -> None:
-    """And the count of failures begins again at 0."""
+    """The count of failures starts again at 0."""
     opened = breaker(failures=3)
     assert opened.allows(102.0)
     opened.succeeded()
@@ -59,7 +59,7 @@ def test_a_trial_that_succeeds_closes_it() -> None:
 
 
 def test_a_trial_that_fails_keeps_it_open() -> None:
-    """For as long again, from the failure on."""
+    """The breaker stays open for another `open_s` from that failure on."""
     opened = breaker(failures=3)
     assert opened.allows(102.0)
     opened.failed(103.5)
@@ -69,7 +69,7 @@ def test_a_trial_that_fails_keeps_it_open() -> None:
 
 
 def test_only_failures_in_a_row_count() -> None:
-    """A store that answers now and then is up."""
+    """Every success resets the count, so the breaker stays closed."""
     steady = breaker()
     for _ in range(10):
         steady.failed(100.0)
@@ -81,7 +81,7 @@ def test_only_failures_in_a_row_count() -> None:
 
 @given(st.lists(st.floats(0.0, 0.5), max_size=200))
 def test_while_open_trials_are_at_least_a_while_apart(steps_s: list[float]) -> None:
-    """Whatever the times of asking, and though every trial fails."""
+    """Whenever operations ask, and even if every trial fails, trials are `open_s` apart."""
     opened = breaker(failures=3, at_s=0.0)
     now_s, last_s = 0.0, 0.0
     for step_s in steps_s:

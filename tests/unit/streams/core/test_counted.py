@@ -1,4 +1,4 @@
-"""Counted sets: what comes twice, late and out of order yields the same rows and the same count."""
+"""Counted sets: repeated, late and reordered events yield the same rows and the same count."""
 
 from collections.abc import Iterable, Sequence
 
@@ -17,7 +17,7 @@ EMPTY: Bucket = ({}, 0)
 
 
 def apply(bucket: Bucket, batch: Sequence[Change]) -> Bucket:
-    """What the writer leaves behind: the rows that were there and those that are new, and the new count."""
+    """Return the bucket after the writer applied the batch: old and new rows, and the new count."""
     rows, count = bucket
     result = fold(rows, count, batch)
     return {**rows, **result.rows}, result.count
@@ -47,14 +47,14 @@ def live_in(rows: dict[int, Membership]) -> int:
 def test_the_later_wins_and_at_equal_times_removed_does(
     first: Membership, second: Membership, wins: Membership
 ) -> None:
-    """Whichever of the two comes first."""
+    """The result is the same whichever of the two arrives first."""
     for one, other in ((first, second), (second, first)):
         assert apply(EMPTY, [Change(7, one), Change(7, other)])[0] == {7: wins}
         assert apply(apply(EMPTY, [Change(7, one)]), [Change(7, other)])[0] == {7: wins}
 
 
 def test_nothing_beats_itself() -> None:
-    """What is written already is not written again."""
+    """A state that is stored already is not written again."""
     state = Membership(1, removed=False)
 
     assert not state.beats(state)
@@ -63,7 +63,10 @@ def test_nothing_beats_itself() -> None:
 
 @given(changes, st.data())
 def test_any_batches_in_any_order_end_with_the_truth(log: list[Change], data: st.DataObject) -> None:
-    """Shuffled, with repeats, cut anywhere: the rows are the greatest ones, the count is how many are in."""
+    """Changes are shuffled, repeated and cut into batches anywhere.
+
+    Each row is then its member's greatest state, and the count is the number not removed.
+    """
     arrivals = data.draw(
         st.permutations(log + data.draw(st.lists(st.sampled_from(log)) if log else st.just([])))
     )
@@ -89,7 +92,7 @@ def test_folding_again_changes_nothing(before: list[Change], batch: list[Change]
 
 @given(changes, changes)
 def test_only_rows_that_changed_are_written(before: list[Change], batch: list[Change]) -> None:
-    """Every row written beats the one that is stored; what lost is left out."""
+    """Every written row beats the stored one; a change that does not is left out."""
     stored, count = apply(EMPTY, before)
 
     for member, state in fold(stored, count, batch).rows.items():
@@ -107,7 +110,10 @@ def test_the_count_moves_by_what_changed(before: list[Change], batch: list[Chang
 
 @given(changes, changes)
 def test_those_who_joined_are_in_by_an_event_of_this_batch(before: list[Change], batch: list[Change]) -> None:
-    """Also when it had been written before: the worker may have died before it asked for their backfill."""
+    """A member has joined even if its row was stored before the batch.
+
+    The worker may have stored the row and died before it requested the backfill.
+    """
     stored, count = apply(EMPTY, before)
     result = fold(stored, count, batch)
     rows = {**stored, **result.rows}
@@ -120,13 +126,13 @@ def test_those_who_joined_are_in_by_an_event_of_this_batch(before: list[Change],
 
 @given(st.integers(1, ID_MAX), st.integers(0, LEVEL_MAX))
 def test_a_bucket_is_one_of_its_level(member: int, level: int) -> None:
-    """And the same each time."""
+    """The same member and level always have the same bucket."""
     assert 0 <= bucket_of(member, level) < BUCKETS[level]
     assert bucket_of(member, level) == bucket_of(member, level)
 
 
 def test_buckets_never_change() -> None:
-    """They are part of stored keys; another mix would lose every follower of a large account."""
+    """Buckets are part of stored keys; another hash would lose a large account's followers."""
     assert [bucket_of(member, LEVEL_MAX) for member in (1, 2, 3, 2**40, ID_MAX)] == [
         1_509,
         5_258,
@@ -138,7 +144,7 @@ def test_buckets_never_change() -> None:
 
 @pytest.mark.parametrize("step", [1, 1 << 10, 1 << 23])
 def test_members_spread_evenly(step: int) -> None:
-    """Ids of one app, of one shard or of one millisecond apart: no bucket holds twice its share."""
+    """For ids one, one shard, or one millisecond apart, no bucket holds twice its share."""
     members = 64 * BUCKETS[1]
     counts = [0] * BUCKETS[1]
     for member in range(1, members * step, step):
@@ -152,5 +158,8 @@ def test_members_spread_evenly(step: int) -> None:
     [(0, 0, 0), (3, 0, 0), (4, 0, 1), (48, 1, 1), (49, 1, 2), (49, 0, 2), (1, 2, 2), (10**9, 0, LEVEL_MAX)],
 )
 def test_a_set_grows_when_its_buckets_are_full(total: int, level: int, expected: int) -> None:
-    """With buckets of three: 3, 48, 768 members; a level never sinks, and the last holds any number."""
+    """With buckets of three, levels hold 3, 48, 768 members, and the last any number.
+
+    A level never decreases.
+    """
     assert level_for(total, level, bucket_members_max=3) == expected

@@ -1,4 +1,4 @@
-"""A partition gives up after exactly as many dead letters as its limits say."""
+"""A partition stops after exactly as many dead letters as its limits say."""
 
 from collections.abc import Iterable
 
@@ -22,7 +22,7 @@ def production() -> DeadLetterLimit:
 
 
 def test_a_hundred_in_a_row_stop_it() -> None:
-    """Not 99; the sentence says how many and which limit."""
+    """99 do not stop it; the returned text has the number and the limit."""
     limit = production()
 
     assert stopped_at([True] * 99, limit) is None
@@ -30,7 +30,7 @@ def test_a_hundred_in_a_row_stop_it() -> None:
 
 
 def test_one_good_record_begins_the_row_anew() -> None:
-    """99, one that is good, and 99 more."""
+    """99 dead letters, one good record and 99 more dead letters do not stop it."""
     outcomes = [True] * 99 + [False] + [True] * 99
 
     assert stopped_at(outcomes, production()) is None
@@ -43,18 +43,18 @@ def test_more_than_half_of_the_last_thousand_stop_it() -> None:
     limit = production()
 
     assert stopped_at(half, limit) is None
-    assert limit.record(True) is None  # It took the place of one.
+    assert limit.record(True) is None  # It replaced an older dead letter in the window.
     assert limit.record(True) == "501 of the last 1000 records were dead letters"
 
 
 def test_below_a_full_window_the_share_does_not_count() -> None:
-    """Two of the first three are no deploy gone wrong."""
+    """Two dead letters among the first three records do not mean a bad deploy."""
     assert stopped_at([True, True, False] * 333, production()) is None
     assert stopped_at([True, True, False] * 334, production()) == 1_000
 
 
 def test_what_left_the_window_is_forgotten() -> None:
-    """500 dead letters of last week, then a thousand good records, then 500 more."""
+    """500 dead letters, a thousand good records, and 500 more dead letters do not stop it."""
     outcomes = [True, False] * 500 + [False] * 1_000 + [True, False] * 500
 
     assert stopped_at(outcomes, production()) is None
@@ -63,7 +63,7 @@ def test_what_left_the_window_is_forgotten() -> None:
 @pytest.mark.parametrize("ratio_max", [0.2, 0.5, 1.0])
 @given(outcomes=st.lists(st.booleans(), max_size=60))
 def test_it_stops_exactly_when_a_limit_is_passed(outcomes: list[bool], ratio_max: float) -> None:
-    """For any outcomes: at the first record after which one of the two rules holds, and not elsewhere."""
+    """For any outcomes, it stops at the first record after which one of the two rules holds."""
     expected = None
     for number in range(1, len(outcomes) + 1):
         row, window = outcomes[max(0, number - 4) : number], outcomes[max(0, number - 10) : number]

@@ -1,4 +1,4 @@
-"""A photo is pushed or pulled by rule; the rule never flaps, and a giant never takes the normal lane."""
+"""Photos are pushed or pulled by a rule that never flaps; large accounts use the bulk lane."""
 
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ limits = st.builds(
 def test_crossing_has_hysteresis(
     followers: int, mode_by_size: Mode, expected: Mode, reason: DeliveryReason
 ) -> None:
-    """An author becomes pulled at 10 followers and pushed again only at 7; the mode is remembered."""
+    """An author is pulled from 10 followers on, and pushed again only at 7; the mode is stored."""
     decided = decide(Conditions(followers=followers, mode_by_size=mode_by_size), LIMITS)
 
     assert (decided.mode, decided.reason, decided.mode_by_size) == (expected, reason, expected)
@@ -44,7 +44,7 @@ def test_crossing_has_hysteresis(
 
 @pytest.mark.parametrize("mode_by_size", Mode)
 def test_an_unknown_size_is_a_giants(mode_by_size: Mode) -> None:
-    """It is pulled, and nothing is remembered of it."""
+    """If the number of followers is unknown, the photo is pulled and no mode is stored."""
     decided = decide(Conditions(followers=None, mode_by_size=mode_by_size), LIMITS)
 
     assert (decided.mode, decided.lane) == (Mode.PULL, Lane.BULK)
@@ -53,7 +53,7 @@ def test_an_unknown_size_is_a_giants(mode_by_size: Mode) -> None:
 
 @given(conditions, limits)
 def test_a_large_account_never_takes_the_normal_lane(now: Conditions, any_limits: DeliveryLimits) -> None:
-    """Whatever else is true, 10 followers or more, or nobody knows how many, means bulk."""
+    """10 followers or more, or an unknown number, always mean the bulk lane."""
     large = now.followers is None or now.followers >= any_limits.pull_followers_min
 
     assert decide(now, any_limits).lane == (Lane.BULK if large else Lane.NORMAL)
@@ -75,7 +75,7 @@ def test_no_flapping_inside_the_gap(counts: list[int]) -> None:
     ("followers", "expected"), [(9, Mode.PUSH), (10, Mode.PUSH), (20, Mode.PUSH), (21, Mode.PULL)]
 )
 def test_celebrities_up_to_the_setting_are_pushed_through_bulk(followers: int, expected: Mode) -> None:
-    """Above it they are pulled, as all are where the setting is 0."""
+    """Above the setting they are pulled; if the setting is 0, all celebrities are pulled."""
     pushed = replace(LIMITS, celebrity_push_followers_max=20)
     decided = decide(replace(SMALL, followers=followers), pushed)
 
@@ -88,7 +88,7 @@ def test_celebrities_up_to_the_setting_are_pushed_through_bulk(followers: int, e
 def test_a_forced_push_does_not_change_what_is_remembered(
     now: Conditions, any_limits: DeliveryLimits
 ) -> None:
-    """Hysteresis is by size alone: with the setting taken back, everything is as if it had never been."""
+    """The stored mode depends on the size alone, so a setting that is reset leaves no trace."""
     unforced = replace(any_limits, celebrity_push_followers_max=0)
 
     assert decide(now, any_limits).mode_by_size == decide(now, unforced).mode_by_size

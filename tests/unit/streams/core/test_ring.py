@@ -32,7 +32,7 @@ def vouched_for(value: bytes, pushed: Iterable[int]) -> bool:
 
 @given(st.lists(st.integers(1, ID_MAX), max_size=12), st.integers(0, ID_MAX), st.integers(0, 2**32 - 1))
 def test_what_is_laid_out_is_read_again(ids: list[int], floor: int, version: int) -> None:
-    """The newest ids, the version, the token, and a floor that is at least the newest that was dropped."""
+    """Parsing returns the newest ids, version and token, and a floor not below any dropped id."""
     kept = sorted(set(ids))[-SLOTS:]
     dropped = set(ids) - set(kept)
     value = ring.lay_out(ids, slots=SLOTS, floor=floor, version=version, token=TOKEN)
@@ -54,7 +54,7 @@ def test_a_value_has_one_length(ids: list[int]) -> None:
 
 @given(few_ids)
 def test_the_next_append_overwrites_the_oldest(ids: list[int]) -> None:
-    """Slots ascend from the first; the count of arrivals points at an empty slot or at the first."""
+    """Ids ascend from slot 0; the count of arrivals points at an empty slot, or at slot 0."""
     value = lay_out(ids)
     arrivals = int.from_bytes(value[:4])
 
@@ -64,7 +64,7 @@ def test_the_next_append_overwrites_the_oldest(ids: list[int]) -> None:
 
 
 def test_the_layout_is_the_documented_one() -> None:
-    """Bytes that scripts and other versions of the code rely on."""
+    """The Lua scripts and other versions of the code rely on these bytes."""
     value = ring.lay_out([3, 2], slots=3, floor=1, version=5, token=TOKEN)
 
     assert value == b"\0\0\0\2" + b"\0\0\0\5" + TOKEN + bytes(7) + b"\1" + bytes(7) + b"\2" + bytes(
@@ -79,7 +79,7 @@ def test_the_version_wraps() -> None:
 
 @given(few_ids, floors, few_ids)
 def test_a_merge_loses_nothing_above_the_floor(ids: list[int], floor: int, late: list[int]) -> None:
-    """Of what was there and what came late; the floor does not sink, and nothing is added below it."""
+    """This holds for stored and late photos; the floor never sinks, and gets nothing below it."""
     before = lay_out(ids, floor=floor)
     merged = ring.merge(ring.parse(before), late, slots=SLOTS) or before
     stored = ring.parse(merged)
@@ -92,7 +92,7 @@ def test_a_merge_loses_nothing_above_the_floor(ids: list[int], floor: int, late:
 
 @given(few_ids, few_ids)
 def test_a_late_photo_never_pushes_out_a_newer_one(ids: list[int], late: list[int]) -> None:
-    """What is dropped is older than all that stays."""
+    """A dropped photo is older than every photo that stays."""
     before = ring.parse(lay_out(ids))
     merged = ring.merge(before, late, slots=SLOTS)
     after = before.ids if merged is None else ring.parse(merged).ids
@@ -103,7 +103,7 @@ def test_a_late_photo_never_pushes_out_a_newer_one(ids: list[int], late: list[in
 
 @given(few_ids, floors, few_ids)
 def test_merging_again_changes_nothing(ids: list[int], floor: int, late: list[int]) -> None:
-    """There is nothing to swap in then."""
+    """The second merge returns None, because there is nothing to write."""
     before = lay_out(ids, floor=floor)
     merged = ring.merge(ring.parse(before), late, slots=SLOTS) or before
 
@@ -112,7 +112,7 @@ def test_merging_again_changes_nothing(ids: list[int], floor: int, late: list[in
 
 @given(few_ids, few_ids)
 def test_a_merge_keeps_the_token_and_raises_the_version(ids: list[int], late: list[int]) -> None:
-    """A rebuild goes on, and a writer that read before the swap finds that the ring has changed."""
+    """So a rebuild continues, and a writer that read before the merge sees the change."""
     before = ring.parse(lay_out(ids, version=7, token=TOKEN))
     merged = ring.merge(before, late, slots=SLOTS)
 
@@ -142,6 +142,6 @@ def test_a_rebuild_loses_nothing_above_the_floor(
 
 @pytest.mark.parametrize("photo", [1, 2**53 + 1, ID_MAX])
 def test_ids_are_kept_to_the_last_bit(photo: int) -> None:
-    """Floating-point scores would lose it above 2^53."""
+    """A floating-point score would lose the last bit above 2^53."""
     assert ring.parse(lay_out([photo])).ids == {photo}
     assert ring.parse(lay_out([], floor=photo)).floor == photo

@@ -1,6 +1,6 @@
-"""What the writer of counted sets asks the database, and what it remembers instead.
+"""What the writer of counted sets reads from the database, and what it caches instead.
 
-That its counts are exact whatever happens is looked for in `tests/simulation`.
+`tests/simulation` tests that its counts are exact, whatever happens.
 """
 
 from collections.abc import Sequence
@@ -64,7 +64,7 @@ def like(member: int, time_us: int = 1, *, removed: bool = False) -> EdgeRecord:
 
 
 def reads(flaky: FlakyStores) -> list[str]:
-    """The reads of counted sets since the last look."""
+    """Return the reads of counted sets since the last call of this function."""
     names = [
         moment.operation
         for moment in flaky.moments
@@ -79,7 +79,7 @@ async def count(flaky: FlakyStores) -> int:
 
 
 async def test_a_small_set_is_read_once(flaky: FlakyStores) -> None:
-    """Later batches know its rows: also an event that comes again, or too late, is counted right."""
+    """Later batches use the cached rows, and also count repeated and late events correctly."""
     writer = writer_of(flaky)
     await writer.apply([like(1), like(2)], 0, 2)
     first = reads(flaky)
@@ -91,7 +91,7 @@ async def test_a_small_set_is_read_once(flaky: FlakyStores) -> None:
 
 
 async def test_of_a_larger_set_the_rows_touched_are_read(flaky: FlakyStores) -> None:
-    """Its head is known all the same."""
+    """The set's rows are not cached, but its summary is."""
     writer = writer_of(flaky)
     await writer.apply([like(member) for member in range(1, KNOWN_ROWS_MAX + 2)], 0, 33)
     reads(flaky)
@@ -103,7 +103,7 @@ async def test_of_a_larger_set_the_rows_touched_are_read(flaky: FlakyStores) -> 
 
 @pytest.mark.parametrize("done", [False, True])
 async def test_after_a_write_without_an_answer_nothing_is_known(flaky: FlakyStores, done: bool) -> None:
-    """Whether it was carried out or not: the database says."""
+    """The write may have been carried out or not, so the next batch reads the database again."""
     writer = writer_of(flaky)
     await writer.apply([like(1)], 0, 1)
 

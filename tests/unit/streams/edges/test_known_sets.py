@@ -31,7 +31,7 @@ def known_rows(known: KnownSets, owner: int) -> list[int] | None:
 
 
 def test_the_least_recently_used_set_is_forgotten_first() -> None:
-    """A set that was looked at counts as used."""
+    """Reading a set counts as a use."""
     known = KnownSets(known_max=6, rows_max=3)
     for owner in (1, 2, 3):
         remember(known, owner, [7])
@@ -42,7 +42,7 @@ def test_the_least_recently_used_set_is_forgotten_first() -> None:
 
 
 def test_a_set_weighs_itself_and_its_rows() -> None:
-    """Two sets of two rows each weigh six: a third set of one row takes the place of one of them."""
+    """Two sets of two rows weigh six together, the limit; a third set evicts the oldest one."""
     known = KnownSets(known_max=6, rows_max=3)
     remember(known, 1, [7, 8])
     remember(known, 2, [7, 8])
@@ -54,7 +54,7 @@ def test_a_set_weighs_itself_and_its_rows() -> None:
 
 
 def test_a_set_that_is_remembered_again_weighs_once() -> None:
-    """Its former weight is given back, also when it has grown or shrunk."""
+    """Its former weight is subtracted, also if the set has grown or shrunk."""
     known = KnownSets(known_max=6, rows_max=3)
     remember(known, 1, [7])
     for _ in range(5):
@@ -66,7 +66,7 @@ def test_a_set_that_is_remembered_again_weighs_once() -> None:
 
 
 def test_a_set_too_heavy_for_the_memory_is_forgotten() -> None:
-    """Neither its old state nor its new one is known then; the others stay."""
+    """Its new state does not fit, and its old state is outdated, so neither is remembered."""
     known = KnownSets(known_max=3, rows_max=9)
     remember(known, 1, [7])
     remember(known, 1, [7, 8, 9])
@@ -75,7 +75,7 @@ def test_a_set_too_heavy_for_the_memory_is_forgotten() -> None:
 
 
 def test_rows_of_larger_or_partly_read_sets_are_not_remembered() -> None:
-    """Their summaries are."""
+    """Their summaries are remembered."""
     known = KnownSets(known_max=100, rows_max=3)
     remember(known, 1, [6, 7, 8])
     remember(known, 2, [6, 7, 8, 9])
@@ -88,7 +88,7 @@ def test_rows_of_larger_or_partly_read_sets_are_not_remembered() -> None:
 
 
 def test_nothing_is_known_after_all_is_forgotten() -> None:
-    """Neither sets nor bucket counts."""
+    """`forget_all` drops both the sets and the bucket counts."""
     known = KnownSets(known_max=100, rows_max=3)
     remember(known, 1, [7])
     known.remember_bucket_counts((SetKind.LIKERS, 2), 1, {0: 5})

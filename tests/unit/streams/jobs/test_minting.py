@@ -1,4 +1,4 @@
-"""Photo ids of a process that runs for a while: one shard, leased, and given back."""
+"""A process leases one shard, mints photo ids in it, and releases the shard at the end."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from tests.worlds.api import Clock
 
 
 async def test_two_at_once_have_shards_of_their_own() -> None:
-    """In the same millisecond."""
+    """Two processes that mint in the same millisecond make different ids."""
     clock = Clock()
     stores = memory_stores(clock_ms=lambda: clock.ms, shard_leases=2)
 
@@ -25,7 +25,7 @@ async def test_two_at_once_have_shards_of_their_own() -> None:
 
 
 async def test_the_shard_is_given_back_also_after_a_failure() -> None:
-    """With one shard alone the next could not mint otherwise."""
+    """Otherwise, if there is only one shard, the next process could not mint."""
     clock = Clock()
     stores = memory_stores(clock_ms=lambda: clock.ms, shard_leases=1)
     with pytest.raises(RuntimeError, match="on purpose"):
@@ -38,7 +38,7 @@ async def test_the_shard_is_given_back_also_after_a_failure() -> None:
 
 
 async def test_the_next_holder_starts_after_what_was_reserved() -> None:
-    """The first one may have minted up to there, and been killed before it could say so."""
+    """Before it was killed, the first holder may have minted all ids that it had reserved."""
     clock = Clock()
     stores = memory_stores(clock_ms=lambda: clock.ms, shard_leases=1)
     async with leased_minter(stores.shard_leases, clock_ms=lambda: clock.ms) as minter:

@@ -1,4 +1,4 @@
-"""Every way in which an original is refused, each with a small file made by hand."""
+"""Every reason to reject an original, each with a small file made for the test."""
 
 import json
 import random
@@ -73,7 +73,7 @@ async def test_a_hostile_original_is_rejected_for_its_reason(decoders: Decoders,
 
 @pytest.mark.parametrize(("kind", "expected"), [(b"acTL", True), (b"tEXt", False)])
 def test_an_animated_png_is_told_by_its_chunk(kind: bytes, expected: bool) -> None:
-    """`acTL` before the pixels is an animation; after them, or another chunk, is not."""
+    """`acTL` before the pixels means an animation; `acTL` after them or another chunk does not."""
     still = png()
     after_header = 8 + 25
 
@@ -84,7 +84,7 @@ def test_an_animated_png_is_told_by_its_chunk(kind: bytes, expected: bool) -> No
 
 
 def test_a_format_is_told_by_its_first_bytes() -> None:
-    """Whatever a name or a declared type says."""
+    """The file's name and its declared type do not matter."""
     assert OriginalFormat.JPEG is format_of(jpeg())
     assert OriginalFormat.PNG is format_of(png())
     assert OriginalFormat.WEBP is format_of(encoded(picture(4, 4), "WEBP"))
@@ -92,7 +92,7 @@ def test_a_format_is_told_by_its_first_bytes() -> None:
 
 
 def test_only_three_loaders_are_left() -> None:
-    """libvips itself refuses every other format, also where the first bytes were not looked at."""
+    """libvips itself refuses every other format, even if nobody checked the first bytes."""
     script = """
 import io, sys, pyvips
 from PIL import Image
@@ -121,7 +121,7 @@ RENDITIONS = [("large", b"L" * 9, 1080, 720), ("medium", b"M", 640, 427), ("smal
 
 
 def test_an_answer_comes_back_as_it_was_given() -> None:
-    """Bodies, sizes and the original's pixels; and a rejection with its reason."""
+    """The worker reads the same bodies, sizes and pixel count, or the same rejection."""
     expected: dict[str, EncodedRendition] = {
         name: encoded_rendition(body, width, height) for name, body, width, height in RENDITIONS
     }
@@ -142,7 +142,7 @@ def test_an_answer_comes_back_as_it_was_given() -> None:
     ],
 )
 def test_an_answer_that_cannot_be_is_not_believed(renditions: list[tuple[str, bytes, int, int]]) -> None:
-    """A decoder that its image has taken over can write what it likes."""
+    """A decoder that a hostile image has taken over can write anything."""
     with pytest.raises(ValueError, match=r"cannot be|renditions|malformed"):
         unpack_answer(memoryview(pack_made(12, renditions)), FULL_SIDES_PIXELS)
 
@@ -163,7 +163,7 @@ def framed(told: object) -> bytes:
 
 @given(st.binary(max_size=64) | JSON.map(framed))
 def test_no_answer_surprises_the_worker(answer: bytes) -> None:
-    """Whatever a decoder writes is an answer, a rejection, or malformed."""
+    """Whatever a decoder writes, the worker gets a result, `Rejected`, or `ValueError`."""
     try:
         unpack_answer(memoryview(answer), FULL_SIDES_PIXELS)
     except (Rejected, ValueError):
@@ -172,7 +172,7 @@ def test_no_answer_surprises_the_worker(answer: bytes) -> None:
 
 @given(st.binary(min_size=40, max_size=64), st.text(max_size=20))
 def test_an_ending_is_found_after_any_answer(answer: bytes, complaint: str) -> None:
-    """The zygote's word comes last; without it, nothing is known of the photo."""
+    """The zygote appends the ending; without it, nothing is known about the photo."""
     ending = Ending(9, 1_000, 17, complaint.encode(errors="replace").decode())
 
     found, found_ending = split_ending(bytearray(answer + ending.pack()))

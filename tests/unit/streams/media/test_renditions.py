@@ -17,7 +17,7 @@ from tests.worlds.media import BLUE, LIMITS, RED, encoded, is_near, jpeg, pictur
 
 ORIENTATION = 0x0112
 SECRETS = (b"SecretCamera", b"xmpmeta", b"SecretComment", b"SecretPlace", b"ICC_PROFILE", b"Exif")
-# How the stored pixels of each orientation lie, seen from the upright picture.
+# How to transform the upright picture into the stored pixels of each orientation.
 STORED = {
     1: None,
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -72,7 +72,7 @@ async def all_four(decoders: Decoders, original: bytes) -> dict[str, EncodedRend
 async def test_all_four_are_made_and_never_enlarged(
     decoders: Decoders, size: tuple[int, int], expected: dict[str, tuple[int, int]]
 ) -> None:
-    """Longest sides of 150, 320, 640 and 1,080 pixels, or the original's own where it is smaller."""
+    """Their longest sides are 150, 320, 640 and 1,080 pixels, but at most the original's."""
     renditions = await all_four(decoders, jpeg(*size))
 
     assert expected == {name: (made.width, made.height) for name, made in renditions.items()}
@@ -81,7 +81,7 @@ async def test_all_four_are_made_and_never_enlarged(
 
 @pytest.mark.parametrize("orientation", STORED)
 async def test_renditions_are_upright(decoders: Decoders, orientation: int) -> None:
-    """Each of the eight orientations of EXIF shows the red quarter where it belongs."""
+    """For each of the eight EXIF orientations the red quarter is at the top left."""
     upright, stored_as = picture(600, 400), STORED[orientation]
     stored = upright.transpose(stored_as) if stored_as is not None else upright
     exif = Image.Exif()
@@ -122,14 +122,14 @@ async def test_a_jpeg_rendition_says_nothing_of_its_origin(decoders: Decoders) -
 
 
 async def test_a_webp_rendition_says_nothing_of_its_origin(webp_decoders: Decoders) -> None:
-    """It is pixels alone, with no chunk beside them."""
+    """The file consists of the pixel data alone, without any other chunk."""
     for made in (await all_four(webp_decoders, original_with_metadata())).values():
         assert [] == [secret for secret in SECRETS if secret in made.body]
         assert made.body[12:16] in (b"VP8 ", b"VP8L")
 
 
 async def test_a_profile_is_honoured(decoders: Decoders) -> None:
-    """A red of Display P3 is a stronger red of sRGB once its profile is dropped."""
+    """The same numbers are a stronger red in Display P3 than in sRGB, so they are converted."""
     profile = pyvips.Operation.call("profile_load", "p3")
     plain = Image.new("RGB", (400, 300), (200, 60, 60))
 
@@ -141,15 +141,16 @@ async def test_a_profile_is_honoured(decoders: Decoders) -> None:
 
 
 async def test_a_profile_that_cannot_be_read_is_ignored(decoders: Decoders) -> None:
-    """The pixels are whole, so the photo is shown as browsers show it."""
+    """The pixels are intact, so they are used without the profile, as browsers do."""
     made = await decoders.thumbnail(encoded(picture(400, 300), "JPEG", icc_profile=b"no profile" * 40))
 
     assert is_near(RED, pixel(made.body, 0.1, 0.1))
 
 
 async def test_cmyk_without_a_profile_is_converted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """libvips has a profile of its own for it, and with its cache off reads that after freeing it."""
-    # As glibc does it unless told otherwise, what is freed is given back: reading it ends the process.
+    """libvips then uses its own profile, and reads it after freeing it if its cache is off."""
+    # Without our malloc settings, freed memory is returned to the kernel, so that such a read
+    # crashes the decoder.
     ours = zygote_link._environment()
     giving_back = {
         name: value for name, value in ours.items() if "MALLOC" not in name.upper() + value.upper()
@@ -167,7 +168,7 @@ async def test_cmyk_without_a_profile_is_converted(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("mode", ["L", "16", "1", "P", "LA"])
 async def test_every_depth_becomes_eight_bits_of_srgb(decoders: Decoders, mode: str) -> None:
-    """Grey, sixteen bits, one bit, a palette: three bands of eight bits."""
+    """Grey, 16-bit, 1-bit and palette images become RGB with eight bits for each band."""
     grey = Image.new("L", (300, 200), 0)
     grey.paste(255, (0, 0, 150, 100))
     original = encoded(grey if mode == "16" else grey.convert(mode), "PNG")
@@ -188,7 +189,7 @@ def half_transparent() -> bytes:
 
 
 async def test_transparency_turns_white_in_jpeg(decoders: Decoders) -> None:
-    """JPEG has no transparency; black would come of dropping it."""
+    """JPEG has no transparency; if it were only dropped, these pixels would be black."""
     for made in (await all_four(decoders, half_transparent())).values():
         assert is_near((255, 255, 255), pixel(made.body, 0.1, 0.5))
         assert is_near(BLUE, pixel(made.body, 0.9, 0.5))
@@ -204,14 +205,14 @@ async def test_transparency_stays_in_webp(webp_decoders: Decoders) -> None:
 
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP"])
 async def test_the_same_original_makes_the_same_bytes(decoders: Decoders, image_format: str) -> None:
-    """So making them again, after a crash or by two workers, names and writes the same objects."""
+    """So a repeat, after a crash or by another worker, writes the same objects again."""
     original = encoded(picture(600, 400), image_format)
 
     assert await all_four(decoders, original) == await all_four(decoders, original)
 
 
 async def test_a_progressive_jpeg_and_an_interlaced_png_look_as_others_do(decoders: Decoders) -> None:
-    """The order in which pixels are stored is no one's business afterwards."""
+    """The order in which the original stores its pixels does not change the rendition."""
     for original in (
         encoded(picture(1500, 1000), "JPEG", progressive=True, quality=90),
         pyvips.Image.new_from_buffer(png(1500, 1000), "").pngsave_buffer(interlace=True),
@@ -234,7 +235,7 @@ async def test_a_rendition_is_named_after_its_bytes(decoders: Decoders) -> None:
 
 
 async def test_what_a_decoder_used_is_observed(decoders: Decoders) -> None:
-    """One cost for each decoder, with the original's pixels, for the metric of time by the megapixel."""
+    """Each decoder reports one cost with the original's pixels, for the time per megapixel."""
     COSTS.clear()
 
     await decoders.thumbnail(jpeg(400, 300))

@@ -1,4 +1,4 @@
-"""What a decoder cannot do, and what becomes of the worker when one dies."""
+"""What a decoder cannot do, and what happens to the worker when a decoder dies."""
 
 import asyncio
 import json
@@ -116,7 +116,7 @@ os.read(0, 1)
 os._exit(0)
 """
 ALLOWED = {"arithmetic", "a thread", "ten megabytes"}
-# Large enough that a decoder of it is met at work: tens of milliseconds.
+# Decoding it takes tens of milliseconds, so that a test finds the decoder at work.
 SLOW = png(3_000, 2_500)
 HELD_WHOLE_SIDE = 3_600
 HELD_WHOLE = interlaced_png(HELD_WHOLE_SIDE)  # 39 MB once it is decoded.
@@ -129,7 +129,7 @@ async def running(media_limits: MediaLimits = LIMITS, *, children_max: int = 1) 
 
 
 async def stopped_decoder() -> int:
-    """The one decoder at work, past its sandbox's door, and held there."""
+    """Wait until the one decoder is in its sandbox, stop it by SIGSTOP, and return its pid."""
     [zygote] = zygotes()
     pid: int = await until(lambda: confined_decoder(zygote), "a decoder in its sandbox")
     signal_to(pid, signal.SIGSTOP)
@@ -203,7 +203,7 @@ async def test_full_renditions_give_way() -> None:
     ],
 )
 async def test_a_decoder_that_dies_is_one_rejected_photo(number: int, reason: Reason) -> None:
-    """Whatever ended it; the next photo is made."""
+    """Whatever signal ends the decoder, only its photo is rejected; the next photo is made."""
     async with running() as decoders:
         task = asyncio.create_task(decoders.full(SLOW))
         pid = await stopped_decoder()
@@ -217,7 +217,7 @@ async def test_a_decoder_that_dies_is_one_rejected_photo(number: int, reason: Re
 
 
 async def test_a_decoder_that_hangs_is_ended() -> None:
-    """After the wall deadline: it is gone, and so is its place."""
+    """After its wall-clock deadline the decoder is killed, and its slot is free again."""
     async with running(limits(decoder_wall_s_max=0.5)) as decoders:
         task = asyncio.create_task(decoders.full(SLOW))
         pid = await stopped_decoder()
@@ -229,7 +229,7 @@ async def test_a_decoder_that_hangs_is_ended() -> None:
 
 
 async def test_a_cancelled_call_leaves_no_process() -> None:
-    """The worker lost its partition, say: nobody wants the renditions."""
+    """For example, the worker lost its partition, so nobody needs the renditions."""
     async with running() as decoders:
         task = asyncio.create_task(decoders.full(SLOW))
         pid = await stopped_decoder()
@@ -253,7 +253,7 @@ async def test_too_little_memory_rejects_one_photo() -> None:
 
 
 async def test_a_large_image_has_a_second_try_with_more_memory() -> None:
-    """It waits for its turn, and then is made."""
+    """The second try waits for its turn, and then makes the rendition."""
     costs: list[Cost] = []
     small = limits(decoder_memory_bytes_max=40 * MIB)
     turn = asyncio.Lock()
@@ -263,11 +263,11 @@ async def test_a_large_image_has_a_second_try_with_more_memory() -> None:
         await turn.acquire()
         task = asyncio.create_task(decoders.thumbnail(HELD_WHOLE))
         await until(lambda: costs, "the first try, which has too little memory")
-        # While it waits for its turn it holds no place: a small photo goes by.
+        # While it waits for its turn it holds no slot, so a small photo is decoded meanwhile.
         assert (await decoders.thumbnail(jpeg())).width == 64
         assert not task.done()
         turn.release()
-        # What others wait for does not give way to them.
+        # The second try holds the turn that others wait for, so its priority is normal.
         pid = await stopped_decoder()
         assert os.SCHED_OTHER == os.sched_getscheduler(pid)
         signal_to(pid, signal.SIGCONT)
@@ -277,7 +277,7 @@ async def test_a_large_image_has_a_second_try_with_more_memory() -> None:
 
 
 async def test_no_more_images_are_decoded_at_once_than_allowed() -> None:
-    """The rest wait for a place."""
+    """The other images wait for a slot."""
     async with running(children_max=2) as decoders:
         [zygote] = zygotes()
         tasks = [asyncio.create_task(decoders.thumbnail(SLOW)) for _ in range(6)]
@@ -293,7 +293,7 @@ async def test_no_more_images_are_decoded_at_once_than_allowed() -> None:
 
 
 async def test_a_zygote_that_dies_costs_no_photo() -> None:
-    """Another is started, and the photo is decoded again: it was not to blame."""
+    """A new zygote is started, and the photo, which did not cause the death, is decoded again."""
     async with running() as decoders:
         task = asyncio.create_task(decoders.full(SLOW))
         pid = await stopped_decoder()
@@ -306,7 +306,7 @@ async def test_a_zygote_that_dies_costs_no_photo() -> None:
 
 
 async def test_a_zygote_that_cannot_start_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That is a fault of the machine or of ours, at the start of the worker and not of a photo."""
+    """The machine or our code is at fault and no photo, so the worker fails at its start."""
     monkeypatch.setattr("streams.media.zygote_link._ZYGOTE_MODULE", "streams.media.limits")
 
     with pytest.raises(DecodersLost, match="before it was ready"):
@@ -316,7 +316,7 @@ async def test_a_zygote_that_cannot_start_says_so(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_nothing_outlives_a_worker_that_is_killed(tmp_path: Path) -> None:
-    """Also with -9, and also a decoder that hangs."""
+    """If SIGKILL ends a worker, its zygote and decoder end, too, even if the decoder hangs."""
     (tmp_path / "slow.png").write_bytes(SLOW)
     with started(WORKER, str(tmp_path / "slow.png")) as worker:
         [zygote] = await until(lambda: zygotes(worker.pid), "the worker's zygote")
@@ -329,7 +329,7 @@ async def test_nothing_outlives_a_worker_that_is_killed(tmp_path: Path) -> None:
 
 
 async def test_closing_ends_what_is_at_work() -> None:
-    """When the worker stops in order, its decoders are gone before it goes on."""
+    """When a worker stops normally, its zygote and decoders have ended before it continues."""
     async with running() as decoders:
         task = asyncio.create_task(decoders.full(SLOW))
         pid = await stopped_decoder()
@@ -341,7 +341,7 @@ async def test_closing_ends_what_is_at_work() -> None:
 
 
 async def test_a_process_can_be_made_to_die_with_its_parent() -> None:
-    """Not by a socket that it must look at: it may be hanging."""
+    """The kernel kills it; reading the end of a socket would not do, because it may hang."""
     with started(ORPHANING) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
@@ -349,7 +349,7 @@ async def test_a_process_can_be_made_to_die_with_its_parent() -> None:
         parent.kill()
         parent.wait()
 
-        # Both read the standard input, which stays open until here: it is not what ends the child.
+        # The standard input that both read is still open, so its end is not what ends the child.
         await until(lambda: not is_running(pid), "the end of a process whose parent was killed")
 
 

@@ -43,7 +43,7 @@ async def test_an_upload_after_the_delete_finds_the_tombstone(flaky: FlakyStores
 
 
 async def test_an_upload_at_any_moment_of_the_delete_leaves_no_photo() -> None:
-    """Whichever call of the delete the whole upload runs before or after."""
+    """The whole upload runs before or after any one call of the delete."""
     number = 0
     while True:
         flaky = FlakyStores(memory_stores(clock_ms=lambda: NOW_MS))

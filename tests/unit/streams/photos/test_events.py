@@ -45,7 +45,7 @@ async def test_an_event_goes_to_the_handler_of_its_type(events: PhotoEvents) -> 
 
 
 async def test_the_delivery_of_a_ready_photo_is_counted(events: PhotoEvents) -> None:
-    """By its mode and the reason for it."""
+    """It is counted by its mode and by the reason for that mode."""
     before = decisions()
     thumbnail = Rendition(object_key="r/1.jpg", width=150, height=100)
     await events.handle(

@@ -13,7 +13,7 @@ def rejections() -> float:
 
 
 async def test_a_repeated_rejection_is_counted_once() -> None:
-    """Kafka may deliver a task again; the photo was rejected once. Its removal is asked for each time."""
+    """If Kafka delivers a task again, only the removal is queued again."""
     stores, log, before = memory_stores(clock_ms=lambda: NOW_MS), Log(), rejections()
     await photo_uploaded(stores, log, UPLOADED, limits=LIMITS, now_ms=NOW_MS, original_poll_ms=2_000)
     for _ in range(3):

@@ -32,7 +32,7 @@ from topics.catalogue import Lane
 ALL_FOUR = frozenset({"thumbnail", "small", "medium", "large"})
 POLL_MS = SETTINGS.original_poll_s * 1_000
 WAIT_MS = SETTINGS.original_wait_s_max * 1_000
-# More than any handler makes here; a schedule that never reaches its moment ends the loop.
+# More calls than any handler makes here; a loop over the calls fails when it reaches this.
 CALLS_MAX = 400
 
 READY = EndState(
@@ -51,7 +51,7 @@ READY = EndState(
 NOBODY_ELSES = replace(
     READY, objects=frozenset(), ready_photos=(), ready_total=0, renditions=frozenset(), on_timeline=False
 )
-# Its original stays for a grace time.
+# The original of a rejected photo stays for a grace time.
 REJECTED = replace(
     NOBODY_ELSES,
     status=Status.REJECTED,
@@ -63,7 +63,10 @@ GONE = replace(NOBODY_ELSES, deleted=True, listed=())
 
 
 def comparable(state: EndState) -> EndState:
-    """Of what nobody can see any more only that nobody can: the row's own names, a timeline's id."""
+    """Clear the fields that may differ once a photo is deleted or rejected.
+
+    Readers see no such photo, so the renditions in its row and its id on a timeline are ignored.
+    """
     if state.deleted:
         return replace(
             state,
@@ -85,13 +88,13 @@ async def new_world(original: bytes | None = b"original") -> World:
 
 
 async def whole_way(world: World) -> None:
-    """From the event to the last rendition."""
+    """Handle the upload event and all tasks, up to the last rendition."""
     await world.handle(UPLOADED)
     await world.drain()
 
 
 async def late_original(world: World) -> None:
-    """Its original comes between two looks."""
+    """The original arrives between two runs of the job for parked photos."""
     await whole_way(world)
     await world.look_at_parked(POLL_MS)
     world.objects[ORIGINAL] = b"original"
@@ -99,7 +102,7 @@ async def late_original(world: World) -> None:
 
 
 async def no_original(world: World) -> None:
-    """It never comes."""
+    """The original never arrives."""
     await whole_way(world)
     await world.look_at_parked(WAIT_MS)
 
@@ -176,14 +179,14 @@ async def test_any_one_call_may_fail(
 
 
 def disturb(world: World, at: Callable[[Moment], object]) -> None:
-    """Let the handlers meet `at` before and after each call."""
+    """Call `at` before and after each call that a handler makes."""
     flaky = FlakyStores(world.real, at)  # type: ignore[arg-type]
     world.stores = flaky.stores
     world.outbox = flaky.around("outbox", world.log)
 
 
 async def ready_thumbnail(world: World) -> list[Message]:
-    """A photo whose thumbnail is made; returns its tasks so far and the one for the others."""
+    """Make a thumbnail; return the messages so far and the task for the other renditions."""
     await world.handle(UPLOADED)
     thumbnail = world.log.waiting.popleft()
     await world.handle(thumbnail)
@@ -194,7 +197,10 @@ async def ready_thumbnail(world: World) -> list[Message]:
 async def races(
     original: bytes, first: Sequence[Message], second: Sequence[Message], *, given: Sequence[Message] = ()
 ) -> AsyncIterator[tuple[str, World]]:
-    """`second` as a whole, with all that comes of it, before and after each call of handling `first`."""
+    """Handle `second` completely before, then after each call of a handler of `first`.
+
+    Each such case is one world: yield its description and the world at the end.
+    """
     for number in range(CALLS_MAX):
         for done in (False, True):
             race = Race(number, done)
@@ -208,7 +214,10 @@ async def races(
 async def races_and_kills(
     original: bytes, first: Sequence[Message], second: Sequence[Message], *, given: Sequence[Message] = ()
 ) -> AsyncIterator[tuple[str, World]]:
-    """As `races`, and the process that handles `first` is killed after each later call, and runs it again."""
+    """Like `races`, but the process that handles `first` is also killed after a later call.
+
+    Each later call is one case. `first` is then handled again.
+    """
     for number in range(CALLS_MAX):
         for killed in range(number, CALLS_MAX):
             race = Race(number, False, killed)
@@ -223,7 +232,7 @@ async def races_and_kills(
 
 @dataclass(slots=True)
 class Race:
-    """Another handler's work just before (or, when `done`, after) the call of this number, then a death."""
+    """Runs another handler before call `number`, or after it if `done`; then fails a later call."""
 
     number: int
     done: bool
@@ -298,7 +307,7 @@ async def test_a_delete_at_any_moment_takes_all_away(
 async def test_a_photo_that_is_rejected_while_it_is_announced_again_is_rejected(
     first: list[Message], second: list[Message]
 ) -> None:
-    """Its thumbnail's task came twice, and meanwhile the larger renditions turned out impossible."""
+    """The thumbnail's task comes twice, and meanwhile the task for the others rejects the photo."""
     seen = 0
     async for moment, world in races(b"no full", first, second, given=[UPLOADED, THUMBNAIL]):
         assert REJECTED == comparable(await world.end_state()), moment
@@ -330,7 +339,7 @@ async def test_a_put_after_the_delete_is_found_by_the_repeat(
 @pytest.mark.parametrize(
     ("first", "second", "given"),
     [
-        # Two at work on one thumbnail; what follows the quicker one's is rejected.
+        # Two workers make one thumbnail; the full task of the quicker one rejects the photo.
         ([THUMBNAIL], [THUMBNAIL], [UPLOADED]),
         ([THUMBNAIL], [Rejection(PHOTO, "broken")], [UPLOADED]),
         ([FULL], [Rejection(PHOTO, "broken")], [UPLOADED, THUMBNAIL]),
@@ -353,7 +362,7 @@ async def test_a_put_after_a_rejection_is_taken_away(
     [([FULL], [FULL]), ([THUMBNAIL], [FULL]), ([FULL], [THUMBNAIL]), ([UPLOADED], [THUMBNAIL])],
 )
 async def test_tasks_may_overlap_and_come_again(first: list[Message], second: list[Message]) -> None:
-    """In any order and at once: the photo is as if each had come once."""
+    """In any order and interleaving, the photo ends as if each task had come once."""
     seen = 0
     async for moment, world in races(b"original", first, second, given=[UPLOADED, THUMBNAIL]):
         assert READY == comparable(await world.end_state()), moment
@@ -363,7 +372,7 @@ async def test_tasks_may_overlap_and_come_again(first: list[Message], second: li
 
 
 async def test_edges_forget_what_is_deleted() -> None:
-    """All that anybody was given a URL of, and only when the objects are gone."""
+    """Every rendition that had a URL is purged, and only after the objects are deleted."""
     world = await new_world()
     await whole_way(world)
     there: list[int] = []
@@ -380,7 +389,7 @@ async def test_edges_forget_what_is_deleted() -> None:
 
 
 async def test_what_is_made_is_not_made_again() -> None:
-    """A thumbnail that is stored is announced again and not decoded again; so are the others."""
+    """If the renditions are stored already, repeated messages decode nothing again."""
     world = await new_world()
     for message in await ready_thumbnail(world):
         await world.handle(message)
@@ -395,7 +404,7 @@ async def test_what_is_made_is_not_made_again() -> None:
 
 
 async def test_thumbnails_and_the_rest_go_by_their_own_lanes() -> None:
-    """Removals too go by the lane that nobody waits for."""
+    """Removals go by the full lane, too, because no user waits for it."""
     world = await new_world()
     await whole_way(world)
     await world.handle(DELETED)
@@ -405,7 +414,7 @@ async def test_thumbnails_and_the_rest_go_by_their_own_lanes() -> None:
 
 
 async def test_a_photo_with_a_thumbnail_of_its_own_gets_no_others() -> None:
-    """Its upstream app has made what it wants."""
+    """The upstream app has made all renditions that it wants."""
     world = await new_world()
     given = {"thumbnail": {"object_key": "theirs/t.jpg", "width": 150, "height": 100}}
     await world.handle(UPLOADED.model_validate({**UPLOADED.model_dump(), "renditions": given}))
@@ -414,7 +423,7 @@ async def test_a_photo_with_a_thumbnail_of_its_own_gets_no_others() -> None:
 
 
 async def test_only_our_own_objects_are_removed() -> None:
-    """Neither an original nor renditions of an upstream app, nor those of another photo."""
+    """An upstream app's original and another photo's renditions stay."""
     world = await new_world()
     theirs = {"app/original.jpg", KEYS.rendition(PHOTO, "x", "0" * 64, "jpg").replace(str(PHOTO), "77")}
     world.objects.update(dict.fromkeys(theirs, b"original"))
@@ -428,7 +437,7 @@ async def test_only_our_own_objects_are_removed() -> None:
 
 
 async def test_an_original_that_vanishes_before_its_task_is_waited_for() -> None:
-    """As if it had never come: parked since its task was queued, and rejected ten minutes later."""
+    """The photo is parked as if the original had never arrived, and is ready once it is back."""
     world = await new_world()
     await world.handle(UPLOADED)
     original = world.objects.pop(ORIGINAL)
@@ -459,7 +468,7 @@ async def test_an_original_above_the_limit_is_rejected_by_its_first_bytes() -> N
 
 
 async def test_the_author_sees_why() -> None:
-    """The reason stands in the photo's row."""
+    """The photo's row has the reason of the rejection."""
     world = await new_world(b"no thumbnail")
     await whole_way(world)
 

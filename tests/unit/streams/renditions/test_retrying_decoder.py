@@ -1,4 +1,4 @@
-"""A photo is not to blame for a decoder that was killed, nor for one that is not there."""
+"""No photo is rejected because a decoder was killed once, or because no decoder runs."""
 
 import pytest
 
@@ -12,7 +12,7 @@ MADE = encoded_rendition(b"thumbnail", 3, 2)
 
 
 class Failing:
-    """Fails with these, one a call; then it makes what is asked for."""
+    """A decoder that raises one of `errors` for each call, and succeeds when none is left."""
 
     def __init__(self, *errors: Exception) -> None:
         self.errors = list(errors)
@@ -33,7 +33,7 @@ def crash() -> Rejected:
 
 
 async def test_a_crash_is_tried_again() -> None:
-    """Whatever was to be made."""
+    """This holds for thumbnails and for full renditions."""
     decoder = RetryingDecoder(Failing(*[crash() for _ in range(ATTEMPTS_MAX - 1)]))
 
     assert MADE == await decoder.thumbnail(b"original")
@@ -41,7 +41,7 @@ async def test_a_crash_is_tried_again() -> None:
 
 
 async def test_what_crashes_every_time_is_rejected() -> None:
-    """After so many tries and no more."""
+    """The photo is rejected after `ATTEMPTS_MAX` tries."""
     failing = Failing(*[crash() for _ in range(ATTEMPTS_MAX + 1)])
     with pytest.raises(Rejected) as raised:
         await RetryingDecoder(failing).thumbnail(b"original")
@@ -50,7 +50,7 @@ async def test_what_crashes_every_time_is_rejected() -> None:
 
 
 async def test_any_other_fault_is_the_photos_own() -> None:
-    """It is not tried again."""
+    """A photo that is rejected for another reason than a crash is not decoded again."""
     failing = Failing(Rejected(Reason.BROKEN, "no end"))
     with pytest.raises(Rejected):
         await RetryingDecoder(failing).thumbnail(b"original")
@@ -59,6 +59,6 @@ async def test_any_other_fault_is_the_photos_own() -> None:
 
 
 async def test_decoders_that_are_not_there_are_waited_for() -> None:
-    """As for a store: nothing is known about the photo."""
+    """Nothing is known about the photo, so the caller waits, as for a store."""
     with pytest.raises(StoreUnavailable):
         await RetryingDecoder(Failing(DecodersLost("no zygote"))).thumbnail(b"original")

@@ -1,4 +1,4 @@
-"""The guard of a store: what an error means, and when the store is left alone."""
+"""The guard of a store: which errors are outages, and when its breaker rejects all calls."""
 
 import asyncio
 
@@ -37,19 +37,19 @@ async def fail(error: Exception) -> None:
 
 
 async def test_a_result_is_returned() -> None:
-    """With the arguments passed on."""
+    """The guard passes the arguments to the operation."""
     assert await guard().run("get", succeed, value="result") == "result"
 
 
 async def test_a_drivers_error_is_an_outage() -> None:
-    """The driver's error does not leave the stores, but it is the cause."""
+    """Callers get `StoreUnavailable`; the driver's error is its `__cause__`."""
     with pytest.raises(StoreUnavailable, match="test did not answer get: DriverError broken") as raised:
         await guard().run("get", fail, DriverError("broken"))
     assert isinstance(raised.value.__cause__, DriverError)
 
 
 async def test_no_result_in_time_is_an_outage() -> None:
-    """The deadline of the call replaces the guard's own."""
+    """If a call has its own deadline, it replaces the guard's."""
     with pytest.raises(StoreUnavailable, match="TimeoutError"):
         await guard(timeout_s=0.001).run("get", asyncio.Event().wait)
     with pytest.raises(StoreUnavailable, match="TimeoutError"):
@@ -67,7 +67,7 @@ async def test_final_errors_and_bugs_are_raised_unchanged(error: Exception) -> N
 
 
 async def test_the_breaker_opens_after_failures_in_a_row() -> None:
-    """A success or a final error in between starts the count again; the gauge shows an open breaker."""
+    """A success or a final error resets the count; the gauge shows whether the breaker is open."""
     guarded = guard(failures_max=2)
     errors = [DriverError(), MalformedRequest(), DriverError(), DriverError()]
 
@@ -82,7 +82,7 @@ async def test_the_breaker_opens_after_failures_in_a_row() -> None:
 
 
 async def test_an_outage_is_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """Each failure counts by store and class of error; many failures of a class are one log line."""
+    """Failures are counted by store and error class; repeated ones of a class are logged once."""
     guarded = guard(failures_max=10)
     counter = STORE_ERRORS.labels("test", "DriverError")
     before = counter._value.get()

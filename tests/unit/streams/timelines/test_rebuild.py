@@ -1,4 +1,4 @@
-"""Rebuilds of timelines, and the exact newest photos over many authors that they rest on."""
+"""Rebuilds of timelines, and `newest_of`, by which they read the newest photos of many authors."""
 
 import asyncio
 
@@ -30,7 +30,7 @@ OWNER = UserId(1)
 def test_the_newest_are_exact(
     photos: dict[int, tuple[int, bool]], below: int, count: int, unready_of: int | None
 ) -> None:
-    """Equal to reading everything, however many photos there are, ready or not, down to the floor."""
+    """The result equals that of reading all photos, and no photo above its floor is missing."""
 
     async def run() -> Source:
         store = MemoryAuthorPhotos()
@@ -39,7 +39,7 @@ def test_the_newest_are_exact(
         authors = [UserId(author) for author in (1, 2, 3, 4, 1)]
         reader = None if unready_of is None else UserId(unready_of)
         with pytest.MonkeyPatch.context() as patch:
-            # So small that every example needs several rounds and calls.
+            # Limits so small that most examples need several rounds and calls.
             patch.setattr("streams.timelines.newest.EACH_MIN", 1)
             patch.setattr("streams.timelines.newest.AUTHORS_A_CALL", 2)
             return await newest_of(store, authors, below=below, count=count, unready_of=reader)
@@ -64,7 +64,7 @@ class _Counting(MemoryAuthorPhotos):
 
 
 async def test_little_is_read_of_many_authors() -> None:
-    """A thousand authors of a hundred photos each: a tenth of the rows for the newest 500, not all."""
+    """For the newest 500 of a thousand authors with 100 photos each, at most a tenth is read."""
     store = _Counting()
     for photo in range(1, 100_001):
         await store.add(UserId(photo % 1_000 + 1), PhotoId(photo), ready=True)
@@ -116,13 +116,13 @@ async def test_what_arrives_meanwhile_is_kept() -> None:
 
 
 async def test_followees_are_read_after_the_timeline_exists() -> None:
-    """A backfill that found no timeline is not lost: the follow's row was there before it."""
+    """If a backfill finds no timeline, nothing is lost: the follow's row was written before it."""
     world = await make_world()
     await world.post(10, 2)
     begin = world.stores.timelines.begin_rebuild
 
     async def begin_after_a_follow(owner: UserId, token: bytes) -> bool:
-        # The follow and its backfill, which finds no timeline, come just before.
+        # The follow and its backfill run just before the timeline is created.
         await world.follow(OWNER, 2)
         assert await world.stores.timelines.merge([OWNER], [PhotoId(10)]) == 0
         return await begin(owner, token)
@@ -134,7 +134,10 @@ async def test_followees_are_read_after_the_timeline_exists() -> None:
 
 
 async def test_a_timeline_that_became_anothers_is_left_alone() -> None:
-    """Refused: the token is another's. What was read is still the truth, and is answered."""
+    """The store refuses the result, because the timeline has another rebuild's token.
+
+    The photos that were read are correct, so the caller still gets them.
+    """
     world = await make_world()
     await world.post(10, OWNER)
     outcomes: list[RebuildOutcome] = []
@@ -152,7 +155,7 @@ async def test_a_timeline_that_became_anothers_is_left_alone() -> None:
 
 
 async def test_one_rebuild_per_owner_at_a_time() -> None:
-    """Who asks meanwhile in the same process shares the answer; in another process it is `rebuilding`."""
+    """A second call in the same process gets the same result; one in another process gets None."""
     world = await make_world()
     await world.post(10, OWNER)
     mine: list[RebuildOutcome] = []
@@ -175,7 +178,7 @@ async def test_one_rebuild_per_owner_at_a_time() -> None:
 
 
 async def test_rebuilds_in_flight_are_bounded() -> None:
-    """The third of a limit of two is refused without asking any store."""
+    """With a limit of two, the third rebuild is refused without a call to any store."""
     world = await make_world()
     outcomes: list[RebuildOutcome] = []
     never = asyncio.Event()
@@ -193,7 +196,7 @@ async def test_rebuilds_in_flight_are_bounded() -> None:
 
 
 async def test_a_failed_rebuild_lets_the_next_begin_at_once() -> None:
-    """The timeline begun is taken away again: nobody waits half a minute for its end."""
+    """A failed rebuild removes its empty timeline, so the next one need not wait for its expiry."""
     world = await make_world()
     await world.post(10, OWNER)
     outcomes: list[RebuildOutcome] = []
@@ -210,7 +213,7 @@ async def test_a_failed_rebuild_lets_the_next_begin_at_once() -> None:
 
 
 async def test_a_rebuild_that_finds_the_database_busy_takes_its_timeline_away() -> None:
-    """Whom the owner follows is read within the bound of all reads; a refusal blocks nobody."""
+    """Reading the followees may exceed the limit of reads; no empty timeline may be left then."""
     world = await make_world()
 
     async def followees_of(owner: UserId) -> list[UserId]:
@@ -223,7 +226,7 @@ async def test_a_rebuild_that_finds_the_database_busy_takes_its_timeline_away() 
 
 
 async def test_a_timeline_keeps_the_newest_and_says_how_deep() -> None:
-    """Of more photos than a timeline holds the newest are kept; the floor lies just below them."""
+    """If more photos exist than fit, it has the newest ones; its floor is just below them."""
     world = await make_world()
     for photo in range(10, 20):
         await world.post(photo, OWNER)

@@ -23,7 +23,7 @@ Action = Callable[[IntakeWorld], Awaitable[object]]
 
 
 async def was_killed(world: IntakeWorld, act: Action, kill: KillAt) -> bool:
-    """Let a process that is killed act; returns False if it ended before the kill."""
+    """Run `act` in a process that `kill` kills; return False if it ended before the kill."""
     world.through(kill)
     try:
         await act(world)
@@ -192,7 +192,7 @@ async def test_a_body_that_any_one_call_fails_is_whole_or_nothing(content: bytes
 
 
 async def upload_in(world: IntakeWorld, state: UploadState | None) -> Upload:
-    """A body whose bytes are all there, in this state (None: still uploading); its process has died."""
+    """Store an upload with all its bytes in `state` (None: still uploading); its process died."""
     photo, uploads = await world.mint(), world.memory.uploads
     upload = world.intake.lifecycle.lookup.new_upload(ME, photo, RequestedUpload("image/jpeg", "", None))
     await world.memory.media_objects.put(upload.object_key, SMALL, content_type="image/jpeg")
@@ -207,7 +207,7 @@ async def upload_in(world: IntakeWorld, state: UploadState | None) -> Upload:
 
 
 async def together(moment: Moment) -> None:
-    """Let other tasks go on before every call, so that all go in step."""
+    """Suspend before and after every call, so that concurrent tasks take turns."""
     await pause()
 
 
@@ -301,8 +301,8 @@ async def test_of_entering_and_undoing_one_wins(slow: str, done: bool) -> None:
 async def test_a_withdrawal_and_a_completion_cannot_miss_each_other(done: bool) -> None:
     """The withdrawal is carried out whole at every moment of the completion.
 
-    Law: delete and upload cannot miss each other. Either the withdrawal says that there is a photo to be
-    deleted, or nothing remains and the completion says so.
+    Law: delete and upload cannot miss each other. Either the withdrawal says that there is a photo
+    to be deleted, or nothing remains and the completion says so.
     """
     told = set()
     for number in range(100):
@@ -344,7 +344,10 @@ async def test_a_withdrawal_and_a_completion_cannot_miss_each_other(done: bool) 
 async def test_a_signed_upload_that_another_request_returned_is_not_undone(
     content: bytes, done: bool
 ) -> None:
-    """A start fails at any one call, just after another with its key has returned: that upload goes on."""
+    """A start fails at any one call, just after another start with the same key has returned.
+
+    The upload that was returned is not undone, and becomes a photo.
+    """
     moments = 0
     for number in range(100):
         world = IntakeWorld()

@@ -1,4 +1,4 @@
-"""Every role is wired, as a group of its own, and every event type has a handler."""
+"""Every role is wired as its own consumer group, and every event type has a handler."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -24,7 +24,7 @@ def test_every_role_is_wired() -> None:
 
 @pytest.mark.parametrize("role", [role for role in Role if role is not Role.EDGES])
 async def test_a_role_consumes_as_its_own_group(role: Role, tmp_path: Path) -> None:
-    """One app, named by the group that the lag is measured of."""
+    """Each role has one Faust app, whose id is the group for which the lag is measured."""
     shared = shared_parts(tmp_path)
     apps = [app for wire in WIRINGS[role] for app in wire(shared).apps]
 
@@ -32,7 +32,7 @@ async def test_a_role_consumes_as_its_own_group(role: Role, tmp_path: Path) -> N
 
 
 async def test_edges_are_consumed_without_an_app(tmp_path: Path) -> None:
-    """The loop says by itself when it has its partitions."""
+    """A loop consumes edges instead of an app; it is not ready before it has its partitions."""
     wired = wire_edges(shared_parts(tmp_path))
 
     assert (0, 1) == (len(wired.apps), len(wired.loops))
@@ -41,17 +41,17 @@ async def test_edges_are_consumed_without_an_app(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("roles", "cleanings"), [(MEDIA_ROLES, 1), ((Role.FULL,), 1), (EVENT_ROLES, 0)])
 def test_a_process_that_makes_renditions_cleans_once(roles: Collection[Role], cleanings: int) -> None:
-    """Two lanes in one process share one cleaning; a worker without lanes has none."""
+    """Both rendition lanes in one process share one cleaning job; event roles have none."""
     assert cleanings == wirings_of(roles).count(wire_cleaning)
 
 
 async def test_every_topic_of_upstream_apps_has_a_handler(tmp_path: Path) -> None:
-    """A topic that is not in the table would never be read."""
+    """A topic without an entry in the table of handlers would never be read."""
     assert set(OUTSIDE) == event_handlers(shared_parts(tmp_path)).keys()
 
 
 def test_every_event_of_a_photo_has_a_handler() -> None:
-    """A type that is in the contract and not in the table would end the worker."""
+    """A type of the contract without a handler in the table would stop the worker."""
     types = {event_type for event_type, kind in EVENT_KINDS.items() if kind.topic_name == UPLOADS.name}
 
     assert types == PHOTO_HANDLERS.keys()

@@ -1,4 +1,4 @@
-"""The cleaning runs by itself, and outlives stores that do not answer."""
+"""The cleaning job runs periodically, and continues after a store was unavailable."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from tests.worlds.flaky_stores import FlakyStores, Moment, fail
 
 
 async def test_it_goes_on_after_a_store_that_did_not_answer() -> None:
-    """Within a minute, not an hour; then it waits for its hour."""
+    """After a failure the job retries within a minute; after a success it waits for an hour."""
     world = CleaningWorld()
     asked, ended = 0, asyncio.Event()
 
@@ -36,7 +36,7 @@ async def test_it_goes_on_after_a_store_that_did_not_answer() -> None:
 
 
 async def test_a_pass_is_measured() -> None:
-    """What was found, what was removed, when it ended."""
+    """The metrics say what was found and removed, and when the pass ended."""
     world = CleaningWorld()
     await leave(world.stores, world.keys, world.mint(), Half.ROW_ONLY, part=b"x")
     world.now_ms += HOUR_MS

@@ -1,4 +1,4 @@
-"""Objects of ours that no row names are reported, then removed; nobody else's object is ever touched."""
+"""Our objects that no row names are reported, then removed; other apps' objects are not touched."""
 
 import asyncio
 import random
@@ -19,7 +19,7 @@ from tests.worlds.flaky_stores import FlakyStores, Moment, fail, pause
 
 
 async def test_a_whole_photo_stays() -> None:
-    """Its original, because renditions may have to be made again, and its renditions."""
+    """Its renditions stay, and its original, from which they may have to be made again."""
     world = CleaningWorld()
     await world.ready_photo()
     before = await world.everything()
@@ -32,7 +32,7 @@ async def test_a_whole_photo_stays() -> None:
 
 
 async def test_an_object_without_a_row_is_reported_for_a_day_and_then_removed() -> None:
-    """Originals and renditions alike, with their bytes counted; whole photos beside them stay."""
+    """This holds for originals and renditions; removed bytes are counted, and whole photos stay."""
     world = CleaningWorld()
     for _ in range(3):
         await world.ready_photo()
@@ -56,7 +56,7 @@ async def test_an_object_without_a_row_is_reported_for_a_day_and_then_removed() 
 
 
 async def test_objects_of_a_deleted_photo_are_removed() -> None:
-    """All that the removal had left, whether its row names it or not."""
+    """Every object that the removal task left is removed, whether the row names it or not."""
     world = CleaningWorld()
     photo, other = [await world.ready_photo() for _ in range(2)]
     await world.put(world.rendition(photo, "small", "b"), age_ms=DAY_MS)
@@ -69,7 +69,7 @@ async def test_objects_of_a_deleted_photo_are_removed() -> None:
 
 
 async def test_a_rendition_that_its_row_does_not_name_is_removed_once_old() -> None:
-    """One put just before its row names it looks the same, and is young."""
+    """A young one is left, because its worker may be about to name it in the row."""
     world = CleaningWorld()
     photo = await world.ready_photo()
     before = await world.everything()
@@ -84,7 +84,7 @@ async def test_a_rendition_that_its_row_does_not_name_is_removed_once_old() -> N
 
 
 async def test_what_is_named_while_the_bucket_is_listed_stays() -> None:
-    """The row is read after the listing, not before."""
+    """The row is read after the bucket is listed, so that the cleaning sees the new name."""
     world = CleaningWorld()
     photo = await world.ready_photo()
     late = world.rendition(photo, "small", "b")
@@ -98,12 +98,15 @@ async def test_what_is_named_while_the_bucket_is_listed_stays() -> None:
     report = await world.job(FlakyStores(world.stores, at).stores).run_once(world.now_ms)
 
     assert late in await world.everything()
-    # What it was called before is not named any more.
+    # The row does not name the earlier rendition any more.
     assert {Inconsistency.UNNAMED_OBJECT: (1, 1)} == counts(report)
 
 
 async def test_an_upload_that_becomes_a_photo_meanwhile_keeps_its_object() -> None:
-    """Its row goes when the photo has one: a reader that looks for both in the wrong order finds neither."""
+    """The upload's row is removed after the photo's row is written.
+
+    A reader that looks for the photo first and for the upload second may find neither.
+    """
     world = CleaningWorld()
     photo = world.mint()
     await leave(world.stores, world.keys, photo, Half.COMPLETED, part=b"x")
@@ -116,7 +119,7 @@ async def test_an_upload_that_becomes_a_photo_meanwhile_keeps_its_object() -> No
     async def at(moment: Moment) -> None:
         nonlocal is_listed
         if is_listed and (moment.store, moment.operation, moment.done) == ("photos", "get", True):
-            # The photos of the page were asked for, and this one was none of them.
+            # The page's photos were read just before, when this one did not exist yet.
             is_listed = False
             await photo_begun(world.stores, photo_of(upload))
             await world.stores.uploads.remove(photo)
@@ -130,7 +133,7 @@ async def test_an_upload_that_becomes_a_photo_meanwhile_keeps_its_object() -> No
 
 
 async def test_the_original_of_a_rejected_photo_is_removed_after_its_own_grace() -> None:
-    """There is nothing to make of it; its row stays, which says why."""
+    """No rendition can be made of it; the photo's row stays, because it has the reason."""
     world = CleaningWorld()
     photo = world.mint(age_ms=DAY_MS)
     await leave(world.stores, world.keys, photo, Half.COMPLETED, part=b"x")
@@ -148,7 +151,7 @@ async def test_the_original_of_a_rejected_photo_is_removed_after_its_own_grace()
 
 
 async def test_what_is_not_ours_is_never_touched() -> None:
-    """Upstream apps' objects are not looked at; what nobody knows under our prefix is only reported."""
+    """Upstream apps' objects are not listed; unknown objects under our prefix are only reported."""
     world = CleaningWorld()
     photo = world.mint(age_ms=2 * DAY_MS)
     prefix = world.keys.prefix
@@ -165,7 +168,7 @@ async def test_what_is_not_ours_is_never_touched() -> None:
 
 
 async def test_a_bucket_that_looks_lost_is_not_emptied() -> None:
-    """More than half of a page without a row: it is the keyspace that is wrong, or was restored."""
+    """If over half of a page has no row, the keyspace is probably wrong, or was restored."""
     world = CleaningWorld()
     await world.ready_photo()
     for _ in range(SUSPICIOUS_MIN):
@@ -186,7 +189,7 @@ async def test_a_bucket_that_looks_lost_is_not_emptied() -> None:
 
 
 async def orphans(world: CleaningWorld, count: int) -> set[str]:
-    """Old objects without a row, among as many photos; the photos' keys."""
+    """Store `count` old objects without a row among `count` photos; return the photos' keys."""
     photos = [await world.ready_photo() for _ in range(count)]
     for _ in range(count):
         await world.put(world.keys.original(world.mint(age_ms=2 * DAY_MS)), age_ms=2 * DAY_MS)
@@ -198,7 +201,7 @@ def keys_of(world: CleaningWorld, photo: PhotoId) -> set[str]:
 
 
 async def test_a_walk_goes_on_where_the_last_run_ended() -> None:
-    """A few objects a run, from the beginning again after the end; by hand all at once."""
+    """Each run scans a few objects, and starts again after the end; `whole` scans all of them."""
     world = CleaningWorld(page_max=2)
     world.settings = world.settings.model_copy(update={"cleaning_objects_max": 3})
     keep = await orphans(world, 2)
@@ -206,19 +209,19 @@ async def test_a_walk_goes_on_where_the_last_run_ended() -> None:
     seen = [(await world.clean()).objects for _ in range(4)]
     place = await world.stores.cleaning_positions.position(CleaningScan.OBJECTS)
 
-    assert [4, 4, 4, 0] == seen  # Twelve objects, in whole pages; then the end.
+    assert [4, 4, 4, 0] == seen  # Twelve objects in whole pages; the fourth run is at the end.
     assert place == ""
     assert keep == await world.everything()
 
     await world.clean()
-    await world.clean()  # In the middle.
+    await world.clean()  # The scan is in the middle now.
     whole = await world.job().run_once(world.now_ms, whole=True)
 
     assert 10 == whole.objects
 
 
 async def test_a_pass_may_die_at_every_call() -> None:
-    """The next one goes on from there."""
+    """The next pass continues where the dead pass ended."""
     number, died = 0, True
     while died:
         world, died = CleaningWorld(page_max=3), False
@@ -241,7 +244,7 @@ async def test_a_pass_may_die_at_every_call() -> None:
 
 @pytest.mark.parametrize("seed", range(10))
 async def test_two_clean_at_once(seed: int) -> None:
-    """Some is walked twice; nothing else comes of it."""
+    """Some objects are scanned twice; that changes nothing else."""
     world, chosen = CleaningWorld(page_max=3), random.Random(seed)
     keep = await orphans(world, 4)
 
@@ -256,7 +259,11 @@ async def test_two_clean_at_once(seed: int) -> None:
 
 
 async def test_edges_forget_what_was_removed() -> None:
-    """Once it has gone, lest it be fetched again; and before, for then nothing leads there."""
+    """The CDN is purged before the delete and again after it.
+
+    Before, because no listing leads to the object if the pass dies just after the delete. After,
+    because an edge may have fetched the object between the first purge and the delete.
+    """
     world = CleaningWorld()
     photo = await world.ready_photo()
     old = world.rendition(photo, "small", "b")

@@ -1,4 +1,4 @@
-"""Ready photos whose objects are gone are mended where they can be, and go where they cannot."""
+"""A ready photo that lost objects is repaired if its original exists; otherwise it is deleted."""
 
 import asyncio
 import random
@@ -20,7 +20,7 @@ from topics.catalogue import Lane
 
 
 async def lose(world: CleaningWorld, photo: PhotoId, names: Sequence[str], *, original: bool = False) -> None:
-    """Take objects of a photo out of the bucket."""
+    """Delete these renditions, and if asked the original, from the bucket."""
     await world.stores.media_objects.delete([world.rendition(photo, name) for name in names])
     if original:
         await world.stores.media_objects.delete([world.keys.original(photo)])
@@ -46,7 +46,10 @@ async def is_deleted(world: CleaningWorld, photo: PhotoId) -> bool:
 async def test_lost_renditions_are_made_again_from_the_original(
     lost: Sequence[str], lane: Lane, task: type[ThumbnailTask | FullTask]
 ) -> None:
-    """The row forgets them, or the task would find them named; readers' copies of it go, too."""
+    """First the row forgets the lost renditions, otherwise the task would make nothing.
+
+    The cached copy of the row is invalidated, too.
+    """
     world = CleaningWorld()
     photo, whole = [await world.ready_photo() for _ in range(2)]
     await lose(world, photo, lost)
@@ -63,7 +66,7 @@ async def test_lost_renditions_are_made_again_from_the_original(
 
 
 async def test_a_rendition_that_was_never_made_is_made() -> None:
-    """As when its task was lost, or a repair died between the row and the task."""
+    """This happens if its task was lost, or if a repair died after the row and before the task."""
     world = CleaningWorld()
     photo = await world.ready_photo()
     await lose(world, photo, ["large"])
@@ -75,7 +78,7 @@ async def test_a_rendition_that_was_never_made_is_made() -> None:
 
 
 async def test_young_photos_are_left_to_the_pipeline() -> None:
-    """Their larger renditions may be queued."""
+    """Their larger renditions may still be queued."""
     world = CleaningWorld()
     photo = await world.ready_photo(age_ms=DAY_MS - 1)
     await lose(world, photo, ["large"])
@@ -85,7 +88,7 @@ async def test_young_photos_are_left_to_the_pipeline() -> None:
 
 
 async def test_what_upstream_apps_made_themselves_is_not_missed() -> None:
-    """Their renditions are taken as they are, wherever they lie."""
+    """A photo with a rendition outside our key prefix is not checked."""
     world = CleaningWorld()
     photo = await world.ready_photo(original=False)
     await world.stores.photos.forget_renditions(photo, NAMES)
@@ -98,7 +101,7 @@ async def test_what_upstream_apps_made_themselves_is_not_missed() -> None:
 
 
 async def test_a_photo_without_any_object_goes_after_a_day() -> None:
-    """As if its author had deleted it: a tombstone, out of the lists, out of the count."""
+    """It is deleted as if by its author: it gets a tombstone and leaves the lists and the count."""
     world = CleaningWorld()
     photo, whole = [await world.ready_photo(original=original) for original in (False, True)]
     await lose(world, photo, NAMES)
@@ -123,7 +126,7 @@ async def test_a_photo_without_any_object_goes_after_a_day() -> None:
 
 
 async def test_a_photo_whose_objects_come_back_stays() -> None:
-    """They were put back; if they go again, the day of grace begins again."""
+    """After its objects were restored, a second loss begins a new day of grace."""
     world = CleaningWorld()
     photo = await world.ready_photo(original=False)
     await lose(world, photo, NAMES)
@@ -142,7 +145,7 @@ async def test_a_photo_whose_objects_come_back_stays() -> None:
 
 
 async def test_a_photo_whose_original_comes_back_is_mended() -> None:
-    """Not removed, however long it was missing."""
+    """It is not deleted, however long the original was missing."""
     world = CleaningWorld()
     photo = await world.ready_photo(original=False)
     await lose(world, photo, NAMES)
@@ -158,7 +161,7 @@ async def test_a_photo_whose_original_comes_back_is_mended() -> None:
 
 
 async def test_of_a_photo_that_has_some_renditions_left_only_the_others_are_forgotten() -> None:
-    """After the same day; it is shown with what there is, and not reported any more."""
+    """After a day of grace the photo is shown with the renditions left, and not reported again."""
     world = CleaningWorld()
     photo = await world.ready_photo(original=False)
     await lose(world, photo, ["large", "medium"])
@@ -174,7 +177,7 @@ async def test_of_a_photo_that_has_some_renditions_left_only_the_others_are_forg
 
 
 async def test_a_photo_deleted_meanwhile_is_forgotten() -> None:
-    """By its author, within the day."""
+    """If its author deletes it within the day of grace, the noted loss is dropped."""
     world = CleaningWorld()
     photo = await world.ready_photo(original=False)
     await lose(world, photo, NAMES)
@@ -186,7 +189,7 @@ async def test_a_photo_deleted_meanwhile_is_forgotten() -> None:
 
 
 async def test_a_bucket_that_looks_lost_costs_no_photo() -> None:
-    """More than half of a page without objects: it is the bucket that is wrong."""
+    """If over half of a page's photos lack objects, the bucket is probably the wrong one."""
     world = CleaningWorld()
     photos = [await world.ready_photo() for _ in range(SUSPICIOUS_MIN)]
     for photo in photos:
@@ -202,7 +205,7 @@ async def test_a_bucket_that_looks_lost_costs_no_photo() -> None:
 
 
 async def test_a_walk_goes_on_where_the_last_run_ended() -> None:
-    """A few photos a run, from the beginning again after the end."""
+    """Each run scans a few photos; after the end it starts from the beginning again."""
     world = CleaningWorld(page_max=2)
     world.settings = world.settings.model_copy(update={"cleaning_photos_max": 3})
     photos = [await world.ready_photo() for _ in range(6)]
@@ -219,7 +222,7 @@ async def test_a_walk_goes_on_where_the_last_run_ended() -> None:
 
 
 async def losses(world: CleaningWorld) -> tuple[list[PhotoId], list[PhotoId], list[PhotoId]]:
-    """Photos that are whole, that can be mended, and that cannot and have been noted for a day."""
+    """Return whole photos, repairable ones, and lost ones that were noted a day ago."""
     photos = [await world.ready_photo() for _ in range(9)]
     whole, mendable, gone = photos[:3], photos[3:6], photos[6:]
     for photo in gone:
@@ -245,7 +248,7 @@ async def assert_settled(
 
 
 async def test_a_pass_may_die_at_every_call() -> None:
-    """The next one mends and removes what is left."""
+    """The next pass repairs and deletes what the dead pass left."""
     number, died = 0, True
     while died:
         world, died = CleaningWorld(page_max=4), False
@@ -271,7 +274,7 @@ async def test_a_pass_may_die_at_every_call() -> None:
 
 @pytest.mark.parametrize("seed", range(10))
 async def test_two_clean_at_once(seed: int) -> None:
-    """A task asked for twice is made once."""
+    """Both may queue the same task; handling it twice has the effect of handling it once."""
     world, chosen = CleaningWorld(), random.Random(seed)
     photos = await losses(world)
 

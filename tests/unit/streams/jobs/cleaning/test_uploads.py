@@ -1,4 +1,4 @@
-"""Uploads that were given up end, whatever dies meanwhile; live ones are never touched."""
+"""The cleaning ends abandoned uploads, even if it is killed; active ones are never touched."""
 
 import asyncio
 import random
@@ -21,12 +21,12 @@ from tests.worlds.cleaning import DAY_MS, HOUR_MS, CleaningWorld, counts
 from tests.worlds.flaky_stores import FlakyStores, Moment, fail, pause
 
 PART = b"x" * 200
-# An upload that was completed is published, and stays; of all others nothing does.
+# What is left of a completed upload, which is published; of all others nothing is left.
 PUBLISHED = {"object", "photo"}
 
 
 async def left_alone(world: CleaningWorld, states: list[Half]) -> dict[PhotoId, Half]:
-    """Uploads in these states, begun now."""
+    """Begin one upload for each of `states` now, and leave it in that state."""
     made = {}
     for half in states:
         photo = world.mint()
@@ -40,7 +40,7 @@ async def all_remains(world: CleaningWorld, photos: dict[PhotoId, Half]) -> dict
 
 
 async def assert_ended(world: CleaningWorld, abandoned: dict[PhotoId, Half]) -> None:
-    """Nothing is left of the abandoned, and those that were completed are photos."""
+    """Assert that completed uploads became photos, and that nothing is left of the others."""
     expected = {photo: PUBLISHED if half is Half.COMPLETED else set() for photo, half in abandoned.items()}
 
     assert expected == await all_remains(world, abandoned)
@@ -49,11 +49,11 @@ async def assert_ended(world: CleaningWorld, abandoned: dict[PhotoId, Half]) -> 
 
 @pytest.mark.parametrize("seed", range(5))
 async def test_of_a_hundred_abandoned_uploads_nothing_is_left_and_live_ones_stay(seed: int) -> None:
-    """An hour after their start, in whatever state they were left; beside others just begun."""
+    """The abandoned uploads began an hour ago and are in every state; the others began just now."""
     world, chosen = CleaningWorld(), random.Random(seed)
     abandoned = await left_alone(world, halves(100, chosen))
     world.now_ms += HOUR_MS
-    # A completed one, too; a row that is gone is none.
+    # A completed upload is active, too; `ROW_GONE` is left out, because it has no upload.
     live = await left_alone(world, [half for half in halves(50, chosen) if half is not Half.ROW_GONE])
     before = await all_remains(world, live)
     unfinished = len(abandoned) - sum(
@@ -71,7 +71,7 @@ async def test_of_a_hundred_abandoned_uploads_nothing_is_left_and_live_ones_stay
 
 
 async def test_an_upload_younger_than_an_hour_is_left_alone() -> None:
-    """To the millisecond."""
+    """One millisecond below an hour is still too young."""
     world = CleaningWorld()
     live = await left_alone(world, [half for half in Half if half is not Half.ROW_GONE])
     before = await all_remains(world, live)
@@ -84,7 +84,7 @@ async def test_an_upload_younger_than_an_hour_is_left_alone() -> None:
 
 
 def dies_at(number: int, *, done: bool) -> Callable[[Moment], Awaitable[None]]:
-    """A process that ends before the call of this number, or when it is done."""
+    """Return an `at` for a process that dies before call `number`, or after it if `done`."""
 
     async def at(moment: Moment) -> None:
         if moment.number > number or (moment.number == number and moment.done >= done):
@@ -95,7 +95,7 @@ def dies_at(number: int, *, done: bool) -> Callable[[Moment], Awaitable[None]]:
 
 @pytest.mark.parametrize("done", [False, True])
 async def test_a_pass_may_die_at_every_call(done: bool) -> None:
-    """The next one ends what is left."""
+    """The next passes end the uploads that the dead pass left."""
     number = calls = 0
     while number <= calls:
         world = CleaningWorld()
@@ -114,12 +114,12 @@ async def test_a_pass_may_die_at_every_call(done: bool) -> None:
         await assert_ended(world, abandoned)
         assert before == await all_remains(world, live), number
         number += 1
-    assert number > 50  # It has met every call, and there are many.
+    assert number > 50  # The loop reached every call of a pass, and a pass makes many.
 
 
 @pytest.mark.parametrize("seed", range(20))
 async def test_two_clean_at_once(seed: int) -> None:
-    """Neither minds the other, however their calls interleave."""
+    """Two passes at the same time give the same result, however their calls interleave."""
     world, chosen = CleaningWorld(), random.Random(seed)
     abandoned = await left_alone(world, [*Half, *Half])
     world.now_ms += HOUR_MS
@@ -140,7 +140,10 @@ async def test_two_clean_at_once(seed: int) -> None:
 
 @pytest.mark.parametrize("half", [Half.BODY_THERE, Half.ALL_PARTS, Half.PARTS_FINISHED])
 async def test_a_client_that_completes_meanwhile_is_told_the_truth(half: Half) -> None:
-    """At every moment of the cleaning: `completed` and the photo is there, or not and nothing is."""
+    """The client completes its upload at any moment of the cleaning.
+
+    If the reply is `completed`, the photo is there; otherwise nothing of it is left.
+    """
     told = set()
     number, met = 0, True
     while met:
@@ -174,7 +177,7 @@ async def test_a_client_that_completes_meanwhile_is_told_the_truth(half: Half) -
 
 
 async def complete(world: CleaningWorld, photo: PhotoId) -> UploadState | None:
-    """What the API does when a client says that it is done; it dies before it publishes."""
+    """Complete the upload as the API does for a client, but die before publishing it."""
     upload = await world.stores.uploads.get(photo)
     if upload is None:
         return None
@@ -187,7 +190,7 @@ async def complete(world: CleaningWorld, photo: PhotoId) -> UploadState | None:
 
 
 async def test_an_upload_whose_photo_is_in_the_pipeline_only_loses_its_row() -> None:
-    """The process that completed it died before the last step."""
+    """The process that completed the upload died before it removed the row."""
     world = CleaningWorld()
     [photo] = await left_alone(world, [Half.COMPLETED])
     upload = await world.stores.uploads.get(photo)
@@ -202,7 +205,7 @@ async def test_an_upload_whose_photo_is_in_the_pipeline_only_loses_its_row() -> 
 
 
 async def test_an_upload_whose_id_is_anothers_is_given_up() -> None:
-    """It can never be published; the other's photo stays."""
+    """The id is the other author's photo, which stays; so the upload can never be published."""
     world = CleaningWorld()
     [photo] = await left_alone(world, [Half.COMPLETED])
     upload = await world.stores.uploads.get(photo)
@@ -218,7 +221,7 @@ async def test_an_upload_whose_id_is_anothers_is_given_up() -> None:
 
 
 async def test_an_upload_taken_back_at_the_same_moment_is_not_published() -> None:
-    """Its author deletes it while the cleaning finishes it, at any moment: nothing is left of it."""
+    """The author deletes it at any moment of the cleaning: at most its row is left, as deleted."""
     number, met = 0, True
     while met:
         world, met = CleaningWorld(), False
@@ -236,7 +239,7 @@ async def test_an_upload_taken_back_at_the_same_moment_is_not_published() -> Non
 
         await world.job(FlakyStores(world.stores, at).stores).run_once(world.now_ms)
         if met:
-            # What the event's consumer would do.
+            # Carry out the removal tasks, as their consumer does.
             for task in world.tasks.removals():
                 await removal_task(world.stores.media_objects, world.stores.cdn, task, world.keys)
             world.now_ms += DAY_MS
@@ -250,7 +253,7 @@ async def test_an_upload_taken_back_at_the_same_moment_is_not_published() -> Non
 
 
 async def test_young_parts_without_a_row_are_left_alone() -> None:
-    """The process that began them may be about to write it."""
+    """The process that began the parts may be about to write the row."""
     world = CleaningWorld()
     [photo] = await left_alone(world, [Half.ROW_GONE])
     world.now_ms += HOUR_MS - 1
@@ -260,7 +263,7 @@ async def test_young_parts_without_a_row_are_left_alone() -> None:
 
 
 async def test_parts_of_a_live_upload_are_left_alone_whatever_the_bucket_says_of_their_age() -> None:
-    """Its clock is its own."""
+    """The bucket's clock may be wrong, so parts stay as long as their upload has its row."""
     world = CleaningWorld()
     photo = world.mint()
     world.now_ms -= 2 * HOUR_MS
@@ -272,7 +275,7 @@ async def test_parts_of_a_live_upload_are_left_alone_whatever_the_bucket_says_of
 
 
 async def test_parts_begun_late_go_with_their_upload() -> None:
-    """Asked for in the last minute of its hour, and not noted."""
+    """The parts began just before the upload expired, and its row does not have their id."""
     world = CleaningWorld()
     [photo] = await left_alone(world, [Half.PARTS_NOTED])
     world.now_ms += HOUR_MS
@@ -284,10 +287,10 @@ async def test_parts_begun_late_go_with_their_upload() -> None:
 
 
 async def test_an_upload_whose_id_begins_like_anothers_takes_nothing_of_it() -> None:
-    """Keys are found by their beginning."""
+    """Unfinished parts are listed by prefix, and one upload's key is a prefix of the other's."""
     world = CleaningWorld()
     [photo] = await left_alone(world, [Half.PARTS_NOTED])
-    other = PhotoId(photo * 10 + 1)  # Of a later year.
+    other = PhotoId(photo * 10 + 1)  # The id of a later year.
     await leave(world.stores, world.keys, other, Half.PARTS_NOTED, part=PART)
     world.now_ms += HOUR_MS
 
@@ -298,7 +301,7 @@ async def test_an_upload_whose_id_begins_like_anothers_takes_nothing_of_it() -> 
 
 
 async def test_parts_under_a_name_that_is_not_ours_are_only_reported() -> None:
-    """Nobody knows whose they are."""
+    """Nobody knows who began these parts, so they are not aborted."""
     world = CleaningWorld()
     strange = f"{world.keys.prefix}imports/1"
     for key in (strange, "apps/originals/1"):

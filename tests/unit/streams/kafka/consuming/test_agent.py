@@ -1,4 +1,4 @@
-"""An agent hands over what has arrived, in order, and acknowledges what its handler says, no more."""
+"""An agent passes records to its handler in order, and acknowledges only what the handler says."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -27,13 +27,13 @@ async def app(tmp_path: Path) -> faust.App:
         buffer_records_max=15,
     )
     app.consumer_generation_id = 1
-    # Messages are acknowledged without one; Faust's own would start a loop in a thread.
+    # Acknowledging needs no real consumer; Faust's own would start an event loop in a thread.
     app.consumer = SimpleNamespace(_unacked_messages=set())
     return app
 
 
 class Batches:
-    """A handler that remembers its batches; it acknowledges all but `left` of each."""
+    """A handler that records its batches; it acknowledges all but the last `left` of each."""
 
     def __init__(self, left: int = 0) -> None:
         self.left = left
@@ -48,7 +48,7 @@ class Batches:
         self.handled.set()
 
     async def until(self, count: int) -> None:
-        """Return when so many records were handed over."""
+        """Return when `count` records were handed over in all."""
         async with asyncio.timeout(WITHIN_S):
             while sum(map(len, self.values)) < count:
                 self.handled.clear()
@@ -68,7 +68,7 @@ async def put(agent: Any, values: Sequence[bytes]) -> list[Any]:
 
 
 async def test_records_are_handed_over_in_order_in_bounded_batches(app: faust.App) -> None:
-    """What has arrived goes together, and never more than the limit."""
+    """Records that have arrived are passed together, but never more than the limit."""
     batches = Batches()
     async with running(app, batches, []) as agent:
         await put(agent, [b"1", b"2", b"3", b"4"])
@@ -92,7 +92,7 @@ async def test_only_what_the_handler_acknowledged_is_acknowledged(app: faust.App
 
 
 async def test_records_of_an_earlier_generation_are_left_out(app: faust.App) -> None:
-    """They are delivered again to their partition's next owner."""
+    """The agent skips them: they are delivered again to their partition's next owner."""
     batches = Batches()
     async with running(app, batches, []) as agent:
         await put(agent, [b"old"])
@@ -129,7 +129,7 @@ async def test_a_record_gathered_before_a_rebalance_is_left_out(
 
 
 async def test_a_partition_is_no_longer_assigned_after_a_rebalance(app: faust.App) -> None:
-    """A handler that still works for an earlier generation learns of it."""
+    """So a handler that still works on an earlier generation can see that and stop."""
     batches = Batches()
     async with running(app, batches, []) as agent:
         await put(agent, [b"1"])
@@ -141,7 +141,7 @@ async def test_a_partition_is_no_longer_assigned_after_a_rebalance(app: faust.Ap
 
 
 async def test_a_bug_is_fatal_and_acknowledges_nothing(app: faust.App) -> None:
-    """Raised to Faust, it would be committed and lost."""
+    """If the error reached Faust, Faust would commit the record, which would be lost."""
     errors: list[BaseException] = []
 
     async def fail(delivered: Delivered) -> None:

@@ -11,7 +11,7 @@ def settings(run_dir: Path) -> ConsumerSettings:
 
 
 async def test_an_app_is_a_consumer_of_the_group(tmp_path: Path) -> None:
-    """At every broker, with our own limits; nothing is consumed twice within a commit interval."""
+    """The app has all brokers, our limits on buffered records, and our commit interval."""
     app = make_app(
         settings(tmp_path), "t.check", {"t.likes": range(3)}, poll_records_max=3, buffer_records_max=15
     )
@@ -24,7 +24,7 @@ async def test_an_app_is_a_consumer_of_the_group(tmp_path: Path) -> None:
 
 
 async def test_several_apps_fit_into_one_process(tmp_path: Path) -> None:
-    """Each lane is a group of its own, with agents of its own."""
+    """Each lane has its own group and its own agents."""
     apps = [
         make_app(settings(tmp_path), group, {"t": range(3)}, poll_records_max=3, buffer_records_max=15)
         for group in ("normal", "bulk")
@@ -35,7 +35,7 @@ async def test_several_apps_fit_into_one_process(tmp_path: Path) -> None:
 
 
 async def test_an_app_that_has_not_joined_its_group_owns_nothing(tmp_path: Path) -> None:
-    """It is not ready, and the watchdog watches nothing of it."""
+    """The app is not ready, and the watchdog watches none of its partitions."""
     app = make_app(settings(tmp_path), "g", {"t": range(3)}, poll_records_max=3, buffer_records_max=15)
 
     assert not is_balanced(app)

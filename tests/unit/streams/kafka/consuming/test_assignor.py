@@ -1,4 +1,4 @@
-"""Partitions are dealt to the members of a group: each of the range once, and evenly."""
+"""Each partition of a range is assigned to one member of the group, and all of them evenly."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,7 +29,7 @@ def test_every_partition_of_the_range_has_one_owner(members: list[str], partitio
 def test_no_member_has_two_partitions_more_than_another(
     members: list[str], partitions: dict[str, range]
 ) -> None:
-    """Over all topics together: a second topic goes on where the first one ended."""
+    """This holds over all topics together: the second topic continues where the first one ended."""
     dealt = deal(members, partitions)
     counts = [sum(map(len, owned.values())) for owned in dealt.values()]
 
@@ -39,5 +39,5 @@ def test_no_member_has_two_partitions_more_than_another(
 
 @given(members, topics)
 def test_the_order_of_the_topics_does_not_matter(members: list[str], partitions: dict[str, range]) -> None:
-    """A member that lists them in another order would deal otherwise."""
+    """Otherwise members that list their topics in different orders would assign differently."""
     assert deal(members, partitions) == deal(members, dict(reversed(partitions.items())))

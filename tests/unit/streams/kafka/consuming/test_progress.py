@@ -1,4 +1,4 @@
-"""The watchdog's facts: a partition is stuck only if it has work, does not move, and may not stand still."""
+"""A partition is stuck only if it has records to read, does not move, and is not excused."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def progress(clock: list[float]) -> Progress:
 
 
 def stuck_after(progress: Progress, clock: list[float], end: int, seconds: float) -> list[GroupPartition]:
-    """Look now and `seconds` later."""
+    """Look now and again `seconds` later; return what the second look found stuck."""
     progress.stuck({PARTITION: end}, 60)
     clock[0] += seconds
     return progress.stuck({PARTITION: end}, 60)
@@ -30,7 +30,7 @@ def stuck_after(progress: Progress, clock: list[float], end: int, seconds: float
 def test_a_partition_that_does_not_move_though_it_has_work_is_stuck(
     progress: Progress, clock: list[float]
 ) -> None:
-    """Records wait, and a minute of looks saw the same position."""
+    """Records are waiting, and the position has not changed for over a minute."""
     progress.handled(PARTITION, 5)
     progress.stuck({PARTITION: 9}, 60)
 
@@ -38,7 +38,7 @@ def test_a_partition_that_does_not_move_though_it_has_work_is_stuck(
 
 
 def test_one_that_is_quiet_since_a_restart_is_not(progress: Progress, clock: list[float]) -> None:
-    """Nothing was handled here, but everything was committed before."""
+    """This process has handled nothing, but the commit is at the end of the log."""
     assert [PARTITION] == progress.unknown()
     progress.begin(PARTITION, 9)
 
@@ -48,7 +48,7 @@ def test_one_that_is_quiet_since_a_restart_is_not(progress: Progress, clock: lis
 def test_one_that_was_idle_for_an_hour_is_not_stuck_when_a_record_comes(
     progress: Progress, clock: list[float]
 ) -> None:
-    """The minute begins when there is work."""
+    """The minute starts when a record is waiting, not when the last one was handled."""
     progress.handled(PARTITION, 5)
     stuck_after(progress, clock, 5, 3_600)
 
@@ -56,7 +56,7 @@ def test_one_that_was_idle_for_an_hour_is_not_stuck_when_a_record_comes(
 
 
 def test_one_that_waits_on_purpose_is_not(progress: Progress, clock: list[float]) -> None:
-    """For a store, or for an operator."""
+    """A partition that waits for a store or for an operator is excused."""
     progress.handled(PARTITION, 5)
     progress.stuck({PARTITION: 9}, 60)
     with progress.excused(PARTITION):

@@ -1,4 +1,4 @@
-"""A partition that was stopped is handled by nobody until its group is resumed."""
+"""No worker handles a stopped partition until its group is resumed."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ PARTITION, OTHER = GroupPartition("check", "likes", 0), GroupPartition("check", 
 
 
 class CountingStops(MemoryStoppedPartitions):
-    """Counts the questions; `asked` is set by each."""
+    """Counts the reads of the stops; every read sets `asked`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class CountingStops(MemoryStoppedPartitions):
         return await super().stops(group)
 
     async def asked_again(self, times: int = 3) -> None:
-        """Return when the store has been asked so many times from now on."""
+        """Return when the stops have been read `times` more times."""
         async with asyncio.timeout(10):
             for _ in range(times):
                 self.asked.clear()
@@ -66,7 +66,7 @@ def worker() -> Worker:
 
 @asynccontextmanager
 async def stopped(worker: Worker) -> AsyncIterator["asyncio.Task[None]"]:
-    """The worker has stopped the partition and waits."""
+    """Run the block while the worker has stopped the partition and waits."""
     task = asyncio.create_task(worker.stop())
     try:
         await worker.store.asked_again()
@@ -78,7 +78,7 @@ async def stopped(worker: Worker) -> AsyncIterator["asyncio.Task[None]"]:
 
 
 async def test_a_stop_is_stored_with_its_position_and_reason(worker: Worker) -> None:
-    """An operator sees where and why, and since when."""
+    """So an operator sees at which offset the partition stopped, why, and since when."""
     async with stopped(worker):
         expected = Stop(
             group="check", topic="likes", partition=0, position=7, reason="5 in a row", since_ms=NOW_MS
@@ -88,7 +88,7 @@ async def test_a_stop_is_stored_with_its_position_and_reason(worker: Worker) -> 
 
 
 async def test_a_stopped_partition_waits_until_its_group_is_resumed(worker: Worker) -> None:
-    """The store is asked again and again; the watchdog excuses the partition meanwhile."""
+    """The worker polls the store; meanwhile the watchdog does not count the partition as stuck."""
     async with stopped(worker) as waiting:
         assert not waiting.done()
         assert not worker.progress.stuck({PARTITION: 99}, -1.0)
@@ -111,7 +111,7 @@ async def test_a_stop_outlives_its_process(worker: Worker) -> None:
 
 
 async def test_other_partitions_of_the_group_go_on(worker: Worker) -> None:
-    """A stop holds one partition only."""
+    """A stop blocks only one partition."""
     async with stopped(worker), asyncio.timeout(10):
         await worker.wait(OTHER)
 
@@ -128,7 +128,7 @@ async def test_a_worker_stops_waiting_when_its_partition_is_revoked(worker: Work
 
 
 async def test_the_store_is_asked_once_a_generation(worker: Worker) -> None:
-    """A batch does not pay for a question, and a new owner always asks."""
+    """So not every batch costs a read, and a new owner always reads."""
     await worker.wait(generation=1)
     await worker.wait(generation=1)
     assert 1 == worker.store.questions

@@ -1,4 +1,4 @@
-"""Bulk rests in proportion to its work while there is work that a user waits for, and only then."""
+"""Bulk sleeps in proportion to its work, but only while urgent work is under way."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from streams.kafka.consuming.throttle import BackgroundThrottle
 
 @pytest.fixture
 def rests_s(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long was slept, in seconds; nobody really sleeps."""
+    """The arguments of `asyncio.sleep`, in seconds; the test does not really sleep."""
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -20,7 +20,7 @@ def rests_s(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 async def test_nothing_to_give_way_to_means_no_rest(rests_s: list[float]) -> None:
-    """Bulk has the machine to itself, also after others had work."""
+    """Without urgent work bulk does not sleep, also after urgent work has ended."""
     way = BackgroundThrottle(rest_ratio=3, rest_s_max=9)
     await way.rest(0.5)
     with way.urgent():
@@ -31,7 +31,7 @@ async def test_nothing_to_give_way_to_means_no_rest(rests_s: list[float]) -> Non
 
 
 async def test_the_rest_is_a_multiple_of_the_work(rests_s: list[float]) -> None:
-    """A slow machine makes both longer, so bulk's share of it stays the same."""
+    """On a slow machine both take longer, so bulk's share of the time stays the same."""
     way = BackgroundThrottle(rest_ratio=3, rest_s_max=9)
     with way.urgent():
         await way.rest(0.5)
@@ -41,7 +41,7 @@ async def test_the_rest_is_a_multiple_of_the_work(rests_s: list[float]) -> None:
 
 
 async def test_no_rest_is_longer_than_the_limit(rests_s: list[float]) -> None:
-    """A store that takes two seconds for an answer would have bulk stand still for six."""
+    """Otherwise, if a store takes two seconds to respond, bulk would sleep for six."""
     way = BackgroundThrottle(rest_ratio=3, rest_s_max=0.5)
     with way.urgent():
         await way.rest(2.0)
@@ -50,7 +50,7 @@ async def test_no_rest_is_longer_than_the_limit(rests_s: list[float]) -> None:
 
 
 async def test_each_piece_of_work_counts_until_it_is_done(rests_s: list[float]) -> None:
-    """Two overlap; a third ends with an error, and is over all the same."""
+    """Of two overlapping pieces the inner one raises; each stops counting when it ends."""
     way = BackgroundThrottle(rest_ratio=1, rest_s_max=9)
     with way.urgent():
         with pytest.raises(KeyError), way.urgent():

@@ -1,4 +1,4 @@
-"""An operation is retried while its store is away and its partition is ours, and not otherwise."""
+"""An operation is retried only while its store is unavailable and its partition is assigned."""
 
 import asyncio
 from collections.abc import Callable
@@ -19,7 +19,7 @@ def waiting() -> float:
 
 
 class FailingStore:
-    """Is away for the first `failures` calls; `seen_waiting` is what the metric said in each call."""
+    """Unavailable for the first `failures` calls; `seen_waiting` has the metric at each call."""
 
     def __init__(self, failures: int) -> None:
         self.failures = failures
@@ -37,14 +37,14 @@ retry = partial(retry_until_available, RETRY, backoff_s=0)
 
 
 def assigned_for(calls: int) -> Callable[[], bool]:
-    """The partition is ours for the first `calls` calls."""
+    """Return an `is_assigned` that is True for its first `calls` calls."""
     answers = iter([True] * calls)
     return lambda: next(answers, False)
 
 
 @pytest.mark.parametrize("failures", [0, 1, 6])
 async def test_the_result_comes_however_long_the_store_was_away(failures: int) -> None:
-    """Also long after the operation counts as waiting."""
+    """The retries go on after the operation has begun to count as waiting."""
     store = FailingStore(failures)
     result = await retry(store.call, is_assigned=lambda: True)
 
@@ -52,7 +52,7 @@ async def test_the_result_comes_however_long_the_store_was_away(failures: int) -
 
 
 async def test_an_operation_counts_as_waiting_from_its_last_quick_try_on() -> None:
-    """Once, whatever the number of tries, and no longer when it has succeeded."""
+    """It counts once, however often it is tried, until it has succeeded."""
     before, store = waiting(), FailingStore(6)
     await retry(store.call, is_assigned=lambda: True)
 
@@ -61,7 +61,7 @@ async def test_an_operation_counts_as_waiting_from_its_last_quick_try_on() -> No
 
 
 async def test_a_partition_that_was_revoked_is_not_waited_for() -> None:
-    """Another worker has its records: this one stops before the next try."""
+    """Another worker has its records, so this one stops before the next try."""
     before, store = waiting(), FailingStore(9)
     with pytest.raises(PartitionRevoked):
         async with asyncio.timeout(10):
@@ -72,12 +72,12 @@ async def test_a_partition_that_was_revoked_is_not_waited_for() -> None:
 
 
 async def test_an_operation_that_succeeds_at_once_needs_no_assignment() -> None:
-    """It is repeatable, and its commit is refused anyway."""
+    """The next owner may repeat the operation, and Kafka refuses this worker's commit."""
     assert "row" == await retry(FailingStore(0).call, is_assigned=lambda: False)
 
 
 async def test_a_bug_is_not_retried() -> None:
-    """It ends the worker."""
+    """The error is raised at once, and stops the worker."""
     calls = 0
 
     async def fail() -> None:

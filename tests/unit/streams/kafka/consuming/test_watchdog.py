@@ -65,7 +65,7 @@ async def test_a_consumer_that_is_behind_and_does_not_move_ends_the_process(watc
 
 
 async def test_a_consumer_that_moves_does_not(watched: Watched) -> None:
-    """However far behind it is."""
+    """If its position moves, the process goes on, however far behind the consumer is."""
     watched.offsets.end_of[LOG] = 1_000
     for position in range(3):
         watched.progress.handled(PARTITION, position)
@@ -75,7 +75,7 @@ async def test_a_consumer_that_moves_does_not(watched: Watched) -> None:
 
 
 async def test_a_consumer_that_never_began_is_measured_from_its_commit(watched: Watched) -> None:
-    """Everything is committed: nothing waits. Then a record comes and nobody reads it."""
+    """While all is committed, it is not stuck; if a record comes then and is not read, it is."""
     watched.offsets.commit_of["check", *LOG] = watched.offsets.end_of[LOG] = 9
     for _ in range(3):
         await watched.look_after(61)
@@ -88,7 +88,7 @@ async def test_a_consumer_that_never_began_is_measured_from_its_commit(watched: 
 
 
 async def test_a_broker_that_is_away_is_no_reason_to_end(watched: Watched) -> None:
-    """Nothing is known about the consumers, and their stores may wait for the same broker."""
+    """Without the broker nothing is known about the consumers, which may be waiting for it, too."""
     watched.progress.handled(PARTITION, 5)
     watched.offsets.end_of[LOG] = 9
     await watched.look_after(0)
@@ -100,7 +100,7 @@ async def test_a_broker_that_is_away_is_no_reason_to_end(watched: Watched) -> No
 
 
 async def test_the_watchdog_goes_on_looking_after_a_broker_was_away(watched: Watched) -> None:
-    """It runs beside the consumers until the process ends."""
+    """One failed look must not end the watchdog, which runs as long as the process."""
     watched.watchdog.look_s = 0.0
     watched.offsets.commit_of["check", *LOG] = 5
     watched.offsets.is_down = True

@@ -1,4 +1,4 @@
-"""The broker's offsets: asked again of a new client after a change of leader, otherwise an outage."""
+"""The broker's offsets: after a change of leader a new client asks; other errors are outages."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ class Answered:
 
 @dataclass
 class FakeClients:
-    """Makes clients; each one gives the next of `results` to every question."""
+    """Makes clients; the first client gives the first of `results` to every call, and so on."""
 
     results: list[Callable[[Sequence[TopicPartition]], list[Answered]]]
     made: list[dict[str, object]] = field(default_factory=list)
@@ -73,7 +73,7 @@ def offsets(clients: FakeClients) -> Offsets:
 
 
 async def test_the_ends_of_logs_are_asked_in_one_request() -> None:
-    """And of nothing, nobody is asked."""
+    """If no log is given, no request is sent."""
     clients = FakeClients([ends_at(7)])
 
     assert {LOG: 7, ("likes", 0): 7} == await offsets(clients).ends([LOG, ("likes", 0)])
@@ -87,7 +87,7 @@ async def test_the_ends_of_logs_are_asked_in_one_request() -> None:
 async def test_after_a_change_of_leader_a_new_client_is_asked(
     stale: Callable[[Sequence[TopicPartition]], list[Answered]],
 ) -> None:
-    """A client caches who leads; after a restart of the broker it may know nobody."""
+    """A client caches the leaders; after a restart of the broker its cache may be old or empty."""
     assert {LOG: 7} == await offsets(FakeClients([stale, ends_at(7)])).ends([LOG])
 
 
@@ -102,13 +102,13 @@ async def test_after_a_change_of_leader_a_new_client_is_asked(
 async def test_a_broker_that_does_not_say_is_unavailable(
     results: list[Callable[[Sequence[TopicPartition]], list[Answered]]],
 ) -> None:
-    """Nothing is guessed: -1 is no end of a log."""
+    """An offset of -1 comes with an error, so it is not returned as the end of a log."""
     with pytest.raises(StoreUnavailable):
         await offsets(FakeClients(results)).ends([LOG])
 
 
 async def test_partitions_without_a_commit_are_left_out() -> None:
-    """A group that has committed nothing has no position, and none is made up."""
+    """If a group has committed nothing, no position is made up for the partition."""
     commits = [Answered("edges", 0, 5), Answered("edges", 1, -1_001)]
 
     assert {0: 5} == await offsets(FakeClients([lambda _: commits])).committed("edges", "edges", [0, 1])

@@ -25,7 +25,7 @@ async def queued(offsets: FakeOffsets) -> int:
 async def test_records_between_the_commit_and_the_end_are_queued(
     begin: int, commit: int | None, end: int, expected: int
 ) -> None:
-    """The commit counts, but never more records than the log holds."""
+    """The count starts at the commit, but is never above the number of records in the log."""
     offsets = FakeOffsets(begin_of={("t", 1): begin}, end_of={("t", 1): end})
     if commit is not None:
         offsets.commit_of["g", "t", 1] = commit

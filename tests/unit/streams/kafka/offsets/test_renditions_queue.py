@@ -18,7 +18,7 @@ async def test_a_full_task_counts_as_three() -> None:
     offsets.commit_of["t.renditions-thumbnail", TOPIC, THUMBNAILS[0]] = 100
     offsets.end_of[TOPIC, FULLS[0]] = 20
     offsets.commit_of["t.renditions-full", TOPIC, FULLS[0]] = 18
-    # The group of the other lane does not count.
+    # A commit of the other lane's group does not count.
     offsets.end_of[TOPIC, FULLS[1]] = 5
     offsets.commit_of["t.renditions-thumbnail", TOPIC, FULLS[1]] = 5
 
@@ -26,7 +26,7 @@ async def test_a_full_task_counts_as_three() -> None:
 
 
 async def test_a_count_is_used_while_it_is_fresh() -> None:
-    """Then the broker is asked again; if it does not answer, no number is returned."""
+    """After that the broker is asked again; if it is down, the call raises instead of guessing."""
     now_s = [0.0]
     offsets = FakeOffsets()
     queue = RenditionsQueue(offsets, namespace="t.", clock_s=lambda: now_s[0])

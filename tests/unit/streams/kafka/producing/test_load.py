@@ -1,4 +1,4 @@
-"""Reading follow edges from files that people have, and telling what is wrong with others."""
+"""Reading follow edges from files, and saying what is wrong with an invalid file."""
 
 import gzip
 from pathlib import Path
@@ -30,7 +30,7 @@ def test_edges_are_read_in_the_files_order(tmp_path: Path, name: str, head: byte
 
 
 def test_an_empty_file_has_no_edges(tmp_path: Path) -> None:
-    """It is nobody's mistake."""
+    """An empty file is valid."""
     assert _edges(_file(tmp_path, b"")) == []
 
 
@@ -49,7 +49,7 @@ def test_an_empty_file_has_no_edges(tmp_path: Path) -> None:
     ],
 )
 def test_a_line_that_is_no_edge_is_named_with_the_rule(tmp_path: Path, line: bytes, rule: str) -> None:
-    """The file, the line's number, the value, and what it must be."""
+    """The error names the file, the line's number, the value, and what it must be."""
     path = _file(tmp_path, b"1\t2\n" + line + b"\n")
 
     with pytest.raises(BadEdge) as refused:
@@ -60,7 +60,7 @@ def test_a_line_that_is_no_edge_is_named_with_the_rule(tmp_path: Path, line: byt
 
 
 def test_what_is_before_a_bad_line_is_read(tmp_path: Path) -> None:
-    """The message says so, and loading again is harmless."""
+    """The edges before the bad line are returned; loading them again later is harmless."""
     with opened(_file(tmp_path, b"1\t2\n3\t4\nx\n")) as lines:
         edges = read_edges(lines, "edges.tsv")
 
@@ -73,7 +73,7 @@ def test_what_is_before_a_bad_line_is_read(tmp_path: Path) -> None:
     "content", [b"not packed at all", gzip.compress(b"1\t2\n" * 10_000)[:-20]], ids=["not packed", "cut off"]
 )
 def test_a_damaged_archive_is_told_in_words(tmp_path: Path, content: bytes) -> None:
-    """By its name it is packed; by its bytes it is not, or not to the end."""
+    """The name ends in .gz, but the bytes are not gzip or are cut off; the error names the file."""
     path = tmp_path / "edges.tsv.gz"
     path.write_bytes(content)
 
@@ -84,5 +84,5 @@ def test_a_damaged_archive_is_told_in_words(tmp_path: Path, content: bytes) -> N
 
 
 def test_lines_are_counted_for_the_bar(tmp_path: Path) -> None:
-    """The header counts as one; a bar may be one short."""
+    """A header counts as a line, so the progress bar may end one short."""
     assert count_lines(_file(tmp_path, b"1\t2\n3\t4\n", "edges.tsv.gz")) == 2

@@ -1,4 +1,4 @@
-"""Which errors of Kafka are an outage, with librdkafka's own errors."""
+"""Which errors of Kafka count as an outage, tested with librdkafka's own errors."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ RECORD = Outgoing("uploads", 0, b"key", b"value")
 
 
 class Broker:
-    """Makes librdkafka's producers; each reports the first of `errors` that is left, or success."""
+    """Makes fake producers; each record gets the next of `errors`, or success if none is left."""
 
     def __init__(self, *errors: KafkaError) -> None:
         self.errors = list(errors)
@@ -54,7 +54,7 @@ class FakeProducer:
 
 
 async def send(broker: Broker, monkeypatch: pytest.MonkeyPatch, times: int = 1) -> list[Exception | None]:
-    """Send a record so many times; returns what each raised."""
+    """Send a record `times` times; return what each send raised, or None."""
     monkeypatch.setattr(producing, "LibrdkafkaProducer", broker)
     raised: list[Exception | None] = []
     async with Producer(KafkaSettings(), timeout_ms=1_000) as producer:
@@ -84,7 +84,7 @@ async def send(broker: Broker, monkeypatch: pytest.MonkeyPatch, times: int = 1) 
     ],
 )
 async def test_what_a_running_broker_refuses_is_an_outage(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A quota, a missing permission, a full disk; the record is sent again later."""
+    """Such as a quota, a missing permission, a full disk; the caller sends the record again."""
     [error] = await send(Broker(KafkaError(code)), monkeypatch)
 
     assert isinstance(error, StoreUnavailable)
@@ -98,7 +98,7 @@ async def test_a_record_that_is_too_large_is_our_bug(monkeypatch: pytest.MonkeyP
 
 
 async def test_a_producer_that_failed_fatally_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """librdkafka never sends again with it, for instance after the cluster denied an idempotent write."""
+    """After a fatal error, such as a denied idempotent write, a producer never sends again."""
     broker = Broker(KafkaError(KafkaError.CLUSTER_AUTHORIZATION_FAILED, "denied", fatal=True))
 
     first, second = await send(broker, monkeypatch, times=2)

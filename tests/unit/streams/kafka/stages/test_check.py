@@ -1,4 +1,4 @@
-"""The check stage: dead letters before acknowledgements, and nothing past a stop or a revocation."""
+"""The check stage: dead letters come before acknowledgements; stops and revocations end a batch."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -49,7 +49,7 @@ class Stage:
     store: MemoryStoppedPartitions = field(default_factory=MemoryStoppedPartitions)
     log: list[object] = field(default_factory=list)
     letters: list[Outgoing] = field(default_factory=list)
-    failures: int = 0  # So many sends of dead letters fail.
+    failures: int = 0  # The first `failures` sends of dead letters fail.
     handled: list[Event] = field(default_factory=list)
     refuse: Callable[[Event], PoisonEvent | None] = lambda event: None
     is_assigned: bool = True
@@ -122,7 +122,7 @@ async def test_an_unavailable_broker_is_waited_for() -> None:
 
 
 async def test_an_event_that_its_handler_refuses_is_a_dead_letter() -> None:
-    """What only a store can tell, such as another author's photo, is poison like any other."""
+    """An event that only a store shows to be invalid, such as another author's photo, is poison."""
     poison = PoisonEvent(Reason.AUTHOR_CONFLICT, "another author's")
     stage = Stage(refuse=lambda event: poison if event.id == "e6" else None)
 
@@ -156,7 +156,10 @@ async def test_a_partition_that_is_revoked_while_it_waits_acknowledges_nothing()
 
 
 async def test_at_the_limit_the_rest_of_the_batch_waits_for_the_operator() -> None:
-    """The third in a row stops the partition behind it; resumed, it goes on with the next record."""
+    """The third dead letter in a row stops the partition.
+
+    After the operator resumed the group, the partition continues with the next record.
+    """
     stage = Stage()
     delivery = asyncio.create_task(stage.deliver(bad(5), bad(6), bad(7), like(8), bad(9)))
     await eventually("the partition to stop", lambda: len(stage.log) >= 4)
@@ -173,7 +176,7 @@ async def test_at_the_limit_the_rest_of_the_batch_waits_for_the_operator() -> No
 
 
 async def test_a_stop_is_found_by_the_partitions_next_owner() -> None:
-    """It is stored: another process, or this one after a restart, handles nothing either."""
+    """The stop is stored, so another process, or a restarted one, handles nothing either."""
     first = Stage()
     delivery = asyncio.create_task(first.deliver(bad(5), bad(6), bad(7)))
     await eventually("the partition to stop", lambda: ("ack", 3) in first.log)
@@ -194,7 +197,7 @@ async def test_a_stop_is_found_by_the_partitions_next_owner() -> None:
 
 
 async def test_after_a_stop_the_count_starts_again() -> None:
-    """The operator has fixed the cause; two more in a row are no stop."""
+    """After the group was resumed, two more dead letters in a row cause no new stop."""
     stage = Stage()
     delivery = asyncio.create_task(stage.deliver(bad(5), bad(6), bad(7), bad(8), bad(9)))
     await eventually("the partition to stop", lambda: ("ack", 3) in stage.log)
@@ -208,7 +211,7 @@ async def test_after_a_stop_the_count_starts_again() -> None:
 
 
 async def test_a_dead_letter_has_the_key_and_the_bytes_of_its_record() -> None:
-    """It can be corrected and published again, so nothing of it is decoded and encoded."""
+    """The bytes are not decoded and encoded again, so that a record can be corrected and resent."""
     stage = Stage()
 
     await stage.deliver(bad(5))
@@ -218,7 +221,7 @@ async def test_a_dead_letter_has_the_key_and_the_bytes_of_its_record() -> None:
 
 
 async def test_an_outcome_belongs_to_the_event_that_it_was_returned_for() -> None:
-    """Records that cannot be decoded are not handled, so events and records count differently."""
+    """A record that cannot be decoded has no event, so the indexes of both lists differ."""
     poison = PoisonEvent(Reason.AUTHOR_CONFLICT, "another author's")
     stage = Stage(refuse=lambda event: poison if event.id == "e6" else None)
 
@@ -246,7 +249,7 @@ async def test_a_store_that_is_down_makes_the_partition_wait_and_no_dead_letter(
 
 
 async def test_the_watchdog_excuses_a_partition_only_while_its_events_are_handled() -> None:
-    """A store may be down for an hour; a consumer that stopped after the batch is found all the same."""
+    """A store may be down for an hour; but a consumer that stops after the batch is found."""
     partition = GroupPartition(GROUP, TOPIC, PARTITION)
     stuck: list[list[GroupPartition]] = []
 

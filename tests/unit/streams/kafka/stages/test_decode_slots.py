@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 from streams.kafka.stages.decode_slots import DecodeSlots
 from topics.catalogue import Lane
 
-TURNS = 10  # Of the event loop: more than anything here needs to go on.
+TURNS = 10  # Turns of the event loop: more than any task here needs to get its slot.
 
 
 class Holder:
-    """Asks for a place, and keeps it until it is told to leave."""
+    """A task that waits for a slot, and holds it until `leave` is called."""
 
     def __init__(self, slots: DecodeSlots, lane: Lane) -> None:
         self._leave = asyncio.Event()
@@ -30,7 +30,7 @@ class Holder:
 
 @asynccontextmanager
 async def holders(slots: DecodeSlots, *lanes: Lane) -> AsyncIterator[list[Holder]]:
-    """They ask in this order."""
+    """Holders for these lanes, which ask for their slots in this order."""
     made = []
     for lane in lanes:
         made.append(Holder(slots, lane))
@@ -47,7 +47,7 @@ async def settled() -> None:
 
 
 async def test_a_lane_has_so_many_slots() -> None:
-    """The next waits until one leaves."""
+    """If all slots of its lane are taken, a task waits until one is released."""
     slots = DecodeSlots(thumbnails_max=2, fulls_max=1)
     async with holders(slots, *[Lane.THUMBNAIL] * 3) as [first, second, third]:
         assert (True, True, False) == (first.inside, second.inside, third.inside)
@@ -58,7 +58,7 @@ async def test_a_lane_has_so_many_slots() -> None:
 
 
 async def test_a_full_task_does_not_begin_while_a_thumbnail_waits() -> None:
-    """One that has begun goes on; one that is held back begins when the last thumbnail has its place."""
+    """One that has begun continues; one that waits begins when no thumbnail waits any more."""
     slots = DecodeSlots(thumbnails_max=1, fulls_max=2)
     async with holders(slots, Lane.FULL, *[Lane.THUMBNAIL] * 3, Lane.FULL) as [begun, one, two, three, held]:
         assert begun.inside
@@ -73,14 +73,14 @@ async def test_a_full_task_does_not_begin_while_a_thumbnail_waits() -> None:
 
 
 async def test_thumbnails_never_wait_for_full_tasks() -> None:
-    """However many of those there are."""
+    """However many full tasks there are, they take no slot of the thumbnails."""
     slots = DecodeSlots(thumbnails_max=1, fulls_max=1)
     async with holders(slots, *[Lane.FULL] * 5, Lane.THUMBNAIL) as asked:
         assert asked[-1].inside
 
 
 async def test_a_task_that_gives_up_waiting_holds_no_other_back() -> None:
-    """Neither a thumbnail whose partition has gone, nor a full task that was held back."""
+    """This holds for a thumbnail whose partition was revoked, and for a waiting full task."""
     slots = DecodeSlots(thumbnails_max=1, fulls_max=1)
     lanes = [Lane.THUMBNAIL, Lane.THUMBNAIL, Lane.FULL, Lane.FULL]
     async with holders(slots, *lanes) as [_, waiting, held, behind]:

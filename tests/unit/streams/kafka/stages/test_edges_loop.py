@@ -24,7 +24,7 @@ from streams.stores.memory.stores import memory_stores
 PHOTO = 9
 FAILING, SLOW = TopicPartition("edges", 0), TopicPartition("edges", 1)
 OTHER = TopicPartition("edges", 5)
-TURNS = 50  # Of the event loop. A loop that went on after the failed commit would poll within ten.
+TURNS = 50  # Turns of the event loop. If the batch loop went on, it would poll within ten.
 
 
 def like(member: int, owner: int, offset: int) -> SimpleNamespace:
@@ -34,7 +34,7 @@ def like(member: int, owner: int, offset: int) -> SimpleNamespace:
 
 @dataclass
 class Consumer:
-    """Gives what each poll shall bring, then nothing any more; commits of `FAILING` fail."""
+    """Returns one of `polls` for each poll, then blocks; commits of `FAILING` raise `error`."""
 
     polls: Sequence[Mapping[TopicPartition, Sequence[SimpleNamespace]]]
     error: KafkaError
@@ -61,7 +61,7 @@ class Consumer:
 
 
 class HeldSets:
-    """Counted sets that write those of `PHOTO` only when they may."""
+    """Counted sets whose writes for `PHOTO` wait until `may_write` is set."""
 
     def __init__(self, real: CountedSets) -> None:
         self._real = real

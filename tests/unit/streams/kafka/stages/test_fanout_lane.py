@@ -34,7 +34,7 @@ RETRY = RetrySettings(store_wait_s_max=1)
 
 @dataclass(slots=True)
 class World:
-    """One lane over stores that note every call; `log` has the calls and acknowledgements, in order."""
+    """One lane over stores; `log` has the writes and the acknowledgements, in order."""
 
     lane_name: Lane = Lane.NORMAL
     log: list[str] = field(default_factory=list)
@@ -162,7 +162,7 @@ async def test_a_partition_that_is_revoked_while_a_store_is_away_is_not_acknowle
 
 
 async def test_a_batch_that_is_delivered_again_changes_nothing() -> None:
-    """As after a kill between the write and the commit."""
+    """Kafka delivers it again, for example, after a kill between the write and the commit."""
     world = await new_world()
     await world.deliver(0)
     once = set(await world.timeline())
@@ -232,7 +232,7 @@ async def test_a_batch_is_applied_under_its_partitions_lock() -> None:
 
 @pytest.mark.parametrize(("lane", "is_urgent"), [(Lane.NORMAL, True), (Lane.BULK, False)])
 async def test_only_the_normal_lane_counts_as_urgent(lane: Lane, is_urgent: bool) -> None:
-    """Bulk would rest because of itself."""
+    """If bulk counted as urgent, it would slow itself down."""
     world = await new_world(lane)
     urgent: list[bool] = []
     world.at = lambda moment: urgent.append(world.lane.throttle._urgent > 0)
@@ -244,7 +244,7 @@ async def test_only_the_normal_lane_counts_as_urgent(lane: Lane, is_urgent: bool
 
 @pytest.mark.parametrize(("lane", "rests"), [(Lane.NORMAL, False), (Lane.BULK, True)])
 async def test_only_the_bulk_lane_rests(lane: Lane, rests: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A post that a user waits for is not slowed down by another one."""
+    """Users wait for the posts of the normal lane, so it never sleeps."""
     rested: list[float] = []
 
     async def rest(throttle: BackgroundThrottle, worked_s: float) -> None:
@@ -258,7 +258,7 @@ async def test_only_the_bulk_lane_rests(lane: Lane, rests: bool, monkeypatch: py
 
 
 async def test_the_watchdog_excuses_a_lane_only_while_it_applies_a_batch() -> None:
-    """Redis may be away for an hour; a consumer that stopped after the batch is found all the same."""
+    """Redis may be down for an hour; but a consumer that stops after the batch is found."""
     world = await new_world()
     world.lane.progress.own("fanout-normal", {GROUP_PARTITION})
     stuck: list[list[GroupPartition]] = []

@@ -1,4 +1,4 @@
-"""A Redis that was lost or came back older is found by its checkpoints, and gets exactly what it misses."""
+"""Checkpoints show that Redis lost data or came back older; it gets exactly what is missing."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -28,7 +28,7 @@ def always() -> bool:
 
 
 class Log(RecordLog):
-    """Every offset below 100 of every partition, three records a batch."""
+    """A log that has a record at every offset, and is read in batches of three."""
 
     async def read(self, partition: int, begin: int, end: int) -> AsyncGenerator[Sequence[Record], None]:
         for first in range(begin, end, 3):
@@ -39,7 +39,10 @@ class Log(RecordLog):
 
 
 class OrderedTimelines(MemoryTimelines):
-    """Notes the order of what a new Redis gets: a kill between the two must not hide the timelines."""
+    """Records the order of the two calls that a new Redis gets.
+
+    If the checkpoints came first, a kill between the calls would leave outdated timelines.
+    """
 
     def __init__(self, *args: Any, **limits: Any) -> None:
         super().__init__(*args, **limits)
@@ -56,7 +59,7 @@ class OrderedTimelines(MemoryTimelines):
 
 @dataclass(slots=True)
 class Worker:
-    """A worker that owns `owned`; `applied` has what the repair applied, as (partition, offset)."""
+    """A worker that owns the partitions `owned`; `applied` lists (partition, offset) of repairs."""
 
     timelines: OrderedTimelines
     offsets: FakeOffsets = field(default_factory=FakeOffsets)
@@ -176,7 +179,7 @@ async def test_an_equal_checkpoint_needs_no_repair() -> None:
 
 
 async def test_advancing_stores_the_new_position() -> None:
-    """And a batch that is delivered again moves nothing back."""
+    """If a batch is delivered again, the checkpoint does not move back."""
     worker = await with_checkpoints(p0=4)
     await worker.checkpoints.ensure(0, 4, always)
 
@@ -192,7 +195,7 @@ async def test_a_redis_that_went_back_between_two_batches_is_repaired() -> None:
     worker = await with_checkpoints(p0=4)
     await worker.checkpoints.ensure(0, 4, always)
     await worker.checkpoints.advance(0, 7, always)
-    await worker.timelines.save_checkpoint(0, 5, expected=7)  # It came back older.
+    await worker.timelines.save_checkpoint(0, 5, expected=7)  # Redis came back older.
 
     await worker.checkpoints.advance(0, 9, always)
 
@@ -214,7 +217,7 @@ async def test_an_idle_partition_is_repaired_too() -> None:
 
 
 async def test_the_watch_leaves_a_partition_alone_whose_batch_is_being_applied() -> None:
-    """The batch compares the checkpoint itself; a repair beside it would apply its records twice."""
+    """The batch compares the checkpoint itself; a repair would apply its records a second time."""
     worker = await with_checkpoints(p0=4)
     worker.owned = {0}
     worker.commit(0, 6)
@@ -228,7 +231,7 @@ async def test_the_watch_leaves_a_partition_alone_whose_batch_is_being_applied()
 
 
 async def test_a_worker_is_verified_when_all_its_partitions_are() -> None:
-    """Before, pages say `partial`: a worker that says it is ready must not cause that."""
+    """Until then pages say `partial`, so the worker must not report that it is ready."""
     worker = await with_checkpoints(p0=4)
     assert not worker.checkpoints.is_verified()
 
@@ -242,12 +245,12 @@ async def test_a_worker_is_verified_when_all_its_partitions_are() -> None:
 
 
 async def test_a_partition_that_went_away_is_forgotten() -> None:
-    """Its next owner moves the checkpoint; when it comes back, it is read again."""
+    """The next owner moves the checkpoint, so it is read again when the partition comes back."""
     worker = await with_checkpoints(p0=4)
     await worker.checkpoints.ensure(0, 4, always)
     worker.owned = set()
     await worker.checkpoints.watch_once()
-    await worker.timelines.save_checkpoint(0, 8, expected=4)  # Its next owner.
+    await worker.timelines.save_checkpoint(0, 8, expected=4)  # By the next owner.
 
     worker.owned = {0}
     await worker.checkpoints.ensure(0, 8, always)
@@ -258,7 +261,7 @@ async def test_a_partition_that_went_away_is_forgotten() -> None:
 
 
 async def test_a_repair_ends_when_its_partition_is_revoked() -> None:
-    """The checkpoint stays, so that the next owner repairs."""
+    """The checkpoint does not move, so that the next owner repeats the repair."""
     worker = await with_checkpoints(p0=4)
     worker.while_applying = worker.owned.clear
 
@@ -270,7 +273,7 @@ async def test_a_repair_ends_when_its_partition_is_revoked() -> None:
 
 
 async def test_the_watch_outlives_a_broker_that_does_not_answer() -> None:
-    """It looks again; a process does not end because Kafka was away."""
+    """The watch looks again, so that an outage of Kafka does not end the process."""
     worker = await with_checkpoints(p0=4)
     worker.commit(0, 6)
     worker.offsets.is_down = True
@@ -312,7 +315,7 @@ async def test_a_log_that_begins_at_the_checkpoint_is_long_enough() -> None:
 
 
 async def test_a_log_that_expired_behind_an_equal_checkpoint_is_no_loss() -> None:
-    """An idle partition's records are older than the retention; all of them are applied."""
+    """An idle partition's records have expired, but all of them were applied before."""
     worker = await with_checkpoints(p0=4)
     await worker.timelines.begin_rebuild(READER, b"12345678")
     worker.offsets.begin_of[TOPIC, 0] = 6
@@ -340,7 +343,7 @@ async def test_a_checkpoint_that_moves_during_the_repair_is_read_again() -> None
 
 
 async def test_a_checkpoint_ahead_of_the_position_is_not_moved_back() -> None:
-    """A kill between checkpoint and commit leaves it ahead; the batch is delivered and applied again."""
+    """After a kill between checkpoint and commit it is ahead; the batch is then applied again."""
     worker = await with_checkpoints(p0=9)
 
     await worker.checkpoints.ensure(0, 6, always)
@@ -367,7 +370,7 @@ async def test_the_watch_repairs_up_to_what_was_applied_and_not_only_committed()
     worker.commit(0, 4)
     await worker.checkpoints.ensure(0, 4, always)
     await worker.checkpoints.advance(0, 7, always)
-    await worker.timelines.save_checkpoint(0, 5, expected=7)  # It came back older.
+    await worker.timelines.save_checkpoint(0, 5, expected=7)  # Redis came back older.
 
     await worker.checkpoints.watch_once()
 
@@ -389,7 +392,7 @@ async def test_no_batch_is_applied_while_the_watch_repairs() -> None:
 
 
 async def test_the_watch_outlives_a_partition_that_is_revoked_during_its_repair() -> None:
-    """It checks the other partitions from the next look on."""
+    """From its next look on, the watch checks the other partitions."""
     worker = await with_checkpoints(p0=4, p1=2)
     worker.commit(0, 10)
     worker.commit(1, 3)

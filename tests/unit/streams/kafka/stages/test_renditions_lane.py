@@ -1,4 +1,4 @@
-"""A lane of renditions: side by side, acknowledged as a whole, and nobody waits longer than needed."""
+"""A lane of renditions: the tasks of a batch run concurrently and are acknowledged together."""
 
 import asyncio
 from collections.abc import Sequence
@@ -26,14 +26,14 @@ WITHIN_S = 10.0
 
 
 class HeldDecoder(FakeDecoder):
-    """Keeps originals that say so until they are released."""
+    """A decoder that holds the original `slow` until `released` is set."""
 
     def __init__(self) -> None:
         super().__init__()
         self.released = asyncio.Event()
 
     async def thumbnail(self, original: bytes) -> EncodedRendition:
-        await asyncio.sleep(0)  # Others have their turn, as with a real one.
+        await asyncio.sleep(0)  # Other tasks run meanwhile, as with a real decoder.
         if original == b"slow":
             await self.released.wait()
         return await super().thumbnail(original)
@@ -41,7 +41,7 @@ class HeldDecoder(FakeDecoder):
 
 @dataclass(slots=True)
 class Bench:
-    """A world of some photos, and the lanes on it; `photos` by what their originals say."""
+    """A world with several photos, and the rendition lanes that work on it."""
 
     world: World
     decoder: HeldDecoder = field(default_factory=HeldDecoder)
@@ -66,7 +66,7 @@ class Bench:
         )
 
     async def uploaded(self, *originals: bytes | None) -> list[ThumbnailTask]:
-        """New photos with these originals; None for one that is not there."""
+        """Upload photos with these originals (None: no original); return their thumbnail tasks."""
         tasks = []
         for number, original in enumerate(originals, 1):
             photo = PhotoId(PHOTO + number)
@@ -92,7 +92,7 @@ def delivered(tasks: Sequence[RenditionTask], acked: list[int], *, ours: bool = 
 
 
 async def settled() -> None:
-    """All that can go on without being released has gone on."""
+    """Let every task run until it ends or waits for `released`."""
     for _ in range(100):
         await asyncio.sleep(0)
 
@@ -115,7 +115,7 @@ async def test_a_batch_is_acknowledged_when_all_of_it_is_done(bench: Bench) -> N
 
 
 async def test_neighbours_of_slow_and_missing_originals_are_ready_meanwhile(bench: Bench) -> None:
-    """One decodes for long, one has not arrived: others are ready, and nothing is committed yet."""
+    """One original decodes for long, one is missing: the others get ready before any commit."""
     tasks, acked = await bench.uploaded(b"slow", None, b"a", b"b", b"c"), list[int]()
     partition = GroupPartition("renditions-thumbnail", "renditions", 0)
     bench.progress.own(partition.group, {partition})
@@ -127,7 +127,7 @@ async def test_neighbours_of_slow_and_missing_originals_are_ready_meanwhile(benc
 
     await eventually("the others are ready", others_are_ready)
     assert acked == []
-    # A batch that takes long is no consumer that has stopped.
+    # A batch that takes long does not count as a consumer that has stopped.
     assert [] == bench.progress.stuck({partition: 99}, -1.0)
     assert [] == bench.progress.stuck({partition: 99}, -1.0)
     bench.decoder.released.set()
@@ -138,7 +138,7 @@ async def test_neighbours_of_slow_and_missing_originals_are_ready_meanwhile(benc
 
 
 async def test_full_renditions_wait_while_thumbnails_do(bench: Bench) -> None:
-    """More thumbnails than places: no full rendition begins before each has its place."""
+    """If more thumbnails than slots wait, no full task begins before each of them has a slot."""
     tasks = await bench.uploaded(b"slow", b"slow", b"a")
     thumbnails = asyncio.create_task(bench.lane(Lane.THUMBNAIL)(delivered(tasks, [])))
     await settled()
@@ -189,7 +189,7 @@ async def test_a_partition_that_has_gone_is_not_acknowledged(bench: Bench) -> No
 
 
 async def test_tasks_of_one_photo_go_in_their_order(bench: Bench) -> None:
-    """Two for the same thumbnail in one batch decode it once."""
+    """Several tasks for the same thumbnail in one batch decode it once."""
     [task] = await bench.uploaded(b"a")
     await bench.lane(Lane.THUMBNAIL)(delivered([task, task, task], []))
 
@@ -197,7 +197,7 @@ async def test_tasks_of_one_photo_go_in_their_order(bench: Bench) -> None:
 
 
 async def test_an_edge_that_is_away_holds_no_rendition_up(bench: Bench) -> None:
-    """The removal goes to the end of the queue, and is acknowledged there first."""
+    """The removal is queued again at the end, and is acknowledged after that."""
 
     async def purge(object_keys: Sequence[str]) -> None:
         raise StoreUnavailable("edge", "purge", "a test said so")

@@ -78,7 +78,7 @@ class _World:
 
 
 async def test_the_database_is_read_once() -> None:
-    """Its values are cached, and so are missing ids, each for its own TTL."""
+    """Values and missing ids are both cached, each with its own TTL."""
     world = _World()
     world.database.rows = {1: 10}
 
@@ -111,7 +111,7 @@ async def test_a_write_in_between_leaves_no_old_value() -> None:
 
 
 async def test_without_the_cache_the_database_is_read() -> None:
-    """By each call, and the result says so."""
+    """Every call reads the database, and the result says that the cache was unavailable."""
     world = _World()
     world.database.rows = {1: 10}
     world.cache.down = True
@@ -121,7 +121,7 @@ async def test_without_the_cache_the_database_is_read() -> None:
 
 @pytest.mark.parametrize("method", ["lease", "fill"])
 async def test_a_failed_lease_or_fill_loses_nothing(method: str) -> None:
-    """The loaded value is returned."""
+    """If the cache fails at that step, the value from the database is still returned."""
     world = _World()
     world.database.rows = {1: 10}
     world.cache.failing = {method}
@@ -130,7 +130,7 @@ async def test_a_failed_lease_or_fill_loses_nothing(method: str) -> None:
 
 
 async def test_without_the_database_uncached_ids_are_unknown() -> None:
-    """Unknown is not absent, so the result names them."""
+    """An unknown id may exist, so the result lists it as unknown and not as absent."""
     world = _World()
     world.database.rows = {1: 10}
     await world.get(1, 2)
@@ -140,7 +140,7 @@ async def test_without_the_database_uncached_ids_are_unknown() -> None:
 
 
 async def test_reads_are_bounded() -> None:
-    """A read without a slot in time fails; slots are released."""
+    """A read that gets no slot in time fails; a read that ends releases its slot."""
     world = _World(in_flight_max=1)
     go = asyncio.Event()
 
@@ -159,7 +159,7 @@ async def test_reads_are_bounded() -> None:
 
 
 async def test_without_ids_no_store_is_called() -> None:
-    """Neither cache nor database."""
+    """An empty list of ids needs neither the cache nor the database."""
     world = _World()
 
     assert await world.get() == ReadResult()
@@ -168,7 +168,7 @@ async def test_without_ids_no_store_is_called() -> None:
 
 @given(st.dictionaries(IDS, st.integers(0, 2**63), max_size=20))
 def test_following_sets_survive_their_bytes(following: dict[int, int]) -> None:
-    """In the same order."""
+    """Decoding returns the same users in the same order."""
     users = {UserId(user): seen_ms for user, seen_ms in following.items()}
 
     decoded = decode_following(encode_following(users))
@@ -217,7 +217,7 @@ def test_pull_lists_survive_their_bytes_with_their_depth(stated: dict[int, bool]
     )
 )
 def test_photos_survive_their_bytes(photo: Photo) -> None:
-    """Every field that readers need."""
+    """Decoding returns every field that readers need."""
     seen = SeenPhoto.of(photo)
 
     assert decode_photo(encode_photo(seen)) == seen
@@ -232,7 +232,7 @@ def test_photos_survive_their_bytes(photo: Photo) -> None:
 
 @given(st.lists(IDS, unique=True, max_size=20), st.integers(0, ID_MAX))
 def test_likes_survive_their_bytes(photos: list[int], floor: int) -> None:
-    """In the same order, and with their floor."""
+    """Decoding returns the same photos in the same order, and their floor."""
     decoded = decode_likes(encode_likes(EraLikes([PhotoId(photo) for photo in photos], floor)))
 
     assert (list(decoded.photos), decoded.floor) == (photos, floor)

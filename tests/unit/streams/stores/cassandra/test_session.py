@@ -1,4 +1,4 @@
-"""Which errors of Cassandra are an outage. The driver's own decoder makes each from its code."""
+"""Which errors of Cassandra count as an outage, tested with the driver's own decoder of errors."""
 
 import struct
 from collections.abc import Callable
@@ -85,7 +85,7 @@ async def read(error: Exception) -> None:
 
 @pytest.mark.parametrize("code", CODES.values(), ids=CODES)
 async def test_what_a_running_server_refuses_is_an_outage(code: int) -> None:
-    """Also the codes for which the driver has no exception of its own."""
+    """So is a code for which the driver has no exception class."""
     with pytest.raises(StoreUnavailable):
         await read(from_server(code))
 
@@ -106,7 +106,7 @@ async def test_what_a_running_server_refuses_is_an_outage(code: int) -> None:
     ids=lambda error: type(error).__name__,
 )
 async def test_a_failure_of_the_server_or_of_a_connection_is_an_outage(error: Exception) -> None:
-    """The statement may be sent again."""
+    """The statement can be retried."""
     with pytest.raises(StoreUnavailable):
         await read(error)
 
@@ -121,7 +121,10 @@ async def test_a_failure_of_the_server_or_of_a_connection_is_an_outage(error: Ex
     ],
 )
 async def test_a_missing_schema_is_an_outage(text: str) -> None:
-    """Every statement was prepared at the start, so an operator or a late node has taken the schema away."""
+    """All statements were prepared at the start, so the schema existed then.
+
+    An operator has dropped it since, or a late node does not have it yet.
+    """
     with pytest.raises(StoreUnavailable):
         await read(malformed(text))
 

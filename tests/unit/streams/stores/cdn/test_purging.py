@@ -75,7 +75,7 @@ async def test_many_keys_are_sent_in_several_requests() -> None:
 
 @pytest.mark.parametrize("silent", ["shield", "one", "two"])
 async def test_a_purge_fails_if_any_cache_does_not_respond(silent: str) -> None:
-    """The caller that deletes a photo has to purge it again."""
+    """The caller that deletes a photo must then retry the purge."""
     caches = Caches(lambda request: down(request) if request.host == silent else 204)
 
     with pytest.raises(StoreUnavailable, match=rf"edge did not answer purge at http://{silent}"):
@@ -83,7 +83,7 @@ async def test_a_purge_fails_if_any_cache_does_not_respond(silent: str) -> None:
 
 
 async def test_a_refused_purge_fails() -> None:
-    """For instance with a wrong secret; the message has the address and the status."""
+    """A cache refuses, for example, a wrong secret; the error has the address and the status."""
     caches = Caches(lambda _: 403)
 
     with pytest.raises(StoreUnavailable, match=r"http://shield/purge: the status is 403"):
@@ -91,7 +91,7 @@ async def test_a_refused_purge_fails() -> None:
 
 
 async def test_the_breaker_opens_for_a_cache_that_does_not_respond() -> None:
-    """So an outage costs one deadline, not one for each photo."""
+    """After two failures no request is sent, so an outage costs no deadline for each photo."""
     caches = Caches(down)
     for _ in range(5):
         with pytest.raises(StoreUnavailable):
@@ -101,7 +101,10 @@ async def test_the_breaker_opens_for_a_cache_that_does_not_respond() -> None:
 
 
 async def test_a_refresh_fills_the_shield_first_and_then_each_edge() -> None:
-    """Each edge then finds the object in the shield, so S3 gets one request. The path is sent unchanged."""
+    """Each edge then finds the object in the shield, so S3 gets one request.
+
+    The path is sent unchanged.
+    """
     caches = Caches(lambda _: 200)
 
     assert await caches.cdn.refresh("/a%20b/%2B~%25.jpg")
@@ -112,7 +115,7 @@ async def test_a_refresh_fills_the_shield_first_and_then_each_edge() -> None:
 
 
 async def test_a_refresh_of_a_deleted_object_returns_false() -> None:
-    """And leaves what the edges have cached; only a purge removes that."""
+    """The edges keep their cached object; only a purge removes it."""
     caches = Caches(lambda _: 404)
 
     assert not await caches.cdn.refresh("/gone.jpg")
@@ -120,7 +123,7 @@ async def test_a_refresh_of_a_deleted_object_returns_false() -> None:
 
 
 async def test_without_edges_there_is_nothing_to_purge() -> None:
-    """As when photos are served straight from a bucket."""
+    """This is the case if photos are served directly from a bucket."""
 
     async def send(method: str, url: str, body: object) -> int:
         raise AssertionError("no request was expected")
@@ -129,7 +132,7 @@ async def test_without_edges_there_is_nothing_to_purge() -> None:
 
 
 def test_the_twin_records_what_was_purged() -> None:
-    """In the order of the calls."""
+    """The twin lists the keys in the order of the calls."""
     twin = MemoryCdn()
     port: Cdn = twin
 

@@ -1,4 +1,4 @@
-"""Which errors of Redis are an outage, by what redis-py makes of a server's reply."""
+"""Which errors of Redis count as an outage, tested with redis-py's own parser of replies."""
 
 import pytest
 from redis._parsers.base import BaseParser
@@ -64,14 +64,14 @@ def client() -> RedisClient:
 
 @pytest.mark.parametrize("reply", REFUSALS)
 async def test_what_a_running_server_refuses_is_an_outage(reply: str) -> None:
-    """redis-py removes the code before most of these texts, so the class decides."""
+    """redis-py removes the code from most of these replies, so the exception's class decides."""
     with pytest.raises(StoreUnavailable):
         await client().call("get", failing, from_server(reply))
 
 
 @pytest.mark.parametrize("error", [InvalidResponse("?"), MaxConnectionsError("64"), OSError("reset")])
 async def test_a_broken_connection_is_an_outage(error: Exception) -> None:
-    """Also one that does not speak Redis's protocol."""
+    """So is a server that does not speak the Redis protocol."""
     with pytest.raises(StoreUnavailable):
         await client().call("get", failing, error)
 

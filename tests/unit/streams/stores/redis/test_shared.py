@@ -1,4 +1,4 @@
-"""The shared connection: every command gets its own reply, and a failure ends with its connection."""
+"""The shared connection: each command gets its own reply; a failure replaces the connection."""
 
 import asyncio
 from collections import deque
@@ -22,7 +22,7 @@ class _Server:
         self.connects = 0
         self.writes: list[bytes] = []
         self.hung = False
-        self.ended = False  # The server has closed the connection, but the client has not noticed yet.
+        self.ended = False  # The server closed the connection; the client has not noticed.
         self._answers: deque[bytes] = deque()
 
     async def connect(self) -> None:
@@ -59,7 +59,7 @@ def _shared() -> tuple[_Server, SharedConnection]:
 
 
 async def test_commands_of_one_turn_are_sent_in_one_write() -> None:
-    """Each gets its own reply, in order; a cancelled one changes nothing for the others."""
+    """Each command gets its own reply; a cancelled command changes nothing for the others."""
     server, shared = _shared()
     asked = [shared.ask(b"%d" % number) for number in range(5)]
     asked[1].cancel()
@@ -112,7 +112,7 @@ async def test_a_server_that_hangs_fails_all_in_time_and_none_afterwards() -> No
 
 
 async def test_a_connection_that_the_server_closed_is_reopened() -> None:
-    """Before the next command, if it is noticed then; a command that was sent already fails."""
+    """If the client notices in time, it reconnects first; a command that was sent already fails."""
     server, shared = _shared()
     await shared.ask(b"A")
     server.ended = True

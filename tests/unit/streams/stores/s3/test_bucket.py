@@ -66,7 +66,7 @@ def bucket(client: Any) -> S3Bucket:
     ],
 )
 async def test_what_a_running_server_refuses_is_an_outage(status: int, code: str) -> None:
-    """The caller waits; after enough of them the breaker opens."""
+    """The caller retries later; after enough refusals in a row the breaker opens."""
     client = Client(response(status, code))
     photos = bucket(client)
 
@@ -86,7 +86,7 @@ async def test_what_a_running_server_refuses_is_an_outage(status: int, code: str
     ],
 )
 async def test_a_truncated_response_is_an_outage(error: Exception) -> None:
-    """So are credentials that are missing."""
+    """Missing credentials are an outage, too."""
     with pytest.raises(StoreUnavailable):
         await bucket(Client(error)).call("head_object", Key="a")
 
@@ -119,19 +119,19 @@ async def test_a_bucket_without_rules_is_a_refusal(status: int, code: str) -> No
 
 
 async def test_a_request_that_the_client_rejects_is_our_bug() -> None:
-    """It was never sent."""
+    """The request was never sent, so a retry cannot help."""
     with pytest.raises(ParamValidationError):
         await bucket(Client(ParamValidationError(report="Key"))).call("head_object", Key=1)
 
 
 @pytest.mark.parametrize("code", ["404", "NoSuchKey", "NotFound", "NoSuchUpload"])
 async def test_what_does_not_exist_is_none(code: str) -> None:
-    """It is a normal result."""
+    """A missing object or multipart upload is a normal result, not an error."""
     assert await bucket(Client(response(404, code))).call("head_object", Key="a") is None
 
 
 async def test_a_missing_bucket_is_an_outage() -> None:
-    """A listing or a write has no object that could be missing."""
+    """A listing or a write needs no existing object, so a 404 can only mean the bucket."""
     with pytest.raises(StoreUnavailable):
         await bucket(Client(response(404, "404", "ListObjectsV2"))).call("list_objects_v2")
     with pytest.raises(StoreUnavailable):

@@ -14,7 +14,10 @@ ABORT = {"Status": "Enabled", "AbortIncompleteMultipartUpload": {"DaysAfterIniti
 
 
 class Bucket:
-    """A bucket with rules. Without rules it refuses to list them; with `refusal` it refuses everything."""
+    """A bucket with rules; if it has none, it refuses to list them.
+
+    With `refusal` it refuses every call.
+    """
 
     name = "photos"
 
@@ -55,7 +58,7 @@ async def test_the_rule_is_added_once_and_the_others_stay(rules: list[Mapping[st
 
 @pytest.mark.parametrize("where", [{"Filter": {"Prefix": PREFIX}}, {"Filter": {}}, {"Prefix": "shutter"}])
 async def test_a_rule_that_covers_ours_is_enough(where: Mapping[str, object]) -> None:
-    """An operator has set it, so it is left alone."""
+    """An operator has set such a rule, so no other rule is added."""
     bucket = Bucket([{**ABORT, "ID": "theirs", **where}])
 
     assert await expire(bucket)
@@ -71,7 +74,7 @@ async def test_a_rule_that_covers_ours_is_enough(where: Mapping[str, object]) ->
     ],
 )
 async def test_a_rule_that_does_not_cover_ours_is_not(rule: Mapping[str, object]) -> None:
-    """A disabled rule, a rule for tagged objects, a rule that does something else."""
+    """The rule is disabled, is for tagged objects only, or has another action."""
     bucket = Bucket([{"ID": "theirs", **rule}])
 
     assert await expire(bucket)
@@ -80,5 +83,5 @@ async def test_a_rule_that_does_not_cover_ours_is_not(rule: Mapping[str, object]
 
 @pytest.mark.parametrize("refusal", ["NotImplemented", "AccessDenied"])
 async def test_a_server_that_refuses_rules_is_no_error(refusal: str) -> None:
-    """The cleaning aborts unfinished uploads anyway."""
+    """The cleaning job aborts unfinished uploads even without the rule."""
     assert not await expire(Bucket(refusal=refusal))
