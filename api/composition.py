@@ -15,6 +15,7 @@ from api.http.retry_after import RetryQueue
 from api.photo_ids import PhotoIds
 from api.readiness import Probe, Readiness
 from api.reading.cached_reads import CachedReads
+from api.reading.delivery_poller import DeliveryPoller, LogEnds
 from api.reading.pulled_authors import PulledAuthorsPoller
 from api.reading.signed_urls import UrlSigner
 from api.reading.skeleton import FeedSources
@@ -45,6 +46,7 @@ from streams.stores.cache.read_through import DatabaseReads, ReadThrough
 from streams.timelines.rebuild import Rebuilder, RebuildOutcome
 from streams.uploads.admission import RenditionsQueue
 from streams.uploads.intake import UploadIntake
+from topics.catalogue import FANOUT
 
 # A read of the database waits for a free slot for at most this share of a request's time. After
 # a longer wait too little time would be left to make a page from the result.
@@ -59,6 +61,7 @@ def make_services(
     stores: ApiStores,
     publisher: EventPublisher,
     queue: RenditionsQueue,
+    log_ends: LogEnds,
     *,
     ids: PhotoIds,
     media_key: RSAPrivateKey,
@@ -72,6 +75,9 @@ def make_services(
     """
     reads = _reads(settings, settings.request_deadline_ms, stores, stores.outgoing_edges)
     pulled = PulledAuthorsPoller(stores.pulled_authors, settings.pulled_authors_refresh_ms / 1_000)
+    delivery = DeliveryPoller(
+        log_ends, stores.timelines, FANOUT.named(settings.namespace), FANOUT.partitions, clock_s
+    )
     # Most rebuilds take less than a second, so at least `rebuilds_in_flight_max` end each second.
     rebuilds = RetryQueue(rate_min=settings.rebuilds_in_flight_max, s_max=settings.retry_after_s_max)
     rebuilder = _rebuilder(settings, stores, reads, rebuilds)
@@ -81,6 +87,7 @@ def make_services(
         timelines=stores.timelines,
         author_photos=stores.author_photos,
         pulled=pulled,
+        delivery=delivery,
         rebuilder=rebuilder,
         rebuild_wait_s=settings.request_deadline_ms / 1_000 * REBUILD_WAIT_SHARE,
         clock_us=clock_us,
@@ -113,6 +120,7 @@ def make_services(
         ),
         verifier=_verifier(settings, clock_us),
         pulled=pulled,
+        delivery=delivery,
         rebuilder=rebuilder,
     )
 

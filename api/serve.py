@@ -55,15 +55,16 @@ async def serve(settings: ApiProcessSettings) -> None:
         producer = await closing.enter_async_context(Producer(settings, timeout_ms=publish_ms))
         publisher = KafkaPublisher(producer, namespace=settings.namespace, source=settings.event_source)
         media_key = load_media_key(settings.media_private_key)
-        queue = RenditionsQueue(Offsets(settings, timeout_s=ASK_S_MAX), namespace=settings.namespace)
+        offsets = Offsets(settings, timeout_s=ASK_S_MAX)
+        queue = RenditionsQueue(offsets, namespace=settings.namespace)
         ids = await closing.enter_async_context(PhotoIds(stores.shard_leases))
-        services = make_services(settings, stores, publisher, queue, ids=ids, media_key=media_key)
+        services = make_services(settings, stores, publisher, queue, offsets, ids=ids, media_key=media_key)
         closing.push_async_callback(services.rebuilder.close)
         app = create_app(services, requests=settings, uploads=settings, photo_urls=settings)
         host, port = _address(settings)
         closing.enter_context(metrics_file(settings, host, port))
         server = _server(app, host, port, deadline_s=settings.request_deadline_ms // 1_000)
-        await _until_stopped(server, services.pulled.run, queue.run)
+        await _until_stopped(server, services.pulled.run, services.delivery.run, queue.run)
 
 
 async def _until_stopped(server: "_Server", *loops: Callable[[], Coroutine[Any, Any, None]]) -> None:

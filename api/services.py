@@ -14,6 +14,7 @@ from api.http.retry_after import RetryQueue
 from api.photo_ids import PhotoIds
 from api.readiness import Readiness
 from api.reading.cached_reads import CachedReads
+from api.reading.delivery_poller import DeliveryPoller
 from api.reading.pulled_authors import PulledAuthorsPoller
 from api.reading.signed_urls import UrlSigner
 from api.reading.skeleton import FeedSources
@@ -102,7 +103,7 @@ class HealthService:
 class Services:
     """Every service of one process. Only the composition touches it; a route is given its own service.
 
-    `pulled` and `rebuilder` also work between requests; `serve` runs and closes them.
+    `pulled`, `delivery` and `rebuilder` also work between requests; `serve` runs and closes them.
     """
 
     feed: FeedService
@@ -114,6 +115,7 @@ class Services:
     health: HealthService
     verifier: TokenVerifier
     pulled: PulledAuthorsPoller
+    delivery: DeliveryPoller
     rebuilder: Rebuilder
 
 

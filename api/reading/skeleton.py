@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from api.reading.cached_reads import CachedReads
+from api.reading.delivery_poller import DeliveryPoller
 from api.reading.pulled_authors import PulledAuthorsPoller
 from schemas.ids import UserId
 from streams.core import ring
@@ -36,6 +37,7 @@ class FeedSources:
     timelines: Timelines
     author_photos: AuthorPhotos
     pulled: PulledAuthorsPoller
+    delivery: DeliveryPoller
     rebuilder: Rebuilder
     rebuild_wait_s: float
     clock_us: Callable[[], int]
@@ -118,6 +120,6 @@ class FeedSources:
         timeline = ring.parse(value)
         gaps = Gaps(
             rebuilding=is_rebuilding or timeline.token != ring.NO_TOKEN,
-            missing=not (is_verified and self.pulled.is_fresh()),
+            missing=not (is_verified and self.pulled.is_fresh() and self.delivery.is_current()),
         )
         return Source(timeline.descending(), timeline.floor), gaps

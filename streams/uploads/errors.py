@@ -63,7 +63,7 @@ class NothingLikeThat(AboutPhoto):
 
 
 class NotYours(AboutPhoto):
-    """The photo belongs to another author, and the caller may see it."""
+    """The photo belongs to another author. The caller may see it, so saying so reveals nothing."""
 
 
 class AlreadyCompleted(AboutPhoto):
@@ -71,7 +71,7 @@ class AlreadyCompleted(AboutPhoto):
 
 
 class TakenBack(AboutPhoto):
-    """The photo was deleted, or its upload undone, before it entered the pipeline."""
+    """The photo was deleted, or its upload withdrawn, before its event was published."""
 
 
 class NotAllThere(AboutPhoto):

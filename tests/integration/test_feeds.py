@@ -16,7 +16,7 @@ from schemas.facts import PhotoDeleted, UserUnfollowed
 from schemas.ids import PhotoId, UserId
 from shutterline.client.feed import FeedClient, feed_path
 from streams.kafka.producing.producer import Outgoing
-from streams.roles import Role
+from streams.roles import EVENT_ROLES, Role
 from tests.integration.conftest import DeploymentFactory
 
 DEADLINE_S = 30.0
@@ -226,3 +226,41 @@ async def test_a_photo_without_renditions_is_seen_by_its_author_alone(
         assert [] == (await client.page(author, limit=20)).items
         body, _ = await client.get(feed_path(20).replace("feed", f"users/{author}/photos"), author)
         assert [str(photo)] == [item["photo_id"] for item in body["items"]]
+
+
+@pytest.mark.law("L1")
+async def test_a_page_does_not_say_complete_while_no_worker_delivers(
+    deploy: DeploymentFactory, people: People
+) -> None:
+    """A ready photo is missing from the timeline for as long as there is no fan-out worker, and the
+    page says so within 5 seconds; when a worker starts, the photo is there and the page complete."""
+    deployment, (reader, author, _) = deploy(), people
+    deployment.start_worker("worker-1", EVENT_ROLES)
+    deployment.start_api()
+    async with client_of(deployment) as client:
+        await deployment.publish(follows(deployment, [(reader, author)]))
+        await deployment.drained()
+        await client.page(reader, limit=20)
+        deployment.stack.stop_process(f"{deployment.namespace}worker-1")
+        deployment.start_worker("worker-2", (Role.CHECK, Role.EDGES))
+        [photo] = fresh_photo_ids(1)
+        await deployment.publish([upload(deployment, photo, author)])
+        await eventually("the photo is ready", lambda: are_ready(client, author, [photo]))
+        since_s = time.monotonic()
+
+        async def said() -> str:
+            page = await client.page(reader, limit=20)
+            is_there = str(photo) in [item["photo_id"] for item in page.items]
+            assert is_there or page.completeness != "complete" or time.monotonic() - since_s < 5.5
+            return page.completeness
+
+        async def is_partial() -> bool:
+            return await said() == "partial"
+
+        async def is_complete() -> bool:
+            return await said() == "complete"
+
+        await eventually("the page is partial", is_partial)
+        deployment.start_worker("worker-3", (Role.NORMAL, Role.BULK))
+        await eventually("the page is complete", is_complete)
+        assert [photo] == await feed_of(client, reader)

@@ -19,7 +19,8 @@ from tests.simulation.schedules import Owner, World, run_to_the_end
 AUTHOR, PHOTO = 7, 9
 # The state space is large, so there are three times as many examples as for other properties.
 EXAMPLES = 3 * settings().max_examples
-# A batch in these tests takes fewer steps, even if a set grows in it.
+# Enough store calls for an owner to finish a batch in these tests, even one in which a set changes to
+# a level with more buckets.
 STEPS_OF_A_BATCH = 60
 
 Step = tuple[str, int, int]

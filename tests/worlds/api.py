@@ -32,6 +32,7 @@ from streams.ports.groups import Stores
 from streams.settings import Settings
 from streams.stores.cache.keys import following_key, photo_key, pull_list_key
 from streams.stores.memory.stores import memory_stores
+from tests.worlds.kafka import FakeOffsets
 from topics.catalogue import FANOUT
 from topics.routing import route_of
 
@@ -143,6 +144,7 @@ class World:
     clock: Clock
     publisher: FakePublisher
     queue: FakeQueue
+    log_ends: FakeOffsets
     switches: dict[str, Switchable]
     memory: Stores
     stores: Stores
@@ -252,15 +254,16 @@ class World:
         await self.services.pulled.refresh()
 
     async def later(self, seconds: float) -> None:
-        """Advance the clock; the set of pulled authors stays fresh."""
+        """Advance the clock; what the process polls stays fresh."""
         self.clock.ms += int(seconds * 1_000)
         await self.services.pulled.refresh()
+        await self.services.delivery.refresh()
 
 
 async def make_world(**overrides: object) -> World:
     """Make a world in which Redis is verified as complete and the pulled authors are loaded."""
     clock = Clock(NOW_MS - 1_000)
-    publisher, queue = FakePublisher(), FakeQueue()
+    publisher, queue, log_ends = FakePublisher(), FakeQueue(), FakeOffsets()
     settings = Settings(jwt_secret=SECRET, **overrides)  # type: ignore[arg-type]  # pydantic checks them.
     memory = memory_stores(
         clock_ms=lambda: clock.ms,
@@ -275,6 +278,7 @@ async def make_world(**overrides: object) -> World:
         stores,
         publisher,
         queue,
+        log_ends,
         # The lease is returned at the end, even if a test has made the store fail.
         ids=PhotoIds(memory.shard_leases, lambda: clock.ms),
         media_key=media_key(),
@@ -285,8 +289,9 @@ async def make_world(**overrides: object) -> World:
     await stores.timelines.save_all_checkpoints(positions)
     await stores.timelines.confirm(positions)
     await services.pulled.refresh()
+    await services.delivery.refresh()
     await _lease_shard(services.uploads.ids, clock)
-    return World(clock, publisher, queue, switches, memory, stores, settings, services)
+    return World(clock, publisher, queue, log_ends, switches, memory, stores, settings, services)
 
 
 async def _lease_shard(ids: PhotoIds, clock: Clock) -> None:

@@ -156,6 +156,7 @@ def through(world: World, at: Callable[[Moment], Awaitable[None]]) -> FlakyStore
         flaky.stores,
         publisher,
         world.queue,
+        world.log_ends,
         ids=world.services.uploads.ids,
         media_key=media_key(),
         clock_us=world.clock.us,

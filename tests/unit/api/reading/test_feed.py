@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from schemas.ids import PhotoId
 from streams.core.feed import Completeness, Skeleton, Source, open_ended, union
+from streams.errors import StoreUnavailable
 from tests.worlds.api import World, make_world
+from topics.catalogue import FANOUT
 
 READER = 1
 # Small, so that every page crosses the boundaries between the sources.
@@ -315,3 +317,38 @@ async def test_hidden_photos_do_not_send_a_page_to_the_database() -> None:
 
     assert page.ids == [39, 38, 37, 36, 35]
     assert len(world.switches["author_photos"].calls) == before
+
+
+async def test_a_page_is_partial_while_fan_out_stands_still() -> None:
+    """A ready photo that no worker has delivered for 5 s may be missing; the database is not asked for it."""
+    world = await make_world()
+    await world.follow(READER, 2)
+    await world.later(120)
+    await world.page(READER)
+    await world.upload(9, 2)
+    log = (FANOUT.name, 3)
+    world.log_ends.end_of[log] = 1
+
+    completeness = []
+    for _ in range(9):
+        await world.later(1)
+        completeness.append((await world.page(READER)).completeness)
+    assert completeness[:4] == [Completeness.COMPLETE] * 4
+    assert completeness[-3:] == [Completeness.PARTIAL] * 3
+
+    assert await world.stores.timelines.save_checkpoint(3, 1, expected=0)
+    await world.services.delivery.refresh()
+    assert Completeness.COMPLETE == (await world.page(READER)).completeness
+
+
+async def test_a_page_is_partial_when_nobody_knows_how_far_fan_out_is() -> None:
+    """Kafka does not answer, so what was published before is not known either."""
+    world = await make_world()
+    await world.page(READER)
+    world.log_ends.is_down = True
+    world.clock.ms += 6_000
+    await world.services.pulled.refresh()
+    with pytest.raises(StoreUnavailable):
+        await world.services.delivery.refresh()
+
+    assert Completeness.PARTIAL == (await world.page(READER)).completeness
