@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from more_itertools import sliced
+
 from schemas.ids import ID_MAX, PhotoId, UserId, unpack_ids
 from schemas.internal import SetKind
 from shutterline.check.report import Finding, FindingKind
@@ -11,7 +13,6 @@ from shutterline.check.stores import CheckedStores
 from shutterline.client.feed import Json
 from streams.core.counted import BUCKETS
 from streams.core.sets import BucketKey
-from streams.core.slices import slices
 from streams.ports.edges import CountedSets
 
 BUCKETS_A_TIME = 32
@@ -46,7 +47,7 @@ async def recount(counted_sets: CountedSets, kind: SetKind, owner: int) -> Recou
     summary = (await counted_sets.summaries(kind, [owner]))[owner]
     members: list[int] = []
     pages_differ = 0
-    for buckets in slices(range(BUCKETS[summary.level]), BUCKETS_A_TIME):
+    for buckets in sliced(range(BUCKETS[summary.level]), BUCKETS_A_TIME):
         keys = [BucketKey(kind, owner, summary.level, bucket) for bucket in buckets]
         pages = await counted_sets.members(keys) if kind is SetKind.FOLLOWERS else {}
         rows_of_buckets = await asyncio.gather(*(counted_sets.bucket(key) for key in keys))

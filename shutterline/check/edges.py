@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 
+from more_itertools import sliced
+
 from schemas.ids import UserId
 from schemas.internal import SetKind
 from shutterline.check.report import Finding, FindingKind
@@ -10,7 +12,6 @@ from shutterline.check.stores import CheckedStores
 from streams.core.counted import bucket_of
 from streams.core.edges import OutgoingEdge
 from streams.core.sets import BucketKey
-from streams.core.slices import slices
 from streams.ports.edges import CountedSets, OutgoingEdges
 
 # A giant has too many followers to read a row for each. The first of them are a sample of all.
@@ -46,7 +47,7 @@ async def _without_outgoing_edge(
 ) -> list[int]:
     """Those of `followers` who have no outgoing follow edge to the user."""
     missing: list[int] = []
-    for batch in slices(followers, EDGES_A_TIME):
+    for batch in sliced(followers, EDGES_A_TIME):
         states = await asyncio.gather(
             *(outgoing_edges.state(OutgoingEdge.FOLLOWING, UserId(follower), user) for follower in batch)
         )
@@ -61,7 +62,7 @@ async def _without_incoming_edge(
 ) -> list[int]:
     """Those of `followees` whose set of followers does not have the user."""
     missing: list[int] = []
-    for batch in slices(followees, EDGES_A_TIME):
+    for batch in sliced(followees, EDGES_A_TIME):
         summaries = await counted_sets.summaries(SetKind.FOLLOWERS, batch)
         keys = {
             followee: BucketKey(

@@ -8,12 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from heapq import nlargest
 
+from more_itertools import sliced
+
 from schemas.ids import ID_MAX, PhotoId, UserId
 from shutterline.check.report import Finding, FindingKind
 from shutterline.check.stores import CheckedStores
 from shutterline.client.feed import FeedWalk
 from streams.core.photos import Status
-from streams.core.slices import slices
 
 AUTHORS_A_CALL = 64
 PHOTOS_A_CALL = 100
@@ -36,13 +37,13 @@ async def expected_feed(stores: CheckedStores, user: UserId, depth: int) -> Expe
     """
     authors = {followed.followee_id for followed in await stores.outgoing_edges.following(user)} | {user}
     newest: list[int] = []
-    for batch in slices(sorted(authors), AUTHORS_A_CALL):
+    for batch in sliced(sorted(authors), AUTHORS_A_CALL):
         lists = await stores.author_photos.newest(batch, below=ID_MAX, each_max=depth)
         ready = (photo.photo_id for listed in lists.values() for photo in listed if photo.ready)
         newest = nlargest(depth, [*newest, *ready])
     floor = newest[-1] if len(newest) == depth else END
     shown: list[int] = []
-    for photos in slices(newest, PHOTOS_A_CALL):
+    for photos in sliced(newest, PHOTOS_A_CALL):
         rows = await stores.photos.get([PhotoId(photo) for photo in photos])
         shown += [
             photo

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic
 
+from more_itertools import sliced
+
 from infra.local.deployment import Deployment
 from schemas.facts import (
     EventData,
@@ -20,7 +22,6 @@ from schemas.facts import (
 from schemas.ids import PhotoId, UserId
 from shutterline.demo.picture import CONTENT_TYPE, ORIGINAL, key_of
 from shutterline.demo.world import Action, Deed
-from streams.core.slices import slices
 from streams.kafka.producing.producer import Outgoing, Producer
 
 SOURCE = "/shutterline/demo"
@@ -47,7 +48,7 @@ class Publishers:
         Raises:
             StoreUnavailable: Kafka did not acknowledge in time.
         """
-        for batch in slices(edges, FOLLOWS_A_BATCH):
+        for batch in sliced(edges, FOLLOWS_A_BATCH):
             await self.producer.send([self._follow(*edge) for edge in batch])
             advance(len(batch))
 
@@ -58,7 +59,7 @@ class Publishers:
             StoreUnavailable: Kafka did not acknowledge in time.
         """
         began_s = next_s = monotonic()
-        for batch in slices(list(actions), EVENTS_A_TICK):
+        for batch in sliced(list(actions), EVENTS_A_TICK):
             await self.producer.send([await self._event(action) for action in batch])
             self.published += len(batch)
             advance(len(batch))

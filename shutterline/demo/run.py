@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 import uvloop
+from more_itertools import sliced
 from rich.console import Console
 
 from infra.local.commands import WORKER
@@ -37,7 +38,6 @@ from shutterline.demo.world import CELEBRITY, World
 from shutterline.failures import CommandFailed
 from shutterline.tokens import tokens_for
 from streams.core.photos import Status
-from streams.core.slices import slices
 from streams.jobs.minting import leased_minter
 from streams.kafka.producing.producer import Producer
 from streams.ports.coordination import ShardLeases
@@ -239,7 +239,7 @@ class _Demo:
 async def _lost(photos: Photos, posted: Sequence[PhotoId]) -> int:
     """Law: no lost post. How many of the photos posted are neither ready nor deleted."""
     lost = 0
-    for batch in slices(posted, PHOTOS_A_CALL):
+    for batch in sliced(posted, PHOTOS_A_CALL):
         rows = await photos.get(batch)
         lost += len(batch) - sum(row.deleted or row.status is Status.READY for row in rows.values())
     return lost

@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from heapq import nlargest
 
+from more_itertools import sliced
+
 from schemas.ids import UserId
 from streams.core.feed import END, Source
 from streams.core.photos import AuthorPhoto
-from streams.core.slices import slices
 from streams.gathering import gather_bounded
 from streams.ports.photos import AuthorPhotos
 
@@ -71,5 +72,5 @@ async def _ask(
     async def call(some: Sequence[UserId]) -> PhotosByAuthor:
         return await author_photos.newest(some, below=below, each_max=each_max)
 
-    results = await gather_bounded(slices(authors, AUTHORS_A_CALL), call, at_once=CALLS_IN_FLIGHT_MAX)
+    results = await gather_bounded(sliced(authors, AUTHORS_A_CALL), call, at_once=CALLS_IN_FLIGHT_MAX)
     return {author: photos for result in results for author, photos in result.items()}

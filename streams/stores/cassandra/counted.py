@@ -11,12 +11,12 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from cassandra.query import PreparedStatement
+from more_itertools import sliced
 
 from schemas.ids import PackedIds, pack_ids
 from schemas.internal import SetKind
 from streams.core.counted import BUCKETS, PAGE_LEVEL_MIN, Membership
 from streams.core.sets import BucketKey, BucketState, BucketWrite, SetSummary
-from streams.core.slices import slices
 from streams.ports.edges import CountedSets
 from streams.stores.cassandra.session import CassandraSession, Row
 
@@ -49,7 +49,7 @@ class CassandraCountedSets(CountedSets):
 
     async def summaries(self, kind: SetKind, owners: Sequence[int]) -> dict[int, SetSummary]:
         table = self._tables[kind]
-        calls = [self._session.rows(table.summaries, list(ids)) for ids in slices(owners, OWNERS_A_CALL)]
+        calls = [self._session.rows(table.summaries, list(ids)) for ids in sliced(owners, OWNERS_A_CALL)]
         summaries = dict.fromkeys(owners, SetSummary())
         for rows in await asyncio.gather(*calls):
             for owner, level, total, stamp in rows:
@@ -105,7 +105,7 @@ class CassandraCountedSets(CountedSets):
         peeked: dict[BucketKey, list[Row]] = {key: [] for key in keys}
         calls = [
             self._session.rows(self._tables[keys[0].kind].peek, list(owners))
-            for owners in slices(list(by_owner), PEEK_OWNERS_A_CALL)
+            for owners in sliced(list(by_owner), PEEK_OWNERS_A_CALL)
         ]
         for rows in await asyncio.gather(*calls):
             for owner, *row in rows:
@@ -148,7 +148,7 @@ class CassandraCountedSets(CountedSets):
         table = self._tables[kind]
         calls = [
             self._session.rows(table.bucket_counts, owner, level, list(buckets))
-            for buckets in slices(range(BUCKETS[level]), BUCKETS_A_CALL)
+            for buckets in sliced(range(BUCKETS[level]), BUCKETS_A_CALL)
         ]
         return {
             bucket: count
@@ -162,7 +162,7 @@ class CassandraCountedSets(CountedSets):
         for key in keys:
             if key.kind is SetKind.FOLLOWERS and key.level >= PAGE_LEVEL_MIN:
                 paged[key.owner, key.level].append(key)
-        calls = [call for of_set in paged.values() for call in slices(of_set, BUCKETS_A_CALL)]
+        calls = [call for of_set in paged.values() for call in sliced(of_set, BUCKETS_A_CALL)]
         pages = {
             key: page
             for of_call in await asyncio.gather(*map(self._pages, calls))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from cassandra.query import PreparedStatement
+from more_itertools import sliced
 
 from schemas.ids import PhotoId, UserId
 from schemas.times import as_utc, ms_of
@@ -12,7 +13,6 @@ from streams.core.counted import Membership
 from streams.core.edges import EraLikes, Followee, OutgoingEdge
 from streams.core.eras import era_of
 from streams.core.feed import END
-from streams.core.slices import slices
 from streams.ports.edges import OutgoingEdges
 from streams.stores.cassandra.session import CassandraSession
 
@@ -70,7 +70,7 @@ class CassandraOutgoingEdges(OutgoingEdges):
 
     async def write_all(self, kind: OutgoingEdge, edges: Sequence[tuple[UserId, int, Membership]]) -> None:
         bound = [self._bound(kind, *edge) for edge in edges]
-        await asyncio.gather(*(self._session.batch(batch) for batch in slices(bound, EDGES_A_BATCH)))
+        await asyncio.gather(*(self._session.batch(batch) for batch in sliced(bound, EDGES_A_BATCH)))
 
     def _bound(
         self, kind: OutgoingEdge, member: UserId, owner: int, state: Membership

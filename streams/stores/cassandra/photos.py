@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from more_itertools import sliced
+
 from schemas.ids import PhotoId, UserId
 from schemas.times import as_utc
 from streams.core.delivery import Delivery
 from streams.core.photos import AuthorPhoto, Photo, Status, StoredRendition
-from streams.core.slices import slices
 from streams.ports.photos import AuthorPhotos, Photos
 from streams.stores.cassandra.session import CassandraSession
 
@@ -67,7 +68,7 @@ class CassandraPhotos(Photos):
         return photo.author_id if applied else UserId(existing[1])
 
     async def get(self, photos: Sequence[PhotoId]) -> dict[PhotoId, Photo]:
-        calls = [self._session.rows(self._get, list(ids)) for ids in slices(photos, PHOTOS_A_CALL)]
+        calls = [self._session.rows(self._get, list(ids)) for ids in sliced(photos, PHOTOS_A_CALL)]
         # A row without an author was created by an UPDATE; its photo was never inserted.
         stored = [_photo(row) for rows in await asyncio.gather(*calls) for row in rows if row[1] is not None]
         return {photo.photo_id: photo for photo in stored}
@@ -162,7 +163,7 @@ class CassandraAuthorPhotos(AuthorPhotos):
     ) -> dict[UserId, list[AuthorPhoto]]:
         calls = [
             self._session.rows(self._newest, list(ids), below, each_max)
-            for ids in slices(authors, AUTHORS_A_CALL)
+            for ids in sliced(authors, AUTHORS_A_CALL)
         ]
         newest: dict[UserId, list[AuthorPhoto]] = {author: [] for author in authors}
         for rows in await asyncio.gather(*calls):

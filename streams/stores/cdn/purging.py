@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 
 import aiohttp
+from more_itertools import sliced
 from yarl import URL
 
 from streams.core.breaker import Breaker
-from streams.core.slices import slices
 from streams.errors import StoreUnavailable
 from streams.ports.cdn import Cdn
 from streams.settings import CdnSettings
@@ -37,7 +37,7 @@ class HttpCdn(Cdn):
     async def purge(self, object_keys: Sequence[str]) -> None:
         # Purge the shield before the edges. Otherwise an edge that is already purged could fetch
         # the old object from the shield.
-        for keys in slices(list(object_keys), KEYS_A_REQUEST):
+        for keys in sliced(list(object_keys), KEYS_A_REQUEST):
             for address in self._addresses[:1]:
                 await self._purge(address, keys)
             await asyncio.gather(*(self._purge(address, keys) for address in self._addresses[1:]))

@@ -9,9 +9,10 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import cast
 
+from more_itertools import sliced
+
 from schemas.ids import ID_BYTES, PackedIds, PhotoId, UserId, pack_id
 from streams.core import ring
-from streams.core.slices import slices
 from streams.errors import StoreUnavailable
 from streams.ports.timelines import Timelines
 from streams.stores.redis.client import STORE, RedisClient
@@ -59,14 +60,14 @@ class RedisTimelines(Timelines):
     async def append(self, photo: PhotoId, owners: PackedIds) -> int:
         written = 0
         packed = pack_id(photo)
-        for page in slices(owners, self._append_owners_max * ID_BYTES):
+        for page in sliced(owners, self._append_owners_max * ID_BYTES):
             args = [self._prefix, packed, page, self._slots]
             written += await self._client.call("append", self._append, keys=[self._prefix], args=args)
         return written
 
     async def merge(self, owners: Sequence[UserId], photos: Sequence[PhotoId]) -> int:
         existing = 0
-        for page in slices(owners, self._merge_owners_max):
+        for page in sliced(owners, self._merge_owners_max):
             existing += await self._merge_page(page, photos)
         return existing
 
