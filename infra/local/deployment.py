@@ -4,6 +4,7 @@ Tests, benches and the demo use it; one stack can have any number of them.
 """
 
 import asyncio
+import json
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -51,15 +52,14 @@ class Deployment:
             "SHUTTERLINE_API": f"http://127.0.0.1:{ports.unused(())}",
             **(environment or {}),
         }
-        named = {name.removeprefix("SHUTTERLINE_").lower(): value for name, value in self.environment.items()}
-        self.settings = Settings.model_validate(named)
+        self.settings = _settings_of(self.environment)
         self._started: set[str] = set()
         self._has_media = False
         self._offsets: Offsets | None = None
 
     def prepare(self) -> None:
         """Make the topics and the keyspace, unless they exist."""
-        ensure_topics(self.settings.kafka, self.namespace)
+        ensure_topics(self.settings.kafka, self.namespace, client_config=self.settings.kafka_security)
         cluster = make_cluster(self.settings, timeout_s=30.0)
         try:
             migrate(cluster.connect(), self.settings)
@@ -199,6 +199,16 @@ class Deployment:
     @property
     def topics(self) -> list[str]:
         return [topic.named(self.namespace) for topic in CATALOGUE.values()]
+
+
+def _settings_of(environment: Mapping[str, str]) -> Settings:
+    """The settings as a process reads them from this environment: mappings are JSON."""
+    return Settings.model_validate(
+        {
+            name.removeprefix("SHUTTERLINE_").lower(): json.loads(value) if value.startswith("{") else value
+            for name, value in environment.items()
+        }
+    )
 
 
 def _ready(daemon: Daemon, checks: Callable[[], bool]) -> Daemon:
