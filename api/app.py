@@ -20,6 +20,7 @@ from api.contract.documents import (
     upload_request,
     upload_responses,
 )
+from api.contract.pages import add_pages
 from api.contract.views import EdgePage, HealthView, PhotoPage, PhotoView, UploadView, UserView
 from api.http.body import BodyBounds
 from api.http.gate import UPLOADS_PATH, Bounds, Gate
@@ -63,6 +64,7 @@ def create_app(
     _add_writes(app)
     _add_uploads(app, uploads)
     _add_open_routes(app)
+    add_pages(app)
     document = openapi_document(app, contract_limits(uploads, photo_urls))
     app.openapi = lambda: document  # type: ignore[method-assign]  # FastAPI's documented way.
     return app
