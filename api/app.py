@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel
+from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
@@ -133,6 +134,7 @@ def _add_uploads(app: FastAPI, uploads: UploadSettings) -> None:
         post_complete,
         methods=["POST"],
         status_code=HTTPStatus.ACCEPTED,
+        response_class=Response,
         response_model=None,
         tags=["uploads"],
         operation_id="post_complete",
