@@ -99,7 +99,7 @@ def test_a_hostile_caption_in_an_inspection_is_one_line(
     """A caption cannot forge another fact below itself."""
 
     async def sections(*_: object) -> list[Section]:
-        return [Section(f"Photo {caption}", (("caption", caption), ("deleted", "yes")))]
+        return [Section("Photo", (("caption", caption), ("deleted", "yes")))]
 
     monkeypatch.setattr(inspect_command, "_sections", sections)
     result = CliRunner().invoke(command_line.app, ["inspect", "photo", "7"], env={"COLUMNS": "200"})
