@@ -72,6 +72,11 @@ def as_utc(naive: datetime) -> datetime:
     return naive.replace(tzinfo=UTC)
 
 
+def whole_ms(moment: datetime) -> datetime:
+    """Return the last whole millisecond not after the instant, also before 1970."""
+    return moment.replace(microsecond=moment.microsecond // 1_000 * 1_000)
+
+
 def ms_of(moment: datetime) -> int:
     """Return whole milliseconds since 1970 of an aware datetime."""
     return (moment - _UNIX_EPOCH) // timedelta(milliseconds=1)

@@ -7,7 +7,7 @@ from typing import Any
 from more_itertools import sliced
 
 from schemas.ids import PhotoId, UserId
-from schemas.times import as_utc
+from schemas.times import as_utc, whole_ms
 from streams.core.delivery import Delivery
 from streams.core.photos import AuthorPhoto, Photo, Status, StoredRendition
 from streams.ports.photos import AuthorPhotos, Photos
@@ -58,7 +58,7 @@ class CassandraPhotos(Photos):
             self._insert,
             photo.photo_id,
             photo.author_id,
-            photo.created_at,
+            whole_ms(photo.created_at),  # The driver would round times before 1970 up.
             photo.caption,
             photo.object_key,
             photo.content_type,
