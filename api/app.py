@@ -16,6 +16,7 @@ from api.contract.documents import (
     contract_limits,
     get_asyncapi_json,
     get_openapi_json,
+    metrics_responses,
     openapi_document,
     problem_responses,
     upload_request,
@@ -145,7 +146,16 @@ def _add_uploads(app: FastAPI, uploads: UploadSettings) -> None:
 def _add_open_routes(app: FastAPI) -> None:
     _get(app, "/healthz", get_healthz, "get_healthz", HealthView, "operations")
     _get(app, "/readyz", get_readyz, "get_readyz", HealthView, "operations", 503)
-    _get(app, "/metrics", get_metrics, "get_metrics", None, "operations", 401, 403)
+    app.add_api_route(
+        "/metrics",
+        get_metrics,
+        methods=["GET"],
+        response_class=Response,
+        response_model=None,
+        tags=["operations"],
+        operation_id="get_metrics",
+        responses=metrics_responses(401, 403),
+    )
     _get(app, "/openapi.json", get_openapi_json, "get_openapi_json", None, "contracts")
     _get(app, "/asyncapi.json", get_asyncapi_json, "get_asyncapi_json", None, "contracts")
 

@@ -29,6 +29,7 @@ from bench.measuring.running import bench_arguments
 from streams.core.renditions import FULL_SIDES_PIXELS, RenditionFormat
 from streams.media.decoders import Decoders
 from streams.media.limits import MediaLimits
+from streams.media.loading import Original
 from streams.media.originals import OriginalFormat, format_of
 from streams.media.renditions import full
 
@@ -105,7 +106,7 @@ async def bare_shrunk(photo: bytes) -> None:
     image = pyvips.Operation.call(
         f"{format_of(photo) or OriginalFormat.JPEG}load_buffer", photo, access="sequential"
     )
-    next(iter(full(memoryview(photo), image, RenditionFormat.JPEG)))
+    next(iter(full(Original(memoryview(photo)), image, RenditionFormat.JPEG)))
 
 
 async def sandboxed(stack: AsyncExitStack, rendition_format: RenditionFormat) -> Side:

@@ -96,6 +96,26 @@ def open_envelope(record: Record) -> Envelope:
     return _open_binary(headers, record.value)
 
 
+def source_of(record: Record) -> str | None:
+    """Return the source that a record names, although it may be no valid event otherwise.
+
+    Returns None if the source is missing, empty or cannot be read. Anybody can write any source
+    into a record, so the answer says whom to ask, and proves nothing.
+    """
+    headers = dict(record.headers)
+    if media_type((headers.get(CONTENT_TYPE) or b"").decode("latin-1")) == STRUCTURED_MEDIA_TYPE:
+        try:
+            event: object = orjson.loads(record.value or b"")
+        except orjson.JSONDecodeError:
+            return None
+        source = event.get("source") if isinstance(event, dict) else None
+        return source if isinstance(source, str) and source else None
+    try:
+        return (headers.get("ce_source") or b"").decode() or None
+    except UnicodeDecodeError:
+        return None
+
+
 def _open_binary(headers: Mapping[str, bytes | None], value: bytes | None) -> Envelope:
     version = headers.get("ce_specversion")
     if version is None:

@@ -72,6 +72,19 @@ def as_utc(naive: datetime) -> datetime:
     return naive.replace(tzinfo=UTC)
 
 
+def nearest_ms(moment: datetime) -> datetime:
+    """Return the nearest whole millisecond.
+
+    Cassandra's driver computes with floats, which are off by a microsecond in years far from 1970.
+    """
+    return whole_ms(moment + timedelta(microseconds=500))
+
+
+def whole_ms(moment: datetime) -> datetime:
+    """Return the last whole millisecond not after the instant, also before 1970."""
+    return moment.replace(microsecond=moment.microsecond // 1_000 * 1_000)
+
+
 def ms_of(moment: datetime) -> int:
     """Return whole milliseconds since 1970 of an aware datetime."""
     return (moment - _UNIX_EPOCH) // timedelta(milliseconds=1)

@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from rich.console import Console
 
 from schemas.ids import UserId
-from schemas.times import parse_rfc3339_us
+from schemas.times import ms_of, parse_rfc3339
 from shutterline.client.feed import Json
 from shutterline.failures import CommandFailed
 from shutterline.inspect.formatting import ago
@@ -55,7 +55,7 @@ def _picture(item: Json) -> _Picture:
     )
     return _Picture(
         item=item,
-        age=ago(time() - parse_rfc3339_us(item["created_at"]) / 1_000_000),
+        age=ago(time() - ms_of(parse_rfc3339(item["created_at"])) / 1_000),
         src=str(renditions[0]["url"]) if renditions else "",
         href=str(renditions[-1]["url"]) if renditions else "",
         sources=", ".join(f"{rendition['url']} {rendition['width']}w" for rendition in renditions),

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import typer
-from rich.console import Console
+
+from shutterline.terminal import terminal
 
 if TYPE_CHECKING:  # Importing the settings takes longer than showing the help.
     from streams.settings import Settings
@@ -37,7 +38,7 @@ def plain_failures(*told: type[Exception]) -> Iterator[None]:
         sentence = str(error) if isinstance(error, told) else sentence_for(error)
         if sentence is None:
             raise
-        Console(stderr=True).print(sentence, style="red", markup=False, highlight=False, soft_wrap=True)
+        terminal(stderr=True).print(sentence, style="red", soft_wrap=True)
         raise typer.Exit(1) from None
 
 

@@ -1,4 +1,7 @@
-"""All metrics of the write side, in base units. No id is a label: it has too many values."""
+"""All metrics of the write side, in base units. No id is a label: it has too many values.
+
+The label `source` is the `ce_source` of a publisher. `stages/set_aside.py` bounds its values.
+"""
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -33,6 +36,11 @@ REPAIRS = Counter(
 )
 REPAIRED_RECORDS = Counter("shutterline_timeline_repaired_records", "Records of fanout applied again.")
 STOPPED = Gauge("shutterline_stopped_partitions", "Partitions that wait for an operator.", ["group"])
+SOURCES_SET_ASIDE = Gauge(
+    "shutterline_sources_set_aside",
+    "Partitions where the bad records of this source no longer count towards the dead-letter limit.",
+    ["group", "topic", "source"],
+)
 STUCK = Gauge(
     "shutterline_stuck_partitions",
     "1 for a partition that does not move although records wait and the process was started again twice.",

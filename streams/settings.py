@@ -349,6 +349,9 @@ class DeadLetterSettings(_Part):
     dead_letters_in_a_row_max: PositiveInt = 100
     dead_letters_window_records: PositiveInt = 1_000
     dead_letters_ratio_max: float = Field(default=0.5, gt=0, le=1)
+    # A source with at least this share of the dead letters that reach a limit is set aside instead.
+    dead_letters_source_share_min: float = Field(default=0.9, gt=0.5, le=1)
+    dead_letters_sources_set_aside_max: PositiveInt = 8  # Of a partition; then it stops.
 
 
 class CheckSettings(DeadLetterSettings, EventSettings):

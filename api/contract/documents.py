@@ -51,6 +51,12 @@ def problem_responses(*statuses: int) -> dict[int | str, Json]:
     return {status: {**_PROBLEMS[status], "content": _PROBLEM} for status in statuses}
 
 
+def metrics_responses(*problems: int) -> dict[int | str, Json]:
+    """The responses of GET /metrics: Prometheus's text format, and the errors."""
+    text = {"text/plain": {"schema": {"type": "string"}}}
+    return {HTTPStatus.OK: {"content": text}, **problem_responses(*problems)}
+
+
 def upload_responses(*problems: int) -> dict[int | str, Json]:
     """The responses of POST /v1/photos: one for each way that the image arrives, and the errors."""
     return {

@@ -5,11 +5,11 @@ The routes do not use the models of the responses: they make the same JSON direc
 `documents.contract_limits` replaces each `$name` in a description with the value of a setting.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
-from schemas.fields import Caption, RenditionName
+from schemas.fields import Caption, ImageType, RenditionName
 from streams.core.feed import Completeness
 from streams.core.photos import Status
 
@@ -69,7 +69,14 @@ class UploadRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    content_type: Annotated[StrictStr, Field(description="`image/jpeg`, `image/png` or `image/webp`.")]
+    content_type: Annotated[
+        StrictStr,
+        # Not a Literal: any other type is 415, and not 422 as other invalid input is.
+        Field(
+            description="In upper or lower case; parameters are ignored.",
+            json_schema_extra={"enum": list(get_args(ImageType))},
+        ),
+    ]
     size_bytes: Annotated[StrictInt, Field(alias="bytes", ge=1, description="At most $upload_bytes_max.")]
     caption: Caption = ""
 

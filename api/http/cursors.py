@@ -9,7 +9,8 @@ from schemas.quoting import quoted
 
 VERSION = 1
 _NUMBER_BYTES = 8
-_CURSOR_CHARS_MAX = 64
+CURSOR_CHARS_MAX = 64
+CURSOR_PATTERN = "^[A-Za-z0-9_-]+$"
 
 
 class CursorKind(Enum):
@@ -47,7 +48,7 @@ def decode_cursor(kind: CursorKind, text: str) -> tuple[int, ...]:
 
 
 def _numbers(kind: CursorKind, text: str) -> tuple[int, ...] | None:
-    if len(text) > _CURSOR_CHARS_MAX or not text.isascii():
+    if len(text) > CURSOR_CHARS_MAX or not text.isascii():
         return None
     try:
         packed = urlsafe_b64decode(text + "=" * (-len(text) % 4))

@@ -8,7 +8,7 @@ from fastapi import Path, Query
 from pydantic import WithJsonSchema
 from starlette.requests import Request
 
-from api.http.cursors import CursorKind, decode_cursor
+from api.http.cursors import CURSOR_CHARS_MAX, CURSOR_PATTERN, CursorKind, decode_cursor
 from api.http.problems import invalid
 from schemas.ids import ID_MAX, PhotoId, UserId, parse_id
 from schemas.quoting import quoted
@@ -54,7 +54,11 @@ EdgesLimitText = Annotated[
     WithJsonSchema({"type": "integer", "minimum": 1, "maximum": EDGES_LIMIT_MAX}),
 ]
 CursorText = Annotated[
-    str | None, Query(description="A `next_cursor` of this list."), WithJsonSchema({"type": "string"})
+    str | None,
+    Query(description="A `next_cursor` of this list."),
+    WithJsonSchema(
+        {"type": "string", "minLength": 1, "maxLength": CURSOR_CHARS_MAX, "pattern": CURSOR_PATTERN}
+    ),
 ]
 
 

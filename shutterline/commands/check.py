@@ -7,11 +7,13 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 
 from shutterline.check.report import FEED_KINDS, CheckReport, FindingKind
 from shutterline.check.run import check_users
 from shutterline.client.feed import ApiRefused
 from shutterline.failures import CommandFailed, load_settings, plain_failures, require
+from shutterline.terminal import styled, terminal
 from shutterline.tokens import tokens_for
 from streams.stores.cassandra.sample import CassandraSample
 from streams.stores.connect import connect_clients, stores_of
@@ -24,7 +26,7 @@ def check(
     depth: Annotated[int, typer.Option(min=1, max=100_000, help="How many photos of each feed.")] = 600,
 ) -> None:
     """Fails if anything served differs from what is stored, or if there is nobody to check."""
-    console = Console()
+    console = terminal()
     try:
         report = asyncio.run(_check(users, seed, depth, console))
     except ApiRefused as error:
@@ -67,16 +69,13 @@ def show(report: CheckReport, console: Console) -> None:
     table.add_row("follow edges", f"{report.edges:,}", _coloured(in_edges))
     console.print(table)
     for kind, count in report.by_kind.items():
-        console.print(f"[red]{kind}: {count}[/red]")
+        console.print(styled((f"{kind}: {count}", "red")))
     for finding in report.examples:
-        console.print(f"  {finding}", markup=False, highlight=False)
+        console.print(f"  {finding}")
     again = f", {report.rechecked} looked at again" if report.rechecked else ""
     colour = "red" if report.difference else "green"
-    console.print(
-        f"[{colour}]difference {report.difference}[/{colour}] over {report.users} users{again}",
-        highlight=False,
-    )
+    console.print(styled((f"difference {report.difference}", colour), f" over {report.users} users{again}"))
 
 
-def _coloured(count: int) -> str:
-    return f"[red]{count}[/red]" if count else "0"
+def _coloured(count: int) -> Text:
+    return styled((str(count), "red")) if count else styled("0")

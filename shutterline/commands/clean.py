@@ -8,6 +8,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from shutterline.failures import CommandFailed, load_settings, plain_failures, require
+from shutterline.terminal import terminal
 from streams.jobs.cleaning.job import CleaningJob
 from streams.jobs.cleaning.report import CleaningReport
 from streams.kafka.producing.outbox import KafkaOutbox
@@ -22,7 +23,7 @@ SHOW_S = 0.2
 @plain_failures(S3Refused)
 def clean_media() -> None:
     """Fails if so much looked lost that the job left it unchanged."""
-    console = Console()
+    console = terminal()
     report = asyncio.run(_clean(console))
     show(report, console)
     if report.held:
@@ -66,9 +67,8 @@ def show(report: CleaningReport, console: Console) -> None:
     if table.row_count:
         console.print(table)
     for example in report.examples:
-        console.print(f"  left: {example}", markup=False, highlight=False)
+        console.print(f"  left: {example}")
     console.print(
         f"looked at {report.objects:,} objects and {report.photos:,} photos; "
         f"{sum(tally.found for tally in report.tallies.values()):,} were not as they should be",
-        highlight=False,
     )

@@ -3,12 +3,12 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from infra.local.errors import StackError
 from infra.local.paths import project_home
 from shutterline.demo.run import Plan, run
 from shutterline.failures import plain_failures
+from shutterline.terminal import terminal_of_own_text
 
 
 @plain_failures(StackError)
@@ -17,4 +17,4 @@ def demo(
     seconds: Annotated[int, typer.Option(min=1, max=3_600, help="How long the play lasts.")] = 45,
     seed: Annotated[int, typer.Option(help="The same seed is the same network and play.")] = 1,
 ) -> None:
-    run(project_home(), Plan(users=users, seconds=seconds, seed=seed), Console())
+    run(project_home(), Plan(users=users, seconds=seconds, seed=seed), terminal_of_own_text())

@@ -5,18 +5,18 @@ from pathlib import Path
 from time import time
 from typing import Annotated
 
-import orjson
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from schemas.ids import UserId
-from schemas.times import parse_rfc3339_us
+from schemas.times import ms_of, parse_rfc3339
 from shutterline.arguments import User
 from shutterline.client.feed import PAGE_PHOTOS_MAX, ApiRefused, FeedClient, Json, feed_client, feed_path
 from shutterline.contact_sheet import write_contact_sheet
 from shutterline.failures import CommandFailed, load_settings, plain_failures, require
 from shutterline.inspect.formatting import ago
+from shutterline.terminal import styled, terminal, write_json
 from shutterline.tokens import tokens_for
 
 COLOURS = {"complete": "green", "partial": "yellow", "rebuilding": "yellow", "stale": "yellow"}
@@ -33,7 +33,7 @@ def feed(
     ] = None,
 ) -> None:
     """Show one page, or all of them as one; with `html` in a file, as a page for a browser."""
-    reader, console = UserId(user), Console()
+    reader, console = UserId(user), terminal()
     try:
         page = asyncio.run(_page(reader, limit, all_pages=everything))
     except ApiRefused as error:
@@ -41,7 +41,7 @@ def feed(
     if html is not None:
         write_contact_sheet(reader, page, html, console)
     elif as_json:
-        print(orjson.dumps(page, option=orjson.OPT_INDENT_2).decode())
+        write_json(page)
     else:
         _show(reader, page, console)
 
@@ -68,7 +68,7 @@ async def _read(client: FeedClient, user: UserId, limit: int, *, all_pages: bool
 def _show(user: UserId, page: Json, console: Console) -> None:
     table = Table("photo", "author", "age", "likes", "status", "caption", box=None, header_style="bold")
     for item in page["items"]:
-        age = ago(time() - parse_rfc3339_us(item["created_at"]) / 1_000_000)
+        age = ago(time() - ms_of(parse_rfc3339(item["created_at"])) / 1_000)
         liked = " ♥" if item["liked"] else ""
         caption = item["caption"].replace("\n", " ")[:40]
         likes = f"{item['like_count']}{liked}"
@@ -78,7 +78,9 @@ def _show(user: UserId, page: Json, console: Console) -> None:
     completeness = page["completeness"]
     more = "more with --all or a higher --limit" if page["next_cursor"] else "that is all of it"
     console.print(
-        f"{len(page['items'])} photos in the feed of {user}, "
-        f"[{COLOURS[completeness]}]{completeness}[/]; {more}",
-        highlight=False,
+        styled(
+            f"{len(page['items'])} photos in the feed of {user}, ",
+            (completeness, COLOURS[completeness]),
+            f"; {more}",
+        )
     )

@@ -4,17 +4,17 @@ import asyncio
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from schemas.ids import PhotoId, UserId
+from schemas.printable import printable
 from shutterline.arguments import parsed_id
 from shutterline.failures import load_settings, plain_failures, require
 from shutterline.inspect.author import inspect_author
 from shutterline.inspect.photo import inspect_photo
 from shutterline.inspect.stored import Section, inspection
 from shutterline.inspect.user import inspect_user
+from shutterline.terminal import styled, terminal
 
 Subject = Literal["user", "author", "photo"]
 
@@ -25,14 +25,14 @@ def inspect(
     number: Annotated[int, typer.Argument(parser=parsed_id, metavar="ID")],
 ) -> None:
     """Show every store that has something about the id."""
-    console = Console()
+    console = terminal()
     for section in asyncio.run(_sections(subject, number)):
         table = Table(box=None, show_header=False, pad_edge=False)
         table.add_column(style="dim", no_wrap=True)
         table.add_column(overflow="fold")
         for name, value in section.facts:
-            table.add_row(Text(f"  {name}"), Text(value))
-        console.print(Text(section.title, style="bold"))
+            table.add_row(f"  {name}", printable(value))  # On one line, so that no fact is forged.
+        console.print(styled((section.title, "bold")))
         console.print(table)
 
 

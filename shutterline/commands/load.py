@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from shutterline.failures import CommandFailed, load_settings, plain_failures, require
+from shutterline.terminal import terminal
 from streams.kafka.producing.load import BadEdge, count_lines, load_edges
 
 
@@ -23,7 +24,7 @@ def load(
     ],
 ) -> None:
     """Returns when Kafka has acknowledged every edge."""
-    settings, console = load_settings(), Console()
+    settings, console = load_settings(), terminal()
     asyncio.run(require(kafka=settings.kafka))
     began_s = monotonic()
     with _bar(console) as bar:

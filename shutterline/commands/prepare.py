@@ -2,9 +2,8 @@
 
 import asyncio
 
-from rich.console import Console
-
 from shutterline.failures import CommandFailed, load_settings, plain_failures, require
+from shutterline.terminal import terminal
 from streams.stores.cassandra.migrations import MigrationRefused
 from streams.stores.cassandra.migrations import migrate as apply
 from streams.stores.cassandra.session import make_cluster
@@ -27,13 +26,13 @@ def topics() -> None:
         )
     except TopicMismatch as error:
         raise CommandFailed(str(error)) from error
-    Console().print(f"{len(report.created)} topics created, {len(report.verified)} verified")
+    terminal().print(f"{len(report.created)} topics created, {len(report.verified)} verified")
 
 
 @plain_failures()
 def migrate() -> None:
     """Apply the statements of `cassandra/` that are new."""
-    settings, console = load_settings(), Console()
+    settings, console = load_settings(), terminal()
     asyncio.run(require(cassandra=settings.cassandra))
     cluster = make_cluster(settings, timeout_s=CASSANDRA_TIMEOUT_S)
     try:

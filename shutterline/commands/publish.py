@@ -14,6 +14,7 @@ from schemas.facts import EventData
 from schemas.sentences import validation_sentences
 from schemas.times import rfc3339
 from shutterline.failures import CommandFailed, load_settings, plain_failures, require
+from shutterline.terminal import terminal
 from streams.jobs.minting import leased_minter
 from streams.kafka.producing.producer import Producer
 from streams.kafka.producing.publisher import KafkaPublisher
@@ -92,7 +93,7 @@ def photo_unliked(photo: Id, user: Id) -> None:
 
 def _publish(event_name: str, fields: dict[str, object]) -> None:
     with plain_failures():
-        asyncio.run(_publish_one(event_name, fields, Console()))
+        asyncio.run(_publish_one(event_name, fields, terminal()))
 
 
 async def _publish_one(event_name: str, fields: dict[str, object], console: Console) -> None:
@@ -111,11 +112,9 @@ async def _publish_one(event_name: str, fields: dict[str, object], console: Cons
         publisher = KafkaPublisher(producer, namespace=settings.namespace, source=SOURCE)
         await publisher.publish(data, time_us=time_ns() // 1_000)
     topic_name, partition = route.topic.named(settings.namespace), partition_of(route.topic, route.key_id)
-    console.print(
-        f"{event_name} published to {topic_name}, partition {partition}, key {route.key_id}", highlight=False
-    )
+    console.print(f"{event_name} published to {topic_name}, partition {partition}, key {route.key_id}")
     for name, value in data.model_dump(mode="json", exclude_none=True).items():
-        console.print(f"  {name} {value}", highlight=False, markup=False)
+        console.print(f"  {name} {value}")
 
 
 def _checked(event_type: str, fields: dict[str, object]) -> EventData:

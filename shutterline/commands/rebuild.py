@@ -11,6 +11,7 @@ from rich.progress import track
 from schemas.ids import UserId
 from shutterline.arguments import parsed_id
 from shutterline.failures import CommandFailed, load_settings, plain_failures, require
+from shutterline.terminal import terminal
 from streams.errors import StoreUnavailable
 from streams.ports.timelines import Timelines
 from streams.retrying import until_true
@@ -34,9 +35,9 @@ def rebuild(
     if everybody == bool(users):
         raise CommandFailed("Give either the ids of users or --all.")
     if everybody:
-        forget_all(Console())
+        forget_all(terminal())
     else:
-        rebuild_users([UserId(user) for user in users or []], Console())
+        rebuild_users([UserId(user) for user in users or []], terminal())
 
 
 def rebuild_users(users: Sequence[UserId], console: Console) -> None:

@@ -4,9 +4,9 @@ import asyncio
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from shutterline.failures import CommandFailed, load_settings, plain_failures, require
+from shutterline.terminal import terminal
 from streams.stores.connect import connect
 
 
@@ -15,7 +15,7 @@ def resume(group: Annotated[str, typer.Argument(help="The consumer group.")]) ->
     count = asyncio.run(_resume(group))
     if count == 0:
         raise CommandFailed(f"No partition of the group {group} is stopped; there is nothing to resume.")
-    Console().print(f"{count} partitions of {group} go on within a second")
+    terminal().print(f"{count} partitions of {group} go on within a second")
 
 
 async def _resume(group: str) -> int:

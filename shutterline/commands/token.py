@@ -7,6 +7,7 @@ import typer
 from schemas.ids import UserId
 from shutterline.arguments import User
 from shutterline.failures import load_settings, plain_failures
+from shutterline.terminal import write_plain
 from shutterline.tokens import mint_token
 
 
@@ -16,4 +17,4 @@ def token(
     role: Annotated[str | None, typer.Option(help="A role that the token has, such as ops.")] = None,
     life: Annotated[int, typer.Option(metavar="SECONDS", help="How long it is valid.")] = 3_600,
 ) -> None:
-    print(mint_token(load_settings(), UserId(user), roles=[role] if role else [], life_s=life))
+    write_plain(mint_token(load_settings(), UserId(user), roles=[role] if role else [], life_s=life))

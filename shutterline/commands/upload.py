@@ -10,10 +10,12 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from schemas.ids import PhotoId, UserId
+from schemas.printable import printable
 from shutterline.arguments import User
 from shutterline.client.feed import ApiRefused, Json
 from shutterline.client.upload import PhotoFile, upload_client
 from shutterline.failures import CommandFailed, load_settings, plain_failures, require
+from shutterline.terminal import terminal
 from shutterline.tokens import tokens_for
 
 READY_S = 60.0
@@ -32,7 +34,7 @@ def upload(
     Fails if a file cannot be uploaded, or was rejected.
     """
     try:
-        asyncio.run(_upload(UserId(user), files, caption, Console()))
+        asyncio.run(_upload(UserId(user), files, caption, terminal()))
     except ApiRefused as error:
         raise CommandFailed(str(error)) from error
 
@@ -50,19 +52,24 @@ async def _upload(user: UserId, files: Sequence[Path], caption: str, console: Co
             f"The API asks us to wait {seconds:.0f} s: {settings.uploads_per_minute} uploads a minute"
         )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+    )
     seen: list[tuple[PhotoFile, PhotoId, Json]] = []
     async with upload_client(settings, tokens_for(settings), waiting=waiting) as client:
         with Progress(*columns, console=console, transient=True) as progress:
             for file in photos:
-                task = progress.add_task(file.path.name, total=file.size_bytes)
+                task = progress.add_task(printable(file.path.name), total=file.size_bytes)
                 photo = await client.upload(
                     user,
                     file,
                     caption,
                     lambda sent, task=task: progress.advance(task, sent),  # type: ignore[misc]
                 )
-                progress.update(task, description=f"{file.path.name}: making its thumbnail")
+                progress.update(task, description=f"{printable(file.path.name)}: making its thumbnail")
                 seen.append((file, photo, await client.settled(user, photo, READY_S)))
     for file, photo, shown in seen:
         _show(file, photo, shown, console)
@@ -72,12 +79,11 @@ async def _upload(user: UserId, files: Sequence[Path], caption: str, console: Co
 
 def _show(file: PhotoFile, photo: PhotoId, shown: Json, console: Console) -> None:
     status = shown["status"] + (f": {shown['reason']}" if shown["reason"] else "")
-    console.print(f"{file.path.name}  photo {photo}  {status}", highlight=False, markup=False)
+    console.print(f"{file.path.name}  photo {photo}  {status}")
     for name, rendition in shown["renditions"].items():
         console.print(
             f"  {name} {rendition['width']} x {rendition['height']}  {rendition['url']}",
             soft_wrap=True,
-            markup=False,
         )
     if shown["status"] == "processing":
         console.print(

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from shutterline.failures import CommandFailed, load_settings, plain_failures
+from shutterline.terminal import terminal
 from streams.errors import StoreUnavailable
 from streams.gathering import gather_bounded
 from streams.jobs.warm import most_viewed, views_of
@@ -31,7 +32,7 @@ def warm() -> None:
 
     Fails if nothing was viewed, no CDN edges are named, or some objects could not be fetched.
     """
-    settings, console = load_settings(), Console()
+    settings, console = load_settings(), terminal()
     if not settings.edges:
         raise CommandFailed(
             "SHUTTERLINE_EDGES is empty: it names the status addresses of the shield and the CDN edges."

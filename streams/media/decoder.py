@@ -6,7 +6,7 @@ import os
 import pyvips  # type: ignore[import-untyped]  # pyvips has no py.typed.
 
 from streams.media import renditions
-from streams.media.loading import open_checked
+from streams.media.loading import Original, lacks_its_end, open_checked
 from streams.media.rejected import Reason, Rejected, is_out_of_memory
 from streams.media.sandbox import confine
 from streams.media.syscalls import Architecture
@@ -24,16 +24,14 @@ def decode(order: Order, architecture: Architecture, original: int, answer: int)
     # The image is never unmapped, because libvips may point into it until the process ends.
     image = memoryview(mmap.mmap(original, 0, prot=mmap.PROT_READ))
     confine(order.allowance, architecture, keep=(_STDERR, answer))
-    rest = memoryview(_answer(order, image))
+    rest = memoryview(_answer(order, Original(image)))
     while rest:
         rest = rest[os.write(answer, rest) :]
 
 
-def _answer(order: Order, original: memoryview) -> bytes:
-    make = renditions.thumbnail if order.is_thumbnail else renditions.full
+def _answer(order: Order, original: Original) -> bytes:
     try:
-        image = open_checked(original, order.limits)
-        return pack_made(image.width * image.height, make(original, image, order.rendition_format))
+        return _rendered(order, original)
     except Rejected as rejected:
         return pack_rejected(rejected.reason, rejected.detail)
     except MemoryError:
@@ -41,3 +39,18 @@ def _answer(order: Order, original: memoryview) -> bytes:
     except pyvips.Error as error:
         reason = Reason.DECODER_OUT_OF_MEMORY if is_out_of_memory(str(error)) else Reason.BROKEN
         return pack_rejected(reason, str(error))
+
+
+def _rendered(order: Order, original: Original) -> bytes:
+    make = renditions.thumbnail if order.is_thumbnail else renditions.full
+
+    def encode(original: Original) -> bytes:
+        image = open_checked(original, order.limits)
+        return pack_made(image.width * image.height, make(original, image, order.rendition_format))
+
+    try:
+        return encode(original)
+    except pyvips.Error as error:
+        if not lacks_its_end(original, str(error)):
+            raise
+    return encode(original.ended())

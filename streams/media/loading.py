@@ -3,10 +3,12 @@
 Only decoders may call this, because the bytes come from a user and cannot be trusted.
 """
 
+from dataclasses import dataclass
+
 import pyvips  # type: ignore[import-untyped]  # pyvips has no py.typed.
 
 from streams.media.limits import MediaLimits
-from streams.media.originals import OriginalFormat, format_of, is_animated_png
+from streams.media.originals import OriginalFormat, format_of, frames_of_png
 from streams.media.rejected import Reason, Rejected
 
 # While libjpeg decodes, it can shrink an image by a factor of 2, 4 or 8, which costs a fraction of
@@ -23,6 +25,27 @@ _LOADERS = {
     OriginalFormat.PNG: "VipsForeignLoadPngBuffer",
     OriginalFormat.WEBP: "VipsForeignLoadWebpBuffer",
 }
+_JPEG_END_MARKER = b"\xff\xd9"
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """The bytes of an original. libvips fails on problems of the level `fail_on` and above.
+
+    Without a level, libvips returns an image, and no error, for a truncated or broken file. At
+    "warning" it also fails on what most files of cameras have, such as bytes between two segments.
+    """
+
+    body: memoryview
+    fail_on: str = "error"
+
+    def ended(self) -> "Original":
+        """Return the original with a JPEG's end marker behind it.
+
+        Browsers show a JPEG that lacks nothing else, and libvips then decodes it as well. If pixels
+        are missing too, only a warning says so: libjpeg makes them up.
+        """
+        return Original(memoryview(bytes(self.body) + _JPEG_END_MARKER), fail_on="warning")
 
 
 def allow_loaders() -> None:
@@ -36,18 +59,18 @@ def allow_loaders() -> None:
         pyvips.operation_block_set(loader, False)
 
 
-def open_checked(original: memoryview, limits: MediaLimits) -> pyvips.Image:
+def open_checked(original: Original, limits: MediaLimits) -> pyvips.Image:
     """Open the original, read its header and check it against `limits`; decodes no pixel.
 
     Raises:
         Rejected: The header breaks a limit.
         pyvips.Error: libvips cannot read the header.
     """
-    original_format = format_of(original)
+    original_format = format_of(original.body)
     if original_format is None:
         raise Rejected(Reason.UNSUPPORTED_FORMAT, "the first bytes are not those of JPEG, PNG or WebP")
-    if original_format is OriginalFormat.PNG and is_animated_png(original):
-        raise Rejected(Reason.SEVERAL_FRAMES, "an animated PNG; send one frame")
+    if original_format is OriginalFormat.PNG and (frames := frames_of_png(original.body)) > 1:
+        raise Rejected(Reason.SEVERAL_FRAMES, f"an animated PNG of {frames} frames; send one")
     image = _load(original, original_format)
     _check(image, limits)
     return image
@@ -64,7 +87,7 @@ def _check(image: pyvips.Image, limits: MediaLimits) -> None:
         raise Rejected(Reason.TOO_LONG_SIDE, f"{size} is above {limits.original_side_pixels_max} on a side")
 
 
-def load_shrunk(original: memoryview, image: pyvips.Image, side_pixels: int) -> pyvips.Image:
+def load_shrunk(original: Original, image: pyvips.Image, side_pixels: int) -> pyvips.Image:
     """Open `image` again, shrunk by its decoder as far as a rendition of `side_pixels` allows.
 
     Returns `image` itself if its format or its size allows no shrinking.
@@ -72,7 +95,7 @@ def load_shrunk(original: memoryview, image: pyvips.Image, side_pixels: int) -> 
     factor = max(image.width, image.height) / side_pixels / LEFT_TO_RESIZE_MIN
     # At least one pixel of the shorter side must be left.
     factor = min(factor, image.width, image.height)
-    original_format = format_of(original)
+    original_format = format_of(original.body)
     if original_format is OriginalFormat.JPEG:
         shrink = next((shrink for shrink in _JPEG_SHRINKS if shrink <= factor), 1)
         return _load(original, original_format, shrink=shrink) if shrink > 1 else image
@@ -81,7 +104,11 @@ def load_shrunk(original: memoryview, image: pyvips.Image, side_pixels: int) -> 
     return image
 
 
-def _load(original: memoryview, original_format: OriginalFormat, **options: float | str) -> pyvips.Image:
-    # Without `fail_on`, libvips returns an image, and no error, for a truncated or broken file.
-    options |= {"access": "sequential", "fail_on": "error"}
-    return pyvips.Operation.call(f"{original_format}load_buffer", original, **options)
+def _load(original: Original, original_format: OriginalFormat, **options: float | str) -> pyvips.Image:
+    options |= {"access": "sequential", "fail_on": original.fail_on}
+    return pyvips.Operation.call(f"{original_format}load_buffer", original.body, **options)
+
+
+def lacks_its_end(original: Original, error: str) -> bool:
+    """Return whether a JPEG failed with `error` because the file ended before its end marker."""
+    return format_of(original.body) is OriginalFormat.JPEG and "premature end of JPEG image" in error

@@ -27,21 +27,24 @@ def format_of(original: bytes | memoryview) -> OriginalFormat | None:
     return None
 
 
-def is_animated_png(original: memoryview) -> bool:
-    """Return whether the PNG has an `acTL` chunk before its pixels; after them it has no meaning.
+def frames_of_png(original: memoryview) -> int:
+    """Return how many frames the `acTL` chunk before the pixels states; 1 without such a chunk.
 
     This must be checked here, because libvips decodes the first frame of an animated PNG and does
-    not report that there are others.
+    not report that there are others. After the pixels the chunk has no meaning.
     """
-    return any(kind == b"acTL" for kind in _chunks_before_pixels(original))
+    for kind, content in _chunks_before_pixels(original):
+        if kind == b"acTL":
+            return int.from_bytes(content[:4], "big")
+    return 1
 
 
-def _chunks_before_pixels(png: memoryview) -> Iterator[bytes]:
+def _chunks_before_pixels(png: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     at = len(_PNG_SIGNATURE)
     while at + _CHUNK_OVERHEAD_BYTES <= len(png):
         length_bytes = int.from_bytes(png[at : at + 4], "big")
         kind = bytes(png[at + 4 : at + 8])
         if kind == b"IDAT":
             return
-        yield kind
+        yield kind, png[at + 8 : at + 8 + length_bytes]
         at += _CHUNK_OVERHEAD_BYTES + length_bytes

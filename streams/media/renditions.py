@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pyvips  # type: ignore[import-untyped]  # pyvips has no py.typed.
 
 from streams.core.renditions import FULL_SIDES_PIXELS, THUMBNAIL, THUMBNAIL_SIDE_PIXELS, RenditionFormat
-from streams.media.loading import load_shrunk
+from streams.media.loading import Original, load_shrunk
 
 _WHITE = 255
 # Optimal Huffman tables save 5 % of the bytes and take 3 % more CPU time. They are worth it,
@@ -19,7 +19,7 @@ _WEBP_OPTIONS = {"Q": 75, "effort": 1, "keep": "none"}
 
 
 def thumbnail(
-    original: memoryview, image: pyvips.Image, rendition_format: RenditionFormat
+    original: Original, image: pyvips.Image, rendition_format: RenditionFormat
 ) -> Iterator[tuple[str, bytes, int, int]]:
     """Yield the thumbnail of `image`, opened from `original`, as (name, body, width, height).
 
@@ -36,7 +36,7 @@ def thumbnail(
 
 
 def full(
-    original: memoryview, image: pyvips.Image, rendition_format: RenditionFormat
+    original: Original, image: pyvips.Image, rendition_format: RenditionFormat
 ) -> Iterator[tuple[str, bytes, int, int]]:
     """Yield `large`, `medium` and `small` in the form of `thumbnail`; decodes the original once.
 

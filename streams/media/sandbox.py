@@ -4,6 +4,7 @@ import ctypes
 import os
 import resource
 import signal
+import struct
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from streams.media.syscalls import Architecture
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_NO_NEW_PRIVS = 38
+_CAPABILITY_VERSION_3 = 0x20080522
 _NICE_LOWEST = 19
 _DESCRIPTORS_END = 1 << 20
 
@@ -29,8 +31,9 @@ class Allowance:
 def confine(allowance: Allowance, architecture: Architecture, keep: Collection[int]) -> None:
     """Permanently limit this process to some memory, some CPU time and the descriptors `keep`.
 
-    Afterwards this process cannot open a file or a socket, run a program, start or signal another
-    process, make memory executable, or gain a privilege. The kernel refuses it more than
+    Afterwards this process has no capability, although it may be root's. It cannot open a file or a
+    socket, run a program, start or signal another process, make memory executable, or gain a
+    privilege. The kernel refuses it more than
     `memory_bytes_max` of memory in addition to what is mapped now, and ends it with SIGXCPU after
     `cpu_s_max` of CPU time. Both mechanisms are needed: `resource` limits do not block the network,
     and the seccomp filter does not limit memory or CPU time.
@@ -45,6 +48,7 @@ def confine(allowance: Allowance, architecture: Architecture, keep: Collection[i
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     # Other processes of the same user cannot trace this process or read its memory.
     _prctl(_PR_SET_DUMPABLE, 0)
+    _drop_capabilities()
     seccomp.install(architecture, os.getpid())
 
 
@@ -92,6 +96,20 @@ def _limit(allowance: Allowance, keep: Collection[int]) -> None:
 def _mapped_bytes() -> int:
     with open("/proc/self/statm", encoding="ascii") as statm:
         return int(statm.read().split()[0]) * resource.getpagesize()
+
+
+def _drop_capabilities() -> None:
+    """Give up all capabilities: in a container the worker is often root.
+
+    The ambient set follows from the permitted one. The bounding set only matters when a program is
+    run, which no decoder can.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = ctypes.create_string_buffer(struct.pack("Ii", _CAPABILITY_VERSION_3, 0))
+    # Effective, permitted and inheritable, 32 bits of each and then the other 32.
+    nothing = ctypes.create_string_buffer(struct.calcsize("6I"))
+    if libc.capset(header, nothing):
+        raise OSError(ctypes.get_errno(), "the kernel refused to drop the capabilities of a decoder")
 
 
 def _prctl(option: int, value: int) -> None:

@@ -8,7 +8,7 @@ open a file that may not exist) would make us reject the photo.
 import ctypes
 import errno
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from streams.media.syscalls import Architecture
 
@@ -28,6 +28,9 @@ _LOAD, _IF_EQUAL, _IF_BITS, _RETURN = 0x20, 0x15, 0x45, 0x06
 _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16
 
 _PROT_EXEC = 0x4
+# Give pages back, at once or when memory is short: what malloc does. The other advice can poison
+# pages of the machine, share pages with other processes, or hide them from limits.
+_ADVICE = (4, 8)  # MADV_DONTNEED, MADV_FREE
 _CLONE_THREAD = 0x10000
 _CLONE_NAMESPACES = 0x7E020000
 
@@ -67,10 +70,11 @@ def _program(architecture: Architecture, own_pid: int) -> Iterator[Instruction]:
     yield from _threads_only(architecture.clone)
     # The flags of clone3 are in memory, which a filter cannot read. With ENOSYS, glibc uses clone.
     yield from [(_IF_EQUAL, 0, 1, architecture.clone3), (_RETURN, 0, 0, _ERRNO | errno.ENOSYS)]
+    yield from _only_with(architecture.madvise, argument=2, values=_ADVICE)
     # glib sets the names of its threads.
-    yield from _only_with(architecture.prctl, argument=0, value=_PR_SET_NAME)
+    yield from _only_with(architecture.prctl, argument=0, values=(_PR_SET_NAME,))
     # abort() sends a signal to its own process.
-    yield from _only_with(architecture.tgkill, argument=0, value=own_pid)
+    yield from _only_with(architecture.tgkill, argument=0, values=(own_pid,))
     yield _refuse()
 
 
@@ -82,12 +86,14 @@ def _argument_at(argument: int) -> int:
     return _ARGUMENTS_AT + 8 * argument
 
 
-def _only_with(number: int, *, argument: int, value: int) -> list[Instruction]:
+def _only_with(number: int, *, argument: int, values: Collection[int]) -> list[Instruction]:
+    allowed = [
+        instruction for value in values for instruction in ((_IF_EQUAL, 0, 1, value), (_RETURN, 0, 0, _ALLOW))
+    ]
     return [
-        (_IF_EQUAL, 0, 4, number),
+        (_IF_EQUAL, 0, len(allowed) + 2, number),
         (_LOAD, 0, 0, _argument_at(argument)),
-        (_IF_EQUAL, 0, 1, value),
-        (_RETURN, 0, 0, _ALLOW),
+        *allowed,
         _refuse(),
     ]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 _ALLOWED_X86_64 = {
     "read": 0, "write": 1, "close": 3, "fstat": 5, "poll": 7, "lseek": 8, "munmap": 11, "brk": 12,
     "rt_sigaction": 13, "rt_sigprocmask": 14, "rt_sigreturn": 15, "sched_yield": 24, "mremap": 25,
-    "madvise": 28, "nanosleep": 35, "getpid": 39, "exit": 60, "gettimeofday": 96, "getrusage": 98,
+    "nanosleep": 35, "getpid": 39, "exit": 60, "gettimeofday": 96, "getrusage": 98,
     "sysinfo": 99, "sigaltstack": 131, "gettid": 186, "futex": 202, "sched_getaffinity": 204,
     "restart_syscall": 219, "clock_gettime": 228, "clock_nanosleep": 230, "exit_group": 231,
     "set_robust_list": 273, "getrandom": 318, "membarrier": 324, "rseq": 334,
@@ -18,7 +18,7 @@ _ALLOWED_X86_64 = {
 _ALLOWED_AARCH64 = {
     "read": 63, "write": 64, "close": 57, "fstat": 80, "ppoll": 73, "lseek": 62, "munmap": 215, "brk": 214,
     "rt_sigaction": 134, "rt_sigprocmask": 135, "rt_sigreturn": 139, "sched_yield": 124, "mremap": 216,
-    "madvise": 233, "nanosleep": 101, "getpid": 172, "exit": 93, "gettimeofday": 169, "getrusage": 165,
+    "nanosleep": 101, "getpid": 172, "exit": 93, "gettimeofday": 169, "getrusage": 165,
     "sysinfo": 179, "sigaltstack": 132, "gettid": 178, "futex": 98, "sched_getaffinity": 123,
     "restart_syscall": 128, "clock_gettime": 113, "clock_nanosleep": 115, "exit_group": 94,
     "set_robust_list": 99, "getrandom": 278, "membarrier": 283, "rseq": 293,
@@ -37,6 +37,7 @@ class Architecture:
     allowed: frozenset[int]
     mmap: int
     mprotect: int
+    madvise: int
     clone: int
     clone3: int
     prctl: int
@@ -49,6 +50,7 @@ _ARCHITECTURES = {
         frozenset(_ALLOWED_X86_64.values()),
         mmap=9,
         mprotect=10,
+        madvise=28,
         clone=56,
         clone3=435,
         prctl=157,
@@ -59,6 +61,7 @@ _ARCHITECTURES = {
         frozenset(_ALLOWED_AARCH64.values()),
         mmap=222,
         mprotect=226,
+        madvise=233,
         clone=220,
         clone3=435,
         prctl=167,

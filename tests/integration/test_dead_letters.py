@@ -174,3 +174,28 @@ async def test_a_partition_stops_at_the_limit_and_goes_on_when_resumed(
 
         await deployment.drained()
         assert 8 == len(read_all(deployment, "follows-dlq", 8))
+
+
+@pytest.mark.law("L7")
+async def test_one_bad_source_does_not_stop_the_others(system: DeploymentFactory) -> None:
+    """More bad records of one app than the limit, in both modes, then a good event of the API in the
+    same partition: it is handled, and every bad record is a dead letter."""
+    deployment = system(dead_letters_in_a_row_max=5)
+    topic = f"{deployment.namespace}follows"
+    structured = orjson.dumps({"specversion": "1.0", "source": "/bad/app"})
+    bad = [
+        *(Outgoing(topic, 0, b"1", b"{", [("ce_source", b"/bad/app")]) for _ in range(8)),
+        *(
+            Outgoing(topic, 0, b"1", structured, [("content-type", b"application/cloudevents+json")])
+            for _ in range(8)
+        ),
+    ]
+    good = deployment.outgoing(UserFollowed(follower_id=OTHER, followee_id=AUTHOR), partition=0)
+
+    await deployment.publish([*bad, good])
+    await deployment.drained()
+
+    assert 16 == len(read_all(deployment, "follows-dlq", 16))
+    async with connect(deployment.settings, timeout_ms=5_000) as stores:
+        assert (await stores.counted_sets.summaries(SetKind.FOLLOWERS, [AUTHOR]))[AUTHOR].total == 1
+        assert await stores.stopped_partitions.stops(f"{deployment.namespace}check") == []

@@ -159,6 +159,40 @@ def test_former_words_are_no_identifiers() -> None:
     assert [] == former
 
 
+def test_data_reaches_the_terminal_through_one_module() -> None:
+    """Only `shutterline/terminal.py` makes consoles and styled texts, because it makes what is stored
+    printable. A command that prints otherwise would let a caption command the terminal."""
+    around = {
+        "print",
+        "Console",
+        "Text",
+        "echo",
+        "secho",
+        "assemble",
+        "from_markup",
+        "from_ansi",
+        "stdout",
+        "stderr",
+    }
+    found = [
+        f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)} {name}"
+        for path, node in nodes(("shutterline",))
+        if path != ROOT / "shutterline" / "terminal.py"
+        for name in used_names(node)
+        if name in around
+    ]
+
+    assert [] == found
+
+
+def used_names(node: ast.AST) -> Iterator[str]:
+    """Return the functions that a call calls, and the streams that an attribute names."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        yield node.func.id
+    elif isinstance(node, ast.Attribute) and node.attr != "print":
+        yield node.attr
+
+
 def defined_names(node: ast.AST) -> Iterator[str]:
     """Return the names that a node defines."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):

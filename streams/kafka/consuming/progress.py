@@ -91,6 +91,10 @@ class Progress:
         """Return the owned partitions whose position is not known yet, sorted."""
         return sorted(partition for partition, state in self._states.items() if state.position is None)
 
+    def is_owned(self, partition: GroupPartition) -> bool:
+        """Return whether this process owns the partition."""
+        return partition in self._states
+
     def owned(self) -> list[GroupPartition]:
         """Return all owned partitions, sorted."""
         return sorted(self._states)

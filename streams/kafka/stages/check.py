@@ -4,27 +4,40 @@ A record that can never succeed becomes a dead letter, with its bytes unchanged.
 unavailable, the partition waits. The events of a batch are handled concurrently, but their outcomes
 are counted in the order of offsets. The broker acknowledges the dead letters first. Only then are
 the records acknowledged to the consumer, which commits them.
+
+A record that is delivered again, because the partition was taken away before its commit, is handled
+again. But it counts only once, in the metrics and towards the dead-letter limit.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from schemas.envelope import PoisonEvent, Record
+from schemas.envelope import PoisonEvent, Record, source_of
 from schemas.events import Event, decode_event
 from streams.clock import unix_ms
-from streams.core.dead_letter_limit import DeadLetterLimit
+from streams.core.dead_letter_limit import DeadLetterLimit, LimitRules, SetAside, Stop, TakenBack
 from streams.kafka.consuming.agent import Delivered
 from streams.kafka.consuming.progress import GroupPartition, Progress
 from streams.kafka.consuming.stops import Stops
 from streams.kafka.consuming.waiting import PartitionRevoked
 from streams.kafka.stages.dead_letters import DeadLetters
-from streams.metrics import EVENTS
+from streams.kafka.stages.set_aside import SourcesSetAside
+from streams.metrics import DEAD_LETTERS, EVENTS
 from streams.settings import CheckSettings
 from topics.catalogue import Topic
 
 # Handles events concurrently, and retries while a store is unavailable. Returns for each event
 # None, or why the event can never be handled. Raises PartitionRevoked.
 EventsHandler = Callable[[Sequence[Event], Callable[[], bool]], Awaitable[Sequence[PoisonEvent | None]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a record: handled, or `poison`. `source` is None if the record names none."""
+
+    record: Record
+    source: str | None
+    poison: PoisonEvent | None
 
 
 @dataclass(slots=True)
@@ -40,6 +53,13 @@ class CheckStage:
     progress: Progress
     clock_ms: Callable[[], int] = unix_ms
     _limits: dict[GroupPartition, DeadLetterLimit] = field(default_factory=dict, init=False)
+    # The offset after the last record that counted towards the limit, and in the metrics.
+    _limit_positions: dict[GroupPartition, int] = field(default_factory=dict, init=False)
+    _metric_positions: dict[GroupPartition, int] = field(default_factory=dict, init=False)
+    _set_aside: SourcesSetAside = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._set_aside = SourcesSetAside(self.group, self.topic.name, self.progress)
 
     async def __call__(self, delivered: Delivered) -> None:
         """Handle a batch, and acknowledge exactly the records that are done.
@@ -60,32 +80,26 @@ class CheckStage:
 
     async def _handle_until_stop(self, partition: GroupPartition, done: int, delivered: Delivered) -> int:
         """Handle the records after the first `done`, up to a stop; returns how many are handled."""
-        records = delivered.records[done:]
         with self.progress.excused(partition):
-            outcomes = await self._outcomes(records, delivered.is_assigned)
+            outcomes = await self._outcomes(delivered.records[done:], delivered.is_assigned)
         count, stop_reason = self._count_until_stop(partition, outcomes)
-        poisons = [
-            (record, poison)
-            for record, poison in zip(records[:count], outcomes[:count], strict=True)
-            if poison is not None
-        ]
+        outcomes = outcomes[:count]
+        poisons = [(outcome.record, outcome.poison) for outcome in outcomes if outcome.poison is not None]
         await self.dead_letters.publish(poisons, delivered.is_assigned)
-        EVENTS.labels(self.topic.name, "dead_letter").inc(len(poisons))
-        EVENTS.labels(self.topic.name, "handled").inc(count - len(poisons))
-        position = records[count - 1].offset + 1
+        self._measure(partition, outcomes)
+        position = outcomes[-1].record.offset + 1
         delivered.ack(done + count)
         self.progress.handled(partition, position)
         if stop_reason is not None:
             await self.stops.stop(partition, position, stop_reason, delivered.is_assigned)
             # The operator has fixed the cause, so the dead letters are counted from zero again.
             del self._limits[partition]
+            self._set_aside.forget(partition)
         return count
 
-    async def _outcomes(
-        self, records: Sequence[Record], is_assigned: Callable[[], bool]
-    ) -> list[PoisonEvent | None]:
-        """Return for each record None if its event is handled, or why it can never be handled."""
-        outcomes: list[PoisonEvent | None] = []
+    async def _outcomes(self, records: Sequence[Record], is_assigned: Callable[[], bool]) -> list[Outcome]:
+        """Return for each record, in their order, what became of it."""
+        poisons: dict[int, PoisonEvent | None] = {}
         events: dict[int, Event] = {}
         now_ms = self.clock_ms()
         for index, record in enumerate(records):
@@ -97,27 +111,53 @@ class CheckStage:
                     own_source=self.settings.event_source,
                     own_prefix=self.settings.object_prefix,
                 )
-                outcomes.append(None)
             except PoisonEvent as poison:
-                outcomes.append(poison)
+                poisons[index] = poison
         handled = await self.handle(list(events.values()), is_assigned)
-        for index, outcome in zip(events, handled, strict=True):
-            outcomes[index] = outcome
-        return outcomes
+        poisons |= zip(events, handled, strict=True)
+        return [
+            Outcome(record, events[index].source if index in events else source_of(record), poisons[index])
+            for index, record in enumerate(records)
+        ]
 
     def _count_until_stop(
-        self, partition: GroupPartition, outcomes: Sequence[PoisonEvent | None]
+        self, partition: GroupPartition, outcomes: Sequence[Outcome]
     ) -> tuple[int, str | None]:
         """Return how many records are done, and the reason to stop after them, None for no stop."""
         limit = self._limits.get(partition)
         if limit is None:
-            limit = self._limits[partition] = DeadLetterLimit(
-                in_a_row_max=self.settings.dead_letters_in_a_row_max,
-                window_records=self.settings.dead_letters_window_records,
-                ratio_max=self.settings.dead_letters_ratio_max,
-            )
+            limit = self._limits[partition] = DeadLetterLimit(limit_rules(self.settings))
         for count, outcome in enumerate(outcomes, 1):
-            stop_reason = limit.record(outcome is not None)
-            if stop_reason is not None:
-                return count, stop_reason
+            if outcome.record.offset < self._limit_positions.get(partition, 0):
+                continue
+            self._limit_positions[partition] = outcome.record.offset + 1
+            match limit.record(outcome.source, outcome.poison is not None):
+                case SetAside(source, reason):
+                    self._set_aside.begin(partition, source, reason)
+                case TakenBack(source):
+                    self._set_aside.end(partition, source)
+                case Stop(reason):
+                    return count, reason
         return len(outcomes), None
+
+    def _measure(self, partition: GroupPartition, outcomes: Sequence[Outcome]) -> None:
+        counted = self._metric_positions.get(partition, 0)
+        new = [outcome for outcome in outcomes if outcome.record.offset >= counted]
+        poisons = [outcome.poison for outcome in new if outcome.poison is not None]
+        EVENTS.labels(self.topic.name, "dead_letter").inc(len(poisons))
+        EVENTS.labels(self.topic.name, "handled").inc(len(new) - len(poisons))
+        for poison in poisons:
+            DEAD_LETTERS.labels(self.topic.name, poison.reason.value).inc()
+        self._metric_positions[partition] = max(counted, outcomes[-1].record.offset + 1)
+
+
+def limit_rules(settings: CheckSettings) -> LimitRules:
+    """Return the limits of a partition, from the settings."""
+    return LimitRules(
+        in_a_row_max=settings.dead_letters_in_a_row_max,
+        window_records=settings.dead_letters_window_records,
+        ratio_max=settings.dead_letters_ratio_max,
+        source_share_min=settings.dead_letters_source_share_min,
+        set_aside_max=settings.dead_letters_sources_set_aside_max,
+        own_source=settings.event_source,
+    )

@@ -10,7 +10,6 @@ from schemas.times import utc_datetime_of_ms
 from streams.clock import unix_ms
 from streams.kafka.consuming.waiting import retry_until_available
 from streams.kafka.producing.producer import Outgoing
-from streams.metrics import DEAD_LETTERS
 from streams.settings import RetrySettings
 from topics.catalogue import Topic, dead_letter_of
 
@@ -49,8 +48,6 @@ class DeadLetters:
             return
         letters = [self._letter(record, poison) for record, poison in poisons]
         await retry_until_available(self.retry, lambda: self.producer.send(letters), is_assigned=is_assigned)
-        for _, poison in poisons:
-            DEAD_LETTERS.labels(self.topic.name, poison.reason.value).inc()
 
     def _letter(self, record: Record, poison: PoisonEvent) -> Outgoing:
         headers = dead_letter_headers(

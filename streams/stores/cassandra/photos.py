@@ -7,7 +7,7 @@ from typing import Any
 from more_itertools import sliced
 
 from schemas.ids import PhotoId, UserId
-from schemas.times import as_utc
+from schemas.times import as_utc, nearest_ms, whole_ms
 from streams.core.delivery import Delivery
 from streams.core.photos import AuthorPhoto, Photo, Status, StoredRendition
 from streams.ports.photos import AuthorPhotos, Photos
@@ -58,7 +58,7 @@ class CassandraPhotos(Photos):
             self._insert,
             photo.photo_id,
             photo.author_id,
-            photo.created_at,
+            whole_ms(photo.created_at),  # The driver would round times before 1970 up.
             photo.caption,
             photo.object_key,
             photo.content_type,
@@ -110,7 +110,7 @@ def _photo(row: tuple[Any, ...]) -> Photo:
     return Photo(
         photo_id=PhotoId(photo),
         author_id=UserId(author),
-        created_at=as_utc(created_at),
+        created_at=nearest_ms(as_utc(created_at)),
         caption=caption or "",
         object_key=object_key,
         content_type=content_type,

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from schemas.ids import PhotoId, UserId
+from schemas.times import whole_ms
 from streams.core.delivery import Delivery
 from streams.core.photos import AuthorPhoto, ParkedPhoto, Photo, Status, StoredRendition
 from streams.ports.photos import AuthorPhotos, ParkedPhotos, Photos
@@ -22,8 +23,7 @@ class MemoryPhotos(Photos):
         # Stores only the facts; the other methods write what happens to the photo.
         facts = replace(
             photo,
-            # Cassandra's timestamps have milliseconds.
-            created_at=photo.created_at.replace(microsecond=photo.created_at.microsecond // 1_000 * 1_000),
+            created_at=whole_ms(photo.created_at),  # Cassandra's timestamps have milliseconds.
             status=Status.PROCESSING,
             reason=None,
             renditions={},

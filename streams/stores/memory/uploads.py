@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 from schemas.ids import PhotoId, UserId
+from schemas.times import whole_ms
 from streams.core.uploads import KeyClaim, Upload, UploadState
 from streams.ports.uploads import UploadLimit, Uploads
 
@@ -21,8 +22,7 @@ class MemoryUploads(Uploads):
 
     async def insert(self, upload: Upload) -> None:
         # Cassandra's timestamps have milliseconds.
-        created_at = upload.created_at.replace(microsecond=upload.created_at.microsecond // 1_000 * 1_000)
-        self._rows.setdefault(upload.photo_id, replace(upload, created_at=created_at))
+        self._rows.setdefault(upload.photo_id, replace(upload, created_at=whole_ms(upload.created_at)))
 
     async def get(self, photo: PhotoId) -> Upload | None:
         return self._rows.get(photo)

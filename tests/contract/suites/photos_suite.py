@@ -53,6 +53,15 @@ class PhotosSuite:
 
         assert (await stored(stores, photo)).created_at == datetime(2026, 3, 1, 0, 0, 0, 123_000, tzinfo=UTC)
 
+    @pytest.mark.parametrize("year", [1, 1888, 1969, 9999])
+    async def test_a_photo_may_be_of_any_year(self, stores: Stores, new_id: NewId, year: int) -> None:
+        """Before 1970, too, microseconds are cut off, and not rounded."""
+        photo = replace(photo_by(new_id), created_at=datetime(year, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC))
+        await stores.photos.insert(photo)
+
+        expected = datetime(year, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC)
+        assert (await stored(stores, photo)).created_at == expected
+
     async def test_insert_takes_the_facts_alone(self, stores: Stores, new_id: NewId) -> None:
         """`insert` ignores status and renditions, because other calls write them. So a repeated
         upload does not reset them."""

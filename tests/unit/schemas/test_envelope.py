@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from schemas.dead_letter_headers import ADDED_HEADERS, DEAD_LETTER_HEADERS_BYTES_MAX, dead_letter_headers
-from schemas.envelope import Envelope, PoisonEvent, Reason, Record, open_envelope
+from schemas.envelope import Envelope, PoisonEvent, Reason, Record, open_envelope, source_of
 from schemas.quoting import QUOTED_CHARS_MAX, quoted
 from schemas.times import parse_rfc3339_us, rfc3339, utc_datetime
 
@@ -393,3 +393,26 @@ def test_a_failure_without_an_offset_is_refused() -> None:
     with pytest.raises(ValueError, match="aware"):
         rfc3339(datetime(2026, 1, 31))  # noqa: DTZ001 - a naive time is the case.
     assert rfc3339(datetime(2026, 1, 31, tzinfo=UTC)) == "2026-01-31T00:00:00.000000Z"
+
+
+@pytest.mark.parametrize(
+    ("headers", "value", "source"),
+    [
+        ([("ce_source", b"/app")], b"not json", "/app"),
+        ([("ce_specversion", b"0.3"), ("ce_source", b"/app")], None, "/app"),
+        ([], b"{}", None),
+        ([("ce_source", b"")], b"{}", None),
+        ([("ce_source", None)], b"{}", None),
+        ([("ce_source", b"\xff")], b"{}", None),
+        ([("content-type", b"Application/CloudEvents+JSON; charset=utf-8")], b'{"source": "/app"}', "/app"),
+        ([("content-type", b"application/cloudevents+json"), ("ce_source", b"/x")], b'{"source": 7}', None),
+        ([("content-type", b"application/cloudevents+json")], b"[]", None),
+        ([("content-type", b"application/cloudevents+json")], None, None),
+        ([("content-type", b"application/cloudevents+json")], b"\xff", None),
+    ],
+)
+def test_the_source_is_read_although_the_record_is_bad(
+    headers: list[tuple[str, bytes | None]], value: bytes | None, source: str | None
+) -> None:
+    """In both modes, and whatever else is wrong. A source that cannot be read is none."""
+    assert source_of(Record("likes", 0, 0, 0, b"1", value, tuple(headers))) == source

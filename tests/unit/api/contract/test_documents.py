@@ -1,5 +1,6 @@
 """The generated API documents, and whether the routes comply with them."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,41 @@ async def test_the_document_states_the_range_of_page_limits() -> None:
 
     assert limit("/v1/feed") == limit("/v1/users/{user_id}/photos") == (1, 100, 20)
     assert limit("/v1/social/following") == limit("/v1/social/followers") == (1, 1_000, 100)
+
+
+async def test_the_document_states_which_cursors_may_be_valid() -> None:
+    """An empty one is not, and every cursor that is served matches."""
+    world = await make_world()
+    operations = _operations(await _document(world))
+    for photo in range(10, 14):
+        await world.post(photo, 2)
+        await world.follow(1, photo)
+        await world.follow(photo, 1)
+    async with world.client(1) as client:
+        for path in ("/v1/feed", "/v1/users/2/photos", "/v1/social/following"):
+            template = path.replace("/2/", "/{user_id}/")
+            stated = next(
+                parameter["schema"]
+                for parameter in operations["get", template]["parameters"]
+                if parameter["name"] == "cursor"
+            )
+            cursor = (await client.get(path, params={"limit": 1})).json()["next_cursor"]
+
+            assert (await client.get(path, params={"cursor": ""})).status_code == 422
+            assert stated["minLength"] <= len(cursor or "-") <= stated["maxLength"]
+            assert re.fullmatch(stated["pattern"], cursor or "-")
+            assert not re.fullmatch(stated["pattern"], "")
+
+
+async def test_the_document_states_the_types_of_images_and_of_the_metrics() -> None:
+    """A client generator learns which images are taken, and that metrics are text."""
+    operations = _operations(await _document(await make_world()))
+
+    body = operations["post", "/v1/photos"]["requestBody"]["content"]["application/json"]["schema"]
+    metrics = operations["get", "/metrics"]["responses"]["200"]["content"]
+
+    assert body["properties"]["content_type"]["enum"] == ["image/jpeg", "image/png", "image/webp"]
+    assert metrics == {"text/plain": {"schema": {"type": "string"}}}
 
 
 async def test_responses_have_the_documented_shape() -> None:

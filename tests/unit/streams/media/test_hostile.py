@@ -2,6 +2,7 @@
 
 import json
 import random
+import struct
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -12,15 +13,35 @@ from hypothesis import strategies as st
 
 from streams.core.renditions import FULL_SIDES_PIXELS, EncodedRendition, encoded_rendition
 from streams.media.decoders import Decoders
-from streams.media.originals import OriginalFormat, format_of, is_animated_png
+from streams.media.originals import OriginalFormat, format_of, frames_of_png
 from streams.media.rejected import Reason, Rejected
 from streams.media.wire import Ending, pack_made, pack_rejected, split_ending, unpack_answer
-from tests.worlds.media import LIMITS, encoded, jpeg, picture, png, png_chunk, png_of_header
+from tests.worlds.media import (
+    BLUE,
+    LIMITS,
+    RED,
+    encoded,
+    is_near,
+    jpeg,
+    picture,
+    pixel,
+    png,
+    png_chunk,
+    png_of_header,
+)
 
 STILL = jpeg(400, 300)
 FRAMES = [picture(40, 30), picture(40, 30).rotate(180)]
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="10" height="10"><rect width="9" height="9"/></svg>'
 AVIF = b"\x00\x00\x00\x1cftypavif\x00\x00\x00\x00avifmif1miaf" + bytes(400)
+PNG_AFTER_HEADER = 8 + 25  # The signature, and the chunk IHDR.
+
+
+def still_png_with_frames(frames: int) -> bytes:
+    still = png(400, 300)
+    chunk = png_chunk(b"acTL", struct.pack("!II", frames, 0))
+    return still[:PNG_AFTER_HEADER] + chunk + still[PNG_AFTER_HEADER:]
+
 
 HOSTILE = {
     "nothing": (b"", Reason.EMPTY),
@@ -40,6 +61,12 @@ HOSTILE = {
     "animated PNG": (
         encoded(FRAMES[0], "PNG", save_all=True, append_images=FRAMES[1:]),
         Reason.SEVERAL_FRAMES,
+    ),
+    "PNG that states two frames": (still_png_with_frames(2), Reason.SEVERAL_FRAMES),
+    "JPEG cut in its last pixels": (STILL[:-40], Reason.BROKEN),
+    "progressive JPEG cut short": (
+        encoded(picture(400, 300), "JPEG", quality=90, progressive=True)[:-40],
+        Reason.BROKEN,
     ),
     "JPEG cut short": (STILL[: len(STILL) // 2], Reason.BROKEN),
     "PNG cut short": (png(400, 300)[:-200], Reason.BROKEN),
@@ -71,16 +98,36 @@ async def test_a_hostile_original_is_rejected_for_its_reason(decoders: Decoders,
     assert (await decoders.thumbnail(jpeg())).width == 64
 
 
-@pytest.mark.parametrize(("kind", "expected"), [(b"acTL", True), (b"tEXt", False)])
-def test_an_animated_png_is_told_by_its_chunk(kind: bytes, expected: bool) -> None:
-    """`acTL` before the pixels means an animation; `acTL` after them or another chunk does not."""
+@pytest.mark.parametrize(
+    ("kind", "stated", "expected"), [(b"acTL", 3, 3), (b"acTL", 1, 1), (b"acTL", 0, 0), (b"tEXt", 3, 1)]
+)
+def test_the_frames_of_a_png_are_told_by_its_chunk(kind: bytes, stated: int, expected: int) -> None:
+    """`acTL` before the pixels states them; `acTL` after them or another chunk does not."""
     still = png()
-    after_header = 8 + 25
+    chunk = png_chunk(kind, struct.pack("!II", stated, 0))
 
-    before = still[:after_header] + png_chunk(kind, bytes(8)) + still[after_header:]
+    before = still[:PNG_AFTER_HEADER] + chunk + still[PNG_AFTER_HEADER:]
 
-    assert expected is is_animated_png(memoryview(before))
-    assert not is_animated_png(memoryview(still + png_chunk(b"acTL", bytes(8))))
+    assert expected == frames_of_png(memoryview(before))
+    assert frames_of_png(memoryview(still + chunk)) == 1
+
+
+PROGRESSIVE = encoded(picture(400, 300), "JPEG", quality=90, progressive=True)
+TAKEN = {
+    "PNG of one frame that is animated": still_png_with_frames(1),
+    "JPEG without its end marker": STILL[:-2],
+    "JPEG with half of its end marker": STILL[:-1],
+    "progressive JPEG without its end marker": PROGRESSIVE[:-2],
+    "JPEG with bytes behind its end": STILL + b"more",
+}
+
+
+@pytest.mark.parametrize("name", TAKEN)
+async def test_what_browsers_show_is_taken(decoders: Decoders, name: str) -> None:
+    """By both lanes alike, with all pixels."""
+    for made in (await decoders.thumbnail(TAKEN[name]), *(await decoders.full(TAKEN[name])).values()):
+        assert is_near(RED, pixel(made.body, 0.25, 0.25))
+        assert is_near(BLUE, pixel(made.body, 0.9, 0.9))
 
 
 def test_a_format_is_told_by_its_first_bytes() -> None:

@@ -54,7 +54,17 @@ def unshare():
     if libc.unshare(0x10000000):
         raise OSError(ctypes.get_errno(), "unshare")
 
+pages = mmap.mmap(-1, 4096)
+
+def advise(advice):
+    if libc.madvise(ctypes.c_void_p(address), 4096, advice):
+        raise OSError(ctypes.get_errno(), "madvise")
+
+address = ctypes.addressof(ctypes.c_char.from_buffer(pages))
 attempts = {
+    "giving pages back": lambda: advise(4),
+    "sharing pages": lambda: advise(12),
+    "advice that does not exist": lambda: advise(999),
     "arithmetic": lambda: sum(range(1_000)),
     "a thread": start_thread,
     "ten megabytes": lambda: bytes(10_000_000),
@@ -115,7 +125,7 @@ if os.fork() == 0:
 os.read(0, 1)
 os._exit(0)
 """
-ALLOWED = {"arithmetic", "a thread", "ten megabytes"}
+ALLOWED = {"giving pages back", "arithmetic", "a thread", "ten megabytes"}
 # Decoding it takes tens of milliseconds, so that a test finds the decoder at work.
 SLOW = png(3_000, 2_500)
 HELD_WHOLE_SIDE = 3_600
@@ -357,3 +367,17 @@ def test_a_limit_that_cannot_be_is_refused() -> None:
     """The second try must have at least the memory of the first."""
     with pytest.raises(ValueError, match="large_decoder_memory_bytes_max"):
         limits(decoder_memory_bytes_max=2, large_decoder_memory_bytes_max=1)
+
+
+@pytest.mark.law("L11")
+async def test_a_decoder_has_no_capability() -> None:
+    """In a container a worker is often root, whose capabilities would outlive the sandbox."""
+    decoder = await asyncio.create_subprocess_exec(sys.executable, "-c", SPINNING)
+    try:
+        await until(lambda: status_of(decoder.pid, "Seccomp") == "2", "the decoder is confined")
+        found = {name: status_of(decoder.pid, name) for name in ("CapEff", "CapPrm", "CapInh", "CapAmb")}
+    finally:
+        decoder.kill()
+        await decoder.wait()
+
+    assert set(found.values()) == {"0" * 16}

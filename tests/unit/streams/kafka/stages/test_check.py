@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import pytest
+from prometheus_client import REGISTRY
 
 from bench.traffic.waiting import eventually
 from schemas.envelope import PoisonEvent, Reason, Record
@@ -38,8 +39,13 @@ def like(offset: int, user: int = 7) -> Record:
     return Record(TOPIC, PARTITION, offset, NOW_MS, key, value, tuple(headers))
 
 
-def bad(offset: int) -> Record:
-    return Record(TOPIC, PARTITION, offset, NOW_MS, b"1", b"not json", ())
+def bad(offset: int, source: str | None = None) -> Record:
+    headers = [] if source is None else [("ce_source", source.encode())]
+    return Record(TOPIC, PARTITION, offset, NOW_MS, b"1", b"not json", tuple(headers))
+
+
+def metric(name: str, **labels: str) -> float | None:
+    return REGISTRY.get_sample_value(f"shutterline_{name}", labels)
 
 
 @dataclass(slots=True)
@@ -89,11 +95,11 @@ class Stage:
         ]
 
     async def deliver(self, *records: Record, generation: int = 1) -> None:
-        await self.stage(
-            Delivered(
-                records, generation, lambda: self.is_assigned, lambda count: self.log.append(("ack", count))
-            )
+        delivered = Delivered(
+            records, generation, lambda: self.is_assigned, lambda count: self.log.append(("ack", count))
         )
+        async with asyncio.timeout(10):  # A partition that stops without a reason waits for ever.
+            await self.stage(delivered)
 
 
 async def stops_of(stage: Stage) -> list[int]:
@@ -263,3 +269,65 @@ async def test_the_watchdog_excuses_a_partition_only_while_its_events_are_handle
     assert stuck == [[], []]
     assert [stage.progress.stuck({partition: 7}, -1.0) for _ in range(2)] == [[], []]
     assert stage.progress.stuck({partition: 8}, -1.0) == [partition]
+
+
+async def test_one_bad_source_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    """Its bad records go on to the dead letters beyond the limit, an alarm names it, and the good
+    records of others are handled."""
+    stage = Stage()
+    stage.progress.own(GROUP, {GroupPartition(GROUP, TOPIC, PARTITION)})
+    source = "/bad\x1b[31m/app"
+
+    await stage.deliver(*(bad(offset, source) for offset in range(5, 15)), like(15))
+
+    assert stage.log == [*(("dead letter", offset) for offset in range(5, 15)), ("ack", 11)]
+    assert [event.id for event in stage.handled] == ["e15"]
+    assert await stops_of(stage) == []
+    assert "set aside the source /bad\\x1b[31m/app in likes/2: 3 dead letters in a row" in caplog.text
+    label = {"group": GROUP, "topic": TOPIC, "source": "/bad\\x1b[31m/app"}
+    assert metric("sources_set_aside", **label) == 1
+
+
+async def test_the_alarm_ends_when_the_source_is_well() -> None:
+    """After three handled records in a row the gauge no longer names it."""
+    stage = Stage()
+    label = {"group": GROUP, "topic": TOPIC, "source": "/app"}
+
+    await stage.deliver(*(bad(offset, "/app") for offset in range(5, 10)))
+    assert metric("sources_set_aside", **label) == 1
+    stage.progress.own(GROUP, set())
+    assert metric("sources_set_aside", **label) == 0  # The partition went to another worker.
+    await stage.deliver(like(10), like(11), like(12))
+
+    assert metric("sources_set_aside", **label) is None
+
+
+async def test_a_source_is_judged_by_its_events_of_either_kind() -> None:
+    """A record that cannot be decoded and an event that a store refuses count together."""
+    poison = PoisonEvent(Reason.AUTHOR_CONFLICT, "another author's")
+    stage = Stage(refuse=lambda event: poison if event.id != "e9" else None)
+
+    await stage.deliver(bad(5, "/app"), like(6), like(7), like(8), like(9))
+
+    assert stage.log[-1] == ("ack", 5)
+
+
+async def test_a_record_that_is_delivered_again_counts_once() -> None:
+    """A partition that comes back before its commit stops no sooner, and the metrics stay true."""
+    stage = Stage()
+    counters = [
+        ("dead_letters_total", {"topic": TOPIC, "reason": Reason.NOT_CLOUDEVENT}),
+        ("events_total", {"topic": TOPIC, "outcome": "dead_letter"}),
+    ]
+    before = [metric(name, **labels) or 0 for name, labels in counters]
+
+    for generation in (1, 2, 3):
+        await stage.deliver(bad(5), bad(6), generation=generation)
+
+    assert [
+        (metric(name, **labels) or 0) - count for (name, labels), count in zip(counters, before, strict=True)
+    ] == [2, 2]
+    assert stage.log[-1] == ("ack", 2)
+    assert await stops_of(stage) == []
+    await stage.deliver(bad(6), like(7), generation=4)
+    assert stage.log[-1] == ("ack", 2)

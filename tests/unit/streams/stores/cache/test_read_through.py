@@ -195,8 +195,6 @@ def test_pull_lists_survive_their_bytes_with_their_depth(stated: dict[int, bool]
         photo_id=IDS,
         author_id=IDS,
         created_at=st.datetimes(
-            min_value=datetime(1970, 1, 1),  # noqa: DTZ001 - hypothesis adds the zone.
-            max_value=datetime(2100, 1, 1),  # noqa: DTZ001 - As above.
             timezones=st.just(UTC),
         ),
         caption=st.text(),

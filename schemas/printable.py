@@ -1,0 +1,26 @@
+"""Text from outside that is shown to a person: what would command their terminal is made visible."""
+
+import unicodedata
+
+# Control characters (ESC, C1, NUL, newline, tab), format characters (bidi overrides, zero-width
+# characters), surrogates, private use, unassigned; and the separators that begin a new line.
+_ESCAPED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+# They join emoji and letters of some scripts, and order nothing.
+_HARMLESS = frozenset("\u200c\u200d")
+
+
+def printable(text: str) -> str:
+    """Return the text on one line, with an escape such as `\\x1b` for each character that is not shown.
+
+    What it returns moves no cursor, sets no colour and title, and reorders no other text. It may
+    still look like Rich's markup; `shutterline/terminal.py` prints it as plain text.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_shown(character) for character in text)
+
+
+def _shown(character: str) -> str:
+    if character in _HARMLESS or unicodedata.category(character) not in _ESCAPED_CATEGORIES:
+        return character
+    return character.encode("unicode_escape").decode("ascii")
