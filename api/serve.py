@@ -16,7 +16,9 @@ from starlette.types import ASGIApp
 from api.app import create_app
 from api.composition import make_services
 from api.http.connections import Connections, networks
-from api.http.protocol import BoundedProtocol, ConnectionBounds
+from api.http.cors import with_cors
+from api.http.protocol import BoundedProtocol
+from api.http.refusals import ConnectionBounds
 from api.photo_ids import PhotoIds
 from api.reading.signed_urls import load_media_key
 from streams.kafka.offsets.offsets import Offsets
@@ -63,7 +65,8 @@ async def serve(settings: ApiProcessSettings) -> None:
         host, port = _address(settings)
         closing.enter_context(metrics_file(settings, host, port))
         protocol = bounded_protocol(settings)
-        server = make_server(app, host, port, protocol, deadline_s=settings.request_deadline_ms // 1_000)
+        browsers = with_cors(app, settings.cors_origins)
+        server = make_server(browsers, host, port, protocol, deadline_s=settings.request_deadline_ms // 1_000)
         await _until_stopped(server, services.pulled.run, services.delivery.run, queue.run)
 
 
@@ -96,7 +99,10 @@ def bounded_protocol(settings: ConnectionSettings) -> Callable[..., BoundedProto
         ValueError: `connections_uncounted` has what is no network.
     """
     bounds = ConnectionBounds(
-        settings.request_head_bytes_max, settings.request_head_s_max, settings.connection_idle_s_max
+        settings.request_head_bytes_max,
+        settings.request_head_s_max,
+        settings.connection_idle_s_max,
+        settings.pipelined_requests_max,
     )
     connections = Connections(
         per_address_max=settings.connections_per_address_max,

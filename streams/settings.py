@@ -197,9 +197,13 @@ class ConnectionSettings(_Part):
     # Load balancers keep idle connections for a minute. If we closed them first, a request that is under
     # way could arrive at a closed connection.
     connection_idle_s_max: PositiveFloat = 75
+    # Requests that wait for the response to an earlier one; what follows them is read later.
+    pipelined_requests_max: PositiveInt = 100
     connections_per_address_max: int = Field(default=1_000, ge=0)  # 0 is no limit.
     # Networks without that limit, with commas between: load balancers have many connections.
     connections_uncounted: str = "127.0.0.0/8,::1"
+    # The origins whose pages may call the API from a browser, with commas between; none by default.
+    cors_origins: str = ""
 
 
 class CacheSettings(_Part):

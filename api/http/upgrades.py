@@ -4,7 +4,7 @@ Clients that prefer HTTP/2 offer it in their first request, which may well be a 
 the request as ended by its headers, so the body would be read as the next request.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import httptools
@@ -12,7 +12,7 @@ import httptools
 _FRAMING = (b"content-length", b"transfer-encoding")
 
 
-def body_framing(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def body_framing(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """Return the headers that say how long the body is; none of them if there is no body."""
     framing = [header for header in headers if header[0] in _FRAMING]
     return [] if all(value.strip(b"0") == b"" for _, value in framing) else framing

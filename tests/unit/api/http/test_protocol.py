@@ -73,8 +73,7 @@ async def test_the_bound_of_a_head_is_exact(names: int, spare: int, status: int)
     """A head of exactly the bound is served, one byte more is 431: one large header or many small ones."""
     lines = b"".join(b"x%d: %s\r\n" % (number, b"a" * 50) for number in range(names))
     head = b"GET /plain HTTP/1.1\r\n" + lines + b"\r\n"
-    counted = len(b"/plain") + len(lines)
-    async with serving(request_head_bytes_max=counted + spare) as wire:
+    async with serving(request_head_bytes_max=len(head) + spare) as wire:
         reply = await (await wire.sends(head)).reply()
 
     assert reply.status == status
@@ -197,6 +196,28 @@ async def test_pipelined_requests_get_their_responses_in_order() -> None:
         paths = [(await client.reply()).json["path"] for _ in range(501)]
 
     assert paths == [*(f"/{number}" for number in range(500)), "/plain"]
+
+
+async def test_many_pipelined_requests_wait_unparsed() -> None:
+    """A queued request costs a hundred times its own bytes. Each still gets its response, also the last
+    one, whose body is larger than what is read at once."""
+    body = b"b" * 200_000
+    last = b"POST /last HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    requests = [b"GET /%d HTTP/1.1\r\n\r\n" % number for number in range(10_000)]
+    async with serving(pipelined_requests_max=10, request_head_bytes_max=1_000) as wire:
+        client = await wire.sends(b"GET /held HTTP/1.1\r\n\r\n")
+        sending = asyncio.create_task(client.send(b"".join(requests) + last))
+        await eventually("the queue to fill", lambda: wire.queued() >= 10)
+        queued = wire.queued()
+        wire.app.go.set()
+        replies = [await client.reply() for _ in range(10_002)]
+        await sending
+
+    # The bound is checked between pieces, and a piece of 1,000 bytes has 55 requests at most.
+    assert queued < 10 + 55
+    paths = [reply.json["path"] for reply in replies]
+    assert paths == ["/held", *(f"/{number}" for number in range(10_000)), "/last"]
+    assert replies[-1].json["body_bytes"] == len(body)
 
 
 async def test_a_refusal_comes_after_the_responses_to_earlier_requests() -> None:
@@ -352,3 +373,13 @@ async def test_the_body_of_a_request_with_upgrade_is_no_request(
     assert (without.json["method"], without.json["body_bytes"]) == ("GET", 0)
     assert [(reply.status, reply.json["body_bytes"]) for reply in replies] == [(200, 39), (200, 5)]
     assert len(wire.app.seen) == 3
+
+
+async def test_many_requests_with_upgrade_in_one_write() -> None:
+    """Each stops the parser."""
+    upgrade = b"GET /plain HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+    async with serving() as wire:
+        client = await wire.sends(upgrade * 2_000)
+        statuses = [(await client.reply()).status for _ in range(2_000)]
+
+    assert set(statuses) == {200}

@@ -124,6 +124,10 @@ class Wire:
         await client.send(data)
         return client
 
+    def queued(self) -> int:
+        """How many requests wait for an earlier one on their connection."""
+        return sum(len(connection.pipeline) for connection in self.connections)
+
     async def close(self) -> None:
         self.app.go.set()
         for client in self._clients:
