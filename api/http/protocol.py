@@ -186,11 +186,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse_error(self, error: httptools.HttpParserError) -> None:
-        cause = error.__context__
-        if isinstance(cause, _HeadTooLarge):
+        if isinstance(error.__context__, _HeadTooLarge):
             self._refuse("head_bytes", self._bounds.too_large())
         else:
-            self._refuse("malformed", malformed(cause or error))
+            self._refuse("malformed", malformed(error))
 
     def _refuse(self, reason: str, problem: Problem) -> None:
         """Read no more requests; respond when the requests before this one have their responses."""

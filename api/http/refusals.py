@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from api.http.limited_log import LimitedLog
@@ -41,8 +42,10 @@ def too_many_connections() -> Problem:
     return Problem(HTTPStatus.TOO_MANY_REQUESTS, "Your address has too many open connections.", headers)
 
 
-def malformed(error: BaseException) -> Problem:
-    return Problem(HTTPStatus.BAD_REQUEST, f"This is not a valid HTTP/1.1 request: {error}.")
+def malformed(error: httptools.HttpParserError) -> Problem:
+    # A callback fails at the target only, and its error quotes all of it.
+    reason = "Invalid target" if isinstance(error, httptools.HttpParserCallbackError) else str(error)
+    return Problem(HTTPStatus.BAD_REQUEST, f"This is not a valid HTTP/1.1 request: {reason}.")
 
 
 def record(reason: str, problem: Problem) -> None:

@@ -242,6 +242,8 @@ async def test_a_refusal_comes_after_the_responses_to_earlier_requests() -> None
         b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
         b"GET / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"GET /\xff HTTP/1.1\r\n\r\n",
+        b"GET http://api.test:port/secret HTTP/1.1\r\n\r\n",
+        b"GET http://api.test HTTP/1.1\r\n\r\n",
         b"CONNECT example.test:443 HTTP/1.1\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         CHUNKED + b"zz\r\n",
@@ -253,7 +255,11 @@ async def test_malformed_http_is_a_problem_document(request_bytes: bytes) -> Non
         reply = await (await wire.sends(request_bytes)).last_reply()
 
     assert (reply.status, reply.headers["content-type"]) == (400, PROBLEM)
-    assert reply.json["detail"].startswith("This is not a valid HTTP/1.1 request: ")
+    detail = reply.json["detail"]
+    assert detail.startswith("This is not a valid HTTP/1.1 request: ")
+    assert len(detail) < 150
+    assert "secret" not in detail
+    assert "NoneType" not in detail
 
 
 async def test_malformed_requests_write_few_log_lines(caplog: pytest.LogCaptureFixture) -> None:
