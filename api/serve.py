@@ -5,15 +5,20 @@ import gc
 import signal
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 import uvicorn
 import uvloop
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from api.app import create_app
 from api.composition import make_services
+from api.http.connections import Connections, networks
+from api.http.cors import with_cors
+from api.http.protocol import BoundedProtocol
+from api.http.refusals import ConnectionBounds
 from api.photo_ids import PhotoIds
 from api.reading.signed_urls import load_media_key
 from streams.kafka.offsets.offsets import Offsets
@@ -21,7 +26,7 @@ from streams.kafka.offsets.renditions_queue import ASK_S_MAX, RenditionsQueue
 from streams.kafka.producing.producer import Producer
 from streams.kafka.producing.publisher import KafkaPublisher
 from streams.metrics_file import metrics_file
-from streams.settings import ApiProcessSettings, ApiSettings
+from streams.settings import ApiProcessSettings, ApiSettings, ConnectionSettings
 from streams.stores.connect import connect
 
 # A publish may take this share of a request's time, because the row is written after it.
@@ -30,10 +35,6 @@ PUBLISH_SHARE = 0.5
 # A page creates thousands of objects that reference counting frees. At Python's default of 700 the
 # collector would look for cycles several times a page, which takes a fifth of the page's time.
 COLLECTED_OBJECTS_MIN = 10_000
-
-# Load balancers keep idle connections for a minute. If we closed them first, a request that is under
-# way could arrive at a closed connection.
-KEEP_ALIVE_S = 75
 
 
 def run(settings: ApiProcessSettings) -> None:
@@ -63,7 +64,9 @@ async def serve(settings: ApiProcessSettings) -> None:
         app = create_app(services, requests=settings, uploads=settings, photo_urls=settings)
         host, port = _address(settings)
         closing.enter_context(metrics_file(settings, host, port))
-        server = _server(app, host, port, deadline_s=settings.request_deadline_ms // 1_000)
+        protocol = bounded_protocol(settings)
+        browsers = with_cors(app, settings.cors_origins)
+        server = make_server(browsers, host, port, protocol, deadline_s=settings.request_deadline_ms // 1_000)
         await _until_stopped(server, services.pulled.run, services.delivery.run, queue.run)
 
 
@@ -89,18 +92,39 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-def _server(app: FastAPI, host: str, port: int, *, deadline_s: int) -> _Server:
+def bounded_protocol(settings: ConnectionSettings) -> Callable[..., BoundedProtocol]:
+    """Return what makes the protocol of each connection; its connections count together.
+
+    Raises:
+        ValueError: `connections_uncounted` has what is no network.
+    """
+    bounds = ConnectionBounds(
+        settings.request_head_bytes_max,
+        settings.request_head_s_max,
+        settings.connection_idle_s_max,
+        settings.pipelined_requests_max,
+    )
+    connections = Connections(
+        per_address_max=settings.connections_per_address_max,
+        uncounted=networks(settings.connections_uncounted),
+    )
+    return partial(BoundedProtocol, bounds=bounds, connections=connections)
+
+
+def make_server(
+    app: ASGIApp, host: str, port: int, protocol: Callable[..., BoundedProtocol], *, deadline_s: int
+) -> _Server:
+    """Return the server, which does not listen yet; requests under way get `deadline_s` when it stops."""
     config = uvicorn.Config(
         app,
         host=host,
         port=port,
-        http="httptools",
+        http=protocol,  # type: ignore[arg-type]  # uvicorn only calls it.
         ws="none",
         lifespan="off",
         access_log=False,
         log_config=None,
         server_header=False,
-        timeout_keep_alive=KEEP_ALIVE_S,
         proxy_headers=False,
         # Every request under way ends by its own deadline.
         timeout_graceful_shutdown=deadline_s + 1,

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Self
 
-from pydantic import Field, PositiveInt, SecretStr, field_validator, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from streams.core.renditions import RenditionFormat
@@ -185,6 +185,25 @@ class RequestSettings(_Part):
     requests_in_flight_max: PositiveInt = 512
     retry_after_s_max: PositiveInt = 30
     request_body_bytes_max: PositiveInt = 65_536
+
+
+class ConnectionSettings(_Part):
+    """Limits of the connections to an API process."""
+
+    # The request line and all headers; then 431.
+    request_head_bytes_max: PositiveInt = 32_768
+    # From the first byte of a request to the end of its headers; also of a new connection without a request.
+    request_head_s_max: PositiveFloat = 10
+    # Load balancers keep idle connections for a minute. If we closed them first, a request that is under
+    # way could arrive at a closed connection.
+    connection_idle_s_max: PositiveFloat = 75
+    # Requests that wait for the response to an earlier one; what follows them is read later.
+    pipelined_requests_max: PositiveInt = 100
+    connections_per_address_max: int = Field(default=1_000, ge=0)  # 0 is no limit.
+    # Networks without that limit, with commas between: load balancers have many connections.
+    connections_uncounted: str = "127.0.0.0/8,::1"
+    # The origins whose pages may call the API from a browser, with commas between; none by default.
+    cors_origins: str = ""
 
 
 class CacheSettings(_Part):
@@ -389,6 +408,7 @@ class ApiProcessSettings(
     PhotoUrlSettings,
     TokenSettings,
     RequestSettings,
+    ConnectionSettings,
     FollowSettings,
     FeedSettings,
     UploadSettings,

@@ -16,6 +16,12 @@ REQUESTS_REFUSED = Counter(
     "Requests that were rejected, or cancelled at their deadline.",
     ["reason"],
 )
+CONNECTIONS = Gauge("shutterline_http_connections", "Open connections.")
+CONNECTIONS_REFUSED = Counter(
+    "shutterline_http_connections_refused",
+    "Connections that were closed before a request was complete, by the bound that they broke.",
+    ["reason"],
+)
 FEED_PAGES = Counter("shutterline_feed_pages", "Feed pages, by their completeness.", ["completeness"])
 REBUILDS = Counter(
     "shutterline_rebuilds", "Reads of timelines that had to be rebuilt, by the outcome.", ["outcome"]

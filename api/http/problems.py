@@ -11,10 +11,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 
+from api.http.limited_log import LimitedLog
 from streams.errors import StoreUnavailable
 from streams.stores.cache.read_through import TooManyReads
 
-log = logging.getLogger(__name__)
+log = LimitedLog(logging.getLogger(__name__))
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
@@ -63,7 +64,9 @@ def add_handlers(app: FastAPI) -> None:
         return problem_response(error)
 
     async def on_store(_: Request, error: Exception) -> Response:
-        log.warning("503: %s", error or type(error).__name__)
+        # During an outage every request fails.
+        operation = f"{error.store} {error.operation}" if isinstance(error, StoreUnavailable) else "reads"
+        log.warning(operation, f"503: {error or type(error).__name__}")
         return problem_response(unavailable("A store did not answer in time; try again."))
 
     async def on_bug(_: Request, error: Exception) -> Response:

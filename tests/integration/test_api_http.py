@@ -3,7 +3,7 @@ shutdown."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
 import httpx
@@ -111,6 +111,8 @@ async def test_no_bytes_cause_a_server_error(shared: Deployment) -> None:
         b"PUT /v1/social/follow/2 HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
         b"PUT /v1/social/follow/2 HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n",
         b"PUT /v1/social/follow/2 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"GET /v1/feed HTTP/1.1\r\nX: " + b"x" * 1_048_576 + b"\r\n\r\n",
+        b"GET /v1/feed HTTP/1.1\r\n" + b"x: y\r\n" * 20_000 + b"\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         b"\r\n\r\n\r\nnonsense\r\n\r\n",
     ]
@@ -119,6 +121,30 @@ async def test_no_bytes_cause_a_server_error(shared: Deployment) -> None:
 
     assert {request: status for request, status in statuses.items() if (status or 400) >= 500} == {}
     assert alive == 200
+
+
+async def test_large_headers_disturb_nobody(shared: Deployment) -> None:
+    """Eight clients write 64 MiB each as one header; each gets 431, while another client is served."""
+    begin, piece = b"GET /v1/feed HTTP/1.1\r\nX: ", b"x" * 1_048_576
+    address = urlsplit(shared.settings.api)
+
+    async def flood() -> int:
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        with suppress(ConnectionError):
+            writer.write(begin)
+            for _ in range(64):
+                writer.write(piece)
+                await writer.drain()
+        line = await asyncio.wait_for(reader.readline(), DEADLINE_S)
+        writer.transport.abort()
+        return int(line.split()[1])
+
+    async with _client(shared, ME) as me:
+        floods = [asyncio.create_task(flood()) for _ in range(8)]
+        statuses = [(await me.get("/v1/feed")).status_code for _ in range(50)]
+
+    assert [await task for task in floods] == [431] * 8
+    assert set(statuses) == {200}
 
 
 async def test_head_has_no_body_on_the_wire(shared: Deployment) -> None:

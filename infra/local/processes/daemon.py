@@ -19,6 +19,8 @@ STOP_DEADLINE_S = 30.0
 LAUNCH_DEADLINE_S = 20.0
 LOG_TAIL_LINES = 20
 LOG_TAIL_BYTES = 64 * 1024
+# At a start a longer log becomes NAME.log.1, which replaces the one before it.
+LOG_BYTES_MAX = 10 * 1_048_576
 
 
 class Daemon:
@@ -85,6 +87,7 @@ class Daemon:
         self._end_leftovers()
         self.home.run.mkdir(parents=True, exist_ok=True)
         self.home.log.mkdir(parents=True, exist_ok=True)
+        self._rotate_log()
         self.metrics_file.unlink(missing_ok=True)
         parent = os.getpid() if self._dies_with_parent else 0
         launch = [sys.executable, "-I", "-S", str(Path(__file__).parent / "launch.py")]
@@ -151,6 +154,10 @@ class Daemon:
         return DaemonDiedError(
             f"{self.name} has ended. The last lines of {self.log_file}:\n{self.log_tail()}"
         )
+
+    def _rotate_log(self) -> None:
+        if self.log_file.exists() and self.log_file.stat().st_size > LOG_BYTES_MAX:
+            self.log_file.rename(self.log_file.with_name(f"{self.name}.log.1"))
 
     def _recorded(self) -> tuple[int, int] | None:
         try:

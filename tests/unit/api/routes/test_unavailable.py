@@ -54,3 +54,14 @@ async def _rows(world: World) -> list[object]:
     edges = world.stores.outgoing_edges
     liked = await edges.state(OutgoingEdge.LIKES, UserId(ME), 10)
     return [await edges.following(UserId(ME)), liked, await world.stores.photos.get([PhotoId(11)])]
+
+
+async def test_an_outage_writes_few_log_lines(caplog: pytest.LogCaptureFixture) -> None:
+    """Every request fails while it lasts, and anybody can send requests."""
+    world = await make_world()
+    world.fail("cassandra")
+    async with world.client(ME) as client:
+        statuses = {(await client.get("/v1/users/2")).status_code for _ in range(100)}
+
+    assert statuses == {503}
+    assert len([record for record in caplog.records if "503" in record.getMessage()]) <= 1

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from bench.traffic.waiting import wait_until
 from infra.local import credentials, ports, prerequisites
 from infra.local.errors import DaemonDiedError, StackError
 from infra.local.paths import PROJECT, Home
+from infra.local.processes import daemon as daemons
 from infra.local.processes import kernel
 from infra.local.processes.daemon import Daemon
 from infra.local.processes.interrupts import deferred_interrupts
@@ -231,12 +233,30 @@ class TestDaemon:
             assert orphan.pid is not None
         orphan.stop()
 
+    def test_a_long_log_is_replaced_at_the_next_start(
+        self, home: Home, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One old log stays. A short log is continued, so that several starts can be read in it."""
+        monkeypatch.setattr(daemons, "LOG_BYTES_MAX", 10)
+        chatty = Daemon("worker-1", home)
+        for text in ("short", "a longer text", "new"):
+            run(chatty, "sh", "-c", f"echo {text}; exec sleep 600")
+            wait_until("it has logged", partial(_ends_with, chatty, text))
+            chatty.stop()
+
+        assert chatty.log_file.read_text() == "new\n"
+        assert chatty.log_file.with_name("worker-1.log.1").read_text() == "short\na longer text\n"
+
     def test_a_name_that_never_ran_is_not_running(self, home: Home) -> None:
         """To stop it is not an error."""
         never = Daemon("media-1", home)
         never.stop()
 
         assert never.pid is None
+
+
+def _ends_with(daemon: Daemon, text: str) -> bool:
+    return daemon.log_tail().endswith(text)
 
 
 class TestWaiting:

@@ -1,0 +1,62 @@
+"""The bounds of a connection, and the responses to those who break them."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from api.http.limited_log import LimitedLog
+from api.http.metrics import CONNECTIONS_REFUSED
+from api.http.problems import RETRY_AFTER_S, Problem, problem_response
+
+_log = LimitedLog(logging.getLogger(__name__))
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionBounds:
+    """`head_bytes_max` and `head_s_max` bound the request line with the headers, `idle_s_max` the pauses
+    between requests, and `queued_requests_max` what a client sends without waiting for responses."""
+
+    head_bytes_max: int
+    head_s_max: float
+    idle_s_max: float
+    queued_requests_max: int
+
+    def too_large(self) -> Problem:
+        return Problem(
+            HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+            f"The request line and the headers may have at most {self.head_bytes_max} bytes.",
+        )
+
+    def too_slow(self) -> Problem:
+        return Problem(
+            HTTPStatus.REQUEST_TIMEOUT, f"The headers did not arrive within {self.head_s_max:g} s."
+        )
+
+
+def too_many_connections() -> Problem:
+    headers = {"Retry-After": str(RETRY_AFTER_S)}
+    return Problem(HTTPStatus.TOO_MANY_REQUESTS, "Your address has too many open connections.", headers)
+
+
+def malformed(error: httptools.HttpParserError) -> Problem:
+    # A callback fails at the target only, and its error quotes all of it.
+    reason = "Invalid target" if isinstance(error, httptools.HttpParserCallbackError) else str(error)
+    return Problem(HTTPStatus.BAD_REQUEST, f"This is not a valid HTTP/1.1 request: {reason}.")
+
+
+def record(reason: str, problem: Problem) -> None:
+    """Count a refusal; log it, unless the same reason was logged a short time ago."""
+    CONNECTIONS_REFUSED.labels(reason).inc()
+    _log.warning(reason, f"{problem.status} and closed a connection: {problem.detail}")
+
+
+def last_response(problem: Problem, default_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return the bytes of a response after which the connection is closed."""
+    response = problem_response(problem)
+    headers = [*default_headers, *response.raw_headers, (b"connection", b"close")]
+    lines = [b"%b: %b\r\n" % header for header in headers]
+    return b"".join((STATUS_LINE[problem.status], *lines, b"\r\n", response.body))
