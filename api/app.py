@@ -56,6 +56,7 @@ def create_app(
         Gate,
         usual=_usual_bounds(requests, uploads.upload_idle_s_max),
         uploads=_upload_bounds(uploads),
+        admission=lambda: app.state.services.admission,
         in_flight_max=requests.requests_in_flight_max,
         retry_after_s_max=requests.retry_after_s_max,
     )
@@ -83,22 +84,22 @@ def _upload_bounds(uploads: UploadSettings) -> Bounds:
 def _add_reads(app: FastAPI) -> None:
     # A plain Starlette route, because FastAPI's own routes cost as much as the page itself.
     app.router.routes.append(_LeanRoute(FEED_PATH, get_feed, methods=["GET"]))
-    _get(app, USER_PHOTOS_PATH, get_user_photos, "get_user_photos", PhotoPage, "photos", 401, 422, 503)
-    _get(app, "/v1/users/{user_id}", get_user, "get_user", UserView, "users", 401, 422, 503)
-    _get(app, "/v1/photos/{photo_id}", get_photo, "get_photo", PhotoView, "photos", 401, 404, 422, 503)
-    _get(app, "/v1/social/following", get_following, "get_following", EdgePage, "social", 401, 422, 503)
-    _get(app, "/v1/social/followers", get_followers, "get_followers", EdgePage, "social", 401, 422, 503)
+    _get(app, USER_PHOTOS_PATH, get_user_photos, "get_user_photos", PhotoPage, "photos", 401, 422, 429, 503)
+    _get(app, "/v1/users/{user_id}", get_user, "get_user", UserView, "users", 401, 422, 429, 503)
+    _get(app, "/v1/photos/{photo_id}", get_photo, "get_photo", PhotoView, "photos", 401, 404, 422, 429, 503)
+    _get(app, "/v1/social/following", get_following, "get_following", EdgePage, "social", 401, 422, 429, 503)
+    _get(app, "/v1/social/followers", get_followers, "get_followers", EdgePage, "social", 401, 422, 429, 503)
 
 
 def _add_writes(app: FastAPI) -> None:
     photo, like = "/v1/photos/{photo_id}", "/v1/photos/{photo_id}/like"
     follow = "/v1/social/follow/{user_id}"
-    _write(app, "DELETE", photo, delete_photo, "delete_photo", "photos", 401, 403, 404, 413, 422, 503)
-    _write(app, "PUT", like, put_like, "put_like", "likes", 401, 404, 413, 422, 503)
-    _write(app, "DELETE", like, delete_like, "delete_like", "likes", 401, 404, 413, 422, 503)
-    _write(app, "PUT", follow, put_follow, "put_follow", "social", 401, 409, 413, 422, 503)
-    _write(app, "POST", follow, put_follow, "post_follow", "social", 401, 409, 413, 422, 503)
-    _write(app, "DELETE", follow, delete_follow, "delete_follow", "social", 401, 413, 422, 503)
+    _write(app, "DELETE", photo, delete_photo, "delete_photo", "photos", 401, 403, 404, 413, 422, 429, 503)
+    _write(app, "PUT", like, put_like, "put_like", "likes", 401, 404, 413, 422, 429, 503)
+    _write(app, "DELETE", like, delete_like, "delete_like", "likes", 401, 404, 413, 422, 429, 503)
+    _write(app, "PUT", follow, put_follow, "put_follow", "social", 401, 409, 413, 422, 429, 503)
+    _write(app, "POST", follow, put_follow, "post_follow", "social", 401, 409, 413, 422, 429, 503)
+    _write(app, "DELETE", follow, delete_follow, "delete_follow", "social", 401, 413, 422, 429, 503)
 
 
 def _add_uploads(app: FastAPI, uploads: UploadSettings) -> None:
@@ -127,6 +128,7 @@ def _add_uploads(app: FastAPI, uploads: UploadSettings) -> None:
         409,
         410,
         422,
+        429,
         503,
     )
     app.add_api_route(
@@ -138,7 +140,7 @@ def _add_uploads(app: FastAPI, uploads: UploadSettings) -> None:
         response_model=None,
         tags=["uploads"],
         operation_id="post_complete",
-        responses=problem_responses(401, 403, 404, 409, 410, 413, 422, 503),
+        responses=problem_responses(401, 403, 404, 409, 410, 413, 422, 429, 503),
     )
 
 

@@ -7,10 +7,12 @@ from time import monotonic, time_ns
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from prometheus_client import Counter
 
+from api.auth.admission import Admission
 from api.auth.keys import keys_from
 from api.auth.tokens import TokenVerifier
 from api.edge_writer import EdgeWriter
 from api.http.metrics import CACHE_LOOKUPS, MEDIA_URLS, REBUILDS
+from api.http.rate_limiter import RateLimiter
 from api.http.retry_after import RetryQueue
 from api.photo_ids import PhotoIds
 from api.readiness import Probe, Readiness
@@ -94,6 +96,8 @@ def make_services(
     )
     signer = _signer(settings, media_key, clock_us)
     edges = EdgeWriter(stores.outgoing_edges, publisher, clock_us)
+    limiter = RateLimiter(stores.rates, buckets_max=settings.rate_buckets_max, clock_s=clock_s)
+    verifier = _verifier(settings, clock_us)
     return Services(
         feed=FeedService(reads=reads, sources=sources, signer=signer, rebuilds=rebuilds),
         photos=PhotoService(
@@ -118,7 +122,8 @@ def make_services(
             readiness=Readiness(_probes(stores, publisher, queue), clock_s=clock_s),
             ops_open=settings.ops_open,
         ),
-        verifier=_verifier(settings, clock_us),
+        verifier=verifier,
+        admission=Admission(settings, verifier, limiter),
         pulled=pulled,
         delivery=delivery,
         rebuilder=rebuilder,

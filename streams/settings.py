@@ -187,6 +187,25 @@ class RequestSettings(_Part):
     request_body_bytes_max: PositiveInt = 65_536
 
 
+class RateSettings(_Part):
+    """How fast one user and one address may call, over all processes. A bucket holds a burst of requests."""
+
+    reads_per_s: PositiveInt = 100  # Of one user: GET and HEAD.
+    reads_burst: PositiveInt = 500
+    writes_per_s: PositiveInt = 20  # Of one user.
+    writes_burst: PositiveInt = 200
+    limits_by_address: bool = True  # Off in the local stack, whose clients all have one address.
+    address_reads_per_s: PositiveInt = 1_000  # Many users can share one address.
+    address_reads_burst: PositiveInt = 5_000
+    address_writes_per_s: PositiveInt = 200
+    address_writes_burst: PositiveInt = 2_000
+    unauthorized_per_s: PositiveInt = 20  # Of one address: requests without a valid token.
+    unauthorized_burst: PositiveInt = 200
+    # The proxies in front of the API that append to X-Forwarded-For. With 0 the peer is the client.
+    trusted_proxies: int = Field(default=0, ge=0)
+    rate_buckets_max: PositiveInt = 100_000  # In the memory of one process, half a kilobyte each.
+
+
 class CacheSettings(_Part):
     """How long cached values live, and how many database reads may fill them at once."""
 
@@ -386,6 +405,7 @@ class ApiProcessSettings(
     PhotoUrlSettings,
     TokenSettings,
     RequestSettings,
+    RateSettings,
     FollowSettings,
     FeedSettings,
     UploadSettings,

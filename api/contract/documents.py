@@ -41,7 +41,10 @@ _PROBLEMS: dict[int, Json] = {
     413: {"description": "The body is too large."},
     415: {"description": "Neither JSON nor an image of a type that is taken."},
     422: {"description": "The input is not as stated here."},
-    429: {"description": "The caller has begun too many uploads in a minute.", "headers": _RETRY_AFTER},
+    429: {
+        "description": "Too many requests of the caller or of its address, or too many uploads.",
+        "headers": _RETRY_AFTER,
+    },
     503: {"description": "Not now: a store or this process is overloaded or away.", "headers": _RETRY_AFTER},
 }
 

@@ -5,9 +5,12 @@ The middleware is pure ASGI, because a framework's middleware costs as much as a
 """
 
 import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from time import monotonic
+from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -15,6 +18,7 @@ from api.http.body import BodyBounds, Received, header
 from api.http.metrics import REQUEST_SECONDS, REQUESTS, REQUESTS_IN_FLIGHT, REQUESTS_REFUSED
 from api.http.problems import Problem, problem_response, unavailable
 from api.http.retry_after import RetryQueue
+from streams.requester import REQUESTER, Requester
 
 # Probes and metrics are never refused, because operators need them most under overload.
 NEVER_REFUSED = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -32,13 +36,30 @@ class Bounds:
     body: BodyBounds
 
 
+class Admission(Protocol):
+    async def admit(self, scope: Scope) -> Requester:
+        """Return the requester.
+
+        Raises:
+            Problem: The requester is above its rate.
+        """
+
+
 class Gate:
     """Middleware that bounds requests in number, time and size, and measures them."""
 
     def __init__(
-        self, app: ASGIApp, *, usual: Bounds, uploads: Bounds, in_flight_max: int, retry_after_s_max: int
+        self,
+        app: ASGIApp,
+        *,
+        admission: Callable[[], Admission],
+        usual: Bounds,
+        uploads: Bounds,
+        in_flight_max: int,
+        retry_after_s_max: int,
     ) -> None:
         self._app = app
+        self._admission = admission
         self._usual = usual
         self._uploads = uploads
         self._in_flight_max = in_flight_max
@@ -66,37 +87,59 @@ class Gate:
             _record(scope["method"], inner, response, monotonic() - began_s)
 
     async def _respond(self, scope: Scope, bounds: Bounds, receive: Receive, response: "_Response") -> None:
-        refusal = self._refusal(scope, bounds)
-        if refusal is not None:
-            await problem_response(refusal)(scope, receive, response)
-            return
-        self._in_flight += 1
-        REQUESTS_IN_FLIGHT.set(self._in_flight)
         try:
             async with asyncio.timeout(bounds.deadline_s) as deadline:
-                await self._app(scope, receive, response)
+                await self._admit(scope, bounds, receive, response)
+        except Problem as refusal:
+            await problem_response(refusal)(scope, receive, response)
         except TimeoutError:
             if not deadline.expired() or response.status is not None:
                 raise
             REQUESTS_REFUSED.labels("deadline").inc()
             late = unavailable(f"No answer within {bounds.deadline_s:g} s; try again.")
             await problem_response(late)(scope, receive, response)
+
+    async def _admit(self, scope: Scope, bounds: Bounds, receive: Receive, response: "_Response") -> None:
+        """Run the application, if the request may run.
+
+        Raises:
+            Problem: 413, 429 or 503; the application does not know of the request.
+        """
+        length = header(scope, b"content-length") or b"0"
+        if not length.isdigit() or int(length) > bounds.body.bytes_max:
+            raise bounds.body.too_large()
+        if scope["path"] in NEVER_REFUSED:
+            await self._app(scope, receive, response)
+            return
+        requester = await self._admission().admit(scope)
+        current = REQUESTER.set(requester)
+        try:
+            with self._slot():
+                await self._app(scope, receive, response)
+        finally:
+            REQUESTER.reset(current)
+
+    @contextmanager
+    def _slot(self) -> Iterator[None]:
+        """Hold one of the slots for requests in flight.
+
+        Raises:
+            Problem: 503, if there is none.
+        """
+        if self._in_flight >= self._in_flight_max:
+            REQUESTS_REFUSED.labels("in_flight").inc()
+            raise unavailable(
+                f"More than {self._in_flight_max} requests are under way; try again.",
+                self._retry_queue.next_retry_s(),
+            )
+        self._in_flight += 1
+        REQUESTS_IN_FLIGHT.set(self._in_flight)
+        try:
+            yield
         finally:
             self._in_flight -= 1
             self._retry_queue.served()
             REQUESTS_IN_FLIGHT.set(self._in_flight)
-
-    def _refusal(self, scope: Scope, bounds: Bounds) -> Problem | None:
-        if self._in_flight >= self._in_flight_max and scope["path"] not in NEVER_REFUSED:
-            REQUESTS_REFUSED.labels("in_flight").inc()
-            return unavailable(
-                f"More than {self._in_flight_max} requests are under way; try again.",
-                self._retry_queue.next_retry_s(),
-            )
-        length = header(scope, b"content-length") or b"0"
-        if not length.isdigit() or int(length) > bounds.body.bytes_max:
-            return bounds.body.too_large()
-        return None
 
 
 def _is_body_upload(scope: Scope) -> bool:

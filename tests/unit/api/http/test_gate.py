@@ -13,6 +13,7 @@ from api.http.body import BodyBounds
 from api.http.gate import Bounds, Gate
 from api.http.problems import Problem, problem_response, unavailable
 from bench.traffic.waiting import eventually
+from streams.requester import Requester
 from tests.worlds.api import World, make_world
 
 
@@ -150,6 +151,13 @@ async def test_the_process_is_ready_if_every_store_responds() -> None:
     assert (alive.status_code, again.status_code) == (200, 200)
 
 
+class _Everybody:
+    """An admission without rates."""
+
+    async def admit(self, scope: Scope) -> Requester:
+        return Requester()
+
+
 async def test_a_content_length_that_is_no_number_is_rejected() -> None:
     """An HTTP server in front would reject the length -1. The gate rejects it, too, and does not
     guess what it means."""
@@ -158,7 +166,9 @@ async def test_a_content_length_that_is_no_number_is_rejected() -> None:
         raise AssertionError("must not be called")
 
     bounds = Bounds(1, BodyBounds(10, 1))
-    gate = Gate(never, usual=bounds, uploads=bounds, in_flight_max=1, retry_after_s_max=30)
+    gate = Gate(
+        never, admission=_Everybody, usual=bounds, uploads=bounds, in_flight_max=1, retry_after_s_max=30
+    )
     transport = httpx.ASGITransport(gate)
     async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as client:
         response = await client.get("/", headers={"Content-Length": "-1"})
@@ -214,7 +224,12 @@ async def _rejecting_app(scope: Scope, receive: Receive, send: Send) -> None:
 def _gate(app: ASGIApp, *, idle_s: float = 5.0) -> Gate:
     usual = Bounds(1, BodyBounds(4, idle_s))
     return Gate(
-        app, usual=usual, uploads=Bounds(1, BodyBounds(10, idle_s)), in_flight_max=1, retry_after_s_max=30
+        app,
+        admission=_Everybody,
+        usual=usual,
+        uploads=Bounds(1, BodyBounds(10, idle_s)),
+        in_flight_max=1,
+        retry_after_s_max=30,
     )
 
 
