@@ -1,6 +1,5 @@
 """One small service for each group of routes, and how a route gets its own."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
@@ -11,6 +10,7 @@ from starlette.requests import Request
 from api.auth.admission import Admission, admitted_caller
 from api.auth.tokens import Caller, TokenVerifier, authenticate
 from api.edge_writer import EdgeWriter
+from api.http.rate_limiter import RateLimiter
 from api.http.retry_after import RetryQueue
 from api.photo_ids import PhotoIds
 from api.readiness import Readiness
@@ -19,12 +19,15 @@ from api.reading.delivery_poller import DeliveryPoller
 from api.reading.pulled_authors import PulledAuthorsPoller
 from api.reading.signed_urls import UrlSigner
 from api.reading.skeleton import FeedSources
+from streams.core.rates import Rate
+from streams.fairness import FairSlots
 from streams.ports.cache import Cache
 from streams.ports.edges import CountedSets
 from streams.ports.groups import PhotoStores
 from streams.ports.publishing import EventPublisher
 from streams.timelines.rebuild import Rebuilder
 from streams.uploads.intake import UploadIntake
+from streams.uploads.key_turns import KeyTurns
 
 # Without this bound, a page of a set whose members have nearly all left would read thousands of empty
 # buckets.
@@ -83,12 +86,17 @@ class SocialService:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadService:
-    """Uploads. `bodies` bounds how many images arrive at once as a request's own body."""
+    """Uploads. `bodies` bounds how many images arrive at once as a request's own body.
+
+    `aborted_bytes` is the rate of the bytes that a user may send and not finish.
+    """
 
     intake: UploadIntake
     ids: PhotoIds
-    bodies: asyncio.Semaphore
-    bodies_max: int
+    key_turns: KeyTurns
+    bodies: FairSlots
+    limiter: RateLimiter
+    aborted_bytes: Rate
     bytes_max: int
 
 

@@ -6,7 +6,6 @@ group of their own, by address.
 
 from dataclasses import dataclass
 from functools import lru_cache
-from http import HTTPStatus
 from ipaddress import ip_address, ip_network
 from math import ceil
 
@@ -16,11 +15,11 @@ from starlette.types import Scope
 
 from api.auth.tokens import Caller, TokenVerifier, authenticate
 from api.http.metrics import REQUESTS_REFUSED
-from api.http.problems import Problem
+from api.http.problems import Problem, too_many
 from api.http.rate_limiter import RateLimiter
 from streams.core.rates import Rate
 from streams.errors import StoreUnavailable
-from streams.requester import Requester
+from streams.fairness import Requester
 from streams.settings import RateSettings
 
 # The routes below this path need a token.
@@ -94,7 +93,7 @@ class Admission:
             REQUESTS_REFUSED.labels(f"{kind}_rate").inc()
             whose = "Your token" if kind == "user" else "Your address"
             detail = f"{whose} may make {rate.per_s:g} {group} a second, {rate.burst} at once; try again."
-            raise Problem(HTTPStatus.TOO_MANY_REQUESTS, detail, {"Retry-After": str(ceil(wait_s))})
+            raise too_many(detail, ceil(wait_s))
 
 
 def admitted_caller(request: Request) -> Caller | None:
