@@ -166,7 +166,7 @@ async def health_service(request: Request) -> HealthService:
 
 async def caller_of(request: Request) -> Caller:
     """The caller, or 401."""
-    # The gate has authenticated the request already, except on the paths that it never refuses.
+    # The gate has authenticated the request already, except on the paths without a rate.
     return admitted_caller(request) or await authenticate(request, _services(request).verifier)
 
 

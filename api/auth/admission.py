@@ -22,8 +22,8 @@ from streams.errors import StoreUnavailable
 from streams.fairness import Requester
 from streams.settings import RateSettings
 
-# The routes below this path need a token.
-TOKEN_PATHS = "/v1/"
+# The routes below these paths need a token.
+TOKEN_PATHS = ("/v1/", "/metrics")
 READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # One customer usually has a whole /64 network of IPv6.
 IPV6_PREFIX_BITS = 64

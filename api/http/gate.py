@@ -18,10 +18,12 @@ from api.http.body import BodyBounds, Received, header, slow
 from api.http.metrics import REQUEST_SECONDS, REQUESTS, REQUESTS_IN_FLIGHT, REQUESTS_REFUSED
 from api.http.problems import Problem, problem_response, too_many, unavailable
 from api.http.retry_after import RetryQueue
-from streams.fairness import FairSlots, Requester, Room, requested_by
+from streams.fairness import NOBODY, FairSlots, Requester, Room, requested_by
 
-# Probes and metrics are never refused, because operators need them most under overload.
-NEVER_REFUSED = frozenset({"/healthz", "/readyz", "/metrics"})
+# Probes and metrics need no slot, because operators need them most under overload.
+NO_SLOT = frozenset({"/healthz", "/readyz", "/metrics"})
+# Probes have no rate: the address of a load balancer, which probes, may be that of all its clients.
+NO_RATE = frozenset({"/healthz", "/readyz"})
 UPLOADS_PATH = "/v1/photos"
 JSON = "application/json"
 
@@ -122,10 +124,11 @@ class Gate:
         length = header(scope, b"content-length") or b"0"
         if not length.isdigit() or int(length) > bounds.body.bytes_max:
             raise bounds.body.too_large()
-        if scope["path"] in NEVER_REFUSED:
+        path = scope["path"]
+        requester = NOBODY if path in NO_RATE else await self._admission().admit(scope)
+        if path in NO_SLOT:
             await self._app(scope, receive, response)
             return
-        requester = await self._admission().admit(scope)
         # Nothing is read for a requester without a valid token: the route rejects the request.
         if body is not None and requester.user is not None and (bounds is self._usual or body.is_small):
             with self._body_slot(requester):
