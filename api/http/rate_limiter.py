@@ -49,7 +49,7 @@ class RateLimiter:
         self._shared = shared
         self._clock_s = clock_s
         self._spenders: LRUCache[str, _Spender] = LRUCache(buckets_max)
-        self._reports: set[asyncio.Task[None]] = set()
+        self._reports: set[asyncio.Task[None]] = set()  # asyncio itself holds tasks only weakly.
 
     def wait_s(self, name: str, rate: Rate) -> float:
         """Return the seconds until the bucket has a token; 0 if it has one."""
@@ -66,10 +66,6 @@ class RateLimiter:
     def charge(self, name: str, rate: Rate, tokens: int) -> None:
         """Spend tokens, even if fewer are left."""
         self._spend(name, self._spender(name, rate), tokens)
-
-    async def close(self) -> None:
-        """Wait for the reports that are under way."""
-        await asyncio.gather(*self._reports)
 
     def _spender(self, name: str, rate: Rate) -> _Spender:
         now_s = self._clock_s()
