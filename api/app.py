@@ -25,7 +25,7 @@ from api.contract.documents import (
 from api.contract.pages import add_pages
 from api.contract.views import EdgePage, HealthView, PhotoPage, PhotoView, UploadView, UserView
 from api.http.body import BodyBounds
-from api.http.gate import UPLOADS_PATH, Bounds, Gate
+from api.http.gate import UPLOADS_PATH, Bounds, Gate, Slots
 from api.http.problems import add_handlers
 from api.routes.feed import get_feed
 from api.routes.followers import get_followers
@@ -37,6 +37,7 @@ from api.routes.users import get_user
 from api.services import Services
 from api.uploads.problems import add_upload_handler
 from api.uploads.routes import get_upload, post_complete, post_photo
+from streams.fairness import FairSlots, Shares
 from streams.settings import PhotoUrlSettings, RequestSettings, UploadSettings
 
 
@@ -55,9 +56,10 @@ def create_app(
     app.state.services = services
     app.add_middleware(
         Gate,
-        usual=_usual_bounds(requests, uploads.upload_idle_s_max),
+        usual=_usual_bounds(requests, uploads),
         uploads=_upload_bounds(uploads),
-        in_flight_max=requests.requests_in_flight_max,
+        admission=lambda: app.state.services.admission,
+        slots=_slots(requests),
         retry_after_s_max=requests.retry_after_s_max,
     )
     add_handlers(app)
@@ -72,34 +74,54 @@ def create_app(
     return app
 
 
-def _usual_bounds(requests: RequestSettings, idle_s_max: int) -> Bounds:
-    body = BodyBounds(requests.request_body_bytes_max, idle_s_max)
-    return Bounds(requests.request_deadline_ms / 1_000, body)
+def _slots(requests: RequestSettings) -> Slots:
+    shares = Shares(requests.user_share, requests.address_share)
+    return Slots(
+        in_flight=FairSlots(requests.requests_in_flight_max, shares),
+        bodies_arriving=FairSlots(requests.bodies_arriving_max, shares),
+    )
+
+
+def _usual_bounds(requests: RequestSettings, uploads: UploadSettings) -> Bounds:
+    return Bounds(
+        requests.request_deadline_ms / 1_000, _body_bounds(requests.request_body_bytes_max, uploads)
+    )
+
+
+def _body_bounds(bytes_max: int, uploads: UploadSettings) -> BodyBounds:
+    return BodyBounds(
+        bytes_max=bytes_max,
+        idle_s_max=uploads.upload_idle_s_max,
+        bytes_per_s_min=uploads.upload_bytes_per_s_min,
+        slow_s_max=uploads.upload_slow_s_max,
+    )
 
 
 def _upload_bounds(uploads: UploadSettings) -> Bounds:
-    return Bounds(uploads.upload_body_s_max, BodyBounds(uploads.upload_bytes_max, uploads.upload_idle_s_max))
+    return Bounds(uploads.upload_body_s_max, _body_bounds(uploads.upload_bytes_max, uploads))
 
 
 def _add_reads(app: FastAPI) -> None:
     # A plain Starlette route, because FastAPI's own routes cost as much as the page itself.
     app.router.routes.append(_LeanRoute(FEED_PATH, get_feed, methods=["GET"]))
-    _get(app, USER_PHOTOS_PATH, get_user_photos, "get_user_photos", PhotoPage, "photos", 401, 422, 503)
-    _get(app, "/v1/users/{user_id}", get_user, "get_user", UserView, "users", 401, 422, 503)
-    _get(app, "/v1/photos/{photo_id}", get_photo, "get_photo", PhotoView, "photos", 401, 404, 422, 503)
-    _get(app, "/v1/social/following", get_following, "get_following", EdgePage, "social", 401, 422, 503)
-    _get(app, "/v1/social/followers", get_followers, "get_followers", EdgePage, "social", 401, 422, 503)
+    _get(app, USER_PHOTOS_PATH, get_user_photos, "get_user_photos", PhotoPage, "photos", 401, 422, 429, 503)
+    _get(app, "/v1/users/{user_id}", get_user, "get_user", UserView, "users", 401, 422, 429, 503)
+    _get(app, "/v1/photos/{photo_id}", get_photo, "get_photo", PhotoView, "photos", 401, 404, 422, 429, 503)
+    _get(app, "/v1/social/following", get_following, "get_following", EdgePage, "social", 401, 422, 429, 503)
+    _get(app, "/v1/social/followers", get_followers, "get_followers", EdgePage, "social", 401, 422, 429, 503)
 
 
 def _add_writes(app: FastAPI) -> None:
     photo, like = "/v1/photos/{photo_id}", "/v1/photos/{photo_id}/like"
     follow = "/v1/social/follow/{user_id}"
-    _write(app, "DELETE", photo, delete_photo, "delete_photo", "photos", 401, 403, 404, 413, 422, 503)
-    _write(app, "PUT", like, put_like, "put_like", "likes", 401, 404, 413, 422, 503)
-    _write(app, "DELETE", like, delete_like, "delete_like", "likes", 401, 404, 413, 422, 503)
-    _write(app, "PUT", follow, put_follow, "put_follow", "social", 401, 409, 413, 422, 503)
-    _write(app, "POST", follow, put_follow, "post_follow", "social", 401, 409, 413, 422, 503)
-    _write(app, "DELETE", follow, delete_follow, "delete_follow", "social", 401, 413, 422, 503)
+    _write(
+        app, "DELETE", photo, delete_photo, "delete_photo", "photos", 401, 403, 404, 408, 413, 422, 429, 503
+    )
+    _write(app, "PUT", like, put_like, "put_like", "likes", 401, 404, 408, 413, 422, 429, 503)
+    _write(app, "DELETE", like, delete_like, "delete_like", "likes", 401, 404, 408, 413, 422, 429, 503)
+    _write(app, "PUT", follow, put_follow, "put_follow", "social", 401, 408, 409, 413, 422, 429, 503)
+    _write(app, "POST", follow, put_follow, "post_follow", "social", 401, 408, 409, 413, 422, 429, 503)
+    _write(app, "DELETE", follow, delete_follow, "delete_follow", "social", 401, 408, 413, 422, 429, 503)
 
 
 def _add_uploads(app: FastAPI, uploads: UploadSettings) -> None:
@@ -112,7 +134,7 @@ def _add_uploads(app: FastAPI, uploads: UploadSettings) -> None:
         response_model=None,
         tags=["uploads"],
         operation_id="post_photo",
-        responses=upload_responses(400, 401, 408, 410, 413, 415, 422, 429, 503),
+        responses=upload_responses(400, 401, 408, 409, 410, 413, 415, 422, 429, 503),
         openapi_extra=upload_request(uploads),
     )
     _get(
@@ -128,6 +150,7 @@ def _add_uploads(app: FastAPI, uploads: UploadSettings) -> None:
         409,
         410,
         422,
+        429,
         503,
     )
     app.add_api_route(
@@ -139,7 +162,7 @@ def _add_uploads(app: FastAPI, uploads: UploadSettings) -> None:
         response_model=None,
         tags=["uploads"],
         operation_id="post_complete",
-        responses=problem_responses(401, 403, 404, 409, 410, 413, 422, 503),
+        responses=problem_responses(401, 403, 404, 408, 409, 410, 413, 422, 429, 503),
     )
 
 

@@ -1,16 +1,17 @@
 """The composition of one API process: every service, made once."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from time import monotonic, time_ns
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from prometheus_client import Counter
 
+from api.auth.admission import Admission
 from api.auth.keys import keys_from
 from api.auth.tokens import TokenVerifier
 from api.edge_writer import EdgeWriter
 from api.http.metrics import CACHE_LOOKUPS, MEDIA_URLS, REBUILDS
+from api.http.rate_limiter import RateLimiter
 from api.http.retry_after import RetryQueue
 from api.photo_ids import PhotoIds
 from api.readiness import Probe, Readiness
@@ -30,7 +31,9 @@ from api.services import (
     UserService,
 )
 from schemas.ids import UserId
+from streams.core.rates import Rate
 from streams.errors import StoreUnavailable
+from streams.fairness import FairSlots, Shares
 from streams.ports.edges import OutgoingEdges
 from streams.ports.groups import ApiStores, HealthStores, PhotoStores, TimelineStores, UploadStores
 from streams.ports.publishing import EventPublisher
@@ -38,14 +41,17 @@ from streams.settings import (
     ApiProcessSettings,
     CacheSettings,
     PhotoUrlSettings,
+    ShareSettings,
     TimelineSettings,
     TokenSettings,
     UploadSettings,
 )
-from streams.stores.cache.read_through import DatabaseReads, ReadThrough
+from streams.stores.cache.database_reads import DatabaseReads
+from streams.stores.cache.read_through import ReadThrough
 from streams.timelines.rebuild import Rebuilder, RebuildOutcome
 from streams.uploads.admission import RenditionsQueue
 from streams.uploads.intake import UploadIntake
+from streams.uploads.key_turns import KeyTurns
 from topics.catalogue import FANOUT
 
 # A read of the database waits for a free slot for at most this share of a request's time. After
@@ -94,6 +100,8 @@ def make_services(
     )
     signer = _signer(settings, media_key, clock_us)
     edges = EdgeWriter(stores.outgoing_edges, publisher, clock_us)
+    limiter = RateLimiter(stores.rates, buckets_max=settings.rate_buckets_max, clock_s=clock_s)
+    verifier = _verifier(settings, clock_us)
     return Services(
         feed=FeedService(reads=reads, sources=sources, signer=signer, rebuilds=rebuilds),
         photos=PhotoService(
@@ -113,23 +121,29 @@ def make_services(
             counted_sets=stores.counted_sets,
             following_max=settings.following_max,
         ),
-        uploads=_uploads(settings, stores, publisher, queue, ids, clock_us),
+        uploads=_uploads(settings, stores, publisher, queue, ids, limiter, clock_us),
         health=HealthService(
             readiness=Readiness(_probes(stores, publisher, queue), clock_s=clock_s),
             ops_open=settings.ops_open,
         ),
-        verifier=_verifier(settings, clock_us),
+        verifier=verifier,
+        admission=Admission(settings, verifier, limiter),
         pulled=pulled,
         delivery=delivery,
         rebuilder=rebuilder,
     )
 
 
+def shares_of(settings: ShareSettings) -> Shares:
+    """Return the shares that a user and an address have of every shared bound."""
+    return Shares(settings.user_share, settings.address_share)
+
+
 def _reads(
     settings: CacheSettings, request_deadline_ms: int, stores: PhotoStores, outgoing_edges: OutgoingEdges
 ) -> CachedReads:
     wait_s = request_deadline_ms / 1_000 * READ_WAIT_SHARE
-    database = DatabaseReads(settings.database_reads_in_flight_max, wait_s)
+    database = DatabaseReads(settings.database_reads_in_flight_max, wait_s, shares_of(settings))
     return CachedReads.of(
         ReadThrough(stores.cache, database, _cache_counter()),
         settings,
@@ -158,13 +172,21 @@ def _uploads(
     publisher: EventPublisher,
     queue: RenditionsQueue,
     ids: PhotoIds,
+    limiter: RateLimiter,
     clock_us: Callable[[], int],
 ) -> UploadService:
+    bytes_per_minute = settings.uploads_per_minute * settings.upload_bytes_max
     return UploadService(
         intake=UploadIntake.of(settings, stores, publisher, queue, mint=ids.mint, clock_us=clock_us),
         ids=ids,
-        bodies=asyncio.Semaphore(settings.upload_bodies_in_flight_max),
-        bodies_max=settings.upload_bodies_in_flight_max,
+        key_turns=KeyTurns(),
+        limiter=limiter,
+        aborted_bytes=Rate(per_s=bytes_per_minute / 60, burst=bytes_per_minute),
+        bodies=FairSlots(
+            settings.upload_bodies_in_flight_max,
+            shares_of(settings),
+            user_max=settings.upload_bodies_of_user_max,
+        ),
         bytes_max=settings.upload_bytes_max,
     )
 

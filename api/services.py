@@ -1,6 +1,5 @@
 """One small service for each group of routes, and how a route gets its own."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
@@ -8,8 +7,10 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import Request
 
+from api.auth.admission import Admission, admitted_caller
 from api.auth.tokens import Caller, TokenVerifier, authenticate
 from api.edge_writer import EdgeWriter
+from api.http.rate_limiter import RateLimiter
 from api.http.retry_after import RetryQueue
 from api.photo_ids import PhotoIds
 from api.readiness import Readiness
@@ -18,12 +19,15 @@ from api.reading.delivery_poller import DeliveryPoller
 from api.reading.pulled_authors import PulledAuthorsPoller
 from api.reading.signed_urls import UrlSigner
 from api.reading.skeleton import FeedSources
+from streams.core.rates import Rate
+from streams.fairness import FairSlots
 from streams.ports.cache import Cache
 from streams.ports.edges import CountedSets
 from streams.ports.groups import PhotoStores
 from streams.ports.publishing import EventPublisher
 from streams.timelines.rebuild import Rebuilder
 from streams.uploads.intake import UploadIntake
+from streams.uploads.key_turns import KeyTurns
 
 # Without this bound, a page of a set whose members have nearly all left would read thousands of empty
 # buckets.
@@ -82,12 +86,17 @@ class SocialService:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadService:
-    """Uploads. `bodies` bounds how many images arrive at once as a request's own body."""
+    """Uploads. `bodies` bounds how many images arrive at once as a request's own body.
+
+    `aborted_bytes` is the rate of the bytes that a user may send and not finish.
+    """
 
     intake: UploadIntake
     ids: PhotoIds
-    bodies: asyncio.Semaphore
-    bodies_max: int
+    key_turns: KeyTurns
+    bodies: FairSlots
+    limiter: RateLimiter
+    aborted_bytes: Rate
     bytes_max: int
 
 
@@ -114,6 +123,7 @@ class Services:
     uploads: UploadService
     health: HealthService
     verifier: TokenVerifier
+    admission: Admission
     pulled: PulledAuthorsPoller
     delivery: DeliveryPoller
     rebuilder: Rebuilder
@@ -156,7 +166,8 @@ async def health_service(request: Request) -> HealthService:
 
 async def caller_of(request: Request) -> Caller:
     """The caller, or 401."""
-    return await authenticate(request, _services(request).verifier)
+    # The gate has authenticated the request already, except on the paths without a rate.
+    return admitted_caller(request) or await authenticate(request, _services(request).verifier)
 
 
 WithPhotos = Annotated[PhotoService, Depends(_photo_service)]

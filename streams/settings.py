@@ -178,11 +178,21 @@ class TokenSettings(_Part):
     ops_open: bool = False
 
 
-class RequestSettings(_Part):
+class ShareSettings(_Part):
+    """How much of a bound one user and one address may hold: so many times what is still free."""
+
+    user_share: float = Field(default=0.25, gt=0)  # One user alone gets a fifth of all.
+    address_share: float = Field(default=1.0, gt=0)  # One address alone gets half of all.
+
+
+class RequestSettings(ShareSettings):
     """Limits of a request, and of all requests of a process."""
 
     request_deadline_ms: PositiveInt = 2_000
     requests_in_flight_max: PositiveInt = 512
+    bodies_arriving_max: PositiveInt = (
+        512  # Small bodies, which are read before a request counts as in flight.
+    )
     retry_after_s_max: PositiveInt = 30
     request_body_bytes_max: PositiveInt = 65_536
 
@@ -206,7 +216,26 @@ class ConnectionSettings(_Part):
     cors_origins: str = ""
 
 
-class CacheSettings(_Part):
+class RateSettings(_Part):
+    """How fast one user and one address may call, over all processes. A bucket holds a burst of requests."""
+
+    reads_per_s: PositiveInt = 100  # Of one user: GET and HEAD.
+    reads_burst: PositiveInt = 500
+    writes_per_s: PositiveInt = 20  # Of one user.
+    writes_burst: PositiveInt = 200
+    limits_by_address: bool = True  # Off in the local stack, whose clients all have one address.
+    address_reads_per_s: PositiveInt = 1_000  # Many users can share one address.
+    address_reads_burst: PositiveInt = 5_000
+    address_writes_per_s: PositiveInt = 200
+    address_writes_burst: PositiveInt = 2_000
+    unauthorized_per_s: PositiveInt = 20  # Of one address: requests without a valid token.
+    unauthorized_burst: PositiveInt = 200
+    # The proxies in front of the API that append to X-Forwarded-For. With 0 the peer is the client.
+    trusted_proxies: int = Field(default=0, ge=0)
+    rate_buckets_max: PositiveInt = 100_000  # In the memory of one process, half a kilobyte each.
+
+
+class CacheSettings(ShareSettings):
     """How long cached values live, and how many database reads may fill them at once."""
 
     pull_list_ids_max: PositiveInt = 100
@@ -231,7 +260,7 @@ class FeedSettings(CacheSettings):
     pulled_authors_refresh_ms: PositiveInt = 1_000
 
 
-class UploadSettings(Namespaced):
+class UploadSettings(Namespaced, ShareSettings):
     """Uploads over HTTP."""
 
     uploads_per_minute: PositiveInt = 5  # Of one user.
@@ -242,6 +271,10 @@ class UploadSettings(Namespaced):
     upload_body_s_max: PositiveInt = 120  # For an image that is the request's own body.
     upload_idle_s_max: PositiveInt = 15  # Between two pieces of it.
     upload_bodies_in_flight_max: PositiveInt = 16  # Each costs 17 MB of memory: three parts.
+    upload_bodies_of_user_max: PositiveInt = 2  # In one process.
+    # Slower bodies are 408: less than so many bytes a second of waiting, after the first seconds.
+    upload_bytes_per_s_min: PositiveInt = 4_096
+    upload_slow_s_max: PositiveInt = 5
     idempotency_key_life_s: PositiveInt = 86_400
     renditions_queued_max: PositiveInt = 500_000  # A full task counts as three; above, uploads are refused.
 
@@ -409,6 +442,7 @@ class ApiProcessSettings(
     TokenSettings,
     RequestSettings,
     ConnectionSettings,
+    RateSettings,
     FollowSettings,
     FeedSettings,
     UploadSettings,

@@ -35,13 +35,19 @@ _PROBLEMS: dict[int, Json] = {
     },
     403: {"description": "The caller may not do this."},
     404: {"description": "There is nothing there that the caller can see."},
-    408: {"description": "The body stopped arriving."},
-    409: {"description": "Not as things stand: it would break a limit, or bytes are missing, or none are."},
+    408: {"description": "The body did not arrive in time."},
+    409: {
+        "description": "Not as things stand: it would break a limit, or bytes are missing, or none are, or "
+        "another request with this Idempotency-Key is under way."
+    },
     410: {"description": "The upload has ended: it was not completed in time, or its photo was deleted."},
     413: {"description": "The body is too large."},
     415: {"description": "Neither JSON nor an image of a type that is taken."},
     422: {"description": "The input is not as stated here."},
-    429: {"description": "The caller has begun too many uploads in a minute.", "headers": _RETRY_AFTER},
+    429: {
+        "description": "Too many requests of the caller or of its address, or too many uploads.",
+        "headers": _RETRY_AFTER,
+    },
     503: {"description": "Not now: a store or this process is overloaded or away.", "headers": _RETRY_AFTER},
 }
 

@@ -5,19 +5,25 @@ The middleware is pure ASGI, because a framework's middleware costs as much as a
 """
 
 import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from time import monotonic
+from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.body import BodyBounds, Received, header
+from api.http.body import BodyBounds, Received, header, slow
 from api.http.metrics import REQUEST_SECONDS, REQUESTS, REQUESTS_IN_FLIGHT, REQUESTS_REFUSED
-from api.http.problems import Problem, problem_response, unavailable
+from api.http.problems import Problem, problem_response, too_many, unavailable
 from api.http.retry_after import RetryQueue
+from streams.fairness import NOBODY, FairSlots, Requester, Room, requested_by
 
-# Probes and metrics are never refused, because operators need them most under overload.
-NEVER_REFUSED = frozenset({"/healthz", "/readyz", "/metrics"})
+# Probes and metrics need no slot, because operators need them most under overload.
+NO_SLOT = frozenset({"/healthz", "/readyz", "/metrics"})
+# Probes have no rate: the address of a load balancer, which probes, may be that of all its clients.
+NO_RATE = frozenset({"/healthz", "/readyz"})
 UPLOADS_PATH = "/v1/photos"
 JSON = "application/json"
 
@@ -32,20 +38,48 @@ class Bounds:
     body: BodyBounds
 
 
+class Admission(Protocol):
+    async def admit(self, scope: Scope) -> Requester:
+        """Return the requester.
+
+        Raises:
+            Problem: The requester is above its rate.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """The slots of requests in flight, and of small bodies that arrive before that."""
+
+    in_flight: FairSlots
+    bodies_arriving: FairSlots
+
+
 class Gate:
-    """Middleware that bounds requests in number, time and size, and measures them."""
+    """Middleware that bounds requests in number, time and size, and measures them.
+
+    The bounds are fair by user and by address. A request holds a slot only while we work for it:
+    small bodies are read completely before that.
+    """
 
     def __init__(
-        self, app: ASGIApp, *, usual: Bounds, uploads: Bounds, in_flight_max: int, retry_after_s_max: int
+        self,
+        app: ASGIApp,
+        *,
+        admission: Callable[[], Admission],
+        usual: Bounds,
+        uploads: Bounds,
+        slots: Slots,
+        retry_after_s_max: int,
     ) -> None:
         self._app = app
+        self._admission = admission
         self._usual = usual
         self._uploads = uploads
-        self._in_flight_max = in_flight_max
-        self._in_flight = 0
+        self._slots = slots
         # When all slots are in use, at least this many requests end a second, because each request
         # ends within its deadline.
-        rate_min = in_flight_max / usual.deadline_s
+        rate_min = slots.in_flight.slots_max / usual.deadline_s
         self._retry_queue = RetryQueue(rate_min=rate_min, s_max=retry_after_s_max)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,43 +94,92 @@ class Gate:
         response = _Response(send, is_head, body)
         began_s = monotonic()
         try:
-            await self._respond(inner, bounds, body or receive, response)
+            await self._respond(inner, bounds, body, body or receive, response)
             await response.end()
         finally:
             _record(scope["method"], inner, response, monotonic() - began_s)
 
-    async def _respond(self, scope: Scope, bounds: Bounds, receive: Receive, response: "_Response") -> None:
-        refusal = self._refusal(scope, bounds)
-        if refusal is not None:
-            await problem_response(refusal)(scope, receive, response)
-            return
-        self._in_flight += 1
-        REQUESTS_IN_FLIGHT.set(self._in_flight)
+    async def _respond(
+        self, scope: Scope, bounds: Bounds, body: Received | None, receive: Receive, response: "_Response"
+    ) -> None:
         try:
             async with asyncio.timeout(bounds.deadline_s) as deadline:
-                await self._app(scope, receive, response)
+                await self._admit(scope, bounds, body, receive, response)
+        except Problem as refusal:
+            await problem_response(refusal)(scope, receive, response)
         except TimeoutError:
             if not deadline.expired() or response.status is not None:
                 raise
             REQUESTS_REFUSED.labels("deadline").inc()
-            late = unavailable(f"No answer within {bounds.deadline_s:g} s; try again.")
-            await problem_response(late)(scope, receive, response)
-        finally:
-            self._in_flight -= 1
-            self._retry_queue.served()
-            REQUESTS_IN_FLIGHT.set(self._in_flight)
+            await problem_response(_late(bounds, body))(scope, receive, response)
 
-    def _refusal(self, scope: Scope, bounds: Bounds) -> Problem | None:
-        if self._in_flight >= self._in_flight_max and scope["path"] not in NEVER_REFUSED:
-            REQUESTS_REFUSED.labels("in_flight").inc()
-            return unavailable(
-                f"More than {self._in_flight_max} requests are under way; try again.",
-                self._retry_queue.next_retry_s(),
-            )
+    async def _admit(
+        self, scope: Scope, bounds: Bounds, body: Received | None, receive: Receive, response: "_Response"
+    ) -> None:
+        """Run the application, if the request may run.
+
+        Raises:
+            Problem: 400, 408, 413, 429 or 503; the application does not know of the request.
+        """
         length = header(scope, b"content-length") or b"0"
         if not length.isdigit() or int(length) > bounds.body.bytes_max:
-            return bounds.body.too_large()
-        return None
+            raise bounds.body.too_large()
+        path = scope["path"]
+        requester = NOBODY if path in NO_RATE else await self._admission().admit(scope)
+        if path in NO_SLOT:
+            await self._app(scope, receive, response)
+            return
+        # Nothing is read for a requester without a valid token: the route rejects the request.
+        if body is not None and requester.user is not None and (bounds is self._usual or body.is_small):
+            with self._body_slot(requester):
+                await body.read()
+        with requested_by(requester), self._slot(requester):
+            await self._app(scope, receive, response)
+
+    @contextmanager
+    def _body_slot(self, requester: Requester) -> Iterator[None]:
+        """Hold one of the slots for small bodies that arrive.
+
+        Raises:
+            Problem: 429 or 503, if the requester may not have one.
+        """
+        slots = self._slots.bodies_arriving
+        self._check(slots.take(requester), "bodies", f"{slots.slots_max} bodies are being received")
+        try:
+            yield
+        finally:
+            slots.release(requester)
+
+    @contextmanager
+    def _slot(self, requester: Requester) -> Iterator[None]:
+        """Hold one of the slots for requests in flight.
+
+        Raises:
+            Problem: 429 or 503, if the requester may not have one.
+        """
+        slots = self._slots.in_flight
+        self._check(slots.take(requester), "in_flight", f"{slots.slots_max} requests are under way")
+        REQUESTS_IN_FLIGHT.set(slots.in_use)
+        try:
+            yield
+        finally:
+            slots.release(requester)
+            self._retry_queue.served()
+            REQUESTS_IN_FLIGHT.set(slots.in_use)
+
+    def _check(self, room: Room, reason: str, full: str) -> None:
+        if room is Room.SHARE_USED:
+            REQUESTS_REFUSED.labels(f"{reason}_share").inc()
+            raise too_many("You have as many requests under way as one user or address may; try again.")
+        if room is Room.FULL:
+            REQUESTS_REFUSED.labels(reason).inc()
+            raise unavailable(f"{full}, which is the most; try again.", self._retry_queue.next_retry_s())
+
+
+def _late(bounds: Bounds, body: Received | None) -> Problem:
+    if body is not None and body.is_being_read:
+        return slow(f"The body did not arrive within {bounds.deadline_s:g} s.")
+    return unavailable(f"No answer within {bounds.deadline_s:g} s; try again.")
 
 
 def _is_body_upload(scope: Scope) -> bool:
@@ -126,7 +209,8 @@ class _Response:
             self.status = message["status"]
             self._lingers = self._body is not None and self._body.is_arriving
             if self._lingers:
-                message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
+                headers = [pair for pair in message["headers"] if pair[0] != b"connection"]
+                message = {**message, "headers": [*headers, (b"connection", b"close")]}
         elif message["type"] == "http.response.body":
             content = b"" if self._is_head else message.get("body", b"")
             message = {**message, "body": content, "more_body": message.get("more_body") or self._lingers}

@@ -13,7 +13,7 @@ from starlette.routing import Match
 
 from api.http.limited_log import LimitedLog
 from streams.errors import StoreUnavailable
-from streams.stores.cache.read_through import TooManyReads
+from streams.stores.cache.database_reads import TooManyReads
 
 log = LimitedLog(logging.getLogger(__name__))
 
@@ -43,6 +43,11 @@ def not_found(what: str) -> Problem:
 def unavailable(detail: str, retry_after_s: int = RETRY_AFTER_S) -> Problem:
     """Return 503 for a temporary failure; the client should retry after `retry_after_s` seconds."""
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": str(retry_after_s)})
+
+
+def too_many(detail: str, retry_after_s: int = RETRY_AFTER_S) -> Problem:
+    """Return 429, because this caller asks for too much; it should retry after `retry_after_s` seconds."""
+    return Problem(HTTPStatus.TOO_MANY_REQUESTS, detail, {"Retry-After": str(retry_after_s)})
 
 
 def problem_response(problem: Problem) -> Response:

@@ -6,10 +6,11 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.http.problems import Problem, invalid, not_found, problem_response, unavailable
+from api.http.problems import RETRY_AFTER_S, Problem, invalid, not_found, problem_response, unavailable
 from streams.uploads.errors import (
     AlreadyCompleted,
     EmptyOriginal,
+    KeyInUse,
     KeyOfAnotherRequest,
     NotAllThere,
     NothingLikeThat,
@@ -39,6 +40,11 @@ def problem_of(error: UploadError) -> Problem:
             return Problem(HTTPStatus.TOO_MANY_REQUESTS, detail, {"Retry-After": str(retry_after_s)})
         case EmptyOriginal():
             return invalid(ValueError("the body has 0 bytes, but must be an image"))
+        case KeyInUse():
+            detail = (
+                "Another request with this Idempotency-Key is under way; repeat this one when it has ended."
+            )
+            return Problem(HTTPStatus.CONFLICT, detail, {"Retry-After": str(RETRY_AFTER_S)})
         case KeyOfAnotherRequest():
             detail = (
                 f"This Idempotency-Key was used for photo {error.photo} with another body; "

@@ -11,7 +11,7 @@ from api.http.gate import JSON
 from api.http.inputs import photo_id_of
 from api.http.responses import json_response
 from api.services import ByCaller, WithUploads
-from api.uploads.body import body_slot, pieces
+from api.uploads.body import AbortedBytes, body_slot, pieces
 from api.uploads.inputs import idempotency_key_of, media_type_of, request_of_json, request_of_query
 from api.uploads.signed import upload_json
 from schemas.ids import PhotoId
@@ -21,20 +21,25 @@ from streams.uploads.errors import EmptyOriginal
 async def post_photo(request: Request, uploads: WithUploads, caller: ByCaller) -> Response:
     """Begin an upload (a JSON body says of what), or upload the image that is the body.
 
-    With an `Idempotency-Key` the request may be repeated: the same key is the same photo.
+    With an `Idempotency-Key` the request may be repeated: the same key is the same photo. While the first
+    request is under way, a repeat is 409.
     """
     key, media_type = idempotency_key_of(request), media_type_of(request)
+    aborted = AbortedBytes(uploads, caller.user_id)
+    aborted.check()
     if media_type == JSON:
         requested = await request_of_json(request, uploads.bytes_max)
-        photo, plan = await uploads.intake.start(caller.user_id, requested, key)
+        with uploads.key_turns.turn(caller.user_id, key):
+            photo, plan = await uploads.intake.start(caller.user_id, requested, key)
         return json_response({"photo_id": str(photo), "upload": upload_json(plan)}, status=HTTPStatus.CREATED)
     requested = request_of_query(request, media_type)
     # An image that is stated to be empty is refused before it takes a slot. If Content-Length is
     # missing, only reading the body shows that it is empty.
     if request.headers.get("content-length") == "0":
         raise EmptyOriginal
-    async with body_slot(uploads):
-        photo = await uploads.intake.receive(caller.user_id, requested, pieces(request), key)
+    with uploads.key_turns.turn(caller.user_id, key), body_slot(uploads):
+        arriving = pieces(request, aborted.charge)
+        photo = await uploads.intake.receive(caller.user_id, requested, arriving, key)
     return json_response({"photo_id": str(photo)}, status=HTTPStatus.ACCEPTED)
 
 

@@ -223,6 +223,7 @@ class Stack:
             ),
             "SHUTTERLINE_JWT_SECRET": credentials.jwt_secret,
             "SHUTTERLINE_OPS_OPEN": "1",
+            "SHUTTERLINE_LIMITS_BY_ADDRESS": "0",
             "SHUTTERLINE_API": f"http://{local['api']}",
         }
 

@@ -27,6 +27,7 @@ TRIES_MAX = 5
 WAIT_S_MAX = 300  # The sum of all waits that Retry-After asks for.
 PARTS_AT_ONCE = 3
 CHUNK_BYTES = 65_536
+RETRIED_STATUSES = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 LOOK_S = 0.25
 CONTENT_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 
@@ -153,6 +154,9 @@ class UploadClient:
     ) -> Json:
         """The response's JSON; retries while the API returns 429 or 503, after its Retry-After.
 
+        It also retries 409 with Retry-After, which means that an earlier try with the same idempotency
+        key is under way.
+
         Raises:
             ApiRefused: Any other error.
             StoreUnavailable: No answer after `TRIES_MAX` tries, or `WAIT_S_MAX` of waits have passed.
@@ -169,7 +173,8 @@ class UploadClient:
                             body: Json = await answer.json(content_type=None)
                     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
                         raise StoreUnavailable("api", path, f"{type(error).__name__} {error}") from error
-            if answer.status not in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+            is_under_way = answer.status == HTTPStatus.CONFLICT and "Retry-After" in answer.headers
+            if answer.status not in RETRIED_STATUSES and not is_under_way:
                 return final(path, answer.status, body)
             retry_after_s = float(answer.headers.get("Retry-After", 1))
             waited_s += retry_after_s

@@ -32,6 +32,7 @@ from streams.stores.redis.budget import RedisRebuildBudget
 from streams.stores.redis.cache import RedisCache
 from streams.stores.redis.client import RedisClient
 from streams.stores.redis.health import RedisStoreProbe
+from streams.stores.redis.rates import RedisSharedRates
 from streams.stores.redis.timelines import RedisTimelines
 from streams.stores.redis.upload_limit import RedisUploadLimit
 from streams.stores.s3.bucket import S3Bucket, s3_client
@@ -108,6 +109,7 @@ def stores_of(clients: StoreClients, settings: StoreSettings) -> Stores:
         s3_probe=S3StoreProbe(clients.s3),
         timelines=_timelines(redis, settings, namespace),
         cache=RedisCache(redis, namespace=namespace),
+        rates=RedisSharedRates(redis, namespace=namespace),
         shard_leases=CassandraShardLeases(database),
         rebuild_budget=RedisRebuildBudget(redis, namespace=namespace, per_s_max=settings.rebuilds_per_s_max),
     )

@@ -30,6 +30,10 @@ class EmptyOriginal(UploadError):
     """The body that should have been the image has no bytes."""
 
 
+class KeyInUse(UploadError):
+    """Another request with the same idempotency key is under way."""
+
+
 class KeyTaken(UploadError):
     """A racing request claimed the idempotency key first, so both requests get its photo.
 

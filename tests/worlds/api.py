@@ -113,7 +113,7 @@ class Switchable:
         return call
 
 
-_REDIS = {"redis_probe", "timelines", "cache", "rebuild_budget", "upload_limit"}
+_REDIS = {"redis_probe", "timelines", "cache", "rebuild_budget", "upload_limit", "rates"}
 _S3 = {"s3_probe", "media_objects", "media_uploads"}
 RENDITIONS: Mapping[str, StoredRendition] = {
     "thumbnail": StoredRendition(object_key="r/1/thumbnail.jpg", width=150, height=100)
@@ -262,10 +262,19 @@ class World:
 
 async def make_world(**overrides: object) -> World:
     """Make a world in which Redis is verified as complete and the pulled authors are loaded."""
+    return await _world(None, **overrides)
+
+
+async def another_process(world: World, **overrides: object) -> World:
+    """Make another API process over the stores of `world`."""
+    return await _world(world.memory, **overrides)
+
+
+async def _world(memory: Stores | None, **overrides: object) -> World:
     clock = Clock(NOW_MS - 1_000)
     publisher, queue, log_ends = FakePublisher(), FakeQueue(), FakeOffsets()
     settings = Settings(jwt_secret=SECRET, **overrides)  # type: ignore[arg-type]  # pydantic checks them.
-    memory = memory_stores(
+    memory = memory or memory_stores(
         clock_ms=lambda: clock.ms,
         timeline_slots=settings.timeline_slots,
         rebuilds_per_s_max=settings.rebuilds_per_s_max,

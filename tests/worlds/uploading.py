@@ -1,8 +1,8 @@
 """A client that uploads over HTTP to an API in memory, and functions that read what it stored."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import httpx
@@ -13,8 +13,10 @@ from schemas.events import EventType
 from schemas.ids import ID_MAX, PhotoId, UserId
 from streams.core.object_keys import ObjectKeys
 from streams.core.uploads import Upload
+from streams.fairness import FairSlots, Shares
 from streams.ports.media import SignedRequest
 from streams.stores.memory.media import MemoryMediaUploads
+from streams.uploads.key_turns import KeyTurns
 from streams.uploads.lifecycle import UploadLifecycle
 from tests.worlds.api import World, make_world, media_key
 from tests.worlds.flaky_stores import FlakyStores, Moment, pause
@@ -163,6 +165,22 @@ def through(world: World, at: Callable[[Moment], Awaitable[None]]) -> FlakyStore
     )
     world.adopt(world.app)
     return flaky
+
+
+class _NoTurns(KeyTurns):
+    """Never refuses a key."""
+
+    @contextmanager
+    def turn(self, user: UserId, key: str | None) -> Iterator[None]:
+        yield
+
+
+def as_if_by_many_processes(world: World) -> None:
+    """From now on, racing requests of one user all run, as in processes of their own."""
+    bodies = FairSlots(100, Shares(user=100, address=100))
+    uploads = replace(world.services.uploads, key_turns=_NoTurns(), bodies=bodies)
+    world.services = replace(world.services, uploads=uploads)
+    world.adopt(world.app)
 
 
 async def together(moment: Moment) -> None:

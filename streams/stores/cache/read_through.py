@@ -6,45 +6,15 @@ in between removes the lease, so an old value is never cached after the write. T
 caches nothing.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from streams.errors import StoreUnavailable
 from streams.ports.cache import Cache
+from streams.stores.cache.database_reads import DatabaseReads
 
 V = TypeVar("V")
-
-
-class TooManyReads(Exception):
-    """This process has its maximum of database reads under way, and none of them ended in time."""
-
-
-class DatabaseReads:
-    """Bounds this process's reads of the database. A read waits for a slot for at most `wait_s`."""
-
-    def __init__(self, in_flight_max: int, wait_s: float) -> None:
-        self._slots = asyncio.Semaphore(in_flight_max)
-        self._wait_s = wait_s
-
-    @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
-        """Hold one slot.
-
-        Raises:
-            TooManyReads: No slot was free within `wait_s`.
-        """
-        try:
-            async with asyncio.timeout(self._wait_s):
-                await self._slots.acquire()
-        except TimeoutError:
-            raise TooManyReads from None
-        try:
-            yield
-        finally:
-            self._slots.release()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

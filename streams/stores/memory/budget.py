@@ -1,7 +1,9 @@
-"""The budget of rebuilds in memory."""
+"""The budget of rebuilds, and the shared token buckets, in memory."""
 
 from collections.abc import Callable
 
+from streams.core.rates import Rate, TokenBucket
+from streams.ports.rates import SharedRates
 from streams.ports.timelines import RebuildBudget
 
 
@@ -20,3 +22,15 @@ class MemoryRebuildBudget(RebuildBudget):
             return False
         self._taken_s.append(now_s)
         return True
+
+
+class MemorySharedRates(SharedRates):
+    """Buckets by name; `clock_s` refills them."""
+
+    def __init__(self, clock_s: Callable[[], float]) -> None:
+        self._clock_s = clock_s
+        self._buckets: dict[str, TokenBucket] = {}
+
+    async def spend(self, bucket: str, tokens: int, rate: Rate) -> float:
+        now_s = self._clock_s()
+        return self._buckets.setdefault(bucket, TokenBucket(rate, now_s)).spend(tokens, now_s)

@@ -5,7 +5,7 @@ from collections.abc import Callable, MutableMapping
 from schemas.ids import OWN_SHARDS
 from streams.ports.groups import Stores
 from streams.stores.memory.authors import MemoryAuthors, MemoryPulledAuthors
-from streams.stores.memory.budget import MemoryRebuildBudget
+from streams.stores.memory.budget import MemoryRebuildBudget, MemorySharedRates
 from streams.stores.memory.cache import MemoryCache
 from streams.stores.memory.cdn import MemoryCdn
 from streams.stores.memory.cleaning import MemoryCleaningPositions, MemoryMissingObjects, MemoryPhotoScan
@@ -74,6 +74,7 @@ def memory_stores(
         redis_probe=MemoryStoreProbe(),
         s3_probe=MemoryStoreProbe(),
         cache=MemoryCache(clock_ms),
+        rates=MemorySharedRates(lambda: clock_ms() / 1_000),
         shard_leases=MemoryShardLeases(shard_leases),
         rebuild_budget=MemoryRebuildBudget(rebuilds_per_s_max, lambda: clock_ms() / 1_000),
     )

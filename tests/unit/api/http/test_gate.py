@@ -10,9 +10,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.body import BodyBounds
-from api.http.gate import Bounds, Gate
+from api.http.gate import Bounds, Gate, Slots
 from api.http.problems import Problem, problem_response, unavailable
 from bench.traffic.waiting import eventually
+from streams.fairness import FairSlots, Requester, Shares
 from tests.worlds.api import World, make_world
 
 
@@ -50,10 +51,10 @@ async def test_a_request_ends_within_its_deadline() -> None:
 async def test_requests_over_the_limit_are_rejected_at_once() -> None:
     """503 without waiting, each with its own Retry-After. Probes and metrics still work, and the limit is
     free again afterwards."""
-    world = await make_world(requests_in_flight_max=2)
+    world = await make_world(requests_in_flight_max=2, limits_by_address=False)
     stuck = _Stuck(world)
-    async with world.client(1, roles=["ops"]) as client:
-        held = [asyncio.create_task(client.get(f"/v1/users/{user}")) for user in (2, 3)]
+    async with world.client(1, roles=["ops"]) as client, world.client(2) as other:
+        held = [asyncio.create_task(http.get("/v1/users/3")) for http in (client, other)]
         await eventually("two requests to be under way", lambda: stuck.waiting == 2)
         rejected = [await client.get("/v1/users/4") for _ in range(8)]
         probed = [(await client.get(path)).status_code for path in ("/healthz", "/readyz", "/metrics")]
@@ -150,6 +151,22 @@ async def test_the_process_is_ready_if_every_store_responds() -> None:
     assert (alive.status_code, again.status_code) == (200, 200)
 
 
+class _Everybody:
+    """An admission without rates."""
+
+    async def admit(self, scope: Scope) -> Requester:
+        return Requester(1)
+
+
+def _body(bytes_max: int, idle_s: float = 5.0) -> BodyBounds:
+    return BodyBounds(bytes_max, idle_s, bytes_per_s_min=1, slow_s_max=60)
+
+
+def _slots(slots_max: int) -> Slots:
+    shares = Shares(user=0.25, address=1.0)
+    return Slots(FairSlots(slots_max, shares), FairSlots(slots_max, shares))
+
+
 async def test_a_content_length_that_is_no_number_is_rejected() -> None:
     """An HTTP server in front would reject the length -1. The gate rejects it, too, and does not
     guess what it means."""
@@ -157,8 +174,10 @@ async def test_a_content_length_that_is_no_number_is_rejected() -> None:
     async def never(*_: object) -> None:
         raise AssertionError("must not be called")
 
-    bounds = Bounds(1, BodyBounds(10, 1))
-    gate = Gate(never, usual=bounds, uploads=bounds, in_flight_max=1, retry_after_s_max=30)
+    bounds = Bounds(1, _body(10))
+    gate = Gate(
+        never, admission=_Everybody, usual=bounds, uploads=bounds, slots=_slots(1), retry_after_s_max=30
+    )
     transport = httpx.ASGITransport(gate)
     async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as client:
         response = await client.get("/", headers={"Content-Length": "-1"})
@@ -212,9 +231,14 @@ async def _rejecting_app(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def _gate(app: ASGIApp, *, idle_s: float = 5.0) -> Gate:
-    usual = Bounds(1, BodyBounds(4, idle_s))
+    usual = Bounds(1, _body(4, idle_s))
     return Gate(
-        app, usual=usual, uploads=Bounds(1, BodyBounds(10, idle_s)), in_flight_max=1, retry_after_s_max=30
+        app,
+        admission=_Everybody,
+        usual=usual,
+        uploads=Bounds(1, _body(10, idle_s)),
+        slots=_slots(1),
+        retry_after_s_max=30,
     )
 
 

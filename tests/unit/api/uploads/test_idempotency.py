@@ -2,6 +2,7 @@
 
 import asyncio
 
+import httpx
 import pytest
 
 from tests.worlds.flaky_stores import pause
@@ -9,6 +10,7 @@ from tests.worlds.uploading import (
     OTHER,
     NewWorld,
     Uploader,
+    as_if_by_many_processes,
     clean,
     object_key,
     objects,
@@ -173,6 +175,7 @@ async def test_racing_requests_with_one_key_are_one_photo(
     """All are answered alike, whatever comes first; it counts once, and nothing of the losers remains."""
     world = await new_world()
     through(world, together)
+    as_if_by_many_processes(world)
     content = b"12345" if way in ("signed", "body") else LARGE
     async with uploading(world) as me:
 
@@ -207,6 +210,7 @@ async def test_racing_requests_with_one_key_and_other_bodies_are_one_photo(
     """One wins; the others get 422, because the key is claimed for another request."""
     world = await new_world()
     through(world, together)
+    as_if_by_many_processes(world)
     async with uploading(world) as me:
 
         async def ask(number: int) -> int:
@@ -219,6 +223,28 @@ async def test_racing_requests_with_one_key_and_other_bodies_are_one_photo(
     assert sorted(statuses) == [201 if way == "signed" else 202, 422, 422, 422]
     assert others == [201] * 4 + [429]
     assert len(published(world)) == len(await objects(world)) == (way == "body")
+
+
+@pytest.mark.law("L10")
+@pytest.mark.parametrize("way", ["signed", "body"])
+async def test_one_request_with_a_key_runs_at_a_time(new_world: NewWorld, way: str) -> None:
+    """The others are 409 at once, as the draft of the header says, and may be repeated. Another key, and
+    the same key of another user, are not held up."""
+    world = await new_world()
+    through(world, together)
+    async with uploading(world) as me, uploading(world, OTHER) as other:
+
+        async def ask(user: Uploader, key: str) -> httpx.Response:
+            return await (user.start(5, key=key) if way == "signed" else user.send(b"12345", key=key))
+
+        asked = [(me, "k"), (me, "k"), (me, "k"), (me, "l"), (other, "k")]
+        answers = await asyncio.gather(*(ask(user, key) for user, key in asked))
+        repeated = await ask(me, "k")
+    done = 201 if way == "signed" else 202
+
+    assert [answer.status_code for answer in answers] == [done, 409, 409, done, done]
+    assert "Idempotency-Key is under way" in answers[1].json()["detail"]
+    assert (repeated.status_code, repeated.json()["photo_id"]) == (done, answers[0].json()["photo_id"])
 
 
 async def test_racing_completions_are_one_photo(new_world: NewWorld) -> None:

@@ -11,6 +11,7 @@ from tests.worlds.uploading import (
     ME,
     NewWorld,
     Uploader,
+    as_if_by_many_processes,
     clean,
     object_key,
     objects,
@@ -128,6 +129,7 @@ async def test_a_request_that_fails_beside_another_with_its_key_makes_no_room(ne
     """Both requests count as one. If the failed one gave this count back, anybody could upload
     without a limit."""
     world = await new_world()
+    as_if_by_many_processes(world)
     async with uploading(world) as me:
 
         async def with_a_failure_meanwhile() -> AsyncIterator[bytes]:

@@ -459,11 +459,11 @@ async def test_bodies_in_flight_are_limited() -> None:
     accepted."""
     world = await make_world(**LIMITS, upload_bodies_in_flight_max=1)
     seen: list[int] = []
-    async with uploading(world) as me:
+    async with uploading(world) as me, uploading(world, OTHER) as other:
 
         async def while_arriving() -> AsyncIterator[bytes]:
             yield b"123"
-            seen.append((await me.send(b"1")).status_code)
+            seen.append((await other.send(b"1")).status_code)
             yield b"45"
 
         first = await me.http.post("/v1/photos", content=while_arriving(), headers={"Content-Type": JPEG})

@@ -13,6 +13,7 @@ from streams.core.edges import EraLikes
 from streams.core.feed import END
 from streams.core.photos import AuthorPhoto, Photo, PullList, SeenPhoto, Status, StoredRendition
 from streams.errors import StoreUnavailable
+from streams.fairness import Shares
 from streams.stores.cache.codecs import (
     decode_following,
     decode_likes,
@@ -25,7 +26,8 @@ from streams.stores.cache.codecs import (
     encode_pull_list,
     encode_total,
 )
-from streams.stores.cache.read_through import CachedKind, DatabaseReads, ReadResult, ReadThrough, TooManyReads
+from streams.stores.cache.database_reads import DatabaseReads, TooManyReads
+from streams.stores.cache.read_through import CachedKind, ReadResult, ReadThrough
 from streams.stores.memory.cache import MemoryCache
 from tests.worlds.api import Clock, Switchable
 
@@ -59,7 +61,7 @@ class _World:
         self.counted: list[tuple[str, int, int]] = []
         self.through = ReadThrough(
             self.cache,
-            DatabaseReads(in_flight_max, wait_s=0.01),
+            DatabaseReads(in_flight_max, wait_s=0.01, shares=Shares(user=9, address=9)),
             lambda *counted: self.counted.append(counted),
         )
         self.kind = CachedKind(

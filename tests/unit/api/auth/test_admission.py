@@ -1,0 +1,172 @@
+"""Rates of users and of addresses, over HTTP."""
+
+import httpx
+import pytest
+
+from api.auth.admission import client_address
+from tests.worlds.api import another_process, make_world
+
+LOW: dict[str, object] = {"reads_per_s": 1, "reads_burst": 20, "writes_per_s": 1, "writes_burst": 10}
+
+
+def _statuses(responses: list[httpx.Response]) -> list[int]:
+    return [response.status_code for response in responses]
+
+
+@pytest.mark.law("L14")
+async def test_each_group_of_routes_has_its_own_rate() -> None:
+    """Above the rate: 429, a problem document, Retry-After. Neither the other group nor another user
+    notices."""
+    world = await make_world(**LOW)
+    async with world.client(1) as client, world.client(2) as other:
+        reads = [await client.get("/v1/users/2") for _ in range(22)]
+        writes = [await client.put("/v1/social/follow/3") for _ in range(6)]
+        writes += [await client.delete("/v1/social/follow/3") for _ in range(6)]
+        others = [await other.get("/v1/users/2"), await other.put("/v1/social/follow/3")]
+        world.clock.ms += 1_000
+        later = [await client.get("/v1/users/2") for _ in range(2)]
+
+    assert _statuses(reads) == [200] * 20 + [429] * 2
+    assert _statuses(writes) == [204] * 10 + [429] * 2
+    assert _statuses(others) == [200, 204]
+    assert _statuses(later) == [200, 429]
+    assert reads[-1].headers["retry-after"] == "1"
+    assert reads[-1].headers["content-type"] == "application/problem+json"
+    assert reads[-1].json()["detail"] == "Your token may make 1 reads a second, 20 at once; try again."
+
+
+@pytest.mark.law("L14")
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/feed"),
+        ("GET", "/v1/photos/5"),
+        ("GET", "/v1/photos/5/upload"),
+        ("GET", "/v1/users/5/photos"),
+        ("GET", "/v1/social/following"),
+        ("GET", "/v1/social/followers"),
+        ("PUT", "/v1/photos/5/like"),
+        ("DELETE", "/v1/photos/5/like"),
+        ("DELETE", "/v1/photos/5"),
+        ("POST", "/v1/photos"),
+        ("POST", "/v1/photos/5/complete"),
+        ("POST", "/v1/social/follow/5"),
+        ("GET", "/v1/nothing"),
+    ],
+)
+async def test_every_route_is_limited(method: str, path: str) -> None:
+    """Also routes that do not exist, and requests that end with an error."""
+    world = await make_world(reads_per_s=1, reads_burst=1, writes_per_s=1, writes_burst=1)
+    async with world.client(1) as client:
+        responses = [await client.request(method, path) for _ in range(2)]
+
+    assert responses[0].status_code != 429
+    assert responses[1].status_code == 429
+
+
+async def test_probes_are_never_limited() -> None:
+    """Operators need them most under overload."""
+    world = await make_world(reads_per_s=1, reads_burst=1, address_reads_per_s=1, address_reads_burst=1)
+    async with world.client(1) as client:
+        responses = [await client.get("/healthz") for _ in range(3)]
+
+    assert _statuses(responses) == [200] * 3
+
+
+async def test_requests_without_a_valid_token_count_by_address() -> None:
+    """A user of the same address with a valid token is served as before."""
+    world = await make_world(unauthorized_per_s=1, unauthorized_burst=10)
+    async with world.client() as nobody, world.client(1) as client:
+        missing = [await nobody.get("/v1/feed") for _ in range(6)]
+        invalid = [await nobody.put("/v1/photos/1/like", headers=_bearer("no")) for _ in range(3)]
+        invalid += [await nobody.get("/metrics") for _ in range(3)]
+        served = await client.get("/v1/feed")
+        opened = await nobody.get("/openapi.json")
+
+    assert _statuses(missing + invalid) == [401] * 10 + [429] * 2
+    assert invalid[-1].headers["retry-after"] == "1"
+    assert (served.status_code, opened.status_code) == (200, 200)
+
+
+def _bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def test_an_address_has_a_rate_unless_the_setting_is_off() -> None:
+    """All users of one address share it."""
+    rates: dict[str, object] = {"address_reads_per_s": 1, "address_reads_burst": 10}
+    limited = await make_world(**rates)
+    unlimited = await make_world(limits_by_address=False, **rates)
+    statuses: list[list[int]] = []
+    for world in (limited, unlimited):
+        responses: list[httpx.Response] = []
+        for user in range(1, 13):
+            async with world.client(user) as client:
+                responses.append(await client.get("/v1/users/2"))
+        statuses.append(_statuses(responses))
+
+    assert statuses == [[200] * 10 + [429] * 2, [200] * 12]
+
+
+async def test_a_warm_page_costs_no_call_for_its_rate() -> None:
+    """The shared bucket is asked once in a tenth of a burst."""
+    world = await make_world(limits_by_address=False)
+    async with world.client(1) as client:
+        for _ in range(49):
+            await client.get("/v1/feed")
+        before = len(world.switches["rates"].calls)
+        await client.get("/v1/feed")
+
+    assert before == 0
+    assert world.switches["rates"].calls == ["spend"]
+
+
+async def test_two_processes_share_the_rates() -> None:
+    """A burst over both, and one batch more at most."""
+    world = await make_world(**LOW)
+    second = await another_process(world, **LOW)
+    statuses: list[int] = []
+    async with world.client(1) as client, second.client(1) as other:
+        for _ in range(20):
+            statuses += [(await http.get("/v1/users/2")).status_code for http in (client, other)]
+
+    assert 20 <= statuses.count(200) <= 20 + 2 * 2
+    assert set(statuses) == {200, 429}
+
+
+@pytest.mark.law("L8")
+async def test_without_redis_a_process_limits_alone() -> None:
+    """Losing Redis opens no door and refuses nobody."""
+    world = await make_world(**LOW)
+    world.fail("redis")
+    async with world.client(1) as client:
+        responses = [await client.get("/v1/users/2") for _ in range(22)]
+
+    assert _statuses(responses) == [200] * 20 + [429] * 2
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "trusted", "client"),
+    [
+        ("192.0.2.1", [], 0, "192.0.2.1"),
+        ("192.0.2.1", ["198.51.100.9"], 0, "192.0.2.1"),
+        ("192.0.2.1", ["198.51.100.9"], 1, "198.51.100.9"),
+        ("192.0.2.1", ["203.0.113.7, 198.51.100.9"], 1, "198.51.100.9"),
+        ("192.0.2.1", ["203.0.113.7", "198.51.100.9"], 2, "203.0.113.7"),
+        ("192.0.2.1", ["198.51.100.9"], 2, "192.0.2.1"),
+        ("192.0.2.1", ["no address"], 1, "192.0.2.1"),
+        ("2001:db8:1:2:3::4", [], 0, "2001:db8:1:2::/64"),
+        (None, [], 0, None),
+    ],
+)
+def test_the_client_is_whom_our_own_proxies_name(
+    peer: str | None, forwarded: list[str], trusted: int, client: str | None
+) -> None:
+    """Entries that the client invented come first, and are not believed."""
+    scope = {
+        "type": "http",
+        "client": None if peer is None else (peer, 1),
+        "headers": [(b"x-forwarded-for", value.encode()) for value in forwarded],
+    }
+
+    assert client_address(scope, trusted) == client
