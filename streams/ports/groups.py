@@ -14,6 +14,7 @@ from streams.ports.edges import CountedSets, OutgoingEdges
 from streams.ports.health import StoreProbe
 from streams.ports.media import MediaObjects, MediaUploads
 from streams.ports.photos import AuthorPhotos, Authors, ParkedPhotos, Photos, PulledAuthors
+from streams.ports.revocations import Revocations
 from streams.ports.timelines import RebuildBudget, Timelines
 from streams.ports.uploads import UploadLimit, Uploads
 
@@ -93,6 +94,8 @@ class HealthStores:
 @dataclass(frozen=True, kw_only=True)
 class ApiStores(UploadStores, EdgeStores, TimelineStores, HealthStores):
     """The stores from which the services of the API are made."""
+
+    revocations: Revocations
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,6 @@
 """Every suite as a class that pytest collects; a test module imports all of them and has the fixtures."""
 
 from tests.contract.suites.authors_suite import AuthorsSuite, PulledAuthorsSuite
-from tests.contract.suites.budget_suite import RebuildBudgetSuite
 from tests.contract.suites.cache_suite import CacheSuite
 from tests.contract.suites.checkpoints_suite import CheckpointsSuite
 from tests.contract.suites.cleaning_suite import (
@@ -16,9 +15,15 @@ from tests.contract.suites.health_suite import StoreProbeSuite
 from tests.contract.suites.media_suite import MediaObjectsSuite, OriginalsSuite, PartsSuite, SignedPutSuite
 from tests.contract.suites.parked_suite import ParkedPhotosSuite
 from tests.contract.suites.photos_suite import AuthorPhotosSuite, PhotosSuite
+from tests.contract.suites.revocations_suite import RevocationsSuite
 from tests.contract.suites.shard_leases_suite import ShardLeasesSuite
 from tests.contract.suites.stops_suite import StoppedPartitionsSuite, StuckPartitionsSuite
-from tests.contract.suites.timelines_suite import RebuildSuite, RingBytesSuite, TimelinesSuite
+from tests.contract.suites.timelines_suite import (
+    RebuildBudgetSuite,
+    RebuildSuite,
+    RingBytesSuite,
+    TimelinesSuite,
+)
 from tests.contract.suites.uploads_suite import UploadKeysSuite, UploadLimitSuite, UploadsSuite
 
 __all__ = [
@@ -40,6 +45,7 @@ __all__ = [
     "TestPulledAuthors",
     "TestRebuild",
     "TestRebuildBudget",
+    "TestRevocations",
     "TestRingBytes",
     "TestShardLeases",
     "TestSignedPut",
@@ -141,6 +147,10 @@ class TestTimelines(TimelinesSuite):
 
 
 class TestRebuild(RebuildSuite):
+    pass
+
+
+class TestRevocations(RevocationsSuite):
     pass
 
 

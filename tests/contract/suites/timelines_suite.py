@@ -1,4 +1,4 @@
-"""What `Timelines` promises about the stored timelines."""
+"""What `Timelines` promises about the stored timelines, and what `RebuildBudget` promises."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from schemas.ids import PackedIds, PhotoId, UserId, pack_ids, unpack_ids
 from streams.core import ring
 from streams.ports.groups import Stores
-from tests.contract.limits import SLOTS
+from tests.contract.limits import REBUILDS_PER_S_MAX, SLOTS
 from tests.contract.passing_time import PassingTime
 from tests.contract.ring_model import RingModel
 
@@ -419,6 +419,25 @@ calls = st.lists(
     ),
     max_size=25,
 )
+
+
+class RebuildBudgetSuite:
+    async def test_no_more_than_the_limit_begin_in_a_second(
+        self, stores: Stores, passing: PassingTime
+    ) -> None:
+        """Of 50 concurrent calls, the budget grants at most the limit. After it is refilled, it
+        grants again."""
+
+        async def one_more() -> bool:
+            return await stores.rebuild_budget.take()
+
+        await passing.until(one_more, "the budget grants a rebuild")
+        begun_ms = passing.now_ms()
+        granted = sum(await asyncio.gather(*(stores.rebuild_budget.take() for _ in range(50))))
+        took_s = (passing.now_ms() - begun_ms) / 1_000
+
+        assert granted <= REBUILDS_PER_S_MAX * (1 + took_s)
+        await passing.until(one_more, "the budget is refilled")
 
 
 class RingBytesSuite:
