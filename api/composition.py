@@ -7,7 +7,9 @@ from time import monotonic, time_ns
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from prometheus_client import Counter
 
-from api.auth.keys import keys_from
+from api.auth.jwks import keys_from
+from api.auth.keys import Keys
+from api.auth.revoked import RevokedPoller
 from api.auth.tokens import TokenVerifier
 from api.edge_writer import EdgeWriter
 from api.http.metrics import CACHE_LOOKUPS, MEDIA_URLS, REBUILDS
@@ -33,6 +35,7 @@ from streams.errors import StoreUnavailable
 from streams.ports.edges import OutgoingEdges
 from streams.ports.groups import ApiStores, HealthStores, PhotoStores, TimelineStores, UploadStores
 from streams.ports.publishing import EventPublisher
+from streams.ports.revocations import Revocations
 from streams.settings import (
     ApiProcessSettings,
     CacheSettings,
@@ -86,6 +89,8 @@ def make_services(
         clock_us=clock_us,
     )
     signer = _signer(settings, media_key, clock_us)
+    keys = keys_from(settings, clock_s=clock_s)
+    revoked = _revoked(settings, stores.revocations, clock_s)
     edges = EdgeWriter(stores.outgoing_edges, publisher, clock_us)
     return Services(
         feed=FeedService(reads=reads, sources=sources, signer=signer, rebuilds=rebuilds),
@@ -108,10 +113,12 @@ def make_services(
         ),
         uploads=_uploads(settings, stores, publisher, queue, ids, clock_us),
         health=HealthService(
-            readiness=Readiness(_probes(stores, publisher, queue), clock_s=clock_s),
+            readiness=Readiness({**_probes(stores, publisher, queue), "jwks": keys.check}, clock_s=clock_s),
             ops_open=settings.ops_open,
         ),
-        verifier=_verifier(settings, clock_us),
+        verifier=_verifier(settings, keys, revoked, clock_us),
+        keys=keys,
+        revoked=revoked,
         pulled=pulled,
         rebuilder=rebuilder,
     )
@@ -194,9 +201,23 @@ def _rebuild_counter(rebuilds: RetryQueue) -> Callable[[RebuildOutcome], None]:
     return count
 
 
-def _verifier(settings: TokenSettings, clock_us: Callable[[], int]) -> TokenVerifier:
+def _revoked(
+    settings: TokenSettings, revocations: Revocations, clock_s: Callable[[], float]
+) -> RevokedPoller:
+    return RevokedPoller(
+        store=revocations,
+        refresh_s=settings.revocations_refresh_ms / 1_000,
+        stale_s_max=settings.revocations_stale_s_max,
+        clock_s=clock_s,
+    )
+
+
+def _verifier(
+    settings: TokenSettings, keys: Keys, revoked: RevokedPoller, clock_us: Callable[[], int]
+) -> TokenVerifier:
     return TokenVerifier(
-        keys=keys_from(settings),
+        keys=keys,
+        revoked=revoked,
         issuer=settings.jwt_issuer,
         audience=settings.jwt_audience,
         leeway_s=settings.jwt_leeway_s,

@@ -8,6 +8,8 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import Request
 
+from api.auth.keys import Keys
+from api.auth.revoked import RevokedPoller
 from api.auth.tokens import Caller, TokenVerifier, authenticate
 from api.edge_writer import EdgeWriter
 from api.http.retry_after import RetryQueue
@@ -102,7 +104,7 @@ class HealthService:
 class Services:
     """Every service of one process. Only the composition touches it; a route is given its own service.
 
-    `pulled` and `rebuilder` also work between requests; `serve` runs and closes them.
+    `keys`, `revoked`, `pulled` and `rebuilder` also work between requests; `serve` runs and closes them.
     """
 
     feed: FeedService
@@ -113,6 +115,8 @@ class Services:
     uploads: UploadService
     health: HealthService
     verifier: TokenVerifier
+    keys: Keys
+    revoked: RevokedPoller
     pulled: PulledAuthorsPoller
     rebuilder: Rebuilder
 

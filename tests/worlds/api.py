@@ -252,16 +252,19 @@ class World:
         await self.services.pulled.refresh()
 
     async def later(self, seconds: float) -> None:
-        """Advance the clock; the set of pulled authors stays fresh."""
+        """Advance the clock; what the process polls stays fresh."""
         self.clock.ms += int(seconds * 1_000)
         await self.services.pulled.refresh()
+        await self.services.revoked.refresh()
 
 
 async def make_world(**overrides: object) -> World:
     """Make a world in which Redis is verified as complete and the pulled authors are loaded."""
     clock = Clock(NOW_MS - 1_000)
     publisher, queue = FakePublisher(), FakeQueue()
-    settings = Settings(jwt_secret=SECRET, **overrides)  # type: ignore[arg-type]  # pydantic checks them.
+    # The clock is moved by hours, and nothing reads the revocations meanwhile.
+    parts: dict[str, object] = {"revocations_stale_s_max": 10**9, **overrides}
+    settings = Settings(jwt_secret=SECRET, **parts)  # type: ignore[arg-type]  # pydantic checks them.
     memory = memory_stores(
         clock_ms=lambda: clock.ms,
         timeline_slots=settings.timeline_slots,
@@ -285,6 +288,7 @@ async def make_world(**overrides: object) -> World:
     await stores.timelines.save_all_checkpoints(positions)
     await stores.timelines.confirm(positions)
     await services.pulled.refresh()
+    await services.revoked.refresh()
     await _lease_shard(services.uploads.ids, clock)
     return World(clock, publisher, queue, switches, memory, stores, settings, services)
 

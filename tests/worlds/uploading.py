@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import httpx
@@ -151,7 +151,7 @@ def through(world: World, at: Callable[[Moment], Awaitable[None]]) -> FlakyStore
     """From now on, call `at` before and after each call of the API to a store or to Kafka."""
     flaky = FlakyStores(world.stores, at)
     publisher = flaky.around("publisher", world.publisher)
-    world.services = make_services(
+    services = make_services(
         world.settings,
         flaky.stores,
         publisher,
@@ -160,6 +160,9 @@ def through(world: World, at: Callable[[Moment], Awaitable[None]]) -> FlakyStore
         media_key=media_key(),
         clock_us=world.clock.us,
     )
+    # The old services know the revocations already.
+    former = world.services
+    world.services = replace(services, verifier=former.verifier, revoked=former.revoked)
     world.adopt(world.app)
     return flaky
 
