@@ -8,7 +8,6 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from prometheus_client import Counter
 
 from api.auth.jwks import keys_from
-from api.auth.keys import Keys
 from api.auth.revoked import RevokedPoller
 from api.auth.tokens import TokenVerifier
 from api.edge_writer import EdgeWriter
@@ -89,8 +88,7 @@ def make_services(
         clock_us=clock_us,
     )
     signer = _signer(settings, media_key, clock_us)
-    keys = keys_from(settings, clock_s=clock_s)
-    revoked = _revoked(settings, stores.revocations, clock_s)
+    verifier = _verifier(settings, stores.revocations, clock_us, clock_s)
     edges = EdgeWriter(stores.outgoing_edges, publisher, clock_us)
     return Services(
         feed=FeedService(reads=reads, sources=sources, signer=signer, rebuilds=rebuilds),
@@ -112,13 +110,8 @@ def make_services(
             following_max=settings.following_max,
         ),
         uploads=_uploads(settings, stores, publisher, queue, ids, clock_us),
-        health=HealthService(
-            readiness=Readiness({**_probes(stores, publisher, queue), "jwks": keys.check}, clock_s=clock_s),
-            ops_open=settings.ops_open,
-        ),
-        verifier=_verifier(settings, keys, revoked, clock_us),
-        keys=keys,
-        revoked=revoked,
+        health=_health(settings, _probes(stores, publisher, queue), verifier, clock_s),
+        verifier=verifier,
         pulled=pulled,
         rebuilder=rebuilder,
     )
@@ -182,6 +175,16 @@ def _probes(stores: HealthStores, publisher: EventPublisher, queue: RenditionsQu
     }
 
 
+def _health(
+    settings: TokenSettings, probes: dict[str, Probe], verifier: TokenVerifier, clock_s: Callable[[], float]
+) -> HealthService:
+    # Without them, every request with a token is 503.
+    tokens: dict[str, Probe] = {"jwks": verifier.keys.check, "revocations": verifier.revoked.check}
+    return HealthService(
+        readiness=Readiness({**probes, **tokens}, clock_s=clock_s), ops_open=settings.ops_open
+    )
+
+
 def _followees_of(reads: CachedReads) -> Callable[[UserId], Awaitable[list[UserId]]]:
     async def followees_of(owner: UserId) -> list[UserId]:
         following = await reads.following(owner)
@@ -201,23 +204,20 @@ def _rebuild_counter(rebuilds: RetryQueue) -> Callable[[RebuildOutcome], None]:
     return count
 
 
-def _revoked(
-    settings: TokenSettings, revocations: Revocations, clock_s: Callable[[], float]
-) -> RevokedPoller:
-    return RevokedPoller(
-        store=revocations,
-        refresh_s=settings.revocations_refresh_ms / 1_000,
-        stale_s_max=settings.revocations_stale_s_max,
-        clock_s=clock_s,
-    )
-
-
 def _verifier(
-    settings: TokenSettings, keys: Keys, revoked: RevokedPoller, clock_us: Callable[[], int]
+    settings: TokenSettings,
+    revocations: Revocations,
+    clock_us: Callable[[], int],
+    clock_s: Callable[[], float],
 ) -> TokenVerifier:
     return TokenVerifier(
-        keys=keys,
-        revoked=revoked,
+        keys=keys_from(settings, clock_s=clock_s),
+        revoked=RevokedPoller(
+            store=revocations,
+            refresh_s=settings.revocations_refresh_ms / 1_000,
+            stale_s_max=settings.revocations_stale_s_max,
+            clock_s=clock_s,
+        ),
         issuer=settings.jwt_issuer,
         audience=settings.jwt_audience,
         leeway_s=settings.jwt_leeway_s,

@@ -63,7 +63,9 @@ async def serve(settings: ApiProcessSettings) -> None:
         host, port = _address(settings)
         closing.enter_context(metrics_file(settings, host, port))
         server = _server(app, host, port, deadline_s=settings.request_deadline_ms // 1_000)
-        await _until_stopped(server, services.keys.run, services.revoked.run, services.pulled.run, queue.run)
+        await _until_stopped(
+            server, services.verifier.keys.run, services.verifier.revoked.run, services.pulled.run, queue.run
+        )
 
 
 async def _until_stopped(server: "_Server", *loops: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -8,8 +8,6 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import Request
 
-from api.auth.keys import Keys
-from api.auth.revoked import RevokedPoller
 from api.auth.tokens import Caller, TokenVerifier, authenticate
 from api.edge_writer import EdgeWriter
 from api.http.retry_after import RetryQueue
@@ -104,7 +102,7 @@ class HealthService:
 class Services:
     """Every service of one process. Only the composition touches it; a route is given its own service.
 
-    `keys`, `revoked`, `pulled` and `rebuilder` also work between requests; `serve` runs and closes them.
+    `verifier`, `pulled` and `rebuilder` also work between requests; `serve` runs and closes them.
     """
 
     feed: FeedService
@@ -115,8 +113,6 @@ class Services:
     uploads: UploadService
     health: HealthService
     verifier: TokenVerifier
-    keys: Keys
-    revoked: RevokedPoller
     pulled: PulledAuthorsPoller
     rebuilder: Rebuilder
 

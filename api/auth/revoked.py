@@ -40,7 +40,7 @@ class RevokedPoller:
     _known_s: float = field(default=float("-inf"), init=False)
     _read_s: float = field(default=float("-inf"), init=False)
 
-    def check(self) -> None:
+    async def check(self) -> None:
         """Raise StoreUnavailable if the revocations are not known, or have not been for too long."""
         if self.clock_s() - self._known_s > self.stale_s_max:
             raise StoreUnavailable("revocations", "read", f"not within the last {self.stale_s_max} s")

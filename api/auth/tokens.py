@@ -86,7 +86,7 @@ class TokenVerifier:
             InvalidToken: The token is malformed, expired, revoked, or not signed by one of our keys.
             StoreUnavailable: The key set or the revocations are not known.
         """
-        self.revoked.check()
+        await self.revoked.check()
         checked = self._checked.get(token)
         if checked is None or checked.key not in await self.keys.keys_for(checked.kid, checked.algorithm):
             checked = await self._check(token)

@@ -255,7 +255,7 @@ class World:
         """Advance the clock; what the process polls stays fresh."""
         self.clock.ms += int(seconds * 1_000)
         await self.services.pulled.refresh()
-        await self.services.revoked.refresh()
+        await self.services.verifier.revoked.refresh()
 
 
 async def make_world(**overrides: object) -> World:
@@ -288,7 +288,7 @@ async def make_world(**overrides: object) -> World:
     await stores.timelines.save_all_checkpoints(positions)
     await stores.timelines.confirm(positions)
     await services.pulled.refresh()
-    await services.revoked.refresh()
+    await services.verifier.revoked.refresh()
     await _lease_shard(services.uploads.ids, clock)
     return World(clock, publisher, queue, switches, memory, stores, settings, services)
 

@@ -237,7 +237,7 @@ async def test_a_revoked_token_is_401() -> None:
             kind=TOKEN, subject="t1", issued_before_ms=None, revoked_ms=NOW_MS, revoked_by="ada", reason=""
         )
         await world.stores.revocations.revoke(revocation, life_s=60)
-        await world.services.revoked.refresh()
+        await world.services.verifier.revoked.refresh()
         after = await client.get("/v1/users/1", headers=headers)
 
     assert (200, 401) == (before, after.status_code)
