@@ -76,7 +76,17 @@ async def _apis(deploy: DeploymentFactory, issuer: Issuer) -> AsyncIterator[tupl
     other = f"http://127.0.0.1:{ports.unused(())}"
     await asyncio.to_thread(deployment.start_api, "api")
     await asyncio.to_thread(deployment.start_api, "api-2", SHUTTERLINE_API=other)
+    # `start_api` waits for the first one's address.
+    await eventually("the second API is ready", lambda: _is_ready(other))
     yield deployment, [deployment.settings.api, other]
+
+
+async def _is_ready(api: str) -> bool:
+    async with httpx.AsyncClient(timeout=10) as client:
+        try:
+            return (await client.get(f"{api}/readyz")).status_code == 200
+        except httpx.TransportError:
+            return False
 
 
 async def _statuses(apis: list[str], token: str) -> set[int]:
