@@ -7,7 +7,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from prometheus_client import Counter
 
 from api.auth.admission import Admission
-from api.auth.keys import keys_from
+from api.auth.jwks import keys_from
+from api.auth.revoked import RevokedPoller
 from api.auth.tokens import TokenVerifier
 from api.edge_writer import EdgeWriter
 from api.http.metrics import CACHE_LOOKUPS, MEDIA_URLS, REBUILDS
@@ -37,6 +38,7 @@ from streams.fairness import FairSlots, Shares
 from streams.ports.edges import OutgoingEdges
 from streams.ports.groups import ApiStores, HealthStores, PhotoStores, TimelineStores, UploadStores
 from streams.ports.publishing import EventPublisher
+from streams.ports.revocations import Revocations
 from streams.settings import (
     ApiProcessSettings,
     CacheSettings,
@@ -99,9 +101,9 @@ def make_services(
         clock_us=clock_us,
     )
     signer = _signer(settings, media_key, clock_us)
+    verifier = _verifier(settings, stores.revocations, clock_us, clock_s)
     edges = EdgeWriter(stores.outgoing_edges, publisher, clock_us)
     limiter = RateLimiter(stores.rates, buckets_max=settings.rate_buckets_max, clock_s=clock_s)
-    verifier = _verifier(settings, clock_us)
     return Services(
         feed=FeedService(reads=reads, sources=sources, signer=signer, rebuilds=rebuilds),
         photos=PhotoService(
@@ -122,10 +124,7 @@ def make_services(
             following_max=settings.following_max,
         ),
         uploads=_uploads(settings, stores, publisher, queue, ids, limiter, clock_us),
-        health=HealthService(
-            readiness=Readiness(_probes(stores, publisher, queue), clock_s=clock_s),
-            ops_open=settings.ops_open,
-        ),
+        health=_health(settings, _probes(stores, publisher, queue), verifier, clock_s),
         verifier=verifier,
         admission=Admission(settings, verifier, limiter),
         pulled=pulled,
@@ -205,6 +204,16 @@ def _probes(stores: HealthStores, publisher: EventPublisher, queue: RenditionsQu
     }
 
 
+def _health(
+    settings: TokenSettings, probes: dict[str, Probe], verifier: TokenVerifier, clock_s: Callable[[], float]
+) -> HealthService:
+    # Without them, every request with a token is 503.
+    tokens: dict[str, Probe] = {"jwks": verifier.keys.check, "revocations": verifier.revoked.check}
+    return HealthService(
+        readiness=Readiness({**probes, **tokens}, clock_s=clock_s), ops_open=settings.ops_open
+    )
+
+
 def _followees_of(reads: CachedReads) -> Callable[[UserId], Awaitable[list[UserId]]]:
     async def followees_of(owner: UserId) -> list[UserId]:
         following = await reads.following(owner)
@@ -224,9 +233,20 @@ def _rebuild_counter(rebuilds: RetryQueue) -> Callable[[RebuildOutcome], None]:
     return count
 
 
-def _verifier(settings: TokenSettings, clock_us: Callable[[], int]) -> TokenVerifier:
+def _verifier(
+    settings: TokenSettings,
+    revocations: Revocations,
+    clock_us: Callable[[], int],
+    clock_s: Callable[[], float],
+) -> TokenVerifier:
     return TokenVerifier(
-        keys=keys_from(settings),
+        keys=keys_from(settings, clock_s=clock_s),
+        revoked=RevokedPoller(
+            store=revocations,
+            refresh_s=settings.revocations_refresh_ms / 1_000,
+            stale_s_max=settings.revocations_stale_s_max,
+            clock_s=clock_s,
+        ),
         issuer=settings.jwt_issuer,
         audience=settings.jwt_audience,
         leeway_s=settings.jwt_leeway_s,

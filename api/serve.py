@@ -67,7 +67,15 @@ async def serve(settings: ApiProcessSettings) -> None:
         protocol = bounded_protocol(settings)
         browsers = with_cors(app, settings.cors_origins)
         server = make_server(browsers, host, port, protocol, deadline_s=settings.request_deadline_ms // 1_000)
-        await _until_stopped(server, services.pulled.run, services.delivery.run, queue.run)
+        verifier = services.verifier
+        await _until_stopped(
+            server,
+            verifier.keys.run,
+            verifier.revoked.run,
+            services.pulled.run,
+            services.delivery.run,
+            queue.run,
+        )
 
 
 async def _until_stopped(server: "_Server", *loops: Callable[[], Coroutine[Any, Any, None]]) -> None:

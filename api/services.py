@@ -112,7 +112,8 @@ class HealthService:
 class Services:
     """Every service of one process. Only the composition touches it; a route is given its own service.
 
-    `pulled`, `delivery` and `rebuilder` also work between requests; `serve` runs and closes them.
+    `verifier`, `pulled`, `delivery` and `rebuilder` also work between requests; `serve` runs and closes
+    them.
     """
 
     feed: FeedService

@@ -69,6 +69,9 @@ COMMANDS = {
         "Resume a consumer group that stopped at its dead-letter limit.",
         "shutterline resume check",
     ),
+    "revoke": LazyCommand(
+        RUN, "shutterline.commands.revoke:app", "Refuse a signing key, a user's tokens or one token."
+    ),
     "rebuild": LazyCommand(
         RUN,
         "shutterline.commands.rebuild:rebuild",

@@ -170,11 +170,18 @@ class TokenSettings(_Part):
     """Who may call the API."""
 
     jwt_secret: SecretStr = SecretStr("")
-    jwks: str = ""
+    jwks: str = ""  # An https:// address or a file; http:// only on this machine.
+    jwks_refresh_s: PositiveInt = 20  # A key that left the set is refused after this time.
+    jwks_fetch_s_max: PositiveInt = 5  # For the whole of a fetch.
+    jwks_bytes_max: PositiveInt = 1_048_576
+    jwks_stale_s_max: PositiveInt = 3_600  # A set that cannot be fetched again is used this long.
     jwt_issuer: str = ""
-    jwt_audience: str = ""
+    jwt_audience: str = ""  # Required with a key set.
     jwt_leeway_s: PositiveInt = 30
     jwt_life_s_max: PositiveInt = 86_400
+    revocations_refresh_ms: PositiveInt = 2_000
+    revocations_stale_s_max: PositiveInt = 3_600  # Then requests are 503, as nothing vouches for tokens.
+    revocations_max: PositiveInt = 10_000  # Every API process has all of them in memory.
     ops_open: bool = False
 
 

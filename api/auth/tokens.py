@@ -1,7 +1,7 @@
 """Authentication by bearer tokens (JWT), which are checked as RFC 8725 recommends."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -11,6 +11,7 @@ from cachetools import FIFOCache
 from starlette.requests import Request
 
 from api.auth.keys import Keys, VerificationKey
+from api.auth.revoked import RevokedPoller
 from api.http.problems import Problem
 from schemas.ids import UserId, parse_id
 from schemas.quoting import quoted
@@ -46,6 +47,7 @@ class _CheckedToken:
     """A token's claims, and the key that its signature was checked with."""
 
     kid: str | None
+    algorithm: str
     key: VerificationKey
     claims: Mapping[str, Any]
     caller: Caller
@@ -60,10 +62,12 @@ class TokenVerifier:
     """Checks tokens against `keys`. Empty `issuer` or `audience` are not checked.
 
     A token whose signature was valid is cached: the signature is not checked again while its key is
-    the same. Every request checks the times, and that the key still exists.
+    the same. Every request checks the times, that the key still exists, and that neither key, user nor
+    token is revoked.
     """
 
     keys: Keys
+    revoked: RevokedPoller
     issuer: str
     audience: str
     leeway_s: int
@@ -79,31 +83,49 @@ class TokenVerifier:
         """Return the caller that the token names.
 
         Raises:
-            InvalidToken: The token is malformed, expired, or not signed by one of our keys.
-            StoreUnavailable: The key set could not be fetched.
+            InvalidToken: The token is malformed, expired, revoked, or not signed by one of our keys.
+            StoreUnavailable: The key set or the revocations are not known.
         """
+        await self.revoked.check()
         checked = self._checked.get(token)
-        if checked is None or await self.keys.key_for(checked.kid) != checked.key:
+        if checked is None or checked.key not in await self.keys.keys_for(checked.kid, checked.algorithm):
             checked = await self._check(token)
             if len(token) <= TOKEN_CACHED_CHARS_MAX:
                 self._checked[token] = checked
         self._check_times(checked.claims)
+        self._check_revoked(checked)
         return checked.caller
 
     async def _check(self, token: str) -> _CheckedToken:
-        """Check everything but the times."""
+        """Check everything but the times and the revocations."""
         if len(token) > TOKEN_CHARS_MAX:
             raise InvalidToken(f"the token has {len(token)} characters, but may have {TOKEN_CHARS_MAX}")
         if not _COMPACT.fullmatch(token):
             raise InvalidToken("the token is not three parts of base64url")
         header = _header(token)
-        kid = header.get("kid")
-        key = await self.keys.key_for(kid)
-        if key is None:
-            raise InvalidToken("no key of ours has the token's kid")
-        # The key determines the algorithm; the token's header only has to agree with it.
-        claims = self._claims(token, key.key, key.algorithm)
-        return _CheckedToken(kid, key, claims, Caller(_subject(claims), _roles(claims)))
+        kid, algorithm = header.get("kid"), header.get("alg")
+        if not isinstance(algorithm, str):
+            raise InvalidToken(f"alg is {quoted(algorithm)}, but must be the name of an algorithm")
+        # A key allows only its own algorithms. The token's header merely selects among them.
+        keys = await self.keys.keys_for(kid, algorithm)
+        key, claims = self._verified(token, keys, algorithm)
+        return _CheckedToken(kid, algorithm, key, claims, Caller(_subject(claims), _roles(claims)))
+
+    def _verified(
+        self, token: str, keys: Sequence[VerificationKey], algorithm: str
+    ) -> tuple[VerificationKey, dict[str, Any]]:
+        """Return the first key that signed the token, and the claims.
+
+        Keys of a set may share an id, and a token may have none.
+        """
+        for key in keys:
+            try:
+                return key, self._claims(token, key.key, algorithm)
+            except jwt.InvalidSignatureError:
+                continue
+            except jwt.PyJWTError as error:
+                raise InvalidToken(str(error)) from None
+        raise InvalidToken("no key of ours has its kid, allows its alg and signed it")
 
     def _claims(self, token: str, key: Any, algorithm: str) -> dict[str, Any]:
         options: Any = {
@@ -112,17 +134,14 @@ class TokenVerifier:
             "verify_aud": bool(self.audience),
             "verify_iss": bool(self.issuer),
         }
-        try:
-            return jwt.decode(
-                token,
-                key,
-                algorithms=[algorithm],
-                options=options,
-                audience=self.audience or None,
-                issuer=self.issuer or None,
-            )
-        except jwt.PyJWTError as error:
-            raise InvalidToken(str(error)) from None
+        return jwt.decode(
+            token,
+            key,
+            algorithms=[algorithm],
+            options=options,
+            audience=self.audience or None,
+            issuer=self.issuer or None,
+        )
 
     def _check_times(self, claims: Mapping[str, Any]) -> None:
         now_s = self.clock_us() / 1_000_000
@@ -133,6 +152,22 @@ class TokenVerifier:
         for name in ("iat", "nbf"):
             if name in claims and _number(claims, name) > now_s + self.leeway_s:
                 raise InvalidToken(f"{name} is in the future")
+        # Without this rule, a token could outlive the record that it is revoked.
+        if (
+            "iat" in claims
+            and _number(claims, "exp") - _number(claims, "iat") > self.life_s_max + self.leeway_s
+        ):
+            raise InvalidToken(f"exp is more than {self.life_s_max} s after iat")
+
+    def _check_revoked(self, checked: _CheckedToken) -> None:
+        claims = checked.claims
+        if self.revoked.has_key(checked.kid, checked.key.kid, checked.key.thumbprint):
+            raise InvalidToken("its key is revoked")
+        if claims.get("jti") is not None and self.revoked.has_token(str(claims["jti"])):
+            raise InvalidToken("it is revoked")
+        issued_s = _number(claims, "iat") if "iat" in claims else None
+        if self.revoked.has_user(checked.caller.user_id, issued_s):
+            raise InvalidToken("the user's tokens of its time are revoked")
 
 
 def _header(token: str) -> Mapping[str, Any]:

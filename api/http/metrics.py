@@ -30,3 +30,10 @@ CACHE_LOOKUPS = Counter(
     "shutterline_copies_read", "Lookups in the cache, by the kind of value.", ["kind", "outcome"]
 )
 MEDIA_URLS = Counter("shutterline_media_urls", "Signed photo URLs in responses.", ["outcome"])
+KEY_SET_FETCHED = Gauge(
+    "shutterline_key_set_fetched_timestamp_seconds",
+    "When the key set of tokens was last fetched, since 1970.",
+)
+REVOCATIONS_READ = Gauge(
+    "shutterline_revocations_read_timestamp_seconds", "When the revocations were last read, since 1970."
+)

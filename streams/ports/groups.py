@@ -15,6 +15,7 @@ from streams.ports.health import StoreProbe
 from streams.ports.media import MediaObjects, MediaUploads
 from streams.ports.photos import AuthorPhotos, Authors, ParkedPhotos, Photos, PulledAuthors
 from streams.ports.rates import SharedRates
+from streams.ports.revocations import Revocations
 from streams.ports.timelines import RebuildBudget, Timelines
 from streams.ports.uploads import UploadLimit, Uploads
 
@@ -96,6 +97,7 @@ class ApiStores(UploadStores, EdgeStores, TimelineStores, HealthStores):
     """The stores from which the services of the API are made. `rates` limits their callers."""
 
     rates: SharedRates
+    revocations: Revocations
 
 
 @dataclass(frozen=True, kw_only=True)

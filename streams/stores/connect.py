@@ -22,6 +22,7 @@ from streams.stores.cassandra.health import CassandraStoreProbe
 from streams.stores.cassandra.outgoing_edges import CassandraOutgoingEdges
 from streams.stores.cassandra.parked import CassandraParkedPhotos
 from streams.stores.cassandra.photos import CassandraAuthorPhotos, CassandraPhotos
+from streams.stores.cassandra.revocations import CassandraRevocations
 from streams.stores.cassandra.session import CassandraSession, make_cluster
 from streams.stores.cassandra.shard_leases import CassandraShardLeases
 from streams.stores.cassandra.stops import CassandraStoppedPartitions, CassandraStuckPartitions
@@ -96,6 +97,7 @@ def stores_of(clients: StoreClients, settings: StoreSettings) -> Stores:
         parked=CassandraParkedPhotos(database),
         stopped_partitions=CassandraStoppedPartitions(database),
         stuck_partitions=CassandraStuckPartitions(database),
+        revocations=CassandraRevocations(database),
         media_objects=S3MediaObjects(clients.s3),
         media_uploads=S3MediaUploads(clients.s3),
         uploads=CassandraUploads(database),

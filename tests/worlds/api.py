@@ -258,6 +258,7 @@ class World:
         self.clock.ms += int(seconds * 1_000)
         await self.services.pulled.refresh()
         await self.services.delivery.refresh()
+        await self.services.verifier.revoked.refresh()
 
 
 async def make_world(**overrides: object) -> World:
@@ -273,7 +274,9 @@ async def another_process(world: World, **overrides: object) -> World:
 async def _world(memory: Stores | None, **overrides: object) -> World:
     clock = Clock(NOW_MS - 1_000)
     publisher, queue, log_ends = FakePublisher(), FakeQueue(), FakeOffsets()
-    settings = Settings(jwt_secret=SECRET, **overrides)  # type: ignore[arg-type]  # pydantic checks them.
+    # The clock is moved by hours, and nothing reads the revocations meanwhile.
+    parts: dict[str, object] = {"revocations_stale_s_max": 10**9, **overrides}
+    settings = Settings(jwt_secret=SECRET, **parts)  # type: ignore[arg-type]  # pydantic checks them.
     memory = memory or memory_stores(
         clock_ms=lambda: clock.ms,
         timeline_slots=settings.timeline_slots,
@@ -299,6 +302,7 @@ async def _world(memory: Stores | None, **overrides: object) -> World:
     await stores.timelines.confirm(positions)
     await services.pulled.refresh()
     await services.delivery.refresh()
+    await services.verifier.revoked.refresh()
     await _lease_shard(services.uploads.ids, clock)
     return World(clock, publisher, queue, log_ends, switches, memory, stores, settings, services)
 

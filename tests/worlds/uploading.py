@@ -153,7 +153,7 @@ def through(world: World, at: Callable[[Moment], Awaitable[None]]) -> FlakyStore
     """From now on, call `at` before and after each call of the API to a store or to Kafka."""
     flaky = FlakyStores(world.stores, at)
     publisher = flaky.around("publisher", world.publisher)
-    world.services = make_services(
+    services = make_services(
         world.settings,
         flaky.stores,
         publisher,
@@ -163,6 +163,9 @@ def through(world: World, at: Callable[[Moment], Awaitable[None]]) -> FlakyStore
         media_key=media_key(),
         clock_us=world.clock.us,
     )
+    # The former verifier has read the revocations.
+    former = world.services
+    world.services = replace(services, verifier=former.verifier, admission=former.admission)
     world.adopt(world.app)
     return flaky
 

@@ -19,6 +19,7 @@ from streams.stores.memory.health import MemoryStoreProbe
 from streams.stores.memory.media import MemoryMediaObjects, MemoryMediaUploads
 from streams.stores.memory.outgoing_edges import MemoryOutgoingEdges
 from streams.stores.memory.photos import MemoryAuthorPhotos, MemoryParkedPhotos, MemoryPhotos
+from streams.stores.memory.revocations import MemoryRevocations
 from streams.stores.memory.timelines import MemoryTimelines
 from streams.stores.memory.uploads import MemoryUploadLimit, MemoryUploads
 from topics.catalogue import FANOUT
@@ -54,6 +55,7 @@ def memory_stores(
         parked=MemoryParkedPhotos(),
         stopped_partitions=MemoryStoppedPartitions(),
         stuck_partitions=MemoryStuckPartitions(clock_ms),
+        revocations=MemoryRevocations(clock_ms),
         media_objects=MemoryMediaObjects(bucket, clock_ms),
         media_uploads=MemoryMediaUploads(bucket, clock_ms),
         uploads=MemoryUploads(clock_ms),

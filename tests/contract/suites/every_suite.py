@@ -10,15 +10,23 @@ from tests.contract.suites.cleaning_suite import (
     MissingObjectsSuite,
     PhotoScanSuite,
 )
+from tests.contract.suites.coordination_suite import (
+    StoppedPartitionsSuite,
+    StoreProbeSuite,
+    StuckPartitionsSuite,
+)
 from tests.contract.suites.counted_suite import CountedSetsSuite
 from tests.contract.suites.edges_suite import OutgoingEdgesSuite
-from tests.contract.suites.health_suite import StoreProbeSuite
 from tests.contract.suites.media_suite import MediaObjectsSuite, OriginalsSuite, PartsSuite, SignedPutSuite
 from tests.contract.suites.parked_suite import ParkedPhotosSuite
 from tests.contract.suites.photos_suite import AuthorPhotosSuite, PhotosSuite
+from tests.contract.suites.revocations_suite import RevocationsSuite
 from tests.contract.suites.shard_leases_suite import ShardLeasesSuite
-from tests.contract.suites.stops_suite import StoppedPartitionsSuite, StuckPartitionsSuite
-from tests.contract.suites.timelines_suite import RebuildSuite, RingBytesSuite, TimelinesSuite
+from tests.contract.suites.timelines_suite import (
+    RebuildSuite,
+    RingBytesSuite,
+    TimelinesSuite,
+)
 from tests.contract.suites.uploads_suite import UploadKeysSuite, UploadLimitSuite, UploadsSuite
 
 __all__ = [
@@ -41,6 +49,7 @@ __all__ = [
     "TestRates",
     "TestRebuild",
     "TestRebuildBudget",
+    "TestRevocations",
     "TestRingBytes",
     "TestShardLeases",
     "TestSignedPut",
@@ -146,6 +155,10 @@ class TestTimelines(TimelinesSuite):
 
 
 class TestRebuild(RebuildSuite):
+    pass
+
+
+class TestRevocations(RevocationsSuite):
     pass
 
 

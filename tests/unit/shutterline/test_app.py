@@ -23,6 +23,7 @@ RUNNING = ["topics", "migrate", "worker", "api", "warm", "resume", "rebuild", "c
 COMMANDS = [*STACK, *RUNNING, "load", "token", "upload", "feed", "inspect", "check"]
 CHANGES = ["user.followed", "user.unfollowed", "photo.liked", "photo.unliked"]
 EVENTS = ["photo.uploaded", "photo.deleted", *CHANGES]
+GROUPS = {"publish": EVENTS, "revoke": ["key", "user", "token"]}
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +39,9 @@ def _run(*arguments: str) -> Result:
 
 
 @pytest.mark.parametrize(
-    "command", [*[[name] for name in COMMANDS], *[["publish", name] for name in EVENTS]], ids=" ".join
+    "command",
+    [*[[name] for name in COMMANDS], *[[group, name] for group, names in GROUPS.items() for name in names]],
+    ids=" ".join,
 )
 def test_every_command_shows_an_example_of_itself(command: list[str]) -> None:
     """`--help` ends with a command line that can be copied."""
@@ -50,7 +53,7 @@ def test_every_command_shows_an_example_of_itself(command: list[str]) -> None:
 
 def test_no_command_is_left_out_of_these_tests() -> None:
     """A new command must be in this list, so that its example is checked."""
-    assert sorted([*COMMANDS, "publish"]) == sorted(command_line.COMMANDS)
+    assert sorted([*COMMANDS, *GROUPS]) == sorted(command_line.COMMANDS)
 
 
 def test_help_imports_no_client_of_a_store() -> None:

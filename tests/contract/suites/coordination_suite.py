@@ -1,4 +1,4 @@
-"""What `StoppedPartitions` and `StuckPartitions` promise."""
+"""What `StoppedPartitions`, `StuckPartitions` and `StoreProbe` promise."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -64,3 +64,11 @@ class StuckPartitionsSuite:
 
         assert 1 == await stuck.ended_at(group, "likes", 0, 80)
         assert 1 == await stuck.ended_at(group, "likes", 0, 77)
+
+
+class StoreProbeSuite:
+    async def test_a_store_that_is_well_passes(self, stores: Stores) -> None:
+        """The probe of a healthy store raises nothing, also when it is repeated."""
+        for probe in (stores.cassandra_probe, stores.redis_probe, stores.s3_probe):
+            for _ in range(2):
+                await probe.check()

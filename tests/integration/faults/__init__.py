@@ -1,0 +1,1 @@
+"""Stores that refuse, and connections that die while idle."""
