@@ -41,10 +41,11 @@ class Namespaced(_Part):
 
 
 class ProcessSettings(_Part):
-    """The name of this process, and the folder where it writes the port of its metrics."""
+    """The name of this process, the folder where it writes the port of its metrics, and how it ends."""
 
     process: str = "worker"
     run_dir: Path = Path(".local/run")
+    stop_s_max: PositiveInt = 9  # From SIGTERM to the end, whatever the process is doing.
 
 
 class BreakerSettings(_Part):

@@ -21,6 +21,7 @@ from streams.handover import LoopHandover
 from streams.kafka.clients import librdkafka_client
 from streams.settings import KafkaSettings
 from streams.stores.guard import StoreGuard, breaker_of
+from streams.threads import in_thread
 
 log = logging.getLogger(__name__)
 STORE = "kafka"
@@ -83,9 +84,9 @@ class Producer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await asyncio.to_thread(self._producer.flush, FLUSH_S)
+        await in_thread(self._producer.flush, FLUSH_S)
         self._closing.set()
-        await asyncio.to_thread(self._poller.join)
+        await in_thread(self._poller.join)
 
     async def send(self, records: Sequence[Outgoing]) -> None:
         """Publish all records; returns when every record is acknowledged.
@@ -130,7 +131,7 @@ class Producer:
                 # A success dates from the request, because the result does not show a broker that
                 # failed after it.
                 asked_s = monotonic()
-                self._ping_failure = await asyncio.to_thread(self._ask_for_leaders, topic)
+                self._ping_failure = await in_thread(self._ask_for_leaders, topic)
                 self._pinged_s = monotonic() if self._ping_failure else asked_s
         if self._ping_failure:
             raise StoreUnavailable(STORE, "ping", self._ping_failure)
