@@ -4,7 +4,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from pydantic import BaseModel
 from starlette.routing import Match, Route
 from starlette.types import Scope
@@ -31,10 +31,13 @@ from api.routes.health import get_healthz, get_metrics, get_readyz
 from api.routes.likes import delete_like, put_like
 from api.routes.photos import delete_photo, get_photo, get_user_photos
 from api.routes.users import get_user
-from api.services import Services
+from api.services import Services, require_right_clock
 from api.uploads.problems import add_upload_handler
 from api.uploads.routes import get_upload, post_complete, post_photo
 from streams.settings import PhotoUrlSettings, RequestSettings, UploadSettings
+
+# Of every route that writes.
+RIGHT_CLOCK = [Depends(require_right_clock)]
 
 
 def create_app(
@@ -104,6 +107,7 @@ def _add_uploads(app: FastAPI, uploads: UploadSettings) -> None:
         UPLOADS_PATH,
         post_photo,
         methods=["POST"],
+        dependencies=RIGHT_CLOCK,
         status_code=HTTPStatus.CREATED,
         response_model=None,
         tags=["uploads"],
@@ -130,6 +134,7 @@ def _add_uploads(app: FastAPI, uploads: UploadSettings) -> None:
         f"{photo}/complete",
         post_complete,
         methods=["POST"],
+        dependencies=RIGHT_CLOCK,
         status_code=HTTPStatus.ACCEPTED,
         response_model=None,
         tags=["uploads"],
@@ -187,6 +192,7 @@ def _write(
         path,
         endpoint,
         methods=[method],
+        dependencies=RIGHT_CLOCK,
         status_code=HTTPStatus.NO_CONTENT,
         response_model=None,
         tags=[tag],

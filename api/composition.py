@@ -30,6 +30,7 @@ from api.services import (
 )
 from schemas.ids import UserId
 from streams.errors import StoreUnavailable
+from streams.jobs.clocks import Clocks
 from streams.ports.edges import OutgoingEdges
 from streams.ports.groups import ApiStores, HealthStores, PhotoStores, TimelineStores, UploadStores
 from streams.ports.publishing import EventPublisher
@@ -62,6 +63,7 @@ def make_services(
     *,
     ids: PhotoIds,
     media_key: RSAPrivateKey,
+    clocks: Clocks,
     clock_us: Callable[[], int] = lambda: time_ns() // 1_000,
     clock_s: Callable[[], float] = monotonic,
 ) -> Services:
@@ -109,8 +111,10 @@ def make_services(
         uploads=_uploads(settings, stores, publisher, queue, ids, clock_us),
         health=HealthService(
             readiness=Readiness(_probes(stores, publisher, queue), clock_s=clock_s),
+            clocks=clocks,
             ops_open=settings.ops_open,
         ),
+        clocks=clocks,
         verifier=_verifier(settings, clock_us),
         pulled=pulled,
         rebuilder=rebuilder,

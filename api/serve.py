@@ -16,8 +16,10 @@ from api.composition import make_services
 from api.photo_ids import PhotoIds
 from api.reading.signed_urls import load_media_key
 from api.starting import Front
+from streams.jobs.clocks import Clocks
 from streams.kafka.offsets.offsets import Offsets
 from streams.kafka.offsets.renditions_queue import ASK_S_MAX, RenditionsQueue
+from streams.kafka.producing.clock import KafkaClock
 from streams.kafka.producing.producer import Producer
 from streams.kafka.producing.publisher import KafkaPublisher
 from streams.metrics_file import metrics_file
@@ -70,11 +72,22 @@ async def serve(settings: ApiProcessSettings) -> None:
                     connect_stores(clients, settings, timeout_ms=settings.store_timeout_ms)
                 )
                 ids = await closing.enter_async_context(PhotoIds(stores.shard_leases))
-                services = make_services(settings, stores, publisher, queue, ids=ids, media_key=media_key)
+                clocks = Clocks(
+                    settings,
+                    {
+                        "cassandra": stores.cassandra_clock,
+                        "redis": stores.redis_clock,
+                        "kafka": KafkaClock(producer, namespace=settings.namespace),
+                    },
+                )
+                await clocks.compare()  # Before the first write is taken.
+                services = make_services(
+                    settings, stores, publisher, queue, ids=ids, media_key=media_key, clocks=clocks
+                )
                 closing.push_async_callback(services.rebuilder.close)
                 front.serve(create_app(services, requests=settings, uploads=settings, photo_urls=settings))
                 async with asyncio.TaskGroup() as tasks:
-                    for loop_forever in (services.pulled.run, queue.run):
+                    for loop_forever in (services.pulled.run, queue.run, clocks.run):
                         tasks.create_task(loop_forever())
 
         closing.enter_context(metrics_file(settings, host, port))

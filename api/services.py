@@ -10,6 +10,8 @@ from starlette.requests import Request
 
 from api.auth.tokens import Caller, TokenVerifier, authenticate
 from api.edge_writer import EdgeWriter
+from api.http.metrics import REQUESTS_REFUSED
+from api.http.problems import unavailable
 from api.http.retry_after import RetryQueue
 from api.photo_ids import PhotoIds
 from api.readiness import Readiness
@@ -17,6 +19,7 @@ from api.reading.cached_reads import CachedReads
 from api.reading.pulled_authors import PulledAuthorsPoller
 from api.reading.signed_urls import UrlSigner
 from api.reading.skeleton import FeedSources
+from streams.jobs.clocks import AGAIN_S, Clocks
 from streams.ports.cache import Cache
 from streams.ports.edges import CountedSets
 from streams.ports.groups import PhotoStores
@@ -95,6 +98,7 @@ class HealthService:
     """If `ops_open` is true, everybody may read the metrics."""
 
     readiness: Readiness
+    clocks: Clocks
     ops_open: bool
 
 
@@ -102,7 +106,7 @@ class HealthService:
 class Services:
     """Every service of one process. Only the composition touches it; a route is given its own service.
 
-    `pulled` and `rebuilder` also work between requests; `serve` runs and closes them.
+    `pulled`, `clocks` and `rebuilder` also work between requests; `serve` runs and closes them.
     """
 
     feed: FeedService
@@ -112,6 +116,7 @@ class Services:
     social: SocialService
     uploads: UploadService
     health: HealthService
+    clocks: Clocks
     verifier: TokenVerifier
     pulled: PulledAuthorsPoller
     rebuilder: Rebuilder
@@ -155,6 +160,17 @@ async def health_service(request: Request) -> HealthService:
 async def caller_of(request: Request) -> Caller:
     """The caller, or 401."""
     return await authenticate(request, _services(request).verifier)
+
+
+async def require_right_clock(request: Request) -> None:
+    """Refuse a write with 503 while the clock is wrong: its event would become a dead letter.
+
+    The clocks are compared again within `AGAIN_S`.
+    """
+    reason = _services(request).clocks.refuses_writes()
+    if reason:
+        REQUESTS_REFUSED.labels("clock").inc()
+        raise unavailable(f"Writes are refused, because {reason}; try again.", AGAIN_S)
 
 
 WithPhotos = Annotated[PhotoService, Depends(_photo_service)]

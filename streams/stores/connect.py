@@ -17,7 +17,7 @@ from streams.stores.cassandra.cleaning import (
     CassandraPhotoScan,
 )
 from streams.stores.cassandra.counted import CassandraCountedSets
-from streams.stores.cassandra.health import CassandraStoreProbe
+from streams.stores.cassandra.health import CassandraStoreClock, CassandraStoreProbe
 from streams.stores.cassandra.outgoing_edges import CassandraOutgoingEdges
 from streams.stores.cassandra.parked import CassandraParkedPhotos
 from streams.stores.cassandra.photos import CassandraAuthorPhotos, CassandraPhotos
@@ -30,7 +30,7 @@ from streams.stores.guard import breaker_of
 from streams.stores.redis.budget import RedisRebuildBudget
 from streams.stores.redis.cache import RedisCache
 from streams.stores.redis.client import RedisClient
-from streams.stores.redis.health import RedisStoreProbe
+from streams.stores.redis.health import RedisStoreClock, RedisStoreProbe
 from streams.stores.redis.timelines import RedisTimelines
 from streams.stores.redis.upload_limit import RedisUploadLimit
 from streams.stores.s3.bucket import S3Bucket, s3_client
@@ -143,6 +143,8 @@ def stores_of(clients: StoreClients, settings: StoreSettings) -> Stores:
         cassandra_probe=CassandraStoreProbe(database),
         redis_probe=RedisStoreProbe(redis, namespace=namespace),
         s3_probe=S3StoreProbe(clients.s3),
+        cassandra_clock=CassandraStoreClock(database),
+        redis_clock=RedisStoreClock(redis),
         timelines=_timelines(redis, settings, namespace),
         cache=RedisCache(redis, namespace=namespace),
         shard_leases=CassandraShardLeases(database),

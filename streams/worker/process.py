@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streams.errors import StoreUnavailable
+from streams.jobs.clocks import Clocks
 from streams.kafka.consuming.app import assigned_partitions, is_balanced
 from streams.kafka.consuming.progress import GroupPartition, Progress
 from streams.kafka.producing.producer import Producer
@@ -54,6 +55,7 @@ class Process:
     wired: Sequence[Wired]
     progress: Progress
     failure: Failure
+    clocks: Clocks
     loops: Sequence[Loop] = field(default=())
 
     def missing(self) -> str:
@@ -61,7 +63,10 @@ class Process:
         joining = [app.conf.id for wired in self.wired for app in wired.apps if not is_balanced(app)]
         if joining:
             return f"consumer groups {', '.join(joining)}"
-        return "" if all(wired.is_ready() for wired in self.wired) else "partitions of a consumer group"
+        if not all(wired.is_ready() for wired in self.wired):
+            return "partitions of a consumer group"
+        clock = self.clocks.not_ready()
+        return f"clocks to agree: {clock}" if clock else ""
 
     async def run(self) -> None:
         """Run until cancelled; then leave the consumer groups, with offsets committed.

@@ -5,10 +5,12 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from types import MappingProxyType
 
+from streams.jobs.clocks import Clocks
 from streams.kafka.consuming.progress import Progress
 from streams.kafka.consuming.throttle import BackgroundThrottle
 from streams.kafka.consuming.watchdog import LOOK_S, Watchdog
 from streams.kafka.offsets.offsets import Offsets
+from streams.kafka.producing.clock import KafkaClock
 from streams.kafka.producing.outbox import KafkaOutbox
 from streams.kafka.producing.producer import Producer
 from streams.roles import Role
@@ -66,6 +68,15 @@ async def run_worker(roles: Collection[Role]) -> None:
             waits_for = "kafka"
             producer = await closing.enter_async_context(Producer(settings, timeout_ms=timeout_ms))
             await until_kafka_answers(producer, settings.namespace)
+            clocks = Clocks(
+                settings,
+                {
+                    "cassandra": stores.cassandra_clock,
+                    "redis": stores.redis_clock,
+                    "kafka": KafkaClock(producer, namespace=settings.namespace),
+                },
+            )
+            await clocks.compare()  # Before the first event is judged.
             offsets = Offsets(settings)
             shared = SharedParts(
                 settings=settings,
@@ -74,6 +85,7 @@ async def run_worker(roles: Collection[Role]) -> None:
                 outbox=KafkaOutbox(producer, settings.namespace),
                 offsets=offsets,
                 progress=progress,
+                clocks=clocks,
                 throttle=BackgroundThrottle(settings.bulk_rest_ratio, settings.bulk_rest_ms_max / 1_000),
                 decode_slots=decode_slots(settings),
                 large_turn=asyncio.Lock(),
@@ -88,7 +100,7 @@ async def run_worker(roles: Collection[Role]) -> None:
                 look_s=min(LOOK_S, settings.watchdog_s / 4),
             )
             wired = [wire(shared) for wire in wirings_of(roles)]
-            process = Process(wired, progress, failure, loops=[watchdog.run])
+            process = Process(wired, progress, failure, clocks, loops=[watchdog.run, clocks.run])
             await process.run()
 
     await run_until_signal(work(), within_s=settings.stop_s_max)

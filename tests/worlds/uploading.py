@@ -158,6 +158,7 @@ def through(world: World, at: Callable[[Moment], Awaitable[None]]) -> FlakyStore
         world.queue,
         ids=world.services.uploads.ids,
         media_key=media_key(),
+        clocks=world.services.clocks,
         clock_us=world.clock.us,
     )
     world.adopt(world.app)

@@ -27,9 +27,25 @@ from topics.catalogue import Topic
 EventsHandler = Callable[[Sequence[Event], Callable[[], bool]], Awaitable[Sequence[PoisonEvent | None]]]
 
 
+# Runs after a dead letter is acknowledged and before its record is; retries while a store is unavailable.
+# Raises PartitionRevoked.
+DeadLettered = Callable[[Record, PoisonEvent, Callable[[], bool]], Awaitable[None]]
+
+
+async def _always(_: Callable[[], bool]) -> None:
+    pass
+
+
+async def _nothing(_record: Record, _poison: PoisonEvent, _is_assigned: Callable[[], bool]) -> None:
+    pass
+
+
 @dataclass(slots=True)
 class CheckStage:
-    """Handles the batches of one topic, for all its partitions. `clock_ms` is the wall clock."""
+    """Handles the batches of one topic, for all its partitions. `clock_ms` is the wall clock.
+
+    `clock_agrees` waits while that clock is wrong: it would show events from the future that are not.
+    """
 
     settings: CheckSettings
     topic: Topic
@@ -39,6 +55,8 @@ class CheckStage:
     stops: Stops
     progress: Progress
     clock_ms: Callable[[], int] = unix_ms
+    clock_agrees: Callable[[Callable[[], bool]], Awaitable[None]] = _always
+    dead_lettered: DeadLettered = _nothing
     _limits: dict[GroupPartition, DeadLetterLimit] = field(default_factory=dict, init=False)
 
     async def __call__(self, delivered: Delivered) -> None:
@@ -62,6 +80,7 @@ class CheckStage:
         """Handle the records after the first `done`, up to a stop; returns how many are handled."""
         records = delivered.records[done:]
         with self.progress.excused(partition):
+            await self.clock_agrees(delivered.is_assigned)
             outcomes = await self._outcomes(records, delivered.is_assigned)
         count, stop_reason = self._count_until_stop(partition, outcomes)
         poisons = [
@@ -70,6 +89,9 @@ class CheckStage:
             if poison is not None
         ]
         await self.dead_letters.publish(poisons, delivered.is_assigned)
+        with self.progress.excused(partition):
+            for record, poison in poisons:
+                await self.dead_lettered(record, poison, delivered.is_assigned)
         EVENTS.labels(self.topic.name, "dead_letter").inc(len(poisons))
         EVENTS.labels(self.topic.name, "handled").inc(count - len(poisons))
         position = records[count - 1].offset + 1

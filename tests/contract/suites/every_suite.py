@@ -12,7 +12,7 @@ from tests.contract.suites.cleaning_suite import (
 )
 from tests.contract.suites.counted_suite import CountedSetsSuite
 from tests.contract.suites.edges_suite import OutgoingEdgesSuite
-from tests.contract.suites.health_suite import StoreProbeSuite
+from tests.contract.suites.health_suite import StoreClockSuite, StoreProbeSuite
 from tests.contract.suites.media_suite import MediaObjectsSuite, OriginalsSuite, PartsSuite, SignedPutSuite
 from tests.contract.suites.parked_suite import ParkedPhotosSuite
 from tests.contract.suites.photos_suite import AuthorPhotosSuite, PhotosSuite
@@ -44,6 +44,7 @@ __all__ = [
     "TestShardLeases",
     "TestSignedPut",
     "TestStoppedPartitions",
+    "TestStoreClock",
     "TestStoreProbe",
     "TestTimelines",
     "TestUploadKeys",
@@ -161,4 +162,8 @@ class TestUploadLimit(UploadLimitSuite):
 
 
 class TestStoreProbe(StoreProbeSuite):
+    pass
+
+
+class TestStoreClock(StoreClockSuite):
     pass
