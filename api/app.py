@@ -4,7 +4,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from pydantic import BaseModel
 from starlette.responses import Response
 from starlette.routing import Match, Route
@@ -34,11 +34,14 @@ from api.routes.health import get_healthz, get_metrics, get_readyz
 from api.routes.likes import delete_like, put_like
 from api.routes.photos import delete_photo, get_photo, get_user_photos
 from api.routes.users import get_user
-from api.services import Services
+from api.services import Services, require_right_clock
 from api.uploads.problems import add_upload_handler
 from api.uploads.routes import get_upload, post_complete, post_photo
 from streams.fairness import FairSlots, Shares
 from streams.settings import PhotoUrlSettings, RequestSettings, UploadSettings
+
+# Of every route that writes.
+RIGHT_CLOCK = [Depends(require_right_clock)]
 
 
 def create_app(
@@ -130,6 +133,7 @@ def _add_uploads(app: FastAPI, uploads: UploadSettings) -> None:
         UPLOADS_PATH,
         post_photo,
         methods=["POST"],
+        dependencies=RIGHT_CLOCK,
         status_code=HTTPStatus.CREATED,
         response_model=None,
         tags=["uploads"],
@@ -157,6 +161,7 @@ def _add_uploads(app: FastAPI, uploads: UploadSettings) -> None:
         f"{photo}/complete",
         post_complete,
         methods=["POST"],
+        dependencies=RIGHT_CLOCK,
         status_code=HTTPStatus.ACCEPTED,
         response_class=Response,
         response_model=None,
@@ -224,6 +229,7 @@ def _write(
         path,
         endpoint,
         methods=[method],
+        dependencies=RIGHT_CLOCK,
         status_code=HTTPStatus.NO_CONTENT,
         response_model=None,
         tags=[tag],

@@ -35,6 +35,7 @@ from schemas.ids import UserId
 from streams.core.rates import Rate
 from streams.errors import StoreUnavailable
 from streams.fairness import FairSlots, Shares
+from streams.jobs.clocks import Clocks
 from streams.ports.edges import OutgoingEdges
 from streams.ports.groups import ApiStores, HealthStores, PhotoStores, TimelineStores, UploadStores
 from streams.ports.publishing import EventPublisher
@@ -73,6 +74,7 @@ def make_services(
     *,
     ids: PhotoIds,
     media_key: RSAPrivateKey,
+    clocks: Clocks,
     clock_us: Callable[[], int] = lambda: time_ns() // 1_000,
     clock_s: Callable[[], float] = monotonic,
 ) -> Services:
@@ -124,7 +126,8 @@ def make_services(
             following_max=settings.following_max,
         ),
         uploads=_uploads(settings, stores, publisher, queue, ids, limiter, clock_us),
-        health=_health(settings, _probes(stores, publisher, queue), verifier, clock_s),
+        health=_health(settings, _probes(stores, publisher, queue), verifier, clocks, clock_s),
+        clocks=clocks,
         verifier=verifier,
         admission=Admission(settings, verifier, limiter),
         pulled=pulled,
@@ -205,12 +208,18 @@ def _probes(stores: HealthStores, publisher: EventPublisher, queue: RenditionsQu
 
 
 def _health(
-    settings: TokenSettings, probes: dict[str, Probe], verifier: TokenVerifier, clock_s: Callable[[], float]
+    settings: TokenSettings,
+    probes: dict[str, Probe],
+    verifier: TokenVerifier,
+    clocks: Clocks,
+    clock_s: Callable[[], float],
 ) -> HealthService:
     # Without them, every request with a token is 503.
     tokens: dict[str, Probe] = {"jwks": verifier.keys.check, "revocations": verifier.revoked.check}
     return HealthService(
-        readiness=Readiness({**probes, **tokens}, clock_s=clock_s), ops_open=settings.ops_open
+        readiness=Readiness({**probes, **tokens}, clock_s=clock_s),
+        clocks=clocks,
+        ops_open=settings.ops_open,
     )
 
 

@@ -1,8 +1,7 @@
-"""One API process: connect to the stores, make the services, and serve until a signal."""
+"""One API process: listen, connect to the stores, make the services, and serve until a signal."""
 
 import asyncio
 import gc
-import signal
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from functools import partial
@@ -21,13 +20,17 @@ from api.http.protocol import BoundedProtocol
 from api.http.refusals import ConnectionBounds
 from api.photo_ids import PhotoIds
 from api.reading.signed_urls import load_media_key
+from api.starting import Front
+from streams.jobs.clocks import Clocks
 from streams.kafka.offsets.offsets import Offsets
 from streams.kafka.offsets.renditions_queue import ASK_S_MAX, RenditionsQueue
+from streams.kafka.producing.clock import KafkaClock
 from streams.kafka.producing.producer import Producer
 from streams.kafka.producing.publisher import KafkaPublisher
 from streams.metrics_file import metrics_file
 from streams.settings import ApiProcessSettings, ApiSettings, ConnectionSettings
-from streams.stores.connect import connect
+from streams.stopping import on_stop_signal
+from streams.stores.connect import connect_stores, on_demand_clients, probes_of
 
 # A publish may take this share of a request's time, because the row is written after it.
 PUBLISH_SHARE = 0.5
@@ -44,49 +47,69 @@ def run(settings: ApiProcessSettings) -> None:
 
 
 async def serve(settings: ApiProcessSettings) -> None:
-    """Connect to the stores and serve until SIGTERM or SIGINT; requests under way are finished.
+    """Serve until SIGTERM or SIGINT; requests under way are finished.
+
+    It listens at once. Until it has connected to Cassandra, it serves what `Front` says.
 
     Raises:
         ValueError: A secret or a key is invalid.
         Exception: A bug outside of requests; the process has to be started again.
     """
+    host, port = _address(settings)
+    media_key = load_media_key(settings.media_private_key)
     async with AsyncExitStack() as closing:
-        stores = await closing.enter_async_context(connect(settings, timeout_ms=settings.store_timeout_ms))
+        clients = await closing.enter_async_context(
+            on_demand_clients(settings, timeout_ms=settings.store_timeout_ms)
+        )
         publish_ms = int(settings.request_deadline_ms * PUBLISH_SHARE)
         producer = await closing.enter_async_context(Producer(settings, timeout_ms=publish_ms))
         publisher = KafkaPublisher(producer, namespace=settings.namespace, source=settings.event_source)
-        media_key = load_media_key(settings.media_private_key)
         offsets = Offsets(settings, timeout_s=ASK_S_MAX)
         queue = RenditionsQueue(offsets, namespace=settings.namespace)
-        ids = await closing.enter_async_context(PhotoIds(stores.shard_leases))
-        services = make_services(settings, stores, publisher, queue, offsets, ids=ids, media_key=media_key)
-        closing.push_async_callback(services.rebuilder.close)
-        app = create_app(services, requests=settings, uploads=settings, photo_urls=settings)
-        host, port = _address(settings)
+        front = Front({**probes_of(clients, settings.namespace), "kafka": publisher.ping})
+
+        async def work() -> None:
+            async with AsyncExitStack() as closing:
+                stores = await closing.enter_async_context(
+                    connect_stores(clients, settings, timeout_ms=settings.store_timeout_ms)
+                )
+                ids = await closing.enter_async_context(PhotoIds(stores.shard_leases))
+                clocks = Clocks(
+                    settings,
+                    {
+                        "cassandra": stores.cassandra_clock,
+                        "redis": stores.redis_clock,
+                        "kafka": KafkaClock(producer, namespace=settings.namespace),
+                    },
+                )
+                await clocks.compare()  # Before the first write is taken.
+                services = make_services(
+                    settings, stores, publisher, queue, offsets, ids=ids, media_key=media_key, clocks=clocks
+                )
+                closing.push_async_callback(services.rebuilder.close)
+                front.serve(create_app(services, requests=settings, uploads=settings, photo_urls=settings))
+                async with asyncio.TaskGroup() as tasks:
+                    for loop_forever in (*services.loops(), queue.run, clocks.run):
+                        tasks.create_task(loop_forever())
+
         closing.enter_context(metrics_file(settings, host, port))
-        protocol = bounded_protocol(settings)
-        browsers = with_cors(app, settings.cors_origins)
+        protocol, browsers = bounded_protocol(settings), with_cors(front, settings.cors_origins)
         server = make_server(browsers, host, port, protocol, deadline_s=settings.request_deadline_ms // 1_000)
-        verifier = services.verifier
-        await _until_stopped(
-            server,
-            verifier.keys.run,
-            verifier.revoked.run,
-            services.pulled.run,
-            services.delivery.run,
-            queue.run,
-        )
+        on_stop_signal(server.stop, within_s=settings.stop_s_max)
+        await _serve_while(work(), server)
 
 
-async def _until_stopped(server: "_Server", *loops: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    loop = asyncio.get_running_loop()
-    for stop_signal in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(stop_signal, server.stop)
-    async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(loop_forever()) for loop_forever in loops]
-        await server.serve()
-        for task in running:
-            task.cancel()
+async def _serve_while(work: Coroutine[Any, Any, None], server: "_Server") -> None:
+    """Serve until the server is stopped or `work` fails; requests use what `work` closes at its end."""
+    working, serving = asyncio.create_task(work), asyncio.create_task(server.serve())
+    await asyncio.wait({working, serving}, return_when=asyncio.FIRST_COMPLETED)
+    server.stop()
+    await asyncio.wait({serving})
+    working.cancel()
+    await asyncio.wait({working})
+    for task in (serving, working):
+        if not task.cancelled():
+            task.result()  # Raises the error that ended it.
 
 
 class _Server(uvicorn.Server):

@@ -1,8 +1,8 @@
 """One small service for each group of routes, and how a route gets its own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends
 from starlette.requests import Request
@@ -10,6 +10,8 @@ from starlette.requests import Request
 from api.auth.admission import Admission, admitted_caller
 from api.auth.tokens import Caller, TokenVerifier, authenticate
 from api.edge_writer import EdgeWriter
+from api.http.metrics import REQUESTS_REFUSED
+from api.http.problems import unavailable
 from api.http.rate_limiter import RateLimiter
 from api.http.retry_after import RetryQueue
 from api.photo_ids import PhotoIds
@@ -21,6 +23,7 @@ from api.reading.signed_urls import UrlSigner
 from api.reading.skeleton import FeedSources
 from streams.core.rates import Rate
 from streams.fairness import FairSlots
+from streams.jobs.clocks import AGAIN_S, Clocks
 from streams.ports.cache import Cache
 from streams.ports.edges import CountedSets
 from streams.ports.groups import PhotoStores
@@ -105,6 +108,7 @@ class HealthService:
     """If `ops_open` is true, everybody may read the metrics."""
 
     readiness: Readiness
+    clocks: Clocks
     ops_open: bool
 
 
@@ -112,8 +116,8 @@ class HealthService:
 class Services:
     """Every service of one process. Only the composition touches it; a route is given its own service.
 
-    `verifier`, `pulled`, `delivery` and `rebuilder` also work between requests; `serve` runs and closes
-    them.
+    `verifier`, `pulled`, `delivery`, `clocks` and `rebuilder` also work between requests; `serve` runs and
+    closes them.
     """
 
     feed: FeedService
@@ -123,11 +127,16 @@ class Services:
     social: SocialService
     uploads: UploadService
     health: HealthService
+    clocks: Clocks
     verifier: TokenVerifier
     admission: Admission
     pulled: PulledAuthorsPoller
     delivery: DeliveryPoller
     rebuilder: Rebuilder
+
+    def loops(self) -> Sequence[Callable[[], Coroutine[Any, Any, None]]]:
+        """Return what keeps the services' knowledge fresh; each runs until cancelled."""
+        return self.verifier.keys.run, self.verifier.revoked.run, self.pulled.run, self.delivery.run
 
 
 def _services(request: Request) -> Services:
@@ -169,6 +178,17 @@ async def caller_of(request: Request) -> Caller:
     """The caller, or 401."""
     # The gate has authenticated the request already, except on the paths without a rate.
     return admitted_caller(request) or await authenticate(request, _services(request).verifier)
+
+
+async def require_right_clock(request: Request) -> None:
+    """Refuse a write with 503 while the clock is wrong: its event would become a dead letter.
+
+    The clocks are compared again within `AGAIN_S`.
+    """
+    reason = _services(request).clocks.refuses_writes()
+    if reason:
+        REQUESTS_REFUSED.labels("clock").inc()
+        raise unavailable(f"Writes are refused, because {reason}; try again.", AGAIN_S)
 
 
 WithPhotos = Annotated[PhotoService, Depends(_photo_service)]

@@ -33,7 +33,7 @@ from schemas.facts import (
     UserFollowed,
     UserUnfollowed,
 )
-from schemas.ids import id_ms
+from schemas.ids import PhotoId, UserId, id_ms, parse_id
 from schemas.quoting import quoted
 from schemas.sentences import validation_sentences
 from schemas.times import rfc3339, utc_datetime
@@ -114,6 +114,22 @@ def decode_event(topic_name: str, record: Record, now_ms: int, *, own_source: st
     _check_key(event_type, data, record.key)
     _check_clock(envelope, data, now_ms, own_source)
     return Event(envelope.id, envelope.source, event_type, envelope.time_us, data)
+
+
+def claimed_upload(record: Record, own_source: str) -> tuple[PhotoId, UserId] | None:
+    """Return photo and author of a `photo.uploaded` that this system's API published, though it is poison.
+
+    Only the API writes a photo's row before its event. None for every other record, and for one that
+    does not even have valid ids.
+    """
+    try:
+        envelope = open_envelope(record)
+        if (envelope.source, envelope.type) != (own_source, EventType.PHOTO_UPLOADED):
+            return None
+        ids = (parse_id(envelope.data.get(name)) for name in ("photo_id", "author_id"))
+        return PhotoId(next(ids)), UserId(next(ids))
+    except (PoisonEvent, ValueError):
+        return None
 
 
 def encode_event(

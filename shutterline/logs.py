@@ -1,6 +1,36 @@
 """What the long-running commands log, and where."""
 
 import logging
+from collections.abc import Callable
+from time import monotonic
+
+REPEAT_S = 10.0
+
+
+class Repeated(logging.Filter):
+    """Drops a line of the logger `name` or below that it has passed in the last `every_s` seconds.
+
+    Lines of the same template count as the same line. Tracebacks are left out: what a driver reports
+    is a broken connection, and the traceback shows only the driver.
+    """
+
+    def __init__(
+        self, name: str, *, every_s: float = REPEAT_S, clock_s: Callable[[], float] = monotonic
+    ) -> None:
+        super().__init__(name)
+        self._every_s = every_s
+        self._clock_s = clock_s
+        self._next_s: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not super().filter(record):
+            return True  # Of another logger.
+        now_s, template = self._clock_s(), str(record.msg)
+        if now_s < self._next_s.get(template, now_s):
+            return False
+        self._next_s[template] = now_s + self._every_s
+        record.exc_info = None
+        return True
 
 
 def log_to_stderr() -> None:
@@ -8,7 +38,11 @@ def log_to_stderr() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("streams").setLevel(logging.INFO)
     logging.getLogger("api").setLevel(logging.INFO)
-    # The driver warns about USE at every start. We set the keyspace once, in connect().
-    logging.getLogger("cassandra.protocol").setLevel(logging.ERROR)
+    # The driver logs two tracebacks for each try to connect. Our own code logs each try at the start
+    # and each kind of failure later.
+    logging.getLogger("cassandra").setLevel(logging.CRITICAL)
+    # Consumers reconnect by themselves, several times a second, and nothing of ours sees it.
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Repeated("aiokafka"))
     # At INFO this module logs a line for the supervisor of each agent.
     logging.getLogger("streams.kafka.consuming.app").setLevel(logging.WARNING)

@@ -30,6 +30,11 @@ STORE_ERRORS = Counter(
     "Operations that a store failed or refused, by class of error.",
     ["store", "error"],
 )
+CLOCK_AHEAD = Gauge(
+    "shutterline_clock_ahead_seconds",
+    "By how much this process's clock is ahead of a store's at least; negative if it is behind.",
+    ["store"],
+)
 BREAKER = Gauge("shutterline_breaker_state", "1 while the breaker of a dependency is open.", ["dependency"])
 REPAIRS = Counter(
     "shutterline_timeline_repairs", "Partitions applied again because Redis came back older.", ["outcome"]

@@ -41,10 +41,11 @@ class Namespaced(_Part):
 
 
 class ProcessSettings(_Part):
-    """The name of this process, and the folder where it writes the port of its metrics."""
+    """The name of this process, the folder where it writes the port of its metrics, and how it ends."""
 
     process: str = "worker"
     run_dir: Path = Path(".local/run")
+    stop_s_max: PositiveInt = 9  # From SIGTERM to the end, whatever the process is doing.
 
 
 class BreakerSettings(_Part):
@@ -426,6 +427,24 @@ class ApiSettings(_Part):
     api: str = "http://127.0.0.1:8000"
 
 
+class ClockSettings(_Part):
+    """By how much this process's clock may differ from those of Redis, Cassandra and Kafka."""
+
+    clock_compare_s: PositiveInt = 60
+    clock_ready_difference_ms_max: PositiveInt = 500  # Above, the process is not ready.
+    # Above, writes over HTTP are 503, and a worker handles no events of upstream apps.
+    clock_write_difference_ms_max: PositiveInt = 5_000
+
+    @model_validator(mode="after")
+    def _warns_before_it_refuses(self) -> Self:
+        ready, write = self.clock_ready_difference_ms_max, self.clock_write_difference_ms_max
+        if ready > write:
+            raise ValueError(
+                f"clock_ready_difference_ms_max={ready} must not exceed clock_write_difference_ms_max={write}"
+            )
+        return self
+
+
 class TimeoutSettings(_Part):
     """How long one operation on a store may take: in a request, in a worker."""
 
@@ -443,6 +462,7 @@ class StoreSettings(
 
 class ApiProcessSettings(
     ApiSettings,
+    ClockSettings,
     TimeoutSettings,
     StoreSettings,
     PhotoUrlSettings,

@@ -67,6 +67,8 @@ class Topic:
     lanes: tuple[LaneRange, ...] = ()
     event_types: tuple[EventType, ...] = ()
     message_bytes_max: int = MESSAGE_BYTES_MAX
+    # Records get the broker's time when they are appended, instead of their producer's.
+    broker_time: bool = False
     config: Mapping[str, str] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -80,6 +82,8 @@ class Topic:
             "retention.ms": str(self.retention_ms),
             "max.message.bytes": str(self.message_bytes_max),
         }
+        if self.broker_time:
+            config["message.timestamp.type"] = "LogAppendTime"
         object.__setattr__(self, "config", MappingProxyType(config))
 
     def named(self, namespace: str) -> str:
@@ -183,13 +187,26 @@ RENDITIONS = Topic(
     consumers=(Participant.RENDITIONS_THUMBNAIL, Participant.RENDITIONS_FULL),
 )
 
+# Each process writes an empty record a minute, and learns the broker's time from the acknowledgement.
+CLOCK = Topic(
+    name="clock",
+    key="none",
+    partitions=1,
+    retention_ms=60 * 60 * 1_000,
+    owner="pipeline",
+    producers=(Participant.API, Participant.CHECK),
+    # For looking: the processes themselves read the acknowledgements only.
+    consumers=(Participant.OPERATORS,),
+    broker_time=True,
+)
+
 OUTSIDE = (UPLOADS, FOLLOWS, LIKES)
 _DEAD_LETTERS_OF: Mapping[str, Topic] = MappingProxyType(
     {topic.name: _dead_letters(topic) for topic in OUTSIDE}
 )
 
 CATALOGUE: Mapping[str, Topic] = MappingProxyType(
-    {topic.name: topic for topic in (*OUTSIDE, EDGES, FANOUT, RENDITIONS, *_DEAD_LETTERS_OF.values())}
+    {topic.name: topic for topic in (*OUTSIDE, EDGES, FANOUT, RENDITIONS, CLOCK, *_DEAD_LETTERS_OF.values())}
 )
 
 

@@ -18,10 +18,13 @@ async def get_healthz() -> Response:
 
 
 async def get_readyz(health: WithHealth) -> Response:
-    """Every store takes reads and writes within its time limit, as of at most a second ago."""
+    """Every store takes reads and writes in time, as of at most a second ago, and the clock is right."""
     missing = await health.readiness.missing()
     if missing:
         raise unavailable(f"No answer from {', '.join(missing)}.")
+    clock = health.clocks.not_ready()
+    if clock:
+        raise unavailable(f"{clock[0].upper()}{clock[1:]}.")
     return json_response({"status": "ok"})
 
 

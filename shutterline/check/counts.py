@@ -102,4 +102,6 @@ async def check_likes(
         if item["liked"] != (photo in liked):
             detail = f"shown {item['liked']}, row {photo in liked}"
             findings.append(Finding(FindingKind.LIKED, user, photo, detail))
+        if photo in liked and user not in likers.members:
+            findings.append(Finding(FindingKind.ONE_SIDED_LIKE, user, photo))
     return findings, 2 * len(newest)

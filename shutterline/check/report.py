@@ -22,6 +22,8 @@ class FindingKind(StrEnum):
     PHOTOS = "photos"
     LIKES = "likes"
     LIKED = "liked"
+    ONE_SIDED_LIKE = "one-sided likes"  # In the user's likes, and not among the photo's likers.
+    WAITING = "waiting photos"  # In processing for longer than anything takes.
     EDGES = "edge tables"  # An edge that is in one table and not in the other.
 
 
@@ -56,11 +58,12 @@ class CheckedUser:
     photos: int = 0
     counts: int = 0
     edges: int = 0
+    processing: int = 0
 
     def confirming(self, earlier: Self) -> Self:
         """Return this look with only those of its findings that the earlier look also had."""
         confirmed = tuple(finding for finding in self.findings if finding in set(earlier.findings))
-        return type(self)(confirmed, self.photos, self.counts, self.edges)
+        return type(self)(confirmed, self.photos, self.counts, self.edges, self.processing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ class CheckReport:
     photos: int
     counts: int
     edges: int
+    processing: int
     rechecked: int
     by_kind: Mapping[FindingKind, int]
     wrong_users: int
@@ -93,6 +97,7 @@ class CheckReport:
             photos=sum(user.photos for user in users),
             counts=sum(user.counts for user in users),
             edges=sum(user.edges for user in users),
+            processing=sum(user.processing for user in users),
             rechecked=rechecked,
             by_kind=Counter(finding.kind for finding in findings),
             wrong_users=sum(bool(user.findings) for user in users),

@@ -1,7 +1,7 @@
 """Compare what the API serves with what Cassandra's rows say: at quiescence the difference is 0.
 
 Invariants: every feed equals the one computed from the rows; no photo twice, none out of
-order; every count shown is the number of rows; both tables of an edge agree.
+order; every count shown is the number of rows; both tables of an edge agree; no photo waits for ever.
 """
 
 import asyncio
@@ -15,7 +15,9 @@ from shutterline.check.edges import check_edges
 from shutterline.check.feeds import compare_feed, expected_feed
 from shutterline.check.report import CheckedUser, CheckReport, Finding
 from shutterline.check.stores import CheckedStores
+from shutterline.check.waiting import check_waiting
 from shutterline.client.feed import FeedReader, TokenOf, feed_client
+from streams.clock import unix_ms
 from streams.gathering import gather_bounded
 from streams.settings import ApiSettings
 
@@ -24,6 +26,8 @@ USERS_IN_FLIGHT = 4
 # A feed that says `complete` promises the photos that became ready more than 5 s ago. After one
 # second more, a difference cannot come from events that are still under way.
 RECHECK_S = 6.0
+# An hour for the upload, ten minutes for an original that is not there, and five more.
+WAITING_S_MAX = 75 * 60
 
 
 async def check_users(
@@ -32,6 +36,7 @@ async def check_users(
     users: Sequence[UserId],
     *,
     token_of: TokenOf,
+    waiting_s_max: int = WAITING_S_MAX,
     depth: int = DEPTH_DEFAULT,
     progress: Callable[[int], None] = lambda _: None,
 ) -> CheckReport:
@@ -44,7 +49,9 @@ async def check_users(
         ApiRefused: The API refused a request.
     """
     async with feed_client(settings, token_of) as client:
-        return await check_through(client, stores, users, depth=depth, progress=progress)
+        return await check_through(
+            client, stores, users, waiting_s_max=waiting_s_max, depth=depth, progress=progress
+        )
 
 
 async def check_through(
@@ -52,8 +59,10 @@ async def check_through(
     stores: CheckedStores,
     users: Sequence[UserId],
     *,
+    waiting_s_max: int = WAITING_S_MAX,
     depth: int = DEPTH_DEFAULT,
     progress: Callable[[int], None] = lambda _: None,
+    clock_ms: Callable[[], int] = unix_ms,
     recheck_s: float = RECHECK_S,
 ) -> CheckReport:
     """Do what `check_users` does, with the given client.
@@ -61,7 +70,7 @@ async def check_through(
     While events are under way, a first look may find a difference that a second one does not find.
     So only what is found twice, `recheck_s` apart, counts.
     """
-    checker = _Checker(stores, client, depth, recheck_s)
+    checker = _Checker(stores, client, depth, recheck_s, waiting_s_max, clock_ms)
 
     async def check(user: UserId) -> CheckedUser:
         checked = await checker.check(user)
@@ -78,6 +87,8 @@ class _Checker:
     client: FeedReader
     depth: int
     recheck_s: float
+    waiting_s_max: int
+    clock_ms: Callable[[], int]
     rechecked: int = 0
 
     async def check(self, user: UserId) -> CheckedUser:
@@ -97,5 +108,8 @@ class _Checker:
         of_user, counts = await check_user_counts(self.stores, user, shown, followers)
         of_likes, likes = await check_likes(self.stores, user, feed.items)
         of_edges, edges = await check_edges(self.stores, user, followers.members)
-        findings += [*of_user, *of_likes, *of_edges]
-        return CheckedUser(tuple(findings), len(feed.items), counts + likes, edges)
+        waiting, processing = await check_waiting(
+            self.stores, user, waiting_s_max=self.waiting_s_max, now_ms=self.clock_ms()
+        )
+        findings += [*of_user, *of_likes, *of_edges, *waiting]
+        return CheckedUser(tuple(findings), len(feed.items), counts + likes, edges, processing)

@@ -18,6 +18,8 @@ from shutterline.tokens import tokens_for
 from streams.stores.cassandra.sample import CassandraSample
 from streams.stores.connect import connect_clients, stores_of
 
+WAITING_SLACK_S = 300  # For the pipeline itself, after the longest waits that the settings allow.
+
 
 @plain_failures()
 def check(
@@ -54,6 +56,7 @@ async def _check(users: int, seed: int, depth: int, console: Console) -> CheckRe
                 stores,
                 sample,
                 token_of=tokens_for(settings),
+                waiting_s_max=settings.upload_life_s + settings.original_wait_s_max + WAITING_SLACK_S,
                 depth=depth,
                 progress=lambda done: bar.advance(task, done),
             )
@@ -64,9 +67,13 @@ def show(report: CheckReport, console: Console) -> None:
     table = Table("compared", "how much", "differences", box=None, header_style="bold")
     in_feeds = sum(report.by_kind.get(kind, 0) for kind in FEED_KINDS)
     in_edges = report.by_kind.get(FindingKind.EDGES, 0)
+    waiting = report.by_kind.get(FindingKind.WAITING, 0)
     table.add_row("photos in feeds", f"{report.photos:,}", _coloured(in_feeds))
-    table.add_row("counts", f"{report.counts:,}", _coloured(report.difference - in_feeds - in_edges))
+    table.add_row(
+        "counts", f"{report.counts:,}", _coloured(report.difference - in_feeds - in_edges - waiting)
+    )
     table.add_row("follow edges", f"{report.edges:,}", _coloured(in_edges))
+    table.add_row("photos in processing", f"{report.processing:,}", _coloured(waiting))
     console.print(table)
     for kind, count in report.by_kind.items():
         console.print(styled((f"{kind}: {count}", "red")))

@@ -22,7 +22,9 @@ READ_COMMITTED = "read_committed"
 
 def librdkafka_client(settings: KafkaSettings) -> dict[str, str | int]:
     """Return the configuration of a librdkafka client, without what is the client's own."""
-    return {"bootstrap.servers": settings.kafka, "log_level": 3, **settings.kafka_security}
+    # Below errors: while a broker is down, librdkafka logs each of its tries to connect, many a second.
+    # Our own code logs what fails for it. Fatal errors are still logged.
+    return {"bootstrap.servers": settings.kafka, "log_level": 2, **settings.kafka_security}
 
 
 def librdkafka_consumer(settings: KafkaSettings, group: str) -> dict[str, str | int | bool]:

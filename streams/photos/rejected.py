@@ -15,6 +15,22 @@ from streams.ports.publishing import Outbox
 from streams.stores.cache.keys import photo_key, pull_list_key
 
 
+async def upload_dead_lettered(
+    stores: PhotoStores, outbox: Outbox, photo: PhotoId, author: UserId, reason: str
+) -> None:
+    """Reject a photo whose `photo.uploaded` became a dead letter: nothing else would end its `processing`.
+
+    May be repeated. A photo that has no row, another author or another status is left alone.
+
+    Raises:
+        StoreUnavailable: Nothing is known about the writes; call it again.
+    """
+    row = (await stores.photos.get([photo])).get(photo)
+    if row is None or row.author_id != author or row.deleted or row.status is Status.READY:
+        return
+    await photo_rejected(stores, outbox, photo, author, row.reason or reason)
+
+
 async def photo_rejected(
     stores: PhotoStores, outbox: Outbox, photo: PhotoId, author: UserId, reason: str
 ) -> None:

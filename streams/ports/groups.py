@@ -11,7 +11,7 @@ from streams.ports.cdn import Cdn
 from streams.ports.cleaning import CleaningPositions, MissingObjects, PhotoScan
 from streams.ports.coordination import ShardLeases, StoppedPartitions, StuckPartitions
 from streams.ports.edges import CountedSets, OutgoingEdges
-from streams.ports.health import StoreProbe
+from streams.ports.health import StoreClock, StoreProbe
 from streams.ports.media import MediaObjects, MediaUploads
 from streams.ports.photos import AuthorPhotos, Authors, ParkedPhotos, Photos, PulledAuthors
 from streams.ports.rates import SharedRates
@@ -85,11 +85,13 @@ class CoordinationStores:
 
 @dataclass(frozen=True, kw_only=True)
 class HealthStores:
-    """One probe of each server, for `/readyz`."""
+    """One probe of each server, for `/readyz`, and the clocks of those that have one."""
 
     cassandra_probe: StoreProbe
     redis_probe: StoreProbe
     s3_probe: StoreProbe
+    cassandra_clock: StoreClock
+    redis_clock: StoreClock
 
 
 @dataclass(frozen=True, kw_only=True)

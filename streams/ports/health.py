@@ -1,4 +1,4 @@
-"""Port of the check whether a store takes writes and reads now."""
+"""Ports of what a process asks a store about itself: whether it takes writes and reads, and its time."""
 
 from typing import Protocol
 
@@ -11,4 +11,15 @@ class StoreProbe(Protocol):
 
         Raises:
             StoreUnavailable: The store does not take writes, or does not take reads.
+        """
+
+
+class StoreClock(Protocol):
+    """The wall clock of one store, as one of its servers reads it."""
+
+    async def now_us(self) -> int:
+        """Return the server's time in microseconds since 1970, exact to a millisecond at least.
+
+        Raises:
+            StoreUnavailable: The store did not answer.
         """

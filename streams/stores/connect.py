@@ -1,13 +1,12 @@
 """Connect one process to the real stores."""
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
 
-from cassandra.cluster import NoHostAvailable, Session
-
+from streams.errors import StoreUnavailable
 from streams.ports.groups import Stores
 from streams.retrying import with_backoff
 from streams.settings import CassandraSettings, RedisSettings, S3Settings, StoreSettings, TimelineSettings
@@ -18,12 +17,12 @@ from streams.stores.cassandra.cleaning import (
     CassandraPhotoScan,
 )
 from streams.stores.cassandra.counted import CassandraCountedSets
-from streams.stores.cassandra.health import CassandraStoreProbe
+from streams.stores.cassandra.health import CassandraStoreClock, CassandraStoreProbe
 from streams.stores.cassandra.outgoing_edges import CassandraOutgoingEdges
 from streams.stores.cassandra.parked import CassandraParkedPhotos
 from streams.stores.cassandra.photos import CassandraAuthorPhotos, CassandraPhotos
 from streams.stores.cassandra.revocations import CassandraRevocations
-from streams.stores.cassandra.session import CassandraSession, make_cluster
+from streams.stores.cassandra.session import CassandraSession, open_session
 from streams.stores.cassandra.shard_leases import CassandraShardLeases
 from streams.stores.cassandra.stops import CassandraStoppedPartitions, CassandraStuckPartitions
 from streams.stores.cassandra.uploads import CassandraUploads
@@ -32,7 +31,7 @@ from streams.stores.guard import breaker_of
 from streams.stores.redis.budget import RedisRebuildBudget
 from streams.stores.redis.cache import RedisCache
 from streams.stores.redis.client import RedisClient
-from streams.stores.redis.health import RedisStoreProbe
+from streams.stores.redis.health import RedisStoreClock, RedisStoreProbe
 from streams.stores.redis.rates import RedisSharedRates
 from streams.stores.redis.timelines import RedisTimelines
 from streams.stores.redis.upload_limit import RedisUploadLimit
@@ -40,20 +39,29 @@ from streams.stores.s3.bucket import S3Bucket, s3_client
 from streams.stores.s3.health import S3StoreProbe
 from streams.stores.s3.objects import S3MediaObjects
 from streams.stores.s3.uploads import S3MediaUploads
+from streams.threads import in_thread
 from topics.catalogue import FANOUT
 
 CONNECT_WAIT_FIRST_S, CONNECT_WAIT_MAX_S = 0.5, 5
+P = ParamSpec("P")
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoreClients:
-    """One client for each server; all stores of a process share them."""
+class OnDemandClients:
+    """The clients that connect when they are first used; a process has them from its first second."""
 
-    cassandra: CassandraSession
     redis: RedisClient
     s3: S3Bucket
     cdn: HttpCdn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreClients(OnDemandClients):
+    """One client for each server; all stores of a process share them."""
+
+    cassandra: CassandraSession
 
 
 @asynccontextmanager
@@ -63,29 +71,58 @@ async def connect(settings: StoreSettings, *, timeout_ms: int) -> AsyncIterator[
     If Cassandra is down, this logs a warning and retries until it is up. Redis and S3 are connected
     when they are first used.
     """
-    async with connect_clients(settings, timeout_ms=timeout_ms) as clients:
-        yield stores_of(clients, settings)
+    async with (
+        on_demand_clients(settings, timeout_ms=timeout_ms) as clients,
+        connect_stores(clients, settings, timeout_ms=timeout_ms) as stores,
+    ):
+        yield stores
 
 
 @asynccontextmanager
-async def connect_clients(settings: StoreSettings, *, timeout_ms: int) -> AsyncIterator[StoreClients]:
-    """Yield the clients from which `stores_of` makes the stores; waits like `connect`."""
-    timeout_s = timeout_ms / 1_000
+async def on_demand_clients(settings: StoreSettings, *, timeout_ms: int) -> AsyncIterator[OnDemandClients]:
+    """Yield the clients that need no server to be up yet."""
     async with AsyncExitStack() as closing:
-        session = await _session(settings, timeout_s)
-        closing.callback(session.cluster.shutdown)
-        redis = redis_client(settings, timeout_s)
+        redis = redis_client(settings, timeout_ms / 1_000)
         closing.push_async_callback(redis.close)
-        yield StoreClients(
-            cassandra=CassandraSession(session, breaker_of(settings), timeout_s),
+        yield OnDemandClients(
             redis=redis,
             s3=await closing.enter_async_context(_bucket(settings)),
             cdn=await closing.enter_async_context(cdn(settings)),
         )
 
 
+@asynccontextmanager
+async def connect_stores(
+    clients: OnDemandClients, settings: StoreSettings, *, timeout_ms: int
+) -> AsyncIterator[Stores]:
+    """Yield the stores over `clients` and Cassandra, which this connects to; waits like `connect`."""
+
+    @_while_unavailable
+    async def prepared(closing: AsyncExitStack) -> Stores:
+        # Cassandra may go away again while the statements are prepared, so both are one try.
+        async with AsyncExitStack() as failing:
+            connected = await _connected(clients, settings, timeout_ms / 1_000, failing)
+            stores = await in_thread(stores_of, connected, settings)
+            closing.push_async_exit(failing.pop_all())
+            return stores
+
+    async with AsyncExitStack() as closing:
+        yield await prepared(closing)
+
+
+@asynccontextmanager
+async def connect_clients(settings: StoreSettings, *, timeout_ms: int) -> AsyncIterator[StoreClients]:
+    """Yield the clients from which `stores_of` makes the stores; waits like `connect`."""
+    async with on_demand_clients(settings, timeout_ms=timeout_ms) as clients, AsyncExitStack() as closing:
+        yield await _while_unavailable(_connected)(clients, settings, timeout_ms / 1_000, closing)
+
+
 def stores_of(clients: StoreClients, settings: StoreSettings) -> Stores:
-    """Make the stores of one process; blocks while Cassandra prepares the statements."""
+    """Make the stores of one process; blocks its thread while Cassandra prepares the statements.
+
+    Raises:
+        StoreUnavailable: Cassandra did not answer, or the schema is not there yet.
+    """
     database, redis, namespace = clients.cassandra, clients.redis, settings.namespace
     return Stores(
         photos=CassandraPhotos(database),
@@ -109,12 +146,22 @@ def stores_of(clients: StoreClients, settings: StoreSettings) -> Stores:
         cassandra_probe=CassandraStoreProbe(database),
         redis_probe=RedisStoreProbe(redis, namespace=namespace),
         s3_probe=S3StoreProbe(clients.s3),
+        cassandra_clock=CassandraStoreClock(database),
+        redis_clock=RedisStoreClock(redis),
         timelines=_timelines(redis, settings, namespace),
         cache=RedisCache(redis, namespace=namespace),
         rates=RedisSharedRates(redis, namespace=namespace),
         shard_leases=CassandraShardLeases(database),
         rebuild_budget=RedisRebuildBudget(redis, namespace=namespace, per_s_max=settings.rebuilds_per_s_max),
     )
+
+
+def probes_of(clients: OnDemandClients, namespace: str) -> dict[str, Callable[[], Awaitable[None]]]:
+    """Return the checks of the stores that can be asked before Cassandra is connected, by name."""
+    return {
+        "redis": RedisStoreProbe(clients.redis, namespace=namespace).check,
+        "s3": S3StoreProbe(clients.s3).check,
+    }
 
 
 def redis_client(settings: RedisSettings, timeout_s: float) -> RedisClient:
@@ -149,12 +196,25 @@ def _timelines(redis: RedisClient, settings: TimelineSettings, namespace: str) -
     )
 
 
-async def _session(settings: CassandraSettings, timeout_s: float) -> Session:
-    async def connect_once() -> Session:
-        # Each try needs a new cluster, because a cluster that failed to connect is shut down.
-        return await asyncio.to_thread(make_cluster(settings, timeout_s).connect, settings.keyspace)
-
-    retrying = with_backoff(
-        on=NoHostAvailable, first_s=CONNECT_WAIT_FIRST_S, max_s=CONNECT_WAIT_MAX_S, log=log
+async def _connected(
+    clients: OnDemandClients, settings: CassandraSettings, timeout_s: float, closing: AsyncExitStack
+) -> StoreClients:
+    session = await in_thread(open_session, settings, timeout_s)
+    closing.callback(session.cluster.shutdown)
+    return StoreClients(
+        cassandra=CassandraSession(session, breaker_of(settings), timeout_s),
+        redis=clients.redis,
+        s3=clients.s3,
+        cdn=clients.cdn,
     )
-    return await retrying(connect_once)
+
+
+def _while_unavailable(run: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+    """Retry `run` until its store is available, with one line of log for each retry."""
+    retrying = with_backoff(
+        on=StoreUnavailable,
+        first_s=CONNECT_WAIT_FIRST_S,
+        max_s=CONNECT_WAIT_MAX_S,
+        after_failure=lambda error, tries: log.warning("still starting, after %d tries: %s", tries, error),
+    )
+    return retrying.wraps(run)

@@ -4,18 +4,22 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
-from schemas.envelope import PoisonEvent
-from schemas.events import Event
+from schemas.envelope import PoisonEvent, Record
+from schemas.events import Event, claimed_upload
 from streams.edges.changed import follows_changed, likes_changed
+from streams.jobs.clocks import Clocks
 from streams.jobs.parked import ParkedJob
 from streams.kafka.consuming.agent import add_agent
 from streams.kafka.consuming.app import make_app
 from streams.kafka.consuming.stops import Stops
 from streams.kafka.consuming.throttle import BackgroundThrottle
 from streams.kafka.consuming.waiting import retry_until_available
-from streams.kafka.stages.check import CheckStage, EventsHandler
+from streams.kafka.stages.check import CheckStage, DeadLettered, EventsHandler
 from streams.kafka.stages.dead_letters import DeadLetters
 from streams.photos.events import PhotoEvents
+from streams.photos.rejected import upload_dead_lettered
+from streams.ports.groups import PhotoStores
+from streams.ports.publishing import Outbox
 from streams.roles import Role, group_of
 from streams.settings import RetrySettings
 from streams.worker.parts import SharedParts, Wired, delivery_limits
@@ -39,7 +43,20 @@ def wire_check(shared: SharedParts) -> Wired:
     stops = Stops(settings, shared.stores.stopped_partitions, shared.progress)
     for topic, (handle, batch_records_max) in handlers.items():
         dead_letters = DeadLetters(shared.producer, topic, settings.namespace, group, settings)
-        stage = CheckStage(settings, topic, group, handle, dead_letters, stops, shared.progress)
+        stage = CheckStage(
+            settings,
+            topic,
+            group,
+            handle,
+            dead_letters,
+            stops,
+            shared.progress,
+            clock_agrees=clock_agrees(shared.clocks, settings),
+        )
+        if topic is UPLOADS:
+            stage.dead_lettered = rejects_photos(
+                shared.stores, shared.outbox, settings, settings.event_source
+            )
         add_agent(
             app,
             f"check-{topic.name}",
@@ -67,6 +84,32 @@ def event_handlers(shared: SharedParts) -> Mapping[Topic, tuple[EventsHandler, i
         FOLLOWS: (all_at_once(follows, settings), settings.check_batch_records_max),
         LIKES: (all_at_once(likes, settings), settings.check_batch_records_max),
     }
+
+
+def clock_agrees(clocks: Clocks, retry: RetrySettings) -> Callable[[Callable[[], bool]], Awaitable[None]]:
+    """Return a function that waits while this process's clock differs too much from the stores'."""
+
+    async def wait(is_assigned: Callable[[], bool]) -> None:
+        await retry_until_available(retry, clocks.require_agreement, is_assigned=is_assigned)
+
+    return wait
+
+
+def rejects_photos(
+    stores: PhotoStores, outbox: Outbox, retry: RetrySettings, own_source: str
+) -> DeadLettered:
+    """Return what ends a photo of the API whose `photo.uploaded` became a dead letter."""
+
+    async def reject(record: Record, poison: PoisonEvent, is_assigned: Callable[[], bool]) -> None:
+        claimed = claimed_upload(record, own_source)
+        if claimed is not None:
+            await retry_until_available(
+                retry,
+                lambda: upload_dead_lettered(stores, outbox, *claimed, poison.reason.value),
+                is_assigned=is_assigned,
+            )
+
+    return reject
 
 
 def one_by_one(

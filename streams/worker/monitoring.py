@@ -1,6 +1,7 @@
-"""The small HTTP server of a worker: `/metrics` for Prometheus, and `/readyz`.
+"""The small HTTP server of a worker: `/metrics` for Prometheus, `/healthz` and `/readyz`.
 
-`/readyz` is for the process that started the worker.
+The two are for whatever started the worker. `/healthz` is 200 while the process runs, whatever its stores
+do. `/readyz` is 503 until the worker handles records, and says what it waits for.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -14,17 +15,26 @@ from streams.settings import ProcessSettings
 
 
 @asynccontextmanager
-async def serve_metrics(settings: ProcessSettings, is_ready: Callable[[], bool]) -> AsyncIterator[None]:
-    """Serve inside the block, on a free loopback port that `metrics_file` publishes."""
+async def serve_metrics(settings: ProcessSettings, missing: Callable[[], str]) -> AsyncIterator[None]:
+    """Serve inside the block, on a free loopback port that `metrics_file` publishes.
+
+    `missing` returns what the worker waits for, empty when it is ready.
+    """
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def readyz(_: web.Request) -> web.Response:
-        return web.Response(text="ready\n") if is_ready() else web.Response(status=503, text="starting\n")
+        waits_for = missing()
+        if waits_for:
+            return web.Response(status=503, text=f"waiting for {waits_for}\n")
+        return web.Response(text="ready\n")
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
 
     app = web.Application()
-    app.add_routes([web.get("/metrics", metrics), web.get("/readyz", readyz)])
+    app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz), web.get("/readyz", readyz)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:

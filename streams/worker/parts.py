@@ -9,6 +9,7 @@ from typing import Any
 import faust
 
 from streams.core.delivery import DeliveryLimits
+from streams.jobs.clocks import Clocks
 from streams.kafka.consuming.agent import Fatal
 from streams.kafka.consuming.progress import Progress
 from streams.kafka.consuming.throttle import BackgroundThrottle
@@ -37,6 +38,7 @@ class SharedParts:
     outbox: KafkaOutbox
     offsets: Offsets
     progress: Progress
+    clocks: Clocks
     throttle: BackgroundThrottle
     decode_slots: DecodeSlots
     large_turn: asyncio.Lock

@@ -1,26 +1,35 @@
-"""Run Faust apps and loops in one process until a signal or a bug ends it."""
+"""Run Faust apps and loops in one process until it is cancelled or a bug ends it."""
 
 import asyncio
-import signal
+import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
+from streams.errors import StoreUnavailable
+from streams.jobs.clocks import Clocks
 from streams.kafka.consuming.app import assigned_partitions, is_balanced
 from streams.kafka.consuming.progress import GroupPartition, Progress
+from streams.kafka.producing.producer import Producer
+from streams.retrying import with_backoff
 from streams.worker.parts import Loop, Wired
+from topics.catalogue import UPLOADS
 
 OWN_S = 1.0
+KAFKA_WAIT_FIRST_S, KAFKA_WAIT_MAX_S = 0.5, 5
+log = logging.getLogger(__name__)
 
 
-def stop_on_signals() -> asyncio.Event:
-    """Return an event that is set on SIGTERM or SIGINT."""
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    return stopping
+async def until_kafka_answers(producer: Producer, namespace: str) -> None:
+    """Wait until the topics exist and have leaders: a Faust app that cannot connect as it starts ends."""
+    retrying = with_backoff(
+        on=StoreUnavailable,
+        first_s=KAFKA_WAIT_FIRST_S,
+        max_s=KAFKA_WAIT_MAX_S,
+        after_failure=lambda error, tries: log.warning("still starting, after %d tries: %s", tries, error),
+    )
+    await retrying(producer.ping, UPLOADS.named(namespace))
 
 
 class Failure:
@@ -46,14 +55,21 @@ class Process:
     wired: Sequence[Wired]
     progress: Progress
     failure: Failure
+    clocks: Clocks
     loops: Sequence[Loop] = field(default=())
 
-    def is_ready(self) -> bool:
-        """Return whether all roles are ready and all apps have joined; False in a rebalance."""
-        return all(wired.is_ready() and all(map(is_balanced, wired.apps)) for wired in self.wired)
+    def missing(self) -> str:
+        """Return what the process waits for, empty when it is ready; never empty in a rebalance."""
+        joining = [app.conf.id for wired in self.wired for app in wired.apps if not is_balanced(app)]
+        if joining:
+            return f"consumer groups {', '.join(joining)}"
+        if not all(wired.is_ready() for wired in self.wired):
+            return "partitions of a consumer group"
+        clock = self.clocks.not_ready()
+        return f"clocks to agree: {clock}" if clock else ""
 
-    async def run(self, stopping: asyncio.Event) -> None:
-        """Run until `stopping` is set.
+    async def run(self) -> None:
+        """Run until cancelled; then leave the consumer groups, with offsets committed.
 
         Raises:
             Exception: The bug that ended an app or a loop.
@@ -68,21 +84,20 @@ class Process:
             try:
                 # Concurrently, because each app sleeps for a second while it starts.
                 await asyncio.gather(*(app.start() for app in apps))
-                await self._wait_for_end(stopping, tasks)
+                await self._wait_for_end(tasks)
             finally:
                 # Concurrently, so that all consumers leave at once and others take over.
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*(app.stop() for app in apps), *tasks, return_exceptions=True)
 
-    async def _wait_for_end(self, stopping: asyncio.Event, tasks: Sequence[asyncio.Task[Any]]) -> None:
-        stop, failed = asyncio.create_task(stopping.wait()), asyncio.create_task(self.failure.wait())
+    async def _wait_for_end(self, tasks: Sequence[asyncio.Task[Any]]) -> None:
+        failed = asyncio.create_task(self.failure.wait())
         try:
-            done, _ = await asyncio.wait((stop, failed, *tasks), return_when=asyncio.FIRST_COMPLETED)
-            for ended in done - {stop}:
+            done, _ = await asyncio.wait((failed, *tasks), return_when=asyncio.FIRST_COMPLETED)
+            for ended in done:
                 ended.result()  # Raises the error that ended the task.
         finally:
-            stop.cancel()
             failed.cancel()
 
     async def _own_partitions(self) -> None:

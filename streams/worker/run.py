@@ -5,14 +5,17 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from types import MappingProxyType
 
+from streams.jobs.clocks import Clocks
 from streams.kafka.consuming.progress import Progress
 from streams.kafka.consuming.throttle import BackgroundThrottle
 from streams.kafka.consuming.watchdog import LOOK_S, Watchdog
 from streams.kafka.offsets.offsets import Offsets
+from streams.kafka.producing.clock import KafkaClock
 from streams.kafka.producing.outbox import KafkaOutbox
 from streams.kafka.producing.producer import Producer
 from streams.roles import Role
 from streams.settings import load
+from streams.stopping import run_until_signal
 from streams.stores.connect import connect
 from streams.worker.check import wire_check
 from streams.worker.cleaning import wire_cleaning
@@ -21,7 +24,7 @@ from streams.worker.fanout import wire_bulk, wire_normal
 from streams.worker.media import decode_slots
 from streams.worker.monitoring import serve_metrics
 from streams.worker.parts import SharedParts, Wiring
-from streams.worker.process import Failure, Process, stop_on_signals
+from streams.worker.process import Failure, Process, until_kafka_answers
 from streams.worker.renditions import wire_fulls, wire_thumbnails
 
 WIRINGS: Mapping[Role, Sequence[Wiring]] = MappingProxyType(
@@ -49,33 +52,55 @@ async def run_worker(roles: Collection[Role]) -> None:
         Exception: A bug, or a consumer that stopped silently; the process must be restarted.
     """
     settings = load()
-    stopping, failure, progress = stop_on_signals(), Failure(), Progress()
-    timeout_ms = settings.worker_store_timeout_ms
-    async with AsyncExitStack() as closing:
-        stores = await closing.enter_async_context(connect(settings, timeout_ms=timeout_ms))
-        producer = await closing.enter_async_context(Producer(settings, timeout_ms=timeout_ms))
-        offsets = Offsets(settings)
-        shared = SharedParts(
-            settings=settings,
-            stores=stores,
-            producer=producer,
-            outbox=KafkaOutbox(producer, settings.namespace),
-            offsets=offsets,
-            progress=progress,
-            throttle=BackgroundThrottle(settings.bulk_rest_ratio, settings.bulk_rest_ms_max / 1_000),
-            decode_slots=decode_slots(settings),
-            large_turn=asyncio.Lock(),
-            fatal=failure.fatal,
-        )
-        watchdog = Watchdog(
-            progress,
-            offsets,
-            stores.stuck_partitions,
-            still_s_max=settings.watchdog_s,
-            fatal=failure.fatal,
-            look_s=min(LOOK_S, settings.watchdog_s / 4),
-        )
-        wired = [wire(shared) for wire in wirings_of(roles)]
-        process = Process(wired, progress, failure, loops=[watchdog.run])
-        await closing.enter_async_context(serve_metrics(settings, process.is_ready))
-        await process.run(stopping)
+
+    async def work() -> None:
+        failure, progress = Failure(), Progress()
+        waits_for, process = "cassandra", None
+        timeout_ms = settings.worker_store_timeout_ms
+
+        def missing() -> str:
+            return waits_for if process is None else process.missing()
+
+        async with AsyncExitStack() as closing:
+            # From the first second, so that a liveness probe leaves a process alone that waits.
+            await closing.enter_async_context(serve_metrics(settings, missing))
+            stores = await closing.enter_async_context(connect(settings, timeout_ms=timeout_ms))
+            waits_for = "kafka"
+            producer = await closing.enter_async_context(Producer(settings, timeout_ms=timeout_ms))
+            await until_kafka_answers(producer, settings.namespace)
+            clocks = Clocks(
+                settings,
+                {
+                    "cassandra": stores.cassandra_clock,
+                    "redis": stores.redis_clock,
+                    "kafka": KafkaClock(producer, namespace=settings.namespace),
+                },
+            )
+            await clocks.compare()  # Before the first event is judged.
+            offsets = Offsets(settings)
+            shared = SharedParts(
+                settings=settings,
+                stores=stores,
+                producer=producer,
+                outbox=KafkaOutbox(producer, settings.namespace),
+                offsets=offsets,
+                progress=progress,
+                clocks=clocks,
+                throttle=BackgroundThrottle(settings.bulk_rest_ratio, settings.bulk_rest_ms_max / 1_000),
+                decode_slots=decode_slots(settings),
+                large_turn=asyncio.Lock(),
+                fatal=failure.fatal,
+            )
+            watchdog = Watchdog(
+                progress,
+                offsets,
+                stores.stuck_partitions,
+                still_s_max=settings.watchdog_s,
+                fatal=failure.fatal,
+                look_s=min(LOOK_S, settings.watchdog_s / 4),
+            )
+            wired = [wire(shared) for wire in wirings_of(roles)]
+            process = Process(wired, progress, failure, clocks, loops=[watchdog.run, clocks.run])
+            await process.run()
+
+    await run_until_signal(work(), within_s=settings.stop_s_max)

@@ -67,7 +67,7 @@ async def test_a_process_that_starts_before_cassandra_waits_for_it(
         async with asyncio.timeout(60):
             # The test waits for the second retry: a driver's cluster can be used for one attempt
             # only, so each retry must create a new one.
-            while api.log_tail().count("Retrying") < 2:
+            while api.log_tail().count("still starting") < 2:
                 assert not starting.done(), starting.result()
                 await asyncio.sleep(0.1)
     finally:

@@ -27,6 +27,7 @@ from streams.core.edges import OutgoingEdge
 from streams.core.feed import Completeness
 from streams.core.photos import Photo, StoredRendition
 from streams.errors import StoreUnavailable
+from streams.jobs.clocks import Clocks
 from streams.photos.deleted import hide_photo
 from streams.ports.groups import Stores
 from streams.settings import Settings
@@ -113,7 +114,9 @@ class Switchable:
         return call
 
 
-_REDIS = {"redis_probe", "timelines", "cache", "rebuild_budget", "upload_limit", "rates"}
+_REDIS = {
+    *("redis_probe", "redis_clock", "timelines", "cache", "rebuild_budget", "upload_limit", "rates"),
+}
 _S3 = {"s3_probe", "media_objects", "media_uploads"}
 RENDITIONS: Mapping[str, StoredRendition] = {
     "thumbnail": StoredRendition(object_key="r/1/thumbnail.jpg", width=150, height=100)
@@ -294,6 +297,12 @@ async def _world(memory: Stores | None, **overrides: object) -> World:
         # The lease is returned at the end, even if a test has made the store fail.
         ids=PhotoIds(memory.shard_leases, lambda: clock.ms),
         media_key=media_key(),
+        clocks=Clocks(
+            settings,
+            {"cassandra": stores.cassandra_clock, "redis": stores.redis_clock},
+            clock.us,
+            lambda: clock.ms / 1_000,
+        ),
         clock_us=clock.us,
         clock_s=lambda: clock.ms / 1_000,
     )

@@ -161,6 +161,7 @@ def through(world: World, at: Callable[[Moment], Awaitable[None]]) -> FlakyStore
         world.log_ends,
         ids=world.services.uploads.ids,
         media_key=media_key(),
+        clocks=world.services.clocks,
         clock_us=world.clock.us,
     )
     # The former verifier has read the revocations.

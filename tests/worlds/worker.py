@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from streams.jobs.clocks import Clocks
 from streams.kafka.consuming.progress import Progress
 from streams.kafka.consuming.throttle import BackgroundThrottle
 from streams.kafka.producing.outbox import KafkaOutbox
 from streams.kafka.producing.producer import Outgoing
 from streams.kafka.stages.decode_slots import DecodeSlots
 from streams.ports.groups import Stores
-from streams.settings import Settings
+from streams.settings import ClockSettings, Settings
 from streams.stores.memory.stores import memory_stores
 from streams.worker.parts import SharedParts
 from tests.worlds.kafka import FakeOffsets
@@ -44,6 +45,7 @@ def shared_parts(run_dir: Path, stores: Stores | None = None, **settings: Any) -
         outbox=KafkaOutbox(producer, "t."),
         offsets=offsets,
         progress=Progress(),
+        clocks=Clocks(ClockSettings(), {}),
         throttle=BackgroundThrottle(rest_ratio=3, rest_s_max=0.0),
         decode_slots=DecodeSlots(thumbnails_max=3, fulls_max=3),
         large_turn=asyncio.Lock(),

@@ -4,7 +4,6 @@ This module uses clients of its own and never asks a running consumer, because a
 stopped silently reports outdated offsets.
 """
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from time import monotonic
 from typing import Any
@@ -24,6 +23,7 @@ from streams.kafka.offsets.gaps import Gaps, NextRecord
 from streams.kafka.offsets.queued import BrokerOffsets, Log, Span
 from streams.kafka.producing.producer import STORE
 from streams.settings import KafkaSettings
+from streams.threads import in_thread
 
 TIMEOUT_S = 10.0
 READ_UNCOMMITTED = "read_uncommitted"
@@ -55,7 +55,7 @@ class Offsets(BrokerOffsets):
         wanted = [TopicPartition(topic, partition) for partition in partitions]
         consumer = self._consumer(group)
         try:
-            commits = await asyncio.to_thread(consumer.committed, wanted, self._timeout_s)
+            commits = await in_thread(consumer.committed, wanted, self._timeout_s)
         except KafkaException as error:
             raise StoreUnavailable(STORE, "committed", str(error)) from error
         return {commit.partition: commit.offset for commit in commits if commit.offset >= 0}
@@ -101,7 +101,7 @@ class Offsets(BrokerOffsets):
 
     async def _next_records(self, offsets: Mapping[Log, int]) -> dict[Log, NextRecord]:
         try:
-            return await asyncio.to_thread(self._read_next_records, offsets)
+            return await in_thread(self._read_next_records, offsets)
         except KafkaException as error:
             raise StoreUnavailable(STORE, "read", str(error)) from error
 
@@ -155,7 +155,7 @@ class Offsets(BrokerOffsets):
         # The admin client has a call for that, too, but after a change of leader two concurrent
         # calls hang or crash the process (SIGSEGV).
         consumer = self._consumer(client)
-        bounds = await asyncio.to_thread(consumer.offsets_for_times, request, self._timeout_s)
+        bounds = await in_thread(consumer.offsets_for_times, request, self._timeout_s)
         for bound in bounds:
             if bound.error is not None:
                 raise KafkaException(bound.error)

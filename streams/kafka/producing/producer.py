@@ -13,7 +13,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Self
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException, Message
 from confluent_kafka import Producer as LibrdkafkaProducer
 
 from streams.errors import StoreUnavailable
@@ -21,6 +21,7 @@ from streams.handover import LoopHandover
 from streams.kafka.clients import librdkafka_client
 from streams.settings import KafkaSettings
 from streams.stores.guard import StoreGuard, breaker_of
+from streams.threads import in_thread
 
 log = logging.getLogger(__name__)
 STORE = "kafka"
@@ -83,9 +84,9 @@ class Producer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await asyncio.to_thread(self._producer.flush, FLUSH_S)
+        await in_thread(self._producer.flush, FLUSH_S)
         self._closing.set()
-        await asyncio.to_thread(self._poller.join)
+        await in_thread(self._poller.join)
 
     async def send(self, records: Sequence[Outgoing]) -> None:
         """Publish all records; returns when every record is acknowledged.
@@ -96,8 +97,9 @@ class Producer:
         if records:
             await self._guard.run("produce", self._send, records)
 
-    async def _send(self, records: Sequence[Outgoing]) -> None:
-        sending = _Sending(asyncio.get_running_loop().create_future(), len(records))
+    async def _send(self, records: Sequence[Outgoing], appended: list[tuple[int, int]] | None = None) -> None:
+        """Publish; `appended` gets the kind and value of each acknowledged record's timestamp."""
+        sending = _Sending(asyncio.get_running_loop().create_future(), len(records), appended)
         producer = self._producer
         for record in records:
             self._produce(record, sending)
@@ -105,6 +107,21 @@ class Producer:
         if error is not None:
             self._replace_if_fatal(producer, error)
             raise error
+
+    async def appended_ms(self, record: Outgoing) -> int:
+        """Publish a record to a topic with `broker_time`; return the broker's time in it.
+
+        Raises:
+            StoreUnavailable: It was not acknowledged in time, or the topic has no `broker_time`.
+        """
+        appended: list[tuple[int, int]] = []
+        await self._guard.run("produce", self._send, [record], appended)
+        kind, unix_ms = appended[0]
+        if kind != TIMESTAMP_LOG_APPEND_TIME:
+            raise StoreUnavailable(
+                STORE, "clock", f"the records of {record.topic} have their producer's time"
+            )
+        return unix_ms
 
     def _replace_if_fatal(self, producer: LibrdkafkaProducer, error: Exception) -> None:
         """Replace `producer` after a fatal error, because librdkafka never sends with it again."""
@@ -130,7 +147,7 @@ class Producer:
                 # A success dates from the request, because the result does not show a broker that
                 # failed after it.
                 asked_s = monotonic()
-                self._ping_failure = await asyncio.to_thread(self._ask_for_leaders, topic)
+                self._ping_failure = await in_thread(self._ask_for_leaders, topic)
                 self._pinged_s = monotonic() if self._ping_failure else asked_s
         if self._ping_failure:
             raise StoreUnavailable(STORE, "ping", self._ping_failure)
@@ -152,10 +169,16 @@ class Producer:
                 key=record.key,
                 partition=record.partition,
                 headers=list(record.headers),
-                on_delivery=lambda error, _: self._reports.put((sending, error)),
+                on_delivery=lambda error, message: self._delivered(sending, error, message),
             )
         except (BufferError, KafkaException) as error:
             sending.delivered(error)
+
+    def _delivered(self, sending: "_Sending", error: KafkaError | None, message: Message) -> None:
+        """Runs in the polling thread."""
+        if sending.appended is not None and error is None:
+            sending.appended.append(message.timestamp())
+        self._reports.put((sending, error))
 
     def _poll(self) -> None:
         while not self._closing.is_set():
@@ -175,6 +198,7 @@ class _Sending:
 
     done: asyncio.Future[Exception | None]
     missing: int
+    appended: list[tuple[int, int]] | None = None
     error: Exception | None = None
 
     def delivered(self, error: Exception | None) -> None:

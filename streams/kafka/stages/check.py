@@ -40,9 +40,25 @@ class Outcome:
     poison: PoisonEvent | None
 
 
+# Runs after a dead letter is acknowledged and before its record is; retries while a store is unavailable.
+# Raises PartitionRevoked.
+DeadLettered = Callable[[Record, PoisonEvent, Callable[[], bool]], Awaitable[None]]
+
+
+async def _always(_: Callable[[], bool]) -> None:
+    pass
+
+
+async def _nothing(_record: Record, _poison: PoisonEvent, _is_assigned: Callable[[], bool]) -> None:
+    pass
+
+
 @dataclass(slots=True)
 class CheckStage:
-    """Handles the batches of one topic, for all its partitions. `clock_ms` is the wall clock."""
+    """Handles the batches of one topic, for all its partitions. `clock_ms` is the wall clock.
+
+    `clock_agrees` waits while that clock is wrong: it would show events from the future that are not.
+    """
 
     settings: CheckSettings
     topic: Topic
@@ -52,6 +68,8 @@ class CheckStage:
     stops: Stops
     progress: Progress
     clock_ms: Callable[[], int] = unix_ms
+    clock_agrees: Callable[[Callable[[], bool]], Awaitable[None]] = _always
+    dead_lettered: DeadLettered = _nothing
     _limits: dict[GroupPartition, DeadLetterLimit] = field(default_factory=dict, init=False)
     # The offset after the last record that counted towards the limit, and in the metrics.
     _limit_positions: dict[GroupPartition, int] = field(default_factory=dict, init=False)
@@ -81,11 +99,15 @@ class CheckStage:
     async def _handle_until_stop(self, partition: GroupPartition, done: int, delivered: Delivered) -> int:
         """Handle the records after the first `done`, up to a stop; returns how many are handled."""
         with self.progress.excused(partition):
+            await self.clock_agrees(delivered.is_assigned)
             outcomes = await self._outcomes(delivered.records[done:], delivered.is_assigned)
         count, stop_reason = self._count_until_stop(partition, outcomes)
         outcomes = outcomes[:count]
         poisons = [(outcome.record, outcome.poison) for outcome in outcomes if outcome.poison is not None]
         await self.dead_letters.publish(poisons, delivered.is_assigned)
+        with self.progress.excused(partition):
+            for record, poison in poisons:
+                await self.dead_lettered(record, poison, delivered.is_assigned)
         self._measure(partition, outcomes)
         position = outcomes[-1].record.offset + 1
         delivered.ack(done + count)

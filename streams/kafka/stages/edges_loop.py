@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
+from typing import NoReturn
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
@@ -59,6 +60,19 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
 
     async def run(self) -> None:
         """Consume until cancelled, then leave the group, so that others take over at once."""
+        while True:
+            # A consumer that could not start cannot be started again.
+            consumer = self._consumer()
+            try:
+                await consumer.start()
+                await self._consume(consumer)
+            except KafkaError as error:
+                log.warning("edges: cannot start: %r; trying again", error)
+            finally:
+                await consumer.stop()
+            await asyncio.sleep(self.retry_s)
+
+    def _consumer(self) -> AIOKafkaConsumer:
         consumer = self.new_consumer(
             **aiokafka_consumer(self.consuming),
             group_id=self.group,
@@ -70,16 +84,15 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
             max_partition_fetch_bytes=2_000_000,
         )
         consumer.subscribe([EDGES.named(self.consuming.namespace)], listener=self)
-        await consumer.start()
-        try:
-            while True:
-                try:
-                    await self._poll_and_rest(consumer)
-                except KafkaError as error:
-                    log.warning("edges: %r; trying again", error)
-                    await asyncio.sleep(self.retry_s)
-        finally:
-            await consumer.stop()
+        return consumer
+
+    async def _consume(self, consumer: AIOKafkaConsumer) -> NoReturn:
+        while True:
+            try:
+                await self._poll_and_rest(consumer)
+            except KafkaError as error:
+                log.warning("edges: %r; trying again", error)
+                await asyncio.sleep(self.retry_s)
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         # A writer's cached sets are correct only while no other process writes these sets.

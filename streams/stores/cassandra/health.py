@@ -1,8 +1,8 @@
-"""The row that shows whether Cassandra takes writes and reads."""
+"""The row that shows whether Cassandra takes writes and reads, and Cassandra's clock."""
 
 from datetime import UTC, datetime
 
-from streams.ports.health import StoreProbe
+from streams.ports.health import StoreClock, StoreProbe
 from streams.stores.cassandra.session import CassandraSession
 
 _ROW = 0
@@ -19,3 +19,15 @@ class CassandraStoreProbe(StoreProbe):
     async def check(self) -> None:
         await self._session.rows(self._write, _ROW, datetime.now(UTC))
         await self._session.rows(self._read, _ROW)
+
+
+class CassandraStoreClock(StoreClock):
+    """The clock of the node that coordinates the read: each time another one, in turn."""
+
+    def __init__(self, session: CassandraSession) -> None:
+        self._session = session
+        self._now = session.prepare("SELECT toUnixTimestamp(now()) FROM system.local")
+
+    async def now_us(self) -> int:
+        ((now_ms,),) = await self._session.rows(self._now)
+        return int(now_ms) * 1_000

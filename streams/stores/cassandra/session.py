@@ -5,7 +5,8 @@ The driver reports results on its own thread; `LoopHandover` brings them to the 
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from cassandra import ConsistencyLevel, DriverException, InvalidRequest
@@ -23,6 +24,7 @@ from cassandra.protocol import ErrorMessage, SyntaxException
 from cassandra.query import BatchStatement, BatchType, PreparedStatement, tuple_factory
 
 from streams.core.breaker import Breaker
+from streams.errors import StoreUnavailable
 from streams.handover import LoopHandover
 from streams.settings import CassandraSettings
 from streams.stores.guard import StoreGuard
@@ -61,8 +63,13 @@ class CassandraSession:
         self._results: LoopHandover[_Result] = LoopHandover(_resolve)
 
     def prepare(self, cql: str, *, idempotent: bool = True) -> PreparedStatement:
-        """Prepare a statement. Blocks the event loop, so call it only while the process starts."""
-        statement = self._session.prepare(cql)
+        """Prepare a statement. Blocks its thread, so a process with an event loop calls it in another.
+
+        Raises:
+            StoreUnavailable: Cassandra did not answer, or the schema is not there yet.
+        """
+        with _outages_of("prepare"):
+            statement = self._session.prepare(cql)
         statement.is_idempotent = idempotent
         return statement
 
@@ -107,6 +114,33 @@ class CassandraSession:
 
         response.add_callbacks(add_page, lambda error: self._results.put((future, error)))
         return future
+
+
+def open_session(settings: CassandraSettings, timeout_s: float) -> Session:
+    """Connect to the keyspace; blocks its thread for seconds, longer if there are many nodes.
+
+    Raises:
+        StoreUnavailable: No node answered, the login failed, or the keyspace is not there yet.
+    """
+    # Each try needs a new cluster, because a cluster that failed to connect is shut down.
+    cluster = make_cluster(settings, timeout_s)
+    try:
+        with _outages_of("connect"):
+            return cluster.connect(settings.keyspace)
+    except BaseException:
+        cluster.shutdown()
+        raise
+
+
+@contextmanager
+def _outages_of(operation: str) -> Iterator[None]:
+    """Raise `StoreUnavailable` for the driver's errors that are outages, as the guard does."""
+    try:
+        yield
+    except _ERRORS as error:
+        if _is_malformed(error):
+            raise
+        raise StoreUnavailable(STORE, operation, f"{type(error).__name__} {error}") from error
 
 
 def _is_malformed(error: Exception) -> bool:

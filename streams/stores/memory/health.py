@@ -1,6 +1,8 @@
-"""The probe of stores in memory."""
+"""The probe and the clock of stores in memory."""
 
-from streams.ports.health import StoreProbe
+from collections.abc import Callable
+
+from streams.ports.health import StoreClock, StoreProbe
 
 
 class MemoryStoreProbe(StoreProbe):
@@ -8,3 +10,13 @@ class MemoryStoreProbe(StoreProbe):
 
     async def check(self) -> None:
         pass
+
+
+class MemoryStoreClock(StoreClock):
+    """The clock of the test."""
+
+    def __init__(self, clock_ms: Callable[[], int]) -> None:
+        self._clock_ms = clock_ms
+
+    async def now_us(self) -> int:
+        return self._clock_ms() * 1_000

@@ -15,7 +15,7 @@ from streams.stores.memory.coordination import (
     MemoryStuckPartitions,
 )
 from streams.stores.memory.counted import MemoryCountedSets
-from streams.stores.memory.health import MemoryStoreProbe
+from streams.stores.memory.health import MemoryStoreClock, MemoryStoreProbe
 from streams.stores.memory.media import MemoryMediaObjects, MemoryMediaUploads
 from streams.stores.memory.outgoing_edges import MemoryOutgoingEdges
 from streams.stores.memory.photos import MemoryAuthorPhotos, MemoryParkedPhotos, MemoryPhotos
@@ -75,6 +75,8 @@ def memory_stores(
         cassandra_probe=MemoryStoreProbe(),
         redis_probe=MemoryStoreProbe(),
         s3_probe=MemoryStoreProbe(),
+        cassandra_clock=MemoryStoreClock(clock_ms),
+        redis_clock=MemoryStoreClock(clock_ms),
         cache=MemoryCache(clock_ms),
         rates=MemorySharedRates(lambda: clock_ms() / 1_000),
         shard_leases=MemoryShardLeases(shard_leases),

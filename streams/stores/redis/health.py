@@ -1,6 +1,6 @@
-"""The key that shows whether Redis takes writes and reads."""
+"""The key that shows whether Redis takes writes and reads, and Redis's clock."""
 
-from streams.ports.health import StoreProbe
+from streams.ports.health import StoreClock, StoreProbe
 from streams.stores.redis.client import RedisClient
 
 LIFE_MS = b"60000"
@@ -16,3 +16,14 @@ class RedisStoreProbe(StoreProbe):
     async def check(self) -> None:
         await self._client.call("probe", self._client.ask, b"SET", self._key, b"1", b"PX", LIFE_MS)
         await self._client.call("probe", self._client.ask, b"GET", self._key)
+
+
+class RedisStoreClock(StoreClock):
+    """The clock of the server."""
+
+    def __init__(self, client: RedisClient) -> None:
+        self._client = client
+
+    async def now_us(self) -> int:
+        seconds, microseconds = await self._client.call("TIME", self._client.ask, b"TIME")
+        return int(seconds) * 1_000_000 + int(microseconds)

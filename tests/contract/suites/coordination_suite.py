@@ -1,4 +1,4 @@
-"""What `StoppedPartitions`, `StuckPartitions` and `StoreProbe` promise."""
+"""What `StoppedPartitions`, `StuckPartitions`, `StoreProbe` and `StoreClock` promise."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,6 +7,8 @@ from streams.ports.coordination import Stop
 from streams.ports.groups import Stores
 
 NewId = Callable[[], int]
+# 2024 and 2058, the range of ids: seconds or milliseconds by mistake would be outside of it.
+FIRST_US, LAST_US = 1_704_067_200_000_000, 2_803_578_827_775_000
 
 
 class StoppedPartitionsSuite:
@@ -72,3 +74,11 @@ class StoreProbeSuite:
         for probe in (stores.cassandra_probe, stores.redis_probe, stores.s3_probe):
             for _ in range(2):
                 await probe.check()
+
+
+class StoreClockSuite:
+    async def test_a_clock_goes_forward_and_is_near_ours(self, stores: Stores) -> None:
+        """Servers of a test share this machine's clock; the twin has a clock of its own."""
+        for clock in (stores.cassandra_clock, stores.redis_clock):
+            first, second = await clock.now_us(), await clock.now_us()
+            assert FIRST_US < first <= second < LAST_US

@@ -12,6 +12,7 @@ from tests.contract.suites.cleaning_suite import (
 )
 from tests.contract.suites.coordination_suite import (
     StoppedPartitionsSuite,
+    StoreClockSuite,
     StoreProbeSuite,
     StuckPartitionsSuite,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "TestShardLeases",
     "TestSignedPut",
     "TestStoppedPartitions",
+    "TestStoreClock",
     "TestStoreProbe",
     "TestTimelines",
     "TestUploadKeys",
@@ -179,4 +181,8 @@ class TestUploadLimit(UploadLimitSuite):
 
 
 class TestStoreProbe(StoreProbeSuite):
+    pass
+
+
+class TestStoreClock(StoreClockSuite):
     pass

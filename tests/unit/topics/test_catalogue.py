@@ -40,7 +40,7 @@ PLACES = [
 
 
 def test_the_catalogue_has_the_topics_of_the_contract() -> None:
-    """There are three public topics with their dead-letter topics, and three internal topics."""
+    """There are three public topics with their dead-letter topics, three internal topics, and the clock."""
     expected = {
         "uploads": (6, 7 * DAY_MS),
         "follows": (6, 7 * DAY_MS),
@@ -48,6 +48,7 @@ def test_the_catalogue_has_the_topics_of_the_contract() -> None:
         "edges": (8, 7 * DAY_MS),
         "fanout": (8, 2 * DAY_MS),
         "renditions": (6, 7 * DAY_MS),
+        "clock": (1, 3_600_000),
         "uploads-dlq": (1, 30 * DAY_MS),
         "follows-dlq": (1, 30 * DAY_MS),
         "likes-dlq": (1, 30 * DAY_MS),

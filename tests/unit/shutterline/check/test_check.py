@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.ids import PackedIds, PhotoId, UserId, pack_ids
+from schemas.ids import PackedIds, PhotoId, UserId, first_id_at, pack_ids
 from schemas.internal import SetKind
 from shutterline.check.feeds import Expected, compare_feed
 from shutterline.check.report import CheckReport, FindingKind
@@ -47,7 +47,14 @@ class Client(FeedReader):
 
 
 async def _check(world: World, *users: UserId) -> CheckReport:
-    return await check_through(Client(world), world.stores, users or [ME], recheck_s=0.0)
+    return await check_through(
+        Client(world),
+        world.stores,
+        users or [ME],
+        waiting_s_max=60,
+        clock_ms=lambda: world.clock.ms,
+        recheck_s=0.0,
+    )
 
 
 async def _set(
@@ -334,3 +341,39 @@ def test_the_readers_own_photos_that_are_not_ready_are_left_out() -> None:
 
     assert list(compare_feed(ME, own, Expected([], 0))) == []
     assert [finding.kind for finding in compare_feed(ME, strange, Expected([], 0))] == [FindingKind.EXTRA]
+
+
+@pytest.mark.parametrize(("age_s", "waiting"), [(0, 0), (59, 0), (61, 1), (-359, 0), (-1_200, 1)])
+async def test_a_photo_that_waits_for_ever_is_found(age_s: int, waiting: int) -> None:
+    """One that is processing for longer than anything takes, or whose id is from the future."""
+    world = await _sound_world()
+    photo = first_id_at(world.clock.ms - age_s * 1_000)
+    await world.upload(photo, OTHER)
+
+    report = await _check(world, OTHER)
+
+    assert report.by_kind == ({FindingKind.WAITING: 1} if waiting else {})
+    assert report.processing == 1
+    assert [finding.subject for finding in report.examples] == [photo] * waiting
+
+
+async def test_a_rejected_photo_does_not_wait() -> None:
+    """Nor does a deleted one."""
+    world = await _sound_world()
+    for photo in (20, 21):
+        await world.upload(photo, OTHER)
+    await world.stores.photos.mark_rejected(PhotoId(20), "broken")
+    await world.delete(21, OTHER)
+
+    assert (await _check(world, OTHER)).difference == 0
+
+
+async def test_a_like_that_never_reached_the_photo_is_found() -> None:
+    """The reader's own row was written, and the event of the like was lost."""
+    world = await _sound_world()
+    await world.stores.outgoing_edges.write(OutgoingEdge.LIKES, ME, 11, IN)
+
+    report = await _check(world)
+
+    assert report.by_kind == {FindingKind.ONE_SIDED_LIKE: 1}
+    assert [finding.subject for finding in report.examples] == [11]

@@ -1,8 +1,13 @@
 """A rejection is counted where the photo's state changes, and nowhere else."""
 
+import pytest
 from prometheus_client import REGISTRY
 
-from streams.photos.rejected import photo_rejected
+from schemas.envelope import Record
+from schemas.events import EventType, claimed_upload, encode_event
+from schemas.ids import UserId
+from streams.core.photos import Status
+from streams.photos.rejected import photo_rejected, upload_dead_lettered
 from streams.photos.uploaded import photo_uploaded
 from streams.stores.memory.stores import memory_stores
 from tests.worlds.renditions import AUTHOR, LIMITS, NOW_MS, PHOTO, UPLOADED, Log
@@ -21,3 +26,45 @@ async def test_a_repeated_rejection_is_counted_once() -> None:
 
     assert before + 1 == rejections()
     assert 3 == len(log.waiting)
+
+
+REASON = "from_the_future"
+
+
+async def test_a_photo_whose_event_was_dead_lettered_is_rejected() -> None:
+    """Its author sees the reason; repeating it changes nothing."""
+    stores, log = memory_stores(clock_ms=lambda: NOW_MS), Log()
+    await photo_uploaded(stores, log, UPLOADED, limits=LIMITS, now_ms=NOW_MS, original_poll_ms=2_000)
+    for reason in (REASON, "invalid_data"):
+        await upload_dead_lettered(stores, log, PHOTO, AUTHOR, reason)
+    row = (await stores.photos.get([PHOTO]))[PHOTO]
+
+    assert (row.status, row.reason) == (Status.REJECTED, REASON)
+
+
+async def test_a_dead_letter_touches_no_other_photo() -> None:
+    """One that is ready, one of another author, one that has no row."""
+    stores, log = memory_stores(clock_ms=lambda: NOW_MS), Log()
+    await upload_dead_lettered(stores, log, PHOTO, AUTHOR, REASON)
+    assert await stores.photos.get([PHOTO]) == {}
+
+    await photo_uploaded(stores, log, UPLOADED, limits=LIMITS, now_ms=NOW_MS, original_poll_ms=2_000)
+    await upload_dead_lettered(stores, log, PHOTO, UserId(AUTHOR + 1), REASON)
+    assert (await stores.photos.get([PHOTO]))[PHOTO].status is Status.PROCESSING
+
+    await stores.photos.mark_ready(PHOTO, {})
+    await upload_dead_lettered(stores, log, PHOTO, AUTHOR, REASON)
+    assert (await stores.photos.get([PHOTO]))[PHOTO].status is Status.READY
+
+
+@pytest.mark.parametrize(("source", "claimed"), [("/own", (PHOTO, AUTHOR)), ("/other", None)])
+def test_only_the_apis_own_event_ends_its_photo(source: str, claimed: object) -> None:
+    """Otherwise an upstream app's bad duplicate would end a photo that is being processed."""
+    key, value, headers = encode_event(
+        EventType.PHOTO_UPLOADED, UPLOADED, id="1", source=source, time_us=NOW_MS * 1_000
+    )
+
+    assert claimed_upload(Record("uploads", 0, 0, NOW_MS, key, value, tuple(headers)), "/own") == claimed
+    assert claimed_upload(Record("uploads", 0, 0, NOW_MS, key, b"not json", tuple(headers)), "/own") is None
+    no_ids = Record("uploads", 0, 0, NOW_MS, key, b'{"photo_id": 1.5}', tuple(headers))
+    assert claimed_upload(no_ids, "/own") is None

@@ -1,7 +1,7 @@
 """The check stage: dead letters come before acknowledgements; stops and revocations end a batch."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -54,6 +54,7 @@ class Stage:
 
     store: MemoryStoppedPartitions = field(default_factory=MemoryStoppedPartitions)
     log: list[object] = field(default_factory=list)
+    ended: list[object] = field(default_factory=list)  # Dead letters, with the log until then.
     letters: list[Outgoing] = field(default_factory=list)
     failures: int = 0  # The first `failures` sends of dead letters fail.
     handled: list[Event] = field(default_factory=list)
@@ -62,6 +63,7 @@ class Stage:
     handler: EventsHandler | None = None  # Handles the events instead of `handle`.
     in_a_row_max: int = 3
     progress: Progress = field(default_factory=Progress)
+    clock_agrees: Callable[[Callable[[], bool]], Awaitable[None]] | None = None
     stage: CheckStage = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,7 +76,15 @@ class Stage:
             stops=Stops(RETRY, self.store, self.progress, poll_s=0.0),
             progress=self.progress,
             clock_ms=lambda: NOW_MS,
+            clock_agrees=self.clock_agrees or self.always,
+            dead_lettered=self.dead_lettered,
         )
+
+    async def always(self, _: Callable[[], bool]) -> None:
+        pass
+
+    async def dead_lettered(self, record: Record, poison: PoisonEvent, _: Callable[[], bool]) -> None:
+        self.ended.append((record.offset, poison.reason, list(self.log)))
 
     async def handle(
         self, events: Sequence[Event], is_assigned: Callable[[], bool]
@@ -331,3 +341,31 @@ async def test_a_record_that_is_delivered_again_counts_once() -> None:
     assert await stops_of(stage) == []
     await stage.deliver(bad(6), like(7), generation=4)
     assert stage.log[-1] == ("ack", 2)
+
+
+async def test_no_event_is_judged_by_a_wrong_clock() -> None:
+    """A worker whose clock is behind would dead-letter everybody's events as from the future."""
+    agrees = asyncio.Event()
+
+    async def wait(_: Callable[[], bool]) -> None:
+        await agrees.wait()
+
+    stage = Stage(clock_agrees=wait)
+    delivering = asyncio.create_task(stage.deliver(like(5), bad(6)))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert (stage.log, stage.handled) == ([], [])
+    agrees.set()
+    await delivering
+
+    assert stage.log[-1] == ("ack", 2)
+
+
+async def test_what_a_dead_letter_leaves_behind_is_ended_before_its_record_is_acknowledged() -> None:
+    """So a kill in between repeats it. A photo would otherwise be `processing` for ever."""
+    stage = Stage()
+
+    await stage.deliver(like(5), bad(6), bad(7))
+
+    letters = [("dead letter", 6), ("dead letter", 7)]
+    assert stage.ended == [(offset, Reason.NOT_CLOUDEVENT, letters) for offset in (6, 7)]
