@@ -48,10 +48,13 @@ class ProcessSettings(_Part):
 
 
 class BreakerSettings(_Part):
-    """When a store that fails is left alone, and for how long."""
+    """When a store that fails, or one slow key of it, is left alone, and for how long."""
 
-    breaker_failures_max: PositiveInt = 5
+    breaker_failures_max: PositiveInt = 5  # Different keys, if they are at least half of the recent ones.
     breaker_open_ms: PositiveInt = 1_000
+    breaker_window_ms: PositiveInt = 10_000  # Older outcomes do not count.
+    breaker_key_failures_max: PositiveInt = 3  # In a row, of one key, such as a partition.
+    breaker_keys_max: PositiveInt = 10_000  # Failing keys that a process remembers.
 
 
 class RetrySettings(_Part):

@@ -27,7 +27,7 @@ from streams.stores.cassandra.shard_leases import CassandraShardLeases
 from streams.stores.cassandra.stops import CassandraStoppedPartitions, CassandraStuckPartitions
 from streams.stores.cassandra.uploads import CassandraUploads
 from streams.stores.cdn.purging import HttpCdn, cdn
-from streams.stores.guard import breaker_of
+from streams.stores.guard import breaker_of, key_breakers_of
 from streams.stores.redis.budget import RedisRebuildBudget
 from streams.stores.redis.cache import RedisCache
 from streams.stores.redis.client import RedisClient
@@ -75,7 +75,7 @@ async def connect_clients(settings: StoreSettings, *, timeout_ms: int) -> AsyncI
         redis = redis_client(settings, timeout_s)
         closing.push_async_callback(redis.close)
         yield StoreClients(
-            cassandra=CassandraSession(session, breaker_of(settings), timeout_s),
+            cassandra=CassandraSession(session, breaker_of(settings), timeout_s, key_breakers_of(settings)),
             redis=redis,
             s3=await closing.enter_async_context(_bucket(settings)),
             cdn=await closing.enter_async_context(cdn(settings)),

@@ -32,7 +32,7 @@ from tests.integration.conftest import DeploymentFactory
 from tests.integration.test_outages import assert_answered
 
 TIMEOUT_MS = 2_000
-# The circuit breaker never opens; otherwise it would fail calls before they reach the store.
+# The circuit breakers never open; otherwise they would fail calls before they reach the store.
 NEVER_OPEN = 1_000_000
 _ids = count(1)
 
@@ -45,7 +45,10 @@ def direct(stack: Stack) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def deployment(stack: Stack) -> Deployment:
-    environment = {"SHUTTERLINE_BREAKER_FAILURES_MAX": str(NEVER_OPEN)}
+    environment = {
+        "SHUTTERLINE_BREAKER_FAILURES_MAX": str(NEVER_OPEN),
+        "SHUTTERLINE_BREAKER_KEY_FAILURES_MAX": str(NEVER_OPEN),
+    }
     prepared = Deployment(stack, f"t{uuid4().hex[:8]}.", environment)
     prepared.prepare()
     return prepared

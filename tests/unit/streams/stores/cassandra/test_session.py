@@ -64,9 +64,10 @@ class Response:
 
 class Statement:
     query_string = "SELECT"
+    routing_key = None
 
     def bind(self, values: object) -> object:
-        return values
+        return self
 
 
 class FailingSession:
