@@ -10,6 +10,7 @@ from prometheus_client import Counter
 from api.auth.keys import keys_from
 from api.auth.tokens import TokenVerifier
 from api.edge_writer import EdgeWriter
+from api.follow_writer import FollowWriter
 from api.http.metrics import CACHE_LOOKUPS, MEDIA_URLS, REBUILDS
 from api.http.retry_after import RetryQueue
 from api.photo_ids import PhotoIds
@@ -29,19 +30,29 @@ from api.services import (
     UserService,
 )
 from schemas.ids import UserId
+from streams.core.follow_limit import FollowLimit
 from streams.errors import StoreUnavailable
 from streams.ports.edges import OutgoingEdges
-from streams.ports.groups import ApiStores, HealthStores, PhotoStores, TimelineStores, UploadStores
+from streams.ports.groups import (
+    ApiStores,
+    EdgeStores,
+    HealthStores,
+    PhotoStores,
+    TimelineStores,
+    UploadStores,
+)
 from streams.ports.publishing import EventPublisher
 from streams.settings import (
     ApiProcessSettings,
     CacheSettings,
+    FollowSettings,
     PhotoUrlSettings,
     TimelineSettings,
     TokenSettings,
     UploadSettings,
 )
-from streams.stores.cache.read_through import DatabaseReads, ReadThrough
+from streams.stores.cache.database_reads import DatabaseReads, KeyTurns
+from streams.stores.cache.read_through import ReadThrough
 from streams.timelines.rebuild import Rebuilder, RebuildOutcome
 from streams.uploads.admission import RenditionsQueue
 from streams.uploads.intake import UploadIntake
@@ -86,7 +97,7 @@ def make_services(
         clock_us=clock_us,
     )
     signer = _signer(settings, media_key, clock_us)
-    edges = EdgeWriter(stores.outgoing_edges, publisher, clock_us)
+    edges = EdgeWriter(stores.outgoing_edges, stores.removal_marks, publisher, clock_us)
     return Services(
         feed=FeedService(reads=reads, sources=sources, signer=signer, rebuilds=rebuilds),
         photos=PhotoService(
@@ -101,10 +112,8 @@ def make_services(
         likes=LikeService(reads=reads, edges=edges, cache=stores.cache),
         social=SocialService(
             reads=reads,
-            edges=edges,
-            cache=stores.cache,
+            follows=_follows(settings, settings.request_deadline_ms, stores, edges, reads, clock_s),
             counted_sets=stores.counted_sets,
-            following_max=settings.following_max,
         ),
         uploads=_uploads(settings, stores, publisher, queue, ids, clock_us),
         health=HealthService(
@@ -141,6 +150,28 @@ def _rebuilder(
         timeline_ids=settings.timeline_ids,
         in_flight_max=settings.rebuilds_in_flight_max,
         count=_rebuild_counter(rebuilds),
+    )
+
+
+def _follows(
+    settings: FollowSettings,
+    request_deadline_ms: int,
+    stores: EdgeStores,
+    edges: EdgeWriter,
+    reads: CachedReads,
+    clock_s: Callable[[], float],
+) -> FollowWriter:
+    return FollowWriter(
+        edges=edges,
+        reads=reads,
+        cache=stores.cache,
+        limit=FollowLimit(
+            followees_max=settings.following_max,
+            removed_rows_max=settings.removed_follows_max,
+            verified_followees=settings.following_verified,
+        ),
+        turns=KeyTurns(request_deadline_ms / 1_000 * READ_WAIT_SHARE),
+        clock_s=clock_s,
     )
 
 

@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from api.auth.tokens import Caller, TokenVerifier, authenticate
 from api.edge_writer import EdgeWriter
+from api.follow_writer import FollowWriter
 from api.http.retry_after import RetryQueue
 from api.photo_ids import PhotoIds
 from api.readiness import Readiness
@@ -72,10 +73,8 @@ class SocialService:
     """Follows of the caller, and the lists of both directions."""
 
     reads: CachedReads
-    edges: EdgeWriter
-    cache: Cache
+    follows: FollowWriter
     counted_sets: CountedSets
-    following_max: int
     buckets_a_page_max: int = BUCKETS_A_PAGE_MAX
 
 

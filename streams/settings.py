@@ -202,9 +202,14 @@ class CacheSettings(_Part):
 
 
 class FollowSettings(_Part):
-    """How many users one user may follow."""
+    """How many users one user may follow over HTTP, and how often they may change their mind."""
 
     following_max: PositiveInt = 10_000
+    # Rows of former followees, until they expire (`removed_edge_ttl_s`); then no new ones may be followed.
+    removed_follows_max: PositiveInt = 20_000
+    # So far below `following_max`, followees are counted again after a follow. At least as many as a user
+    # can follow within the 5 s for which a process goes by its last count.
+    following_verified: PositiveInt = 512
 
 
 class FeedSettings(CacheSettings):
@@ -344,6 +349,7 @@ class EdgeSettings(_Part):
     edges_linger_ms: PositiveInt = 200
     edges_rest_ms_max: PositiveInt = 1_000  # After a batch that took longer, as much longer.
     removed_edge_ttl_s: PositiveInt = 28 * 86_400
+    removal_mark_ttl_s: PositiveInt = 600  # Of a removal over HTTP of an edge that has no row.
 
 
 class DeadLetterSettings(_Part):

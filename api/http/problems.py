@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from streams.errors import StoreUnavailable
-from streams.stores.cache.read_through import TooManyReads
+from streams.stores.cache.database_reads import TooManyReads
 
 log = logging.getLogger(__name__)
 

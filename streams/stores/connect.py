@@ -32,6 +32,7 @@ from streams.stores.redis.budget import RedisRebuildBudget
 from streams.stores.redis.cache import RedisCache
 from streams.stores.redis.client import RedisClient
 from streams.stores.redis.health import RedisStoreProbe
+from streams.stores.redis.removal_marks import RedisRemovalMarks
 from streams.stores.redis.timelines import RedisTimelines
 from streams.stores.redis.upload_limit import RedisUploadLimit
 from streams.stores.s3.bucket import S3Bucket, s3_client
@@ -89,6 +90,7 @@ def stores_of(clients: StoreClients, settings: StoreSettings) -> Stores:
         photos=CassandraPhotos(database),
         author_photos=CassandraAuthorPhotos(database),
         outgoing_edges=CassandraOutgoingEdges(database, settings.removed_edge_ttl_s),
+        removal_marks=RedisRemovalMarks(redis, namespace=namespace, ttl_s=settings.removal_mark_ttl_s),
         counted_sets=CassandraCountedSets(database, settings.removed_edge_ttl_s),
         authors=CassandraAuthors(database),
         pulled_authors=CassandraPulledAuthors(database),

@@ -22,7 +22,7 @@ from streams.core.feed import TOP, Source
 from streams.core.ring import TOKEN_BYTES
 from streams.errors import StoreUnavailable
 from streams.ports.groups import TimelineStores
-from streams.stores.cache.read_through import TooManyReads
+from streams.stores.cache.database_reads import TooManyReads
 from streams.timelines.newest import newest_of
 
 log = logging.getLogger(__name__)

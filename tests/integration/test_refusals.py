@@ -22,6 +22,7 @@ from bench.traffic.waiting import eventually
 from infra.local.deployment import Deployment
 from infra.local.stack import Stack
 from schemas.ids import PackedIds, PhotoId, UserId, pack_ids
+from streams.core.edges import OutgoingEdge
 from streams.errors import StoreUnavailable
 from streams.metrics import STORE_ERRORS
 from streams.ports.groups import Stores
@@ -82,6 +83,8 @@ def redis_operations(stores: Stores) -> dict[str, Callable[[], Awaitable[object]
         "fill": lambda: stores.cache.fill(b"token", {b"a": b"b" * 10_000}, 60),
         "invalidate": lambda: stores.cache.invalidate([b"a"]),
         "budget": stores.rebuild_budget.take,
+        "mark": lambda: stores.removal_marks.put(OutgoingEdge.LIKES, owner, photo, 1),
+        "marks": lambda: stores.removal_marks.times(OutgoingEdge.LIKES, [(owner, photo)]),
         "limit": lambda: stores.upload_limit.take(owner, "a"),
         "probe": stores.redis_probe.check,
     }

@@ -30,7 +30,7 @@ from streams.errors import StoreUnavailable
 from streams.photos.deleted import hide_photo
 from streams.ports.groups import Stores
 from streams.settings import Settings
-from streams.stores.cache.keys import following_key, photo_key, pull_list_key
+from streams.stores.cache.keys import following_keys, photo_key, pull_list_key
 from streams.stores.memory.stores import memory_stores
 from topics.catalogue import FANOUT
 from topics.routing import route_of
@@ -112,7 +112,7 @@ class Switchable:
         return call
 
 
-_REDIS = {"redis_probe", "timelines", "cache", "rebuild_budget", "upload_limit"}
+_REDIS = {"redis_probe", "timelines", "cache", "rebuild_budget", "upload_limit", "removal_marks"}
 _S3 = {"s3_probe", "media_objects", "media_uploads"}
 RENDITIONS: Mapping[str, StoredRendition] = {
     "thumbnail": StoredRendition(object_key="r/1/thumbnail.jpg", width=150, height=100)
@@ -206,7 +206,7 @@ class World:
         state = Membership(self.clock.us(), removed)
         self.clock.ms += 1
         await self.stores.outgoing_edges.write(OutgoingEdge.FOLLOWING, UserId(follower), followee, state)
-        await self.stores.cache.invalidate([following_key(follower)])
+        await self.stores.cache.invalidate(following_keys(follower))
 
     async def upload(self, photo: int, author: int, *, caption: str = "") -> None:
         """Store a photo that is not ready yet."""

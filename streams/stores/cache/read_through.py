@@ -6,45 +6,15 @@ in between removes the lease, so an old value is never cached after the write. T
 caches nothing.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from streams.errors import StoreUnavailable
 from streams.ports.cache import Cache
+from streams.stores.cache.database_reads import DatabaseReads
 
 V = TypeVar("V")
-
-
-class TooManyReads(Exception):
-    """This process has its maximum of database reads under way, and none of them ended in time."""
-
-
-class DatabaseReads:
-    """Bounds this process's reads of the database. A read waits for a slot for at most `wait_s`."""
-
-    def __init__(self, in_flight_max: int, wait_s: float) -> None:
-        self._slots = asyncio.Semaphore(in_flight_max)
-        self._wait_s = wait_s
-
-    @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
-        """Hold one slot.
-
-        Raises:
-            TooManyReads: No slot was free within `wait_s`.
-        """
-        try:
-            async with asyncio.timeout(self._wait_s):
-                await self._slots.acquire()
-        except TimeoutError:
-            raise TooManyReads from None
-        try:
-            yield
-        finally:
-            self._slots.release()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +23,9 @@ class CachedKind(Generic[V]):
 
     `load` returns the values of the ids that exist. An id that does not exist is cached as `absent`
     for `absent_ttl_s`; without `absent` it is loaded again each time.
+
+    A kind that is `large` is read for one id at a time. Its loads take as long as that id's value is
+    large, so an id has at most one load under way, and its next load waits.
     """
 
     name: str
@@ -63,6 +36,7 @@ class CachedKind(Generic[V]):
     ttl_s: int
     absent: bytes | None = None
     absent_ttl_s: int = 1
+    large: bool = False
 
 
 @dataclass(slots=True)
@@ -96,6 +70,21 @@ class ReadThrough:
         self.count(kind.name, len(ids) - len(missing), len(missing))
         if not missing:
             return result
+        if not kind.large:
+            return await self._load(kind, ids, result, missing)
+        key = kind.key(missing[0])
+        async with self.reads.turns.turn(key) as waited:
+            if waited:
+                # The read before this one may have cached the value.
+                result, missing = await self._from_cache(kind, ids)
+                if not missing:
+                    return result
+            async with self.reads.paced(key):
+                return await self._load(kind, ids, result, missing)
+
+    async def _load(
+        self, kind: CachedKind[V], ids: Sequence[int], result: ReadResult[V], missing: Sequence[int]
+    ) -> ReadResult[V]:
         token = await self._lease(kind, missing) if result.cache_answered else None
         try:
             async with self.reads.slot():

@@ -11,7 +11,7 @@ from schemas.ids import PackedIds, PhotoId, UserId, pack_ids
 from streams.core import ring
 from streams.core.feed import Source
 from streams.errors import StoreUnavailable
-from streams.stores.cache.read_through import TooManyReads
+from streams.stores.cache.database_reads import TooManyReads
 from streams.stores.memory.photos import MemoryAuthorPhotos
 from streams.timelines.newest import newest_of
 from streams.timelines.rebuild import Rebuilder, RebuildOutcome

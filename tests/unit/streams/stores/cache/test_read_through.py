@@ -25,7 +25,8 @@ from streams.stores.cache.codecs import (
     encode_pull_list,
     encode_total,
 )
-from streams.stores.cache.read_through import CachedKind, DatabaseReads, ReadResult, ReadThrough, TooManyReads
+from streams.stores.cache.database_reads import DatabaseReads, TooManyReads
+from streams.stores.cache.read_through import CachedKind, ReadResult, ReadThrough
 from streams.stores.memory.cache import MemoryCache
 from tests.worlds.api import Clock, Switchable
 
