@@ -1,12 +1,16 @@
 """Bounds on the reads of the database that one process has under way: in all, and for one key."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from time import monotonic
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from cachetools import LRUCache
+
+R = TypeVar("R")
 
 # After a large read its key rests this many times as long as the read took. So one client that changes
 # and reads a large value in turn takes at most a quarter of the time of one connection.
@@ -32,7 +36,7 @@ class KeyTurns:
 
     @asynccontextmanager
     async def turn(self, key: bytes) -> AsyncIterator[bool]:
-        """Be the only one with the key's turn; yields whether another task had it meanwhile.
+        """Be the only one with the key's turn; yields whether this had to wait for another's.
 
         Raises:
             TooManyReads: The turn did not come within `wait_s`.
@@ -50,11 +54,20 @@ class KeyTurns:
             lock.release()
 
 
+@dataclass(slots=True, weakref_slot=True)
+class _LargeReads:
+    """The reads of one key: how many began, and the newest result with its number."""
+
+    begun: int = 0
+    result: Any = None
+    result_number: int = 0
+
+
 class DatabaseReads:
     """Bounds this process's reads of the database. A read waits for a slot for at most `wait_s`.
 
     A read whose cost depends on one user, such as all their followees, first waits for its key's turn
-    (`turns`). So it holds no slot while it waits for another read of the same key.
+    (`large`). So it holds no slot while it waits for another read of the same key.
     """
 
     def __init__(
@@ -63,7 +76,9 @@ class DatabaseReads:
         self._slots = asyncio.Semaphore(in_flight_max)
         self._wait_s = wait_s
         self._clock_s = clock_s
-        self.turns = KeyTurns(wait_s)
+        self._turns = KeyTurns(wait_s)
+        # Forgotten as soon as nobody waits for the key.
+        self._large: WeakValueDictionary[bytes, _LargeReads] = WeakValueDictionary()
         self._rest_until_s: LRUCache[bytes, float] = LRUCache(RESTING_KEYS_MAX)
 
     @asynccontextmanager
@@ -83,17 +98,34 @@ class DatabaseReads:
         finally:
             self._slots.release()
 
-    @asynccontextmanager
-    async def paced(self, key: bytes) -> AsyncIterator[None]:
-        """Do one read of the key, after the rest that its last read needs. Only within its turn."""
-        rest_s = self._rest_until_s.get(key, 0.0) - self._clock_s()
-        if rest_s > 0:
-            await asyncio.sleep(rest_s)
-        began_s = self._clock_s()
-        try:
-            yield
-        finally:
-            now_s = self._clock_s()
-            rest_s = min((now_s - began_s) * REST_RATIO, self._wait_s * REST_SHARE_MAX)
-            if rest_s >= REST_S_MIN:
-                self._rest_until_s[key] = now_s + rest_s
+    async def large(self, key: bytes, read: Callable[[bool], Awaitable[R]]) -> R:
+        """Return the result of a read of the key that began after this call; one runs at a time.
+
+        All calls that wait for the same read get its result, so none waits for more than two reads and the
+        rest between them. `read` is told whether it had to wait for another read.
+
+        Raises:
+            TooManyReads: The key's turn did not come within `wait_s`.
+        """
+        reads = self._large.setdefault(key, _LargeReads())
+        begun_before = reads.begun
+        async with self._turns.turn(key) as waited:
+            if reads.result_number > begun_before:
+                result: R = reads.result
+                return result
+            rest_s = self._rest_until_s.get(key, 0.0) - self._clock_s()
+            if rest_s > 0:
+                await asyncio.sleep(rest_s)
+            reads.begun += 1
+            began_s = self._clock_s()
+            try:
+                result = await read(waited)
+            finally:
+                self._rest(key, self._clock_s() - began_s)
+            reads.result, reads.result_number = result, reads.begun
+            return result
+
+    def _rest(self, key: bytes, took_s: float) -> None:
+        rest_s = min(took_s * REST_RATIO, self._wait_s * REST_SHARE_MAX)
+        if rest_s >= REST_S_MIN:
+            self._rest_until_s[key] = self._clock_s() + rest_s

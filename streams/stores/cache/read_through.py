@@ -72,15 +72,15 @@ class ReadThrough:
             return result
         if not kind.large:
             return await self._load(kind, ids, result, missing)
-        key = kind.key(missing[0])
-        async with self.reads.turns.turn(key) as waited:
-            if waited:
-                # The read before this one may have cached the value.
-                result, missing = await self._from_cache(kind, ids)
-                if not missing:
-                    return result
-            async with self.reads.paced(key):
+
+        async def read(waited: bool) -> ReadResult[V]:
+            if not waited:
                 return await self._load(kind, ids, result, missing)
+            # The read before this one may have cached the value.
+            looked, still_missing = await self._from_cache(kind, ids)
+            return await self._load(kind, ids, looked, still_missing) if still_missing else looked
+
+        return await self.reads.large(kind.key(missing[0]), read)
 
     async def _load(
         self, kind: CachedKind[V], ids: Sequence[int], result: ReadResult[V], missing: Sequence[int]
