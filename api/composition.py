@@ -51,7 +51,8 @@ from streams.settings import (
     TokenSettings,
     UploadSettings,
 )
-from streams.stores.cache.database_reads import DatabaseReads, KeyTurns
+from streams.stores.cache.database_reads import DatabaseReads
+from streams.stores.cache.large_reads import LargeReads, OneAtATime
 from streams.stores.cache.read_through import ReadThrough
 from streams.timelines.rebuild import Rebuilder, RebuildOutcome
 from streams.uploads.admission import RenditionsQueue
@@ -132,7 +133,7 @@ def _reads(
     wait_s = request_deadline_ms / 1_000 * READ_WAIT_SHARE
     database = DatabaseReads(settings.database_reads_in_flight_max, wait_s)
     return CachedReads.of(
-        ReadThrough(stores.cache, database, _cache_counter()),
+        ReadThrough(stores.cache, database, _cache_counter(), LargeReads(wait_s)),
         settings,
         outgoing_edges=outgoing_edges,
         photos=stores.photos,
@@ -170,7 +171,7 @@ def _follows(
             removed_rows_max=settings.removed_follows_max,
             verified_followees=settings.following_verified,
         ),
-        turns=KeyTurns(request_deadline_ms / 1_000 * READ_WAIT_SHARE),
+        turns=OneAtATime(request_deadline_ms / 1_000 * READ_WAIT_SHARE),
         clock_s=clock_s,
     )
 

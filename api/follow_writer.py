@@ -14,8 +14,8 @@ from schemas.ids import UserId
 from streams.core.edges import FollowingCounts, OutgoingEdge
 from streams.core.follow_limit import FollowLimit, Verdict
 from streams.ports.cache import Cache
-from streams.stores.cache.database_reads import KeyTurns
 from streams.stores.cache.keys import following_key, following_keys
+from streams.stores.cache.large_reads import OneAtATime
 
 # Most follows need no count: for this long after one, the process adds its own follows to it.
 ESTIMATE_S = 5.0
@@ -34,7 +34,7 @@ class FollowWriter:
         reads: CachedReads,
         cache: Cache,
         limit: FollowLimit,
-        turns: KeyTurns,
+        turns: OneAtATime,
         clock_s: Callable[[], float],
     ) -> None:
         self._edges = edges

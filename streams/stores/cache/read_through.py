@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 from streams.errors import StoreUnavailable
 from streams.ports.cache import Cache
 from streams.stores.cache.database_reads import DatabaseReads
+from streams.stores.cache.large_reads import LargeReads
 
 V = TypeVar("V")
 
@@ -59,6 +60,7 @@ class ReadThrough:
     cache: Cache
     reads: DatabaseReads
     count: Callable[[str, int, int], None]
+    large_reads: LargeReads
 
     async def get(self, kind: CachedKind[V], ids: Sequence[int]) -> ReadResult[V]:
         """Read the cache with one call, and load the missing ids with one call of `load`.
@@ -80,7 +82,7 @@ class ReadThrough:
             looked, still_missing = await self._from_cache(kind, ids)
             return await self._load(kind, ids, looked, still_missing) if still_missing else looked
 
-        return await self.reads.large(kind.key(missing[0]), read)
+        return await self.large_reads.run(kind.key(missing[0]), read)
 
     async def _load(
         self, kind: CachedKind[V], ids: Sequence[int], result: ReadResult[V], missing: Sequence[int]

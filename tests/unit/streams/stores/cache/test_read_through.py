@@ -27,6 +27,7 @@ from streams.stores.cache.codecs import (
     encode_total,
 )
 from streams.stores.cache.database_reads import DatabaseReads, TooManyReads
+from streams.stores.cache.large_reads import LargeReads
 from streams.stores.cache.read_through import CachedKind, ReadResult, ReadThrough
 from streams.stores.memory.cache import MemoryCache
 from tests.worlds.api import Clock, Switchable
@@ -63,6 +64,7 @@ class _World:
             self.cache,
             DatabaseReads(in_flight_max, wait_s=wait_s),
             lambda *counted: self.counted.append(counted),
+            LargeReads(wait_s),
         )
         self.kind = CachedKind(
             name="numbers",
@@ -226,14 +228,14 @@ async def test_requests_that_wait_for_one_key_hold_no_slot() -> None:
 async def test_a_key_rests_after_a_slow_read() -> None:
     """Its next read waits, at most half as long as a request may wait for its turn."""
     now_s = 100.0
-    reads = DatabaseReads(1, wait_s=0.04, clock_s=lambda: now_s)
+    reads = LargeReads(0.04, clock_s=lambda: now_s)
 
     async def take(seconds: float) -> None:
         nonlocal now_s
         now_s += seconds
 
-    await reads.large(b"slow", lambda _: take(60.0))
-    await reads.large(b"quick", lambda _: take(0.001))
+    await reads.run(b"slow", lambda _: take(60.0))
+    await reads.run(b"quick", lambda _: take(0.001))
 
     assert dict(reads._rest_until_s) == {b"slow": pytest.approx(160.02)}
 
