@@ -11,6 +11,7 @@ from api.auth.jwks import keys_from
 from api.auth.revoked import RevokedPoller
 from api.auth.tokens import TokenVerifier
 from api.edge_writer import EdgeWriter
+from api.follow_writer import FollowWriter
 from api.http.metrics import CACHE_LOOKUPS, MEDIA_URLS, REBUILDS
 from api.http.rate_limiter import RateLimiter
 from api.http.retry_after import RetryQueue
@@ -32,17 +33,26 @@ from api.services import (
     UserService,
 )
 from schemas.ids import UserId
-from streams.core.rates import Rate
+from streams.core.limits.follow_limit import FollowLimit
+from streams.core.limits.rates import Rate
 from streams.errors import StoreUnavailable
 from streams.fairness import FairSlots, Shares
 from streams.jobs.clocks import Clocks
 from streams.ports.edges import OutgoingEdges
-from streams.ports.groups import ApiStores, HealthStores, PhotoStores, TimelineStores, UploadStores
+from streams.ports.groups import (
+    ApiStores,
+    EdgeStores,
+    HealthStores,
+    PhotoStores,
+    TimelineStores,
+    UploadStores,
+)
 from streams.ports.publishing import EventPublisher
 from streams.ports.revocations import Revocations
 from streams.settings import (
     ApiProcessSettings,
     CacheSettings,
+    FollowSettings,
     PhotoUrlSettings,
     ShareSettings,
     TimelineSettings,
@@ -50,6 +60,7 @@ from streams.settings import (
     UploadSettings,
 )
 from streams.stores.cache.database_reads import DatabaseReads
+from streams.stores.cache.large_reads import LargeReads, OneAtATime
 from streams.stores.cache.read_through import ReadThrough
 from streams.timelines.rebuild import Rebuilder, RebuildOutcome
 from streams.uploads.admission import RenditionsQueue
@@ -104,7 +115,7 @@ def make_services(
     )
     signer = _signer(settings, media_key, clock_us)
     verifier = _verifier(settings, stores.revocations, clock_us, clock_s)
-    edges = EdgeWriter(stores.outgoing_edges, publisher, clock_us)
+    edges = EdgeWriter(stores.outgoing_edges, stores.removal_marks, publisher, clock_us)
     limiter = RateLimiter(stores.rates, buckets_max=settings.rate_buckets_max, clock_s=clock_s)
     return Services(
         feed=FeedService(reads=reads, sources=sources, signer=signer, rebuilds=rebuilds),
@@ -120,10 +131,8 @@ def make_services(
         likes=LikeService(reads=reads, edges=edges, cache=stores.cache),
         social=SocialService(
             reads=reads,
-            edges=edges,
-            cache=stores.cache,
+            follows=_follows(settings, settings.request_deadline_ms, stores, edges, reads, clock_s),
             counted_sets=stores.counted_sets,
-            following_max=settings.following_max,
         ),
         uploads=_uploads(settings, stores, publisher, queue, ids, limiter, clock_us),
         health=_health(settings, _probes(stores, publisher, queue), verifier, clocks, clock_s),
@@ -147,7 +156,7 @@ def _reads(
     wait_s = request_deadline_ms / 1_000 * READ_WAIT_SHARE
     database = DatabaseReads(settings.database_reads_in_flight_max, wait_s, shares_of(settings))
     return CachedReads.of(
-        ReadThrough(stores.cache, database, _cache_counter()),
+        ReadThrough(stores.cache, database, _cache_counter(), LargeReads(wait_s)),
         settings,
         outgoing_edges=outgoing_edges,
         photos=stores.photos,
@@ -165,6 +174,28 @@ def _rebuilder(
         timeline_ids=settings.timeline_ids,
         in_flight_max=settings.rebuilds_in_flight_max,
         count=_rebuild_counter(rebuilds),
+    )
+
+
+def _follows(
+    settings: FollowSettings,
+    request_deadline_ms: int,
+    stores: EdgeStores,
+    edges: EdgeWriter,
+    reads: CachedReads,
+    clock_s: Callable[[], float],
+) -> FollowWriter:
+    return FollowWriter(
+        edges=edges,
+        reads=reads,
+        cache=stores.cache,
+        limit=FollowLimit(
+            followees_max=settings.following_max,
+            removed_rows_max=settings.removed_follows_max,
+            verified_followees=settings.following_verified,
+        ),
+        turns=OneAtATime(request_deadline_ms / 1_000 * READ_WAIT_SHARE),
+        clock_s=clock_s,
     )
 
 

@@ -1,5 +1,6 @@
 """The order in which a caller's follow or like is written."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -7,31 +8,72 @@ from schemas.facts import EventData
 from schemas.ids import UserId
 from streams.core.counted import Membership
 from streams.core.edges import OutgoingEdge
-from streams.ports.edges import OutgoingEdges
+from streams.ports.edges import OutgoingEdges, RemovalMarks
 from streams.ports.publishing import EventPublisher
 
 
 @dataclass(frozen=True, slots=True)
 class EdgeWriter:
-    """Publishes a change of an edge, then writes the caller's own row of it."""
+    """Publishes a change of an edge, then writes the caller's own row of it.
+
+    A change over HTTP gets a later time than all that is stored of the edge, whatever the clock says.
+    Repeating a call after a failure has the same result. The event is published first, because a row
+    whose event was lost would never reach the incoming edges. Every method raises `StoreUnavailable`
+    when it is unknown whether the change was made.
+    """
 
     outgoing_edges: OutgoingEdges
+    removal_marks: RemovalMarks
     publisher: EventPublisher
     clock_us: Callable[[], int]
 
-    async def write(
-        self, kind: OutgoingEdge, member: UserId, owner: int, *, data: EventData, removed: bool
-    ) -> None:
-        """Publish `data`, then write the row, so that the member's next request sees the change.
+    async def has(self, kind: OutgoingEdge, member: UserId, owner: int) -> bool:
+        """Return whether the edge is stored and not removed."""
+        row = await self.outgoing_edges.state(kind, member, owner)
+        return row is not None and not row.removed
 
-        A change over HTTP gets a later time than the stored row has, whatever the clock says.
-        Repeating the call after a failure has the same result. The event is published first, because a
-        row whose event was lost would never reach the incoming edges.
+    async def add(self, kind: OutgoingEdge, member: UserId, owner: int, data: EventData) -> int:
+        """Publish `data`, then write the row; returns the time of both."""
+        row, [mark_us] = await asyncio.gather(
+            self.outgoing_edges.state(kind, member, owner), self.removal_marks.times(kind, [(member, owner)])
+        )
+        time_us = max(self._later_than(row), (mark_us or 0) + 1)
+        await self._write(kind, member, owner, data, Membership(time_us, removed=False))
+        return time_us
 
-        Raises:
-            StoreUnavailable: It is unknown whether the change was made; repeat the call.
+    async def remove(self, kind: OutgoingEdge, member: UserId, owner: int, data: EventData) -> bool:
+        """Publish `data`, then write the row; returns False if there was no edge to remove.
+
+        If nothing is stored of the edge, nothing is published and no row is written. Otherwise a client
+        could leave a row of weeks for every id there is. Only a mark tells the handler of an event that
+        is still on its way that the edge was removed after it.
         """
         row = await self.outgoing_edges.state(kind, member, owner)
-        time_us = max(self.clock_us(), row.time_us + 1 if row else 0)
-        await self.publisher.publish(data, time_us=time_us)
-        await self.outgoing_edges.write(kind, member, owner, Membership(time_us, removed))
+        if row is None:
+            await self._mark_removed(kind, member, owner)
+            # The handler writes its row and then looks for a mark; this wrote its mark and now looks for a
+            # row. So at least one of the two sees the other.
+            row = await self.outgoing_edges.state(kind, member, owner)
+            if row is None:
+                return False
+        await self._write(kind, member, owner, data, Membership(self._later_than(row), removed=True))
+        return True
+
+    async def take_back(
+        self, kind: OutgoingEdge, member: UserId, owner: int, data: EventData, *, time_us: int
+    ) -> None:
+        """Remove what `add` wrote at this time, and nothing later: at equal times removed wins."""
+        await self._write(kind, member, owner, data, Membership(time_us, removed=True))
+
+    async def _write(
+        self, kind: OutgoingEdge, member: UserId, owner: int, data: EventData, state: Membership
+    ) -> None:
+        await self.publisher.publish(data, time_us=state.time_us)
+        await self.outgoing_edges.write(kind, member, owner, state)
+
+    async def _mark_removed(self, kind: OutgoingEdge, member: UserId, owner: int) -> None:
+        [mark_us] = await self.removal_marks.times(kind, [(member, owner)])
+        await self.removal_marks.put(kind, member, owner, max(self.clock_us(), mark_us or 0))
+
+    def _later_than(self, row: Membership | None) -> int:
+        return max(self.clock_us(), row.time_us + 1 if row else 0)

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from api.auth.admission import Admission, admitted_caller
 from api.auth.tokens import Caller, TokenVerifier, authenticate
 from api.edge_writer import EdgeWriter
+from api.follow_writer import FollowWriter
 from api.http.metrics import REQUESTS_REFUSED
 from api.http.problems import unavailable
 from api.http.rate_limiter import RateLimiter
@@ -21,7 +22,7 @@ from api.reading.delivery_poller import DeliveryPoller
 from api.reading.pulled_authors import PulledAuthorsPoller
 from api.reading.signed_urls import UrlSigner
 from api.reading.skeleton import FeedSources
-from streams.core.rates import Rate
+from streams.core.limits.rates import Rate
 from streams.fairness import FairSlots
 from streams.jobs.clocks import AGAIN_S, Clocks
 from streams.ports.cache import Cache
@@ -80,10 +81,8 @@ class SocialService:
     """Follows of the caller, and the lists of both directions."""
 
     reads: CachedReads
-    edges: EdgeWriter
-    cache: Cache
+    follows: FollowWriter
     counted_sets: CountedSets
-    following_max: int
     buckets_a_page_max: int = BUCKETS_A_PAGE_MAX
 
 

@@ -36,6 +36,11 @@ CLOCK_AHEAD = Gauge(
     ["store"],
 )
 BREAKER = Gauge("shutterline_breaker_state", "1 while the breaker of a dependency is open.", ["dependency"])
+SLOW_KEY_REJECTIONS = Counter(
+    "shutterline_slow_key_rejections",
+    "Operations on a key of a store that were rejected because only that key kept failing.",
+    ["store"],
+)
 REPAIRS = Counter(
     "shutterline_timeline_repairs", "Partitions applied again because Redis came back older.", ["outcome"]
 )

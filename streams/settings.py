@@ -49,10 +49,13 @@ class ProcessSettings(_Part):
 
 
 class BreakerSettings(_Part):
-    """When a store that fails is left alone, and for how long."""
+    """When a store that fails, or one slow key of it, is left alone, and for how long."""
 
-    breaker_failures_max: PositiveInt = 5
+    breaker_failures_max: PositiveInt = 5  # Different keys, if they are at least half of the recent ones.
     breaker_open_ms: PositiveInt = 1_000
+    breaker_window_ms: PositiveInt = 10_000  # Older outcomes do not count.
+    breaker_key_failures_max: PositiveInt = 3  # In a row, of one key, such as a partition.
+    breaker_keys_max: PositiveInt = 10_000  # Failing keys that a process remembers.
 
 
 class RetrySettings(_Part):
@@ -255,9 +258,14 @@ class CacheSettings(ShareSettings):
 
 
 class FollowSettings(_Part):
-    """How many users one user may follow."""
+    """How many users one user may follow over HTTP, and how often they may change their mind."""
 
     following_max: PositiveInt = 10_000
+    # Rows of former followees, until they expire (`removed_edge_ttl_s`); then no new ones may be followed.
+    removed_follows_max: PositiveInt = 20_000
+    # So far below `following_max`, followees are counted again after a follow. At least as many as a user
+    # can follow within the 5 s for which a process goes by its last count.
+    following_verified: PositiveInt = 512
 
 
 class FeedSettings(CacheSettings):
@@ -401,6 +409,7 @@ class EdgeSettings(_Part):
     edges_linger_ms: PositiveInt = 200
     edges_rest_ms_max: PositiveInt = 1_000  # After a batch that took longer, as much longer.
     removed_edge_ttl_s: PositiveInt = 28 * 86_400
+    removal_mark_ttl_s: PositiveInt = 600  # Of a removal over HTTP of an edge that has no row.
 
 
 class DeadLetterSettings(_Part):

@@ -17,7 +17,7 @@ from api.auth.tokens import Caller, TokenVerifier, authenticate
 from api.http.metrics import REQUESTS_REFUSED
 from api.http.problems import Problem, too_many
 from api.http.rate_limiter import RateLimiter
-from streams.core.rates import Rate
+from streams.core.limits.rates import Rate
 from streams.errors import StoreUnavailable
 from streams.fairness import Requester
 from streams.settings import RateSettings

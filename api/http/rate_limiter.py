@@ -15,7 +15,7 @@ from time import monotonic
 
 from cachetools import LRUCache
 
-from streams.core.rates import Rate, TokenBucket
+from streams.core.limits.rates import Rate, TokenBucket
 from streams.errors import StoreUnavailable
 from streams.ports.rates import SharedRates
 

@@ -7,7 +7,7 @@ from typing import Self
 
 from schemas.ids import ID_MAX, PhotoId, UserId
 from schemas.internal import SetKind
-from streams.core.edges import EraLikes, Following
+from streams.core.edges import EraLikes, Following, FollowingCounts
 from streams.core.eras import era_of
 from streams.core.photos import PullList, SeenPhoto
 from streams.errors import StoreUnavailable
@@ -17,17 +17,26 @@ from streams.settings import CacheSettings
 from streams.stores.cache.codecs import (
     NO_PHOTO,
     decode_following,
+    decode_following_counts,
     decode_likes,
     decode_photo,
     decode_pull_list,
     decode_total,
     encode_following,
+    encode_following_counts,
     encode_likes,
     encode_photo,
     encode_pull_list,
     encode_total,
 )
-from streams.stores.cache.keys import count_key, following_key, likes_key, photo_key, pull_list_key
+from streams.stores.cache.keys import (
+    count_key,
+    following_counts_key,
+    following_key,
+    likes_key,
+    photo_key,
+    pull_list_key,
+)
 from streams.stores.cache.read_through import CachedKind, ReadResult, ReadThrough
 
 # An upload invalidates the cached value "no such photo". The TTL is short so that such values of
@@ -46,6 +55,7 @@ class CachedReads:
     through: ReadThrough
     outgoing_edges: OutgoingEdges
     following_kind: CachedKind[Following]
+    following_counts_kind: CachedKind[FollowingCounts]
     photo_kind: CachedKind[SeenPhoto]
     pull_list_kind: CachedKind[PullList]
     total_kinds: Mapping[SetKind, CachedKind[int]]
@@ -73,6 +83,16 @@ class CachedReads:
                 decode=decode_following,
                 load=partial(_load_following, outgoing_edges),
                 ttl_s=settings.following_copy_s,
+                large=True,
+            ),
+            following_counts_kind=CachedKind(
+                name="following_counts",
+                key=following_counts_key,
+                encode=encode_following_counts,
+                decode=decode_following_counts,
+                load=partial(_load_following_counts, outgoing_edges),
+                ttl_s=settings.count_copy_s,
+                large=True,
             ),
             photo_kind=CachedKind(
                 name="photos",
@@ -107,6 +127,9 @@ class CachedReads:
 
     async def following(self, user: UserId) -> ReadResult[Following]:
         return await self.through.get(self.following_kind, [user])
+
+    async def following_counts(self, user: UserId) -> ReadResult[FollowingCounts]:
+        return await self.through.get(self.following_counts_kind, [user])
 
     async def photos(self, photos: Sequence[int]) -> ReadResult[SeenPhoto]:
         return await self.through.get(self.photo_kind, photos)
@@ -150,6 +173,10 @@ async def _load_following(edges: OutgoingEdges, users: Sequence[int]) -> dict[in
     return {
         user: {row.followee_id: row.seen_ms for row in await edges.following(UserId(user))} for user in users
     }
+
+
+async def _load_following_counts(edges: OutgoingEdges, users: Sequence[int]) -> dict[int, FollowingCounts]:
+    return {user: await edges.following_counts(UserId(user)) for user in users}
 
 
 async def _load_photos(photos: Photos, ids: Sequence[int]) -> dict[int, SeenPhoto]:

@@ -12,10 +12,8 @@ from api.http.inputs import PageQuery, following_query, user_id_of
 from api.http.problems import Problem, unavailable
 from api.http.responses import done, json_response
 from api.services import ByCaller, SocialService, WithSocial
-from schemas.facts import UserFollowed, UserUnfollowed
 from schemas.ids import UserId
-from streams.core.edges import Following, OutgoingEdge
-from streams.stores.cache.keys import following_key
+from streams.core.edges import Following
 
 
 async def put_follow(
@@ -24,12 +22,8 @@ async def put_follow(
     """Follow the user; the caller's own next request sees their photos."""
     if user_id == caller.user_id:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"user_id is {user_id}, which is yourself.")
-    following = await _following_of(social, caller.user_id)
-    if len(following) >= social.following_max and user_id not in following:
-        raise Problem(
-            HTTPStatus.CONFLICT, f"You follow {len(following)} users; {social.following_max} are the most."
-        )
-    return await _change(social, caller.user_id, user_id, removed=False)
+    await social.follows.follow(caller.user_id, user_id)
+    return done()
 
 
 async def delete_follow(
@@ -38,21 +32,7 @@ async def delete_follow(
     """Stop following the user; no page served after this shows their photos."""
     if user_id == caller.user_id:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"user_id is {user_id}, which is yourself.")
-    return await _change(social, caller.user_id, user_id, removed=True)
-
-
-async def _change(social: SocialService, user: UserId, followee: UserId, *, removed: bool) -> Response:
-    fact = UserUnfollowed if removed else UserFollowed
-    await social.edges.write(
-        OutgoingEdge.FOLLOWING,
-        user,
-        followee,
-        data=fact(follower_id=user, followee_id=followee),
-        removed=removed,
-    )
-    # Law: no ghost. Without this, the next page would read the old cached set. If it fails, the
-    # response is 503.
-    await social.cache.invalidate([following_key(user)])
+    await social.follows.unfollow(caller.user_id, user_id)
     return done()
 
 

@@ -20,26 +20,25 @@ async def put_like(
     likes: WithLikes, caller: ByCaller, photo_id: Annotated[PhotoId, Depends(photo_id_of)]
 ) -> Response:
     """Like the photo; the caller's own next request sees it, the count follows."""
-    return await _change(likes, caller.user_id, photo_id, removed=False)
+    user = caller.user_id
+    await visible_photo(likes.reads, user, photo_id)
+    await likes.edges.add(OutgoingEdge.LIKES, user, photo_id, PhotoLiked(photo_id=photo_id, user_id=user))
+    return await _changed(likes, user, photo_id)
 
 
 async def delete_like(
     likes: WithLikes, caller: ByCaller, photo_id: Annotated[PhotoId, Depends(photo_id_of)]
 ) -> Response:
     """Take the like back, if there is one."""
-    return await _change(likes, caller.user_id, photo_id, removed=True)
-
-
-async def _change(likes: LikeService, user: UserId, photo_id: PhotoId, *, removed: bool) -> Response:
+    user = caller.user_id
     await visible_photo(likes.reads, user, photo_id)
-    fact = PhotoUnliked if removed else PhotoLiked
-    await likes.edges.write(
-        OutgoingEdge.LIKES,
-        user,
-        photo_id,
-        data=fact(photo_id=photo_id, user_id=user),
-        removed=removed,
+    await likes.edges.remove(
+        OutgoingEdge.LIKES, user, photo_id, PhotoUnliked(photo_id=photo_id, user_id=user)
     )
+    return await _changed(likes, user, photo_id)
+
+
+async def _changed(likes: LikeService, user: UserId, photo_id: PhotoId) -> Response:
     # Without this, the next page would show the old cached likes. If it fails, the response is 503.
     await likes.cache.invalidate([likes_key(user, era_of(photo_id))])
     return done()

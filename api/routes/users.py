@@ -19,7 +19,7 @@ async def get_user(
 ) -> Response:
     """The user's counts, exact once events have been handled; zeros for an id never seen."""
     following, followers, photos = await asyncio.gather(
-        users.reads.following(user_id),
+        users.reads.following_counts(user_id),
         users.reads.totals(SetKind.FOLLOWERS, [user_id]),
         users.reads.totals(SetKind.READY_PHOTOS, [user_id]),
     )
@@ -29,7 +29,7 @@ async def get_user(
         {
             "user_id": str(user_id),
             "followers": followers.values[user_id],
-            "following": len(following.values[user_id]),
+            "following": following.values[user_id].followees,
             "photos": photos.values[user_id],
         }
     )

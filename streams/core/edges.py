@@ -24,6 +24,14 @@ class Followee:
 
 
 @dataclass(frozen=True, slots=True)
+class FollowingCounts:
+    """How many users a user follows now, and how many rows of removed follows have not expired."""
+
+    followees: int
+    removed: int
+
+
+@dataclass(frozen=True, slots=True)
 class EraLikes:
     """The newest liked photos of one era, descending. No liked photo above `floor` is missing."""
 

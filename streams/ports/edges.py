@@ -11,7 +11,7 @@ from typing import Protocol
 from schemas.ids import PackedIds, PhotoId, UserId
 from schemas.internal import SetKind
 from streams.core.counted import Membership
-from streams.core.edges import EraLikes, Followee, OutgoingEdge
+from streams.core.edges import EraLikes, Followee, FollowingCounts, OutgoingEdge
 from streams.core.sets import BucketKey, BucketState, BucketWrite, SetSummary
 
 
@@ -31,6 +31,9 @@ class OutgoingEdges(Protocol):
     async def following(self, follower: UserId) -> list[Followee]:
         """Return everybody whom the user follows now, by id, ascending."""
 
+    async def following_counts(self, follower: UserId) -> FollowingCounts:
+        """Return how many rows `following` would read, without reading them to here."""
+
     async def liked(self, user: UserId, photos: Sequence[PhotoId]) -> set[PhotoId]:
         """Return those of `photos` (at most 100) that the user likes; one call."""
 
@@ -39,6 +42,20 @@ class OutgoingEdges(Protocol):
 
         Reads up to `count` rows, which include removed likes.
         """
+
+
+class RemovalMarks(Protocol):
+    """Times at which edges were removed of which nothing was stored.
+
+    Such a removal leaves no row. Its mark is kept for a while, because an event that adds the edge may
+    be on its way: published before the removal, and handled after it.
+    """
+
+    async def put(self, kind: OutgoingEdge, member: UserId, owner: int, time_us: int) -> None:
+        """Mark the edge as removed at this time; replaces its earlier mark."""
+
+    async def times(self, kind: OutgoingEdge, edges: Sequence[tuple[UserId, int]]) -> list[int | None]:
+        """Return the time of the mark of each (member, owner), in order; one call."""
 
 
 class CountedSets(Protocol):

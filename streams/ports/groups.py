@@ -10,7 +10,7 @@ from streams.ports.cache import Cache
 from streams.ports.cdn import Cdn
 from streams.ports.cleaning import CleaningPositions, MissingObjects, PhotoScan
 from streams.ports.coordination import ShardLeases, StoppedPartitions, StuckPartitions
-from streams.ports.edges import CountedSets, OutgoingEdges
+from streams.ports.edges import CountedSets, OutgoingEdges, RemovalMarks
 from streams.ports.health import StoreClock, StoreProbe
 from streams.ports.media import MediaObjects, MediaUploads
 from streams.ports.photos import AuthorPhotos, Authors, ParkedPhotos, Photos, PulledAuthors
@@ -41,6 +41,7 @@ class EdgeStores:
     """Follows and likes: outgoing and incoming edges, and the cache, for invalidation."""
 
     outgoing_edges: OutgoingEdges
+    removal_marks: RemovalMarks
     counted_sets: CountedSets
     cache: Cache
 

@@ -5,7 +5,7 @@ Implemented by the real store and by its in-memory twin.
 
 from typing import Protocol
 
-from streams.core.rates import Rate
+from streams.core.limits.rates import Rate
 
 
 class SharedRates(Protocol):

@@ -27,12 +27,13 @@ from streams.stores.cassandra.shard_leases import CassandraShardLeases
 from streams.stores.cassandra.stops import CassandraStoppedPartitions, CassandraStuckPartitions
 from streams.stores.cassandra.uploads import CassandraUploads
 from streams.stores.cdn.purging import HttpCdn, cdn
-from streams.stores.guard import breaker_of
+from streams.stores.guard import breaker_of, key_breakers_of
 from streams.stores.redis.budget import RedisRebuildBudget
 from streams.stores.redis.cache import RedisCache
 from streams.stores.redis.client import RedisClient
 from streams.stores.redis.health import RedisStoreClock, RedisStoreProbe
 from streams.stores.redis.rates import RedisSharedRates
+from streams.stores.redis.removal_marks import RedisRemovalMarks
 from streams.stores.redis.timelines import RedisTimelines
 from streams.stores.redis.upload_limit import RedisUploadLimit
 from streams.stores.s3.bucket import S3Bucket, s3_client
@@ -128,6 +129,7 @@ def stores_of(clients: StoreClients, settings: StoreSettings) -> Stores:
         photos=CassandraPhotos(database),
         author_photos=CassandraAuthorPhotos(database),
         outgoing_edges=CassandraOutgoingEdges(database, settings.removed_edge_ttl_s),
+        removal_marks=RedisRemovalMarks(redis, namespace=namespace, ttl_s=settings.removal_mark_ttl_s),
         counted_sets=CassandraCountedSets(database, settings.removed_edge_ttl_s),
         authors=CassandraAuthors(database),
         pulled_authors=CassandraPulledAuthors(database),
@@ -202,7 +204,7 @@ async def _connected(
     session = await in_thread(open_session, settings, timeout_s)
     closing.callback(session.cluster.shutdown)
     return StoreClients(
-        cassandra=CassandraSession(session, breaker_of(settings), timeout_s),
+        cassandra=CassandraSession(session, breaker_of(settings), timeout_s, key_breakers_of(settings)),
         redis=clients.redis,
         s3=clients.s3,
         cdn=clients.cdn,

@@ -77,8 +77,8 @@ def event_handlers(shared: SharedParts) -> Mapping[Topic, tuple[EventsHandler, i
         limits=delivery_limits(settings),
         original_poll_ms=settings.original_poll_s * 1_000,
     )
-    follows = partial(follows_changed, stores.outgoing_edges, stores.cache, outbox)
-    likes = partial(likes_changed, stores.outgoing_edges, stores.cache, outbox)
+    follows = partial(follows_changed, stores.outgoing_edges, stores.removal_marks, stores.cache, outbox)
+    likes = partial(likes_changed, stores.outgoing_edges, stores.removal_marks, stores.cache, outbox)
     return {
         UPLOADS: (one_by_one(photos.handle, settings, shared.throttle), settings.uploads_batch_records_max),
         FOLLOWS: (all_at_once(follows, settings), settings.check_batch_records_max),

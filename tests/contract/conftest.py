@@ -50,6 +50,7 @@ def brief_stores(passing: HandMovedTime) -> Stores:
         timeline_renew_s=limits.BRIEF_RENEW_S,
         rebuild_ttl_ms=limits.BRIEF_REBUILD_TTL_MS,
         removed_edge_ttl_s=limits.BRIEF_REMOVED_TTL_S,
+        removal_mark_ttl_s=limits.BRIEF_REMOVAL_MARK_TTL_S,
     )
 
 

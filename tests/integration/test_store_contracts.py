@@ -17,6 +17,7 @@ from infra.local.stack import Stack
 from streams.ports.groups import Stores
 from streams.ports.media import SignedRequest
 from streams.settings import Settings
+from streams.stores.cassandra.outgoing_edges import CassandraOutgoingEdges
 from streams.stores.cassandra.shard_leases import CassandraShardLeases
 from streams.stores.connect import connect, connect_clients, stores_of
 from tests.contract import limits
@@ -50,6 +51,11 @@ async def stores(deployment: Deployment) -> AsyncIterator[Stores]:
     async with connect_clients(deployment.settings, timeout_ms=TIMEOUT_MS) as clients:
         yield replace(
             stores_of(clients, deployment.settings),
+            outgoing_edges=CassandraOutgoingEdges(
+                clients.cassandra,
+                deployment.settings.removed_edge_ttl_s,
+                following_rows_a_call=limits.FOLLOWING_ROWS_A_CALL,
+            ),
             shard_leases=CassandraShardLeases(clients.cassandra, shards=limits.SHARDS, tries=limits.SHARDS),
         )
 
@@ -62,6 +68,7 @@ async def brief_stores(deployment: Deployment) -> AsyncIterator[Stores]:
             "timeline_renew_s": limits.BRIEF_RENEW_S,
             "rebuild_ttl_ms": limits.BRIEF_REBUILD_TTL_MS,
             "removed_edge_ttl_s": limits.BRIEF_REMOVED_TTL_S,
+            "removal_mark_ttl_s": limits.BRIEF_REMOVAL_MARK_TTL_S,
         }
     )
     async with connect(brief, timeout_ms=TIMEOUT_MS) as connected:

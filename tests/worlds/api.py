@@ -31,7 +31,7 @@ from streams.jobs.clocks import Clocks
 from streams.photos.deleted import hide_photo
 from streams.ports.groups import Stores
 from streams.settings import Settings
-from streams.stores.cache.keys import following_key, photo_key, pull_list_key
+from streams.stores.cache.keys import following_keys, photo_key, pull_list_key
 from streams.stores.memory.stores import memory_stores
 from tests.worlds.kafka import FakeOffsets
 from topics.catalogue import FANOUT
@@ -116,6 +116,7 @@ class Switchable:
 
 _REDIS = {
     *("redis_probe", "redis_clock", "timelines", "cache", "rebuild_budget", "upload_limit", "rates"),
+    "removal_marks",
 }
 _S3 = {"s3_probe", "media_objects", "media_uploads"}
 RENDITIONS: Mapping[str, StoredRendition] = {
@@ -211,7 +212,7 @@ class World:
         state = Membership(self.clock.us(), removed)
         self.clock.ms += 1
         await self.stores.outgoing_edges.write(OutgoingEdge.FOLLOWING, UserId(follower), followee, state)
-        await self.stores.cache.invalidate([following_key(follower)])
+        await self.stores.cache.invalidate(following_keys(follower))
 
     async def upload(self, photo: int, author: int, *, caption: str = "") -> None:
         """Store a photo that is not ready yet."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from schemas.envelope import PoisonEvent, Record, source_of
 from schemas.events import Event, decode_event
 from streams.clock import unix_ms
-from streams.core.dead_letter_limit import DeadLetterLimit, LimitRules, SetAside, Stop, TakenBack
+from streams.core.limits.dead_letter_limit import DeadLetterLimit, LimitRules, SetAside, Stop, TakenBack
 from streams.kafka.consuming.agent import Delivered
 from streams.kafka.consuming.progress import GroupPartition, Progress
 from streams.kafka.consuming.stops import Stops

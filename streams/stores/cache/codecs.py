@@ -9,7 +9,7 @@ from typing import cast
 import orjson
 
 from schemas.ids import PhotoId, UserId
-from streams.core.edges import EraLikes, Following
+from streams.core.edges import EraLikes, Following, FollowingCounts
 from streams.core.photos import PullList, SeenPhoto, Status
 
 NO_PHOTO = b"null"
@@ -24,6 +24,14 @@ def encode_following(following: Following) -> bytes:
 def decode_following(value: bytes) -> Following:
     numbers = _numbers(value)
     return dict(zip(cast("Iterable[UserId]", numbers[::2]), numbers[1::2], strict=True))
+
+
+def encode_following_counts(counts: FollowingCounts) -> bytes:
+    return struct.pack(">2Q", counts.followees, counts.removed)
+
+
+def decode_following_counts(value: bytes) -> FollowingCounts:
+    return FollowingCounts(*struct.unpack(">2Q", value))
 
 
 def encode_pull_list(photos: PullList) -> bytes:

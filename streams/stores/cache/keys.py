@@ -1,6 +1,7 @@
 """The keys of cached values in Redis, and the bytes of the values.
 
     f + user     whom the user follows: pairs of followee and seen_ms, 8 bytes each
+    n + user     how many users the user follows, and how many removed rows there are; 8 bytes each
     s + photo    what readers see of the photo's row, as JSON; `null` if there is no such photo
     a + author   the author's newest photos: how many are ready, the ready ones, the others; 8 bytes each
     k + user + era   the user's newest likes of photos of one era: the floor, then the photos; 8 bytes each
@@ -18,6 +19,15 @@ _COUNT_PREFIX = {SetKind.FOLLOWERS: b"cf", SetKind.LIKERS: b"cl", SetKind.READY_
 
 def following_key(user: int) -> bytes:
     return b"f" + pack_id(user)
+
+
+def following_counts_key(user: int) -> bytes:
+    return b"n" + pack_id(user)
+
+
+def following_keys(user: int) -> list[bytes]:
+    """All cached values of the user's rows in `following`."""
+    return [following_key(user), following_counts_key(user)]
 
 
 def photo_key(photo: int) -> bytes:

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 from streams.errors import StoreUnavailable
 from streams.ports.cache import Cache
 from streams.stores.cache.database_reads import DatabaseReads
+from streams.stores.cache.large_reads import LargeReads
 
 V = TypeVar("V")
 
@@ -23,6 +24,9 @@ class CachedKind(Generic[V]):
 
     `load` returns the values of the ids that exist. An id that does not exist is cached as `absent`
     for `absent_ttl_s`; without `absent` it is loaded again each time.
+
+    A kind that is `large` is read for one id at a time. Its loads take as long as that id's value is
+    large, so an id has at most one load under way, and its next load waits.
     """
 
     name: str
@@ -33,6 +37,7 @@ class CachedKind(Generic[V]):
     ttl_s: int
     absent: bytes | None = None
     absent_ttl_s: int = 1
+    large: bool = False
 
 
 @dataclass(slots=True)
@@ -55,6 +60,7 @@ class ReadThrough:
     cache: Cache
     reads: DatabaseReads
     count: Callable[[str, int, int], None]
+    large_reads: LargeReads
 
     async def get(self, kind: CachedKind[V], ids: Sequence[int]) -> ReadResult[V]:
         """Read the cache with one call, and load the missing ids with one call of `load`.
@@ -66,6 +72,21 @@ class ReadThrough:
         self.count(kind.name, len(ids) - len(missing), len(missing))
         if not missing:
             return result
+        if not kind.large:
+            return await self._load(kind, ids, result, missing)
+
+        async def read(waited: bool) -> ReadResult[V]:
+            if not waited:
+                return await self._load(kind, ids, result, missing)
+            # The read before this one may have cached the value.
+            looked, still_missing = await self._from_cache(kind, ids)
+            return await self._load(kind, ids, looked, still_missing) if still_missing else looked
+
+        return await self.large_reads.run(kind.key(missing[0]), read)
+
+    async def _load(
+        self, kind: CachedKind[V], ids: Sequence[int], result: ReadResult[V], missing: Sequence[int]
+    ) -> ReadResult[V]:
         token = await self._lease(kind, missing) if result.cache_answered else None
         try:
             async with self.reads.slot():

@@ -1,11 +1,11 @@
-"""Cassandra for asyncio: prepared statements, bounded concurrency, a deadline and a breaker.
+"""Cassandra for asyncio: prepared statements, bounded concurrency, a deadline and breakers.
 
 The driver reports results on its own thread; `LoopHandover` brings them to the event loop.
 """
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -21,9 +21,9 @@ from cassandra.policies import (
 )
 from cassandra.pool import NoConnectionsAvailable
 from cassandra.protocol import ErrorMessage, SyntaxException
-from cassandra.query import BatchStatement, BatchType, PreparedStatement, tuple_factory
+from cassandra.query import BatchStatement, BatchType, PreparedStatement, Statement, tuple_factory
 
-from streams.core.breaker import Breaker
+from streams.core.limits.breaker import Breaker, KeyBreakers
 from streams.errors import StoreUnavailable
 from streams.handover import LoopHandover
 from streams.settings import CassandraSettings
@@ -50,13 +50,17 @@ class CassandraSession:
     request.
     """
 
-    def __init__(self, session: Session, breaker: Breaker, timeout_s: float) -> None:
+    def __init__(
+        self, session: Session, breaker: Breaker, timeout_s: float, keys: KeyBreakers | None = None
+    ) -> None:
+        """`keys` are the breakers of single partitions."""
         self._session = session
         self._guard = StoreGuard(
             STORE,
             breaker,
             timeout_s=timeout_s,
             errors=_ERRORS,
+            keys=keys,
             is_final=_is_malformed,
         )
         self._slots = asyncio.Semaphore(IN_FLIGHT_MAX)
@@ -75,8 +79,9 @@ class CassandraSession:
 
     async def rows(self, statement: PreparedStatement, *values: object) -> list[Row]:
         """Run a statement and return all rows of all pages."""
+        bound = statement.bind(values)
         rows: list[Row] = await self._guard.run(
-            statement.query_string, self._execute, lambda: statement.bind(values)
+            statement.query_string, self._execute, bound, key=bound.routing_key
         )
         return rows
 
@@ -87,20 +92,21 @@ class CassandraSession:
         partitions may be written.
         """
 
-        def build() -> BatchStatement:
-            batch = BatchStatement(batch_type=BatchType.UNLOGGED)
-            batch.is_idempotent = True
-            for statement, values in bound:
-                batch.add(statement, values)
-            return batch
+        batch = BatchStatement(batch_type=BatchType.UNLOGGED)
+        batch.is_idempotent = True
+        partitions: set[bytes | None] = set()
+        for statement, values in bound:
+            one = statement.bind(values)
+            partitions.add(one.routing_key)
+            batch.add(one)
+        key = partitions.pop() if len(partitions) == 1 else None
+        await self._guard.run(f"batch of {len(bound)}", self._execute, batch, key=key)
 
-        await self._guard.run(f"batch of {len(bound)}", self._execute, build)
-
-    async def _execute(self, build: Callable[[], Any]) -> list[Row]:
+    async def _execute(self, statement: Statement) -> list[Row]:
         async with self._slots:
-            return await self._send(build())
+            return await self._send(statement)
 
-    def _send(self, statement: Any) -> asyncio.Future[list[Row]]:
+    def _send(self, statement: Statement) -> asyncio.Future[list[Row]]:
         future: asyncio.Future[list[Row]] = asyncio.get_running_loop().create_future()
         rows_so_far: list[Row] = []
         response = self._session.execute_async(statement)

@@ -9,7 +9,7 @@ import aiohttp
 from more_itertools import sliced
 from yarl import URL
 
-from streams.core.breaker import Breaker
+from streams.core.limits.breaker import Breaker
 from streams.errors import StoreUnavailable
 from streams.ports.cdn import Cdn
 from streams.settings import CdnSettings

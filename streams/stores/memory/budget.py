@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from streams.core.rates import Rate, TokenBucket
+from streams.core.limits.rates import Rate, TokenBucket
 from streams.ports.rates import SharedRates
 from streams.ports.timelines import RebuildBudget
 

@@ -1,13 +1,13 @@
-"""Outgoing edges in memory."""
+"""Outgoing edges, and marks of removals, in memory."""
 
 from collections.abc import Callable, Sequence
 
 from schemas.ids import PhotoId, UserId
 from streams.core.counted import Membership
-from streams.core.edges import EraLikes, Followee, OutgoingEdge
+from streams.core.edges import EraLikes, Followee, FollowingCounts, OutgoingEdge
 from streams.core.eras import era_of
 from streams.core.feed import END
-from streams.ports.edges import OutgoingEdges
+from streams.ports.edges import OutgoingEdges, RemovalMarks
 from streams.stores.memory.rows import LatestRows
 
 
@@ -40,6 +40,11 @@ class MemoryOutgoingEdges(OutgoingEdges):
             if not state.removed
         ]
 
+    async def following_counts(self, follower: UserId) -> FollowingCounts:
+        states = [state for _, state in self._member_rows(OutgoingEdge.FOLLOWING, follower).items()]
+        removed = sum(state.removed for state in states)
+        return FollowingCounts(followees=len(states) - removed, removed=removed)
+
     async def liked(self, user: UserId, photos: Sequence[PhotoId]) -> set[PhotoId]:
         rows = self._member_rows(OutgoingEdge.LIKES, user)
         return {photo for photo in photos if (state := rows.get(photo)) is not None and not state.removed}
@@ -58,3 +63,22 @@ class MemoryOutgoingEdges(OutgoingEdges):
 
     def _member_rows(self, kind: OutgoingEdge, member: UserId) -> LatestRows:
         return self._rows.setdefault((kind, member), LatestRows(self._clock_ms, self._removed_ttl_ms))
+
+
+class MemoryRemovalMarks(RemovalMarks):
+    """The time and the expiry of each mark."""
+
+    def __init__(self, clock_ms: Callable[[], int], ttl_ms: int) -> None:
+        self._clock_ms = clock_ms
+        self._ttl_ms = ttl_ms
+        self._marks: dict[tuple[OutgoingEdge, UserId, int], tuple[int, int]] = {}
+
+    async def put(self, kind: OutgoingEdge, member: UserId, owner: int, time_us: int) -> None:
+        self._marks[kind, member, owner] = time_us, self._clock_ms() + self._ttl_ms
+
+    async def times(self, kind: OutgoingEdge, edges: Sequence[tuple[UserId, int]]) -> list[int | None]:
+        return [self._time(kind, *edge) for edge in edges]
+
+    def _time(self, kind: OutgoingEdge, member: UserId, owner: int) -> int | None:
+        time_us, expires_ms = self._marks.get((kind, member, owner), (None, 0))
+        return time_us if self._clock_ms() < expires_ms else None

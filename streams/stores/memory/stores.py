@@ -17,7 +17,7 @@ from streams.stores.memory.coordination import (
 from streams.stores.memory.counted import MemoryCountedSets
 from streams.stores.memory.health import MemoryStoreClock, MemoryStoreProbe
 from streams.stores.memory.media import MemoryMediaObjects, MemoryMediaUploads
-from streams.stores.memory.outgoing_edges import MemoryOutgoingEdges
+from streams.stores.memory.outgoing_edges import MemoryOutgoingEdges, MemoryRemovalMarks
 from streams.stores.memory.photos import MemoryAuthorPhotos, MemoryParkedPhotos, MemoryPhotos
 from streams.stores.memory.revocations import MemoryRevocations
 from streams.stores.memory.timelines import MemoryTimelines
@@ -34,6 +34,7 @@ def memory_stores(
     rebuild_ttl_ms: int = 30_000,
     rebuilds_per_s_max: int = 1_000,
     removed_edge_ttl_s: int = 28 * 86_400,
+    removal_mark_ttl_s: int = 600,
     shard_leases: int = OWN_SHARDS,
     uploads_per_minute: int = 5,
     objects: MutableMapping[str, bytes] | None = None,
@@ -49,6 +50,7 @@ def memory_stores(
         photos=photos,
         author_photos=MemoryAuthorPhotos(),
         outgoing_edges=MemoryOutgoingEdges(clock_ms, removed_ttl_ms),
+        removal_marks=MemoryRemovalMarks(clock_ms, removal_mark_ttl_s * 1_000),
         counted_sets=MemoryCountedSets(clock_ms, removed_ttl_ms),
         authors=MemoryAuthors(),
         pulled_authors=MemoryPulledAuthors(),

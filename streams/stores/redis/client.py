@@ -20,7 +20,7 @@ from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import DataError, NoScriptError, RedisError, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 
-from streams.core.breaker import Breaker
+from streams.core.limits.breaker import Breaker
 from streams.errors import StoreUnavailable
 from streams.stores.guard import StoreGuard
 from streams.stores.redis.idle import checked

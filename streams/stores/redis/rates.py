@@ -1,6 +1,6 @@
 """The token buckets that all processes share, in Redis."""
 
-from streams.core.rates import Rate
+from streams.core.limits.rates import Rate
 from streams.ports.rates import SharedRates
 from streams.stores.redis.client import RedisClient
 

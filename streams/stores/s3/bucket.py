@@ -10,7 +10,7 @@ from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from botocore.parsers import ResponseParserError
 
-from streams.core.breaker import Breaker
+from streams.core.limits.breaker import Breaker
 from streams.settings import S3Settings
 from streams.stores.guard import StoreGuard
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from streams.core.rates import Rate
+from streams.core.limits.rates import Rate
 from streams.ports.groups import Stores
 from tests.contract.limits import REBUILDS_PER_S_MAX
 from tests.contract.passing_time import PassingTime

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from schemas.ids import EPOCH_MS, PhotoId, UserId, compose_id
 from streams.core.counted import Membership
-from streams.core.edges import EraLikes, OutgoingEdge
+from streams.core.edges import EraLikes, FollowingCounts, OutgoingEdge
 from streams.core.eras import era_of
 from streams.ports.groups import Stores
+from tests.contract import limits
 from tests.contract.passing_time import PassingTime
 
 NewId = Callable[[], int]
@@ -175,6 +176,39 @@ class OutgoingEdgesSuite:
         assert await newest(member, era, 3) == EraLikes([photos[4], photos[2]], photos[2] - 1)
         assert await newest(member, era_of(other_era), 3) == EraLikes([other_era], 0)
         assert await newest(UserId(new_id()), era, 3) == EraLikes([], 0)
+
+    async def test_followees_are_counted_without_removed_ones(self, stores: Stores, new_id: NewId) -> None:
+        """Removed rows are counted by themselves. There are more rows than one call reads."""
+        member, owners = UserId(new_id()), sorted(new_id() for _ in range(limits.FOLLOWING_ROWS_A_CALL * 3))
+        edges = stores.outgoing_edges
+        assert await edges.following_counts(member) == FollowingCounts(0, 0)
+        await edges.write_all(OutgoingEdge.FOLLOWING, [(member, owner, IN) for owner in owners])
+        assert await edges.following_counts(member) == FollowingCounts(len(owners), 0)
+        await edges.write_all(OutgoingEdge.FOLLOWING, [(member, owner, LATER_OUT) for owner in owners[:4]])
+
+        assert await edges.following_counts(member) == FollowingCounts(len(owners) - 4, 4)
+        assert [followee.followee_id for followee in await edges.following(member)] == owners[4:]
+
+    @kinds
+    async def test_a_mark_of_a_removal_is_returned_until_it_expires(
+        self, brief_stores: Stores, new_id: NewId, passing: PassingTime, kind: OutgoingEdge
+    ) -> None:
+        """Each mark belongs to one edge of one kind; a new one replaces it; no mark changes the edge."""
+        marks, member, owner = brief_stores.removal_marks, UserId(new_id()), new_id()
+        edges = [(member, owner), (UserId(owner), int(member)), (member, owner + 1)]
+        assert await marks.times(kind, edges) == [None] * 3
+        assert await marks.times(kind, []) == []
+        await marks.put(kind, member, owner, NOW_US)
+        await marks.put(kind, member, owner, NOW_US + 1)
+
+        assert await marks.times(kind, edges) == [NOW_US + 1, None, None]
+        assert [await marks.times(other, edges) for other in set(OutgoingEdge) - {kind}] == [[None] * 3]
+        assert await brief_stores.outgoing_edges.state(kind, member, owner) is None
+
+        async def expired() -> bool:
+            return await marks.times(kind, edges) == [None] * 3
+
+        await passing.until(expired, "the mark expires")
 
     @kinds
     async def test_a_removed_edge_vanishes_and_stays_out(

@@ -29,6 +29,7 @@ from bench.traffic.waiting import eventually
 from infra.local.deployment import Deployment
 from infra.local.stack import Stack
 from schemas.ids import PackedIds, PhotoId, UserId, pack_ids
+from streams.core.edges import OutgoingEdge
 from streams.errors import StoreUnavailable
 from streams.metrics import STORE_ERRORS
 from streams.ports.groups import Stores
@@ -39,7 +40,7 @@ from tests.integration.conftest import DeploymentFactory
 from tests.integration.test_outages import assert_answered
 
 TIMEOUT_MS = 2_000
-# The circuit breaker never opens; otherwise it would fail calls before they reach the store.
+# The circuit breakers never open; otherwise they would fail calls before they reach the store.
 NEVER_OPEN = 1_000_000
 _ids = count(1)
 
@@ -52,7 +53,10 @@ def direct(stack: Stack) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def deployment(stack: Stack) -> Deployment:
-    environment = {"SHUTTERLINE_BREAKER_FAILURES_MAX": str(NEVER_OPEN)}
+    environment = {
+        "SHUTTERLINE_BREAKER_FAILURES_MAX": str(NEVER_OPEN),
+        "SHUTTERLINE_BREAKER_KEY_FAILURES_MAX": str(NEVER_OPEN),
+    }
     prepared = Deployment(stack, f"t{uuid4().hex[:8]}.", environment)
     prepared.prepare()
     return prepared
@@ -86,6 +90,8 @@ def redis_operations(stores: Stores) -> dict[str, Callable[[], Awaitable[object]
         "fill": lambda: stores.cache.fill(b"token", {b"a": b"b" * 10_000}, 60),
         "invalidate": lambda: stores.cache.invalidate([b"a"]),
         "budget": stores.rebuild_budget.take,
+        "mark": lambda: stores.removal_marks.put(OutgoingEdge.LIKES, owner, photo, 1),
+        "marks": lambda: stores.removal_marks.times(OutgoingEdge.LIKES, [(owner, photo)]),
         "limit": lambda: stores.upload_limit.take(owner, "a"),
         "probe": stores.redis_probe.check,
     }

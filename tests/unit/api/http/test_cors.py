@@ -87,7 +87,7 @@ async def test_a_page_reads_errors_of_every_layer() -> None:
         raise RuntimeError("a bug")
 
     responses = [await _request(app, "GET", "/v1/feed", {"Origin": ORIGIN})]
-    world.switches["outgoing_edges"].following = broken  # type: ignore[attr-defined]  # A bug.
+    world.switches["outgoing_edges"].following_counts = broken  # type: ignore[attr-defined]  # A bug.
     responses.append(await _request(app, "GET", "/v1/users/2", {**_bearer(world), "Origin": ORIGIN}))
 
     assert [response.status_code for response in responses] == [401, 503, 500]

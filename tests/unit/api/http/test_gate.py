@@ -1,6 +1,7 @@
 """The bounds of every request, its metrics, and the probes."""
 
 import asyncio
+from functools import partial
 from http import HTTPStatus
 
 import httpx
@@ -18,20 +19,20 @@ from tests.worlds.api import World, make_world
 
 
 class _Stuck:
-    """A database whose reads of followees wait until `go` is set; counts the waiting reads."""
+    """A database whose reads of followees and of their count wait until `go` is set; counts the waiting
+    reads."""
 
     def __init__(self, world: World) -> None:
         self.waiting = 0
         self.go = asyncio.Event()
-        following = world.stores.outgoing_edges.following
+        for method in ("following", "following_counts"):
+            # The database hangs.
+            setattr(world.switches["outgoing_edges"], method, partial(self._stuck, world, method))
 
-        async def stuck(*args: object) -> object:
-            self.waiting += 1
-            await self.go.wait()
-            return await following(*args)  # type: ignore[arg-type]  # As they came.
-
-        # The database hangs.
-        world.switches["outgoing_edges"].following = stuck  # type: ignore[attr-defined]
+    async def _stuck(self, world: World, method: str, *args: object) -> object:
+        self.waiting += 1
+        await self.go.wait()
+        return await getattr(world.memory.outgoing_edges, method)(*args)
 
 
 @pytest.mark.law("L14")
@@ -54,7 +55,10 @@ async def test_requests_over_the_limit_are_rejected_at_once() -> None:
     world = await make_world(requests_in_flight_max=2, limits_by_address=False)
     stuck = _Stuck(world)
     async with world.client(1, roles=["ops"]) as client, world.client(2) as other:
-        held = [asyncio.create_task(http.get("/v1/users/3")) for http in (client, other)]
+        held = [
+            asyncio.create_task(http.get(path))
+            for http, path in ((client, "/v1/users/3"), (other, "/v1/users/5"))
+        ]
         await eventually("two requests to be under way", lambda: stuck.waiting == 2)
         rejected = [await client.get("/v1/users/4") for _ in range(8)]
         probed = [(await client.get(path)).status_code for path in ("/healthz", "/readyz", "/metrics")]
@@ -94,7 +98,7 @@ async def test_a_bug_is_500_and_a_problem_document() -> None:
     async def broken(*args: object) -> object:
         raise RuntimeError("a secret cause")
 
-    world.switches["outgoing_edges"].following = broken  # type: ignore[attr-defined]  # A bug.
+    world.switches["outgoing_edges"].following_counts = broken  # type: ignore[attr-defined]  # A bug.
     async with world.client(1) as client:
         response = await client.get("/v1/users/2")
 

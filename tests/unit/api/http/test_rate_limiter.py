@@ -3,7 +3,7 @@
 import asyncio
 
 from api.http.rate_limiter import RateLimiter
-from streams.core.rates import Rate
+from streams.core.limits.rates import Rate
 from streams.errors import StoreUnavailable
 from streams.ports.rates import SharedRates
 from streams.stores.memory.budget import MemorySharedRates

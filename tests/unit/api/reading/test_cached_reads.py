@@ -201,7 +201,11 @@ async def test_a_like_from_another_producer_is_seen_by_the_next_page(
     outbox: Any = SimpleNamespace(edges=_accept)
     kind = EventType.PHOTO_LIKED if change is PhotoLiked else EventType.PHOTO_UNLIKED
     await likes_changed(
-        world.stores.outgoing_edges, world.stores.cache, outbox, [Event("1", "/upstream", kind, 2, data)]
+        world.stores.outgoing_edges,
+        world.stores.removal_marks,
+        world.stores.cache,
+        outbox,
+        [Event("1", "/upstream", kind, 2, data)],
     )
 
     assert (before, await liked()) == (change is PhotoUnliked, change is PhotoLiked)

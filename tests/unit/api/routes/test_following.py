@@ -1,5 +1,8 @@
 """Follow and unfollow, and the list of followees."""
 
+import asyncio
+from typing import Any
+
 import pytest
 
 from schemas.events import EventType
@@ -106,3 +109,133 @@ async def test_an_unfollow_that_cannot_invalidate_the_cache_is_503_and_can_be_re
     assert failed == 503
     assert await status_of(world, "DELETE", f"/v1/social/follow/{OTHER}") == 204
     assert (await world.services.feed.reads.following(UserId(ME))).values == {ME: {}}
+
+
+async def test_a_repeated_follow_reads_one_row() -> None:
+    """However many followees there are, they are neither read nor counted."""
+    world = await make_world(following_max=3)
+    for followee in (2, 3, 4):
+        await world.follow(ME, followee)
+    before = len(world.switches["outgoing_edges"].calls)
+
+    statuses = [await status_of(world, "PUT", "/v1/social/follow/3") for _ in range(3)]
+
+    assert statuses == [204] * 3
+    assert set(world.switches["outgoing_edges"].calls[before:]) == {"state", "write"}
+
+
+async def test_counts_are_shown_without_reading_the_followees() -> None:
+    """The count is one call, which is cached until the followees change."""
+    world = await make_world()
+    for followee in (2, 3, 4):
+        await world.follow(ME, followee)
+    async with world.client(OTHER) as client:
+        shown = [(await client.get(f"/v1/users/{ME}")).json()["following"] for _ in range(3)]
+    assert await status_of(world, "DELETE", "/v1/social/follow/3") == 204
+    async with world.client(OTHER) as client:
+        shown.append((await client.get(f"/v1/users/{ME}")).json()["following"])
+
+    assert shown == [3, 3, 3, 2]
+    assert world.switches["outgoing_edges"].calls.count("following_counts") == 2
+    assert "following" not in world.switches["outgoing_edges"].calls
+
+
+async def test_an_unfollow_of_nobody_leaves_nothing() -> None:
+    """No row is written and nothing is published, so no id that a client invents costs weeks of
+    storage."""
+    world = await make_world()
+
+    statuses = [await status_of(world, "DELETE", f"/v1/social/follow/{user}") for user in (2, 3, 3)]
+
+    assert (statuses, world.publisher.published) == ([204] * 3, [])
+    for user in (2, 3):
+        assert await world.stores.outgoing_edges.state(OutgoingEdge.FOLLOWING, UserId(ME), user) is None
+
+
+async def test_a_follow_after_an_unfollow_of_nobody_is_later() -> None:
+    """Also on a process whose clock is behind; otherwise the mark would remove the follow again."""
+    world = await make_world()
+    await status_of(world, "DELETE", "/v1/social/follow/2")
+    unfollowed_us = world.clock.us()
+    world.clock.ms -= 400
+
+    assert await status_of(world, "PUT", "/v1/social/follow/2") == 204
+    assert world.publisher.published[-1].time_us == unfollowed_us + 1
+
+
+async def test_an_unfollow_during_the_handling_of_a_follow_sees_its_row() -> None:
+    """The row appears after the first look and before the mark, so its handler saw no mark."""
+    world = await make_world()
+    marks = world.switches["removal_marks"]
+    put = world.memory.removal_marks.put
+
+    async def after_the_row(*args: Any) -> None:
+        await world.follow(ME, OTHER)
+        await put(*args)
+
+    marks.put = after_the_row  # type: ignore[attr-defined]
+
+    assert await status_of(world, "DELETE", f"/v1/social/follow/{OTHER}") == 204
+    row = await world.stores.outgoing_edges.state(OutgoingEdge.FOLLOWING, UserId(ME), OTHER)
+    assert row is not None
+    assert row.removed
+    assert world.publisher.published[-1].type is EventType.USER_UNFOLLOWED
+
+
+async def test_rows_of_former_followees_are_limited() -> None:
+    """With three of them a new user cannot be followed, but a former followee can."""
+    world = await make_world(removed_follows_max=3)
+    for user in (2, 3, 4):
+        for method in ("PUT", "DELETE"):
+            assert await status_of(world, method, f"/v1/social/follow/{user}") == 204
+    await world.later(10)
+    async with world.client(ME) as client:
+        refused = await client.put("/v1/social/follow/5")
+
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "3600")
+    assert await status_of(world, "PUT", "/v1/social/follow/3") == 204
+
+
+async def test_follows_at_the_same_time_do_not_exceed_the_limit() -> None:
+    """Twenty new follows at once, of one process, with room for one."""
+    world = await make_world(following_max=3)
+    for followee in (2, 3):
+        await world.follow(ME, followee)
+
+    statuses = await asyncio.gather(
+        *(status_of(world, "PUT", f"/v1/social/follow/{user}") for user in range(10, 30))
+    )
+
+    assert sorted(statuses) == [204] + [409] * 19
+    assert len(await world.stores.outgoing_edges.following(UserId(ME))) == 3
+
+
+async def test_a_follow_that_exceeds_the_limit_is_taken_back() -> None:
+    """Another process follows between this one's count and its write. Both sides of the edge are
+    removed, with the time of the follow."""
+    world = await make_world(following_max=3)
+    for followee in (2, 3):
+        await world.follow(ME, followee)
+    edges, write = world.switches["outgoing_edges"], world.memory.outgoing_edges.write
+
+    async def write_after_another(*args: Any) -> None:
+        del edges.write  # Only once.
+        await world.follow(ME, 4)
+        await write(*args)
+
+    edges.write = write_after_another  # type: ignore[attr-defined]
+
+    assert await status_of(world, "PUT", "/v1/social/follow/5") == 409
+    assert [edge.followee_id for edge in await edges.following(UserId(ME))] == [2, 3, 4]
+    followed, unfollowed = world.publisher.published
+    assert (followed.type, unfollowed.type) == (EventType.USER_FOLLOWED, EventType.USER_UNFOLLOWED)
+    assert followed.time_us == unfollowed.time_us
+
+
+async def test_followees_beyond_the_limit_from_another_publisher_are_counted() -> None:
+    """Events are not limited, so one more follow over HTTP is 409."""
+    world = await make_world(following_max=3)
+    for followee in (2, 3, 4, 5):
+        await world.follow(ME, followee)
+
+    assert await status_of(world, "PUT", "/v1/social/follow/6") == 409

@@ -3,6 +3,7 @@
 import pytest
 
 from schemas.ids import PhotoId, UserId
+from streams.core.counted import Membership
 from streams.core.edges import OutgoingEdge
 from tests.unit.api.routes.requests import ME, OTHER
 from tests.worlds.api import World, make_world
@@ -39,6 +40,10 @@ async def test_a_write_without_one_of_its_stores_is_503_and_changes_nothing(
     await world.post(10, OTHER)
     await world.post(11, ME)
     await world.follow(ME, 3)
+    if method == "DELETE":
+        await world.follow(ME, OTHER)
+        like = Membership(world.clock.us(), removed=False)
+        await world.stores.outgoing_edges.write(OutgoingEdge.LIKES, UserId(ME), 10, like)
     before = await world.page(ME), await _rows(world)
     world.fail(store)
     async with world.client(ME) as client:

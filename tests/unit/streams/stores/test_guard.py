@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from streams.core.breaker import Breaker
+from streams.core.limits.breaker import Breaker, KeyBreakers
 from streams.errors import StoreUnavailable
 from streams.metrics import BREAKER, STORE_ERRORS
 from streams.stores.guard import StoreGuard
@@ -66,10 +66,10 @@ async def test_final_errors_and_bugs_are_raised_unchanged(error: Exception) -> N
             await guarded.run("get", fail, error)
 
 
-async def test_the_breaker_opens_after_failures_in_a_row() -> None:
-    """A success or a final error resets the count; the gauge shows whether the breaker is open."""
+async def test_the_breaker_opens_when_half_of_the_operations_fail() -> None:
+    """A final error counts as a success; the gauge shows whether the breaker is open."""
     guarded = guard(failures_max=2)
-    errors = [DriverError(), MalformedRequest(), DriverError(), DriverError()]
+    errors = [MalformedRequest(), MalformedRequest(), DriverError(), DriverError()]
 
     for error in errors:
         assert BREAKER.labels("test")._value.get() == 0
@@ -93,3 +93,22 @@ async def test_an_outage_is_counted_and_logged(caplog: pytest.LogCaptureFixture)
 
     assert counter._value.get() - before == 3
     assert [record.getMessage() for record in caplog.records] == ["test failed get: DriverError broken"]
+
+
+async def test_a_slow_key_is_rejected_alone() -> None:
+    """However often one key fails, operations on other keys and without a key are not rejected."""
+    guarded = StoreGuard(
+        "test",
+        Breaker(failures_max=3, open_s=60.0),
+        timeout_s=None,
+        errors=(DriverError,),
+        keys=KeyBreakers(failures_max=3, open_s=60.0, keys_max=10),
+    )
+    for _ in range(20):
+        with pytest.raises(StoreUnavailable):
+            await guarded.run("get", fail, DriverError("too slow"), key=b"slow")
+
+    assert await guarded.run("get", succeed, "result", key=b"other") == "result"
+    assert await guarded.run("get", succeed, "result") == "result"
+    with pytest.raises(StoreUnavailable, match="the breaker of its key is open"):
+        await guarded.run("get", succeed, "result", key=b"slow")

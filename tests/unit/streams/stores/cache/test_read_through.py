@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -27,6 +28,7 @@ from streams.stores.cache.codecs import (
     encode_total,
 )
 from streams.stores.cache.database_reads import DatabaseReads, TooManyReads
+from streams.stores.cache.large_reads import LargeReads
 from streams.stores.cache.read_through import CachedKind, ReadResult, ReadThrough
 from streams.stores.memory.cache import MemoryCache
 from tests.worlds.api import Clock, Switchable
@@ -54,15 +56,16 @@ class _Database:
 
 
 class _World:
-    def __init__(self, in_flight_max: int = 4) -> None:
+    def __init__(self, in_flight_max: int = 4, wait_s: float = 0.01) -> None:
         self.clock = Clock()
         self.cache = Switchable(MemoryCache(lambda: self.clock.ms), "redis")
         self.database = _Database()
         self.counted: list[tuple[str, int, int]] = []
         self.through = ReadThrough(
             self.cache,
-            DatabaseReads(in_flight_max, wait_s=0.01, shares=Shares(user=9, address=9)),
+            DatabaseReads(in_flight_max, wait_s=wait_s, shares=Shares(user=9, address=9)),
             lambda *counted: self.counted.append(counted),
+            LargeReads(wait_s),
         )
         self.kind = CachedKind(
             name="numbers",
@@ -158,6 +161,84 @@ async def test_reads_are_bounded() -> None:
     await first
 
     assert await world.get(2) == ReadResult()
+
+
+async def test_a_large_value_is_read_once_at_a_time() -> None:
+    """Requests that arrive during a read share the next one, because the first may have begun before a
+    write that they must see. Nothing can be cached here, so the next one reads the database."""
+    world = _World(in_flight_max=2, wait_s=5.0)
+    world.kind = replace(world.kind, large=True)
+    world.cache.failing = {"fill"}
+    world.database.rows = {1: 10}
+    reading, go = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        reading.set()
+        await go.wait()
+
+    world.database.meanwhile = wait
+    first = asyncio.create_task(world.get(1))
+    await reading.wait()
+    world.database.rows = {1: 11}
+    later = [asyncio.create_task(world.get(1)) for _ in range(3)]
+    await asyncio.sleep(0)
+    go.set()
+
+    assert (await first).values == {1: 10}
+    assert [result.values for result in await asyncio.gather(*later)] == [{1: 11}] * 3
+    assert world.database.asked == [[1], [1]]
+
+
+async def test_requests_that_waited_find_what_was_cached() -> None:
+    """The database is read once."""
+    world = _World(wait_s=5.0)
+    world.kind = replace(world.kind, large=True)
+    world.database.rows = {1: 10}
+
+    results = await asyncio.gather(*(world.get(1) for _ in range(3)))
+
+    assert [result.values for result in results] == [{1: 10}] * 3
+    assert world.database.asked == [[1]]
+
+
+async def test_requests_that_wait_for_one_key_hold_no_slot() -> None:
+    """They fail in time, and the slots are free for other keys."""
+    world = _World(in_flight_max=2)
+    world.kind = replace(world.kind, large=True)
+    world.cache.down = True
+    go = asyncio.Event()
+
+    async def wait() -> None:
+        await go.wait()
+
+    world.database.meanwhile = wait
+    first = asyncio.create_task(world.get(1))
+    await asyncio.sleep(0)
+    world.database.meanwhile = None
+    waiting = [asyncio.create_task(world.get(1)) for _ in range(20)]
+    await asyncio.sleep(0)
+
+    assert (await world.get(2)).values == {}
+    for task in waiting:
+        with pytest.raises(TooManyReads):
+            await task
+    go.set()
+    await first
+
+
+async def test_a_key_rests_after_a_slow_read() -> None:
+    """Its next read waits, at most half as long as a request may wait for its turn."""
+    now_s = 100.0
+    reads = LargeReads(0.04, clock_s=lambda: now_s)
+
+    async def take(seconds: float) -> None:
+        nonlocal now_s
+        now_s += seconds
+
+    await reads.run(b"slow", lambda _: take(60.0))
+    await reads.run(b"quick", lambda _: take(0.001))
+
+    assert dict(reads._rest_until_s) == {b"slow": pytest.approx(160.02)}
 
 
 async def test_without_ids_no_store_is_called() -> None:

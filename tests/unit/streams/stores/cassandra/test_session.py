@@ -22,7 +22,7 @@ from cassandra.pool import NoConnectionsAvailable
 from cassandra.protocol import ErrorMessage, PreparedQueryNotFound, SyntaxException
 from cassandra.query import PreparedStatement
 
-from streams.core.breaker import Breaker
+from streams.core.limits.breaker import Breaker, KeyBreakers
 from streams.errors import StoreUnavailable
 from streams.stores.cassandra.session import CassandraSession
 
@@ -64,9 +64,10 @@ class Response:
 
 class Statement:
     query_string = "SELECT"
+    routing_key = None
 
     def bind(self, values: object) -> object:
-        return values
+        return self
 
 
 class FailingSession:
@@ -135,3 +136,30 @@ async def test_a_malformed_statement_is_our_bug() -> None:
         await read(malformed("Key may not be empty"))
     with pytest.raises(SyntaxException):
         await read(from_server(0x2000))
+
+
+async def test_a_slow_partition_does_not_open_the_breaker() -> None:
+    """The statement's partition is its key: one fails twenty times, and the others are still asked."""
+    asked: list[bytes] = []
+
+    class Server:
+        def execute_async(self, statement: "OnePartition") -> Response:
+            asked.append(statement.routing_key)
+            return Response(OperationTimedOut())
+
+    class OnePartition:
+        query_string = "SELECT"
+
+        def bind(self, values: tuple[bytes]) -> "OnePartition":
+            self.routing_key = values[0]
+            return self
+
+    session: Any = Server()
+    statement: Any = OnePartition()
+    keys = KeyBreakers(failures_max=3, open_s=60.0, keys_max=10)
+    database = CassandraSession(session, Breaker(failures_max=3, open_s=60.0), 5.0, keys)
+    for partition in [b"slow"] * 20 + [b"other"]:
+        with pytest.raises(StoreUnavailable):
+            await database.rows(statement, partition)
+
+    assert asked == [b"slow"] * 3 + [b"other"]

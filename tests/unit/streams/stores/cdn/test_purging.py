@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
-from streams.core.breaker import Breaker
+from streams.core.limits.breaker import Breaker
 from streams.errors import StoreUnavailable
 from streams.ports.cdn import Cdn
 from streams.stores.cdn.purging import KEYS_A_REQUEST, HttpCdn

@@ -9,7 +9,7 @@ from redis.exceptions import (
     RedisError,
 )
 
-from streams.core.breaker import Breaker
+from streams.core.limits.breaker import Breaker
 from streams.errors import StoreUnavailable
 from streams.stores.redis.client import RedisClient
 

@@ -12,7 +12,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from streams.core.breaker import Breaker
+from streams.core.limits.breaker import Breaker
 from streams.errors import StoreUnavailable
 from streams.stores.s3.bucket import S3Bucket, S3Refused
 from streams.stores.s3.objects import S3MediaObjects

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.core.dead_letter_limit import (
+from streams.core.limits.dead_letter_limit import (
     SOURCE_CHARS_MAX,
     DeadLetterLimit,
     LimitRules,

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.core.rates import Rate, TokenBucket
+from streams.core.limits.rates import Rate, TokenBucket
 
 RATE = Rate(per_s=10, burst=5)
 

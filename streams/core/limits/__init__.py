@@ -1,0 +1,1 @@
+"""Pure decisions about limits: what is refused, and for how long."""
