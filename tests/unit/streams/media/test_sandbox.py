@@ -126,8 +126,8 @@ os.read(0, 1)
 os._exit(0)
 """
 ALLOWED = {"giving pages back", "arithmetic", "a thread", "ten megabytes"}
-# Decoding it takes tens of milliseconds, so that a test finds the decoder at work.
-SLOW = png(3_000, 2_500)
+# Decoding it takes hundreds of milliseconds, so that a test finds the decoder at work on a busy machine, too.
+SLOW = png(7_000, 6_000)
 HELD_WHOLE_SIDE = 3_600
 HELD_WHOLE = interlaced_png(HELD_WHOLE_SIDE)  # 39 MB once it is decoded.
 
