@@ -8,6 +8,7 @@ from pathlib import Path
 
 from infra.local import media_keys
 from infra.local.media_keys import MediaKey
+from infra.local.paths import private_folder
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,9 @@ class Credentials:
     # The shield's key, which can only read.
     s3_read_access_key: str
     s3_read_secret_key: str
+    # The key of the store behind the gate of S3, which only the gate uses.
+    s3_store_access_key: str
+    s3_store_secret_key: str
     jwt_secret: str
     # The secret with which CDN edges, the shield and our programs authenticate to each other.
     edge_secret: str
@@ -28,12 +32,14 @@ class Credentials:
 
 def load_or_make(folder: Path) -> Credentials:
     """The secrets in `folder`; those that are missing are made and stored."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(folder)
     return Credentials(
         s3_access_key=_stored(folder / "s3-access-key", lambda: f"local{secrets.token_hex(8)}"),
         s3_secret_key=_stored(folder / "s3-secret-key", lambda: secrets.token_hex(20)),
         s3_read_access_key=_stored(folder / "s3-read-access-key", lambda: f"read{secrets.token_hex(8)}"),
         s3_read_secret_key=_stored(folder / "s3-read-secret-key", lambda: secrets.token_hex(20)),
+        s3_store_access_key=_stored(folder / "s3-store-access-key", lambda: f"store{secrets.token_hex(8)}"),
+        s3_store_secret_key=_stored(folder / "s3-store-secret-key", lambda: secrets.token_hex(20)),
         jwt_secret=_stored(folder / "jwt-secret", lambda: secrets.token_hex(32)),
         edge_secret=_stored(folder / "edge-secret", lambda: secrets.token_hex(32)),
         media_keys=media_keys.load_or_make(folder),

@@ -20,13 +20,14 @@ from infra.local.paths import PROJECT, Home, shared_library
 from infra.local.processes.daemon import Daemon, stop_all
 from infra.local.processes.readiness import wait_ready
 from infra.local.progress import Progress, Silent
+from infra.local.servers.cache import CacheServer
 from infra.local.servers.cassandra import CassandraServer
 from infra.local.servers.edge import EdgeServer, media_url
 from infra.local.servers.jars import missing
 from infra.local.servers.kafka import KafkaServer
-from infra.local.servers.nginx import NginxServer
 from infra.local.servers.redis import RedisServer
 from infra.local.servers.s3 import MEDIA_BUCKET, S3Server
+from infra.local.servers.s3_gate import S3GateServer
 from infra.local.servers.server import Server
 from infra.local.servers.shield import ShieldServer
 
@@ -35,6 +36,7 @@ from infra.local.servers.shield import ShieldServer
 KINDS: Sequence[type[Server]] = (
     CassandraServer,
     S3Server,
+    S3GateServer,
     RedisServer,
     ShieldServer,
     EdgeServer,
@@ -122,7 +124,7 @@ class Stack:
     def choose_ports(self) -> None:
         """Choose the ports and store them for the next run."""
         chosen = ports.choose(self._wanted, self._ports, self.running())
-        self.home.root.mkdir(parents=True, exist_ok=True)
+        self.home.make_private()
         self._ports.update(chosen)  # In place: the servers hold the same mapping.
         ports.save(self.home.ports_file, chosen)
 
@@ -203,7 +205,7 @@ class Stack:
             raise StackError(f"the stack in {self.home.root} has no ports yet: start it first")
         credentials = load_or_make(self.home.secrets)
         # In the order of KINDS: the shield comes before the CDN edges.
-        caches = [server for server in self._servers() if isinstance(server, NginxServer)]
+        caches = [server for server in self._servers() if isinstance(server, CacheServer)]
         local = {name: f"127.0.0.1:{port}" for name, port in self._ports.items()}
         return {
             "SHUTTERLINE_KAFKA": local["kafka"],

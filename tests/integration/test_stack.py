@@ -97,7 +97,10 @@ def test_each_server_listens_on_its_own_ports_alone(stack: Stack) -> None:
     """A port that the stack did not choose could conflict with another stack on the same
     machine."""
     chosen = {stack.port(name) for name in ("kafka", "kafka_controller", "cassandra", "cassandra_storage")}
-    chosen |= {stack.port(name) for name in ("redis", "s3", "shield", "shield_status", "edge", "edge_status")}
+    chosen |= {
+        stack.port(name)
+        for name in ("redis", "s3", "s3_store", "shield", "shield_status", "edge", "edge_status")
+    }
     open_ports = {
         connection.laddr.port
         for server in stack.processes()
@@ -137,7 +140,8 @@ def test_two_stacks_run_side_by_side(stack: Stack, tmp_path: Path) -> None:
 
     assert other.running() == set()
     assert all(
-        stack.server(name).responds() for name in ("kafka", "cassandra", "redis", "s3", "shield", "edge")
+        stack.server(name).responds()
+        for name in ("kafka", "cassandra", "redis", "s3", "s3_gate", "shield", "edge")
     )
 
 
@@ -272,13 +276,20 @@ def test_s3_keeps_what_it_acknowledged_when_killed_and_shows_it_to_nobody_else(s
     with client.get_object(Bucket=bucket, Key="originals/1")["Body"] as body:
         kept = body.read()
     client.close()
-    stranger = http.client.HTTPConnection("127.0.0.1", stack.server("s3").port, timeout=DEADLINE_S)
-    stranger.request("GET", f"/{bucket}/originals/1")
-    answer = stranger.getresponse().status
-    stranger.close()
 
     assert kept == b"bytes"
-    assert answer == 403
+    assert [_stranger(stack.port(name), f"/{bucket}/originals/1") for name in ("s3", "s3_store")] == [
+        403,
+        403,
+    ]
+
+
+def _stranger(port: int | None, target: str) -> int:
+    stranger = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE_S)
+    stranger.request("GET", target)
+    answer = stranger.getresponse().status
+    stranger.close()
+    return answer
 
 
 def test_cassandra_takes_our_largest_batch_without_a_warning(connect: Callable[[], Session]) -> None:

@@ -2,6 +2,10 @@
 //
 // Everything but A-Z a-z 0-9 - . _ ~ and the slash is percent-encoded, as S3 wants it. A path is '' where it
 // names no object that may be asked for.
+import sigv4 from 'sigv4.js';
+
+// What this system stores itself is under this first segment, with a namespace as `shutterline-NAMESPACE`.
+const OURS = /^shutterline(-.*)?$/;
 
 // nginx normalises its own $uri (slashes merge, dots go up); keys are any text, so the raw one is read.
 function requested(r) {
@@ -20,10 +24,19 @@ function of(uri) {
         return '';
     }
     try {
-        return encoded(decodeURIComponent(path.substring(1)));
+        const key = decodeURIComponent(path.substring(1));
+        return is_private(key) ? '' : encoded(key);
     } catch (e) {  // Not UTF-8, and keys are.
         return '';
     }
+}
+
+// An original has the bytes that its author sent, GPS position included. So of our own objects only renditions
+// are served, whoever has signed. A store that keeps objects as files merges slashes, so empty segments do not
+// count.
+function is_private(key) {
+    const segments = key.split('/').filter((segment) => segment !== '');
+    return OURS.test(segments[0] || '') && segments[1] !== 'renditions';
 }
 
 function encoded(key) {
@@ -32,11 +45,7 @@ function encoded(key) {
     if (segments.indexOf('.') >= 0 || segments.indexOf('..') >= 0) {
         return '';
     }
-    return '/' + segments.map(encoded_segment).join('/');
+    return '/' + segments.map(sigv4.encoded).join('/');
 }
 
-function encoded_segment(text) {
-    return encodeURIComponent(text).replace(/[!'()*]/g, (c) => '%' + c.charCodeAt(0).toString(16).toUpperCase());
-}
-
-export default { requested, refreshed, encoded };
+export default { requested, refreshed, encoded, is_private };

@@ -1,9 +1,8 @@
 // The shield's requests to the closed bucket, signed with SigV4 and a key that can only read.
-import crypto from 'crypto';
 import counters from 'counters.js';
+import sigv4 from 'sigv4.js';
 
 const EMPTY_BODY = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
-const SIGNED = 'host;x-amz-content-sha256;x-amz-date';
 // What a browser needs to know of an object. All else that S3 says is about S3.
 const TOLD = ['content-type', 'content-length', 'content-range', 'accept-ranges', 'etag', 'last-modified',
               'cache-control'];
@@ -17,7 +16,7 @@ function path(r) {
 }
 
 function now() {
-    return new Date().toISOString().replace(/[-:]|\.\d{3}/g, '');
+    return sigv4.date(Date.now());
 }
 
 // nginx asks for it once for each request that it makes of S3, also those made in the background: so these are
@@ -25,18 +24,10 @@ function now() {
 function authorization(r) {
     counters.add('origin_fetches', 1);
     const time = r.variables.s3_date;
-    const scope = time.substring(0, 8) + '/' + facts.s3_region + '/s3/aws4_request';
-    const canonical = ['GET', path(r), '', 'host:' + facts.s3_host, 'x-amz-content-sha256:' + EMPTY_BODY,
-                       'x-amz-date:' + time, '', SIGNED, EMPTY_BODY].join('\n');
-    const digest = crypto.createHash('sha256').update(canonical).digest('hex');
-    const to_sign = ['AWS4-HMAC-SHA256', time, scope, digest].join('\n');
-    const key = scope.split('/').reduce(hmac, 'AWS4' + facts.s3_secret_key);
-    return 'AWS4-HMAC-SHA256 Credential=' + facts.s3_access_key + '/' + scope + ', SignedHeaders=' + SIGNED
-        + ', Signature=' + hmac(key, to_sign).toString('hex');
-}
-
-function hmac(key, text) {
-    return crypto.createHmac('sha256', key).update(text).digest();
+    const headers = [['host', facts.s3_host], ['x-amz-content-sha256', EMPTY_BODY], ['x-amz-date', time]];
+    return sigv4.authorization(facts.s3_access_key, facts.s3_secret_key, {
+        method: 'GET', path: path(r), query: '', headers, payload: EMPTY_BODY, date: time, region: facts.s3_region,
+    });
 }
 
 function hide_store(r) {

@@ -2,11 +2,16 @@
 //
 // What was signed is the configured address and the path as it was sent, so the Host header, which the client
 // chooses, has no say: a URL is good at every edge and for no other site.
+import cors from 'cors.js';
 import object_path from 'object_path.js';
 
 const ALGORITHM = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-1' };
 
 async function admit(r) {
+    if (cors.is_preflight(r)) {
+        cors.allow(r, 'GET, HEAD', 'If-None-Match, Range');
+        return;
+    }
     const path = object_path.requested(r);
     const reads = r.method === 'GET' || r.method === 'HEAD';
     if (path === '' || !reads || !(await is_signed(r.variables.request_uri))) {

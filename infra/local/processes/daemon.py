@@ -85,14 +85,13 @@ class Daemon:
             DaemonDiedError: It ended before that.
         """
         self._end_leftovers()
-        self.home.run.mkdir(parents=True, exist_ok=True)
-        self.home.log.mkdir(parents=True, exist_ok=True)
+        self.home.make_private()
         self._rotate_log()
         self.metrics_file.unlink(missing_ok=True)
         parent = os.getpid() if self._dies_with_parent else 0
         launch = [sys.executable, "-I", "-S", str(Path(__file__).parent / "launch.py")]
         launch += [str(self.home.run), self.name, str(parent)]
-        with self.log_file.open("ab") as log, deferred_interrupts():
+        with open(self.log_file, "ab", opener=_for_owner) as log, deferred_interrupts():
             self._child = subprocess.Popen(
                 [*launch, *command],
                 env=dict(environment),
@@ -190,6 +189,10 @@ class Daemon:
         if seen is None or seen.start_ticks == started:
             with suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
+
+
+def _for_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def stop_all(daemons: Sequence[Daemon], deadline_s: float = STOP_DEADLINE_S) -> None:

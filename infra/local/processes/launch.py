@@ -14,6 +14,8 @@ import sys
 PR_SET_PDEATHSIG = 1
 PR_CAPBSET_DROP = 24
 CAP_IPC_LOCK = 14
+# What the program writes is for its owner alone: the stores' data have private photos in them.
+UMASK = 0o077
 
 
 def main(run_folder: str, name: str, parent_pid: int, command: list[str]) -> None:
@@ -25,6 +27,7 @@ def main(run_folder: str, name: str, parent_pid: int, command: list[str]) -> Non
         libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
         if os.getppid() != parent_pid:  # The parent ended before this call.
             sys.exit(1)
+    os.umask(UMASK)
     write(f"{run_folder}/{name}.started", start_ticks())
     write(f"{run_folder}/{name}.pid", str(os.getpid()))
     try:

@@ -1,4 +1,4 @@
-"""What CDN edges and shield have in common: the packaged nginx, with its caches and its status port."""
+"""The packaged nginx: how it is configured, executed and reloaded."""
 
 import importlib.util
 import json
@@ -12,69 +12,39 @@ from pathlib import Path
 from string import Template
 
 from infra.local.errors import StackError
-from infra.local.paths import TEMPLATES
+from infra.local.paths import private_folder
 from infra.local.processes import kernel
-from infra.local.servers import probes
 from infra.local.servers.server import Server
 
 RELOAD_DEADLINE_S = 10.0
 RELOAD_LOOK_S = 0.01
-CONF = TEMPLATES / "edge"
 
 
 class NginxServer(Server):
-    """Serves photos at `port`, and /healthz, /metrics, /purge and /objects/KEY at `status_port`.
+    """One nginx. Its configuration is `conf`/KIND.conf, whose scripts read `facts`."""
 
-    Its log has nginx's own messages and, like every server's log, grows until `make clean`. The
-    views are logged in files of 16 MiB, of which the last eight are stored (`edge/upkeep.js`).
-    """
-
-    @property
-    def status_port(self) -> int:
-        return self.ports[f"{self.name}_status"]
-
-    @property
-    def status_address(self) -> str:
-        return f"127.0.0.1:{self.status_port}"
-
-    @property
-    def views_dir(self) -> Path:
-        """The folder of the logs of views."""
-        return self.data_dir / "logs"
-
-    def start(self, extra_environment: Mapping[str, str] | None = None) -> bool:
-        started = super().start(extra_environment)
-        self.metrics_file.write_text(f"{self.status_address}\n")
-        return started
+    # The folder of its configuration and scripts.
+    conf: Path
 
     def configure(self) -> None:
         # As root, nginx would run its workers as another user, who cannot write into a folder that
         # only root can enter.
         user = "user root;" if os.geteuid() == 0 else ""
-        for folder in ("tmp", "logs", "cache"):
-            (self.data_dir / folder).mkdir(exist_ok=True)
-        facts = {
-            "role": self.kind,
-            "cache": str(self.data_dir / "cache"),
-            "views": str(self.views_dir / "views.log"),
-            "pid_file": str(self.data_dir / "tmp" / "nginx.pid"),
-            **self.facts(),
-        }
+        for folder in ("tmp", "logs"):
+            private_folder(self.data_dir / folder)
+        facts = {"pid_file": str(self.data_dir / "tmp" / "nginx.pid"), **self.facts()}
         facts_file = self._write(f"{self.kind}.json", json.dumps(facts))
-        values = {"user": user, "here": CONF, "facts": facts_file, "status_port": self.status_port}
-        text = (CONF / f"{self.kind}.conf").read_text()
-        self._write(f"{self.kind}.conf", _Braces(text).substitute(values, port=self.port, **self.values()))
+        values = {"user": user, "here": self.conf, "facts": facts_file, "port": self.port, **self.values()}
+        text = (self.conf / self._conf_name).read_text()
+        self._write(self._conf_name, _Braces(text).substitute(values))
 
     def command(self) -> Sequence[str]:
         return [
             str(nginx_binary()),
             *("-p", str(self.data_dir)),
-            *("-c", str(self._conf_dir / f"{self.kind}.conf")),
+            *("-c", str(self._conf_dir / self._conf_name)),
             *("-e", "stderr"),
         ]
-
-    def responds(self) -> bool:
-        return probes.http_responds(self.status_address, "/healthz")
 
     def reload(self) -> None:
         """Reload the configuration; requests under way finish with the old one, and none is lost.
@@ -107,6 +77,10 @@ class NginxServer(Server):
     @abstractmethod
     def values(self) -> Mapping[str, object]:
         """The values of the placeholders in its configuration."""
+
+    @property
+    def _conf_name(self) -> str:
+        return f"{self.kind}.conf"
 
     def _write(self, name: str, text: str) -> Path:
         path = self._conf_dir / name

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
 
-from infra.local.paths import TEMPLATES, Home
+from infra.local.paths import TEMPLATES, Home, private_folder
 from infra.local.processes.daemon import Daemon
 from infra.local.processes.readiness import READY_DEADLINE_S, wait_ready
 
@@ -46,8 +46,9 @@ class Server(Daemon, ABC):
         """Start it unless it runs already; returns whether this call started it. Call `wait_ready` next."""
         if self.pid is not None:
             return False
-        self.data_dir.mkdir(parents=True, exist_ok=True)
-        self._conf_dir.mkdir(parents=True, exist_ok=True)
+        self.home.make_private()
+        private_folder(self.data_dir)
+        private_folder(self._conf_dir)
         self.configure()
         # malloc uses two arenas instead of eight for each core, which would waste 100 MB in the
         # JVMs.

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 
 from infra.local.credentials import load_or_make
-from infra.local.servers.nginx import NginxServer
+from infra.local.servers.cache import CacheServer
 from infra.local.servers.s3 import MEDIA_BUCKET, REGION
 
 
-class ShieldServer(NginxServer):
+class ShieldServer(CacheServer):
     """Serves CDN edges only, which it knows by their secret; reads S3 with a read-only key."""
 
     kind = "shield"
@@ -15,6 +15,7 @@ class ShieldServer(NginxServer):
     def facts(self) -> Mapping[str, object]:
         credentials = load_or_make(self.home.secrets)
         return {
+            **super().facts(),
             "edge_secret": credentials.edge_secret,
             "s3_host": f"127.0.0.1:{self.ports['s3']}",
             "s3_bucket": MEDIA_BUCKET,
@@ -24,4 +25,4 @@ class ShieldServer(NginxServer):
         }
 
     def values(self) -> Mapping[str, object]:
-        return {"s3": self.ports["s3"]}
+        return {**super().values(), "s3": self.ports["s3"]}

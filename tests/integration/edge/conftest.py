@@ -1,5 +1,5 @@
-"""The tests of the edge kill and pause servers, so they use a separate stack: S3, the shield and
-two edges."""
+"""The tests of the edge kill and pause servers, so they use a separate stack: S3 with its gate, the
+shield and two edges."""
 
 from collections.abc import Iterator
 from uuid import uuid4
@@ -15,9 +15,9 @@ from tests.integration.edge.photos import Photos, s3_client
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     made = Stack(tmp_path_factory.mktemp("edge"), dies_with_parent=True)
     made.choose_ports()
-    for name in ("s3", "shield", "edge"):
+    for name in ("s3", "s3_gate", "shield", "edge"):
         made.server(name).start()
-    for name in ("s3", "shield", "edge"):
+    for name in ("s3", "s3_gate", "shield", "edge"):
         made.server(name).wait_ready()
     made.start_edge("edge-2")
     yield made

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from api.reading.signed_urls import UrlSigner, load_media_key
 from infra.local.credentials import load_or_make
 from infra.local.media_keys import MediaKey
-from infra.local.servers.nginx import NginxServer
+from infra.local.servers.cache import CacheServer
 from infra.local.servers.s3 import MEDIA_BUCKET, REGION
 from infra.local.stack import Stack
 from streams.settings import Settings
@@ -86,7 +86,7 @@ class Photos:
     async def metric(self, server: str, sample: str) -> int:
         """Return the sum of one server's samples whose line begins with `sample`."""
         nginx = self.stack.server(server)
-        assert isinstance(nginx, NginxServer)
+        assert isinstance(nginx, CacheServer)
         return summed(await ask(nginx.status_port, "/metrics"), sample)
 
     async def fetches(self) -> tuple[int, int]:

@@ -124,7 +124,13 @@ class TestAnswers:
         for answer in (await photos.view(key), await photos.view(key), missing):
             assert set(answer.headers) <= {
                 *("server", "date", "content-type", "content-length", "connection", "last-modified", "etag"),
-                *("cache-control", "x-cache", "x-content-type-options", "accept-ranges"),
+                *(
+                    "cache-control",
+                    "x-cache",
+                    "x-content-type-options",
+                    "accept-ranges",
+                    "content-security-policy",
+                ),
             }
             assert answer.headers["server"] == "nginx"
         assert missing.status == 404

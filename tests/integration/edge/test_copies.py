@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from bench.traffic.waiting import eventually
-from infra.local.servers.nginx import NginxServer
+from infra.local.servers.cache import CacheServer
 from infra.local.servers.server import Server
 from shutterline.commands.warm import warm
 from streams.stores.cdn.purging import cdn
@@ -187,7 +187,7 @@ class TestWarm:
         photos.put(key, b"bytes")
         for name in ("edge", "shield"):
             server = photos.stack.server(name)
-            assert isinstance(server, NginxServer)
+            assert isinstance(server, CacheServer)
             answer = await ask(
                 server.status_port, f"/objects/{key}", headers={"X-Shutterline-Edge": "guessed"}
             )
@@ -281,7 +281,7 @@ class TestPurge:
         body = json.dumps({"object_keys": [key]}).encode()
         for name in ("edge", "shield"):
             server = photos.stack.server(name)
-            assert isinstance(server, NginxServer)
+            assert isinstance(server, CacheServer)
 
             assert (await ask(server.status_port, "/purge", "POST", body=body)).status == 403
         assert (await photos.view(key)).cache == "HIT"

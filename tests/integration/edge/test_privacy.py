@@ -8,8 +8,8 @@ import pytest
 from bench.traffic.waiting import eventually
 from infra.local import ports
 from infra.local.credentials import load_or_make
+from infra.local.servers.cache import CacheServer
 from infra.local.servers.edge import EdgeServer
-from infra.local.servers.nginx import NginxServer
 from infra.local.servers.shield import ShieldServer
 from infra.local.stack import Stack
 from tests.integration.edge.photos import (
@@ -26,7 +26,7 @@ async def behind() -> AsyncIterator[tuple[int, list[bytes]]]:
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         heads.append(await reader.readuntil(b"\r\n\r\n"))
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nCache-Control: max-age=9\r\n\r\nok")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 2\r\n\r\nok")
         writer.close()
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
@@ -75,7 +75,7 @@ class TestPrivacy:
         assert secret.encode() not in heads[0]
 
     async def _asked(
-        self, server: NginxServer, target: str, headers: Mapping[str, str] | None = None
+        self, server: CacheServer, target: str, headers: Mapping[str, str] | None = None
     ) -> None:
         private = {"Cookie": "session=1", "Authorization": "Bearer x", "X-Forwarded-For": "10.0.0.1"}
         server.start()
@@ -93,7 +93,7 @@ class TestPrivacy:
         photos.put(key, b"bytes")
         await photos.view(key)
         edge = photos.stack.server("edge")
-        assert isinstance(edge, NginxServer)
+        assert isinstance(edge, CacheServer)
 
         logged = [line for line in (edge.views_dir / "views.log").read_text().splitlines() if key in line]
 
@@ -104,7 +104,7 @@ class TestPrivacy:
     async def test_the_log_of_views_is_bounded(self, photos: Photos) -> None:
         """The log has eight files of 16 MiB. When one is full, the oldest is removed."""
         edge = photos.stack.server("edge-2")
-        assert isinstance(edge, NginxServer)
+        assert isinstance(edge, CacheServer)
         log = edge.views_dir / "views.log"
         oldest = log.with_name(f"views.log.{FILES - 1}")
         for number in range(1, FILES):
@@ -120,7 +120,7 @@ class TestPrivacy:
 
 
 def _ports(stack: Stack) -> dict[str, int]:
-    names = ("s3", "shield", "shield_status", "edge", "edge_status")
+    names = ("s3", "s3_store", "shield", "shield_status", "edge", "edge_status")
     return {name: port for name in names if (port := stack.port(name)) is not None}
 
 

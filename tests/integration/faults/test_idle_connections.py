@@ -27,7 +27,9 @@ async def proxied(
 ) -> AsyncIterator[tuple[Stores, SlowProxy]]:
     """Stores, with a proxy in front of one store."""
     store = request.param
-    with SlowProxy(stack.server(store).port) as proxy:
+    port = stack.port(store)
+    assert port is not None
+    with SlowProxy(port) as proxy:
         scheme, path = {"redis": ("redis://", "/0"), "s3": ("http://", "")}[store]
         settings = deploy().settings.model_copy(update={store: f"{scheme}127.0.0.1:{proxy.port}{path}"})
         async with connect(settings, timeout_ms=TIMEOUT_MS) as stores:
