@@ -104,6 +104,12 @@ def private_key(key: MediaKey) -> RSAPrivateKey:
     return load_media_key(key.private_key)
 
 
+def ports_of(stack: Stack) -> dict[str, int]:
+    """The ports of the servers that are started, for one more server beside them."""
+    names = ("s3", "s3_store", "shield", "shield_status", "edge", "edge_status")
+    return {name: port for name in names if (port := stack.port(name)) is not None}
+
+
 def summed(metrics: Answer, sample: str) -> int:
     lines = metrics.body.decode().splitlines()
     return sum(int(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(sample))

@@ -101,7 +101,7 @@ class TestOneFetch:
 class TestOutages:
     async def test_an_edge_serves_what_it_has_while_s3_is_down(self, photos: Photos, key: str) -> None:
         """A cached object is served even if it has expired. For an object that is not cached the
-        status is 502, and no cache stores this error."""
+        status is 503, and no cache stores this error."""
         photos.put(key, b"kept", "max-age=1")
         await photos.view_all(key, 2)
         stored_s = time.time()
@@ -116,7 +116,7 @@ class TestOutages:
             s3.wait_ready()
 
         assert {(answer.status, answer.body) for answer in kept} == {(200, b"kept")}
-        assert (unknown.status, unknown.headers["cache-control"]) == (502, "no-store")
+        assert (unknown.status, unknown.headers["cache-control"]) == (503, "no-store")
 
     async def test_an_edge_serves_what_it_has_while_the_shield_is_down(
         self, photos: Photos, key: str

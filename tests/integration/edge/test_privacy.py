@@ -11,10 +11,10 @@ from infra.local.credentials import load_or_make
 from infra.local.servers.cache import CacheServer
 from infra.local.servers.edge import EdgeServer
 from infra.local.servers.shield import ShieldServer
-from infra.local.stack import Stack
 from tests.integration.edge.photos import (
     FILES,
     Photos,
+    ports_of,
 )
 from tests.integration.plain_http import ask
 
@@ -45,7 +45,7 @@ class TestPrivacy:
         server = EdgeServer(
             photos.stack.home,
             photos.stack.home.root,
-            {**_ports(photos.stack), **names},
+            {**ports_of(photos.stack), **names},
             dies_with_parent=True,
             name="edge-3",
         )
@@ -64,7 +64,7 @@ class TestPrivacy:
         server = ShieldServer(
             photos.stack.home,
             photos.stack.home.root,
-            {**_ports(photos.stack), **names},
+            {**ports_of(photos.stack), **names},
             dies_with_parent=True,
             name="shield-2",
         )
@@ -117,11 +117,6 @@ class TestPrivacy:
         await eventually("it has turned", turned)
         assert not log.exists()
         assert len(list(edge.views_dir.iterdir())) == FILES - 1
-
-
-def _ports(stack: Stack) -> dict[str, int]:
-    names = ("s3", "s3_store", "shield", "shield_status", "edge", "edge_status")
-    return {name: port for name in names if (port := stack.port(name)) is not None}
 
 
 def _free() -> int:
