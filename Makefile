@@ -16,7 +16,7 @@ READY := $(VENV)/.ready
 TESTS := tests/unit tests/contract tests/simulation
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check coverage style format docs up down status clean servers prerequisites
+.PHONY: help demo test check coverage style format docs sbom up down status clean servers prerequisites
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,10 @@ format: $(READY) ## rewrite the sources in the common format
 
 docs: $(READY) ## write the references of settings and metrics
 	@$(BIN)/python -m tests.references
+
+sbom: $(READY) ## write sbom.json: the locked packages in CycloneDX
+	@$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --output-file sbom.json \
+		requirements.txt
 
 up: servers ## start what is missing of the local stack, one worker and the API
 	@$(BIN)/shutterline up

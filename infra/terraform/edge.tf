@@ -66,6 +66,34 @@ resource "aws_cloudfront_response_headers_policy" "media" {
     content_type_options {
       override = true
     }
+
+    # CloudFront cannot refuse what is no image. Opened as a page, such an object runs and loads nothing.
+    content_security_policy {
+      content_security_policy = "default-src 'none'; sandbox"
+      override                = true
+    }
+  }
+
+  # A read without headers of its own needs no preflight, so only these are allowed.
+  dynamic "cors_config" {
+    for_each = length(var.upload_origins) > 0 ? toset(["pages"]) : toset([])
+
+    content {
+      access_control_allow_credentials = false
+      origin_override                  = true
+
+      access_control_allow_headers {
+        items = ["Range"]
+      }
+
+      access_control_allow_methods {
+        items = ["GET", "HEAD"]
+      }
+
+      access_control_allow_origins {
+        items = var.upload_origins
+      }
+    }
   }
 }
 

@@ -30,6 +30,16 @@ resource "aws_s3_bucket_ownership_controls" "media" {
   }
 }
 
+resource "aws_s3_bucket_server_side_encryption_configuration" "media" {
+  bucket = aws_s3_bucket.media.id
+
+  rule {
+    apply_server_side_encryption_by_default {
+      sse_algorithm = "AES256"
+    }
+  }
+}
+
 resource "aws_s3_bucket_lifecycle_configuration" "media" {
   bucket = aws_s3_bucket.media.id
 
@@ -77,6 +87,51 @@ data "aws_iam_policy_document" "media" {
       test     = "StringEquals"
       variable = "AWS:SourceArn"
       values   = [aws_cloudfront_distribution.edge.arn]
+    }
+  }
+
+  # An original has the bytes that its author sent, GPS position included. Whatever URL was signed, and in
+  # whichever namespace, the edge cannot read it.
+  statement {
+    sid       = "EdgeReadsNoOriginals"
+    effect    = "Deny"
+    actions   = ["s3:GetObject"]
+    resources = ["${aws_s3_bucket.media.arn}/shutterline/originals/*", "${aws_s3_bucket.media.arn}/shutterline-*/originals/*"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["cloudfront.amazonaws.com"]
+    }
+  }
+
+  # The bucket takes no ACLs (BucketOwnerEnforced); this also holds while somebody changes that.
+  statement {
+    sid       = "NobodySetsAcls"
+    effect    = "Deny"
+    actions   = ["s3:PutBucketAcl", "s3:PutObjectAcl", "s3:PutObjectVersionAcl"]
+    resources = [aws_s3_bucket.media.arn, "${aws_s3_bucket.media.arn}/*"]
+
+    principals {
+      type        = "*"
+      identifiers = ["*"]
+    }
+  }
+
+  statement {
+    sid       = "NothingWithOldTls"
+    effect    = "Deny"
+    actions   = ["s3:*"]
+    resources = [aws_s3_bucket.media.arn, "${aws_s3_bucket.media.arn}/*"]
+
+    principals {
+      type        = "*"
+      identifiers = ["*"]
+    }
+
+    condition {
+      test     = "NumericLessThan"
+      variable = "s3:TlsVersion"
+      values   = ["1.2"]
     }
   }
 

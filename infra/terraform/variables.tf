@@ -40,7 +40,7 @@ variable "namespace" {
 }
 
 variable "upload_origins" {
-  description = "Web origins whose pages may put uploads into the bucket by signed requests: https://photos.example."
+  description = "Web origins whose pages may put uploads into the bucket by signed requests, and read photos by scripts: https://photos.example."
   type        = list(string)
   default     = []
 

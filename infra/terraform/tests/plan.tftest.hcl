@@ -72,6 +72,37 @@ run "nothing_is_served_or_read_without_a_signature" {
   }
 }
 
+run "photos_cannot_act_as_pages" {
+  command = plan
+
+  assert {
+    condition     = one(one(aws_cloudfront_response_headers_policy.media.security_headers_config).content_security_policy).content_security_policy == "default-src 'none'; sandbox"
+    error_message = "An object that is opened as a page must run nothing."
+  }
+
+  assert {
+    condition     = length(aws_cloudfront_response_headers_policy.media.cors_config) == 0
+    error_message = "Without origins no page may read photos by scripts."
+  }
+}
+
+run "originals_and_acls_are_denied" {
+  command = plan
+
+  assert {
+    condition = alltrue([
+      for sid in ["EdgeReadsNoOriginals", "NobodySetsAcls", "NothingWithOldTls", "NothingWithoutTls"] :
+      contains([for each in data.aws_iam_policy_document.media.statement : each.sid if each.effect == "Deny"], sid)
+    ])
+    error_message = "The policy must deny originals to the edge, ACLs, and what is not encrypted."
+  }
+
+  assert {
+    condition     = one(one(aws_s3_bucket_server_side_encryption_configuration.media.rule).apply_server_side_encryption_by_default).sse_algorithm == "AES256"
+    error_message = "Objects must be encrypted at rest."
+  }
+}
+
 run "a_private_key_is_refused" {
   command = plan
 
