@@ -1,6 +1,7 @@
 """Which requests the media bucket refuses: everything but the operations that we need, as they were
 signed."""
 
+import hashlib
 import stat
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import quote
@@ -17,6 +18,7 @@ from tests.integration.plain_http import Answer, ask, target_of
 
 SECRET = b"GPS 52.5 13.4"
 BODY = b"bytes"
+EMPTY = hashlib.sha256(b"").hexdigest()
 # What changes an operation if S3 honours it. `STRANGER` is another author's object.
 HEADERS = {
     "x-amz-copy-source": f"/{MEDIA_BUCKET}/STRANGER",
@@ -68,7 +70,7 @@ def signed_put(photos: Photos, key: str) -> tuple[str, dict[str, str]]:
 
 
 def signed_headers(
-    photos: Photos, method: str, target: str, *, reading: bool = False, more: Mapping[str, str] | None = None
+    photos: Photos, method: str, target: str, *, reading: bool = False, payload: str = EMPTY
 ) -> dict[str, str]:
     """The headers of a request that is signed with one of the two keys."""
     made = load_or_make(photos.stack.home.secrets)
@@ -76,8 +78,9 @@ def signed_headers(
     if reading:
         key, secret = made.s3_read_access_key, made.s3_read_secret_key
     host = f"127.0.0.1:{photos.stack.port('s3')}"
-    request = botocore.awsrequest.AWSRequest(method, f"http://{host}{target}", dict(more or {}), b"")
+    request = botocore.awsrequest.AWSRequest(method, f"http://{host}{target}", {}, b"")
     signer = botocore.auth.S3SigV4Auth(botocore.credentials.Credentials(key, secret), "s3", REGION)
+    signer.payload = lambda _request: payload  # What it states as the hash of the body.
     signer.add_auth(request)
     return {"Host": host, **{name: str(value) for name, value in request.headers.items()}}
 
@@ -225,6 +228,19 @@ class TestStrangers:
 
         assert {answer.status for answer in answers} == {501}
 
+    async def test_a_body_is_the_one_that_was_signed(self, photos: Photos, gate: Store, key: str) -> None:
+        """The hash that a request states goes on to the store. Chunks with signatures of their own could
+        not be checked there."""
+        target = f"/{MEDIA_BUCKET}/{key}"
+        empty = {**signed_headers(photos, "PUT", target), "Content-Length": str(len(BODY))}
+        chunks = signed_headers(photos, "PUT", target, payload="STREAMING-AWS4-HMAC-SHA256-PAYLOAD")
+
+        other = await gate.ask("PUT", target, empty, BODY)
+        streamed = await gate.ask("PUT", target, chunks, BODY)
+
+        assert (other.status, streamed.status) == (400, 501)
+        assert key not in keys_of(photos)
+
     async def test_there_is_one_bucket(self, photos: Photos, gate: Store) -> None:
         """Our own key cannot list, make or remove buckets."""
         targets = [("GET", "/"), ("PUT", "/other"), ("GET", "/other/a"), ("PUT", f"/{MEDIA_BUCKET}")]
@@ -251,8 +267,9 @@ class TestStrangers:
 
 
 class TestFolders:
-    def test_nobody_else_can_enter_the_folders_of_the_stack(self, photos: Photos) -> None:
+    def test_nobody_else_can_enter_the_folders_of_the_stack(self, photos: Photos, key: str) -> None:
         """Objects, messages and logs are in files. The store even reads their permissions as ACLs."""
+        photos.put(key, BODY)
         home = photos.stack.home
         folders = [folder for folder in [home.root, *home.root.rglob("*")] if folder.is_dir()]
         objects = [file for file in (home.data / "s3").rglob("*") if file.is_file()]
@@ -280,4 +297,4 @@ class TestFolders:
             await direct.ask("GET", target) for target in (f"/{MEDIA_BUCKET}", f"/{MEDIA_BUCKET}/{key}")
         ]
         assert [answer.status for answer in answers] == [403, 403]
-        self.test_nobody_else_can_enter_the_folders_of_the_stack(photos)
+        self.test_nobody_else_can_enter_the_folders_of_the_stack(photos, f"{key}.again")
