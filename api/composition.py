@@ -95,7 +95,9 @@ def make_services(
         ValueError: A setting is invalid, such as a secret that is too short.
     """
     reads = _reads(settings, settings.request_deadline_ms, stores, stores.outgoing_edges)
-    pulled = PulledAuthorsPoller(stores.pulled_authors, settings.pulled_authors_refresh_ms / 1_000)
+    pulled = PulledAuthorsPoller(
+        stores.pulled_authors, settings.pulled_authors_refresh_ms / 1_000, clock_s=clock_s
+    )
     delivery = DeliveryPoller(
         log_ends, stores.timelines, FANOUT.named(settings.namespace), FANOUT.partitions, clock_s
     )

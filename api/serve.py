@@ -74,13 +74,11 @@ async def serve(settings: ApiProcessSettings) -> None:
                     connect_stores(clients, settings, timeout_ms=settings.store_timeout_ms)
                 )
                 ids = await closing.enter_async_context(PhotoIds(stores.shard_leases))
-                clocks = Clocks(
+                clocks = Clocks.of_stores(
                     settings,
-                    {
-                        "cassandra": stores.cassandra_clock,
-                        "redis": stores.redis_clock,
-                        "kafka": KafkaClock(producer, namespace=settings.namespace),
-                    },
+                    cassandra=stores.cassandra_clock,
+                    redis=stores.redis_clock,
+                    kafka=KafkaClock(producer, namespace=settings.namespace),
                 )
                 await clocks.compare()  # Before the first write is taken.
                 services = make_services(

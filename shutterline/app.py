@@ -59,7 +59,7 @@ COMMANDS = {
     ),
     "warm": LazyCommand(
         RUN,
-        "shutterline.commands.warm:warm",
+        "shutterline.commands.media.warm:warm",
         "Refresh the most viewed photos in every CDN edge. Run it more often than cached photos expire.",
         "shutterline warm",
     ),
@@ -80,7 +80,7 @@ COMMANDS = {
     ),
     "clean-media": LazyCommand(
         RUN,
-        "shutterline.commands.clean:clean_media",
+        "shutterline.commands.media.clean:clean_media",
         "Reconcile media bucket and database: end abandoned uploads, delete orphans, repair what is lost.",
         "shutterline clean-media",
     ),
@@ -98,7 +98,7 @@ COMMANDS = {
     ),
     "upload": LazyCommand(
         TRY,
-        "shutterline.commands.upload:upload",
+        "shutterline.commands.media.upload:upload",
         "Upload photos through the HTTP API. After a Ctrl-C the same command continues where it stopped.",
         "shutterline upload 7 beach.jpg dunes.png",
     ),

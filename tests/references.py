@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from streams.settings import Settings
 
 ROOT = Path(__file__).parents[1]
-SETTINGS = ROOT / "streams" / "settings.py"
+SETTINGS = ROOT / "streams" / "settings"
 METRIC_PACKAGES = ("streams", "api", "infra", "shutterline")
 METRIC_KINDS = ("Counter", "Gauge", "Histogram")
 # The last word of a setting's name that is no qualifier is its unit, if it is one of these.
@@ -39,23 +39,17 @@ UNITS = {
 
 def settings_reference() -> str:
     """`docs/settings.md`: every setting by part, with its variable, type, default, unit and comment."""
-    comments = _comments(SETTINGS)
     lines = [
         "# Settings",
         "",
-        "Generated from `streams/settings.py` by `make docs`. Do not edit it by hand.",
+        "Generated from `streams/settings/` by `make docs`. Do not edit it by hand.",
     ]
-    seen: set[str] = set()
-    for part in ast.parse(SETTINGS.read_text()).body:
-        if not isinstance(part, ast.ClassDef):
-            continue
-        rows = [
-            _setting_row(field, comments)
-            for field in part.body
-            if isinstance(field, ast.AnnAssign) and _name(field) not in seen
-        ]
-        seen |= {_name(field) for field in part.body if isinstance(field, ast.AnnAssign)}
-        if rows:
+    for path in sorted(SETTINGS.glob("*.py")):
+        comments = _comments(path)
+        for part in (part for part in ast.parse(path.read_text()).body if isinstance(part, ast.ClassDef)):
+            rows = [_setting_row(field, comments) for field in part.body if isinstance(field, ast.AnnAssign)]
+            if not rows:
+                continue
             lines += ["", f"## {part.name}", "", _one_line(ast.get_docstring(part) or ""), ""]
             lines += ["| setting | variable | type | default | unit | meaning |", "|---|---|---|---|---|---|"]
             lines += rows

@@ -1,29 +1,29 @@
 """The revocations as this process knows them, a few seconds old; checked without a call."""
 
-import asyncio
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
 from api.http.metrics import REVOCATIONS_READ
+from api.polled import Polled
 from schemas.ids import UserId
 from schemas.quoting import quoted
 from schemas.times import rfc3339, utc_datetime_of_ms
 from streams.errors import StoreUnavailable
+from streams.polling import poll
 from streams.ports.revocations import Revocation, RevocationKind, Revocations
 
 log = logging.getLogger(__name__)
 
-# Versions are ordered by the clocks of their writers, so a writer whose clock is behind does not
-# change the version. Expired rows do not change it either. All rows are therefore also read at
-# intervals, well below the 30 s within which a revocation must have an effect.
+# Rows that expire do not change the version either. The interval is well below the 30 s within which a
+# revocation must have an effect.
 RELOAD_S = 10.0
 
 
 @dataclass(slots=True, kw_only=True)
 class RevokedPoller:
-    """Polls the version of the revocations, and reads all if it has changed, or every `RELOAD_S` seconds.
+    """Polls the revocations every `refresh_s` seconds.
 
     While the store does not respond, the last revocations are used until they are `stale_s_max` old.
     """
@@ -36,13 +36,14 @@ class RevokedPoller:
     _tokens: Collection[str] = field(default=frozenset(), init=False)
     _users: dict[str, int] = field(default_factory=dict, init=False)
     _logged: frozenset[Revocation] | None = field(default=None, init=False)
-    _version: str | None = field(default=None, init=False)
-    _known_s: float = field(default=float("-inf"), init=False)
-    _read_s: float = field(default=float("-inf"), init=False)
+    _polled: Polled[Sequence[Revocation]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._polled = Polled(source=self.store, use=self._use, reload_s=RELOAD_S, clock_s=self.clock_s)
 
     async def check(self) -> None:
         """Raise StoreUnavailable if the revocations are not known, or have not been for too long."""
-        if self.clock_s() - self._known_s > self.stale_s_max:
+        if self._polled.age_s() > self.stale_s_max:
             raise StoreUnavailable("revocations", "read", f"not within the last {self.stale_s_max} s")
 
     def has_key(self, *names: str | None) -> bool:
@@ -64,24 +65,18 @@ class RevokedPoller:
         Raises:
             StoreUnavailable: The database did not respond.
         """
-        began_s = self.clock_s()
-        # Read the version first: if something is revoked between the two reads, the version changes
-        # again, and the next refresh reads all again.
-        version = await self.store.version()
-        if version != self._version or began_s - self._read_s >= RELOAD_S:
-            self._use(await self.store.all())
-            self._version, self._read_s = version, began_s
-        self._known_s = began_s
+        await self._polled.refresh()
         REVOCATIONS_READ.set_to_current_time()
 
     async def run(self) -> None:
         """Refresh every `refresh_s` seconds; runs until cancelled."""
-        while True:
-            try:
-                await self.refresh()
-            except StoreUnavailable as error:
-                log.warning("the revocations could not be read; the last ones stay in use: %s", error)
-            await asyncio.sleep(self.refresh_s)
+        await poll(
+            self.refresh,
+            self.refresh_s,
+            log=log,
+            failure="the revocations could not be read; the last ones stay in use",
+            level=logging.WARNING,
+        )
 
     def _use(self, revocations: Sequence[Revocation]) -> None:
         users: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""The bounds of a connection, and the responses to those who break them."""
+"""The bounds of a connection, and the responses to a client that exceeds them."""
 
 import logging
 from collections.abc import Iterable

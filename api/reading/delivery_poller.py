@@ -1,6 +1,5 @@
 """Whether the timelines have what was delivered to them, as this process knows it, about a second old."""
 
-import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -8,7 +7,7 @@ from time import monotonic
 from typing import Protocol
 
 from streams.core.delivery_age import DeliveryAge
-from streams.errors import StoreUnavailable
+from streams.polling import poll
 from streams.ports.timelines import Timelines
 
 log = logging.getLogger(__name__)
@@ -59,9 +58,4 @@ class DeliveryPoller:
 
     async def run(self) -> None:
         """Refresh every `POLL_S` seconds; runs until cancelled."""
-        while True:
-            try:
-                await self.refresh()
-            except StoreUnavailable as error:
-                log.debug("how far deliveries are applied is not known: %s", error)
-            await asyncio.sleep(POLL_S)
+        await poll(self.refresh, POLL_S, log=log, failure="how far deliveries are applied is not known")

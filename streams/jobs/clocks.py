@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from time import monotonic, time_ns
+from typing import Self
 
 from streams.core.clock_difference import difference_us
 from streams.errors import StoreUnavailable
@@ -45,6 +46,13 @@ class Clocks:
         # By store: how far our clock was ahead of the store's, less our offset then.
         self._ahead_of_us: dict[str, int] = {}
         self._silent: set[str] = set()
+
+    @classmethod
+    def of_stores(
+        cls, settings: ClockSettings, *, cassandra: StoreClock, redis: StoreClock, kafka: StoreClock
+    ) -> Self:
+        """Return the comparison with the clocks of all stores that write times."""
+        return cls(settings, {"cassandra": cassandra, "redis": redis, "kafka": kafka})
 
     async def run(self) -> None:
         """Compare every `clock_compare_s` seconds, and soon while something is wrong, until cancelled."""

@@ -68,13 +68,11 @@ async def run_worker(roles: Collection[Role]) -> None:
             waits_for = "kafka"
             producer = await closing.enter_async_context(Producer(settings, timeout_ms=timeout_ms))
             await until_kafka_answers(producer, settings.namespace)
-            clocks = Clocks(
+            clocks = Clocks.of_stores(
                 settings,
-                {
-                    "cassandra": stores.cassandra_clock,
-                    "redis": stores.redis_clock,
-                    "kafka": KafkaClock(producer, namespace=settings.namespace),
-                },
+                cassandra=stores.cassandra_clock,
+                redis=stores.redis_clock,
+                kafka=KafkaClock(producer, namespace=settings.namespace),
             )
             await clocks.compare()  # Before the first event is judged.
             offsets = Offsets(settings)

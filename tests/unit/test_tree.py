@@ -16,6 +16,7 @@ PRODUCT = ("schemas", "topics", "streams", "api", "infra", "shutterline")
 PACKAGES = (*PRODUCT, "bench", "tests")
 FUNCTION_LINES_MAX = 70
 FOLDER_MODULES_MAX = 16
+MODULE_LINES_MAX = 500
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "misc", "manager"}
 # No function may take one of these as a whole. It takes the group, the part or the port that it
 # uses.
@@ -139,9 +140,16 @@ def test_only_the_compositions_hold_a_whole_bag() -> None:
     assert [] == bags
 
 
+def test_no_module_is_too_long_to_be_read() -> None:
+    """A module that long holds several that want to exist. Tests may be long: each stands alone."""
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in sources(PRODUCT)}
+
+    assert {} == {path: length for path, length in lengths.items() if length > MODULE_LINES_MAX}
+
+
 def test_no_folder_holds_more_modules_than_can_be_seen_at_once() -> None:
     """A folder with more modules should be split into folders."""
-    modules = Counter(path.parent.relative_to(ROOT) for path in sources() if path.stem != "__init__")
+    modules = Counter(path.parent.relative_to(ROOT) for path in sources())
 
     assert {} == {str(folder): count for folder, count in modules.items() if count > FOLDER_MODULES_MAX}
 

@@ -44,7 +44,7 @@ from streams.renditions.removal import removal_task
 from streams.renditions.thumbnail import thumbnail_task
 from streams.settings import Settings
 from streams.stores.cache.keys import photo_key
-from streams.stores.memory.cdn import MemoryCdn
+from streams.stores.memory.media import MemoryCdn
 from streams.stores.memory.stores import memory_stores
 from streams.timelines.fanout import backfill, owners_by_photo, put_photo
 from topics.catalogue import Lane

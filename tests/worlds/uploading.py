@@ -110,7 +110,7 @@ def object_key(world: World, photo: object) -> str:
 
 
 async def rows(world: World) -> list[Upload]:
-    """Return the stored uploads: those whose photo has not entered the pipeline."""
+    """Return the rows of all uploads; a row is removed once its photo has entered the pipeline."""
     return [upload async for upload in world.memory.uploads.all()]
 
 

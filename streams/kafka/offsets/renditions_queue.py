@@ -8,6 +8,7 @@ from time import monotonic
 from streams.errors import StoreUnavailable
 from streams.kafka.offsets.queued import BrokerOffsets, queued_records
 from streams.kafka.producing.producer import STORE
+from streams.polling import poll
 from streams.roles import RENDITION_LANES, Role, group_of
 from topics.catalogue import RENDITIONS, Lane
 
@@ -52,13 +53,16 @@ class RenditionsQueue:
 
     async def run(self) -> None:
         """Ask the broker every `REFRESH_S` seconds; runs until cancelled."""
-        while True:
-            try:
-                async with self._turn:
-                    await self._ask()
-            except StoreUnavailable as error:
-                log.debug("the broker did not say how many renditions are queued: %s", error)
-            await asyncio.sleep(REFRESH_S)
+        await poll(
+            self._refresh,
+            REFRESH_S,
+            log=log,
+            failure="the broker did not say how many renditions are queued",
+        )
+
+    async def _refresh(self) -> None:
+        async with self._turn:
+            await self._ask()
 
     async def _ask(self) -> None:
         # The age counts from the request: the result may lack tasks that were queued after it.

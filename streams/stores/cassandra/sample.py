@@ -6,8 +6,7 @@ from collections.abc import Collection
 from cassandra.query import PreparedStatement
 
 from schemas.ids import UserId
-from streams.stores.cassandra.session import CassandraSession
-from streams.stores.cassandra.tokens import TOKEN_MAX, TOKEN_MIN
+from streams.stores.cassandra.session import TOKEN_MAX, TOKEN_MIN, CassandraSession
 
 # In a small table many random tokens select the same user, so a new user may take several tries.
 TRIES_A_USER = 4

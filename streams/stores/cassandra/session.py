@@ -29,6 +29,8 @@ from streams.handover import LoopHandover
 from streams.settings import CassandraSettings
 from streams.stores.guard import StoreGuard
 
+# A partition's position on the ring: Murmur3Partitioner's tokens are 64-bit integers.
+TOKEN_MIN, TOKEN_MAX = -(2**63), 2**63 - 1
 Row = tuple[Any, ...]
 _Result: TypeAlias = tuple[asyncio.Future[list[Row]], list[Row] | BaseException]
 STORE = "cassandra"

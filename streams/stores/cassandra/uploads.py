@@ -11,8 +11,7 @@ from schemas.ids import PhotoId, UserId
 from schemas.times import as_utc
 from streams.core.uploads import KeyClaim, Upload, UploadState
 from streams.ports.uploads import Uploads
-from streams.stores.cassandra.session import CassandraSession
-from streams.stores.cassandra.tokens import TOKEN_MIN
+from streams.stores.cassandra.session import TOKEN_MIN, CassandraSession
 
 ROWS_A_CALL = 1_000
 _COLUMNS = "photo_id, author_id, object_key, content_type, size_bytes, caption, created_at, parts_id, state"

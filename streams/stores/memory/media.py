@@ -7,6 +7,7 @@ from itertools import count
 from secrets import token_hex
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from streams.ports.cdn import Cdn
 from streams.ports.media import MediaObjects, MediaUploads, SignedRequest, StoredObject, UnfinishedParts
 
 
@@ -137,3 +138,13 @@ class MemoryMediaUploads(MediaUploads):
 
     async def expire_unfinished(self, prefix: str) -> bool:
         return False
+
+
+class MemoryCdn(Cdn):
+    """`purged` has every key in the order of the calls, including repeated keys."""
+
+    def __init__(self) -> None:
+        self.purged: list[str] = []
+
+    async def purge(self, object_keys: Sequence[str]) -> None:
+        self.purged += object_keys

@@ -7,7 +7,6 @@ from streams.ports.groups import Stores
 from streams.stores.memory.authors import MemoryAuthors, MemoryPulledAuthors
 from streams.stores.memory.budget import MemoryRebuildBudget, MemorySharedRates
 from streams.stores.memory.cache import MemoryCache
-from streams.stores.memory.cdn import MemoryCdn
 from streams.stores.memory.cleaning import MemoryCleaningPositions, MemoryMissingObjects, MemoryPhotoScan
 from streams.stores.memory.coordination import (
     MemoryShardLeases,
@@ -16,7 +15,7 @@ from streams.stores.memory.coordination import (
 )
 from streams.stores.memory.counted import MemoryCountedSets
 from streams.stores.memory.health import MemoryStoreClock, MemoryStoreProbe
-from streams.stores.memory.media import MemoryMediaObjects, MemoryMediaUploads
+from streams.stores.memory.media import MemoryCdn, MemoryMediaObjects, MemoryMediaUploads
 from streams.stores.memory.outgoing_edges import MemoryOutgoingEdges, MemoryRemovalMarks
 from streams.stores.memory.photos import MemoryAuthorPhotos, MemoryParkedPhotos, MemoryPhotos
 from streams.stores.memory.revocations import MemoryRevocations

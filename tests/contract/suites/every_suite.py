@@ -11,6 +11,7 @@ from tests.contract.suites.cleaning_suite import (
     PhotoScanSuite,
 )
 from tests.contract.suites.coordination_suite import (
+    ShardLeasesSuite,
     StoppedPartitionsSuite,
     StoreClockSuite,
     StoreProbeSuite,
@@ -22,7 +23,6 @@ from tests.contract.suites.media_suite import MediaObjectsSuite, OriginalsSuite,
 from tests.contract.suites.parked_suite import ParkedPhotosSuite
 from tests.contract.suites.photos_suite import AuthorPhotosSuite, PhotosSuite
 from tests.contract.suites.revocations_suite import RevocationsSuite
-from tests.contract.suites.shard_leases_suite import ShardLeasesSuite
 from tests.contract.suites.timelines_suite import (
     RebuildSuite,
     RingBytesSuite,

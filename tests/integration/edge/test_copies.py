@@ -13,7 +13,7 @@ import pytest
 from bench.traffic.waiting import eventually
 from infra.local.servers.cache import CacheServer
 from infra.local.servers.server import Server
-from shutterline.commands.warm import warm
+from shutterline.commands.media.warm import warm
 from streams.stores.cdn.purging import cdn
 from tests.integration.edge.photos import (
     REQUESTS,

@@ -57,7 +57,7 @@ def sending(*pieces: bytes) -> Send:
     ],
 )
 def test_an_address_without_tls_is_refused(address: str) -> None:
-    """Whoever is on the path could put a key of their own into the set."""
+    """An attacker on the network path could add a key to the set."""
     with pytest.raises(ValueError, match="must be https://"):
         key_source(address, bytes_max=100, fetch_s_max=1)
 

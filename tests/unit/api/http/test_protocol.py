@@ -364,7 +364,7 @@ async def test_the_body_of_a_request_with_upgrade_is_no_request(
     framing: bytes, body: bytes, *, pause: bool
 ) -> None:
     """Some clients offer HTTP/2 on their first request, also with a body. It was lost, and then read as the
-    next request: whoever chose a body could send requests in the name of a proxy's other clients."""
+    next request, so one client behind a proxy could send requests in the name of another."""
     upgrade = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n"
     head = b"POST /plain HTTP/1.1\r\n" + framing + b"\r\n" + upgrade
     assert len(GET) == 39

@@ -139,8 +139,8 @@ async def test_a_timeline_that_may_be_older_than_the_log_makes_a_page_partial() 
 async def test_an_old_set_of_pulled_authors_makes_a_page_partial() -> None:
     """A pulled author whom this process does not know yet may be missing."""
     world = await _warm()
-    world.clock.ms += 1_000
-    object.__setattr__(world.services.pulled, "_known_s", -100.0)
+    world.clock.ms += 6_000
+    await world.services.delivery.refresh()
 
     page = await world.page(READER)
 

@@ -11,7 +11,7 @@ from streams.errors import StoreUnavailable
 from streams.jobs.cleaning.report import SUSPICIOUS_MIN, Inconsistency
 from streams.photos.begun import photo_begun
 from streams.ports.cleaning import CleaningScan
-from streams.stores.memory.cdn import MemoryCdn
+from streams.stores.memory.media import MemoryCdn
 from streams.uploads.entering import photo_of
 from tests.worlds.abandoned import AUTHOR, Half, leave
 from tests.worlds.cleaning import DAY_MS, HOUR_MS, NAMES, CleaningWorld, counts

@@ -53,8 +53,8 @@ async def test_one_user_does_not_hold_all_reads() -> None:
     assert len(reading.began) == 61
 
 
-async def test_a_free_slot_goes_to_whom_holds_fewest() -> None:
-    """Not to whoever has waited for longest."""
+async def test_a_free_slot_goes_to_the_requester_with_the_fewest() -> None:
+    """The order of the requests does not matter: a user with many requests would always be first."""
     reading = _Reading(DatabaseReads(2, wait_s=60, shares=Shares(user=9, address=9)))
     first, second = reading.begin(USER), reading.begin(USER)
     await _settle()

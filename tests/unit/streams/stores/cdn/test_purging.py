@@ -12,7 +12,7 @@ from streams.core.limits.breaker import Breaker
 from streams.errors import StoreUnavailable
 from streams.ports.cdn import Cdn
 from streams.stores.cdn.purging import KEYS_A_REQUEST, HttpCdn
-from streams.stores.memory.cdn import MemoryCdn
+from streams.stores.memory.media import MemoryCdn
 
 SHIELD, ONE, TWO = "http://shield", "http://one", "http://two"
 

@@ -1,0 +1,1 @@
+"""Commands about photos in the media bucket: upload, clean, warm."""

@@ -1,0 +1,93 @@
+"""Every setting and limit, with its unit; read once, at the entry point.
+
+Each is an environment variable `SHUTTERLINE_` plus its name in capitals. Where a
+variable is not set, the file `.local/shutterline.env` that `shutterline up` writes
+is read, so commands typed beside a local stack find it by themselves.
+
+This is the door: everybody imports the parts from here.
+"""
+
+from streams.settings.feed import (
+    CacheSettings,
+    DeliverySettings,
+    EdgeSettings,
+    FanoutSettings,
+    FeedSettings,
+    PhotoUrlSettings,
+    TimelineSettings,
+)
+from streams.settings.kafka import (
+    CheckSettings,
+    ConsumerSettings,
+    DeadLetterSettings,
+    KafkaSettings,
+)
+from streams.settings.media import CleaningSettings, OriginalSettings, RenditionSettings, UploadSettings
+from streams.settings.part import (
+    BreakerSettings,
+    ClockSettings,
+    EventSettings,
+    Namespaced,
+    ProcessSettings,
+    RetrySettings,
+    TimeoutSettings,
+)
+from streams.settings.process import ApiProcessSettings, Settings, load
+from streams.settings.requests import (
+    ApiSettings,
+    ConnectionSettings,
+    FollowSettings,
+    RateSettings,
+    RequestSettings,
+    ShareSettings,
+    TokenSettings,
+)
+from streams.settings.stores import (
+    CassandraSettings,
+    CdnSettings,
+    RedisSettings,
+    S3Settings,
+    StoreSettings,
+    WarmSettings,
+)
+
+__all__ = [
+    "ApiProcessSettings",
+    "ApiSettings",
+    "BreakerSettings",
+    "CacheSettings",
+    "CassandraSettings",
+    "CdnSettings",
+    "CheckSettings",
+    "CleaningSettings",
+    "ClockSettings",
+    "ConnectionSettings",
+    "ConsumerSettings",
+    "DeadLetterSettings",
+    "DeliverySettings",
+    "EdgeSettings",
+    "EventSettings",
+    "FanoutSettings",
+    "FeedSettings",
+    "FollowSettings",
+    "KafkaSettings",
+    "Namespaced",
+    "OriginalSettings",
+    "PhotoUrlSettings",
+    "ProcessSettings",
+    "RateSettings",
+    "RedisSettings",
+    "RenditionSettings",
+    "RequestSettings",
+    "RetrySettings",
+    "S3Settings",
+    "Settings",
+    "ShareSettings",
+    "StoreSettings",
+    "TimelineSettings",
+    "TimeoutSettings",
+    "TokenSettings",
+    "UploadSettings",
+    "WarmSettings",
+    "load",
+]

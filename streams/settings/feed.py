@@ -1,0 +1,108 @@
+"""Feeds: cached values, timelines, deliveries, counted edges."""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, PositiveInt, model_validator
+
+from streams.settings.part import Part
+from streams.settings.requests import ShareSettings
+
+
+class PhotoUrlSettings(Part):
+    """Photo URLs: CloudFront's canned policy, signed with RSA."""
+
+    media_url: str = "http://127.0.0.1:8080"
+    media_key_id: str = "local"
+    media_private_key: Path = Path(".local/media-key.pem")
+    media_url_life_s_min: PositiveInt = 1_800
+    media_url_life_s_max: PositiveInt = 3_600
+
+
+class CacheSettings(ShareSettings):
+    """How long cached values live, and how many database reads may fill them at once."""
+
+    pull_list_ids_max: PositiveInt = 100
+    pull_list_copy_s: PositiveInt = 60
+    photo_copy_s: PositiveInt = 86_400
+    following_copy_s: PositiveInt = 86_400
+    count_copy_s: PositiveInt = 30
+    database_reads_in_flight_max: PositiveInt = 32
+
+
+class FeedSettings(CacheSettings):
+    """How a page of a feed is made."""
+
+    feed_window_ids: PositiveInt = 500
+    recent_follow_s: PositiveInt = 60
+    pulled_authors_refresh_ms: PositiveInt = 1_000
+
+
+class DeliverySettings(Part):
+    """The hybrid of push and pull."""
+
+    pull_followers_min: PositiveInt = 10_000
+    push_again_followers_max: PositiveInt = 8_999
+    celebrity_push_followers_max: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _leaves_a_gap(self) -> Self:
+        # Without the gap between the two, an author at the threshold would flap.
+        if not self.push_again_followers_max < self.pull_followers_min:
+            raise ValueError(
+                f"push_again_followers_max={self.push_again_followers_max} must be below "
+                f"pull_followers_min={self.pull_followers_min}"
+            )
+        return self
+
+
+class TimelineSettings(Part):
+    """Stored timelines and their rebuilds."""
+
+    timeline_ids: PositiveInt = 500
+    timeline_slots: PositiveInt = 600
+    timeline_ttl_s: PositiveInt = 72 * 3600
+    timeline_renew_s: PositiveInt = 3600
+    fresh_s_max: PositiveInt = 60
+    append_owners_max: PositiveInt = 500
+    merge_owners_max: PositiveInt = 64
+    rebuilds_per_s_max: PositiveInt = 1_000
+    rebuilds_in_flight_max: PositiveInt = 16
+    rebuild_ttl_ms: PositiveInt = 30_000
+
+    @model_validator(mode="after")
+    def _fits_the_ring(self) -> Self:
+        if self.timeline_ids > self.timeline_slots:
+            raise ValueError(f"timeline_ids={self.timeline_ids} must fit {self.timeline_slots=}")
+        return self
+
+
+class FanoutSettings(TimelineSettings):
+    """The lanes of `fanout`."""
+
+    bulk_calls_in_flight_max: PositiveInt = 2
+    # While posts are being checked or delivered in the same process, bulk rests this many times as
+    # long as each of its calls took: at 3 it has a quarter of the time.
+    bulk_rest_ratio: int = Field(default=3, ge=0)
+    bulk_rest_ms_max: PositiveInt = 500
+    normal_calls_in_flight_max: PositiveInt = 8
+    normal_poll_records_max: PositiveInt = 100
+    normal_buffer_records_max: PositiveInt = 500
+    bulk_poll_records_max: PositiveInt = 50
+    bulk_buffer_records_max: PositiveInt = 1_000
+    fanout_batch_records_max: PositiveInt = 16
+
+
+class EdgeSettings(Part):
+    """Counted sets and the batch loop that writes them."""
+
+    bucket_members_max: PositiveInt = 1_000
+    backfill_follows_max: PositiveInt = 1_000
+    # The generation of the topic `edges`; raise it whenever the topic is created again, so that
+    # its offsets, which order the counts, go on rising.
+    edges_generation: PositiveInt = 1
+    edges_batch_records_max: PositiveInt = 10_000
+    edges_linger_ms: PositiveInt = 200
+    edges_rest_ms_max: PositiveInt = 1_000  # After a batch that took longer, as much longer.
+    removed_edge_ttl_s: PositiveInt = 28 * 86_400
+    removal_mark_ttl_s: PositiveInt = 600  # Of a removal over HTTP of an edge that has no row.

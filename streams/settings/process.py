@@ -1,0 +1,81 @@
+"""What an API process and any process is composed of."""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import model_validator
+
+from streams.settings.feed import DeliverySettings, FanoutSettings, FeedSettings, PhotoUrlSettings
+from streams.settings.kafka import CheckSettings, ConsumerSettings, KafkaSettings
+from streams.settings.media import CleaningSettings, RenditionSettings, UploadSettings
+from streams.settings.part import (
+    ClockSettings,
+    EventSettings,
+    ProcessSettings,
+    RetrySettings,
+    TimeoutSettings,
+)
+from streams.settings.requests import (
+    ApiSettings,
+    ConnectionSettings,
+    FollowSettings,
+    RateSettings,
+    RequestSettings,
+    TokenSettings,
+)
+from streams.settings.stores import StoreSettings, WarmSettings
+
+LOCAL_ENVIRONMENT = Path(".local/shutterline.env")
+
+
+class ApiProcessSettings(
+    ApiSettings,
+    ClockSettings,
+    TimeoutSettings,
+    StoreSettings,
+    PhotoUrlSettings,
+    TokenSettings,
+    RequestSettings,
+    ConnectionSettings,
+    RateSettings,
+    FollowSettings,
+    FeedSettings,
+    UploadSettings,
+    EventSettings,
+    KafkaSettings,
+    ProcessSettings,
+):
+    """What an API process is composed of."""
+
+
+class Settings(
+    ApiProcessSettings,
+    ConsumerSettings,
+    RetrySettings,
+    RenditionSettings,
+    CleaningSettings,
+    DeliverySettings,
+    FanoutSettings,
+    CheckSettings,
+    WarmSettings,
+):
+    """Every setting of a process. `load()` reads them from the environment.
+
+    A function takes the part that it needs, and is given all of it: the type checker sees to it
+    that it reads nothing else.
+    """
+
+    @model_validator(mode="after")
+    def _buffers_hold_polls(self) -> Self:
+        # A larger poll fills the buffer of every partition at once and stalls the whole app.
+        for lane in ("normal", "bulk", "renditions"):
+            poll = getattr(self, f"{lane}_poll_records_max")
+            buffer = getattr(self, f"{lane}_buffer_records_max")
+            if poll * 5 > buffer:
+                raise ValueError(f"{lane}_poll_records_max={poll} must be at most a fifth of {buffer}")
+        return self
+
+
+def load(**overrides: object) -> Settings:
+    """Read the settings: overrides, then the environment, then the local stack's file."""
+    return Settings(_env_file=LOCAL_ENVIRONMENT if LOCAL_ENVIRONMENT.exists() else None, **overrides)  # type: ignore[arg-type]  # pydantic-settings checks them
