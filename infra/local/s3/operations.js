@@ -31,7 +31,7 @@ function require_known(method, target, request) {
         && operation[1].every((name) => names.indexOf(name) >= 0)
         && names.every((name) => operation[1].indexOf(name) >= 0 || operation[2].indexOf(name) >= 0));
     const headers = request.headers.map((header) => header[0]).filter((name) => name.startsWith('x-amz-'));
-    // The gate signs requests anew, so the store could not check signatures of chunks.
+    // The gate signs requests again, so the store could not check signatures of chunks.
     const chunks = request.payload.startsWith('STREAMING-AWS4');
     if (!known || chunks || !headers.every(is_known_header)) {
         throw { status: 501, code: 'NotImplemented', text: 'The local store does not do what this asks for.' };

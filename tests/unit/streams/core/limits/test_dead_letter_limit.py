@@ -62,7 +62,7 @@ def test_a_hundred_in_a_row_stop_it() -> None:
     assert limit.record(None, True) == Stop("100 dead letters in a row (limit 100)")
 
 
-def test_one_good_record_begins_the_row_anew() -> None:
+def test_one_good_record_ends_the_row() -> None:
     """99 dead letters, one good record and 99 more dead letters do not stop it."""
     outcomes = [True] * 99 + [False] + [True] * 99
 
