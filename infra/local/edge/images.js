@@ -1,4 +1,4 @@
-// Lets nothing but images out of the shield, whatever is stored under a key and whoever has signed for it.
+// Lets nothing but images out of the shield, whatever is stored under a key and whichever key signed the URL.
 //
 // A thumbnail of an upstream app is any object of the bucket, and a page or a script in place of a photo would
 // run in the browsers of its viewers.

@@ -32,7 +32,7 @@ function of(uri) {
 }
 
 // An original has the bytes that its author sent, GPS position included. So of our own objects only renditions
-// are served, whoever has signed. A store that keeps objects as files merges slashes, so empty segments do not
+// are served, whatever the signature. A store that keeps objects as files merges slashes, so empty segments do not
 // count.
 function is_private(key) {
     const segments = key.split('/').filter((segment) => segment !== '');
