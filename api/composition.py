@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable
 from time import monotonic, time_ns
 
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from prometheus_client import Counter
 
 from api.auth.admission import Admission
@@ -19,6 +18,7 @@ from api.photo_ids import PhotoIds
 from api.readiness import Probe, Readiness
 from api.reading.cached_reads import CachedReads
 from api.reading.delivery_poller import DeliveryPoller, LogEnds
+from api.reading.media_keys import MediaKeys, MediaKeysPoller
 from api.reading.pulled_authors import PulledAuthorsPoller
 from api.reading.signed_urls import UrlSigner
 from api.reading.skeleton import FeedSources
@@ -84,7 +84,7 @@ def make_services(
     log_ends: LogEnds,
     *,
     ids: PhotoIds,
-    media_key: RSAPrivateKey,
+    media_keys: MediaKeys,
     clocks: Clocks,
     clock_us: Callable[[], int] = lambda: time_ns() // 1_000,
     clock_s: Callable[[], float] = monotonic,
@@ -115,7 +115,7 @@ def make_services(
         rebuild_wait_s=settings.request_deadline_ms / 1_000 * REBUILD_WAIT_SHARE,
         clock_us=clock_us,
     )
-    signer = _signer(settings, media_key, clock_us)
+    signer = _signer(settings, media_keys, clock_us)
     verifier = _verifier(settings, stores.revocations, clock_us, clock_s)
     edges = EdgeWriter(stores.outgoing_edges, stores.removal_marks, publisher, clock_us)
     limiter = RateLimiter(stores.rates, buckets_max=settings.rate_buckets_max, clock_s=clock_s)
@@ -144,6 +144,7 @@ def make_services(
         pulled=pulled,
         delivery=delivery,
         rebuilder=rebuilder,
+        media_keys=MediaKeysPoller(settings, media_keys.ids, signer.use),
     )
 
 
@@ -297,11 +298,10 @@ def _verifier(
     )
 
 
-def _signer(settings: PhotoUrlSettings, media_key: RSAPrivateKey, clock_us: Callable[[], int]) -> UrlSigner:
+def _signer(settings: PhotoUrlSettings, media_keys: MediaKeys, clock_us: Callable[[], int]) -> UrlSigner:
     return UrlSigner(
         media_url=settings.media_url.rstrip("/"),
-        key_id=settings.media_key_id,
-        private_key=media_key,
+        keys=media_keys,
         life_s_min=settings.media_url_life_s_min,
         life_s_max=settings.media_url_life_s_max,
         clock_us=clock_us,

@@ -19,7 +19,7 @@ from api.http.cors import with_cors
 from api.http.protocol import BoundedProtocol
 from api.http.refusals import ConnectionBounds
 from api.photo_ids import PhotoIds
-from api.reading.signed_urls import load_media_key
+from api.reading.media_keys import load_media_keys
 from api.starting import Front
 from streams.jobs.clocks import Clocks
 from streams.kafka.offsets.offsets import Offsets
@@ -56,7 +56,7 @@ async def serve(settings: ApiProcessSettings) -> None:
         Exception: A bug outside of requests; the process has to be started again.
     """
     host, port = _address(settings)
-    media_key = load_media_key(settings.media_private_key)
+    media_keys = load_media_keys(settings)
     async with AsyncExitStack() as closing:
         clients = await closing.enter_async_context(
             on_demand_clients(settings, timeout_ms=settings.store_timeout_ms)
@@ -82,7 +82,7 @@ async def serve(settings: ApiProcessSettings) -> None:
                 )
                 await clocks.compare()  # Before the first write is taken.
                 services = make_services(
-                    settings, stores, publisher, queue, offsets, ids=ids, media_key=media_key, clocks=clocks
+                    settings, stores, publisher, queue, offsets, ids=ids, media_keys=media_keys, clocks=clocks
                 )
                 closing.push_async_callback(services.rebuilder.close)
                 front.serve(create_app(services, requests=settings, uploads=settings, photo_urls=settings))

@@ -19,6 +19,7 @@ from api.photo_ids import PhotoIds
 from api.readiness import Readiness
 from api.reading.cached_reads import CachedReads
 from api.reading.delivery_poller import DeliveryPoller
+from api.reading.media_keys import MediaKeysPoller
 from api.reading.pulled_authors import PulledAuthorsPoller
 from api.reading.signed_urls import UrlSigner
 from api.reading.skeleton import FeedSources
@@ -115,8 +116,8 @@ class HealthService:
 class Services:
     """Every service of one process. Only the composition touches it; a route is given its own service.
 
-    `verifier`, `pulled`, `delivery`, `clocks` and `rebuilder` also work between requests; `serve` runs and
-    closes them.
+    `verifier`, `pulled`, `delivery`, `clocks`, `rebuilder` and `media_keys` also work between requests;
+    `serve` runs and closes them.
     """
 
     feed: FeedService
@@ -132,10 +133,17 @@ class Services:
     pulled: PulledAuthorsPoller
     delivery: DeliveryPoller
     rebuilder: Rebuilder
+    media_keys: MediaKeysPoller
 
     def loops(self) -> Sequence[Callable[[], Coroutine[Any, Any, None]]]:
         """Return what keeps the services' knowledge fresh; each runs until cancelled."""
-        return self.verifier.keys.run, self.verifier.revoked.run, self.pulled.run, self.delivery.run
+        return (
+            self.verifier.keys.run,
+            self.verifier.revoked.run,
+            self.pulled.run,
+            self.delivery.run,
+            self.media_keys.run,
+        )
 
 
 def _services(request: Request) -> Services:

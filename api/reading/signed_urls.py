@@ -8,17 +8,16 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from urllib.parse import quote
 from zlib import crc32
 
 from botocore.signers import CloudFrontSigner
 from cachetools import FIFOCache
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA1
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from more_itertools import sliced
+
+from api.reading.media_keys import MediaKeys
 
 # A cached URL takes about 700 bytes: 23 MB in all.
 URLS_CACHED_MAX = 32_768
@@ -26,6 +25,10 @@ URLS_CACHED_MAX = 32_768
 # 25 signatures take 18 ms. Groups of this size let several threads sign the URLs of one page on
 # all cores.
 URLS_A_THREAD = 25
+
+
+# When the URL expires, the URL, and the id of the key that signed it.
+_Signed = tuple[int, str, str]
 
 
 @dataclass(slots=True)
@@ -37,17 +40,15 @@ class UrlSigner:
     """
 
     media_url: str
-    key_id: str
-    private_key: RSAPrivateKey
+    keys: MediaKeys
     life_s_min: int
     life_s_max: int
     clock_us: Callable[[], int]
     count: Callable[[int, int], None]  # How many URLs were cached, and how many are signed.
     urls_cached_max: int = URLS_CACHED_MAX
-    # By object key: when the URL expires, and the URL. First in, first out: the oldest URL also expires
-    # first, and a lookup moves nothing.
-    _cached: FIFOCache[str, tuple[int, str]] = field(init=False)
-    _signing: dict[str, asyncio.Task[dict[str, tuple[int, str]]]] = field(default_factory=dict, init=False)
+    # First in, first out: the oldest URL also expires first, and a lookup moves nothing.
+    _cached: FIFOCache[str, _Signed] = field(init=False)
+    _signing: dict[str, asyncio.Task[dict[str, _Signed]]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self._cached = FIFOCache(self.urls_cached_max)
@@ -55,6 +56,13 @@ class UrlSigner:
             raise ValueError(
                 f"media_url_life_s_min={self.life_s_min} must be below media_url_life_s_max={self.life_s_max}"
             )
+
+    def use(self, keys: MediaKeys) -> None:
+        """Sign with these keys from now on, and forget the URLs of keys that are not among them."""
+        self.keys = keys
+        withdrawn = [key for key, (_, _, key_id) in self._cached.items() if key_id not in keys.ids]
+        for key in withdrawn:
+            del self._cached[key]
 
     async def urls(self, object_keys: Iterable[str]) -> dict[str, str]:
         """Return an absolute URL for each object key. Threads sign, because RSA runs without the GIL."""
@@ -65,7 +73,7 @@ class UrlSigner:
         for key in object_keys:
             # A page has up to 400 keys, and looking them up with `get` would take twice as long.
             try:
-                expires_s, url = cached[key]
+                expires_s, url, _ = cached[key]
             except KeyError:
                 missing.add(key)
                 continue
@@ -85,11 +93,15 @@ class UrlSigner:
         tasks = {self._signing[key] for key in missing}
         # Unlike gather, wait does not cancel the tasks at this page's deadline: other pages wait for them.
         await asyncio.wait(tasks)
-        return {key: url for task in tasks for key, (_, url) in task.result().items() if key in missing}
+        return {key: url for task in tasks for key, (_, url, _) in task.result().items() if key in missing}
 
-    async def _sign(self, expires_s: dict[str, int]) -> dict[str, tuple[int, str]]:
+    async def _sign(self, expires_s: dict[str, int]) -> dict[str, _Signed]:
         try:
-            signed = await asyncio.to_thread(self._sign_all, expires_s)
+            while True:
+                keys = self.keys
+                signed = await asyncio.to_thread(self._sign_all, expires_s, keys)
+                if keys.ids.signing in self.keys.ids:
+                    break  # Otherwise the key was withdrawn meanwhile.
             self._cached.update(signed)
         finally:
             for key in expires_s:
@@ -105,25 +117,12 @@ class UrlSigner:
         shift_s = crc32(object_key.encode()) % period_s
         return (now_s + shift_s) // period_s * period_s - shift_s + self.life_s_max
 
-    def _sign_all(self, expires_s: dict[str, int]) -> dict[str, tuple[int, str]]:
-        signer = CloudFrontSigner(
-            self.key_id, lambda policy: self.private_key.sign(policy, PKCS1v15(), SHA1())
-        )
-        signed: dict[str, tuple[int, str]] = {}
+    def _sign_all(self, expires_s: dict[str, int], keys: MediaKeys) -> dict[str, _Signed]:
+        key_id = keys.ids.signing
+        signer = CloudFrontSigner(key_id, lambda policy: keys.private_key.sign(policy, PKCS1v15(), SHA1()))
+        signed: dict[str, _Signed] = {}
         for key, until_s in expires_s.items():
             until = datetime.fromtimestamp(until_s, UTC)
             url = signer.generate_presigned_url(f"{self.media_url}/{quote(key)}", date_less_than=until)
-            signed[key] = (until_s, url)
+            signed[key] = (until_s, url, key_id)
         return signed
-
-
-def load_media_key(path: Path) -> RSAPrivateKey:
-    """Read an RSA key from a PEM file.
-
-    Raises:
-        ValueError: The file holds no RSA key; the message names it.
-    """
-    key = load_pem_private_key(path.read_bytes(), password=None)
-    if not isinstance(key, RSAPrivateKey):
-        raise ValueError(f"{path} holds a {type(key).__name__}, but photo URLs need an RSA private key")  # noqa: TRY004 - the file's content is wrong, not a caller's type.
-    return key

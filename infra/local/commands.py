@@ -77,17 +77,10 @@ def clean(home: Home, console: Console) -> None:
 
 
 def rotate_media_key(home: Home, console: Console) -> None:
-    """Sign photo URLs with a new key from now on. Running CDN edges trust it and the previous one."""
+    """Sign photo URLs with a new key from now on; nothing has to be restarted."""
     with exclusive(home.root, console.print), shown(console) as progress:
-        stack = Stack(home.root)
-        key = stack.rotate_media_key()
+        key = Stack(home.root).rotate_media_key()
         progress.done(f"{key.key_id} is the key that signs photo URLs; the previous one stays trusted")
-    if API in stack.running():
-        console.print(
-            "The API signs with the previous key until it is restarted: stop it with "
-            f"`kill $(cat {stack.process(API).pid_file})`, then `make up`. Do so before the next rotation.",
-            soft_wrap=True,
-        )
 
 
 def status(home: Home, console: Console) -> None:

@@ -1,9 +1,10 @@
-"""The keys that sign photo URLs: the newest signs, the newest two are trusted."""
+"""The keys that sign photo URLs: the newest two are trusted, and a file of its own has the one that signs."""
 
 import base64
 import hashlib
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,22 +29,52 @@ class MediaKey:
         return f"K{hashlib.sha256(base64.b64decode(self.public_key)).hexdigest()[:ID_HEX_DIGITS].upper()}"
 
 
+def signing_file(folder: Path) -> Path:
+    """The key that signs, with its id and the previous one's; running API processes read it."""
+    return folder / "media-key.pem"
+
+
 def load_or_make(folder: Path) -> tuple[MediaKey, ...]:
     """The trusted keys in `folder`, newest first; if there is none, one is made."""
-    numbers = _numbers(folder)
-    if not numbers:
+    if not _numbers(folder):
         _make(folder, 1)
-        numbers = [1]
-    return tuple(_key(folder, number) for number in numbers[:TRUSTED_MAX])
+    trusted = _trusted(folder)
+    if not signing_file(folder).exists():
+        _sign_with(folder, trusted)
+    return trusted
 
 
-def rotate(folder: Path) -> tuple[MediaKey, ...]:
-    """Make a new key and delete those no longer trusted; returns the trusted keys, newest first."""
-    _make(folder, max(_numbers(folder), default=0) + 1)
+def rotate(folder: Path, trust: Callable[[], object]) -> tuple[MediaKey, ...]:
+    """Make a new key and delete those no longer trusted; returns the trusted keys, newest first.
+
+    `trust` makes the edges accept the trusted keys; it is called before the new key signs. A rotation that
+    was cut short is finished by the next one, which then makes no key of its own.
+    """
+    newest, *_ = load_or_make(folder)
+    if _signing_text(newest) in signing_file(folder).read_text():
+        _make(folder, _numbers(folder)[0] + 1)
+    trust()
+    trusted = _trusted(folder)
+    _sign_with(folder, trusted)
     for number in _numbers(folder)[TRUSTED_MAX:]:
         _private(folder, number).unlink()
         _public(folder, number).unlink()
-    return load_or_make(folder)
+    return trusted
+
+
+def _trusted(folder: Path) -> tuple[MediaKey, ...]:
+    return tuple(_key(folder, number) for number in _numbers(folder)[:TRUSTED_MAX])
+
+
+def _sign_with(folder: Path, trusted: tuple[MediaKey, ...]) -> None:
+    newest, *previous = trusted
+    ids = " ".join(key.key_id for key in previous)
+    text = f"{_signing_text(newest)}Previous: {ids}\n{newest.private_key.read_text()}"
+    _write(signing_file(folder), text.encode())
+
+
+def _signing_text(key: MediaKey) -> str:
+    return f"Key-Id: {key.key_id}\n"
 
 
 def _numbers(folder: Path) -> list[int]:

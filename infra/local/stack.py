@@ -110,13 +110,16 @@ class Stack:
     def rotate_media_key(self) -> MediaKey:
         """Make the key that signs photo URLs from now on. The previous key stays trusted, older ones do not.
 
-        Running CDN edges reload at once and lose no request. The API has to be restarted; until then it
-        signs with the previous key, which is valid until the next rotation.
+        Running CDN edges reload at once and lose no request. Running API processes take the key up within
+        `media_keys_refresh_ms`.
         """
-        key, *_ = media_keys.rotate(self.home.secrets)
-        for edge in self._servers():
-            if isinstance(edge, EdgeServer):
-                edge.reload()
+
+        def reload_edges() -> None:
+            for edge in self._servers():
+                if isinstance(edge, EdgeServer):
+                    edge.reload()
+
+        key, *_ = media_keys.rotate(self.home.secrets, reload_edges)
         if self._ports:
             self.write_environment()
         return key
@@ -217,7 +220,7 @@ class Stack:
             "SHUTTERLINE_S3_SECRET_KEY": credentials.s3_secret_key,
             "SHUTTERLINE_MEDIA_URL": media_url(self._ports),
             "SHUTTERLINE_MEDIA_KEY_ID": credentials.media_keys[0].key_id,
-            "SHUTTERLINE_MEDIA_PRIVATE_KEY": str(credentials.media_keys[0].private_key),
+            "SHUTTERLINE_MEDIA_PRIVATE_KEY": str(media_keys.signing_file(self.home.secrets)),
             "SHUTTERLINE_EDGES": ",".join(f"http://{cache.status_address}" for cache in caches),
             "SHUTTERLINE_EDGE_SECRET": credentials.edge_secret,
             "SHUTTERLINE_EDGE_VIEWS": ",".join(

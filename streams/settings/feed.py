@@ -14,7 +14,10 @@ class PhotoUrlSettings(Part):
 
     media_url: str = "http://127.0.0.1:8080"
     media_key_id: str = "local"
+    # PEM; the text before the key may name it (`Key-Id: K2`) in place of `media_key_id`, and the keys
+    # before it (`Previous: K1`). The file is read again and again, so keys change without a restart.
     media_private_key: Path = Path(".local/media-key.pem")
+    media_keys_refresh_ms: PositiveInt = 2_000
     media_url_life_s_min: PositiveInt = 1_800
     media_url_life_s_max: PositiveInt = 3_600
 

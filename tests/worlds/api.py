@@ -17,6 +17,7 @@ from api.composition import make_services
 from api.http.cursors import CursorKind, decode_cursor
 from api.http.inputs import PageQuery
 from api.photo_ids import PhotoIds
+from api.reading.media_keys import KeyIds, MediaKeys
 from api.routes.feed import feed_page
 from api.services import Services
 from schemas.events import EventType
@@ -297,7 +298,7 @@ async def _world(memory: Stores | None, **overrides: object) -> World:
         log_ends,
         # The lease is returned at the end, even if a test has made the store fail.
         ids=PhotoIds(memory.shard_leases, lambda: clock.ms),
-        media_key=media_key(),
+        media_keys=MediaKeys(KeyIds("local"), media_key()),
         clocks=Clocks(
             settings,
             {"cassandra": stores.cassandra_clock, "redis": stores.redis_clock},

@@ -9,6 +9,7 @@ import httpx
 from fastapi import FastAPI
 
 from api.composition import make_services
+from api.reading.media_keys import KeyIds, MediaKeys
 from schemas.events import EventType
 from schemas.ids import ID_MAX, PhotoId, UserId
 from streams.core.object_keys import ObjectKeys
@@ -160,7 +161,7 @@ def through(world: World, at: Callable[[Moment], Awaitable[None]]) -> FlakyStore
         world.queue,
         world.log_ends,
         ids=world.services.uploads.ids,
-        media_key=media_key(),
+        media_keys=MediaKeys(KeyIds("local"), media_key()),
         clocks=world.services.clocks,
         clock_us=world.clock.us,
     )

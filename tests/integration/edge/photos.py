@@ -9,15 +9,15 @@ from typing import Any
 
 import botocore.session
 from botocore.config import Config
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from api.reading.signed_urls import UrlSigner, load_media_key
+from api.reading.media_keys import MediaKeys, load_media_keys
+from api.reading.signed_urls import UrlSigner
 from infra.local.credentials import load_or_make
 from infra.local.media_keys import MediaKey
 from infra.local.servers.cache import CacheServer
 from infra.local.servers.s3 import MEDIA_BUCKET, REGION
 from infra.local.stack import Stack
-from streams.settings import Settings
+from streams.settings import PhotoUrlSettings, Settings
 from tests.integration.plain_http import Answer, ask, target_of
 
 REQUESTS = 1_000
@@ -61,8 +61,7 @@ class Photos:
         media_key = signed_with or load_or_make(self.stack.home.secrets).media_keys[0]
         signer = UrlSigner(
             media_url=base or self.settings.media_url,
-            key_id=media_key.key_id,
-            private_key=private_key(media_key),
+            keys=media_keys_of(media_key),
             life_s_min=life_s,
             life_s_max=life_s + 1,
             clock_us=lambda: time.time_ns() // 1_000,
@@ -100,8 +99,8 @@ class Photos:
 
 
 @cache
-def private_key(key: MediaKey) -> RSAPrivateKey:
-    return load_media_key(key.private_key)
+def media_keys_of(key: MediaKey) -> MediaKeys:
+    return load_media_keys(PhotoUrlSettings(media_key_id=key.key_id, media_private_key=key.private_key))
 
 
 def ports_of(stack: Stack) -> dict[str, int]:

@@ -8,6 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA1
 
+from api.reading.media_keys import KeyIds, MediaKeys
 from api.reading.signed_urls import UrlSigner
 from tests.worlds.api import NOW_MS, Clock, media_key
 
@@ -19,8 +20,7 @@ def _signer(
 ) -> UrlSigner:
     return UrlSigner(
         media_url="https://media.example",
-        key_id="K1",
-        private_key=media_key(),
+        keys=MediaKeys(KeyIds("K1"), media_key()),
         life_s_min=1_800,
         life_s_max=3_600,
         clock_us=clock.us,
@@ -113,7 +113,46 @@ async def test_cached_urls_are_bounded() -> None:
     assert counted == [(0, 1), (0, 1), (0, 1), (1, 0), (0, 1)]
 
 
+async def test_urls_of_the_previous_key_stay_and_those_of_a_withdrawn_key_are_signed_again() -> None:
+    """The edges accept the previous key's URLs, and signing all of them again would take seconds. The
+    URLs of a key that was withdrawn are refused by the edges."""
+    counted: list[tuple[int, int]] = []
+    signer = _signer(Clock(), counted)
+    before = await signer.urls(["a"])
+    signer.use(MediaKeys(KeyIds("K2", frozenset({"K1"})), media_key()))
+    rotated = await signer.urls(["a", "b"])
+    signer.use(MediaKeys(KeyIds("K3", frozenset({"K2"})), media_key()))
+    withdrawn = await signer.urls(["a", "b"])
+
+    assert (rotated["a"], _key_ids(rotated)) == (before["a"], ["K1", "K2"])
+    assert (withdrawn["b"], _key_ids(withdrawn)) == (rotated["b"], ["K3", "K2"])
+    assert counted == [(0, 1), (1, 1), (1, 1)]
+
+
+async def test_a_url_whose_key_is_withdrawn_while_it_is_being_signed_is_signed_again() -> None:
+    """Otherwise the URL of the withdrawn key would be served for half an hour."""
+    signer = _signer(Clock())
+    page = asyncio.create_task(signer.urls(["a"]))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # Now a thread signs.
+    signer.use(MediaKeys(KeyIds("K2"), media_key()))
+
+    assert _key_ids(await page) == ["K2"]
+    assert _key_ids(await signer.urls(["a"])) == ["K2"]
+
+
+def _key_ids(urls: dict[str, str]) -> list[str]:
+    return [parse_qs(urlsplit(url).query)["Key-Pair-Id"][0] for _, url in sorted(urls.items())]
+
+
 def test_equal_minimum_and_maximum_lives_are_rejected() -> None:
     """The difference is the time for which a URL stays the same, so it must not be zero."""
     with pytest.raises(ValueError, match="must be below"):
-        UrlSigner("https://media.example", "K1", media_key(), 60, 60, Clock().us, lambda cached, signed: None)
+        UrlSigner(
+            "https://media.example",
+            MediaKeys(KeyIds("K1"), media_key()),
+            60,
+            60,
+            Clock().us,
+            lambda cached, signed: None,
+        )
