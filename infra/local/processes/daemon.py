@@ -6,11 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from infra.local.errors import DaemonDiedError
+from infra.local.errors import DaemonDiedError, StackError
 from infra.local.paths import Home
 from infra.local.processes import kernel
 from infra.local.processes.interrupts import deferred_interrupts
@@ -19,8 +19,10 @@ STOP_DEADLINE_S = 30.0
 LAUNCH_DEADLINE_S = 20.0
 LOG_TAIL_LINES = 20
 LOG_TAIL_BYTES = 64 * 1024
-# At a start a longer log becomes NAME.log.1, which replaces the one before it.
+# A longer log becomes NAME.log.1, which replaces the one before it. SHUTTERLINE_LOG_BYTES_MAX overrides it.
 LOG_BYTES_MAX = 10 * 1_048_576
+# The end of a log is written within this time after its process has ended.
+LOG_END_S = 5.0
 
 
 class Daemon:
@@ -37,6 +39,7 @@ class Daemon:
         self.home = home
         self._dies_with_parent = dies_with_parent
         self._child: subprocess.Popen[bytes] | None = None
+        self._log_writer: subprocess.Popen[bytes] | None = None
 
     @property
     def pid(self) -> int | None:
@@ -85,22 +88,23 @@ class Daemon:
             DaemonDiedError: It ended before that.
         """
         self._end_leftovers()
+        self._end_log()
         self.home.make_private()
-        self._rotate_log()
         self.metrics_file.unlink(missing_ok=True)
         parent = os.getpid() if self._dies_with_parent else 0
         launch = [sys.executable, "-I", "-S", str(Path(__file__).parent / "launch.py")]
         launch += [str(self.home.run), self.name, str(parent)]
-        with open(self.log_file, "ab", opener=_for_owner) as log, deferred_interrupts():
-            self._child = subprocess.Popen(
-                [*launch, *command],
-                env=dict(environment),
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        with deferred_interrupts():
+            with self._log() as log:
+                self._child = subprocess.Popen(
+                    [*launch, *command],
+                    env=dict(environment),
+                    cwd=folder,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
             self._await_pid_file(self._child)
 
     def send(self, sent: signal.Signals) -> None:
@@ -145,18 +149,40 @@ class Daemon:
         """Kill what still runs of it, and remove its files from the run folder."""
         self.kill()
         self._end_leftovers()
+        self._end_log()
         for suffix in ("pid", "started", "metrics"):
             (self.home.run / f"{self.name}.{suffix}").unlink(missing_ok=True)
 
     def death(self) -> DaemonDiedError:
         """The error that says that it ended, with the end of its log."""
+        self._end_log()
         return DaemonDiedError(
             f"{self.name} has ended. The last lines of {self.log_file}:\n{self.log_tail()}"
         )
 
-    def _rotate_log(self) -> None:
-        if self.log_file.exists() and self.log_file.stat().st_size > LOG_BYTES_MAX:
-            self.log_file.rename(self.log_file.with_name(f"{self.name}.log.1"))
+    @contextmanager
+    def _log(self) -> Iterator[int]:
+        """Yield the end of a pipe whose other end a `log_writer` reads."""
+        writer = Path(__file__).parent / "log_writer.py"
+        reads, writes = os.pipe()
+        try:
+            self._log_writer = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(writer), str(self.log_file), str(_log_bytes_max())],
+                stdin=reads,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            yield writes
+        finally:
+            os.close(reads)
+            os.close(writes)
+
+    def _end_log(self) -> None:
+        """Wait until the log is complete, if this object has started the process."""
+        if self._log_writer is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._log_writer.wait(LOG_END_S)
 
     def _recorded(self) -> tuple[int, int] | None:
         try:
@@ -191,8 +217,16 @@ class Daemon:
                 os.killpg(pid, signal.SIGKILL)
 
 
-def _for_owner(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+def _log_bytes_max() -> int:
+    """The size of a full log.
+
+    Raises:
+        StackError: SHUTTERLINE_LOG_BYTES_MAX is no positive number.
+    """
+    text = os.environ.get("SHUTTERLINE_LOG_BYTES_MAX", str(LOG_BYTES_MAX))
+    if not text.isdecimal() or not int(text):
+        raise StackError(f"SHUTTERLINE_LOG_BYTES_MAX is {text!r}, but must be a positive number of bytes")
+    return int(text)
 
 
 def stop_all(daemons: Sequence[Daemon], deadline_s: float = STOP_DEADLINE_S) -> None:

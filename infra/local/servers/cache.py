@@ -11,8 +11,8 @@ from infra.local.servers.nginx import NginxServer
 class CacheServer(NginxServer):
     """Serves photos at `port`, and /healthz, /metrics, /purge and /objects/KEY at `status_port`.
 
-    Its log has nginx's own messages and, like every server's log, grows until `make clean`. The
-    views are logged in files of 16 MiB, of which the last eight are stored (`edge/upkeep.js`).
+    Its log has nginx's own messages. The views are logged in files of 16 MiB, of which the last eight are
+    stored (`edge/upkeep.js`).
     """
 
     conf = TEMPLATES / "edge"

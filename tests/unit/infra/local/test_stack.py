@@ -18,7 +18,6 @@ from bench.traffic.waiting import wait_until
 from infra.local import credentials, ports, prerequisites
 from infra.local.errors import DaemonDiedError, StackError
 from infra.local.paths import PROJECT, Home
-from infra.local.processes import daemon as daemons
 from infra.local.processes import kernel
 from infra.local.processes.daemon import Daemon
 from infra.local.processes.interrupts import deferred_interrupts
@@ -233,19 +232,44 @@ class TestDaemon:
             assert orphan.pid is not None
         orphan.stop()
 
-    def test_a_long_log_is_replaced_at_the_next_start(
+    def test_a_log_is_bounded_while_its_process_runs(
         self, home: Home, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """One old log stays. A short log is continued, so that several starts can be read in it."""
-        monkeypatch.setattr(daemons, "LOG_BYTES_MAX", 10)
+        """Also what is printed to stderr, in one long line, or by a child. One old log stays."""
+        monkeypatch.setenv("SHUTTERLINE_LOG_BYTES_MAX", "100000")
         chatty = Daemon("worker-1", home)
-        for text in ("short", "a longer text", "new"):
-            run(chatty, "sh", "-c", f"echo {text}; exec sleep 600")
+        lines = "i=0; while [ $i -lt 5000 ]; do echo a line of some forty bytes: $i; i=$((i+1)); done"
+        long = "head -c 300000 /dev/zero | tr '\\0' x >&2"
+        run(chatty, "sh", "-c", f"{long}; ({lines}); echo last; exec sleep 600")
+        wait_until("it has logged", partial(_ends_with, chatty, "last"))
+
+        sizes = {file.name: file.stat().st_size for file in home.log.iterdir()}
+        chatty.stop()
+        assert set(sizes) == {"worker-1.log", "worker-1.log.1"}
+        assert max(sizes.values()) <= 100_000
+        assert chatty.log_tail().splitlines()[-2:] == ["a line of some forty bytes: 4999", "last"]
+
+    def test_a_log_is_continued_and_complete_when_its_process_has_ended(self, home: Home) -> None:
+        """Several starts can be read in one log. Bytes that are no text are shown as escapes."""
+        chatty = Daemon("worker-1", home)
+        for text in ("one", "two"):
+            run(
+                chatty,
+                "sh",
+                "-c",
+                f"echo {text}; trap 'printf \"the end \\377\"; exit' TERM; sleep 600 & wait",
+            )
             wait_until("it has logged", partial(_ends_with, chatty, text))
             chatty.stop()
 
-        assert chatty.log_file.read_text() == "new\n"
-        assert chatty.log_file.with_name("worker-1.log.1").read_text() == "short\na longer text\n"
+        assert chatty.log_file.read_text() == "one\nthe end \\xff\ntwo\nthe end \\xff\n"
+
+    def test_a_size_that_is_none_is_refused(self, daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The sentence names the variable."""
+        monkeypatch.setenv("SHUTTERLINE_LOG_BYTES_MAX", "10 MB")
+
+        with pytest.raises(StackError, match="SHUTTERLINE_LOG_BYTES_MAX is '10 MB'"):
+            run(daemon, *SLEEP)
 
     def test_a_name_that_never_ran_is_not_running(self, home: Home) -> None:
         """To stop it is not an error."""
