@@ -12,6 +12,7 @@ HAVE_PYTHON = command -v $(PYTHON) > /dev/null || { echo "missing: Python 3.11, 
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+SBOM := sbom.json
 # No server needed: sockets stay closed.
 TESTS := tests/unit tests/contract tests/simulation
 
@@ -48,8 +49,8 @@ docs: $(READY) ## write the references of settings and metrics
 	@$(BIN)/python -m tests.references
 
 sbom: $(READY) ## write sbom.json: the locked packages in CycloneDX
-	@$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --output-file sbom.json \
-		requirements.txt
+	@$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --validate \
+		--output-file $(SBOM) requirements.txt
 
 up: servers ## start what is missing of the local stack, one worker and the API
 	@$(BIN)/shutterline up
