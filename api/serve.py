@@ -12,6 +12,7 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
+from api.access_log import AccessLog
 from api.app import create_app
 from api.composition import make_services
 from api.http.connections import Connections, networks
@@ -40,13 +41,13 @@ PUBLISH_SHARE = 0.5
 COLLECTED_OBJECTS_MIN = 10_000
 
 
-def run(settings: ApiProcessSettings) -> None:
-    """Serve until SIGTERM or SIGINT, on uvloop."""
+def run(settings: ApiProcessSettings, write_access: Callable[..., object]) -> None:
+    """Serve until SIGTERM or SIGINT, on uvloop. `write_access` writes the events of the access log."""
     gc.set_threshold(COLLECTED_OBJECTS_MIN)
-    uvloop.run(serve(settings))
+    uvloop.run(serve(settings, AccessLog(write_access, settings)))
 
 
-async def serve(settings: ApiProcessSettings) -> None:
+async def serve(settings: ApiProcessSettings, access_log: AccessLog) -> None:
     """Serve until SIGTERM or SIGINT; requests under way are finished.
 
     It listens at once. Until it has connected to Cassandra, it serves what `Front` says.
@@ -91,8 +92,9 @@ async def serve(settings: ApiProcessSettings) -> None:
                         tasks.create_task(loop_forever())
 
         closing.enter_context(metrics_file(settings, host, port))
-        protocol, browsers = bounded_protocol(settings), with_cors(front, settings.cors_origins)
-        server = make_server(browsers, host, port, protocol, deadline_s=settings.request_deadline_ms // 1_000)
+        app = access_log.around(with_cors(front, settings.cors_origins))
+        protocol = bounded_protocol(settings, access_log.refused)
+        server = make_server(app, host, port, protocol, deadline_s=settings.request_deadline_ms // 1_000)
         on_stop_signal(server.stop, within_s=settings.stop_s_max)
         await _serve_while(work(), server)
 
@@ -121,8 +123,12 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-def bounded_protocol(settings: ConnectionSettings) -> Callable[..., BoundedProtocol]:
+def bounded_protocol(
+    settings: ConnectionSettings, refused: Callable[[str, int, int], None]
+) -> Callable[..., BoundedProtocol]:
     """Return what makes the protocol of each connection; its connections count together.
+
+    `refused` is told of each refusal, see `BoundedProtocol`.
 
     Raises:
         ValueError: `connections_uncounted` has what is no network.
@@ -137,7 +143,7 @@ def bounded_protocol(settings: ConnectionSettings) -> Callable[..., BoundedProto
         per_address_max=settings.connections_per_address_max,
         uncounted=networks(settings.connections_uncounted),
     )
-    return partial(BoundedProtocol, bounds=bounds, connections=connections)
+    return partial(BoundedProtocol, bounds=bounds, connections=connections, refused=refused)
 
 
 def make_server(

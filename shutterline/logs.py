@@ -4,6 +4,9 @@ import logging
 from collections.abc import Callable
 from time import monotonic
 
+import orjson
+import structlog
+
 REPEAT_S = 10.0
 
 
@@ -31,6 +34,20 @@ class Repeated(logging.Filter):
         self._next_s[template] = now_s + self._every_s
         record.exc_info = None
         return True
+
+
+def access_events() -> Callable[..., object]:
+    """Return a function that writes an event as a JSON object on a line of its own to standard output."""
+    logger = structlog.wrap_logger(
+        structlog.BytesLogger(),
+        processors=[
+            structlog.processors.TimeStamper(fmt="iso", key="time"),
+            structlog.processors.JSONRenderer(serializer=orjson.dumps),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+    )
+    write: Callable[..., object] = logger.bind().info
+    return write
 
 
 def log_to_stderr() -> None:

@@ -17,6 +17,7 @@ from api.auth.tokens import Caller, TokenVerifier, authenticate
 from api.http.metrics import REQUESTS_REFUSED
 from api.http.problems import Problem, too_many
 from api.http.rate_limiter import RateLimiter
+from schemas.ids import UserId
 from streams.core.limits.rates import Rate
 from streams.errors import StoreUnavailable
 from streams.fairness import Requester
@@ -107,6 +108,12 @@ def admitted_caller(request: Request) -> Caller | None:
         raise outcome
     assert outcome is None or isinstance(outcome, Caller)
     return outcome
+
+
+def user_of(scope: Scope) -> UserId | None:
+    """Return the user that `admit` identified."""
+    outcome = scope.get(_OUTCOME)
+    return outcome.user_id if isinstance(outcome, Caller) else None
 
 
 def client_address(scope: Scope, trusted_proxies: int) -> str | None:

@@ -97,7 +97,9 @@ class Gate:
             await self._respond(inner, bounds, body, body or receive, response)
             await response.end()
         finally:
-            _record(scope["method"], inner, response, monotonic() - began_s)
+            if is_head:
+                scope.update(inner, method="HEAD")  # What was found out about the request, such as its route.
+            _record(scope, response, monotonic() - began_s)
 
     async def _respond(
         self, scope: Scope, bounds: Bounds, body: Received | None, receive: Receive, response: "_Response"
@@ -223,8 +225,17 @@ class _Response:
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _record(method: str, scope: Scope, response: _Response, took_s: float) -> None:
-    method = method if method in _METHODS else "other"
-    route = getattr(scope.get("route"), "path", "unmatched")
+def method_of(method: str) -> str:
+    """Return the method, or `other` for those that no route has."""
+    return method if method in _METHODS else "other"
+
+
+def route_of(scope: Scope) -> str:
+    """Return the template of the route's path, once the router has found it."""
+    return getattr(scope.get("route"), "path", "unmatched")
+
+
+def _record(scope: Scope, response: _Response, took_s: float) -> None:
+    method, route = method_of(scope["method"]), route_of(scope)
     REQUESTS.labels(method, route, str(response.status or HTTPStatus.INTERNAL_SERVER_ERROR.value)).inc()
     REQUEST_SECONDS.labels(method, route).observe(took_s)

@@ -5,6 +5,7 @@ each malformed request. The bounds here cost a few comparisons per read, and no 
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import httptools
@@ -12,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.http.connections import Connections
 from api.http.metrics import CONNECTIONS_REFUSED
-from api.http.problems import Problem
+from api.http.problems import Problem, problem_response
 from api.http.refusals import ConnectionBounds, last_response, malformed, record, too_many_connections
 from api.http.upgrades import body_framing, parser_within_body
 
@@ -38,12 +39,21 @@ class BoundedProtocol(HttpToolsProtocol):
     it on the same connection get their responses first, in order.
     """
 
-    def __init__(self, *args: Any, bounds: ConnectionBounds, connections: Connections, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        bounds: ConnectionBounds,
+        connections: Connections,
+        refused: Callable[[str, int, int], None],
+        **kwargs: Any,
+    ) -> None:
+        """`refused` is told the reason of each refusal, its status, and the bytes of its body."""
         super().__init__(*args, **kwargs)
         self._bounds = bounds
         self._open = connections
         self._owner: str | None = None
-        self._refusal: Problem | None = None
+        self._refused = refused
+        self._refusal: tuple[str, Problem] | None = None
         self._timer: asyncio.TimerHandle | None = None  # Of a head, and of the time after a refusal.
         # One timer serves many requests: uvicorn's own is made and cancelled for each of them.
         self._idle_timer: asyncio.TimerHandle | None = None
@@ -132,7 +142,7 @@ class BoundedProtocol(HttpToolsProtocol):
             if self._unread:
                 self._read_in_pieces(self._unread)
         elif self._refusal is not None:
-            self._send_refusal(self._refusal)
+            self._send_refusal(*self._refusal)
         else:
             self._idle_since_s = self.loop.time()
             if self._idle_timer is None:
@@ -193,12 +203,12 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _refuse(self, reason: str, problem: Problem) -> None:
         """Read no more requests; respond when the requests before this one have their responses."""
-        self._refusal = problem
+        self._refusal = reason, problem
         self._stop_timer()
         record(reason, problem)
         newest = self.cycle
         if newest is None or newest.response_complete:
-            self._send_refusal(problem)
+            self._send_refusal(reason, problem)
         elif newest.more_body and self.pipeline:
             self.pipeline.popleft()  # It is the one that is refused.
         elif newest.more_body:
@@ -207,12 +217,14 @@ class BoundedProtocol(HttpToolsProtocol):
             if newest.response_started:
                 self.transport.close()
             else:
-                self._send_refusal(problem)
+                self._send_refusal(reason, problem)
 
-    def _send_refusal(self, problem: Problem) -> None:
+    def _send_refusal(self, reason: str, problem: Problem) -> None:
         if self.transport.is_closing():
             return
-        self.transport.write(last_response(problem, self.server_state.default_headers))
+        response = problem_response(problem)
+        self._refused(reason, problem.status, len(response.body))
+        self.transport.write(last_response(response, self.server_state.default_headers))
         self.transport.write_eof()
         self.flow.resume_reading()
         self._timer = self.loop.call_later(LINGER_S, self.transport.abort)

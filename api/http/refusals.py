@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 import httptools
+from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from api.http.limited_log import LimitedLog
 from api.http.metrics import CONNECTIONS_REFUSED
-from api.http.problems import RETRY_AFTER_S, Problem, problem_response
+from api.http.problems import RETRY_AFTER_S, Problem
 
 _log = LimitedLog(logging.getLogger(__name__))
 
@@ -54,9 +55,8 @@ def record(reason: str, problem: Problem) -> None:
     _log.warning(reason, f"{problem.status} and closed a connection: {problem.detail}")
 
 
-def last_response(problem: Problem, default_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+def last_response(response: Response, default_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Return the bytes of a response after which the connection is closed."""
-    response = problem_response(problem)
     headers = [*default_headers, *response.raw_headers, (b"connection", b"close")]
     lines = [b"%b: %b\r\n" % header for header in headers]
-    return b"".join((STATUS_LINE[problem.status], *lines, b"\r\n", response.body))
+    return b"".join((STATUS_LINE[response.status_code], *lines, b"\r\n", response.body))

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.access_log import note_completeness
 from api.http.cursors import CursorKind
 from api.http.inputs import FEED_QUERIES, PageQuery
 from api.http.metrics import FEED_PAGES
@@ -28,6 +29,7 @@ async def get_feed(request: Request) -> Response:
     caller = await caller_of(request)
     page, gaps = await feed_page(feed_service(request), caller.user_id, FEED_QUERIES.read(request))
     FEED_PAGES.labels(page["completeness"]).inc()
+    note_completeness(request.scope, page["completeness"])
     return json_response(page, {"Retry-After": str(gaps.retry_after_s)} if gaps.rebuilding else None)
 
 

@@ -3,8 +3,10 @@
 from typing import Annotated
 
 from fastapi import Depends
+from starlette.requests import Request
 from starlette.responses import Response
 
+from api.access_log import note_completeness
 from api.http.cursors import CursorKind
 from api.http.inputs import PageQuery, photo_id_of, user_id_of, user_photos_query
 from api.http.problems import unavailable
@@ -35,6 +37,7 @@ async def get_photo(
 
 
 async def get_user_photos(
+    request: Request,
     photos: WithPhotos,
     caller: ByCaller,
     user_id: Annotated[UserId, Depends(user_id_of)],
@@ -51,6 +54,7 @@ async def get_user_photos(
     filled = await filler.page(skeleton, below, query.limit)
     items, like_gaps = await hydrate(photos.reads, photos.signer, caller.user_id, filled.photos)
     page = photo_page(items, filled.next_below, CursorKind.USER_PHOTOS, filled.gaps | like_gaps)
+    note_completeness(request.scope, page["completeness"])
     return json_response(page)
 
 

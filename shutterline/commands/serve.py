@@ -7,7 +7,7 @@ import typer
 import uvloop
 
 from shutterline.failures import CommandFailed, load_settings, plain_failures
-from shutterline.logs import log_to_stderr
+from shutterline.logs import access_events, log_to_stderr
 from streams.roles import EVENT_ROLES, MEDIA_ROLES, Role
 
 
@@ -31,7 +31,7 @@ def api() -> None:
 
     settings = load_settings()
     log_to_stderr()
-    run(settings)
+    run(settings, access_events())
 
 
 def _chosen_roles(names: str | None, *, media: bool) -> Sequence[Role]:

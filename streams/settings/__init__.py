@@ -34,6 +34,7 @@ from streams.settings.part import (
 )
 from streams.settings.process import ApiProcessSettings, Settings, load
 from streams.settings.requests import (
+    AccessLogSettings,
     ApiSettings,
     ConnectionSettings,
     FollowSettings,
@@ -52,6 +53,7 @@ from streams.settings.stores import (
 )
 
 __all__ = [
+    "AccessLogSettings",
     "ApiProcessSettings",
     "ApiSettings",
     "BreakerSettings",

@@ -16,6 +16,7 @@ from streams.settings.part import (
     TimeoutSettings,
 )
 from streams.settings.requests import (
+    AccessLogSettings,
     ApiSettings,
     ConnectionSettings,
     FollowSettings,
@@ -37,6 +38,7 @@ class ApiProcessSettings(
     TokenSettings,
     RequestSettings,
     ConnectionSettings,
+    AccessLogSettings,
     RateSettings,
     FollowSettings,
     FeedSettings,

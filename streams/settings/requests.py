@@ -62,6 +62,13 @@ class ConnectionSettings(Part):
     cors_origins: str = ""
 
 
+class AccessLogSettings(Part):
+    """Which requests an API process writes down; writes and 5xx always."""
+
+    access_log_reads_one_of: PositiveInt = 100  # 1 writes every read.
+    access_log_refusals_per_s: PositiveInt = 10  # Lines of one status of 4xx, because anybody can cause them.
+
+
 class RateSettings(Part):
     """How fast one user and one address may call, over all processes. A bucket holds a burst of requests."""
 

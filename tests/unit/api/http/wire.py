@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -136,10 +136,12 @@ class Wire:
 
 
 @asynccontextmanager
-async def serving(**settings: object) -> AsyncIterator[Wire]:
+async def serving(
+    refused: Callable[[str, int, int], None] = lambda reason, status, size: None, **settings: object
+) -> AsyncIterator[Wire]:
     """Run the API's server with these bounds of connections until the block ends."""
     app = App()
-    protocol = bounded_protocol(ConnectionSettings(**settings))  # type: ignore[arg-type]  # As named there.
+    protocol = bounded_protocol(ConnectionSettings(**settings), refused)  # type: ignore[arg-type]  # As named there.
     server = make_server(app, "127.0.0.1", 0, protocol, deadline_s=1)
     task = asyncio.create_task(server.serve())
     await eventually("the server to listen", lambda: server.started)
