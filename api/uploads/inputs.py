@@ -102,8 +102,8 @@ def _sentence(error: ValidationError) -> str:
     return f"{field} is {quoted(first['input'])}: {first['msg']}"
 
 
-def request_of_query(request: Request, content_type: str) -> RequestedUpload:
-    """Return the upload whose image is the request's body; the caption is in the query.
+def caption_of_query(request: Request) -> str:
+    """Return the caption in the query, which is that of an image as the body; empty without one.
 
     Raises:
         Problem: 422, if the caption is repeated, too long, not UTF-8, or has control characters.
@@ -122,4 +122,4 @@ def request_of_query(request: Request, content_type: str) -> RequestedUpload:
         checked_caption(caption)
     except ValueError as error:
         raise invalid(ValueError(f"caption is {quoted(caption)}, but {error}")) from None
-    return RequestedUpload(content_type, caption, None)
+    return caption

@@ -12,9 +12,10 @@ from api.http.inputs import photo_id_of
 from api.http.responses import json_response
 from api.services import ByCaller, WithUploads
 from api.uploads.body import AbortedBytes, body_slot, pieces
-from api.uploads.inputs import idempotency_key_of, media_type_of, request_of_json, request_of_query
+from api.uploads.inputs import caption_of_query, idempotency_key_of, media_type_of, request_of_json
 from api.uploads.signed import upload_json
 from schemas.ids import PhotoId
+from streams.core.uploads import RequestedUpload
 from streams.uploads.errors import EmptyOriginal
 
 
@@ -25,6 +26,9 @@ async def post_photo(request: Request, uploads: WithUploads, caller: ByCaller) -
     request is under way, a repeat is 409.
     """
     key, media_type = idempotency_key_of(request), media_type_of(request)
+    # Beside a JSON body, which has its own caption, this one is checked all the same: whatever the
+    # document lists is valid or refused, never dropped unread.
+    caption = caption_of_query(request)
     aborted = AbortedBytes(uploads, caller.user_id)
     aborted.check()
     if media_type == JSON:
@@ -32,7 +36,7 @@ async def post_photo(request: Request, uploads: WithUploads, caller: ByCaller) -
         with uploads.key_turns.turn(caller.user_id, key):
             photo, plan = await uploads.intake.start(caller.user_id, requested, key)
         return json_response({"photo_id": str(photo), "upload": upload_json(plan)}, status=HTTPStatus.CREATED)
-    requested = request_of_query(request, media_type)
+    requested = RequestedUpload(media_type, caption, None)
     # An image that is stated to be empty is refused before it takes a slot. If Content-Length is
     # missing, only reading the body shows that it is empty.
     if request.headers.get("content-length") == "0":

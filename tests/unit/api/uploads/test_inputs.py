@@ -12,6 +12,9 @@ from tests.worlds.api import World
 from tests.worlds.uploading import JPEG, ME, NewWorld, in_pieces, objects, rows, world_maker
 
 JSON = "application/json"
+JSON_BODY = b'{"content_type": "image/jpeg", "bytes": 5}'
+# Both forms of a body.
+BODIES = [(JPEG, b"12345"), (JSON, JSON_BODY)]
 
 
 @pytest.fixture(scope="module")
@@ -203,6 +206,7 @@ async def test_an_encoded_body_is_refused(new_world: NewWorld, encoding: str) ->
     await assert_refused(world, await post(world, b"12345", *headers), 415, "Content-Encoding", encoding)
 
 
+@pytest.mark.parametrize(("content_type", "body"), BODIES)
 @pytest.mark.parametrize(
     ("query", "words"),
     [
@@ -215,12 +219,15 @@ async def test_an_encoded_body_is_refused(new_world: NewWorld, encoding: str) ->
     ],
 )
 async def test_an_odd_caption_in_the_query_is_refused(
-    new_world: NewWorld, query: str, words: list[str]
+    new_world: NewWorld, query: str, words: list[str], content_type: str, body: bytes
 ) -> None:
-    """The caption is too long, given twice, not UTF-8, or has control characters."""
+    """The caption is too long, given twice, not UTF-8, or has control characters. It is refused beside
+    a JSON body, too, although it would have no effect there."""
     world = await new_world()
 
-    await assert_refused(world, await post(world, b"12345", ("Content-Type", JPEG), query=query), 422, *words)
+    answer = await post(world, body, ("Content-Type", content_type), query=query)
+
+    await assert_refused(world, answer, 422, *words)
 
 
 @pytest.mark.parametrize(
@@ -232,6 +239,16 @@ async def test_what_a_query_may_say_otherwise_is_taken(new_world: NewWorld, quer
     world = await new_world()
 
     assert (await post(world, b"12345", ("Content-Type", JPEG), query=query)).status_code == 202
+
+
+async def test_a_caption_in_the_query_has_no_effect_beside_a_json_body(new_world: NewWorld) -> None:
+    """JSON has its own caption. So a repeat with another caption in the query is the same request."""
+    world = await new_world()
+    headers = [("Content-Type", JSON), ("Idempotency-Key", "k")]
+    answers = [await post(world, JSON_BODY, *headers, query=query) for query in ("", "?caption=a")]
+
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert answers[0].json()["photo_id"] == answers[1].json()["photo_id"]
 
 
 async def test_bodies_that_are_empty_or_too_large_are_refused(new_world: NewWorld) -> None:
