@@ -182,10 +182,10 @@ def _add_open_routes(app: FastAPI) -> None:
         response_model=None,
         tags=["operations"],
         operation_id="get_metrics",
-        responses=metrics_responses(401, 403),
+        responses=metrics_responses(401, 403, 429, 503),
     )
-    _get(app, "/openapi.json", get_openapi_json, "get_openapi_json", None, "contracts")
-    _get(app, "/asyncapi.json", get_asyncapi_json, "get_asyncapi_json", None, "contracts")
+    _get(app, "/openapi.json", get_openapi_json, "get_openapi_json", None, "contracts", 429, 503)
+    _get(app, "/asyncapi.json", get_asyncapi_json, "get_asyncapi_json", None, "contracts", 429, 503)
 
 
 class _LeanRoute(Route):

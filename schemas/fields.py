@@ -21,6 +21,8 @@ from schemas.media_types import media_type
 from schemas.times import parse_rfc3339, rfc3339
 
 CAPTION_CHARS_MAX = 2_200
+# The rule of `checked_caption` for JSON schemas: no control characters (Unicode Cc) but tab and newline.
+CAPTION_PATTERN = r"^[^\u0000-\u0008\u000b-\u001f\u007f-\u009f]*$"
 OBJECT_KEY_BYTES_MAX = 1_024  # S3's own limit.
 SIDE_PIXELS_MAX = 16_384
 
@@ -93,7 +95,7 @@ ObjectKey = Annotated[
 Caption = Annotated[
     StrictStr,
     BeforeValidator(_null_as_empty, json_schema_input_type=str | None),
-    Field(max_length=CAPTION_CHARS_MAX),
+    Field(max_length=CAPTION_CHARS_MAX, json_schema_extra={"pattern": CAPTION_PATTERN}),
     AfterValidator(checked_caption),
 ]
 Side = Annotated[StrictInt, Field(ge=1, le=SIDE_PIXELS_MAX)]

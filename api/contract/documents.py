@@ -14,7 +14,7 @@ from api.contract.views import AcceptedPhotoView, BegunUploadView, ProblemView, 
 from api.http.gate import JSON
 from api.http.problems import MEDIA_TYPE
 from api.http.responses import json_response
-from schemas.fields import CAPTION_CHARS_MAX, ImageType
+from schemas.fields import CAPTION_CHARS_MAX, CAPTION_PATTERN, ImageType
 from streams.settings import PhotoUrlSettings, UploadSettings
 from topics.asyncapi import asyncapi_document
 
@@ -66,18 +66,32 @@ def metrics_responses(*problems: int) -> dict[int | str, Json]:
 def upload_responses(*problems: int) -> dict[int | str, Json]:
     """The responses of POST /v1/photos: one for each way that the image arrives, and the errors."""
     return {
-        HTTPStatus.CREATED: {"description": "Begun (JSON).", "model": BegunUploadView},
+        HTTPStatus.CREATED: {
+            "description": "Begun (JSON).",
+            "model": BegunUploadView,
+            "links": _photo_links("get_upload", "post_complete", "delete_photo"),
+        },
         HTTPStatus.ACCEPTED: {
             "description": "In the pipeline (the image itself).",
             "model": AcceptedPhotoView,
+            "links": _photo_links("get_photo", "put_like", "delete_photo"),
         },
         **problem_responses(*problems),
     }
 
 
+def _photo_links(*operation_ids: str) -> Json:
+    """What the caller can do next with the photo of the response."""
+    parameters = {"photo_id": "$response.body#/photo_id"}
+    return {name: {"operationId": name, "parameters": parameters} for name in operation_ids}
+
+
 def upload_request(uploads: UploadSettings) -> Json:
     """The request of POST /v1/photos, for FastAPI: JSON about an image, or the image itself."""
-    image = {"schema": {"type": "string", "format": "binary", "maxLength": uploads.upload_bytes_max}}
+    bytes_max = uploads.upload_bytes_max
+    image = {"schema": {"type": "string", "format": "binary", "minLength": 1, "maxLength": bytes_max}}
+    asked = UploadRequest.model_json_schema()
+    asked["properties"]["bytes"]["maximum"] = bytes_max
     return {
         "parameters": [
             {
@@ -90,14 +104,15 @@ def upload_request(uploads: UploadSettings) -> Json:
             {
                 "name": "caption",
                 "in": "query",
-                "description": "Where the image itself is the body.",
-                "schema": {"type": "string", "maxLength": CAPTION_CHARS_MAX},
+                "description": "Of the image that is the body; beside a JSON body, which has its own, "
+                "it is checked and has no effect.",
+                "schema": {"type": "string", "maxLength": CAPTION_CHARS_MAX, "pattern": CAPTION_PATTERN},
             },
         ],
         "requestBody": {
             "required": True,
             "content": {
-                JSON: {"schema": UploadRequest.model_json_schema()},
+                JSON: {"schema": asked},
                 **dict.fromkeys(get_args(ImageType), image),
             },
         },
@@ -107,7 +122,6 @@ def upload_request(uploads: UploadSettings) -> Json:
 def contract_limits(uploads: UploadSettings, photo_urls: PhotoUrlSettings) -> dict[str, str]:
     """The values of the settings that the contract's descriptions quote, by `$name`."""
     return {
-        "upload_bytes_max": f"{uploads.upload_bytes_max:,}",
         "part_mib": f"{uploads.upload_part_bytes / 1_048_576:g}",
         "key_life_h": f"{uploads.idempotency_key_life_s / 3_600:g}",
         "url_min": f"{photo_urls.media_url_life_s_min / 60:g}",

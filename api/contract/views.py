@@ -77,7 +77,7 @@ class UploadRequest(BaseModel):
             json_schema_extra={"enum": list(get_args(ImageType))},
         ),
     ]
-    size_bytes: Annotated[StrictInt, Field(alias="bytes", ge=1, description="At most $upload_bytes_max.")]
+    size_bytes: Annotated[StrictInt, Field(alias="bytes", ge=1)]
     caption: Caption = ""
 
 

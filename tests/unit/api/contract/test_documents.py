@@ -8,6 +8,7 @@ import orjson
 from pydantic import TypeAdapter
 
 from api.contract.views import EdgePage, PhotoPage, PhotoView, ProblemView, UserView
+from schemas.fields import checked_caption
 from tests.worlds.api import World, make_world
 
 OPERATIONS = {
@@ -140,6 +141,40 @@ async def test_the_document_states_the_types_of_images_and_of_the_metrics() -> N
     assert metrics == {"text/plain": {"schema": {"type": "string"}}}
 
 
+async def test_the_document_states_every_rule_of_a_caption() -> None:
+    """Its pattern accepts exactly the characters that are accepted, in the query and in JSON."""
+    post = _operations(await _document(await make_world()))["post", "/v1/photos"]
+    [query] = [parameter["schema"] for parameter in post["parameters"] if parameter["name"] == "caption"]
+    body = post["requestBody"]["content"]["application/json"]["schema"]["properties"]["caption"]
+
+    assert query["pattern"] == body["pattern"]
+    for character in map(chr, range(0x300)):
+        assert (character, _is_caption(character)) == (
+            character,
+            re.search(query["pattern"], character) is not None,
+        )
+
+
+def _is_caption(text: str) -> bool:
+    try:
+        checked_caption(text)
+    except ValueError:
+        return False
+    return True
+
+
+async def test_the_next_requests_of_an_upload_are_links() -> None:
+    """Each link names an operation that exists and has the parameter."""
+    operations = _operations(await _document(await make_world()))
+    by_id = {operation["operationId"]: operation for operation in operations.values()}
+    responses = operations["post", "/v1/photos"]["responses"]
+
+    for status in ("201", "202"):
+        for name, link in responses[status]["links"].items():
+            assert (name, ["photo_id"]) == (link["operationId"], list(link["parameters"]))
+            assert "photo_id" in [parameter["name"] for parameter in by_id[name]["parameters"]]
+
+
 async def test_responses_have_the_documented_shape() -> None:
     """Each response has exactly the fields of its model, of the right types."""
     world = await make_world()
@@ -214,9 +249,10 @@ async def test_the_contract_says_the_limits_that_are_set() -> None:
     text = orjson.dumps(await _document(world)).decode()
 
     assert '"maxLength":6000000' in text
-    assert "At most 6,000,000." in text
+    assert '"maximum":6000000' in text
     assert "Up to 1 MiB:" in text
     assert "Above 1 MiB:" in text
     assert "the same photo for 2 hours;" in text
     assert "valid for 5 to 10 minutes." in text
-    assert "$" not in text.replace("$ref", "").replace("$defs", "").replace('$"', "")
+    # What is left of dollar signs is of JSON schemas, patterns and links.
+    assert not re.search(r'\$(?!ref"|defs[/"]|response\.|")', text)
