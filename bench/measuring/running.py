@@ -20,7 +20,7 @@ HOME = Path(os.environ.get("SHUTTERLINE_BENCH_HOME", ".local/bench"))
 
 
 def bench_arguments(
-    description: str | None, *folders_and_files: str, **options: float | bool | Path | None
+    description: str | None, *folders_and_files: str, **options: float | bool | str | Path | None
 ) -> argparse.Namespace:
     """Read the command line of a bench, whose docstring is its help.
 
