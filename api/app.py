@@ -39,6 +39,7 @@ from api.uploads.problems import add_upload_handler
 from api.uploads.routes import get_upload, post_complete, post_photo
 from streams.fairness import FairSlots, Shares
 from streams.settings import PhotoUrlSettings, RequestSettings, UploadSettings
+from streams.turns import Turns
 
 # Of every route that writes.
 RIGHT_CLOCK = [Depends(require_right_clock)]
@@ -82,6 +83,7 @@ def _slots(requests: RequestSettings) -> Slots:
     return Slots(
         in_flight=FairSlots(requests.requests_in_flight_max, shares),
         bodies_arriving=FairSlots(requests.bodies_arriving_max, shares),
+        turns=Turns(user_max=requests.user_requests_at_once, address_max=requests.address_requests_at_once),
     )
 
 

@@ -19,6 +19,7 @@ from api.http.metrics import REQUEST_SECONDS, REQUESTS, REQUESTS_IN_FLIGHT, REQU
 from api.http.problems import Problem, problem_response, too_many, unavailable
 from api.http.retry_after import RetryQueue
 from streams.fairness import NOBODY, FairSlots, Requester, Room, requested_by
+from streams.turns import Turns
 
 # Probes and metrics need no slot, because operators need them most under overload.
 NO_SLOT = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -49,10 +50,14 @@ class Admission(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """The slots of requests in flight, and of small bodies that arrive before that."""
+    """The slots of requests in flight, and of small bodies that arrive before that.
+
+    A request in flight runs in its turn, except an image: it waits for its client most of the time.
+    """
 
     in_flight: FairSlots
     bodies_arriving: FairSlots
+    turns: Turns
 
 
 class Gate:
@@ -136,7 +141,11 @@ class Gate:
             with self._body_slot(requester):
                 await body.read()
         with requested_by(requester), self._slot(requester):
-            await self._app(scope, receive, response)
+            if bounds is self._uploads:
+                await self._app(scope, receive, response)
+                return
+            async with self._slots.turns.turn(requester):
+                await self._app(scope, receive, response)
 
     @contextmanager
     def _body_slot(self, requester: Requester) -> Iterator[None]:

@@ -36,6 +36,9 @@ class RequestSettings(ShareSettings):
 
     request_deadline_ms: PositiveInt = 2_000
     requests_in_flight_max: PositiveInt = 512
+    # Of these, so many run at once; the others wait for their turn. All others share one core with them.
+    user_requests_at_once: PositiveInt = 2
+    address_requests_at_once: PositiveInt = 8
     bodies_arriving_max: PositiveInt = (
         512  # Small bodies, which are read before a request counts as in flight.
     )

@@ -15,6 +15,7 @@ from api.http.gate import Bounds, Gate, Slots
 from api.http.problems import Problem, problem_response, unavailable
 from bench.traffic.waiting import eventually
 from streams.fairness import FairSlots, Requester, Shares
+from streams.turns import Turns
 from tests.worlds.api import World, make_world
 
 
@@ -168,7 +169,7 @@ def _body(bytes_max: int, idle_s: float = 5.0) -> BodyBounds:
 
 def _slots(slots_max: int) -> Slots:
     shares = Shares(user=0.25, address=1.0)
-    return Slots(FairSlots(slots_max, shares), FairSlots(slots_max, shares))
+    return Slots(FairSlots(slots_max, shares), FairSlots(slots_max, shares), Turns(user_max=1, address_max=1))
 
 
 async def test_a_content_length_that_is_no_number_is_rejected() -> None:
