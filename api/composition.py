@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from time import monotonic, time_ns
 
+from cachetools import TTLCache
 from prometheus_client import Counter
 
 from api.auth.admission import Admission
@@ -47,6 +48,7 @@ from streams.ports.groups import (
     TimelineStores,
     UploadStores,
 )
+from streams.ports.leases import Leases
 from streams.ports.publishing import EventPublisher
 from streams.ports.revocations import Revocations
 from streams.settings import (
@@ -65,12 +67,17 @@ from streams.stores.cache.read_through import ReadThrough
 from streams.timelines.rebuild import Rebuilder, RebuildOutcome
 from streams.uploads.admission import RenditionsQueue
 from streams.uploads.intake import UploadIntake
-from streams.uploads.key_turns import KeyTurns
+from streams.uploads.turns import UploadTurns
 from topics.catalogue import FANOUT
 
 # A read of the database waits for a free slot for at most this share of a request's time. After
 # a longer wait too little time would be left to make a page from the result.
 READ_WAIT_SHARE = 0.5
+
+# While a user's followees cannot be counted, because there are many or they change all the time, others see
+# a count of up to this age.
+LAST_FOLLOWEES_S = 60.0
+LAST_FOLLOWEES_MAX = 10_000
 
 # A rebuild may take this share of a request's time; the page itself needs the rest.
 REBUILD_WAIT_SHARE = 0.5
@@ -129,14 +136,14 @@ def make_services(
             clock_us=clock_us,
             pull_list_ids_max=settings.pull_list_ids_max,
         ),
-        users=UserService(reads=reads),
+        users=_users(reads, clock_s),
         likes=LikeService(reads=reads, edges=edges, cache=stores.cache),
         social=SocialService(
             reads=reads,
             follows=_follows(settings, settings.request_deadline_ms, stores, edges, reads, clock_s),
             counted_sets=stores.counted_sets,
         ),
-        uploads=_uploads(settings, stores, publisher, queue, ids, limiter, clock_us),
+        uploads=_uploads(settings, stores, stores.leases, publisher, queue, ids, limiter, clock_us),
         health=_health(settings, _probes(stores, publisher, queue), verifier, clocks, clock_s),
         clocks=clocks,
         verifier=verifier,
@@ -180,6 +187,10 @@ def _rebuilder(
     )
 
 
+def _users(reads: CachedReads, clock_s: Callable[[], float]) -> UserService:
+    return UserService(reads=reads, last_followees=TTLCache(LAST_FOLLOWEES_MAX, LAST_FOLLOWEES_S, clock_s))
+
+
 def _follows(
     settings: FollowSettings,
     request_deadline_ms: int,
@@ -205,6 +216,7 @@ def _follows(
 def _uploads(
     settings: UploadSettings,
     stores: UploadStores,
+    leases: Leases,
     publisher: EventPublisher,
     queue: RenditionsQueue,
     ids: PhotoIds,
@@ -215,7 +227,11 @@ def _uploads(
     return UploadService(
         intake=UploadIntake.of(settings, stores, publisher, queue, mint=ids.mint, clock_us=clock_us),
         ids=ids,
-        key_turns=KeyTurns(),
+        turns=UploadTurns(
+            leases=leases,
+            lease_ms=settings.upload_lease_ms,
+            images_of_user_max=settings.upload_bodies_of_user_max,
+        ),
         limiter=limiter,
         aborted_bytes=Rate(per_s=bytes_per_minute / 60, burst=bytes_per_minute),
         bodies=FairSlots(

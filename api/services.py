@@ -1,6 +1,6 @@
 """One small service for each group of routes, and how a route gets its own."""
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -23,6 +23,7 @@ from api.reading.media_keys import MediaKeysPoller
 from api.reading.pulled_authors import PulledAuthorsPoller
 from api.reading.signed_urls import UrlSigner
 from api.reading.skeleton import FeedSources
+from schemas.ids import UserId
 from streams.core.limits.rates import Rate
 from streams.fairness import FairSlots
 from streams.jobs.clocks import AGAIN_S, Clocks
@@ -32,7 +33,7 @@ from streams.ports.groups import PhotoStores
 from streams.ports.publishing import EventPublisher
 from streams.timelines.rebuild import Rebuilder
 from streams.uploads.intake import UploadIntake
-from streams.uploads.key_turns import KeyTurns
+from streams.uploads.turns import UploadTurns
 
 # Without this bound, a page of a set whose members have nearly all left would read thousands of empty
 # buckets.
@@ -63,9 +64,10 @@ class PhotoService:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserService:
-    """A user's counts."""
+    """A user's counts. `last_followees` has recent ones, for when they cannot be read."""
 
     reads: CachedReads
+    last_followees: MutableMapping[UserId, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,14 +91,14 @@ class SocialService:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadService:
-    """Uploads. `bodies` bounds how many images arrive at once as a request's own body.
+    """Uploads. `bodies` bounds how many images arrive at once in this process as a request's own body.
 
     `aborted_bytes` is the rate of the bytes that a user may send and not finish.
     """
 
     intake: UploadIntake
     ids: PhotoIds
-    key_turns: KeyTurns
+    turns: UploadTurns
     bodies: FairSlots
     limiter: RateLimiter
     aborted_bytes: Rate

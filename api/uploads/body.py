@@ -1,8 +1,8 @@
 """The body of an upload request, as it arrives."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from math import ceil
 
 from starlette.requests import ClientDisconnect, Request
@@ -15,8 +15,8 @@ from streams import metrics
 from streams.fairness import REQUESTER, Room
 
 
-@contextmanager
-def body_slot(uploads: UploadService) -> Iterator[None]:
+@asynccontextmanager
+async def body_slot(uploads: UploadService, user: UserId) -> AsyncIterator[None]:
     """Hold one of the slots for images that arrive at once.
 
     Raises:
@@ -24,18 +24,26 @@ def body_slot(uploads: UploadService) -> Iterator[None]:
     """
     requester = REQUESTER.get()
     room = uploads.bodies.take(requester)
-    if room is not Room.FREE:
-        metrics.UPLOADS_REFUSED.labels("bodies").inc()
-    if room is Room.SHARE_USED:
-        raise too_many("As many of your images are being received as may be at once; try again.")
     if room is Room.FULL:
+        metrics.UPLOADS_REFUSED.labels("bodies").inc()
         raise unavailable(
             f"{uploads.bodies.slots_max} images are being received, which is the most; try again."
         )
+    if room is Room.SHARE_USED:
+        raise _share_used()
     try:
-        yield
+        # The user may send images to other processes, too.
+        async with uploads.turns.image(user) as is_free:
+            if not is_free:
+                raise _share_used()
+            yield
     finally:
         uploads.bodies.release(requester)
+
+
+def _share_used() -> Problem:
+    metrics.UPLOADS_REFUSED.labels("bodies").inc()
+    return too_many("As many of your images are being received as may be at once; try again.")
 
 
 class AbortedBytes:

@@ -33,7 +33,7 @@ async def post_photo(request: Request, uploads: WithUploads, caller: ByCaller) -
     aborted.check()
     if media_type == JSON:
         requested = await request_of_json(request, uploads.bytes_max)
-        with uploads.key_turns.turn(caller.user_id, key):
+        async with uploads.turns.key(caller.user_id, key):
             photo, plan = await uploads.intake.start(caller.user_id, requested, key)
         return json_response({"photo_id": str(photo), "upload": upload_json(plan)}, status=HTTPStatus.CREATED)
     requested = RequestedUpload(media_type, caption, None)
@@ -41,7 +41,7 @@ async def post_photo(request: Request, uploads: WithUploads, caller: ByCaller) -
     # missing, only reading the body shows that it is empty.
     if request.headers.get("content-length") == "0":
         raise EmptyOriginal
-    with uploads.key_turns.turn(caller.user_id, key), body_slot(uploads):
+    async with uploads.turns.key(caller.user_id, key), body_slot(uploads, caller.user_id):
         arriving = pieces(request, aborted.charge)
         photo = await uploads.intake.receive(caller.user_id, requested, arriving, key)
     return json_response({"photo_id": str(photo)}, status=HTTPStatus.ACCEPTED)

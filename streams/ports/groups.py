@@ -12,6 +12,7 @@ from streams.ports.cleaning import CleaningPositions, MissingObjects, PhotoScan
 from streams.ports.coordination import ShardLeases, StoppedPartitions, StuckPartitions
 from streams.ports.edges import CountedSets, OutgoingEdges, RemovalMarks
 from streams.ports.health import StoreClock, StoreProbe
+from streams.ports.leases import Leases
 from streams.ports.media import MediaObjects, MediaUploads
 from streams.ports.photos import AuthorPhotos, Authors, ParkedPhotos, Photos, PulledAuthors
 from streams.ports.rates import SharedRates
@@ -97,9 +98,10 @@ class HealthStores:
 
 @dataclass(frozen=True, kw_only=True)
 class ApiStores(UploadStores, EdgeStores, TimelineStores, HealthStores):
-    """The stores from which the services of the API are made. `rates` limits their callers."""
+    """The stores from which the services of the API are made. `rates` and `leases` limit their callers."""
 
     rates: SharedRates
+    leases: Leases
     revocations: Revocations
 
 

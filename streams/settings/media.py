@@ -25,7 +25,9 @@ class UploadSettings(Namespaced, ShareSettings, UploadRateSettings):
     upload_body_s_max: PositiveInt = 120  # For an image that is the request's own body.
     upload_idle_s_max: PositiveInt = 15  # Between two pieces of it.
     upload_bodies_in_flight_max: PositiveInt = 16  # Each costs 17 MB of memory: three parts.
-    upload_bodies_of_user_max: PositiveInt = 2  # In one process.
+    upload_bodies_of_user_max: PositiveInt = 2  # Over all processes.
+    # After a process died, its uploads hold their idempotency keys and their users' images so long.
+    upload_lease_ms: PositiveInt = 5_000
     # Slower bodies are 408: less than so many bytes a second of waiting, after the first seconds.
     upload_bytes_per_s_min: PositiveInt = 4_096
     upload_slow_s_max: PositiveInt = 5

@@ -32,6 +32,7 @@ from streams.stores.redis.budget import RedisRebuildBudget
 from streams.stores.redis.cache import RedisCache
 from streams.stores.redis.client import RedisClient
 from streams.stores.redis.health import RedisStoreClock, RedisStoreProbe
+from streams.stores.redis.leases import RedisLeases
 from streams.stores.redis.rates import RedisSharedRates
 from streams.stores.redis.removal_marks import RedisRemovalMarks
 from streams.stores.redis.timelines import RedisTimelines
@@ -153,6 +154,7 @@ def stores_of(clients: StoreClients, settings: StoreSettings) -> Stores:
         timelines=_timelines(redis, settings, namespace),
         cache=RedisCache(redis, namespace=namespace),
         rates=RedisSharedRates(redis, namespace=namespace),
+        leases=RedisLeases(redis, namespace=namespace),
         shard_leases=CassandraShardLeases(database),
         rebuild_budget=RedisRebuildBudget(redis, namespace=namespace, per_s_max=settings.rebuilds_per_s_max),
     )

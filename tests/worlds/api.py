@@ -117,7 +117,7 @@ class Switchable:
 
 _REDIS = {
     *("redis_probe", "redis_clock", "timelines", "cache", "rebuild_budget", "upload_limit", "rates"),
-    "removal_marks",
+    *("removal_marks", "leases"),
 }
 _S3 = {"s3_probe", "media_objects", "media_uploads"}
 RENDITIONS: Mapping[str, StoredRendition] = {

@@ -1,7 +1,7 @@
 """A client that uploads over HTTP to an API in memory, and functions that read what it stored."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -17,8 +17,8 @@ from streams.core.uploads import Upload
 from streams.fairness import FairSlots, Shares
 from streams.ports.media import SignedRequest
 from streams.stores.memory.media import MemoryMediaUploads
-from streams.uploads.key_turns import KeyTurns
 from streams.uploads.lifecycle import UploadLifecycle
+from streams.uploads.turns import UploadTurns
 from tests.worlds.api import World, make_world, media_key
 from tests.worlds.flaky_stores import FlakyStores, Moment, pause
 
@@ -172,18 +172,19 @@ def through(world: World, at: Callable[[Moment], Awaitable[None]]) -> FlakyStore
     return flaky
 
 
-class _NoTurns(KeyTurns):
+class _NoTurns(UploadTurns):
     """Never refuses a key."""
 
-    @contextmanager
-    def turn(self, user: UserId, key: str | None) -> Iterator[None]:
+    @asynccontextmanager
+    async def key(self, user: UserId, key: str | None) -> AsyncIterator[None]:
         yield
 
 
 def as_if_by_many_processes(world: World) -> None:
-    """From now on, racing requests of one user all run, as in processes of their own."""
+    """From now on, racing requests of one user all run, as in processes of their own without Redis."""
     bodies = FairSlots(100, Shares(user=100, address=100))
-    uploads = replace(world.services.uploads, key_turns=_NoTurns(), bodies=bodies)
+    turns = _NoTurns(leases=world.stores.leases, lease_ms=1_000, images_of_user_max=100)
+    uploads = replace(world.services.uploads, turns=turns, bodies=bodies)
     world.services = replace(world.services, uploads=uploads)
     world.adopt(world.app)
 

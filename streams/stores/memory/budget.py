@@ -1,8 +1,9 @@
-"""The budget of rebuilds, and the shared token buckets, in memory."""
+"""The budget of rebuilds, the shared token buckets, and the shared slots, in memory."""
 
 from collections.abc import Callable
 
 from streams.core.limits.rates import Rate, TokenBucket
+from streams.ports.leases import Leases
 from streams.ports.rates import SharedRates
 from streams.ports.timelines import RebuildBudget
 
@@ -34,3 +35,25 @@ class MemorySharedRates(SharedRates):
     async def spend(self, bucket: str, tokens: int, rate: Rate) -> float:
         now_s = self._clock_s()
         return self._buckets.setdefault(bucket, TokenBucket(rate, now_s)).spend(tokens, now_s)
+
+
+class MemoryLeases(Leases):
+    """The time at which each holder loses its slot, by name and holder."""
+
+    def __init__(self, clock_ms: Callable[[], int]) -> None:
+        self._clock_ms = clock_ms
+        self._until_ms: dict[str, dict[str, int]] = {}
+
+    async def take(self, name: str, holder: str, *, slots_max: int, ttl_ms: int) -> bool:
+        now_ms = self._clock_ms()
+        holders = {
+            other: until_ms for other, until_ms in self._until_ms.get(name, {}).items() if until_ms > now_ms
+        }
+        has_slot = holder in holders or len(holders) < slots_max
+        if has_slot:
+            holders[holder] = now_ms + ttl_ms
+        self._until_ms[name] = holders
+        return has_slot
+
+    async def release(self, name: str, holder: str) -> None:
+        self._until_ms.get(name, {}).pop(holder, None)

@@ -5,7 +5,7 @@ from collections.abc import Callable, MutableMapping
 from schemas.ids import OWN_SHARDS
 from streams.ports.groups import Stores
 from streams.stores.memory.authors import MemoryAuthors, MemoryPulledAuthors
-from streams.stores.memory.budget import MemoryRebuildBudget, MemorySharedRates
+from streams.stores.memory.budget import MemoryLeases, MemoryRebuildBudget, MemorySharedRates
 from streams.stores.memory.cache import MemoryCache
 from streams.stores.memory.cleaning import MemoryCleaningPositions, MemoryMissingObjects, MemoryPhotoScan
 from streams.stores.memory.coordination import (
@@ -80,6 +80,7 @@ def memory_stores(
         redis_clock=MemoryStoreClock(clock_ms),
         cache=MemoryCache(clock_ms),
         rates=MemorySharedRates(lambda: clock_ms() / 1_000),
+        leases=MemoryLeases(clock_ms),
         shard_leases=MemoryShardLeases(shard_leases),
         rebuild_budget=MemoryRebuildBudget(rebuilds_per_s_max, lambda: clock_ms() / 1_000),
     )

@@ -1,4 +1,4 @@
-"""What `RebuildBudget` and `SharedRates` promise."""
+"""What `RebuildBudget`, `SharedRates` and `Leases` promise."""
 
 import asyncio
 from collections.abc import Callable
@@ -67,3 +67,46 @@ class RatesSuite:
         assert -1 <= left < 0
         await passing.until(is_full, "the bucket is full again")
         assert 0.9 <= await stores.rates.spend(bucket, 1, rate) <= rate.burst
+
+
+class LeasesSuite:
+    async def test_so_many_holders_have_a_slot(self, stores: Stores, new_id: NewId) -> None:
+        """Also of concurrent callers. A released slot is free; each name has its own."""
+        name, other = f"name {new_id()}", f"name {new_id()}"
+        holders = [str(new_id()) for _ in range(10)]
+        taken = await asyncio.gather(*(_take(stores, name, holder) for holder in holders))
+        await stores.leases.release(name, holders[taken.index(True)])
+
+        assert sum(taken) == 2
+        assert await _take(stores, other, holders[0])
+        assert [await _take(stores, name, str(new_id())) for _ in range(2)] == [True, False]
+
+    async def test_only_a_holder_can_release_its_slot(self, stores: Stores, new_id: NewId) -> None:
+        """Releasing may be repeated."""
+        name, holders = f"name {new_id()}", [str(new_id()) for _ in range(3)]
+        for holder in holders:
+            await _take(stores, name, holder)
+        for _ in range(2):
+            await stores.leases.release(name, holders[2])
+
+        assert not await _take(stores, name, holders[2])
+
+    async def test_a_holder_that_takes_its_slot_again_keeps_it(
+        self, stores: Stores, new_id: NewId, passing: PassingTime
+    ) -> None:
+        """A holder that does not loses it, whatever the others of the name do."""
+        name, alive, dead, next_one = f"name {new_id()}", *(str(new_id()) for _ in range(3))
+        for holder in (alive, dead):
+            await _take(stores, name, holder, ttl_ms=1_000)
+
+        async def is_taken_over() -> bool:
+            assert await _take(stores, name, alive, ttl_ms=1_000)
+            return await _take(stores, name, next_one)
+
+        assert not await _take(stores, name, next_one)
+        await passing.until(is_taken_over, "the slot of the dead holder is free")
+        assert not await _take(stores, name, dead)
+
+
+async def _take(stores: Stores, name: str, holder: str, ttl_ms: int = 60_000) -> bool:
+    return await stores.leases.take(name, holder, slots_max=2, ttl_ms=ttl_ms)

@@ -1,7 +1,7 @@
 """Every suite as a class that pytest collects; a test module imports all of them and has the fixtures."""
 
 from tests.contract.suites.authors_suite import AuthorsSuite, PulledAuthorsSuite
-from tests.contract.suites.budget_suite import RatesSuite, RebuildBudgetSuite
+from tests.contract.suites.budget_suite import LeasesSuite, RatesSuite, RebuildBudgetSuite
 from tests.contract.suites.cache_suite import CacheSuite
 from tests.contract.suites.checkpoints_suite import CheckpointsSuite
 from tests.contract.suites.cleaning_suite import (
@@ -38,6 +38,7 @@ __all__ = [
     "TestCleaningPositions",
     "TestCountedSets",
     "TestForgottenRenditions",
+    "TestLeases",
     "TestMediaObjects",
     "TestMissingObjects",
     "TestOriginals",
@@ -77,6 +78,10 @@ class TestRebuildBudget(RebuildBudgetSuite):
 
 
 class TestRates(RatesSuite):
+    pass
+
+
+class TestLeases(LeasesSuite):
     pass
 
 

@@ -39,3 +39,20 @@ async def test_cached_counts_are_not_mixed_up_between_users() -> None:
 
     assert counts == [1, 2, 1, 2]
     assert (await world.services.feed.reads.totals(SetKind.FOLLOWERS, [UserId(7)])).values == {7: 0}
+
+
+async def test_followees_that_cannot_be_counted_are_those_of_a_moment_ago() -> None:
+    """Others see an old number for a minute at most; then, and for another user, it is 503."""
+    world = await make_world()
+    await world.follow(OTHER, 3)
+    before = await get(world, f"/v1/users/{OTHER}")
+    await world.follow(OTHER, 4)
+    world.switches["outgoing_edges"].failing.add("following_counts")
+    async with world.client(1) as client:
+        during = await client.get(f"/v1/users/{OTHER}")
+        never = await client.get("/v1/users/777")
+        await world.later(61)
+        late = await client.get(f"/v1/users/{OTHER}")
+
+    assert (during.status_code, during.json()) == (200, before)
+    assert (never.status_code, late.status_code) == (503, 503)

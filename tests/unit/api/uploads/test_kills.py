@@ -52,7 +52,10 @@ async def _killed(world: World, ask: Request, kill: KillAt) -> bool:
 async def test_a_body_whose_process_died_anywhere_is_one_photo_when_repeated(
     new_world: NewWorld, done: bool
 ) -> None:
-    """Killed at every call of a store or of Kafka, then repeated with its key: exactly one photo."""
+    """Killed at every call of a store or of Kafka, then repeated with its key: exactly one photo.
+
+    The repeat is sent when the lease of the key has ended.
+    """
     moments = 0
     for number in range(100):
         world = await new_world()
@@ -60,6 +63,7 @@ async def test_a_body_whose_process_died_anywhere_is_one_photo_when_repeated(
             break
         moments += 1
         through(world, together)
+        await world.later(world.settings.upload_lease_ms / 1_000)
         async with uploading(world) as me:
             answer = await me.send(LARGE, key="k")
         photo = answer.json()["photo_id"]
