@@ -6,12 +6,13 @@ the timelines for a minute, so in this order no photo is missed by both reads.
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from api.reading.cached_reads import CachedReads
 from api.reading.delivery_poller import DeliveryPoller
 from api.reading.pulled_authors import PulledAuthorsPoller
-from schemas.ids import UserId
+from schemas.ids import UserId, pack_id
 from streams.core import ring
 from streams.core.edges import Following
 from streams.core.feed import END, Gaps, Skeleton, Source, union
@@ -19,13 +20,17 @@ from streams.errors import StoreUnavailable
 from streams.ports.photos import AuthorPhotos
 from streams.ports.timelines import Timelines
 from streams.settings import FeedSettings
-from streams.timelines.newest import newest_of
+from streams.timelines.newest import AUTHORS_A_CALL, CALLS_IN_FLIGHT_MAX, newest_of
 from streams.timelines.rebuild import Rebuilder, RebuildOutcome
 
 # Above this number of lists, one window of the database over their authors costs less. 256 lists of
 # 100 pairs are 400 kB from Redis, and a reader who has just followed thousands of authors would
 # have thousands of lists.
 PULL_LISTS_MAX = 256
+
+# A window of more authors takes several rounds of calls. At 10,000 followees these are 157 calls, so each
+# reader has one at a time, and rests after it.
+LARGE_WINDOW_AUTHORS = AUTHORS_A_CALL * CALLS_IN_FLIGHT_MAX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +47,7 @@ class FeedSources:
     rebuild_wait_s: float
     clock_us: Callable[[], int]
     pull_lists_max: int = PULL_LISTS_MAX
+    large_window_authors: int = LARGE_WINDOW_AUTHORS
 
     async def stored(self, reader: UserId, following: Following, below: int) -> tuple[Sequence[Source], Gaps]:
         """The pull lists and the timeline of the reader; no source if Redis does not respond."""
@@ -75,10 +81,14 @@ class FeedSources:
         return union([await self._window(reader, following, below)], below)
 
     async def _window(self, reader: UserId, authors: Iterable[UserId], below: int) -> Source:
-        async with self.reads.through.reads.slot():
+        all_authors = [*authors, reader]
+        through = self.reads.through
+        is_large = len(all_authors) > self.large_window_authors
+        turn = through.large_reads.turn(b"window" + pack_id(reader)) if is_large else nullcontext()
+        async with turn, through.reads.slot():
             return await newest_of(
                 self.author_photos,
-                [*authors, reader],
+                all_authors,
                 below=below,
                 count=self.settings.feed_window_ids,
                 unready_of=reader,

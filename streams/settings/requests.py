@@ -1,6 +1,6 @@
 """Requests to the API: who calls, how fast, and within which bounds."""
 
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr
 
 from streams.settings.part import Part
 
@@ -86,6 +86,7 @@ class RateSettings(Part):
     address_writes_burst: PositiveInt = 2_000
     unauthorized_per_s: PositiveInt = 20  # Of one address: requests without a valid token.
     unauthorized_burst: PositiveInt = 200
+    rate_refusal_delay_ms: NonNegativeInt = 500  # Before a request above its rate gets its 429.
     # The proxies in front of the API that append to X-Forwarded-For. With 0 the peer is the client.
     trusted_proxies: int = Field(default=0, ge=0)
     rate_buckets_max: PositiveInt = 100_000  # In the memory of one process, half a kilobyte each.

@@ -280,7 +280,7 @@ async def _world(memory: Stores | None, **overrides: object) -> World:
     clock = Clock(NOW_MS - 1_000)
     publisher, queue, log_ends = FakePublisher(), FakeQueue(), FakeOffsets()
     # The clock is moved by hours, and nothing reads the revocations meanwhile.
-    parts: dict[str, object] = {"revocations_stale_s_max": 10**9, **overrides}
+    parts: dict[str, object] = {"revocations_stale_s_max": 10**9, "rate_refusal_delay_ms": 0, **overrides}
     settings = Settings(jwt_secret=SECRET, **parts)  # type: ignore[arg-type]  # pydantic checks them.
     memory = memory or memory_stores(
         clock_ms=lambda: clock.ms,

@@ -90,17 +90,33 @@ class LargeReads:
             if reads.result_number > begun_before:
                 result: R = reads.result
                 return result
-            rest_s = self._rest_until_s.get(key, 0.0) - self._clock_s()
-            if rest_s > 0:
-                await asyncio.sleep(rest_s)
-            reads.begun += 1
-            began_s = self._clock_s()
-            try:
+            async with self._rested(key):
+                reads.begun += 1
                 result = await read(waited)
-            finally:
-                self._rest(key, self._clock_s() - began_s)
             reads.result, reads.result_number = result, reads.begun
             return result
+
+    @asynccontextmanager
+    async def turn(self, key: bytes) -> AsyncIterator[None]:
+        """Be the only large read of the key, for a result that is no other caller's.
+
+        Raises:
+            TooManyReads: The key's turn did not come within `wait_s`.
+        """
+        async with self._turns.turn(key), self._rested(key):
+            yield
+
+    @asynccontextmanager
+    async def _rested(self, key: bytes) -> AsyncIterator[None]:
+        """Wait until the key has rested. It rests again after the code inside."""
+        rest_s = self._rest_until_s.get(key, 0.0) - self._clock_s()
+        if rest_s > 0:
+            await asyncio.sleep(rest_s)
+        began_s = self._clock_s()
+        try:
+            yield
+        finally:
+            self._rest(key, self._clock_s() - began_s)
 
     def _rest(self, key: bytes, took_s: float) -> None:
         rest_s = min(took_s * REST_RATIO, self._wait_s * REST_SHARE_MAX)

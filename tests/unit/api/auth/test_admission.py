@@ -1,5 +1,7 @@
 """Rates of users and of addresses, over HTTP."""
 
+import asyncio
+
 import httpx
 import pytest
 
@@ -170,3 +172,19 @@ def test_the_client_is_whom_our_own_proxies_name(
     }
 
     assert client_address(scope, trusted) == client
+
+
+async def test_a_request_above_its_rate_is_refused_after_a_while() -> None:
+    """A client that repeats it at once cannot do so hundreds of times a second. Others do not wait."""
+    world = await make_world(reads_per_s=1, reads_burst=1, rate_refusal_delay_ms=50)
+    loop = asyncio.get_running_loop()
+    async with world.client(1) as me, world.client(2) as other:
+        await me.get("/v1/feed")
+        began_s = loop.time()
+        refused = asyncio.create_task(me.get("/v1/feed"))
+        served = await other.get("/v1/feed")
+        is_waiting = not refused.done()
+        status = (await refused).status_code
+
+    assert (served.status_code, is_waiting, status) == (200, True, 429)
+    assert loop.time() - began_s >= 0.05

@@ -1,15 +1,17 @@
 """The feed on memory twins: what its pages show, what they never show, and what they cost."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.ids import PhotoId
+from schemas.ids import PhotoId, UserId
 from streams.core.feed import Completeness, Skeleton, Source, open_ended, union
+from streams.core.photos import AuthorPhoto
 from streams.errors import StoreUnavailable
 from tests.worlds.api import World, make_world
 from topics.catalogue import FANOUT
@@ -352,3 +354,29 @@ async def test_a_page_is_partial_when_nobody_knows_how_far_fan_out_is() -> None:
         await world.services.delivery.refresh()
 
     assert Completeness.PARTIAL == (await world.page(READER)).completeness
+
+
+async def test_a_reader_of_many_authors_reads_one_window_at_a_time() -> None:
+    """Other readers do not wait for it."""
+    world = await make_world()
+    sources = replace(world.services.feed.sources, large_window_authors=2)
+    reading: Counter[int] = Counter()
+    most: Counter[int] = Counter()
+
+    async def newest(authors: Sequence[UserId], **named: int) -> Mapping[UserId, Sequence[AuthorPhoto]]:
+        reader = authors[-1]
+        reading[reader] += 1
+        most[reader] = max(most[reader], reading[reader])
+        for _ in range(20):
+            await asyncio.sleep(0)
+        reading[reader] -= 1
+        return await world.memory.author_photos.newest(authors, **named)
+
+    world.switches["author_photos"].newest = newest  # type: ignore[attr-defined]
+    large, small = {UserId(3): 0, UserId(4): 0}, {UserId(5): 0}
+    await asyncio.gather(
+        *(sources.deeper(UserId(1), large, below) for below in (500, 400, 300, 200)),
+        *(sources.deeper(UserId(2), small, below) for below in (500, 400, 300, 200)),
+    )
+
+    assert most == {1: 1, 2: 4}

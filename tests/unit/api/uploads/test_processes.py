@@ -1,7 +1,6 @@
 """What a user may do once at a time holds over all API processes."""
 
 import asyncio
-from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -10,7 +9,7 @@ from bench.traffic.waiting import eventually
 from schemas.ids import UserId
 from streams.uploads.errors import KeyInUse
 from streams.uploads.turns import UploadTurns
-from tests.worlds.api import World, make_world
+from tests.worlds.api import World, another_process, make_world
 from tests.worlds.slow_clients import SlowPost, disconnect, start
 
 ME = UserId(1)
@@ -19,10 +18,8 @@ LEASE_MS = 60
 
 async def _processes() -> tuple[World, World]:
     """Two API processes that share a Redis."""
-    first, second = await make_world(), await make_world()
-    turns = replace(second.services.uploads.turns, leases=first.stores.leases)
-    second.services = replace(second.services, uploads=replace(second.services.uploads, turns=turns))
-    return first, second
+    first = await make_world()
+    return first, await another_process(first)
 
 
 def _image(world: World, key: str) -> SlowPost:
@@ -69,7 +66,8 @@ async def test_one_request_with_a_key_runs_in_all_processes() -> None:
 async def test_without_redis_each_process_limits_alone() -> None:
     """A user may send two images to each, and use a key once in each."""
     first, second = await _processes()
-    first.switches["leases"].down = True
+    for world in (first, second):
+        world.switches["leases"].down = True
     posts = [_image(world, key) for world in (first, second) for key in ("k", "k", "l", "m")]
     tasks = await start(posts)
     statuses = [post.status for post in posts]
