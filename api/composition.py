@@ -48,6 +48,7 @@ from streams.ports.groups import (
     TimelineStores,
     UploadStores,
 )
+from streams.ports.health import StoreProbe
 from streams.ports.leases import Leases
 from streams.ports.publishing import EventPublisher
 from streams.ports.revocations import Revocations
@@ -90,6 +91,7 @@ def make_services(
     queue: RenditionsQueue,
     log_ends: LogEnds,
     *,
+    kafka_probe: StoreProbe,
     ids: PhotoIds,
     media_keys: MediaKeys,
     clocks: Clocks,
@@ -144,7 +146,7 @@ def make_services(
             counted_sets=stores.counted_sets,
         ),
         uploads=_uploads(settings, stores, stores.leases, publisher, queue, ids, limiter, clock_us),
-        health=_health(settings, _probes(stores, publisher, queue), verifier, clocks, clock_s),
+        health=_health(settings, _probes(stores, publisher, kafka_probe, queue), verifier, clocks, clock_s),
         clocks=clocks,
         verifier=verifier,
         admission=Admission(settings, verifier, limiter),
@@ -243,10 +245,12 @@ def _uploads(
     )
 
 
-def _probes(stores: HealthStores, publisher: EventPublisher, queue: RenditionsQueue) -> dict[str, Probe]:
-    # The probe publishes no record, because consumers handle every record of a topic as an event.
+def _probes(
+    stores: HealthStores, publisher: EventPublisher, kafka_probe: StoreProbe, queue: RenditionsQueue
+) -> dict[str, Probe]:
     async def ask_kafka() -> None:
         await publisher.ping()
+        await kafka_probe.check()
         await queue.queued()
 
     return {

@@ -25,7 +25,7 @@ from api.starting import Front
 from streams.jobs.clocks import Clocks
 from streams.kafka.offsets.offsets import Offsets
 from streams.kafka.offsets.renditions_queue import ASK_S_MAX, RenditionsQueue
-from streams.kafka.producing.clock import KafkaClock
+from streams.kafka.producing.health import KafkaClock, KafkaStoreProbe
 from streams.kafka.producing.producer import Producer
 from streams.kafka.producing.publisher import KafkaPublisher
 from streams.metrics_file import metrics_file
@@ -67,7 +67,8 @@ async def serve(settings: ApiProcessSettings, access_log: AccessLog) -> None:
         publisher = KafkaPublisher(producer, namespace=settings.namespace, source=settings.event_source)
         offsets = Offsets(settings, timeout_s=ASK_S_MAX)
         queue = RenditionsQueue(offsets, namespace=settings.namespace)
-        front = Front({**probes_of(clients, settings.namespace), "kafka": publisher.ping})
+        kafka_probe = KafkaStoreProbe(producer, namespace=settings.namespace)
+        front = Front({**probes_of(clients, settings.namespace), "kafka": kafka_probe.check})
 
         async def work() -> None:
             async with AsyncExitStack() as closing:
@@ -83,7 +84,15 @@ async def serve(settings: ApiProcessSettings, access_log: AccessLog) -> None:
                 )
                 await clocks.compare()  # Before the first write is taken.
                 services = make_services(
-                    settings, stores, publisher, queue, offsets, ids=ids, media_keys=media_keys, clocks=clocks
+                    settings,
+                    stores,
+                    publisher,
+                    queue,
+                    offsets,
+                    kafka_probe=kafka_probe,
+                    ids=ids,
+                    media_keys=media_keys,
+                    clocks=clocks,
                 )
                 closing.push_async_callback(services.rebuilder.close)
                 front.serve(create_app(services, requests=settings, uploads=settings, photo_urls=settings))

@@ -187,7 +187,8 @@ RENDITIONS = Topic(
     consumers=(Participant.RENDITIONS_THUMBNAIL, Participant.RENDITIONS_FULL),
 )
 
-# Each process writes an empty record a minute, and learns the broker's time from the acknowledgement.
+# Each process writes an empty record a minute, and learns the broker's time from the acknowledgement. An
+# API process writes one a second, too, while somebody asks whether it is ready.
 CLOCK = Topic(
     name="clock",
     key="none",

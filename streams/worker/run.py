@@ -10,7 +10,7 @@ from streams.kafka.consuming.progress import Progress
 from streams.kafka.consuming.throttle import BackgroundThrottle
 from streams.kafka.consuming.watchdog import LOOK_S, Watchdog
 from streams.kafka.offsets.offsets import Offsets
-from streams.kafka.producing.clock import KafkaClock
+from streams.kafka.producing.health import KafkaClock
 from streams.kafka.producing.outbox import KafkaOutbox
 from streams.kafka.producing.producer import Producer
 from streams.roles import Role

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import jwt
@@ -31,8 +31,10 @@ from streams.errors import StoreUnavailable
 from streams.jobs.clocks import Clocks
 from streams.photos.deleted import hide_photo
 from streams.ports.groups import Stores
+from streams.ports.health import StoreProbe
 from streams.settings import Settings
 from streams.stores.cache.keys import following_keys, photo_key, pull_list_key
+from streams.stores.memory.health import MemoryStoreProbe
 from streams.stores.memory.stores import memory_stores
 from tests.worlds.kafka import FakeOffsets
 from topics.catalogue import FANOUT
@@ -125,6 +127,12 @@ RENDITIONS: Mapping[str, StoredRendition] = {
 }
 
 
+def _store_of(switch: str) -> str:
+    if switch == "kafka_probe":
+        return "kafka"
+    return "redis" if switch in _REDIS else "s3" if switch in _S3 else "cassandra"
+
+
 @cache
 def media_key() -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(65_537, 2_048)
@@ -193,7 +201,7 @@ class World:
         if store == "kafka":
             self.publisher.down = down
         for name, switch in self.switches.items():
-            if store == ("redis" if name in _REDIS else "s3" if name in _S3 else "cassandra"):
+            if store == _store_of(name):
                 switch.down = down
 
     def client(self, user: int | None = None, **claims: object) -> httpx.AsyncClient:
@@ -290,12 +298,14 @@ async def _world(memory: Stores | None, **overrides: object) -> World:
     )
     switches = {store.name: Switchable(getattr(memory, store.name), store.name) for store in fields(Stores)}
     stores = replace(memory, **switches)  # They implement the same ports.
+    switches["kafka_probe"] = Switchable(MemoryStoreProbe(), "kafka")
     services = make_services(
         settings,
         stores,
         publisher,
         queue,
         log_ends,
+        kafka_probe=cast(StoreProbe, switches["kafka_probe"]),
         # The lease is returned at the end, even if a test has made the store fail.
         ids=PhotoIds(memory.shard_leases, lambda: clock.ms),
         media_keys=MediaKeys(KeyIds("local"), media_key()),

@@ -15,6 +15,7 @@ from schemas.ids import ID_MAX, PhotoId, UserId
 from streams.core.object_keys import ObjectKeys
 from streams.core.uploads import Upload
 from streams.fairness import FairSlots, Shares
+from streams.ports.health import StoreProbe
 from streams.ports.media import SignedRequest
 from streams.stores.memory.media import MemoryMediaUploads
 from streams.uploads.lifecycle import UploadLifecycle
@@ -160,6 +161,7 @@ def through(world: World, at: Callable[[Moment], Awaitable[None]]) -> FlakyStore
         publisher,
         world.queue,
         world.log_ends,
+        kafka_probe=cast(StoreProbe, world.switches["kafka_probe"]),
         ids=world.services.uploads.ids,
         media_keys=MediaKeys(KeyIds("local"), media_key()),
         clocks=world.services.clocks,

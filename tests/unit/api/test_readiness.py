@@ -9,6 +9,7 @@ from streams.errors import StoreUnavailable
 from tests.worlds.api import make_world
 
 CALLERS = 50
+STORES = ("cassandra", "redis", "s3", "kafka")
 
 
 @dataclass(slots=True)
@@ -99,22 +100,22 @@ async def test_a_store_whose_probe_fails_is_named() -> None:
     world = await make_world()
     details = []
     async with world.client() as client:
-        for store in ("cassandra", "redis", "s3"):
+        for store in STORES:
             world.switches[f"{store}_probe"].failing = {"check"}
             await world.later(1)
             response = await client.get("/readyz")
             details.append((response.status_code, response.json()["detail"]))
             world.switches[f"{store}_probe"].failing = set()
 
-    assert details == [(503, f"No answer from {store}.") for store in ("cassandra", "redis", "s3")]
+    assert details == [(503, f"No answer from {store}.") for store in STORES]
 
 
 async def test_readyz_probes_once_however_many_ask() -> None:
     """All calls of one second cause one probe of each store."""
     world = await make_world()
-    probes = [world.switches[f"{store}_probe"] for store in ("cassandra", "redis", "s3")]
+    probes = [world.switches[f"{store}_probe"] for store in STORES]
     async with world.client() as client:
         responses = await asyncio.gather(*(client.get("/readyz") for _ in range(CALLERS)))
 
     assert {response.status_code for response in responses} == {200}
-    assert [probe.calls for probe in probes] == [["check"]] * 3
+    assert [probe.calls for probe in probes] == [["check"]] * len(STORES)
