@@ -38,10 +38,12 @@ IN_FLIGHT_MAX = 128  # More requests at once are slower, because the driver's CP
 # The driver raises ErrorMessage, which is not a DriverException, for error codes that it does not
 # translate, such as overloaded, bootstrapping, a truncation, or a forgotten prepared statement.
 _ERRORS = (DriverException, NoHostAvailable, ErrorMessage, ConnectionException, NoConnectionsAvailable)
-# InvalidRequest also has the case that the schema is missing: a node does not know a new table yet,
-# or an operator restores a keyspace. That is an outage and not our bug, because every statement was
-# prepared successfully when the process started.
-_SCHEMA_MISSING = re.compile(r"unconfigured table|(keyspace|table) \S+ does(n't| not) exist", re.IGNORECASE)
+# InvalidRequest also has two cases that are no bug of ours. The schema is missing: a node does not know
+# a new table yet, or an operator restores a keyspace; every statement was prepared successfully when the
+# process started. Or a guardrail is violated: a limit of the operator, such as one for the used disk.
+_NOT_OURS = re.compile(
+    r"unconfigured table|(keyspace|table) \S+ does(n't| not) exist|guardrail \S+ violated", re.IGNORECASE
+)
 CONNECT_TIMEOUT_S = 5.0  # May exceed a request's deadline, as no request waits for a new connection.
 
 
@@ -154,7 +156,7 @@ def _outages_of(operation: str) -> Iterator[None]:
 def _is_malformed(error: Exception) -> bool:
     """Return whether our own code built the statement or a value of it wrongly."""
     if isinstance(error, InvalidRequest):
-        return _SCHEMA_MISSING.search(str(error)) is None
+        return _NOT_OURS.search(str(error)) is None
     return isinstance(error, SyntaxException)
 
 

@@ -130,6 +130,17 @@ async def test_a_missing_schema_is_an_outage(text: str) -> None:
         await read(malformed(text))
 
 
+async def test_a_guardrail_is_an_outage() -> None:
+    """An operator set the limit, here for the used disk. It is reported like a malformed statement."""
+    with pytest.raises(StoreUnavailable):
+        await read(
+            malformed(
+                "Guardrail replica_disk_usage violated: Write request failed because disk usage exceeds"
+                " failure threshold"
+            )
+        )
+
+
 async def test_a_malformed_statement_is_our_bug() -> None:
     """No retry can make the server accept it."""
     with pytest.raises(InvalidRequest):
