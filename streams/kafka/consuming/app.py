@@ -4,14 +4,13 @@ from collections.abc import Mapping
 
 import faust
 import mode
-from aiokafka import AIOKafkaConsumer
-from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TransportT
 from mode.exceptions import MaxRestartsExceeded
 from mode.utils.times import rate_limit
 
-from streams.kafka.clients import READ_COMMITTED, faust_credentials
+from streams.kafka.clients import faust_credentials
 from streams.kafka.consuming.assignor import range_assignor
+from streams.kafka.consuming.transport import CommittedTransport
 from streams.settings import ConsumerSettings
 
 RESTARTS_MAX = 100.0
@@ -29,30 +28,11 @@ class RoomySupervisor(mode.OneForOneSupervisor):  # type: ignore[misc]  # mode h
         self._bucket = rate_limit(RESTARTS_MAX, over=RESTARTS_WINDOW_S, raises=MaxRestartsExceeded)
 
 
-class _CommittedThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust's drivers have no types
-    def _create_worker_consumer(self, transport: Transport) -> AIOKafkaConsumer:
-        consumer = super()._create_worker_consumer(transport)
-        # Faust passes `read_committed` only with its own transactions, and has no setting for it. The
-        # consumer reads the attribute when it starts.
-        assert consumer._isolation_level == "read_uncommitted"
-        consumer._isolation_level = READ_COMMITTED
-        return consumer
-
-
-class _CommittedConsumer(Consumer):  # type: ignore[misc]
-    def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
-        return _CommittedThread(self, loop=self.loop, beacon=self.beacon)
-
-
-class _CommittedTransport(Transport):  # type: ignore[misc]
-    Consumer = _CommittedConsumer
-
-
 class _App(faust.App):  # type: ignore[misc]
     """An app whose agents never see the records of an aborted transaction, nor yet those of an open one."""
 
     def _new_transport(self) -> TransportT:
-        return _CommittedTransport(self.conf.broker_consumer, self)
+        return CommittedTransport(self.conf.broker_consumer, self)
 
 
 def make_app(

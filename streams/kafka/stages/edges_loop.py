@@ -20,6 +20,7 @@ from schemas.internal import decode_edge
 from streams.edges.counting import SetWriter
 from streams.kafka.clients import aiokafka_consumer
 from streams.kafka.consuming.progress import GroupPartition, Progress
+from streams.kafka.consuming.refusals import RETRY_S, report_refusal
 from streams.kafka.consuming.waiting import PartitionRevoked, retry_until_available
 from streams.metrics import EDGES as EDGES_APPLIED
 from streams.ports.cache import Cache
@@ -32,7 +33,6 @@ POLL_MS = 200
 # A batch may wait for a store for hours, and the broker must not revoke its partitions meanwhile.
 # The watchdog detects a stuck process instead.
 POLL_INTERVAL_MS_MAX = 24 * 3_600_000
-RETRY_S = 1.0
 log = logging.getLogger(__name__)
 
 
@@ -67,7 +67,7 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
                 await consumer.start()
                 await self._consume(consumer)
             except KafkaError as error:
-                log.warning("edges: cannot start: %r; trying again", error)
+                report_refusal(self.group, error)
             finally:
                 await consumer.stop()
             await asyncio.sleep(self.retry_s)
@@ -91,7 +91,7 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
             try:
                 await self._poll_and_rest(consumer)
             except KafkaError as error:
-                log.warning("edges: %r; trying again", error)
+                report_refusal(self.group, error)
                 await asyncio.sleep(self.retry_s)
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:

@@ -1,0 +1,95 @@
+"""Faust's consumer as this system needs it: it reads what is committed, and a refusal is an outage.
+
+In Faust an error of a fetch or of a commit ends the thread of the consumer, and nobody notices but the
+watchdog. Here the broker is asked again, because it may refuse for a while: without a permission, or
+while the coordinator of the group moves.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
+from faust.types import TP
+from mode import Service
+
+from streams.kafka.clients import READ_COMMITTED
+from streams.kafka.consuming.refusals import RETRY_S, report_refusal
+
+
+class CommittedThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust's drivers have no types
+    """The thread of one consumer."""
+
+    def _create_worker_consumer(self, transport: Transport) -> AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust passes `read_committed` only with its own transactions, and has no setting for it. The
+        # consumer reads the attribute when it starts.
+        assert consumer._isolation_level == "read_uncommitted"
+        consumer._isolation_level = READ_COMMITTED
+        return consumer
+
+    @Service.task  # type: ignore[untyped-decorator]
+    async def _take_errors(self) -> None:
+        """Take the errors of the group, which aiokafka waits for before it joins the group again.
+
+        Faust never takes them.
+        """
+        while not self.should_stop:
+            try:
+                self._ensure_consumer()._coordinator.check_errors()
+            except KafkaError as error:
+                report_refusal(self.app.conf.id, error)
+            await self.sleep(RETRY_S)
+
+    async def _fetch_records(self, *args: Any, **options: Any) -> Any:
+        try:
+            return await super()._fetch_records(*args, **options)
+        except KafkaError as error:
+            report_refusal(self.app.conf.id, error)
+            await asyncio.sleep(RETRY_S)
+            return {}
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """Commit those of the assigned partitions; returns False if that failed."""
+        assigned = self.assignment()
+        owned = {TopicPartition(*tp): offset for tp, offset in offsets.items() if tp in assigned}
+        try:
+            if owned:
+                await self._ensure_consumer().commit(owned)
+        except KafkaError as error:
+            report_refusal(self.app.conf.id, error)
+            return False
+        return True
+
+
+class CommittedConsumer(Consumer):  # type: ignore[misc]
+    """The consumer of one app. Offsets whose commit failed are committed next time."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._failed: Mapping[TP, int] = {}
+
+    def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
+        return CommittedThread(self, loop=self.loop, beacon=self.beacon)
+
+    def _filter_committable_offsets(self, tps: Iterable[TP]) -> dict[TP, int]:
+        # A partition that went away is skipped by the thread's `_commit`.
+        return {**self._failed, **super()._filter_committable_offsets(tps)}
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        is_committed: bool = await super()._commit(offsets)
+        self._failed = {} if is_committed else offsets
+        return is_committed
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        # Another worker may be further when the partition comes back.
+        self._failed = {tp: offset for tp, offset in self._failed.items() if tp not in revoked}
+        await super().on_partitions_revoked(revoked)
+
+
+class CommittedTransport(Transport):  # type: ignore[misc]
+    """What an app makes its consumers with."""
+
+    Consumer = CommittedConsumer
