@@ -1,46 +1,58 @@
-"""Make Redis refuse in every way that a running Redis can, while feeds are read and photos posted.
+"""Make each store refuse in every way that a running one can, under load.
 
-    python -m bench.refusals [--seconds 30]
+    python -m bench.refusals [--seconds 30] [--store redis|s3|cassandra|kafka]
 
-The bench prints how many requests had which response, and how often a process was refused. It fails
-if a response is a 500, if a process ends, or if afterwards the feed of one of 40 readers is not every
-photo once, newest first, or `shutterline check` finds a difference.
+While a store refuses, feeds are read, photos posted, users followed, photos liked and images uploaded;
+each write is repeated until it is acknowledged. The bench prints how many requests had which response,
+and how often a process was refused. It fails if a response is an unexpected error, if a process ends,
+or if afterwards the feed of one of 40 readers is not every photo once, newest first, if a write has no
+effect, if an upload has no renditions, or if `shutterline check` finds a difference.
+
+Disks are filled on file systems that the bench mounts, so it has to run as root.
 """
 
 import asyncio
 import subprocess
 import sys
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from types import MappingProxyType
 
-import redis
 from rich.console import Console
 
 from bench.measuring.running import bench_arguments, bench_stack, percentiles
+from bench.refusing.cassandra import refusing_cassandra
+from bench.refusing.kafka import refusing_kafka
+from bench.refusing.redis import refusing_redis
+from bench.refusing.refusing import Refusal, Refusing
+from bench.refusing.s3 import refusing_s3
 from bench.traffic.outage import Reading, outage
-from bench.traffic.refusals import REDIS_REFUSALS, Refusal
 from infra.local.deployment import Deployment
 from infra.local.stack import Stack
 
 CHECK_S_MAX = 300.0
-PROCESSES = ("worker-1", "api")
+PROCESSES = ("worker-1", "media-1", "api")
+STORES: Mapping[str, Callable[[Stack], AbstractContextManager[Refusing]]] = MappingProxyType(
+    {"redis": refusing_redis, "s3": refusing_s3, "cassandra": refusing_cassandra, "kafka": refusing_kafka}
+)
 
 
-async def measure(stack: Stack, deployment: Deployment, refusal: Refusal, seconds: float) -> Reading:
-    """Read and post while Redis refuses.
+async def measure(deployment: Deployment, refusal: Refusal, seconds: float) -> Reading:
+    """Read and write while a store refuses.
 
     Raises:
         AssertionError: A response was an error of the server, a process ended, or something is missing.
     """
-    server = stack.server("redis")
+    stack = deployment.stack
     pids = {name: stack.process(f"{deployment.namespace}{name}").pid for name in PROCESSES}
-    with redis.Redis(port=server.port, decode_responses=True) as direct, ExitStack() as refusing:
-        direct.ping()
+    with ExitStack() as refusing:
         reading = await outage(
             deployment,
-            lambda: refusing.enter_context(refusal(direct, server.data_dir)),
+            lambda: refusing.enter_context(refusal()),
             refusing.close,
             outage_s=seconds,
+            uploads=True,
         )
     if statuses := {status for status, _, _ in reading.answers} - {200, 429, 503}:
         raise AssertionError(f"requests were answered with {statuses}")
@@ -69,25 +81,34 @@ def check(deployment: Deployment) -> str:
     return done.stdout.strip().splitlines()[-1]
 
 
-async def run(seconds: float, console: Console) -> None:
+async def run(seconds: float, stores: list[str], console: Console) -> None:
     with bench_stack() as stack:
-        for number, (name, refusal) in enumerate(REDIS_REFUSALS.items()):
-            deployment = Deployment(stack, f"refused{number}.", {})
-            deployment.prepare()
-            deployment.start_all()
-            reading = await measure(stack, deployment, refusal, seconds)
-            took_s = [answer[2] for answer in reading.answers]
-            answers = Counter(completeness or str(status) for status, completeness, _ in reading.answers)
-            refused = deployment.metric("shutterline_store_errors_total{")
-            console.print(
-                f"{name} for {seconds:.0f} s: {dict(answers)}; {percentiles(took_s)}; the worker was refused "
-                f"{refused:.0f} times; {check(deployment)}"
-            )
-            deployment.stop()
+        for store in stores:
+            with STORES[store](stack) as refusing:
+                for number, (name, refusal) in enumerate(refusing.refusals.items()):
+                    environment = {**refusing.environment, "SHUTTERLINE_UPLOADS_PER_MINUTE": "1000"}
+                    deployment = Deployment(stack, f"{store}{number}.", environment)
+                    deployment.prepare()
+                    deployment.start_all(media=True)
+                    reading = await measure(deployment, refusal, seconds)
+                    console.print(f"{store}, {name} for {seconds:.0f} s: {shown(deployment, reading)}")
+                    deployment.stop()
+
+
+def shown(deployment: Deployment, reading: Reading) -> str:
+    pages = Counter(completeness or str(status) for status, completeness, _ in reading.answers)
+    writes = {f"{kind} {status}": count for (kind, status), count in sorted(reading.statuses.items())}
+    refused = {name: deployment.metric("shutterline_store_errors_total{", name) for name in PROCESSES}
+    return (
+        f"pages {dict(pages)}, {percentiles([answer[2] for answer in reading.answers])}; writes {writes}; "
+        f"refused { ({name: round(count) for name, count in refused.items()}) }; {check(deployment)}"
+    )
 
 
 def main() -> None:
-    asyncio.run(run(bench_arguments(__doc__, seconds=30.0).seconds, Console()))
+    arguments = bench_arguments(__doc__, seconds=30.0, store="")
+    stores = [arguments.store] if arguments.store else list(STORES)
+    asyncio.run(run(arguments.seconds, stores, Console()))
 
 
 if __name__ == "__main__":

@@ -44,12 +44,17 @@ def upload(
     data = PhotoUploaded(
         photo_id=photo,
         author_id=author,
-        object_key=f"test/{photo}.jpg",
+        object_key=original_key(photo),
         content_type="image/jpeg",
         created_at=datetime.now(UTC),
         renditions={"thumbnail": THUMBNAIL} if ready else None,
     )
     return deployment.outgoing(data, partition=partition)
+
+
+def original_key(photo: PhotoId) -> str:
+    """The key of the original in the bucket, where an upstream app puts it."""
+    return f"test/{photo}.jpg"
 
 
 def follows(deployment: Deployment, edges: Iterable[tuple[UserId, UserId]]) -> list[Outgoing]:

@@ -2,11 +2,13 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bench.traffic.posting import Posting, everybody_follows_everybody
 from bench.traffic.readers import client_of, feed_of
+from bench.traffic.writing import Writing, store_originals
 from infra.local.deployment import Deployment
 from schemas.ids import UserId
 from shutterline.client.feed import FeedClient, feed_path
@@ -26,11 +28,12 @@ class Reading:
     """Readers who ask for their feed again and again.
 
     `answers` has, for each request, the status, the page's completeness ("" for an error) and the
-    seconds that the request took.
+    seconds that the request took. `statuses` counts the responses to writes, by kind of request and status.
     """
 
     client: FeedClient
     answers: list[tuple[int, str, float]] = field(default_factory=list)
+    statuses: Counter[tuple[str, int]] = field(default_factory=Counter)
     going: bool = True
 
     async def run(self, reader: UserId) -> None:
@@ -53,14 +56,19 @@ class Reading:
 
 
 async def outage(
-    deployment: Deployment, begin: Callable[[], None], end: Callable[[], None], *, outage_s: float = OUTAGE_S
+    deployment: Deployment,
+    begin: Callable[[], None],
+    end: Callable[[], None],
+    *,
+    outage_s: float = OUTAGE_S,
+    uploads: bool = False,
 ) -> Reading:
-    """Read and post before, during and after an outage of `outage_s`; returns what the readers saw.
+    """Read and write before, during and after an outage of `outage_s`; returns what the readers saw.
 
-    Half of the readers have a timeline before it begins.
+    Half of the readers have a timeline before it begins. `uploads` needs a worker that makes renditions.
 
     Raises:
-        AssertionError: A feed afterwards is not every photo, once, newest first.
+        AssertionError: A feed afterwards is not every photo, once, newest first, or a write is lost.
     """
     everybody, authors = await everybody_follows_everybody(deployment)
     async with client_of(deployment) as client:
@@ -69,15 +77,21 @@ async def outage(
         posting, reading = Posting(deployment, authors), Reading(client)
         readers = [asyncio.create_task(reading.run(reader)) for reader in everybody[:READERS_AT_ONCE]]
         await posting.until(PHOTOS_BEFORE)
-        begin()
+        writing = Writing(client, posting, await store_originals(deployment) if uploads else [])
+        # In a thread, because some commands take seconds, and the load goes on.
+        await asyncio.to_thread(begin)
         await asyncio.sleep(outage_s)
-        end()
+        await asyncio.to_thread(end)
         await posting.until(PHOTOS_AFTER)
         await posting.stop()
+        await writing.stop()
         reading.going = False
         await asyncio.gather(*readers)
         await deployment.drained(DRAIN_S_MAX)
+        await writing.check()
+        reading.statuses = writing.statuses
+        newest_first = sorted([*posting.photos, *writing.uploaded], reverse=True)
         for reader in everybody:
-            if await feed_of(client, reader) != posting.newest_first:
+            if await feed_of(client, reader) != newest_first:
                 raise AssertionError(f"the feed of {reader} is not every photo, once, newest first")
     return reading

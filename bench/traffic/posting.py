@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from bench.traffic.events import follows, fresh_photo_ids, fresh_users, upload
 from infra.local.deployment import Deployment
 from schemas.ids import PhotoId, UserId
+from streams.errors import StoreUnavailable
 from streams.kafka.producing.producer import Producer
+from streams.retrying import with_backoff
 
 READERS = 40
 AUTHORS = 10
@@ -14,6 +16,7 @@ BATCH_EVERY_S = 0.3  # One photo of each author a batch: 10 / 0.3 = 33 photos a 
 MORE_PHOTOS_S_MAX = 60.0
 LOOK_S = 0.05
 ACKNOWLEDGE_MS_MAX = 60_000
+RETRY_S_MAX = 1.0
 
 
 class Posting:
@@ -30,15 +33,18 @@ class Posting:
         self._task = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
+        retrying = with_backoff(on=StoreUnavailable, first_s=BATCH_EVERY_S, max_s=RETRY_S_MAX)
         async with Producer(self.deployment.settings, timeout_ms=ACKNOWLEDGE_MS_MAX) as producer:
             while self._going:
                 batch = fresh_photo_ids(len(self.authors))
                 self.photos.extend(batch)
-                await producer.send(
+                # Kafka may refuse. The events may be published nevertheless, and then are there twice.
+                await retrying(
+                    producer.send,
                     [
                         upload(self.deployment, photo, author)
                         for photo, author in zip(batch, self.authors, strict=True)
-                    ]
+                    ],
                 )
                 await asyncio.sleep(BATCH_EVERY_S)
 

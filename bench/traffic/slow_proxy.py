@@ -1,4 +1,4 @@
-"""A TCP proxy that delays a server's responses; it runs on an event loop in its own thread."""
+"""A TCP proxy that delays or cuts a server's responses; it runs on an event loop in its own thread."""
 
 import asyncio
 import socket
@@ -12,11 +12,16 @@ CHUNK_BYTES = 65_536
 
 
 class SlowProxy:
-    """Forwards to `port`; while `delay_s` is not zero each answer waits that long. A context manager."""
+    """Forwards to `port`; a context manager.
+
+    While `delay_s` is not zero, each answer waits that long. While `cuts` is true, half of an answer
+    arrives and the connection ends.
+    """
 
     def __init__(self, port: int) -> None:
         self._target = port
         self.delay_s = 0.0
+        self.cuts = False
         self.port = 0
         self._started = Event()
         self._pipes: set[asyncio.Task[None]] = set()
@@ -88,8 +93,12 @@ class SlowProxy:
                 await asyncio.sleep(max(0.0, at - self._loop.time()))
                 if not data:
                     return
-                sink.write(data)
+                is_cut = slow and self.cuts
+                sink.write(data[: len(data) // 2] if is_cut else data)
                 await sink.drain()
+                if is_cut:
+                    sink.close()
+                    return
 
         async def take() -> None:
             with suppress(OSError):

@@ -15,9 +15,8 @@ import redis
 from cassandra.cluster import Session
 from pydantic import SecretStr
 
-from bench.traffic.outage import outage
-from bench.traffic.refusals import (
-    Refusal,
+from bench.refusing.redis import (
+    RedisRefusal,
     busy_script,
     failing_snapshots,
     full_memory,
@@ -25,6 +24,7 @@ from bench.traffic.refusals import (
     replica,
     replica_without_data,
 )
+from bench.traffic.outage import outage
 from bench.traffic.waiting import eventually
 from infra.local.deployment import Deployment
 from infra.local.stack import Stack
@@ -125,7 +125,7 @@ async def test_what_redis_refuses_is_an_outage(
     stores: Stores,
     stack: Stack,
     direct: redis.Redis,
-    refusal: Refusal,
+    refusal: RedisRefusal,
     refused: set[str],
 ) -> None:
     """During the fault every operation succeeds or raises `StoreUnavailable`, and each failure is

@@ -7,13 +7,17 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
 
 import redis
 
-Refusal: TypeAlias = Callable[[redis.Redis, Path], AbstractContextManager[None]]
+from bench.refusing.refusing import Refusing
+from infra.local.stack import Stack
+
+RedisRefusal: TypeAlias = Callable[[redis.Redis, Path], AbstractContextManager[None]]
 
 
 @contextmanager
@@ -106,7 +110,7 @@ def busy_script(direct: redis.Redis, _: Path) -> Iterator[None]:
         direct.config_set("busy-reply-threshold", "5000")
 
 
-REDIS_REFUSALS: Mapping[str, Refusal] = MappingProxyType(
+REDIS_REFUSALS: Mapping[str, RedisRefusal] = MappingProxyType(
     {
         "memory full": full_memory,
         "snapshots fail": failing_snapshots,
@@ -116,3 +120,15 @@ REDIS_REFUSALS: Mapping[str, Refusal] = MappingProxyType(
         "busy script": busy_script,
     }
 )
+
+
+@contextmanager
+def refusing_redis(stack: Stack) -> Iterator[Refusing]:
+    """The stack's own server."""
+    server = stack.server("redis")
+    with redis.Redis(port=server.port, decode_responses=True) as direct:
+        direct.ping()
+        yield Refusing(
+            {},
+            {name: partial(refusal, direct, server.data_dir) for name, refusal in REDIS_REFUSALS.items()},
+        )

@@ -1,0 +1,159 @@
+"""Make Cassandra refuse: a node of its own, with roles, small disks, and JMX to change its limits."""
+
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from cassandra.auth import PlainTextAuthProvider
+from cassandra.cluster import Cluster, NoHostAvailable
+
+from bench.refusing.refusing import MIB, Refusing, filled, small_disk
+from bench.traffic.waiting import wait_until
+from infra.local import ports
+from infra.local.paths import TEMPLATES, shared_library
+from infra.local.servers.cassandra import CassandraServer
+from infra.local.servers.java import java
+from infra.local.stack import Stack
+
+ROLE, PASSWORD = "shutterline", "of benches and tests alone"
+ADMIN = "cassandra"  # The role, and its password, that a new cluster has.
+DATA_BYTES, COMMIT_LOG_BYTES = 512 * MIB, 320 * MIB
+USED_PERCENT_MAX = 80
+START_S = 60.0
+SETTINGS = "org.apache.cassandra.db:type=StorageService"
+UNLIMITED_PER_S = 1_000_000
+
+
+class RefusingCassandra(CassandraServer):
+    """A node that authenticates and authorises, and refuses writes above `USED_PERCENT_MAX` of its disk."""
+
+    def configure(self) -> None:
+        super().configure()
+        conf = self._conf_dir / "cassandra.yaml"
+        text = conf.read_text().replace("AllowAllAuthenticator", "PasswordAuthenticator")
+        conf.write_text(
+            text.replace("AllowAllAuthorizer", "CassandraAuthorizer").replace(
+                "commitlog_segment_size: 8MiB", "commitlog_segment_size: 2MiB"
+            )
+            + f"""
+permissions_validity: 100ms
+data_disk_usage_percentage_fail_threshold: {USED_PERCENT_MAX}
+"""
+        )
+
+    def command(self) -> Sequence[str]:
+        binary, *rest = super().command()
+        jmx = f"-Dcassandra.jmx.local.port={self.ports['jmx']}"
+        return [binary, jmx, "-Dcassandra.disk_usage.monitor_interval_ms=500", *rest]
+
+    def set(self, **limits: object) -> None:
+        """Change attributes of the running node, one call of Cassandra's own tool for each."""
+        binary, *rest = java(self.library, self.kind, heap=("32m", "64m"))
+        # The tool keeps a history in the user's folder.
+        own = [f"@{TEMPLATES / self.kind / 'jvm.options'}", f"-Duser.home={self.data_dir}"]
+        tool = [binary, *own, *rest, "org.apache.cassandra.tools.NodeTool"]
+        tool += ["-h", "127.0.0.1", "-p", str(self.ports["jmx"]), "sjk", "mx", "-ms", "-b", SETTINGS]
+        for name, value in limits.items():
+            subprocess.run([*tool, "-f", name, "-v", str(value)], check=True, capture_output=True)
+
+
+@contextmanager
+def no_permission(server: RefusingCassandra) -> Iterator[None]:
+    execute(server, f"REVOKE ALL ON ALL KEYSPACES FROM {ROLE}")
+    # Whoever made a keyspace may use it.
+    for (keyspace,) in execute(server, "SELECT keyspace_name FROM system_schema.keyspaces"):
+        if not keyspace.startswith("system"):
+            execute(server, f"REVOKE ALL ON KEYSPACE {keyspace} FROM {ROLE}")
+    try:
+        yield
+    finally:
+        execute(server, f"GRANT ALL ON ALL KEYSPACES TO {ROLE}")
+
+
+@contextmanager
+def overloaded(server: RefusingCassandra) -> Iterator[None]:
+    """One request a second is served; the others are refused as OVERLOADED."""
+    server.set(
+        NativeTransportThrowOnOverload=True,
+        NativeTransportMaxRequestsPerSecond=1,
+        NativeTransportRateLimitingEnabled=True,
+    )
+    try:
+        yield
+    finally:
+        server.set(NativeTransportRateLimitingEnabled=False)
+
+
+@contextmanager
+def nearly_full_disk(server: RefusingCassandra) -> Iterator[None]:
+    """A guardrail refuses writes."""
+    with filled(server.data_dir, share=(USED_PERCENT_MAX + 10) / 100):
+        yield
+
+
+@contextmanager
+def full_commit_log(server: RefusingCassandra) -> Iterator[None]:
+    """The node stops serving; its operator frees the disk and starts it again."""
+    with filled(server.data_dir / "commitlog"):
+        yield
+    server.stop()
+    server.start()
+    server.wait_ready()
+
+
+def execute(server: RefusingCassandra, *statements: str) -> list[tuple[Any, ...]]:
+    """Run the statements as the administrator; returns the rows of the last."""
+    login = PlainTextAuthProvider(ADMIN, ADMIN)
+    with Cluster(["127.0.0.1"], server.port, auth_provider=login, protocol_version=5) as cluster:
+        session = cluster.connect()
+        rows: list[tuple[Any, ...]] = [session.execute(statement).all() for statement in statements][-1]
+        return rows
+
+
+def make_role(server: RefusingCassandra) -> None:
+    def made() -> bool:
+        try:
+            execute(
+                server,
+                f"CREATE ROLE IF NOT EXISTS {ROLE} WITH PASSWORD = '{PASSWORD}' AND LOGIN = true",
+                f"GRANT ALL ON ALL KEYSPACES TO {ROLE}",
+            )
+        except NoHostAvailable:
+            return False
+        return True
+
+    wait_until("the first role exists", made, START_S)
+
+
+@contextmanager
+def refusing_cassandra(stack: Stack) -> Iterator[Refusing]:
+    """A second node, in a cluster of its own."""
+    chosen: dict[str, int] = {}
+    for port in ("cassandra_refusing", "cassandra_storage", "jmx"):
+        chosen[port] = ports.unused(chosen.values())
+    server = RefusingCassandra(
+        stack.home, shared_library(), chosen, dies_with_parent=True, name="cassandra_refusing"
+    )
+    commit_log = server.data_dir / "commitlog"
+    with small_disk(server.data_dir, DATA_BYTES), small_disk(commit_log, COMMIT_LOG_BYTES):
+        server.start()
+        try:
+            server.wait_ready()
+            make_role(server)
+            yield Refusing(
+                {
+                    "SHUTTERLINE_CASSANDRA": f"127.0.0.1:{server.port}",
+                    "SHUTTERLINE_CASSANDRA_USERNAME": ROLE,
+                    "SHUTTERLINE_CASSANDRA_PASSWORD": PASSWORD,
+                },
+                {
+                    "no permission": partial(no_permission, server),
+                    "overloaded": partial(overloaded, server),
+                    "disk nearly full": partial(nearly_full_disk, server),
+                    "commit log full": partial(full_commit_log, server),
+                },
+            )
+        finally:
+            server.stop()

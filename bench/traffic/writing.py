@@ -1,0 +1,167 @@
+"""Follow, like and upload over HTTP, each request repeated until the API acknowledges it."""
+
+import asyncio
+import io
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cache
+from itertools import cycle
+from types import MappingProxyType
+from uuid import uuid4
+
+import aiohttp
+from PIL import Image
+
+from bench.measuring.media_checks import missing
+from bench.traffic.events import fresh_photo_ids, fresh_users, original_key, upload
+from bench.traffic.posting import Posting
+from bench.traffic.waiting import eventually
+from infra.local.deployment import Deployment
+from schemas.ids import PhotoId, UserId
+from shutterline.client.feed import FeedClient, Json
+from streams.errors import StoreUnavailable
+from streams.retrying import with_backoff
+from streams.stores.connect import connect
+
+FOLLOW_EVERY_S = LIKE_EVERY_S = 0.2
+UPLOAD_EVERY_S = 1.0
+RETRY_S = 0.5  # Whatever Retry-After says, so that the load goes on while a store refuses.
+READY_S_MAX = 120.0
+NO_ANSWER = 0
+# 404: the photo's event is not handled yet. 409: the first try of an upload is still under way.
+RETRIED = (404, 409, 429, 503)
+STORED = 60
+STORE_MS_MAX = 10_000
+IMAGE_TYPE = "image/jpeg"
+SIDE_PIXELS = 1_200  # Above that of the largest rendition, so that all of them are made.
+
+
+class Writing:
+    """Writes from its construction until `stop`.
+
+    Again and again, a new user follows `followed` and likes the first photo of `posting`, an author
+    uploads an image, and the event of one of `stored` is published; these photos have no renditions yet.
+    `statuses` counts the responses by kind of request and status.
+    """
+
+    def __init__(self, client: FeedClient, posting: Posting, stored: Sequence[PhotoId]) -> None:
+        self.statuses: Counter[tuple[str, int]] = Counter()
+        self.uploaded: list[PhotoId] = []
+        (self.followed,) = fresh_users(1)
+        self._followers = self._likers = 0
+        self._client = client
+        self._posting = posting
+        self._stored = stored
+        self._going = True
+        runs = [self._follow(), self._like(), *([self._upload(), self._publish()] if stored else [])]
+        self._tasks = [asyncio.create_task(run) for run in runs]
+
+    async def stop(self) -> None:
+        """Write no more; returns when each write that has begun is acknowledged."""
+        self._going = False
+        await asyncio.gather(*self._tasks)
+
+    async def check(self) -> None:
+        """Check that every write has its effect, once everything is drained.
+
+        Raises:
+            AssertionError: A count is wrong.
+            TimeoutError: An upload does not have its renditions within `READY_S_MAX`.
+        """
+        user = await self._ask(f"/v1/users/{self.followed}")
+        photo = await self._ask(f"/v1/photos/{self._posting.photos[0]}")
+        if (user["followers"], photo["like_count"]) != (self._followers, self._likers):
+            raise AssertionError(
+                f"{user['followers']} followers of {self._followers}, {photo['like_count']} likes of"
+                f" {self._likers}"
+            )
+        for uploaded in self.uploaded:
+
+            async def is_whole(path: str = f"/v1/photos/{uploaded}") -> bool:
+                shown = await self._ask(path)
+                return shown["status"] == "ready" and not missing(shown["renditions"])
+
+            await eventually(f"{uploaded} has its renditions", is_whole, READY_S_MAX)
+
+    async def _follow(self) -> None:
+        while self._going:
+            (follower,) = fresh_users(1)
+            await self._acknowledged("follow", "PUT", f"/v1/social/follow/{self.followed}", follower)
+            self._followers += 1
+            await asyncio.sleep(FOLLOW_EVERY_S)
+
+    async def _like(self) -> None:
+        while self._going:
+            await asyncio.sleep(LIKE_EVERY_S)
+            (liker,) = fresh_users(1)
+            path = f"/v1/photos/{self._posting.photos[0]}/like"
+            await self._acknowledged("like", "PUT", path, liker)
+            self._likers += 1
+
+    async def _upload(self) -> None:
+        authors = self._posting.authors
+        while self._going:
+            author = authors[len(self.uploaded) % len(authors)]
+            headers = {"Content-Type": IMAGE_TYPE, "Idempotency-Key": uuid4().hex}
+            begun = await self._acknowledged("upload", "POST", "/v1/photos", author, headers, _image())
+            self.uploaded.append(PhotoId(int(begun["photo_id"])))
+            await asyncio.sleep(UPLOAD_EVERY_S)
+
+    async def _publish(self) -> None:
+        retrying = with_backoff(on=StoreUnavailable, first_s=RETRY_S, max_s=RETRY_S)
+        deployment, authors = self._posting.deployment, self._posting.authors
+        for photo, author in zip(self._stored, cycle(authors), strict=False):
+            if not self._going:
+                return
+            await retrying(deployment.publish, [upload(deployment, photo, author, ready=False)])
+            self.uploaded.append(photo)
+            await asyncio.sleep(UPLOAD_EVERY_S)
+
+    async def _acknowledged(
+        self,
+        kind: str,
+        method: str,
+        path: str,
+        user: UserId,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        data: bytes | None = None,
+    ) -> Json:
+        """Repeat the request until it succeeds; returns the JSON of its response.
+
+        Raises:
+            AssertionError: The status is neither a success nor one that a client retries.
+        """
+        sent = {"Authorization": f"Bearer {self._client.token_of(user)}", **headers}
+        while True:
+            try:
+                async with self._client.http.request(
+                    method, f"{self._client.api}{path}", headers=sent, data=data
+                ) as response:
+                    self.statuses[kind, response.status] += 1
+                    if response.ok:
+                        body: Json = await response.json(content_type=None) or {}
+                        return body
+                    if response.status not in RETRIED:
+                        raise AssertionError(f"{method} {path}: {response.status} {await response.text()}")
+            except (aiohttp.ClientError, TimeoutError):
+                self.statuses[kind, NO_ANSWER] += 1
+            await asyncio.sleep(RETRY_S)
+
+    async def _ask(self, path: str) -> Json:
+        return await self._client.settled(path, self._posting.authors[0])
+
+
+async def store_originals(deployment: Deployment) -> list[PhotoId]:
+    """Put the originals of new photos into the bucket, as an upstream app does; returns the ids."""
+    photos = fresh_photo_ids(STORED)
+    async with connect(deployment.settings, timeout_ms=STORE_MS_MAX) as stores:
+        for photo in photos:
+            await stores.media_objects.put(original_key(photo), _image(), content_type=IMAGE_TYPE)
+    return photos
+
+
+@cache
+def _image() -> bytes:
+    body = io.BytesIO()
+    Image.new("RGB", (SIDE_PIXELS, SIDE_PIXELS), "teal").save(body, "JPEG")
+    return body.getvalue()
