@@ -2,7 +2,8 @@
 
 import logging
 
-from aiokafka.errors import KafkaError
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import GroupAuthorizationFailedError, KafkaError
 
 from streams.kafka.producing.producer import STORE
 from streams.metrics import STORE_ERRORS
@@ -15,3 +16,12 @@ def report_refusal(consumer: str, error: KafkaError) -> None:
     """Log the error of `consumer`, which tries again after `RETRY_S`, and count it as one of Kafka's."""
     STORE_ERRORS.labels(STORE, type(error).__name__).inc()
     log.warning("%s: %r; trying again", consumer, error)
+
+
+def rejoin_after(error: KafkaError, consumer: AIOKafkaConsumer) -> None:
+    """Join the group again after an error that ended the heartbeat, as aiokafka does not.
+
+    Without a heartbeat it reports the same error for ever.
+    """
+    if isinstance(error, GroupAuthorizationFailedError):
+        consumer._coordinator.request_rejoin()

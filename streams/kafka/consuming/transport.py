@@ -16,7 +16,7 @@ from faust.types import TP
 from mode import Service
 
 from streams.kafka.clients import READ_COMMITTED
-from streams.kafka.consuming.refusals import RETRY_S, report_refusal
+from streams.kafka.consuming.refusals import RETRY_S, rejoin_after, report_refusal
 
 
 class CommittedThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust's drivers have no types
@@ -37,10 +37,12 @@ class CommittedThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust's 
         Faust never takes them.
         """
         while not self.should_stop:
+            consumer = self._ensure_consumer()
             try:
-                self._ensure_consumer()._coordinator.check_errors()
+                consumer._coordinator.check_errors()
             except KafkaError as error:
                 report_refusal(self.app.conf.id, error)
+                rejoin_after(error, consumer)
             await self.sleep(RETRY_S)
 
     async def _fetch_records(self, *args: Any, **options: Any) -> Any:

@@ -20,7 +20,7 @@ from schemas.internal import decode_edge
 from streams.edges.counting import SetWriter
 from streams.kafka.clients import aiokafka_consumer
 from streams.kafka.consuming.progress import GroupPartition, Progress
-from streams.kafka.consuming.refusals import RETRY_S, report_refusal
+from streams.kafka.consuming.refusals import RETRY_S, rejoin_after, report_refusal
 from streams.kafka.consuming.waiting import PartitionRevoked, retry_until_available
 from streams.metrics import EDGES as EDGES_APPLIED
 from streams.ports.cache import Cache
@@ -92,6 +92,7 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
                 await self._poll_and_rest(consumer)
             except KafkaError as error:
                 report_refusal(self.group, error)
+                rejoin_after(error, consumer)
                 await asyncio.sleep(self.retry_s)
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:

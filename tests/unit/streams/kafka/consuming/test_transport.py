@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from aiokafka.errors import TopicAuthorizationFailedError
+from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
 from faust.types import TP
 
 from streams.kafka.consuming.app import make_app
+from streams.kafka.consuming.refusals import rejoin_after
 from streams.kafka.consuming.transport import CommittedConsumer
 from streams.settings import ConsumerSettings
 
@@ -62,3 +63,21 @@ async def test_an_offset_of_a_revoked_partition_is_forgotten(tmp_path: Path) -> 
     await consumer.on_partitions_revoked({LOG})
 
     assert consumer._filter_committable_offsets([]) == {OTHER: 4}
+
+
+def test_only_a_refused_group_is_joined_again() -> None:
+    """Its heartbeat has ended. After another error, a join would only disturb the group."""
+
+    class Coordinator:
+        joins = 0
+
+        def request_rejoin(self) -> None:
+            self.joins += 1
+
+    class Client:
+        _coordinator = Coordinator()
+
+    rejoin_after(TopicAuthorizationFailedError("t"), Client())
+    assert Client._coordinator.joins == 0
+    rejoin_after(GroupAuthorizationFailedError("g"), Client())
+    assert Client._coordinator.joins == 1
