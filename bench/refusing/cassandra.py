@@ -4,7 +4,6 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import Cluster, NoHostAvailable
@@ -17,6 +16,7 @@ from infra.local.servers.cassandra import CassandraServer
 from infra.local.servers.java import java
 from infra.local.stack import Stack
 
+NAME = "cassandra_refusing"
 ROLE, PASSWORD = "shutterline", "of benches and tests alone"
 ADMIN = "cassandra"  # The role, and its password, that a new cluster has.
 DATA_BYTES, COMMIT_LOG_BYTES = 512 * MIB, 320 * MIB
@@ -61,11 +61,8 @@ data_disk_usage_percentage_fail_threshold: {USED_PERCENT_MAX}
 
 @contextmanager
 def no_permission(server: RefusingCassandra) -> Iterator[None]:
-    execute(server, f"REVOKE ALL ON ALL KEYSPACES FROM {ROLE}")
-    # Whoever made a keyspace may use it.
-    for (keyspace,) in execute(server, "SELECT keyspace_name FROM system_schema.keyspaces"):
-        if not keyspace.startswith("system"):
-            execute(server, f"REVOKE ALL ON KEYSPACE {keyspace} FROM {ROLE}")
+    # Also those that the role has because it made the keyspaces and tables.
+    execute(server, f"DELETE FROM system_auth.role_permissions WHERE role = '{ROLE}'")
     try:
         yield
     finally:
@@ -103,13 +100,13 @@ def full_commit_log(server: RefusingCassandra) -> Iterator[None]:
     server.wait_ready()
 
 
-def execute(server: RefusingCassandra, *statements: str) -> list[tuple[Any, ...]]:
-    """Run the statements as the administrator; returns the rows of the last."""
+def execute(server: RefusingCassandra, *statements: str) -> None:
+    """Run the statements as the administrator."""
     login = PlainTextAuthProvider(ADMIN, ADMIN)
     with Cluster(["127.0.0.1"], server.port, auth_provider=login, protocol_version=5) as cluster:
         session = cluster.connect()
-        rows: list[tuple[Any, ...]] = [session.execute(statement).all() for statement in statements][-1]
-        return rows
+        for statement in statements:
+            session.execute(statement)
 
 
 def make_role(server: RefusingCassandra) -> None:
@@ -128,32 +125,44 @@ def make_role(server: RefusingCassandra) -> None:
 
 
 @contextmanager
-def refusing_cassandra(stack: Stack) -> Iterator[Refusing]:
-    """A second node, in a cluster of its own."""
+def second_node(stack: Stack) -> Iterator[RefusingCassandra]:
+    """A running node in a cluster of its own, which has the role."""
     chosen: dict[str, int] = {}
-    for port in ("cassandra_refusing", "cassandra_storage", "jmx"):
+    for port in (NAME, "cassandra_storage", "jmx"):
         chosen[port] = ports.unused(chosen.values())
-    server = RefusingCassandra(
-        stack.home, shared_library(), chosen, dies_with_parent=True, name="cassandra_refusing"
-    )
-    commit_log = server.data_dir / "commitlog"
-    with small_disk(server.data_dir, DATA_BYTES), small_disk(commit_log, COMMIT_LOG_BYTES):
-        server.start()
-        try:
-            server.wait_ready()
-            make_role(server)
-            yield Refusing(
-                {
-                    "SHUTTERLINE_CASSANDRA": f"127.0.0.1:{server.port}",
-                    "SHUTTERLINE_CASSANDRA_USERNAME": ROLE,
-                    "SHUTTERLINE_CASSANDRA_PASSWORD": PASSWORD,
-                },
-                {
-                    "no permission": partial(no_permission, server),
-                    "overloaded": partial(overloaded, server),
-                    "disk nearly full": partial(nearly_full_disk, server),
-                    "commit log full": partial(full_commit_log, server),
-                },
-            )
-        finally:
-            server.stop()
+    server = RefusingCassandra(stack.home, shared_library(), chosen, dies_with_parent=True, name=NAME)
+    server.start()
+    try:
+        server.wait_ready()
+        make_role(server)
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def refusing_cassandra(stack: Stack) -> Iterator[Refusing]:
+    """A second node on small disks."""
+    data = stack.home.data / NAME
+    with (
+        small_disk(data, DATA_BYTES),
+        small_disk(data / "commitlog", COMMIT_LOG_BYTES),
+        second_node(stack) as server,
+    ):
+        yield Refusing(
+            environment_of(server.port),
+            {
+                "no permission": partial(no_permission, server),
+                "overloaded": partial(overloaded, server),
+                "disk nearly full": partial(nearly_full_disk, server),
+                "commit log full": partial(full_commit_log, server),
+            },
+        )
+
+
+def environment_of(port: int) -> dict[str, str]:
+    return {
+        "SHUTTERLINE_CASSANDRA": f"127.0.0.1:{port}",
+        "SHUTTERLINE_CASSANDRA_USERNAME": ROLE,
+        "SHUTTERLINE_CASSANDRA_PASSWORD": PASSWORD,
+    }

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
-from cassandra import ConsistencyLevel, DriverException, InvalidRequest
+from cassandra import AuthenticationFailed, ConsistencyLevel, DriverException, InvalidRequest
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
 from cassandra.connection import ConnectionException
@@ -170,6 +170,19 @@ def _resolve(result: _Result) -> None:
         future.set_result(outcome)
 
 
+class _PatientConnection(Cluster.connection_class):  # type: ignore[misc]  # The driver has no types.
+    """A connection whose failed login is like any other failure.
+
+    After an `AuthenticationFailed` the driver never connects to the node again. A running node fails a
+    login also while it is overloaded, or while the role's permission is revoked.
+    """
+
+    def defunct(self, error: Exception) -> None:
+        if isinstance(error, AuthenticationFailed):
+            error = ConnectionException(str(error), self.endpoint)
+        super().defunct(error)
+
+
 def make_cluster(settings: CassandraSettings, timeout_s: float) -> Cluster:
     """Make a cluster that detects failures early.
 
@@ -195,6 +208,7 @@ def make_cluster(settings: CassandraSettings, timeout_s: float) -> Cluster:
         contact_points=[(host, int(port)) for host, port in hosts],
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
         auth_provider=auth,
+        connection_class=_PatientConnection,
         ssl_context=_tls(settings),
         protocol_version=5,
         connect_timeout=CONNECT_TIMEOUT_S,
