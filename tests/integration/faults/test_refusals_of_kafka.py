@@ -5,11 +5,12 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from confluent_kafka.admin import AclOperation, ResourceType
 
 from bench.refusing.kafka import (
     RefusingKafka,
+    denied,
     environment_of,
-    no_permission,
     no_permission_to_write,
     second_broker,
 )
@@ -61,12 +62,13 @@ async def test_a_consumer_that_was_refused_goes_on(deployment: Deployment, broke
     pid = worker.pid
     followers = fresh_users(50)
     await deployment.publish(follows(deployment, [(follower, followers[0]) for follower in followers[1:]]))
-    with no_permission(broker):
-        for error in ("GroupAuthorizationFailedError", "TopicAuthorizationFailedError"):
+    for resource in (ResourceType.TOPIC, ResourceType.GROUP):
+        sample = f'error="{resource.name.title()}AuthorizationFailedError",store="kafka"'
+        with denied(broker, AclOperation.ALL, resource):
             wait_until(
-                f"the worker counts {error}",
-                lambda error=error: deployment.metric(  # type: ignore[misc]
-                    f'shutterline_store_errors_total{{error="{error}",store="kafka"}}'
+                f"the worker counts {sample}",
+                lambda sample=sample: deployment.metric(  # type: ignore[misc]
+                    f"shutterline_store_errors_total{{{sample}}}"
                 ),
             )
     await deployment.publish(follows(deployment, [(followers[0], follower) for follower in followers[1:]]))
