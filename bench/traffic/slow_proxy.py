@@ -12,12 +12,15 @@ CHUNK_BYTES = 65_536
 
 
 class SlowProxy:
-    """Forwards to `port`; while `delay_s` is not zero each answer waits that long. A context manager."""
+    """Forwards to `port`; while `delay_s` is not zero each answer waits that long. A context manager.
 
-    def __init__(self, port: int) -> None:
+    It listens at the port `listen`, or at a free one.
+    """
+
+    def __init__(self, port: int, *, listen: int = 0) -> None:
         self._target = port
         self.delay_s = 0.0
-        self.port = 0
+        self.port = listen
         self._started = Event()
         self._pipes: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -51,7 +54,9 @@ class SlowProxy:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self._server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        self._server = self._loop.run_until_complete(
+            asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        )
         self.port = self._server.sockets[0].getsockname()[1]
         self._started.set()
         self._loop.run_forever()

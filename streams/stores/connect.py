@@ -8,7 +8,7 @@ from typing import ParamSpec, TypeVar
 
 from streams.errors import StoreUnavailable
 from streams.ports.groups import Stores
-from streams.retrying import with_backoff
+from streams.retrying import while_starting
 from streams.settings import CassandraSettings, RedisSettings, S3Settings, StoreSettings, TimelineSettings
 from streams.stores.cassandra.authors import CassandraAuthors, CassandraPulledAuthors
 from streams.stores.cassandra.cleaning import (
@@ -43,7 +43,6 @@ from streams.stores.s3.uploads import S3MediaUploads
 from streams.threads import in_thread
 from topics.catalogue import FANOUT
 
-CONNECT_WAIT_FIRST_S, CONNECT_WAIT_MAX_S = 0.5, 5
 P = ParamSpec("P")
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -213,10 +212,4 @@ async def _connected(
 
 def _while_unavailable(run: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
     """Retry `run` until its store is available, with one line of log for each retry."""
-    retrying = with_backoff(
-        on=StoreUnavailable,
-        first_s=CONNECT_WAIT_FIRST_S,
-        max_s=CONNECT_WAIT_MAX_S,
-        after_failure=lambda error, tries: log.warning("still starting, after %d tries: %s", tries, error),
-    )
-    return retrying.wraps(run)
+    return while_starting(on=StoreUnavailable, log=log).wraps(run)

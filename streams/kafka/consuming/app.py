@@ -1,10 +1,13 @@
 """Faust apps, one for each consumer group; a factory, because one process may have several apps."""
 
+import logging
 from collections.abc import Mapping
 
 import faust
 import mode
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+from faust.app import BootStrategy
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TransportT
 from mode.exceptions import MaxRestartsExceeded
@@ -12,8 +15,10 @@ from mode.utils.times import rate_limit
 
 from streams.kafka.clients import READ_COMMITTED, faust_credentials
 from streams.kafka.consuming.assignor import range_assignor
+from streams.retrying import while_starting
 from streams.settings import ConsumerSettings
 
+log = logging.getLogger(__name__)
 RESTARTS_MAX = 100.0
 RESTARTS_WINDOW_S = 200.0
 
@@ -38,6 +43,18 @@ class _CommittedThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust's
         consumer._isolation_level = READ_COMMITTED
         return consumer
 
+    async def on_start(self) -> None:
+        """Connect, and wait for brokers that are away: Faust would end the process."""
+        # `wait` returns early once the thread is told to stop.
+        await self.wait(while_starting(on=KafkaError, log=log)(self._connect))
+
+    async def _connect(self) -> None:
+        try:
+            await super().on_start()
+        except KafkaError:
+            await self._consumer.stop()  # It cannot be started again; the next try makes a new one.
+            raise
+
 
 class _CommittedConsumer(Consumer):  # type: ignore[misc]
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
@@ -48,8 +65,19 @@ class _CommittedTransport(Transport):  # type: ignore[misc]
     Consumer = _CommittedConsumer
 
 
+class _ConsumerOnly(BootStrategy):  # type: ignore[misc]
+    # This system publishes with a producer of its own. Faust's would be one more client that ends the
+    # process if the brokers go away while it starts.
+    enable_kafka_producer = False
+
+
 class _App(faust.App):  # type: ignore[misc]
-    """An app whose agents never see the records of an aborted transaction, nor yet those of an open one."""
+    """An app whose agents never see the records of an aborted transaction, nor yet those of an open one.
+
+    It starts while the brokers are away, and joins its group when they are back.
+    """
+
+    BootStrategy = _ConsumerOnly
 
     def _new_transport(self) -> TransportT:
         return _CommittedTransport(self.conf.broker_consumer, self)
