@@ -99,7 +99,12 @@ def make_services(
         stores.pulled_authors, settings.pulled_authors_refresh_ms / 1_000, clock_s=clock_s
     )
     delivery = DeliveryPoller(
-        log_ends, stores.timelines, FANOUT.named(settings.namespace), FANOUT.partitions, clock_s
+        log_ends,
+        stores.timelines,
+        stores.undelivered,
+        stores.cache,
+        FANOUT.named(settings.namespace),
+        clock_s,
     )
     # Most rebuilds take less than a second, so at least `rebuilds_in_flight_max` end each second.
     rebuilds = RetryQueue(rate_min=settings.rebuilds_in_flight_max, s_max=settings.retry_after_s_max)

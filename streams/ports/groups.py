@@ -13,7 +13,7 @@ from streams.ports.coordination import ShardLeases, StoppedPartitions, StuckPart
 from streams.ports.edges import CountedSets, OutgoingEdges, RemovalMarks
 from streams.ports.health import StoreClock, StoreProbe
 from streams.ports.media import MediaObjects, MediaUploads
-from streams.ports.photos import AuthorPhotos, Authors, ParkedPhotos, Photos, PulledAuthors
+from streams.ports.photos import AuthorPhotos, Authors, ParkedPhotos, Photos, PulledAuthors, UndeliveredPhotos
 from streams.ports.rates import SharedRates
 from streams.ports.revocations import Revocations
 from streams.ports.timelines import RebuildBudget, Timelines
@@ -30,6 +30,7 @@ class PhotoStores:
     author_photos: AuthorPhotos
     authors: Authors
     pulled_authors: PulledAuthors
+    undelivered: UndeliveredPhotos
     parked: ParkedPhotos
     counted_sets: CountedSets
     media_objects: MediaObjects

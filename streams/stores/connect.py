@@ -35,6 +35,7 @@ from streams.stores.redis.health import RedisStoreClock, RedisStoreProbe
 from streams.stores.redis.rates import RedisSharedRates
 from streams.stores.redis.removal_marks import RedisRemovalMarks
 from streams.stores.redis.timelines import RedisTimelines
+from streams.stores.redis.undelivered import RedisUndeliveredPhotos
 from streams.stores.redis.upload_limit import RedisUploadLimit
 from streams.stores.s3.bucket import S3Bucket, s3_client
 from streams.stores.s3.health import S3StoreProbe
@@ -132,6 +133,7 @@ def stores_of(clients: StoreClients, settings: StoreSettings) -> Stores:
         counted_sets=CassandraCountedSets(database, settings.removed_edge_ttl_s),
         authors=CassandraAuthors(database),
         pulled_authors=CassandraPulledAuthors(database),
+        undelivered=RedisUndeliveredPhotos(redis, namespace=namespace),
         parked=CassandraParkedPhotos(database),
         stopped_partitions=CassandraStoppedPartitions(database),
         stuck_partitions=CassandraStuckPartitions(database),

@@ -116,7 +116,7 @@ class Switchable:
 
 _REDIS = {
     *("redis_probe", "redis_clock", "timelines", "cache", "rebuild_budget", "upload_limit", "rates"),
-    "removal_marks",
+    *("removal_marks", "undelivered"),
 }
 _S3 = {"s3_probe", "media_objects", "media_uploads"}
 RENDITIONS: Mapping[str, StoredRendition] = {

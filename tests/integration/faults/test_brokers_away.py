@@ -12,6 +12,7 @@ from bench.traffic.slow_proxy import SlowProxy
 from bench.traffic.waiting import eventually
 from infra.local import ports
 from infra.local.stack import Stack
+from streams.kafka.consuming.agent import Delivered, add_agent
 from streams.kafka.consuming.app import is_balanced, make_app
 from streams.settings import ConsumerSettings
 from tests.integration.conftest import DeploymentFactory
@@ -20,14 +21,25 @@ from topics.catalogue import FOLLOWS
 STOP_S_MAX = 5.0
 
 
+def _unexpected(error: BaseException) -> None:
+    raise error
+
+
 def app_of(kafka: int, namespace: str, run_dir: Path) -> faust.App:
-    return make_app(
+    topic = FOLLOWS.named(namespace)
+    app = make_app(
         ConsumerSettings(kafka=f"127.0.0.1:{kafka}", run_dir=run_dir, process="w"),
         f"{namespace}away",
-        {FOLLOWS.named(namespace): range(FOLLOWS.partitions)},
+        {topic: range(FOLLOWS.partitions)},
         poll_records_max=3,
         buffer_records_max=15,
     )
+
+    async def ignore(_: Delivered) -> None:
+        pass
+
+    add_agent(app, "away", topic, ignore, batch_records_max=3, fatal=_unexpected)
+    return app
 
 
 async def tries(caplog: pytest.LogCaptureFixture, count: int) -> None:
