@@ -98,14 +98,7 @@ def make_services(
     pulled = PulledAuthorsPoller(
         stores.pulled_authors, settings.pulled_authors_refresh_ms / 1_000, clock_s=clock_s
     )
-    delivery = DeliveryPoller(
-        log_ends,
-        stores.timelines,
-        stores.undelivered,
-        stores.cache,
-        FANOUT.named(settings.namespace),
-        clock_s,
-    )
+    delivery = _delivery(log_ends, stores, FANOUT.named(settings.namespace), clock_s)
     # Most rebuilds take less than a second, so at least `rebuilds_in_flight_max` end each second.
     rebuilds = RetryQueue(rate_min=settings.rebuilds_in_flight_max, s_max=settings.retry_after_s_max)
     rebuilder = _rebuilder(settings, stores, reads, rebuilds)
@@ -150,6 +143,12 @@ def make_services(
         delivery=delivery,
         rebuilder=rebuilder,
     )
+
+
+def _delivery(
+    log_ends: LogEnds, stores: ApiStores, topic: str, clock_s: Callable[[], float]
+) -> DeliveryPoller:
+    return DeliveryPoller(log_ends, stores.timelines, stores.undelivered, stores.cache, topic, clock_s)
 
 
 def shares_of(settings: ShareSettings) -> Shares:
