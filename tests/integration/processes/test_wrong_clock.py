@@ -18,7 +18,7 @@ from tests.integration.conftest import DeploymentFactory
 
 AHEAD_S = 20 * 60
 USER, OTHER = UserId(7_001), UserId(7_002)
-NOBODY = {"items": [], "next_cursor": None}
+NOBODY: dict[str, object] = {"items": [], "next_cursor": None}
 
 # libfaketime is in no package registry, so the process shifts its own clock before it imports anything.
 SHIFTED = f"""
@@ -98,7 +98,7 @@ async def test_what_was_dead_lettered_does_not_stay_half_done(stack: Stack, depl
             assert (await client.put(f"/v1/social/follow/{OTHER}")).status_code == 204
 
             async def follows_nobody() -> bool:
-                return (await client.get("/v1/social/following")).json() == NOBODY
+                return bool((await client.get("/v1/social/following")).json() == NOBODY)
 
             await eventually("the follow is taken back", follows_nobody)
 
