@@ -60,10 +60,10 @@ async def photo_ready(
     )
     followers = summaries[author]
     delivery = decide(Conditions(followers=followers.total, mode_by_size=remembered), limits)
-    own = outbox.fanout([OwnPost(photo, author, now_ms)], Lane.NORMAL)
     if delivery.lane is Lane.BULK or delivery.mode is Mode.PULL:
         # What is pushed in the bulk lane is pulled, too: that lane may be behind for minutes.
         await stores.pulled_authors.add(author)
+    own = outbox.fanout([OwnPost(photo, author, now_ms)], Lane.NORMAL)
     if delivery.mode is Mode.PUSH:
         pages = [
             FanoutPage(photo, author, followers.level, bucket, now_ms)

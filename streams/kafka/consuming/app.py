@@ -7,8 +7,7 @@ import faust
 import mode
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
-from faust.app import BootStrategy
-from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Producer, Transport
 from faust.types import TransportT
 from mode.exceptions import MaxRestartsExceeded
 from mode.utils.times import rate_limit
@@ -61,14 +60,22 @@ class _CommittedConsumer(Consumer):  # type: ignore[misc]
         return _CommittedThread(self, loop=self.loop, beacon=self.beacon)
 
 
+class _WaitingProducer(Producer):  # type: ignore[misc]
+    # This system publishes with a producer of its own, but without Faust's an app consumes nothing.
+    async def on_start(self) -> None:
+        await self.wait(while_starting(on=KafkaError, log=log)(self._connect))
+
+    async def _connect(self) -> None:
+        try:
+            await super().on_start()
+        except KafkaError:
+            await self._producer.stop()
+            raise
+
+
 class _CommittedTransport(Transport):  # type: ignore[misc]
     Consumer = _CommittedConsumer
-
-
-class _ConsumerOnly(BootStrategy):  # type: ignore[misc]
-    # This system publishes with a producer of its own. Faust's would be one more client that ends the
-    # process if the brokers go away while it starts.
-    enable_kafka_producer = False
+    Producer = _WaitingProducer
 
 
 class _App(faust.App):  # type: ignore[misc]
@@ -76,8 +83,6 @@ class _App(faust.App):  # type: ignore[misc]
 
     It starts while the brokers are away, and joins its group when they are back.
     """
-
-    BootStrategy = _ConsumerOnly
 
     def _new_transport(self) -> TransportT:
         return _CommittedTransport(self.conf.broker_consumer, self)

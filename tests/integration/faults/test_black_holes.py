@@ -19,6 +19,8 @@ TIMEOUT_MS = 1_000
 AT_ONCE = 8
 # A busy machine may be late.
 LATE_S_MAX = 1.0
+# Cassandra's driver looks for dead connections every 2 s, and then connects anew.
+RECOVERY_S_MAX = {"redis": 3.0, "s3": 3.0, "cassandra": 15.0}
 PREFIX = {"redis": "redis://", "s3": "http://", "cassandra": ""}
 
 
@@ -40,7 +42,7 @@ def operation(stores: Stores, store: str) -> Callable[[], Awaitable[object]]:
     if store == "redis":
         owners = PackedIds(pack_ids([UserId(1)]))
         return lambda: stores.timelines.append(PhotoId(1), owners)
-    return stores.s3_probe.check if store == "s3" else stores.pulled_authors.all
+    return (lambda: stores.media_objects.size("a")) if store == "s3" else stores.pulled_authors.all
 
 
 @pytest.mark.parametrize(
@@ -68,7 +70,7 @@ async def test_no_request_meets_a_dead_connection_after_the_recovery(
             return False
         return True
 
-    recovered_s = await eventually("a request succeeds", succeeds)
+    recovered_s = await eventually("a request succeeds", succeeds, deadline_s=RECOVERY_S_MAX[store])
     print(f"{store}: the deadline was met after {took_s:.1f} s, recovered after {recovered_s:.1f} s")
     for _ in range(3):
         await asyncio.gather(*(run() for _ in range(AT_ONCE)))
