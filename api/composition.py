@@ -107,9 +107,7 @@ def make_services(
     pulled = PulledAuthorsPoller(
         stores.pulled_authors, settings.pulled_authors_refresh_ms / 1_000, clock_s=clock_s
     )
-    delivery = DeliveryPoller(
-        log_ends, stores.timelines, FANOUT.named(settings.namespace), FANOUT.partitions, clock_s
-    )
+    delivery = _delivery(log_ends, stores, FANOUT.named(settings.namespace), clock_s)
     # Most rebuilds take less than a second, so at least `rebuilds_in_flight_max` end each second.
     rebuilds = RetryQueue(rate_min=settings.rebuilds_in_flight_max, s_max=settings.retry_after_s_max)
     rebuilder = _rebuilder(settings, stores, reads, rebuilds)
@@ -130,14 +128,7 @@ def make_services(
     limiter = RateLimiter(stores.rates, buckets_max=settings.rate_buckets_max, clock_s=clock_s)
     return Services(
         feed=FeedService(reads=reads, sources=sources, signer=signer, rebuilds=rebuilds),
-        photos=PhotoService(
-            reads=reads,
-            signer=signer,
-            stores=stores,
-            publisher=publisher,
-            clock_us=clock_us,
-            pull_list_ids_max=settings.pull_list_ids_max,
-        ),
+        photos=_photos(settings, reads, signer, stores, publisher, clock_us),
         users=_users(reads, clock_s),
         likes=LikeService(reads=reads, edges=edges, cache=stores.cache),
         social=SocialService(
@@ -155,6 +146,12 @@ def make_services(
         rebuilder=rebuilder,
         media_keys=MediaKeysPoller(settings, media_keys.ids, signer.use),
     )
+
+
+def _delivery(
+    log_ends: LogEnds, stores: ApiStores, topic: str, clock_s: Callable[[], float]
+) -> DeliveryPoller:
+    return DeliveryPoller(log_ends, stores.timelines, stores.undelivered, stores.cache, topic, clock_s)
 
 
 def shares_of(settings: ShareSettings) -> Shares:
@@ -186,6 +183,24 @@ def _rebuilder(
         timeline_ids=settings.timeline_ids,
         in_flight_max=settings.rebuilds_in_flight_max,
         count=_rebuild_counter(rebuilds),
+    )
+
+
+def _photos(
+    settings: CacheSettings,
+    reads: CachedReads,
+    signer: UrlSigner,
+    stores: PhotoStores,
+    publisher: EventPublisher,
+    clock_us: Callable[[], int],
+) -> PhotoService:
+    return PhotoService(
+        reads=reads,
+        signer=signer,
+        stores=stores,
+        publisher=publisher,
+        clock_us=clock_us,
+        pull_list_ids_max=settings.pull_list_ids_max,
     )
 
 

@@ -81,6 +81,10 @@ _ADAPTERS: Mapping[EventType, TypeAdapter[EventData]] = MappingProxyType(
 )
 
 
+# No time that an event can have is later.
+_NEVER_MS = 2**62
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """An event that has passed every check that needs no store."""
@@ -130,6 +134,18 @@ def claimed_upload(record: Record, own_source: str) -> tuple[PhotoId, UserId] | 
         return PhotoId(next(ids)), UserId(next(ids))
     except (PoisonEvent, ValueError):
         return None
+
+
+def claimed_change(topic_name: str, record: Record, own_source: str) -> Event | None:
+    """Return the event that this system's API published in a record, though its time is from the future.
+
+    None for every other record, and for one that is poison for another reason.
+    """
+    try:
+        event = decode_event(topic_name, record, _NEVER_MS, own_source=own_source, own_prefix="")
+    except PoisonEvent:
+        return None
+    return event if event.source == own_source else None
 
 
 def encode_event(

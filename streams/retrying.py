@@ -19,6 +19,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+START_WAIT_FIRST_S, START_WAIT_MAX_S = 0.5, 5
 E = TypeVar("E", bound=Exception)
 
 
@@ -51,6 +52,16 @@ def with_backoff(
         after=report,
         before_sleep=None if log is None else before_sleep_log(log, WARNING),
         reraise=True,
+    )
+
+
+def while_starting(*, on: type[Exception], log: Logger) -> AsyncRetrying:
+    """Retry a step of a process's start until the store that it needs is there; one line of `log` a retry."""
+    return with_backoff(
+        on=on,
+        first_s=START_WAIT_FIRST_S,
+        max_s=START_WAIT_MAX_S,
+        after_failure=lambda error, tries: log.warning("still starting, after %d tries: %s", tries, error),
     )
 
 

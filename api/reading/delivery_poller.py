@@ -6,9 +6,14 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Protocol
 
+from schemas.ids import PhotoId, UserId
 from streams.core.delivery_age import DeliveryAge
 from streams.polling import poll
+from streams.ports.cache import Cache
+from streams.ports.photos import UndeliveredPhotos
 from streams.ports.timelines import Timelines
+from streams.stores.cache.keys import photo_key, pull_list_key
+from topics.catalogue import FANOUT, Lane
 
 log = logging.getLogger(__name__)
 
@@ -26,22 +31,31 @@ class LogEnds(Protocol):
 
 @dataclass(slots=True)
 class DeliveryPoller:
-    """Asks Kafka and Redis every `POLL_S` seconds how far `fanout` has been applied.
+    """Asks Kafka and Redis every `POLL_S` seconds how far the normal lane of `fanout` has been applied.
 
-    `topic` is its name on the broker. `clock_s` is monotonic. No request asks anything for it.
+    What the bulk lane delivers is pulled as well, so no page waits for it.
+
+    `topic` is the name of `fanout` on the broker. `clock_s` is monotonic. No request asks anything for it.
     """
 
     ends: LogEnds
     timelines: Timelines
+    undelivered: UndeliveredPhotos
+    cache: Cache
     topic: str
-    partitions: int
     clock_s: Callable[[], float] = monotonic
     _age: DeliveryAge = field(default_factory=DeliveryAge, init=False)
+    _seen: Mapping[PhotoId, UserId] = field(default_factory=dict, init=False)
 
     def is_current(self) -> bool:
-        """Whether everything that was published more than 5 s ago is in the timelines."""
+        """Whether every photo that became ready more than 5 s ago is in the timelines, or has a pulled
+        or an undelivered author."""
         applied_s = self._age.applied_s
         return applied_s is not None and self.clock_s() - applied_s <= AGE_S_MAX
+
+    def authors(self) -> frozenset[UserId]:
+        """Return the authors of undelivered photos: their worker is at it, or died."""
+        return self._age.undelivered
 
     async def refresh(self) -> None:
         """Ask once.
@@ -50,11 +64,25 @@ class DeliveryPoller:
             StoreUnavailable: Kafka or Redis did not respond; the last answer grows older.
         """
         now_s = self.clock_s()
-        ends = await self.ends.ends([(self.topic, partition) for partition in range(self.partitions)])
+        # Read before the ends: a photo that is not in it any more was published, and counts in the ends.
+        undelivered = await self.undelivered.all()
+        # Deliveries take milliseconds. Where one takes a second, its worker may have died after it made
+        # the photo ready and before it invalidated what is cached of it.
+        stuck = undelivered.items() & self._seen.items()
+        keys = [key for photo, author in stuck for key in (photo_key(photo), pull_list_key(author))]
+        await self.cache.invalidate(keys)
+        self._seen = undelivered
+        partitions = FANOUT.range_of(Lane.NORMAL)
+        ends = await self.ends.ends([(self.topic, partition) for partition in partitions])
         # The checkpoints are read after the ends, so a record that is published and applied in between
         # does not look as if it waited.
-        checkpoints = await self.timelines.checkpoints(range(self.partitions))
-        self._age.observe(now_s, {partition: end for (_, partition), end in ends.items()}, checkpoints)
+        checkpoints = await self.timelines.checkpoints(partitions)
+        self._age.observe(
+            now_s,
+            frozenset(undelivered.values()),
+            {partition: end for (_, partition), end in ends.items()},
+            checkpoints,
+        )
 
     async def run(self) -> None:
         """Refresh every `POLL_S` seconds; runs until cancelled."""

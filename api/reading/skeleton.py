@@ -97,7 +97,11 @@ class FeedSources:
     async def _pull_lists(
         self, reader: UserId, following: Following, below: int
     ) -> tuple[list[Source], Gaps]:
-        authors = (self.pulled.authors & following.keys()) | self._recent(following)
+        authors = (
+            (self.pulled.authors & following.keys())
+            | (self.delivery.authors() & following.keys())
+            | self._recent(following)
+        )
         if len(authors) > self.pull_lists_max:
             return [await self._window(reader, authors, below)], Gaps()
         lists = await self.reads.pull_lists([*authors, reader])

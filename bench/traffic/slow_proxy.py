@@ -1,4 +1,4 @@
-"""A TCP proxy that delays or cuts a server's responses; it runs on an event loop in its own thread."""
+"""A TCP proxy, on an event loop in its own thread, that delays, cuts or swallows a server's responses."""
 
 import asyncio
 import socket
@@ -16,14 +16,19 @@ class SlowProxy:
 
     While `delay_s` is not zero, each answer waits that long. While `cuts` is true, half of an answer
     arrives and the connection ends.
+
+    It listens at the port `listen`, or at a free one.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, listen: int = 0) -> None:
         self._target = port
         self.delay_s = 0.0
         self.cuts = False
-        self.port = 0
+        self.port = listen
         self._started = Event()
+        self._is_hole = False
+        # The connections of an earlier number stay dead, as those of a router that has forgotten them.
+        self._holes = 0
         self._pipes: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
@@ -54,9 +59,20 @@ class SlowProxy:
 
         asyncio.run_coroutine_threadsafe(cut(), self._loop).result(10)
 
+    def swallow(self) -> None:
+        """From now on nothing is forwarded and nothing is closed, until `restore`."""
+        self._is_hole = True
+        self._holes += 1
+
+    def restore(self) -> None:
+        """Forward new connections again. Those that were open when it began to swallow stay dead."""
+        self._is_hole = False
+
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self._server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        self._server = self._loop.run_until_complete(
+            asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        )
         self.port = self._server.sockets[0].getsockname()[1]
         self._started.set()
         self._loop.run_forever()
@@ -86,6 +102,8 @@ class SlowProxy:
     async def _pipe(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, slow: bool) -> None:
         # Chunks wait in a queue, so that the delay adds latency and does not lower the throughput.
         due: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+        # A connection that is opened in a hole is dead from its beginning.
+        holes = -1 if self._is_hole else self._holes
 
         async def forward() -> None:
             while True:
@@ -103,6 +121,8 @@ class SlowProxy:
         async def take() -> None:
             with suppress(OSError):
                 while data := await source.read(CHUNK_BYTES):
+                    if holes != self._holes:
+                        continue
                     due.put_nowait((self._loop.time() + (self.delay_s if slow else 0.0), data))
             due.put_nowait((0.0, b""))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyvips  # type: ignore[import-untyped]  # pyvips has no py.typed.
 
 from streams.media.limits import MediaLimits
-from streams.media.originals import OriginalFormat, format_of, frames_of_png
+from streams.media.originals import OriginalFormat, format_of, frames_of_png, has_all_scans
 from streams.media.rejected import Reason, Rejected
 
 # While libjpeg decodes, it can shrink an image by a factor of 2, 4 or 8, which costs a fraction of
@@ -110,5 +110,9 @@ def _load(original: Original, original_format: OriginalFormat, **options: float 
 
 
 def lacks_its_end(original: Original, error: str) -> bool:
-    """Return whether a JPEG failed with `error` because the file ended before its end marker."""
-    return format_of(original.body) is OriginalFormat.JPEG and "premature end of JPEG image" in error
+    """Return whether a JPEG failed with `error` because the file ended in or after its last scan."""
+    return (
+        format_of(original.body) is OriginalFormat.JPEG
+        and "premature end of JPEG image" in error
+        and has_all_scans(original.body)
+    )

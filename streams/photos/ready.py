@@ -7,6 +7,9 @@ reads its bucket, the delivery includes the follower. Otherwise the follower's b
 photo's row: a backfill is requested after the follower's row is written, and the photo's row is
 older than that.
 
+Until the delivery is acknowledged, the photo is among the undelivered ones, which readers pull. So a
+worker may die between any two lines.
+
 May be repeated, also after a failure at any line. Two runs may decide differently, one for push and
 one for pull. That is harmless, because readers merge by id and at least one of the two is done.
 """
@@ -42,9 +45,10 @@ async def photo_ready(
     Raises:
         StoreUnavailable: Nothing is known about the writes; call it again.
     """
-    await asyncio.gather(
-        stores.photos.mark_ready(photo, renditions), stores.author_photos.add(author, photo, ready=True)
-    )
+    await stores.undelivered.begin(photo, author)
+    # The row last: once it says ready, no page that says `complete` may lack the photo.
+    await stores.author_photos.add(author, photo, ready=True)
+    await stores.photos.mark_ready(photo, renditions)
     ready = EdgeRecord(SetKind.READY_PHOTOS, photo, author, READY_TIME_US, removed=False)
     # Read the level of the followers' set after the photo's row is written. So a user who follows
     # when the set has a later level gets the photo by backfill.
@@ -56,6 +60,9 @@ async def photo_ready(
     )
     followers = summaries[author]
     delivery = decide(Conditions(followers=followers.total, mode_by_size=remembered), limits)
+    if delivery.lane is Lane.BULK or delivery.mode is Mode.PULL:
+        # What is pushed in the bulk lane is pulled, too: that lane may be behind for minutes.
+        await stores.pulled_authors.add(author)
     own = outbox.fanout([OwnPost(photo, author, now_ms)], Lane.NORMAL)
     if delivery.mode is Mode.PUSH:
         pages = [
@@ -64,8 +71,10 @@ async def photo_ready(
         ]
         await asyncio.gather(outbox.fanout(pages, delivery.lane), own)
     else:
-        await asyncio.gather(stores.pulled_authors.add(author), own)
-    await stores.photos.record_delivery(photo, delivery)
+        await own
+    await asyncio.gather(
+        stores.photos.record_delivery(photo, delivery), stores.undelivered.end(photo, author)
+    )
     DECISIONS.labels(delivery.mode.value, delivery.reason.value).inc()
     if delivery.mode_by_size not in (None, remembered):
         await stores.authors.remember_mode(author, delivery.mode_by_size)

@@ -14,7 +14,7 @@ from streams.ports.edges import CountedSets, OutgoingEdges, RemovalMarks
 from streams.ports.health import StoreClock, StoreProbe
 from streams.ports.leases import Leases
 from streams.ports.media import MediaObjects, MediaUploads
-from streams.ports.photos import AuthorPhotos, Authors, ParkedPhotos, Photos, PulledAuthors
+from streams.ports.photos import AuthorPhotos, Authors, ParkedPhotos, Photos, PulledAuthors, UndeliveredPhotos
 from streams.ports.rates import SharedRates
 from streams.ports.revocations import Revocations
 from streams.ports.timelines import RebuildBudget, Timelines
@@ -31,6 +31,7 @@ class PhotoStores:
     author_photos: AuthorPhotos
     authors: Authors
     pulled_authors: PulledAuthors
+    undelivered: UndeliveredPhotos
     parked: ParkedPhotos
     counted_sets: CountedSets
     media_objects: MediaObjects

@@ -88,6 +88,21 @@ class PulledAuthors(Protocol):
     async def all(self) -> frozenset[UserId]: ...
 
 
+class UndeliveredPhotos(Protocol):
+    """The photos that a worker makes ready and has not delivered yet, or died before it had.
+
+    Their authors count as pulled, so no page lacks these photos. An entry that nobody ends is forgotten
+    after days; until then it costs the readers of its author one more list.
+    """
+
+    async def begin(self, photo: PhotoId, author: UserId) -> None: ...
+
+    async def end(self, photo: PhotoId, author: UserId) -> None: ...
+
+    async def all(self) -> Mapping[PhotoId, UserId]:
+        """Return the author of each such photo."""
+
+
 class ParkedPhotos(Protocol):
     """Photos whose original has not arrived yet, by the time to look for it again."""
 

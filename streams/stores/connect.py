@@ -8,7 +8,7 @@ from typing import ParamSpec, TypeVar
 
 from streams.errors import StoreUnavailable
 from streams.ports.groups import Stores
-from streams.retrying import with_backoff
+from streams.retrying import while_starting
 from streams.settings import CassandraSettings, RedisSettings, S3Settings, StoreSettings, TimelineSettings
 from streams.stores.cassandra.authors import CassandraAuthors, CassandraPulledAuthors
 from streams.stores.cassandra.cleaning import (
@@ -36,6 +36,7 @@ from streams.stores.redis.leases import RedisLeases
 from streams.stores.redis.rates import RedisSharedRates
 from streams.stores.redis.removal_marks import RedisRemovalMarks
 from streams.stores.redis.timelines import RedisTimelines
+from streams.stores.redis.undelivered import RedisUndeliveredPhotos
 from streams.stores.redis.upload_limit import RedisUploadLimit
 from streams.stores.s3.bucket import S3Bucket, s3_client
 from streams.stores.s3.health import S3StoreProbe
@@ -44,7 +45,6 @@ from streams.stores.s3.uploads import S3MediaUploads
 from streams.threads import in_thread
 from topics.catalogue import FANOUT
 
-CONNECT_WAIT_FIRST_S, CONNECT_WAIT_MAX_S = 0.5, 5
 P = ParamSpec("P")
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -134,6 +134,7 @@ def stores_of(clients: StoreClients, settings: StoreSettings) -> Stores:
         counted_sets=CassandraCountedSets(database, settings.removed_edge_ttl_s),
         authors=CassandraAuthors(database),
         pulled_authors=CassandraPulledAuthors(database),
+        undelivered=RedisUndeliveredPhotos(redis, namespace=namespace),
         parked=CassandraParkedPhotos(database),
         stopped_partitions=CassandraStoppedPartitions(database),
         stuck_partitions=CassandraStuckPartitions(database),
@@ -215,10 +216,4 @@ async def _connected(
 
 def _while_unavailable(run: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
     """Retry `run` until its store is available, with one line of log for each retry."""
-    retrying = with_backoff(
-        on=StoreUnavailable,
-        first_s=CONNECT_WAIT_FIRST_S,
-        max_s=CONNECT_WAIT_MAX_S,
-        after_failure=lambda error, tries: log.warning("still starting, after %d tries: %s", tries, error),
-    )
-    return retrying.wraps(run)
+    return while_starting(on=StoreUnavailable, log=log).wraps(run)

@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 from schemas.envelope import PoisonEvent, Record
-from schemas.events import Event, claimed_upload
+from schemas.events import Event, claimed_change, claimed_upload
 from streams.edges.changed import follows_changed, likes_changed
+from streams.edges.dead_lettered import edge_dead_lettered
 from streams.jobs.clocks import Clocks
 from streams.jobs.parked import ParkedJob
 from streams.kafka.consuming.agent import add_agent
@@ -18,7 +19,8 @@ from streams.kafka.stages.check import CheckStage, DeadLettered, EventsHandler
 from streams.kafka.stages.dead_letters import DeadLetters
 from streams.photos.events import PhotoEvents
 from streams.photos.rejected import upload_dead_lettered
-from streams.ports.groups import PhotoStores
+from streams.ports.edges import OutgoingEdges
+from streams.ports.groups import EdgeStores, PhotoStores
 from streams.ports.publishing import Outbox
 from streams.roles import Role, group_of
 from streams.settings import RetrySettings
@@ -27,12 +29,14 @@ from topics.catalogue import FOLLOWS, LIKES, UPLOADS, Topic
 
 POLL_RECORDS_MAX = 500
 BUFFER_RECORDS_MAX = 2_560
+# Handles events of edges all at once; may be repeated.
+EdgeChanges = Callable[[Sequence[Event]], Awaitable[None]]
 
 
 def wire_check(shared: SharedParts) -> Wired:
     """Consume `uploads`, `follows` and `likes` as one group."""
     settings, group = shared.settings, group_of(shared.settings.namespace, Role.CHECK)
-    handlers = event_handlers(shared)
+    handlers, changes = event_handlers(shared), edge_changes(shared.stores, shared.outbox)
     app = make_app(
         settings,
         group,
@@ -53,10 +57,13 @@ def wire_check(shared: SharedParts) -> Wired:
             shared.progress,
             clock_agrees=clock_agrees(shared.clocks, settings),
         )
-        if topic is UPLOADS:
-            stage.dead_lettered = rejects_photos(
-                shared.stores, shared.outbox, settings, settings.event_source
+        stage.dead_lettered = (
+            rejects_photos(shared.stores, shared.outbox, settings, settings.event_source)
+            if topic is UPLOADS
+            else takes_edges_back(
+                topic, shared.stores.outgoing_edges, changes[topic], settings, settings.event_source
             )
+        )
         add_agent(
             app,
             f"check-{topic.name}",
@@ -77,13 +84,18 @@ def event_handlers(shared: SharedParts) -> Mapping[Topic, tuple[EventsHandler, i
         limits=delivery_limits(settings),
         original_poll_ms=settings.original_poll_s * 1_000,
     )
-    follows = partial(follows_changed, stores.outgoing_edges, stores.removal_marks, stores.cache, outbox)
-    likes = partial(likes_changed, stores.outgoing_edges, stores.removal_marks, stores.cache, outbox)
+    changes = edge_changes(stores, outbox)
     return {
         UPLOADS: (one_by_one(photos.handle, settings, shared.throttle), settings.uploads_batch_records_max),
-        FOLLOWS: (all_at_once(follows, settings), settings.check_batch_records_max),
-        LIKES: (all_at_once(likes, settings), settings.check_batch_records_max),
+        FOLLOWS: (all_at_once(changes[FOLLOWS], settings), settings.check_batch_records_max),
+        LIKES: (all_at_once(changes[LIKES], settings), settings.check_batch_records_max),
     }
+
+
+def edge_changes(stores: EdgeStores, outbox: Outbox) -> Mapping[Topic, EdgeChanges]:
+    """Return what handles the events of the topics that change edges."""
+    ports = (stores.outgoing_edges, stores.removal_marks, stores.cache, outbox)
+    return {FOLLOWS: partial(follows_changed, *ports), LIKES: partial(likes_changed, *ports)}
 
 
 def clock_agrees(clocks: Clocks, retry: RetrySettings) -> Callable[[Callable[[], bool]], Awaitable[None]]:
@@ -110,6 +122,21 @@ def rejects_photos(
             )
 
     return reject
+
+
+def takes_edges_back(
+    topic: Topic, outgoing_edges: OutgoingEdges, change: EdgeChanges, retry: RetrySettings, own_source: str
+) -> DeadLettered:
+    """Return what removes an edge of the API whose event became a dead letter."""
+
+    async def take_back(record: Record, _: PoisonEvent, is_assigned: Callable[[], bool]) -> None:
+        claimed = claimed_change(topic.name, record, own_source)
+        if claimed is not None:
+            await retry_until_available(
+                retry, lambda: edge_dead_lettered(outgoing_edges, change, claimed), is_assigned=is_assigned
+            )
+
+    return take_back
 
 
 def one_by_one(

@@ -12,23 +12,17 @@ from streams.jobs.clocks import Clocks
 from streams.kafka.consuming.app import assigned_partitions, is_balanced
 from streams.kafka.consuming.progress import GroupPartition, Progress
 from streams.kafka.producing.producer import Producer
-from streams.retrying import with_backoff
+from streams.retrying import while_starting
 from streams.worker.parts import Loop, Wired
 from topics.catalogue import UPLOADS
 
 OWN_S = 1.0
-KAFKA_WAIT_FIRST_S, KAFKA_WAIT_MAX_S = 0.5, 5
 log = logging.getLogger(__name__)
 
 
 async def until_kafka_answers(producer: Producer, namespace: str) -> None:
     """Wait until the topics exist and have leaders: a Faust app that cannot connect as it starts ends."""
-    retrying = with_backoff(
-        on=StoreUnavailable,
-        first_s=KAFKA_WAIT_FIRST_S,
-        max_s=KAFKA_WAIT_MAX_S,
-        after_failure=lambda error, tries: log.warning("still starting, after %d tries: %s", tries, error),
-    )
+    retrying = while_starting(on=StoreUnavailable, log=log)
     await retrying(producer.ping, UPLOADS.named(namespace))
 
 

@@ -119,7 +119,7 @@ class Switchable:
 
 _REDIS = {
     *("redis_probe", "redis_clock", "timelines", "cache", "rebuild_budget", "upload_limit", "rates"),
-    *("removal_marks", "leases"),
+    *("removal_marks", "leases", "undelivered"),
 }
 _S3 = {"s3_probe", "media_objects", "media_uploads"}
 RENDITIONS: Mapping[str, StoredRendition] = {

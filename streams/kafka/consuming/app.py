@@ -29,7 +29,10 @@ class RoomySupervisor(mode.OneForOneSupervisor):  # type: ignore[misc]  # mode h
 
 
 class _App(faust.App):  # type: ignore[misc]
-    """An app whose agents never see the records of an aborted transaction, nor yet those of an open one."""
+    """An app whose agents never see the records of an aborted transaction, nor yet those of an open one.
+
+    It starts while the brokers are away, and joins its group when they are back.
+    """
 
     def _new_transport(self) -> TransportT:
         return CommittedTransport(self.conf.broker_consumer, self)

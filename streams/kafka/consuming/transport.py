@@ -6,17 +6,21 @@ while the coordinator of the group moves.
 """
 
 import asyncio
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
-from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Producer, Transport
 from faust.types import TP
 from mode import Service
 
 from streams.kafka.clients import READ_COMMITTED
 from streams.kafka.consuming.refusals import RETRY_S, rejoin_after, report_refusal
+from streams.retrying import while_starting
+
+log = logging.getLogger(__name__)
 
 
 class CommittedThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust's drivers have no types
@@ -29,6 +33,18 @@ class CommittedThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust's 
         assert consumer._isolation_level == "read_uncommitted"
         consumer._isolation_level = READ_COMMITTED
         return consumer
+
+    async def on_start(self) -> None:
+        """Connect, and wait for brokers that are away: Faust would end the process."""
+        # `wait` returns early once the thread is told to stop.
+        await self.wait(while_starting(on=KafkaError, log=log)(self._connect))
+
+    async def _connect(self) -> None:
+        try:
+            await super().on_start()
+        except KafkaError:
+            await self._consumer.stop()  # It cannot be started again; the next try makes a new one.
+            raise
 
     @Service.task  # type: ignore[untyped-decorator]
     async def _take_errors(self) -> None:
@@ -91,7 +107,23 @@ class CommittedConsumer(Consumer):  # type: ignore[misc]
         await super().on_partitions_revoked(revoked)
 
 
+class PatientProducer(Producer):  # type: ignore[misc]
+    """This system publishes with a producer of its own, but without Faust's an app consumes nothing."""
+
+    async def on_start(self) -> None:
+        """Connect, and wait for brokers that are away."""
+        await self.wait(while_starting(on=KafkaError, log=log)(self._connect))
+
+    async def _connect(self) -> None:
+        try:
+            await super().on_start()
+        except KafkaError:
+            await self._producer.stop()
+            raise
+
+
 class CommittedTransport(Transport):  # type: ignore[misc]
-    """What an app makes its consumers with."""
+    """What an app makes its consumers and its producer with."""
 
     Consumer = CommittedConsumer
+    Producer = PatientProducer

@@ -9,6 +9,7 @@ A record that is delivered again, because the partition was taken away before it
 again. But it counts only once, in the metrics and towards the dead-letter limit.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -106,8 +107,9 @@ class CheckStage:
         poisons = [(outcome.record, outcome.poison) for outcome in outcomes if outcome.poison is not None]
         await self.dead_letters.publish(poisons, delivered.is_assigned)
         with self.progress.excused(partition):
-            for record, poison in poisons:
-                await self.dead_lettered(record, poison, delivered.is_assigned)
+            await asyncio.gather(
+                *(self.dead_lettered(record, poison, delivered.is_assigned) for record, poison in poisons)
+            )
         self._measure(partition, outcomes)
         position = outcomes[-1].record.offset + 1
         delivered.ack(done + count)

@@ -1,8 +1,10 @@
-"""Authors' delivery modes, and the authors whose photos are pulled, in memory."""
+"""Authors' delivery modes, the authors whose photos are pulled, and undelivered photos, in memory."""
 
-from schemas.ids import UserId
+from collections.abc import Mapping
+
+from schemas.ids import PhotoId, UserId
 from streams.core.delivery import Mode
-from streams.ports.photos import Authors, PulledAuthors
+from streams.ports.photos import Authors, PulledAuthors, UndeliveredPhotos
 
 
 class MemoryAuthors(Authors):
@@ -34,3 +36,19 @@ class MemoryPulledAuthors(PulledAuthors):
 
     async def all(self) -> frozenset[UserId]:
         return frozenset(self._authors)
+
+
+class MemoryUndeliveredPhotos(UndeliveredPhotos):
+    """Authors by photo, in a dict."""
+
+    def __init__(self) -> None:
+        self._authors: dict[PhotoId, UserId] = {}
+
+    async def begin(self, photo: PhotoId, author: UserId) -> None:
+        self._authors[photo] = author
+
+    async def end(self, photo: PhotoId, author: UserId) -> None:
+        self._authors.pop(photo, None)
+
+    async def all(self) -> Mapping[PhotoId, UserId]:
+        return dict(self._authors)

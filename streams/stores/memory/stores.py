@@ -4,7 +4,7 @@ from collections.abc import Callable, MutableMapping
 
 from schemas.ids import OWN_SHARDS
 from streams.ports.groups import Stores
-from streams.stores.memory.authors import MemoryAuthors, MemoryPulledAuthors
+from streams.stores.memory.authors import MemoryAuthors, MemoryPulledAuthors, MemoryUndeliveredPhotos
 from streams.stores.memory.budget import MemoryLeases, MemoryRebuildBudget, MemorySharedRates
 from streams.stores.memory.cache import MemoryCache
 from streams.stores.memory.cleaning import MemoryCleaningPositions, MemoryMissingObjects, MemoryPhotoScan
@@ -53,6 +53,7 @@ def memory_stores(
         counted_sets=MemoryCountedSets(clock_ms, removed_ttl_ms),
         authors=MemoryAuthors(),
         pulled_authors=MemoryPulledAuthors(),
+        undelivered=MemoryUndeliveredPhotos(),
         parked=MemoryParkedPhotos(),
         stopped_partitions=MemoryStoppedPartitions(),
         stuck_partitions=MemoryStuckPartitions(clock_ms),

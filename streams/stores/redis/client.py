@@ -18,18 +18,21 @@ from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import DataError, NoScriptError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as NoReply
 from redis.maint_notifications import MaintNotificationsConfig
 
 from streams.core.limits.breaker import Breaker
 from streams.errors import StoreUnavailable
 from streams.stores.guard import StoreGuard
-from streams.stores.redis.idle import checked
+from streams.stores.redis.idle import Suspicion, checked
 from streams.stores.redis.shared import SharedConnection
 
 STORE = "redis"
 CONNECTIONS_MAX = 64
 # If the incarnation changes three times within one operation, the server counts as down.
 INCARNATION_TRIES = 3
+# What a command raises on a connection whose peer has vanished.
+_CUT = (Disconnected, NoReply, TimeoutError)
 # The texts of errors of a command that our own code built wrongly. redis-py has one class,
 # ResponseError, for these errors and for every error that it does not know, so only the text tells
 # them apart. Some versions remove the code before the text. An error that matches nothing here is
@@ -71,7 +74,8 @@ class RedisClient:
             # If these notifications are enabled, redis-py's pool sends on closed connections.
             maint_notifications_config=MaintNotificationsConfig(enabled=False),
         )
-        pool.connection_class = checked(pool.connection_class)
+        self._suspicion = Suspicion()
+        pool.connection_class = checked(pool.connection_class, self._suspicion)
         self.redis: Redis = Redis.from_pool(pool)
         self._shared = SharedConnection(pool.make_connection, timeout_s)
 
@@ -85,7 +89,12 @@ class RedisClient:
         Raises:
             StoreUnavailable: See `StoreGuard.run`.
         """
-        return await self._guard.run(operation, run, *args, **named)
+        try:
+            return await self._guard.run(operation, run, *args, **named)
+        except StoreUnavailable as error:
+            if isinstance(error.__cause__, _CUT):
+                self._suspicion.suspect_all()
+            raise
 
     def ask(self, *command: bytes) -> asyncio.Future[Any]:
         """Send one plain command over the connection that all callers share; use it within `call`.
@@ -136,6 +145,7 @@ class RedisClient:
         run_id = next((line for line in text.splitlines() if line.startswith("run_id:")), None)
         if run_id is None:
             raise Disconnected("the server does not tell its run id")
+        self._suspicion.connected(connection)
         self._incarnation = run_id.removeprefix("run_id:").strip()[:16].encode()
 
 

@@ -3,10 +3,16 @@
 redis-py checks only what the event loop has read. It does not notice a connection that was reset,
 or one whose end the event loop has not read yet. A command on such a connection would never be
 executed and would fail, although a new connection could execute it.
+
+Nothing tells that a peer has vanished without closing: a command waits in vain. So once that has happened
+to one connection, all that were made before are replaced before they are used again.
 """
 
 import select
 from asyncio import StreamWriter
+from collections.abc import Callable
+from time import monotonic
+from weakref import WeakKeyDictionary
 
 from redis.asyncio.connection import AbstractConnection
 
@@ -14,15 +20,48 @@ from redis.asyncio.connection import AbstractConnection
 _CLOSED = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 
 
+# Under load a reply can be late without a dead connection. Then no more than all are replaced a second.
+SUSPECT_EVERY_S = 1.0
+
+
+class Suspicion:
+    """The time before which every connection is suspected to be dead. `clock_s` is monotonic."""
+
+    def __init__(self, clock_s: Callable[[], float] = monotonic) -> None:
+        self._clock_s = clock_s
+        self._since_s = float("-inf")
+        self._connected_s: WeakKeyDictionary[AbstractConnection, float] = WeakKeyDictionary()
+
+    def connected(self, connection: AbstractConnection) -> None:
+        """A new connection works."""
+        self._connected_s[connection] = self._clock_s()
+
+    def suspect_all(self) -> None:
+        """A command got no reply."""
+        now_s = self._clock_s()
+        if now_s - self._since_s >= SUSPECT_EVERY_S:
+            self._since_s = now_s
+
+    def suspects(self, connection: AbstractConnection) -> bool:
+        """Return whether the connection was made before a command got no reply."""
+        return self._connected_s.get(connection, float("inf")) <= self._since_s
+
+
 class _Checked(AbstractConnection):
+    suspicion: Suspicion
+
     async def can_read(self) -> bool:
         """Return True if no command may be sent: the connection is closed, or has an old reply."""
+        if self.suspicion.suspects(self):
+            # A peer that has vanished does not take part in closing either.
+            await self.disconnect(nowait=True)
+            return True
         return _is_closed(self._writer) or await super().can_read()
 
 
-def checked(connection_class: type[AbstractConnection]) -> type[AbstractConnection]:
+def checked(connection_class: type[AbstractConnection], suspicion: Suspicion) -> type[AbstractConnection]:
     """Return the class with this check, which the pool and the shared connection call."""
-    return type(f"Checked{connection_class.__name__}", (_Checked, connection_class), {})
+    return type(f"Checked{connection_class.__name__}", (_Checked, connection_class), {"suspicion": suspicion})
 
 
 def _is_closed(writer: StreamWriter | None) -> bool:

@@ -144,6 +144,9 @@ def s3_client(settings: S3Settings, timeout_s: float) -> Any:
             connect_timeout=timeout_s,
             read_timeout=timeout_s,
             max_pool_connections=_CONNECTIONS_MAX,
+            # When a request has waited in vain, no connection that was idle meanwhile is used again: its
+            # peer may have vanished without closing it.
+            connector_args={"keepalive_timeout": settings.media_look_timeout_ms / 1_000},
             retries={"max_attempts": 0},
         ),
     )

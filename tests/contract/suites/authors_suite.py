@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from schemas.ids import UserId
+from schemas.ids import PhotoId, UserId
 from streams.core.delivery import Mode
 from streams.ports.groups import Stores
 
@@ -47,3 +47,24 @@ class PulledAuthorsSuite:
         await asyncio.gather(*(stores.pulled_authors.add(author) for author in authors))
 
         assert authors <= await stores.pulled_authors.all()
+
+
+class UndeliveredPhotosSuite:
+    async def test_a_photo_is_undelivered_until_its_delivery_ends(
+        self, stores: Stores, new_id: NewId
+    ) -> None:
+        """Each call may be repeated, and photos of one author do not affect each other."""
+        author, other = UserId(new_id()), UserId(new_id())
+        one, two, three = (PhotoId(new_id()) for _ in range(3))
+        for _ in range(2):
+            await stores.undelivered.begin(one, author)
+            await stores.undelivered.begin(two, author)
+            await stores.undelivered.begin(three, other)
+
+        assert {one: author, two: author, three: other}.items() <= (await stores.undelivered.all()).items()
+        for _ in range(2):
+            await stores.undelivered.end(one, author)
+
+        undelivered = await stores.undelivered.all()
+        assert one not in undelivered
+        assert {two: author, three: other}.items() <= undelivered.items()

@@ -1,6 +1,6 @@
 """Every suite as a class that pytest collects; a test module imports all of them and has the fixtures."""
 
-from tests.contract.suites.authors_suite import AuthorsSuite, PulledAuthorsSuite
+from tests.contract.suites.authors_suite import AuthorsSuite, PulledAuthorsSuite, UndeliveredPhotosSuite
 from tests.contract.suites.budget_suite import LeasesSuite, RatesSuite, RebuildBudgetSuite
 from tests.contract.suites.cache_suite import CacheSuite
 from tests.contract.suites.checkpoints_suite import CheckpointsSuite
@@ -59,6 +59,7 @@ __all__ = [
     "TestStoreClock",
     "TestStoreProbe",
     "TestTimelines",
+    "TestUndeliveredPhotos",
     "TestUploadKeys",
     "TestUploadLimit",
     "TestUploads",
@@ -70,6 +71,10 @@ class TestAuthors(AuthorsSuite):
 
 
 class TestPulledAuthors(PulledAuthorsSuite):
+    pass
+
+
+class TestUndeliveredPhotos(UndeliveredPhotosSuite):
     pass
 
 

@@ -18,6 +18,7 @@ from tests.integration.conftest import DeploymentFactory
 
 AHEAD_S = 20 * 60
 USER, OTHER = UserId(7_001), UserId(7_002)
+NOBODY: dict[str, object] = {"items": [], "next_cursor": None}
 
 # libfaketime is in no package registry, so the process shifts its own clock before it imports anything.
 SHIFTED = f"""
@@ -77,8 +78,9 @@ async def test_an_api_that_is_ahead_refuses_writes(stack: Stack, deployment: Dep
     assert following.json()["items"] == []
 
 
-async def test_a_photo_that_was_dead_lettered_ends_as_rejected(stack: Stack, deployment: Deployment) -> None:
-    """The limit is so high that the upload is taken, and its event is from the future."""
+async def test_what_was_dead_lettered_does_not_stay_half_done(stack: Stack, deployment: Deployment) -> None:
+    """The limit is so high that an upload and a follow are taken, and their events are from the future: the
+    photo is rejected, and the follow is taken back."""
     picture = draw(1, 200).jpegsave_buffer()
     limits = {"SHUTTERLINE_CLOCK_WRITE_DIFFERENCE_MS_MAX": str(10**9)}
     with api_ahead(stack, deployment, **limits) as address:
@@ -93,6 +95,12 @@ async def test_a_photo_that_was_dead_lettered_ends_as_rejected(stack: Stack, dep
 
             await eventually("the photo is rejected", rejected)
             photo = (await client.get(path)).json()
+            assert (await client.put(f"/v1/social/follow/{OTHER}")).status_code == 204
+
+            async def follows_nobody() -> bool:
+                return bool((await client.get("/v1/social/following")).json() == NOBODY)
+
+            await eventually("the follow is taken back", follows_nobody)
 
     assert photo["reason"] == "from_the_future"
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import struct
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from streams.core.renditions import FULL_SIDES_PIXELS, EncodedRendition, encoded_rendition
 from streams.media.decoders import Decoders
-from streams.media.originals import OriginalFormat, format_of, frames_of_png
+from streams.media.originals import OriginalFormat, format_of, frames_of_png, has_all_scans
 from streams.media.rejected import Reason, Rejected
 from streams.media.wire import Ending, pack_made, pack_rejected, split_ending, unpack_answer
 from tests.worlds.media import (
@@ -43,6 +44,11 @@ def still_png_with_frames(frames: int) -> bytes:
     return still[:PNG_AFTER_HEADER] + chunk + still[PNG_AFTER_HEADER:]
 
 
+PROGRESSIVE = encoded(picture(400, 300), "JPEG", quality=90, progressive=True)
+# Before each scan of it but the first: libjpeg then decodes the scans before, and gives no warning.
+SCANS = [found.start() for found in re.finditer(b"\xff\xda", PROGRESSIVE)]
+
+
 HOSTILE = {
     "nothing": (b"", Reason.EMPTY),
     "a byte too many": (jpeg() + bytes(LIMITS.original_bytes_max), Reason.TOO_LARGE_BYTES),
@@ -64,10 +70,11 @@ HOSTILE = {
     ),
     "PNG that states two frames": (still_png_with_frames(2), Reason.SEVERAL_FRAMES),
     "JPEG cut in its last pixels": (STILL[:-40], Reason.BROKEN),
-    "progressive JPEG cut short": (
-        encoded(picture(400, 300), "JPEG", quality=90, progressive=True)[:-40],
-        Reason.BROKEN,
-    ),
+    "progressive JPEG cut short": (PROGRESSIVE[:-40], Reason.BROKEN),
+    **{
+        f"progressive JPEG cut before scan {number}": (PROGRESSIVE[:at], Reason.BROKEN)
+        for number, at in enumerate(SCANS[1:], 2)
+    },
     "JPEG cut short": (STILL[: len(STILL) // 2], Reason.BROKEN),
     "PNG cut short": (png(400, 300)[:-200], Reason.BROKEN),
     "WebP cut short": (encoded(picture(400, 300), "WEBP")[:-200], Reason.BROKEN),
@@ -112,7 +119,6 @@ def test_the_frames_of_a_png_are_told_by_its_chunk(kind: bytes, stated: int, exp
     assert frames_of_png(memoryview(still + chunk)) == 1
 
 
-PROGRESSIVE = encoded(picture(400, 300), "JPEG", quality=90, progressive=True)
 TAKEN = {
     "PNG of one frame that is animated": still_png_with_frames(1),
     "JPEG without its end marker": STILL[:-2],
@@ -128,6 +134,45 @@ async def test_what_browsers_show_is_taken(decoders: Decoders, name: str) -> Non
     for made in (await decoders.thumbnail(TAKEN[name]), *(await decoders.full(TAKEN[name])).values()):
         assert is_near(RED, pixel(made.body, 0.25, 0.25))
         assert is_near(BLUE, pixel(made.body, 0.9, 0.9))
+
+
+def jpeg_segment(marker: int, content: bytes) -> bytes:
+    return bytes([0xFF, marker]) + struct.pack("!H", 2 + len(content)) + content
+
+
+def scan(components: list[int], first: int, last: int, bits_left: int) -> bytes:
+    named = b"".join(bytes([component, 0]) for component in components)
+    content = bytes([len(components)]) + named + bytes([first, last, bits_left])
+    return jpeg_segment(0xDA, content) + b"\x12\xff\x00\xff\xd3\x34"
+
+
+FRAME = jpeg_segment(0xC0, bytes([8, 0, 9, 0, 9, 2, 1, 0x11, 0, 2, 0x11, 0]))
+# A thumbnail of the camera, with a frame and scans of its own.
+CAMERA = jpeg_segment(0xE1, b"Exif\0\0\xff\xd8" + FRAME + scan([1, 2], 0, 63, 0) + b"\xff\xd9")
+
+
+@pytest.mark.parametrize(
+    ("scans", "is_whole"),
+    [
+        ([], False),
+        ([scan([1, 2], 0, 63, 0)], True),
+        ([scan([1], 0, 63, 0)], False),  # A sequential one whose second component is missing.
+        ([scan([1], 0, 63, 0), scan([2], 0, 63, 0)], True),
+        ([scan([1, 2], 0, 0, 0), scan([1], 1, 63, 1), scan([2], 1, 63, 0)], False),
+        ([scan([1, 2], 0, 0, 0), scan([1], 1, 63, 1), scan([2], 1, 63, 0), scan([1], 1, 63, 0x10)], True),
+        ([scan([1, 2], 0, 63, 0)[:6]], False),
+        ([scan([1], 0, 63, 0), b"\xff\xd9", scan([2], 0, 63, 0)], False),
+    ],
+)
+def test_the_scans_of_a_jpeg_tell_whether_some_are_missing(scans: list[bytes], is_whole: bool) -> None:
+    """Every bit of every coefficient must be announced, outside of embedded thumbnails."""
+    assert is_whole == has_all_scans(memoryview(b"\xff\xd8" + CAMERA + FRAME + b"".join(scans)))
+
+
+@given(st.binary(max_size=60))
+def test_no_bytes_break_the_search_for_scans(body: bytes) -> None:
+    """The bytes come from a user."""
+    assert not has_all_scans(memoryview(b"\xff\xd8" + body)) or b"\xff\xda" in body
 
 
 def test_a_format_is_told_by_its_first_bytes() -> None:
