@@ -4,6 +4,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from redis import Redis
 
@@ -15,7 +16,7 @@ from bench.floors.timelines import RIVALS, ScriptFloor, rival_deliver
 from bench.measuring import workload
 from bench.measuring.cpu import OWN_NAME, CpuClock, CpuUse
 from bench.measuring.page_load import PAGE_PHOTOS, read_pages
-from bench.measuring.samples import Sample
+from bench.measuring.samples import SERVERS, Sample
 from bench.measuring.sides import Side
 from bench.traffic.events import fresh_photo_ids
 from infra.local import ports
@@ -30,6 +31,7 @@ from topics.catalogue import FOLLOWS, LIKES, UPLOADS, Topic
 
 FLOOR, BARE = "floor", "floor."
 APP = "floor-app"
+RIVAL_SERVERS = ("redis",)
 TOPICS: Mapping[str, Topic] = {
     workload.FOLLOW: FOLLOWS,
     workload.LIKE: LIKES,
@@ -37,8 +39,8 @@ TOPICS: Mapping[str, Topic] = {
     workload.POST: UPLOADS,
     workload.BULK: UPLOADS,
 }
-# A rival's deliveries a round; Stream-Framework is a hundred times slower.
-RIVAL_PHOTOS, STREAM_FRAMEWORK_PHOTOS = 2, 1
+# What each rival delivers in a round. Only Redis works for it, so the other servers do not count.
+RIVAL_PHOTOS = 5
 RIVAL_OWNERS = workload.FOLLOWERS[:5_000]
 STREAM_FRAMEWORK_OWNERS = workload.FOLLOWERS[:2_000]
 
@@ -147,11 +149,14 @@ class Floors:
         await asyncio.to_thread(self._cluster.shutdown)
         self._redis.close()
 
-    async def _measured(self, work: Callable[[], object], count: int) -> Sample:
+    async def _measured(
+        self, work: Callable[[], object], count: int, servers: Sequence[str] = SERVERS
+    ) -> Sample:
         before, began_s = CpuClock.read(self._stack), time.monotonic()
         await asyncio.to_thread(work)
         took_s = time.monotonic() - began_s
-        return Sample.of(CpuUse(before, CpuClock.read(self._stack)), count, took_s, {"client": OWN_NAME})
+        use = CpuUse(before, CpuClock.read(self._stack))
+        return Sample.of(use, count, took_s, {"client": OWN_NAME}, servers=servers)
 
     async def _warm(self) -> Sample:
         settings = self._side.deployment.settings
@@ -185,8 +190,9 @@ class Floors:
         for rival in RIVALS:
             photos = fresh_photo_ids(RIVAL_PHOTOS)
             samples[rival] = await self._measured(
-                lambda rival=rival, photos=photos: rival_deliver(self._redis, rival, photos, RIVAL_OWNERS),  # type: ignore[misc]
+                partial(rival_deliver, self._redis, rival, photos, RIVAL_OWNERS),
                 RIVAL_PHOTOS * len(RIVAL_OWNERS),
+                RIVAL_SERVERS,
             )
         if self._stream_framework is not None:
             samples["Stream-Framework"] = await self._stream_framework_sample(self._stream_framework)
@@ -198,9 +204,10 @@ class Floors:
             rival.deliver,
             "127.0.0.1",
             self._stack.port("redis") or 0,
-            STREAM_FRAMEWORK_PHOTOS,
+            RIVAL_PHOTOS,
             STREAM_FRAMEWORK_OWNERS,
         )
-        count = STREAM_FRAMEWORK_PHOTOS * len(STREAM_FRAMEWORK_OWNERS)
-        sample = Sample.of(CpuUse(before, CpuClock.read(self._stack)), count, took_s, {})
+        count = RIVAL_PHOTOS * len(STREAM_FRAMEWORK_OWNERS)
+        use = CpuUse(before, CpuClock.read(self._stack))
+        sample = Sample.of(use, count, took_s, {}, servers=RIVAL_SERVERS)
         return Sample({**sample.cpu_ms, "client": 1_000 * used_s / count}, sample.rate)

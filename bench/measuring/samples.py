@@ -11,7 +11,7 @@ from rich.table import Table
 from bench.measuring.cpu import CpuUse
 
 PROCESSES = ("worker", "api", "cassandra", "redis", "kafka", "client")
-SERVERS = {name: name for name in ("cassandra", "redis", "kafka")}
+SERVERS = ("cassandra", "redis", "kafka")
 MAIN = "main"
 
 
@@ -23,12 +23,20 @@ class Sample:
     rate: float
 
     @classmethod
-    def of(cls, use: CpuUse, count: int, took_s: float, processes: Mapping[str, str]) -> Self:
+    def of(
+        cls,
+        use: CpuUse,
+        count: int,
+        took_s: float,
+        processes: Mapping[str, str],
+        *,
+        servers: Sequence[str] = SERVERS,
+    ) -> Self:
         """Of `count` pieces of work in `took_s`.
 
-        The servers count, and `processes`: the names in the stack by what they are in `PROCESSES`.
+        `servers` count, and `processes`: the names in the stack by what they are in `PROCESSES`.
         """
-        names = {**SERVERS, **processes}
+        names = {**{server: server for server in servers}, **processes}
         cpu_ms = {
             process: 1_000 * use.seconds(names[process]) / count if process in names else 0.0
             for process in PROCESSES
