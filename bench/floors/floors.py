@@ -18,7 +18,7 @@ from bench.measuring.cpu import OWN_NAME, CpuClock, CpuUse
 from bench.measuring.page_load import PAGE_PHOTOS, read_pages
 from bench.measuring.samples import SERVERS, Sample
 from bench.measuring.sides import Side
-from bench.traffic.events import fresh_photo_ids
+from bench.traffic.events import fresh_photo_ids, photo_of
 from infra.local import ports
 from infra.local.deployment import Deployment
 from infra.local.processes.readiness import wait_ready
@@ -72,7 +72,7 @@ class Floors:
         self._rows.follows([{"follower_id": str(one), "followee_id": str(other)} for one, other in edges])
         photos = fresh_photo_ids(len(workload.PAGE_AUTHORS) * workload.PAGE_PHOTOS_EACH)
         facts = [
-            workload.photo_of(photo, workload.PAGE_AUTHORS[number % len(workload.PAGE_AUTHORS)])
+            photo_of(photo, workload.PAGE_AUTHORS[number % len(workload.PAGE_AUTHORS)])
             for number, photo in enumerate(photos)
         ]
         self._rows.photos([fact.model_dump(mode="json") for fact in facts])

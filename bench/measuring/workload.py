@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import count, islice
 
-from bench.traffic.events import fresh_photo_ids
+from bench.traffic.events import fresh_photo_ids, photo_of
 from infra.local.deployment import Deployment
-from schemas.facts import EventData, PhotoLiked, PhotoUploaded, Rendition, UserFollowed
+from schemas.facts import EventData, PhotoLiked, UserFollowed
 from schemas.ids import PhotoId, UserId
 
 GIANT = UserId(1)
@@ -19,7 +18,6 @@ PAGE_AUTHORS = [UserId(number) for number in range(201, 211)]
 PAGE_PHOTOS_EACH = 20
 WARM_READERS = [UserId(number) for number in range(40_000, 40_100)]
 COLD_FROM = 50_000
-SIDES = {"thumbnail": 150, "small": 320, "medium": 640, "large": 1_080}
 
 FOLLOW, LIKE, HOT_LIKE, POST, BULK = "follow", "like", "hot-like", "post", "bulk"
 WARM, COLD = "warm", "cold"
@@ -35,22 +33,6 @@ _EDGE_USERS = 2_000
 def followers_of(author_number: int) -> Sequence[UserId]:
     """The followers of a posting author, who has `POST_FOLLOWERS` of her own."""
     return FOLLOWERS[author_number * POST_FOLLOWERS :][:POST_FOLLOWERS]
-
-
-def photo_of(photo: PhotoId, author: UserId) -> PhotoUploaded:
-    """A photo whose four renditions an upstream app has made."""
-    return PhotoUploaded(
-        photo_id=photo,
-        author_id=author,
-        object_key=f"bench/{photo}.jpg",
-        content_type="image/jpeg",
-        caption="a caption as long as people write them",
-        created_at=datetime.now(UTC),
-        renditions={
-            name: Rendition(object_key=f"bench/{photo}/{name}.jpg", width=side, height=side)
-            for name, side in SIDES.items()
-        },
-    )
 
 
 def cold_readers(rounds: int) -> list[list[UserId]]:
