@@ -9,7 +9,6 @@ every photo has its four renditions, so every page signs 80 URLs.
 import argparse
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from rich.console import Console
 
@@ -17,38 +16,19 @@ from bench.measuring.cold import cold_start
 from bench.measuring.cpu import CpuClock, CpuUse
 from bench.measuring.running import bench_arguments, bench_stack, percentiles
 from bench.measuring.steady import steady
-from bench.traffic.events import fresh_photo_ids
+from bench.traffic.events import fresh_photo_ids, photo_of
 from infra.local.deployment import Deployment
-from schemas.facts import PhotoUploaded, Rendition, UserFollowed
-from schemas.ids import PhotoId, UserId
+from schemas.facts import UserFollowed
+from schemas.ids import UserId
 from shutterline.client.feed import TokenOf, feed_client
 from shutterline.tokens import tokens_for
-from streams.kafka.producing.producer import Outgoing
 
 AUTHORS = [UserId(number) for number in range(1, 51)]
 READERS = [UserId(number) for number in range(1_000, 1_200)]
 COLD_FROM = 100_000
 COLD_FOLLOWEES = 10
 PHOTOS_EACH = 40
-SIDES = {"thumbnail": 150, "small": 320, "medium": 640, "large": 1_080}
 WARM_UP_S = 3.0
-
-
-def photo_of(deployment: Deployment, photo: PhotoId, author: UserId) -> Outgoing:
-    """A photo whose renditions an upstream app has made."""
-    data = PhotoUploaded(
-        photo_id=photo,
-        author_id=author,
-        object_key=f"bench/{photo}.jpg",
-        content_type="image/jpeg",
-        caption="a caption as long as people write them",
-        created_at=datetime.now(UTC),
-        renditions={
-            name: Rendition(object_key=f"bench/{photo}/{name}.jpg", width=side, height=side)
-            for name, side in SIDES.items()
-        },
-    )
-    return deployment.outgoing(data)
 
 
 async def make_network(deployment: Deployment, cold: Sequence[UserId]) -> None:
@@ -64,7 +44,8 @@ async def make_network(deployment: Deployment, cold: Sequence[UserId]) -> None:
     for _ in range(PHOTOS_EACH):
         photos = fresh_photo_ids(len(AUTHORS))
         await deployment.publish(
-            photo_of(deployment, photo, author) for photo, author in zip(photos, AUTHORS, strict=True)
+            deployment.outgoing(photo_of(photo, author))
+            for photo, author in zip(photos, AUTHORS, strict=True)
         )
     await deployment.drained(600)
 

@@ -49,10 +49,13 @@ class CpuUse:
     before: CpuClock
     after: CpuClock
 
+    def seconds(self, name: str) -> float:
+        """The CPU time of the process; 0 if there is no such process."""
+        return self.after.processes.get(name, 0.0) - self.before.processes.get(name, 0.0)
+
     def cores(self, name: str) -> float:
         """How many cores the process used; more than 1 if it has several busy threads."""
-        used_s = self.after.processes[name] - self.before.processes.get(name, 0.0)
-        return used_s / (self.after.at_s - self.before.at_s)
+        return self.seconds(name) / (self.after.at_s - self.before.at_s)
 
     @property
     def machine(self) -> float:
@@ -66,11 +69,10 @@ class CpuUse:
 
     def each(self, count: int) -> str:
         """Milliseconds of every process for each of `count` pieces of work, the greatest first."""
-        elapsed_s = self.after.at_s - self.before.at_s
-        cores = {name: self.cores(name) for name in self.after.processes}
+        used_s = {name: self.seconds(name) for name in self.after.processes}
         parts = [
-            f"{name} {1_000 * cores[name] * elapsed_s / count:.2f}"
-            for name in sorted(cores, key=cores.__getitem__, reverse=True)
+            f"{name} {1_000 * used_s[name] / count:.2f}"
+            for name in sorted(used_s, key=used_s.__getitem__, reverse=True)
         ]
         return "ms of CPU each: " + ", ".join(parts)
 

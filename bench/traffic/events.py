@@ -12,6 +12,7 @@ from streams.kafka.producing.producer import Outgoing
 
 _sequence = itertools.count()
 _users = itertools.count(1)
+RENDITION_SIDES = {"thumbnail": 150, "small": 320, "medium": 640, "large": 1_080}
 THUMBNAIL = Rendition(object_key="test/thumbnail.jpg", width=150, height=100)
 
 
@@ -55,6 +56,22 @@ def upload(
 def original_key(photo: PhotoId) -> str:
     """The key of the original in the bucket, where an upstream app puts it."""
     return f"test/{photo}.jpg"
+
+
+def photo_of(photo: PhotoId, author: UserId) -> PhotoUploaded:
+    """A photo whose four renditions an upstream app has made."""
+    return PhotoUploaded(
+        photo_id=photo,
+        author_id=author,
+        object_key=f"bench/{photo}.jpg",
+        content_type="image/jpeg",
+        caption="a caption as long as people write them",
+        created_at=datetime.now(UTC),
+        renditions={
+            name: Rendition(object_key=f"bench/{photo}/{name}.jpg", width=side, height=side)
+            for name, side in RENDITION_SIDES.items()
+        },
+    )
 
 
 def follows(deployment: Deployment, edges: Iterable[tuple[UserId, UserId]]) -> list[Outgoing]:

@@ -9,11 +9,13 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 from infra.local import ports
 from infra.local.errors import StackError
+from infra.local.paths import PROJECT
 from infra.local.processes.daemon import Daemon
 from infra.local.processes.readiness import wait_ready
 from infra.local.servers.probes import http_body, http_responds, process_responds
@@ -41,10 +43,21 @@ Starting = tuple[Daemon, Callable[[], bool]]
 
 
 class Deployment:
-    """`environment` has settings for this deployment only, by the names of their environment variables."""
+    """`environment` has settings for this deployment only, by the names of their environment variables.
 
-    def __init__(self, stack: Stack, namespace: str, environment: Mapping[str, str] | None = None) -> None:
+    `folder` is the checkout whose processes run; events and addresses are the same in all of them.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        namespace: str,
+        environment: Mapping[str, str] | None = None,
+        *,
+        folder: Path = PROJECT,
+    ) -> None:
         self.stack = stack
+        self.folder = folder
         self.namespace = namespace
         self.environment = {
             **stack.environment(),
@@ -112,7 +125,10 @@ class Deployment:
         full = f"{self.namespace}{name}"
         self._started.add(full)
         return self.stack.start_process(
-            full, [sys.executable, "-m", "shutterline", *command], {**self.environment, **environment}
+            full,
+            [sys.executable, "-m", "shutterline", *command],
+            {**self.environment, **environment},
+            folder=self.folder,
         )
 
     def outgoing(

@@ -145,17 +145,22 @@ class Stack:
         return daemon
 
     def start_process(
-        self, name: str, command: Sequence[str], extra_env: Mapping[str, str] | None = None
+        self,
+        name: str,
+        command: Sequence[str],
+        extra_env: Mapping[str, str] | None = None,
+        *,
+        folder: Path = PROJECT,
     ) -> Daemon:
         """Run a program of ours under this name, with the stack's environment, unless it runs already.
 
-        It runs in the project's folder and knows its name from SHUTTERLINE_PROCESS and the folder for
-        its metrics' address from SHUTTERLINE_RUN_DIR.
+        It runs in `folder`, the project's or that of another checkout. It knows its name from
+        SHUTTERLINE_PROCESS and the folder for its metrics' address from SHUTTERLINE_RUN_DIR.
         """
         daemon = self.process(name)
         if daemon.pid is None:
             own = {"SHUTTERLINE_PROCESS": name, "SHUTTERLINE_RUN_DIR": str(self.home.run)}
-            daemon.spawn(command, {**os.environ, **self.environment(), **own, **(extra_env or {})}, PROJECT)
+            daemon.spawn(command, {**os.environ, **self.environment(), **own, **(extra_env or {})}, folder)
         return daemon
 
     def stop_process(self, name: str) -> None:

@@ -483,6 +483,18 @@ class TestStackFiles:
         assert process.log_tail() == f"worker-2 {home.run}\n{kafka} bulk"
         stack.stop()
 
+    def test_a_process_can_run_in_another_checkout(self, home: Home, tmp_path: Path) -> None:
+        """Python finds the modules of the folder in which it is started."""
+        stack = Stack(home.root)
+        stack.choose_ports()
+
+        process = stack.start_process(
+            "worker-1", [sys.executable, "-c", "import os; print(os.getcwd())"], folder=tmp_path
+        )
+
+        wait_until("it has printed", lambda: process.log_tail() == str(tmp_path))
+        stack.stop()
+
     def test_cleaning_keeps_the_library_alone(self, home: Home) -> None:
         """Downloaded servers stay, because the download takes minutes. Data, ports and secrets are
         removed."""
