@@ -17,7 +17,7 @@ from tests.integration.conftest import DeploymentFactory
 
 CALLER = UserId(2**62)
 SEED = 20_261_129
-EXAMPLES = 25
+EXAMPLES = 12  # Of each operation. With 25 there were a third more requests and no more findings.
 SECONDS_MAX = 240
 # So high that the caller's own rates are not what is tested.
 RATE = 100_000
@@ -43,7 +43,8 @@ def test_every_route_complies_with_the_openapi_document(system: DeploymentFactor
             *(sys.executable, "-m", "schemathesis.cli"),
             *("--config-file", str(configuration)),
             *("run", f"{deployment.settings.api}/openapi.json", "--no-color"),
-            *("--checks", "all", "--seed", str(SEED), "--max-examples", str(EXAMPLES)),
+            # Without --checks, which are all: `--checks all` would enable what the configuration disables.
+            *("--seed", str(SEED), "--max-examples", str(EXAMPLES)),
             *("--generation-database", "none"),
             # In lower case, because schemathesis does not look for the user's id in such a token:
             # otherwise it uses that id nearly everywhere, and follows nobody but the caller.
