@@ -65,7 +65,7 @@ async def _cross(
             posted.extend(photos)
             await deployment.publish(upload(deployment, photo, AUTHOR) for photo in photos)
             await deployment.drained(600)
-            phases.append((await stores.authors.mode_by_size(AUTHOR)).value)
+            phases.append((await stores.authors.modes_by_size([AUTHOR]))[AUTHOR].value)
 
         await deployment.publish(follows(deployment, [(reader, AUTHOR) for reader in (*READERS, *steady)]))
         await deployment.drained(600)

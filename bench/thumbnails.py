@@ -86,8 +86,8 @@ async def queue_full(stores: Stores, outbox: KafkaOutbox, count: int) -> None:
             content_type="image/jpeg",
             renditions={},
         )
-        await stores.photos.insert(row)
-        await stores.photos.mark_ready(photo, THUMBNAIL)
+        await stores.photos.insert([row])
+        await stores.photos.mark_ready({photo: THUMBNAIL})
 
     await asyncio.gather(*(ready(photo) for photo in photos))
     now_ms = time.time_ns() // 1_000_000

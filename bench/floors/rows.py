@@ -12,8 +12,7 @@ from more_itertools import chunked
 
 from bench.floors.records import Fields
 from streams.core.eras import era_of
-from streams.stores.cassandra.counted import STATEMENTS_A_BATCH
-from streams.stores.cassandra.outgoing_edges import EDGES_A_BATCH
+from streams.stores.cassandra.session import STATEMENTS_A_BATCH
 
 IN_FLIGHT_MAX = 16
 Statement = tuple[Any, tuple[object, ...]]
@@ -64,7 +63,7 @@ class Rows:
         """Write both directions, and the count of each followee."""
         edges = [(int(record["follower_id"]), int(record["followee_id"])) for record in records]
         now, now_us = datetime.now(UTC), time.time_ns() // 1_000
-        self._write([(self._following, (*edge, now, now_us)) for edge in edges], EDGES_A_BATCH)
+        self._write([(self._following, (*edge, now, now_us)) for edge in edges], STATEMENTS_A_BATCH)
         self._write_incoming("followers", [(owner, member) for member, owner in edges])
 
     def likes(self, records: Sequence[Fields]) -> None:
@@ -72,7 +71,7 @@ class Rows:
         edges = [(int(record["user_id"]), int(record["photo_id"])) for record in records]
         now_us = time.time_ns() // 1_000
         self._write(
-            [(self._likes, (user, era_of(photo), photo, now_us)) for user, photo in edges], EDGES_A_BATCH
+            [(self._likes, (user, era_of(photo), photo, now_us)) for user, photo in edges], STATEMENTS_A_BATCH
         )
         self._write_incoming("likers", [(photo, user) for user, photo in edges])
 

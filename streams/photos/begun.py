@@ -1,14 +1,40 @@
-"""A photo enters the pipeline: write its row, then list it for its author as not ready.
+"""Photos enter the pipeline: write their rows, then list them for their authors as not ready.
 
 Law: delete and upload cannot miss each other. Each writes its own fact first, then reads the fact
 of the other. An upload (this module) writes the row, then reads the tombstone.
+
+Law: an id has one author. Each upload writes its facts, which lose against those of an earlier upload
+of the same id, and then reads whose facts the row has.
 """
 
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
 from schemas.envelope import PoisonEvent, Reason
+from schemas.ids import PhotoId, UserId
 from streams.core.photos import Photo, Status
 from streams.photos.deleted import hide_photo
 from streams.ports.groups import PhotoStores
 from streams.stores.cache.keys import photo_key, pull_list_key
+
+
+@dataclass(frozen=True, slots=True)
+class Inserted:
+    """What is stored about photos whose facts were inserted: their rows, and which are deleted."""
+
+    rows: Mapping[PhotoId, Photo]
+    deleted: frozenset[PhotoId]
+
+    def conflict(self, photo: Photo) -> PoisonEvent | None:
+        """Return the error of a photo whose id has a row with another author, None if it has not."""
+        author = self.rows[photo.photo_id].author_id
+        if author == photo.author_id:
+            return None
+        return PoisonEvent(
+            Reason.AUTHOR_CONFLICT,
+            f"photo_id {photo.photo_id} is known with author {author}, but the event says {photo.author_id}",
+        )
 
 
 async def photo_begun(stores: PhotoStores, photo: Photo) -> bool:
@@ -22,32 +48,32 @@ async def photo_begun(stores: PhotoStores, photo: Photo) -> bool:
         PoisonEvent: The photo's id has a row with another author.
         StoreUnavailable: Nothing is known about the writes; call it again.
     """
-    if not await insert_photo(stores, photo):
+    inserted = await insert_photos(stores, [photo])
+    if poison := inserted.conflict(photo):
+        raise poison
+    if inserted.deleted:
         await hide_photo(stores, photo.photo_id, photo.author_id)
         return False
-    return await show_processing(stores, photo)
-
-
-async def insert_photo(stores: PhotoStores, photo: Photo) -> bool:
-    """Write the photo's row. Returns False if the photo is deleted.
-
-    Raises:
-        PoisonEvent: The photo's id has a row with another author.
-    """
-    author = await stores.photos.insert(photo)
-    if author != photo.author_id:
-        raise PoisonEvent(
-            Reason.AUTHOR_CONFLICT,
-            f"photo_id {photo.photo_id} is known with author {author}, but the event says {photo.author_id}",
-        )
-    return not await stores.photos.has_tombstone(photo.photo_id, photo.author_id)
-
-
-async def show_processing(stores: PhotoStores, photo: Photo) -> bool:
-    """List the photo for its author. If it is ready or rejected, do nothing and return False."""
-    row = (await stores.photos.get([photo.photo_id])).get(photo.photo_id)
-    if row is not None and row.status is not Status.PROCESSING:
+    if inserted.rows[photo.photo_id].status is not Status.PROCESSING:
         return False
-    await stores.author_photos.add(photo.author_id, photo.photo_id, ready=False)
-    await stores.cache.invalidate([photo_key(photo.photo_id), pull_list_key(photo.author_id)])
+    await show_processing(stores, [photo])
     return True
+
+
+async def insert_photos(stores: PhotoStores, photos: Sequence[Photo]) -> Inserted:
+    """Write the photos' rows, then read them and the tombstones."""
+    await stores.photos.insert(photos)
+    rows, tombstones = await asyncio.gather(
+        stores.photos.get(list({photo.photo_id for photo in photos})),
+        stores.photos.tombstones([(photo.photo_id, photo.author_id) for photo in photos]),
+    )
+    return Inserted(rows, frozenset(photo for photo, author in tombstones if rows[photo].author_id == author))
+
+
+async def show_processing(stores: PhotoStores, photos: Sequence[Photo]) -> None:
+    """List photos that are neither ready nor rejected for their authors."""
+    await stores.author_photos.add([(photo.photo_id, photo.author_id) for photo in photos], ready=False)
+    keys = [
+        key for photo in photos for key in (photo_key(photo.photo_id), pull_list_key(UserId(photo.author_id)))
+    ]
+    await stores.cache.invalidate(keys)

@@ -1,23 +1,23 @@
-"""The handlers of the topic `uploads`, by event type."""
+"""The handler of the topic `uploads`."""
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any
 
-from schemas.events import Event, EventType
+from schemas.envelope import PoisonEvent
+from schemas.events import Event
 from schemas.facts import PhotoDeleted, PhotoUploaded
 from streams.clock import unix_ms
 from streams.core.delivery import DeliveryLimits
 from streams.photos.deleted import photo_deleted
-from streams.photos.uploaded import photo_uploaded
+from streams.photos.uploaded import photos_uploaded
 from streams.ports.groups import PhotoStores
 from streams.ports.publishing import Outbox
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhotoEvents:
-    """Handles the events of photos, one at a time; handling an event again changes nothing."""
+    """Handles batches of events of photos; handling an event again changes nothing."""
 
     stores: PhotoStores
     outbox: Outbox
@@ -25,33 +25,38 @@ class PhotoEvents:
     original_poll_ms: int
     clock_ms: Callable[[], int] = unix_ms
 
-    async def handle(self, event: Event) -> None:
-        """Handle one event whose type is in `PHOTO_HANDLERS`.
+    async def handle(self, events: Sequence[Event]) -> list[PoisonEvent | None]:
+        """Handle events in any order; returns for each None, or why it can never be handled.
 
         Raises:
-            PoisonEvent: The event can never be handled.
-            StoreUnavailable: Nothing is known about the writes; handle the event again.
+            StoreUnavailable: Nothing is known about the writes; handle the events again.
         """
-        await PHOTO_HANDLERS[event.type](self, event.data)
+        uploads = {n: event.data for n, event in enumerate(events) if isinstance(event.data, PhotoUploaded)}
+        deletes = {n: event.data for n, event in enumerate(events) if isinstance(event.data, PhotoDeleted)}
+        uploaded, deleted = await asyncio.gather(
+            self._uploaded(list(uploads.values())), self._deleted(list(deletes.values()))
+        )
+        outcomes = dict(zip(uploads, uploaded, strict=True)) | dict(zip(deletes, deleted, strict=True))
+        return [outcomes[n] for n in range(len(events))]
 
-    async def uploaded(self, data: PhotoUploaded) -> None:
-        await photo_uploaded(
+    async def _uploaded(self, uploads: Sequence[PhotoUploaded]) -> list[PoisonEvent | None]:
+        if not uploads:
+            return []
+        return await photos_uploaded(
             self.stores,
             self.outbox,
-            data,
+            uploads,
             limits=self.limits,
             now_ms=self.clock_ms(),
             original_poll_ms=self.original_poll_ms,
         )
 
-    async def deleted(self, data: PhotoDeleted) -> None:
-        await photo_deleted(self.stores, self.outbox, data)
+    async def _deleted(self, deletes: Sequence[PhotoDeleted]) -> list[PoisonEvent | None]:
+        async def outcome(data: PhotoDeleted) -> PoisonEvent | None:
+            try:
+                await photo_deleted(self.stores, self.outbox, data)
+            except PoisonEvent as poison:
+                return poison
+            return None
 
-
-# Each handler takes the data that `EVENT_KINDS` names for its type.
-PHOTO_HANDLERS: Mapping[EventType, Callable[[PhotoEvents, Any], Awaitable[None]]] = MappingProxyType(
-    {
-        EventType.PHOTO_UPLOADED: PhotoEvents.uploaded,
-        EventType.PHOTO_DELETED: PhotoEvents.deleted,
-    }
-)
+        return await asyncio.gather(*(outcome(data) for data in deletes))

@@ -1,4 +1,4 @@
-"""A photo has its thumbnail: mark it ready, count it, and deliver it.
+"""Photos have their thumbnails: mark them ready, count them, and deliver them.
 
 Law: no lost post. The order is: first the photo's row, then its delivery (its pages are
 acknowledged, or its author is added to the pulled authors), then the caller's commit. Every
@@ -7,7 +7,7 @@ reads its bucket, the delivery includes the follower. Otherwise the follower's b
 photo's row: a backfill is requested after the follower's row is written, and the photo's row is
 older than that.
 
-Until the delivery is acknowledged, the photo is among the undelivered ones, which readers pull. So a
+Until their delivery is acknowledged, photos are among the undelivered ones, which readers pull. So a
 worker may die between any two lines.
 
 May be repeated, also after a failure at any line. Two runs may decide differently, one for push and
@@ -15,7 +15,8 @@ one for pull. That is harmless, because readers merge by id and at least one of 
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from schemas.ids import PhotoId, UserId
 from schemas.internal import READY_TIME_US, EdgeRecord, FanoutPage, OwnPost, SetKind
@@ -30,57 +31,105 @@ from streams.stores.cache.keys import photo_key, pull_list_key
 from topics.catalogue import Lane
 
 
-async def photo_ready(
+@dataclass(frozen=True, slots=True)
+class ReadyPhoto:
+    """A photo that has a row and, among its renditions, a thumbnail."""
+
+    photo_id: PhotoId
+    author_id: UserId
+    renditions: Mapping[str, StoredRendition]
+
+
+async def photos_ready(
     stores: PhotoStores,
     outbox: Outbox,
-    photo: PhotoId,
-    author: UserId,
-    renditions: Mapping[str, StoredRendition],
+    photos: Sequence[ReadyPhoto],
     *,
     limits: DeliveryLimits,
     now_ms: int,
-) -> Delivery:
-    """Make the photo visible to others. Returns how it is delivered, which is also stored.
+) -> dict[PhotoId, Delivery]:
+    """Make photos visible to others. Returns how each is delivered, which is also stored.
 
     Raises:
         StoreUnavailable: Nothing is known about the writes; call it again.
     """
-    await stores.undelivered.begin(photo, author)
-    # The row last: once it says ready, no page that says `complete` may lack the photo.
-    await stores.author_photos.add(author, photo, ready=True)
-    await stores.photos.mark_ready(photo, renditions)
-    ready = EdgeRecord(SetKind.READY_PHOTOS, photo, author, READY_TIME_US, removed=False)
-    # Read the level of the followers' set after the photo's row is written. So a user who follows
-    # when the set has a later level gets the photo by backfill.
+    if not photos:
+        return {}
+    listed = [(photo.photo_id, photo.author_id) for photo in photos]
+    authors = list({photo.author_id for photo in photos})
+    await stores.undelivered.begin(listed)
+    # The rows last: once they say ready, no page that says `complete` may lack the photos.
+    await stores.author_photos.add(listed, ready=True)
+    await stores.photos.mark_ready({photo.photo_id: photo.renditions for photo in photos})
+    # Read the level of each followers' set after the photos' rows are written. So a user who follows
+    # when the set has a later level gets the photos by backfill.
     summaries, remembered, *_ = await asyncio.gather(
-        stores.counted_sets.summaries(SetKind.FOLLOWERS, [author]),
-        stores.authors.mode_by_size(author),
-        stores.cache.invalidate([photo_key(photo), pull_list_key(author)]),
-        outbox.edges([ready]),
+        stores.counted_sets.summaries(SetKind.FOLLOWERS, authors),
+        stores.authors.modes_by_size(authors),
+        stores.cache.invalidate(
+            [*(photo_key(photo) for photo, _ in listed), *(pull_list_key(author) for author in authors)]
+        ),
+        outbox.edges(
+            [
+                EdgeRecord(SetKind.READY_PHOTOS, photo, author, READY_TIME_US, removed=False)
+                for photo, author in listed
+            ]
+        ),
     )
-    followers = summaries[author]
-    delivery = decide(Conditions(followers=followers.total, mode_by_size=remembered), limits)
-    if delivery.lane is Lane.BULK or delivery.mode is Mode.PULL:
-        # What is pushed in the bulk lane is pulled, too: that lane may be behind for minutes.
-        await stores.pulled_authors.add(author)
-    own = outbox.fanout([OwnPost(photo, author, now_ms)], Lane.NORMAL)
-    if delivery.mode is Mode.PUSH:
-        pages = [
-            FanoutPage(photo, author, followers.level, bucket, now_ms)
-            for bucket in range(BUCKETS[followers.level])
+    by_author = {
+        author: decide(Conditions(followers=summaries[author].total, mode_by_size=remembered[author]), limits)
+        for author in authors
+    }
+    deliveries = {photo: by_author[author] for photo, author in listed}
+    levels = {author: summaries[author].level for author in authors}
+    # What is pushed in the bulk lane is pulled, too: that lane may be behind for minutes.
+    await stores.pulled_authors.add(
+        [
+            author
+            for author, delivery in by_author.items()
+            if delivery.lane is Lane.BULK or delivery.mode is Mode.PULL
         ]
-        await asyncio.gather(outbox.fanout(pages, delivery.lane), own)
-    else:
-        await own
-    await asyncio.gather(
-        stores.photos.record_delivery(photo, delivery), stores.undelivered.end(photo, author)
     )
-    DECISIONS.labels(delivery.mode.value, delivery.reason.value).inc()
-    if delivery.mode_by_size not in (None, remembered):
-        await stores.authors.remember_mode(author, delivery.mode_by_size)
+    await asyncio.gather(
+        *(
+            outbox.fanout(records, lane)
+            for lane, records in _fanout_records(listed, by_author, levels, now_ms).items()
+        )
+    )
     # A delete may have run meanwhile. It either found no row, or hid the photo before we made it
     # ready. In both cases it wrote its tombstone first, so we find the tombstone now and delete
     # again.
-    if await stores.photos.has_tombstone(photo, author):
-        await delete_photo(stores, outbox, photo, author)
-    return delivery
+    deleted, *_ = await asyncio.gather(
+        stores.photos.tombstones(listed),
+        stores.photos.record_deliveries(deliveries),
+        stores.undelivered.end(listed),
+        stores.authors.remember_modes(
+            {
+                author: delivery.mode_by_size
+                for author, delivery in by_author.items()
+                if delivery.mode_by_size not in (None, remembered[author])
+            }
+        ),
+    )
+    for delivery in deliveries.values():
+        DECISIONS.labels(delivery.mode.value, delivery.reason.value).inc()
+    await asyncio.gather(*(delete_photo(stores, outbox, photo, author) for photo, author in deleted))
+    return deliveries
+
+
+def _fanout_records(
+    photos: Sequence[tuple[PhotoId, UserId]],
+    deliveries: Mapping[UserId, Delivery],
+    levels: Mapping[UserId, int],
+    now_ms: int,
+) -> dict[Lane, list[FanoutPage | OwnPost]]:
+    """Return for each lane its records: a page for each bucket of followers, and the author's own copy."""
+    records: dict[Lane, list[FanoutPage | OwnPost]] = {Lane.NORMAL: [], Lane.BULK: []}
+    for photo, author in photos:
+        records[Lane.NORMAL].append(OwnPost(photo, author, now_ms))
+        if deliveries[author].mode is Mode.PUSH:
+            level = levels[author]
+            records[deliveries[author].lane].extend(
+                FanoutPage(photo, author, level, bucket, now_ms) for bucket in range(BUCKETS[level])
+            )
+    return records

@@ -1,60 +1,99 @@
-"""A photo has been uploaded: write its row, then deliver it, queue its thumbnail, or park it.
+"""Photos have been uploaded: write their rows, then deliver them, queue their thumbnails, or park them.
 
 A photo is parked while its original is not in the media bucket.
 """
 
+import asyncio
+from collections.abc import Sequence
+
+from schemas.envelope import PoisonEvent
 from schemas.facts import PhotoUploaded
 from schemas.ids import PhotoId, UserId
 from schemas.internal import ThumbnailTask
 from streams.core.delivery import DeliveryLimits
-from streams.core.photos import ParkedPhoto, Photo, StoredRendition
+from streams.core.photos import ParkedPhoto, Photo, Status, StoredRendition
 from streams.core.renditions import THUMBNAIL
 from streams.errors import StoreUnavailable
-from streams.photos.begun import insert_photo, show_processing
+from streams.photos.begun import insert_photos, show_processing
 from streams.photos.deleted import delete_photo
-from streams.photos.ready import photo_ready
+from streams.photos.ready import ReadyPhoto, photos_ready
 from streams.ports.groups import PhotoStores
 from streams.ports.media import MediaObjects
 from streams.ports.publishing import Outbox
 from topics.catalogue import Lane
 
 
-async def photo_uploaded(
+async def photos_uploaded(
     stores: PhotoStores,
     outbox: Outbox,
-    data: PhotoUploaded,
+    uploads: Sequence[PhotoUploaded],
     *,
     limits: DeliveryLimits,
     now_ms: int,
     original_poll_ms: int,
-) -> None:
-    """Handle `photo.uploaded`. May be repeated, also after a failure at any line.
+) -> list[PoisonEvent | None]:
+    """Handle a batch of `photo.uploaded`. May be repeated, also after a failure at any line.
+
+    Returns for each upload, in order, None, or that its photo's id has a row with another author.
 
     Raises:
-        PoisonEvent: The photo's id has a row with another author.
-        StoreUnavailable: Nothing is known about the writes; handle the event again.
+        StoreUnavailable: Nothing is known about the writes; handle the batch again.
     """
-    photo = _photo(data)
-    if not await insert_photo(stores, photo):
-        await delete_photo(stores, outbox, photo.photo_id, photo.author_id)
-    elif THUMBNAIL in photo.renditions:
-        await photo_ready(
-            stores, outbox, photo.photo_id, photo.author_id, photo.renditions, limits=limits, now_ms=now_ms
+    photos = [_photo(data) for data in uploads]
+    inserted = await insert_photos(stores, photos)
+    outcomes = [inserted.conflict(photo) for photo in photos]
+    # By id, because an event may be in the batch twice.
+    own = {photo.photo_id: photo for photo, poison in zip(photos, outcomes, strict=True) if poison is None}
+    deleted = [own.pop(photo) for photo in inserted.deleted if photo in own]
+    ready = [photo for photo in own.values() if THUMBNAIL in photo.renditions]
+    waiting = [
+        photo
+        for photo in own.values()
+        if THUMBNAIL not in photo.renditions and inserted.rows[photo.photo_id].status is Status.PROCESSING
+    ]
+    await asyncio.gather(
+        photos_ready(
+            stores,
+            outbox,
+            [ReadyPhoto(photo.photo_id, photo.author_id, photo.renditions) for photo in ready],
+            limits=limits,
+            now_ms=now_ms,
+        ),
+        _make_or_park(stores, outbox, waiting, now_ms=now_ms, original_poll_ms=original_poll_ms),
+        *(delete_photo(stores, outbox, photo.photo_id, photo.author_id) for photo in deleted),
+    )
+    return outcomes
+
+
+async def _make_or_park(
+    stores: PhotoStores, outbox: Outbox, photos: Sequence[Photo], *, now_ms: int, original_poll_ms: int
+) -> None:
+    """Show photos as `processing`, queue the thumbnails of those that have arrived, park the others."""
+    if not photos:
+        return
+    await show_processing(stores, photos)
+    arrived = await asyncio.gather(
+        *(_has_arrived(stores.media_objects, photo.object_key) for photo in photos)
+    )
+    tasks = [
+        ThumbnailTask(photo.photo_id, photo.author_id, photo.object_key, queued_ms=now_ms)
+        for photo, is_there in zip(photos, arrived, strict=True)
+        if is_there
+    ]
+    parked = [
+        ParkedPhoto(
+            photo_id=photo.photo_id,
+            author_id=photo.author_id,
+            object_key=photo.object_key,
+            parked_ms=now_ms,
+            due_ms=now_ms + original_poll_ms,
         )
-    elif await show_processing(stores, photo):
-        if await _has_arrived(stores.media_objects, photo.object_key):
-            task = ThumbnailTask(photo.photo_id, photo.author_id, photo.object_key, queued_ms=now_ms)
-            await outbox.renditions([task], Lane.THUMBNAIL)
-        else:
-            await stores.parked.park(
-                ParkedPhoto(
-                    photo_id=photo.photo_id,
-                    author_id=photo.author_id,
-                    object_key=photo.object_key,
-                    parked_ms=now_ms,
-                    due_ms=now_ms + original_poll_ms,
-                )
-            )
+        for photo, is_there in zip(photos, arrived, strict=True)
+        if not is_there
+    ]
+    await asyncio.gather(
+        outbox.renditions(tasks, Lane.THUMBNAIL), *(stores.parked.park(photo) for photo in parked)
+    )
 
 
 async def _has_arrived(media_objects: MediaObjects, object_key: str) -> bool:

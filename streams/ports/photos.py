@@ -16,8 +16,11 @@ from streams.core.photos import AuthorPhoto, ParkedPhoto, Photo, StoredRendition
 class Photos(Protocol):
     """Photos and tombstones; one row a photo."""
 
-    async def insert(self, photo: Photo) -> UserId:
-        """Store the photo's facts if its id is new; returns the author who owns the id."""
+    async def insert(self, photos: Sequence[Photo]) -> None:
+        """Store the facts of each photo whose id is new.
+
+        An id keeps the facts of its first author: read its row afterwards to know whose it is.
+        """
 
     async def get(self, photos: Sequence[PhotoId]) -> dict[PhotoId, Photo]:
         """Return the rows that exist, also of deleted photos.
@@ -25,8 +28,8 @@ class Photos(Protocol):
         Takes at most 1,000 ids and makes one call for every 100.
         """
 
-    async def mark_ready(self, photo: PhotoId, renditions: Mapping[str, StoredRendition]) -> None:
-        """Mark the photo ready and add `renditions`; they replace others of the same name."""
+    async def mark_ready(self, photos: Mapping[PhotoId, Mapping[str, StoredRendition]]) -> None:
+        """Mark each photo ready and add its renditions; they replace others of the same name."""
 
     async def add_renditions(self, photo: PhotoId, renditions: Mapping[str, StoredRendition]) -> None:
         """Add renditions to those that the photo has, whatever its status."""
@@ -37,12 +40,16 @@ class Photos(Protocol):
     async def mark_rejected(self, photo: PhotoId, reason: str) -> None:
         """Reject the photo permanently: calls to `mark_ready` before or after have no effect."""
 
-    async def record_delivery(self, photo: PhotoId, delivery: Delivery) -> None: ...
+    async def record_deliveries(self, deliveries: Mapping[PhotoId, Delivery]) -> None: ...
 
     async def write_tombstone(self, photo: PhotoId, author: UserId) -> None:
         """Store permanently that `author` deleted `photo`, even if no such photo is stored yet."""
 
-    async def has_tombstone(self, photo: PhotoId, author: UserId) -> bool: ...
+    async def tombstones(self, photos: Collection[tuple[PhotoId, UserId]]) -> set[tuple[PhotoId, UserId]]:
+        """Return those of the photos, each with its author, that the author has deleted.
+
+        One call for every 100 photos.
+        """
 
     async def erase(self, photo: PhotoId) -> None:
         """Mark the row deleted and remove its caption, permanently."""
@@ -51,8 +58,8 @@ class Photos(Protocol):
 class AuthorPhotos(Protocol):
     """Each author's photos by id, descending. Removal is permanent, whatever the order of calls."""
 
-    async def add(self, author: UserId, photo: PhotoId, *, ready: bool) -> None:
-        """Add the photo. A photo that was added as ready stays ready unless it is rejected."""
+    async def add(self, photos: Collection[tuple[PhotoId, UserId]], *, ready: bool) -> None:
+        """List each photo for its author. One that was added as ready stays so unless it is rejected."""
 
     async def reject(self, author: UserId, photo: PhotoId) -> None:
         """List the photo as not ready, permanently, whether it is added before or after."""
@@ -71,16 +78,19 @@ class AuthorPhotos(Protocol):
 class Authors(Protocol):
     """How each author's photos are delivered."""
 
-    async def mode_by_size(self, author: UserId) -> Mode:
-        """Return the last mode that the author's follower count required; push if unknown."""
+    async def modes_by_size(self, authors: Sequence[UserId]) -> dict[UserId, Mode]:
+        """Return the last mode that each author's follower count required; push if unknown.
 
-    async def remember_mode(self, author: UserId, mode: Mode) -> None: ...
+        One call for every 100 authors.
+        """
+
+    async def remember_modes(self, modes: Mapping[UserId, Mode]) -> None: ...
 
 
 class PulledAuthors(Protocol):
     """The authors whose newest photos readers must merge into their feeds."""
 
-    async def add(self, author: UserId) -> None: ...
+    async def add(self, authors: Collection[UserId]) -> None: ...
 
     async def version(self) -> str:
         """Return a text that changes with every new author; reads one cell."""
@@ -95,9 +105,9 @@ class UndeliveredPhotos(Protocol):
     after days; until then it costs the readers of its author one more list.
     """
 
-    async def begin(self, photo: PhotoId, author: UserId) -> None: ...
+    async def begin(self, photos: Collection[tuple[PhotoId, UserId]]) -> None: ...
 
-    async def end(self, photo: PhotoId, author: UserId) -> None: ...
+    async def end(self, photos: Collection[tuple[PhotoId, UserId]]) -> None: ...
 
     async def all(self) -> Mapping[PhotoId, UserId]:
         """Return the author of each such photo."""

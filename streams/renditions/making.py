@@ -115,7 +115,7 @@ async def has_gone(photos: Photos, photo: PhotoId, author: UserId) -> bool:
     Law: a delete and a put cannot miss each other. A delete writes its tombstone, then lists the
     objects. A task puts its objects, then reads the tombstone.
     """
-    if await photos.has_tombstone(photo, author):
+    if await photos.tombstones([(photo, author)]):
         return True
     row = await row_of(photos, photo)
     return row is not None and row.status is Status.REJECTED

@@ -8,7 +8,7 @@ from schemas.internal import FullTask, ThumbnailTask
 from streams.core.delivery import DeliveryLimits
 from streams.core.renditions import LARGER, THUMBNAIL
 from streams.media.rejected import Rejected
-from streams.photos.ready import photo_ready
+from streams.photos.ready import ReadyPhoto, photos_ready
 from streams.photos.rejected import photo_rejected
 from streams.ports.groups import PhotoStores
 from streams.ports.publishing import Outbox
@@ -55,8 +55,9 @@ async def thumbnail_task(
         renditions = await put_renditions(stores.media_objects, photo, {THUMBNAIL: thumbnail}, rules)
     # Deliver also if the thumbnail existed, because the worker that made it may have died before
     # the delivery.
-    await photo_ready(stores, outbox, photo, author, renditions, limits=limits, now_ms=rules.clock_ms())
-    # The photo may have been deleted or rejected meanwhile. `photo_ready` finds a delete and the
+    ready = ReadyPhoto(photo, author, renditions)
+    await photos_ready(stores, outbox, [ready], limits=limits, now_ms=rules.clock_ms())
+    # The photo may have been deleted or rejected meanwhile. `photos_ready` finds a delete and the
     # full task finds a rejection; both queue the removal of the objects.
     if not renditions.keys() >= LARGER:
         full = FullTask(photo, author, task.object_key, queued_ms=rules.clock_ms())

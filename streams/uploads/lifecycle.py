@@ -141,7 +141,7 @@ class UploadLifecycle:
             return False
         # Without a row, `enter` cannot show whether the upload was undone. An undo writes the
         # tombstone before it removes the row, so the tombstone shows it.
-        if await self.stores.photos.has_tombstone(upload.photo_id, upload.author_id):
+        if await self.stores.photos.tombstones([(upload.photo_id, upload.author_id)]):
             return False
         metrics.UPLOADS_COMPLETED.labels(upload.mode).inc()
         return True
@@ -156,7 +156,7 @@ class UploadLifecycle:
         if upload is None or upload.author_id != author:
             if await self.lookup.own_photo(author, photo) is not None:
                 return False  # The photo has entered the pipeline meanwhile.
-            if not await self.stores.photos.has_tombstone(photo, author):
+            if not await self.stores.photos.tombstones([(photo, author)]):
                 raise NothingLikeThat(photo)
             return True
         await self.stores.photos.write_tombstone(photo, author)

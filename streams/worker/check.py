@@ -1,6 +1,5 @@
 """The role `check`: agents on the topics of upstream apps, and the job for late originals."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
@@ -86,7 +85,7 @@ def event_handlers(shared: SharedParts) -> Mapping[Topic, tuple[EventsHandler, i
     )
     changes = edge_changes(stores, outbox)
     return {
-        UPLOADS: (one_by_one(photos.handle, settings, shared.throttle), settings.uploads_batch_records_max),
+        UPLOADS: (urgently(photos.handle, settings, shared.throttle), settings.uploads_batch_records_max),
         FOLLOWS: (all_at_once(changes[FOLLOWS], settings), settings.check_batch_records_max),
         LIKES: (all_at_once(changes[LIKES], settings), settings.check_batch_records_max),
     }
@@ -139,27 +138,18 @@ def takes_edges_back(
     return take_back
 
 
-def one_by_one(
-    handle: Callable[[Event], Awaitable[None]], retry: RetrySettings, throttle: BackgroundThrottle
+def urgently(
+    handle: Callable[[Sequence[Event]], Awaitable[list[PoisonEvent | None]]],
+    retry: RetrySettings,
+    throttle: BackgroundThrottle,
 ) -> EventsHandler:
-    """Return a handler that handles the events of a batch concurrently, as urgent work.
-
-    A poison event does not affect the other events. An event that waits for a store does not stop
-    the others, but the batch ends only when all events are handled.
-    """
+    """Return a handler that passes whole batches to `handle`, as urgent work."""
 
     async def handle_batch(
         events: Sequence[Event], is_assigned: Callable[[], bool]
     ) -> list[PoisonEvent | None]:
-        async def outcome(event: Event) -> PoisonEvent | None:
-            try:
-                await retry_until_available(retry, lambda: handle(event), is_assigned=is_assigned)
-            except PoisonEvent as poison:
-                return poison
-            return None
-
         with throttle.urgent():
-            return await asyncio.gather(*(outcome(event) for event in events))
+            return await retry_until_available(retry, lambda: handle(events), is_assigned=is_assigned)
 
     return handle_batch
 

@@ -111,7 +111,7 @@ class System:
         for name, stored in made.items():
             if name not in lost:
                 await self.stores.media_objects.put(stored.object_key, b"made", content_type="image/jpeg")
-        await self.stores.photos.mark_ready(photo, made)
+        await self.stores.photos.mark_ready({photo: made})
         return photo
 
     async def clean_by_hand(self) -> tuple[int, str]:

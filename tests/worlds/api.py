@@ -234,15 +234,15 @@ class World:
             content_type="image/jpeg",
             renditions={},
         )
-        await self.stores.photos.insert(facts)
-        await self.stores.author_photos.add(UserId(author), PhotoId(photo), ready=False)
+        await self.stores.photos.insert([facts])
+        await self.stores.author_photos.add([(PhotoId(photo), UserId(author))], ready=False)
         await self.stores.cache.invalidate([photo_key(photo), pull_list_key(author)])
 
     async def post(self, photo: int, author: int, *, followers: tuple[int, ...] = ()) -> None:
         """Store a ready photo and push it to the timelines of `followers` and the author."""
         await self.upload(photo, author)
-        await self.stores.photos.mark_ready(PhotoId(photo), RENDITIONS)
-        await self.stores.author_photos.add(UserId(author), PhotoId(photo), ready=True)
+        await self.stores.photos.mark_ready({PhotoId(photo): RENDITIONS})
+        await self.stores.author_photos.add([(PhotoId(photo), UserId(author))], ready=True)
         await self.stores.cache.invalidate([photo_key(photo), pull_list_key(author)])
         await self.stores.timelines.append(PhotoId(photo), PackedIds(pack_ids([*followers, author])))
 
@@ -263,7 +263,7 @@ class World:
 
     async def pull(self, author: int) -> None:
         """Add the author to those whose photos are pulled."""
-        await self.stores.pulled_authors.add(UserId(author))
+        await self.stores.pulled_authors.add([UserId(author)])
         await self.services.pulled.refresh()
 
     async def later(self, seconds: float) -> None:

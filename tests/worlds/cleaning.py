@@ -109,8 +109,8 @@ class CleaningWorld:
         }
         for stored in made.values():
             await self.stores.media_objects.put(stored.object_key, b"made", content_type="image/jpeg")
-        await self.stores.photos.mark_ready(photo, made)
-        await self.stores.author_photos.add(AUTHOR, photo, ready=True)
+        await self.stores.photos.mark_ready({photo: made})
+        await self.stores.author_photos.add([(photo, AUTHOR)], ready=True)
         self.now_ms = now_ms
         return photo
 

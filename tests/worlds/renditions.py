@@ -35,7 +35,7 @@ from streams.jobs.parked import ParkedJob
 from streams.media.rejected import Reason, Rejected
 from streams.photos.deleted import photo_deleted
 from streams.photos.rejected import photo_rejected
-from streams.photos.uploaded import photo_uploaded
+from streams.photos.uploaded import photos_uploaded
 from streams.ports.groups import Stores
 from streams.ports.publishing import Outbox
 from streams.renditions.full import full_task
@@ -167,10 +167,10 @@ class World:
         decoder: Decoder = self.decoder
         match message:
             case PhotoUploaded():
-                await photo_uploaded(
+                await photos_uploaded(
                     self.stores,
                     self.outbox,
-                    message,
+                    [message],
                     limits=LIMITS,
                     now_ms=self.now_ms,
                     original_poll_ms=2_000,
@@ -282,7 +282,7 @@ class World:
         return repr((row.status, row.reason, row.deleted, sorted(row.renditions))).encode()
 
     async def _is_buried(self) -> bool:
-        return await self.real.photos.has_tombstone(PHOTO, AUTHOR)
+        return bool(await self.real.photos.tombstones([(PHOTO, AUTHOR)]))
 
     def _writer(self, outbox: Any) -> SetWriter:
         return SetWriter(self.real.counted_sets, self.real.cache, outbox, 1_000, 1_000, 1)

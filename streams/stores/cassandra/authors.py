@@ -1,11 +1,17 @@
 """Authors' delivery modes, and the authors whose photos are pulled, in Cassandra."""
 
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
 from uuid import uuid1
+
+from more_itertools import sliced
 
 from schemas.ids import UserId
 from streams.core.delivery import Mode
 from streams.ports.photos import Authors, PulledAuthors
 from streams.stores.cassandra.session import CassandraSession
+
+AUTHORS_A_CALL = 100
 
 
 class CassandraAuthors(Authors):
@@ -13,15 +19,18 @@ class CassandraAuthors(Authors):
 
     def __init__(self, session: CassandraSession) -> None:
         self._session = session
-        self._select = session.prepare("SELECT mode_by_size FROM authors WHERE author_id = ?")
+        self._select = session.prepare("SELECT author_id, mode_by_size FROM authors WHERE author_id IN ?")
         self._insert = session.prepare("INSERT INTO authors (author_id, mode_by_size) VALUES (?, ?)")
 
-    async def mode_by_size(self, author: UserId) -> Mode:
-        rows = await self._session.rows(self._select, author)
-        return Mode(rows[0][0]) if rows else Mode.PUSH
+    async def modes_by_size(self, authors: Sequence[UserId]) -> dict[UserId, Mode]:
+        calls = [self._session.rows(self._select, list(ids)) for ids in sliced(authors, AUTHORS_A_CALL)]
+        modes = dict.fromkeys(authors, Mode.PUSH)
+        for rows in await asyncio.gather(*calls):
+            modes |= {UserId(author): Mode(mode) for author, mode in rows}
+        return modes
 
-    async def remember_mode(self, author: UserId, mode: Mode) -> None:
-        await self._session.rows(self._insert, author, mode)
+    async def remember_modes(self, modes: Mapping[UserId, Mode]) -> None:
+        await self._session.batches([(self._insert, (author, mode)) for author, mode in modes.items()])
 
 
 class CassandraPulledAuthors(PulledAuthors):
@@ -36,8 +45,8 @@ class CassandraPulledAuthors(PulledAuthors):
         self._changed = session.prepare("SELECT DISTINCT shard, changed FROM pulled_authors WHERE shard = 0")
         self._all = session.prepare("SELECT author_id FROM pulled_authors WHERE shard = 0")
 
-    async def add(self, author: UserId) -> None:
-        await self._session.rows(self._add, author, uuid1())
+    async def add(self, authors: Collection[UserId]) -> None:
+        await self._session.batches([(self._add, (author, uuid1())) for author in authors])
 
     async def version(self) -> str:
         rows = await self._session.rows(self._changed)

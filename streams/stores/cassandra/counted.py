@@ -18,7 +18,7 @@ from schemas.internal import SetKind
 from streams.core.counted import BUCKETS, PAGE_LEVEL_MIN, Membership
 from streams.core.sets import BucketKey, BucketState, BucketWrite, SetSummary
 from streams.ports.edges import CountedSets
-from streams.stores.cassandra.session import CassandraSession, Row
+from streams.stores.cassandra.session import STATEMENTS_A_BATCH, CassandraSession, Row
 
 OWNERS_A_CALL = 100
 # Most sets are small, so one call reads up to PEEK_ROWS rows of each of many sets (a peek). If a
@@ -33,7 +33,6 @@ PEEK_OWNERS_A_CALL = 50
 TOUCHED_OWNERS_A_CALL = 8
 MEMBERS_A_CALL = 100
 BUCKETS_A_CALL = 128
-STATEMENTS_A_BATCH = 300
 MARKER = 0  # The member id of the marker row; no user or photo has it.
 
 

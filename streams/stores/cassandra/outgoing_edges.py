@@ -1,11 +1,9 @@
 """Outgoing edges in Cassandra, with the event's time as write timestamp."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 
 from cassandra.query import PreparedStatement
-from more_itertools import sliced
 
 from schemas.ids import PhotoId, UserId
 from schemas.times import as_utc, ms_of
@@ -17,7 +15,6 @@ from streams.ports.edges import OutgoingEdges
 from streams.stores.cassandra.session import CassandraSession, Row
 
 # One request with 100 rows costs a tenth of 100 requests, on the client and on the server.
-EDGES_A_BATCH = 100
 # A call takes a few milliseconds, however many rows the user has.
 FOLLOWING_ROWS_A_CALL = 2_000
 
@@ -85,7 +82,7 @@ class CassandraOutgoingEdges(OutgoingEdges):
 
     async def write_all(self, kind: OutgoingEdge, edges: Sequence[tuple[UserId, int, Membership]]) -> None:
         bound = [self._bound(kind, *edge) for edge in edges]
-        await asyncio.gather(*(self._session.batch(batch) for batch in sliced(bound, EDGES_A_BATCH)))
+        await self._session.batches(bound)
 
     def _bound(
         self, kind: OutgoingEdge, member: UserId, owner: int, state: Membership

@@ -8,6 +8,7 @@ from more_itertools import sliced
 
 from schemas.ids import PhotoId, UserId
 from schemas.times import as_utc, nearest_ms, whole_ms
+from streams.clock import unix_us
 from streams.core.delivery import Delivery
 from streams.core.photos import AuthorPhoto, Photo, Status, StoredRendition
 from streams.ports.photos import AuthorPhotos, Photos
@@ -22,6 +23,15 @@ AUTHORS_A_CALL = 64
 _ADDED, _REJECTED, _REMOVED = 1, 2, 2
 
 
+def first_wins(now_us: int, position: int) -> int:
+    """Return the write timestamp of facts that a later insert of the same id must not replace.
+
+    It is negative and becomes less as time passes, so that of two inserts the earlier one wins, and every
+    plain write to the row wins over both. `position` orders the photos of one call.
+    """
+    return -(now_us + position)
+
+
 class CassandraPhotos(Photos):
     """Tables `photos` and `tombstones`."""
 
@@ -29,8 +39,7 @@ class CassandraPhotos(Photos):
         self._session = session
         self._insert = session.prepare(
             "INSERT INTO photos (photo_id, author_id, created_at, caption, object_key, content_type)"
-            " VALUES (?, ?, ?, ?, ?, ?) IF NOT EXISTS",
-            idempotent=False,
+            " VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
         )
         self._get = session.prepare(
             "SELECT photo_id, author_id, created_at, caption, object_key, content_type, status, reason,"
@@ -48,24 +57,30 @@ class CassandraPhotos(Photos):
             "UPDATE photos SET delivery_mode = ?, delivery_lane = ?, delivery_reason = ? WHERE photo_id = ?"
         )
         self._insert_tombstone = session.prepare("INSERT INTO tombstones (photo_id, author_id) VALUES (?, ?)")
-        self._select_tombstone = session.prepare(
-            "SELECT author_id FROM tombstones WHERE photo_id = ? AND author_id = ?"
+        self._tombstones = session.prepare(
+            "SELECT photo_id, author_id FROM tombstones WHERE photo_id IN ? AND author_id IN ?"
         )
         self._erase = session.prepare("UPDATE photos SET deleted = true, caption = '' WHERE photo_id = ?")
 
-    async def insert(self, photo: Photo) -> UserId:
-        rows = await self._session.rows(
-            self._insert,
-            photo.photo_id,
-            photo.author_id,
-            whole_ms(photo.created_at),  # The driver would round times before 1970 up.
-            photo.caption,
-            photo.object_key,
-            photo.content_type,
+    async def insert(self, photos: Sequence[Photo]) -> None:
+        now_us = unix_us()
+        await self._session.batches(
+            [
+                (
+                    self._insert,
+                    (
+                        photo.photo_id,
+                        photo.author_id,
+                        whole_ms(photo.created_at),  # The driver would round times before 1970 up.
+                        photo.caption,
+                        photo.object_key,
+                        photo.content_type,
+                        first_wins(now_us, position),
+                    ),
+                )
+                for position, photo in enumerate(photos)
+            ]
         )
-        applied, *existing = rows[0]
-        # A refused insert returns the stored row: photo_id, then the other columns by name.
-        return photo.author_id if applied else UserId(existing[1])
 
     async def get(self, photos: Sequence[PhotoId]) -> dict[PhotoId, Photo]:
         calls = [self._session.rows(self._get, list(ids)) for ids in sliced(photos, PHOTOS_A_CALL)]
@@ -73,8 +88,10 @@ class CassandraPhotos(Photos):
         stored = [_photo(row) for rows in await asyncio.gather(*calls) for row in rows if row[1] is not None]
         return {photo.photo_id: photo for photo in stored}
 
-    async def mark_ready(self, photo: PhotoId, renditions: Mapping[str, StoredRendition]) -> None:
-        await self._session.rows(self._ready, _packed(renditions), photo)
+    async def mark_ready(self, photos: Mapping[PhotoId, Mapping[str, StoredRendition]]) -> None:
+        await self._session.batches(
+            [(self._ready, (_packed(renditions), photo)) for photo, renditions in photos.items()]
+        )
 
     async def add_renditions(self, photo: PhotoId, renditions: Mapping[str, StoredRendition]) -> None:
         await self._session.rows(self._add, _packed(renditions), photo)
@@ -85,14 +102,26 @@ class CassandraPhotos(Photos):
     async def mark_rejected(self, photo: PhotoId, reason: str) -> None:
         await self._session.rows(self._rejected, reason, photo)
 
-    async def record_delivery(self, photo: PhotoId, delivery: Delivery) -> None:
-        await self._session.rows(self._delivery, delivery.mode, delivery.lane, delivery.reason, photo)
+    async def record_deliveries(self, deliveries: Mapping[PhotoId, Delivery]) -> None:
+        await self._session.batches(
+            [
+                (self._delivery, (delivery.mode, delivery.lane, delivery.reason, photo))
+                for photo, delivery in deliveries.items()
+            ]
+        )
 
     async def write_tombstone(self, photo: PhotoId, author: UserId) -> None:
         await self._session.rows(self._insert_tombstone, photo, author)
 
-    async def has_tombstone(self, photo: PhotoId, author: UserId) -> bool:
-        return bool(await self._session.rows(self._select_tombstone, photo, author))
+    async def tombstones(self, photos: Collection[tuple[PhotoId, UserId]]) -> set[tuple[PhotoId, UserId]]:
+        calls = [
+            self._session.rows(
+                self._tombstones, list({photo for photo, _ in some}), list({author for _, author in some})
+            )
+            for some in sliced(list(photos), PHOTOS_A_CALL)
+        ]
+        found = {(PhotoId(row[0]), UserId(row[1])) for rows in await asyncio.gather(*calls) for row in rows}
+        return found & set(photos)
 
     async def erase(self, photo: PhotoId) -> None:
         await self._session.rows(self._erase, photo)
@@ -149,8 +178,9 @@ class CassandraAuthorPhotos(AuthorPhotos):
             " PER PARTITION LIMIT ?"
         )
 
-    async def add(self, author: UserId, photo: PhotoId, *, ready: bool) -> None:
-        await self._session.rows(self._add_ready if ready else self._add, author, photo)
+    async def add(self, photos: Collection[tuple[PhotoId, UserId]], *, ready: bool) -> None:
+        statement = self._add_ready if ready else self._add
+        await self._session.batches([(statement, (author, photo)) for photo, author in photos])
 
     async def reject(self, author: UserId, photo: PhotoId) -> None:
         await self._session.rows(self._reject, author, photo)

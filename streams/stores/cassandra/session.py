@@ -22,6 +22,7 @@ from cassandra.policies import (
 from cassandra.pool import NoConnectionsAvailable
 from cassandra.protocol import ErrorMessage, SyntaxException
 from cassandra.query import BatchStatement, BatchType, PreparedStatement, Statement, tuple_factory
+from more_itertools import sliced
 
 from streams.core.limits.breaker import Breaker, KeyBreakers
 from streams.errors import StoreUnavailable
@@ -34,6 +35,7 @@ TOKEN_MIN, TOKEN_MAX = -(2**63), 2**63 - 1
 Row = tuple[Any, ...]
 _Result: TypeAlias = tuple[asyncio.Future[list[Row]], list[Row] | BaseException]
 STORE = "cassandra"
+STATEMENTS_A_BATCH = 300
 IN_FLIGHT_MAX = 128  # More requests at once are slower, because the driver's CPU time is the limit.
 # The driver raises ErrorMessage, which is not a DriverException, for error codes that it does not
 # translate, such as overloaded, bootstrapping, a truncation, or a forgotten prepared statement.
@@ -105,6 +107,10 @@ class CassandraSession:
             batch.add(one)
         key = partitions.pop() if len(partitions) == 1 else None
         await self._guard.run(f"batch of {len(bound)}", self._execute, batch, key=key)
+
+    async def batches(self, bound: Sequence[tuple[PreparedStatement, tuple[object, ...]]]) -> None:
+        """Write batches of at most `STATEMENTS_A_BATCH` statements, all at once."""
+        await asyncio.gather(*(self.batch(some) for some in sliced(bound, STATEMENTS_A_BATCH)))
 
     async def _execute(self, statement: Statement) -> list[Row]:
         async with self._slots:

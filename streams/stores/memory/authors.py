@@ -1,6 +1,6 @@
 """Authors' delivery modes, the authors whose photos are pulled, and undelivered photos, in memory."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from schemas.ids import PhotoId, UserId
 from streams.core.delivery import Mode
@@ -13,11 +13,11 @@ class MemoryAuthors(Authors):
     def __init__(self) -> None:
         self._modes: dict[UserId, Mode] = {}
 
-    async def mode_by_size(self, author: UserId) -> Mode:
-        return self._modes.get(author, Mode.PUSH)
+    async def modes_by_size(self, authors: Sequence[UserId]) -> dict[UserId, Mode]:
+        return {author: self._modes.get(author, Mode.PUSH) for author in authors}
 
-    async def remember_mode(self, author: UserId, mode: Mode) -> None:
-        self._modes[author] = mode
+    async def remember_modes(self, modes: Mapping[UserId, Mode]) -> None:
+        self._modes |= modes
 
 
 class MemoryPulledAuthors(PulledAuthors):
@@ -27,8 +27,8 @@ class MemoryPulledAuthors(PulledAuthors):
         self._authors: set[UserId] = set()
         self._adds = 0
 
-    async def add(self, author: UserId) -> None:
-        self._authors.add(author)
+    async def add(self, authors: Collection[UserId]) -> None:
+        self._authors |= set(authors)
         self._adds += 1
 
     async def version(self) -> str:
@@ -44,11 +44,12 @@ class MemoryUndeliveredPhotos(UndeliveredPhotos):
     def __init__(self) -> None:
         self._authors: dict[PhotoId, UserId] = {}
 
-    async def begin(self, photo: PhotoId, author: UserId) -> None:
-        self._authors[photo] = author
+    async def begin(self, photos: Collection[tuple[PhotoId, UserId]]) -> None:
+        self._authors |= dict(photos)
 
-    async def end(self, photo: PhotoId, author: UserId) -> None:
-        self._authors.pop(photo, None)
+    async def end(self, photos: Collection[tuple[PhotoId, UserId]]) -> None:
+        for photo, _ in photos:
+            self._authors.pop(photo, None)
 
     async def all(self) -> Mapping[PhotoId, UserId]:
         return dict(self._authors)

@@ -12,32 +12,34 @@ from streams.ports.photos import AuthorPhotos, ParkedPhotos, Photos
 
 
 class MemoryPhotos(Photos):
-    """Rows and tombstones; `deliveries` has what `record_delivery` stored, for tests."""
+    """Rows and tombstones; `deliveries` has what `record_deliveries` stored, for tests."""
 
     def __init__(self) -> None:
         self._rows: dict[PhotoId, Photo] = {}
         self._tombstones: set[tuple[PhotoId, UserId]] = set()
         self.deliveries: dict[PhotoId, Delivery] = {}
 
-    async def insert(self, photo: Photo) -> UserId:
+    async def insert(self, photos: Sequence[Photo]) -> None:
         # Stores only the facts; the other methods write what happens to the photo.
-        facts = replace(
-            photo,
-            created_at=whole_ms(photo.created_at),  # Cassandra's timestamps have milliseconds.
-            status=Status.PROCESSING,
-            reason=None,
-            renditions={},
-            deleted=False,
-        )
-        return self._rows.setdefault(photo.photo_id, facts).author_id
+        for photo in photos:
+            facts = replace(
+                photo,
+                created_at=whole_ms(photo.created_at),  # Cassandra's timestamps have milliseconds.
+                status=Status.PROCESSING,
+                reason=None,
+                renditions={},
+                deleted=False,
+            )
+            self._rows.setdefault(photo.photo_id, facts)
 
     async def get(self, photos: Sequence[PhotoId]) -> dict[PhotoId, Photo]:
         return {photo: self._rows[photo] for photo in photos if photo in self._rows}
 
-    async def mark_ready(self, photo: PhotoId, renditions: Mapping[str, StoredRendition]) -> None:
-        await self.add_renditions(photo, renditions)
-        if self._rows[photo].status is not Status.REJECTED:
-            self._rows[photo] = replace(self._rows[photo], status=Status.READY)
+    async def mark_ready(self, photos: Mapping[PhotoId, Mapping[str, StoredRendition]]) -> None:
+        for photo, renditions in photos.items():
+            await self.add_renditions(photo, renditions)
+            if self._rows[photo].status is not Status.REJECTED:
+                self._rows[photo] = replace(self._rows[photo], status=Status.READY)
 
     async def add_renditions(self, photo: PhotoId, renditions: Mapping[str, StoredRendition]) -> None:
         row = self._rows[photo]
@@ -51,8 +53,8 @@ class MemoryPhotos(Photos):
     async def mark_rejected(self, photo: PhotoId, reason: str) -> None:
         self._rows[photo] = replace(self._rows[photo], status=Status.REJECTED, reason=reason)
 
-    async def record_delivery(self, photo: PhotoId, delivery: Delivery) -> None:
-        self.deliveries[photo] = delivery
+    async def record_deliveries(self, deliveries: Mapping[PhotoId, Delivery]) -> None:
+        self.deliveries |= deliveries
 
     def ids(self) -> list[PhotoId]:
         """Return the ids of all rows, ascending."""
@@ -61,8 +63,8 @@ class MemoryPhotos(Photos):
     async def write_tombstone(self, photo: PhotoId, author: UserId) -> None:
         self._tombstones.add((photo, author))
 
-    async def has_tombstone(self, photo: PhotoId, author: UserId) -> bool:
-        return (photo, author) in self._tombstones
+    async def tombstones(self, photos: Collection[tuple[PhotoId, UserId]]) -> set[tuple[PhotoId, UserId]]:
+        return self._tombstones & set(photos)
 
     async def erase(self, photo: PhotoId) -> None:
         self._rows[photo] = replace(self._rows[photo], deleted=True, caption="")
@@ -76,8 +78,9 @@ class MemoryAuthorPhotos(AuthorPhotos):
         self._removed: set[tuple[UserId, PhotoId]] = set()
         self._rejected: set[tuple[UserId, PhotoId]] = set()
 
-    async def add(self, author: UserId, photo: PhotoId, *, ready: bool) -> None:
-        self._ready[author][photo] = ready or self._ready[author].get(photo, False)
+    async def add(self, photos: Collection[tuple[PhotoId, UserId]], *, ready: bool) -> None:
+        for photo, author in photos:
+            self._ready[author][photo] = ready or self._ready[author].get(photo, False)
 
     async def reject(self, author: UserId, photo: PhotoId) -> None:
         self._rejected.add((author, photo))

@@ -4,7 +4,7 @@ A lost Redis loses them together with the timelines, which are then rebuilt from
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from schemas.ids import ID_BYTES, PhotoId, UserId, pack_id, unpack_id
 from streams.clock import unix_ms
@@ -23,13 +23,15 @@ class RedisUndeliveredPhotos(UndeliveredPhotos):
         self._key = namespace.encode() + b"w"
         self._clock_ms = clock_ms
 
-    async def begin(self, photo: PhotoId, author: UserId) -> None:
-        await self._client.call("begin delivery", self._begin, photo, author)
+    async def begin(self, photos: Collection[tuple[PhotoId, UserId]]) -> None:
+        if photos:
+            await self._client.call("begin delivery", self._begin, photos)
 
-    async def end(self, photo: PhotoId, author: UserId) -> None:
-        await self._client.call(
-            "end delivery", self._client.ask, b"ZREM", self._key, pack_id(photo) + pack_id(author)
-        )
+    async def end(self, photos: Collection[tuple[PhotoId, UserId]]) -> None:
+        if photos:
+            await self._client.call(
+                "end delivery", self._client.ask, b"ZREM", self._key, *map(_entry, photos)
+            )
 
     async def all(self) -> Mapping[PhotoId, UserId]:
         entries = await self._client.call("undelivered", self._client.ask, b"ZRANGE", self._key, b"0", b"-1")
@@ -37,9 +39,14 @@ class RedisUndeliveredPhotos(UndeliveredPhotos):
             PhotoId(unpack_id(entry[:ID_BYTES])): UserId(unpack_id(entry[ID_BYTES:])) for entry in entries
         }
 
-    async def _begin(self, photo: PhotoId, author: UserId) -> None:
+    async def _begin(self, photos: Collection[tuple[PhotoId, UserId]]) -> None:
         now_ms = self._clock_ms()
+        entries = [part for photo in photos for part in (b"%d" % now_ms, _entry(photo))]
         await asyncio.gather(
-            self._client.ask(b"ZADD", self._key, b"%d" % now_ms, pack_id(photo) + pack_id(author)),
+            self._client.ask(b"ZADD", self._key, *entries),
             self._client.ask(b"ZREMRANGEBYSCORE", self._key, b"-inf", b"%d" % (now_ms - KEPT_S * 1_000)),
         )
+
+
+def _entry(photo: tuple[PhotoId, UserId]) -> bytes:
+    return pack_id(photo[0]) + pack_id(photo[1])

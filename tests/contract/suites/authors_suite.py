@@ -16,12 +16,12 @@ class AuthorsSuite:
         push."""
         author, other = UserId(new_id()), UserId(new_id())
 
-        assert await stores.authors.mode_by_size(author) is Mode.PUSH
+        assert await stores.authors.modes_by_size([author]) == {author: Mode.PUSH}
         for mode in (Mode.PULL, Mode.PULL, Mode.PUSH, Mode.PULL):
-            await stores.authors.remember_mode(author, mode)
+            await stores.authors.remember_modes({author: mode})
 
-            assert await stores.authors.mode_by_size(author) is mode
-        assert await stores.authors.mode_by_size(other) is Mode.PUSH
+            assert await stores.authors.modes_by_size([author, other]) == {author: mode, other: Mode.PUSH}
+        assert await stores.authors.modes_by_size([]) == {}
 
 
 class PulledAuthorsSuite:
@@ -35,7 +35,7 @@ class PulledAuthorsSuite:
             author = UserId(new_id())
             assert author not in await stores.pulled_authors.all()
             for _ in range(2):
-                await stores.pulled_authors.add(author)
+                await stores.pulled_authors.add([author])
             versions.append(await stores.pulled_authors.version())
 
             assert author in await stores.pulled_authors.all()
@@ -44,7 +44,7 @@ class PulledAuthorsSuite:
     async def test_authors_added_at_once_are_all_there(self, stores: Stores, new_id: NewId) -> None:
         """Concurrent calls do not overwrite each other."""
         authors = {UserId(new_id()) for _ in range(20)}
-        await asyncio.gather(*(stores.pulled_authors.add(author) for author in authors))
+        await asyncio.gather(*(stores.pulled_authors.add([author]) for author in authors))
 
         assert authors <= await stores.pulled_authors.all()
 
@@ -57,13 +57,12 @@ class UndeliveredPhotosSuite:
         author, other = UserId(new_id()), UserId(new_id())
         one, two, three = (PhotoId(new_id()) for _ in range(3))
         for _ in range(2):
-            await stores.undelivered.begin(one, author)
-            await stores.undelivered.begin(two, author)
-            await stores.undelivered.begin(three, other)
+            await stores.undelivered.begin([(one, author), (two, author)])
+            await stores.undelivered.begin([(three, other)])
 
         assert {one: author, two: author, three: other}.items() <= (await stores.undelivered.all()).items()
         for _ in range(2):
-            await stores.undelivered.end(one, author)
+            await stores.undelivered.end([(one, author)])
 
         undelivered = await stores.undelivered.all()
         assert one not in undelivered

@@ -21,7 +21,7 @@ class PhotoScanSuite:
         """The pages are ordered by position. After the last photo the page is empty."""
         photos = [photo_by(new_id) for _ in range(7)]
         for photo in photos:
-            await stores.photos.insert(photo)
+            await stores.photos.insert([photo])
         met: list[tuple[int, PhotoId]] = []
         while page := await stores.photo_scan.after(met[-1][0] if met else POSITION_MIN, limit=3):
             assert len(page) <= 3
@@ -38,8 +38,8 @@ class ForgottenRenditionsSuite:
         """The row has only the other renditions. Forgetting may be repeated; unknown names do
         nothing."""
         photo = photo_by(new_id)
-        await stores.photos.insert(photo)
-        await stores.photos.mark_ready(photo.photo_id, MADE)
+        await stores.photos.insert([photo])
+        await stores.photos.mark_ready({photo.photo_id: MADE})
         for _ in range(2):
             await stores.photos.forget_renditions(photo.photo_id, ["thumbnail", "large", "medium"])
 
@@ -52,8 +52,8 @@ class ForgottenRenditionsSuite:
         """A photo whose renditions were all forgotten gets a rendition back when it is added
         again."""
         photo = photo_by(new_id)
-        await stores.photos.insert(photo)
-        await stores.photos.mark_ready(photo.photo_id, MADE)
+        await stores.photos.insert([photo])
+        await stores.photos.mark_ready({photo.photo_id: MADE})
         await stores.photos.forget_renditions(photo.photo_id, list(MADE))
         before = (await stores.photos.get([photo.photo_id]))[photo.photo_id]
         await stores.photos.add_renditions(photo.photo_id, {"small": MADE["small"]})

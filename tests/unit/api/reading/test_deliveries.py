@@ -6,7 +6,7 @@ from schemas.ids import PhotoId, UserId
 from schemas.internal import FanoutPage
 from streams.core.delivery import DeliveryLimits
 from streams.core.feed import Completeness
-from streams.photos.ready import photo_ready
+from streams.photos.ready import ReadyPhoto, photos_ready
 from streams.ports.publishing import Outbox
 from tests.worlds.api import RENDITIONS, Page, World, make_world
 from tests.worlds.flaky_stores import FlakyStores, Killed, Moment
@@ -24,9 +24,8 @@ def shown(page: Page) -> tuple[list[int], Completeness]:
 
 
 async def ready(world: World, photo: int, author: int, outbox: Outbox, *, limits: DeliveryLimits) -> None:
-    await photo_ready(
-        world.stores, outbox, PhotoId(photo), UserId(author), RENDITIONS, limits=limits, now_ms=world.clock.ms
-    )
+    photos = [ReadyPhoto(PhotoId(photo), UserId(author), RENDITIONS)]
+    await photos_ready(world.stores, outbox, photos, limits=limits, now_ms=world.clock.ms)
 
 
 @pytest.mark.parametrize("dies_at", ["invalidate", "summaries", "edges", "fanout"])
@@ -46,12 +45,10 @@ async def test_a_photo_whose_worker_died_before_it_delivered_is_on_complete_page
 
     flaky = FlakyStores(world.stores, dies)
     with pytest.raises(Killed):
-        await photo_ready(
+        await photos_ready(
             flaky.stores,
             flaky.around("outbox", outbox),
-            PhotoId(9),
-            UserId(2),
-            RENDITIONS,
+            [ReadyPhoto(PhotoId(9), UserId(2), RENDITIONS)],
             limits=LIMITS,
             now_ms=world.clock.ms,
         )

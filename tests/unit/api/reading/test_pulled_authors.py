@@ -1,6 +1,8 @@
 """The API's set of pulled authors is at most some seconds old, even if a writer's clock is
 wrong."""
 
+from collections.abc import Collection
+
 from api.reading.pulled_authors import RELOAD_S, PulledAuthorsPoller
 from schemas.ids import UserId
 
@@ -13,8 +15,8 @@ class UnchangedVersion:
     def __init__(self) -> None:
         self.authors = {FIRST}
 
-    async def add(self, author: UserId) -> None:
-        self.authors.add(author)
+    async def add(self, authors: Collection[UserId]) -> None:
+        self.authors |= set(authors)
 
     async def version(self) -> str:
         return "the same"
@@ -29,7 +31,7 @@ async def test_an_author_who_does_not_change_the_version_is_seen() -> None:
     pulled = UnchangedVersion()
     poller = PulledAuthorsPoller(pulled, 1.0, clock_s=lambda: now[0])
     await poller.refresh()
-    await pulled.add(SECOND)
+    await pulled.add([SECOND])
     now[0] += RELOAD_S
     await poller.refresh()
 

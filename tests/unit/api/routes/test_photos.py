@@ -145,7 +145,7 @@ async def test_a_delete_hides_the_photo_at_once_and_may_be_repeated() -> None:
     assert [await status_of(world, "GET", "/v1/photos/10", user) for user in (ME, OTHER)] == [404, 404]
     event = world.publisher.published[0]
     assert (event.topic, event.key_id, event.type) == ("uploads", ME, EventType.PHOTO_DELETED)
-    assert await world.stores.photos.has_tombstone(PhotoId(10), UserId(ME))
+    assert await world.stores.photos.tombstones([(PhotoId(10), UserId(ME))])
 
 
 async def test_a_delete_works_before_the_photo_is_ready() -> None:

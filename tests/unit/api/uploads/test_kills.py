@@ -98,7 +98,7 @@ async def test_a_delete_whose_process_died_anywhere_is_repeated(new_world: NewWo
         assert (await rows(world), await objects(world), await unfinished_parts(world)) == ([], [], []), (
             number
         )
-        assert await world.stores.photos.has_tombstone(PhotoId(int(started["photo_id"])), UserId(ME)), number
+        assert await world.stores.photos.tombstones([(PhotoId(int(started["photo_id"])), UserId(ME))]), number
     assert moments >= 6
 
 

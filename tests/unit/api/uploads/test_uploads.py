@@ -166,7 +166,7 @@ async def test_completing_may_be_repeated(body: str) -> None:
         else:
             await me.put_parts(upload, content)
         statuses = [(await me.complete(photo)).status_code for _ in range(2)]
-        await world.stores.photos.mark_ready(PhotoId(int(photo)), RENDITIONS)
+        await world.stores.photos.mark_ready({PhotoId(int(photo)): RENDITIONS})
         statuses.append((await me.complete(photo)).status_code)
         over = (await me.upload(photo)).status_code
 
@@ -192,7 +192,7 @@ async def test_nobody_else_may_touch_an_upload() -> None:
         uploading_still = await tries(photo)
         await me.complete(photo)
         processing = await tries(photo)
-        await world.stores.photos.mark_ready(PhotoId(int(photo)), RENDITIONS)
+        await world.stores.photos.mark_ready({PhotoId(int(photo)): RENDITIONS})
         await world.stores.cache.invalidate([])
         ready = await tries(photo)
         unknown = await tries(7)
@@ -220,7 +220,7 @@ async def test_a_photo_may_be_deleted_before_it_is_completed(body: bytes) -> Non
 
     assert (statuses, later) == ([204, 204], [404] * 3)
     assert (await rows(world), await objects(world), await unfinished_parts(world)) == ([], [], [])
-    assert await world.stores.photos.has_tombstone(PhotoId(int(photo)), UserId(ME))
+    assert await world.stores.photos.tombstones([(PhotoId(int(photo)), UserId(ME))])
     assert world.publisher.published == []
 
 
@@ -388,7 +388,7 @@ async def test_a_publish_that_fails_takes_back_the_body() -> None:
         again = await me.send(b"12345", key="k")
 
     assert (failed.status_code, remains, again.status_code) == (503, ([], [], None), 202)
-    assert await world.stores.photos.has_tombstone(PhotoId(lost), UserId(ME))
+    assert await world.stores.photos.tombstones([(PhotoId(lost), UserId(ME))])
     assert (await own_photos(world), await rows(world)) == ([int(again.json()["photo_id"])], [])
 
 

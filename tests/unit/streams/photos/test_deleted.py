@@ -4,7 +4,7 @@ import pytest
 
 from schemas.ids import ID_MAX
 from streams.photos.deleted import photo_deleted
-from streams.photos.uploaded import photo_uploaded
+from streams.photos.uploaded import photos_uploaded
 from streams.stores.memory.stores import memory_stores
 from tests.worlds.flaky_stores import FlakyStores, Moment
 from tests.worlds.renditions import AUTHOR, DELETED, LIMITS, NOW_MS, PHOTO, UPLOADED, Log
@@ -16,7 +16,9 @@ def flaky() -> FlakyStores:
 
 
 async def upload(flaky: FlakyStores) -> None:
-    await photo_uploaded(flaky.stores, Log(), UPLOADED, limits=LIMITS, now_ms=NOW_MS, original_poll_ms=2_000)
+    await photos_uploaded(
+        flaky.stores, Log(), [UPLOADED], limits=LIMITS, now_ms=NOW_MS, original_poll_ms=2_000
+    )
 
 
 def photo_calls(flaky: FlakyStores) -> list[str]:

@@ -34,14 +34,14 @@ def events() -> PhotoEvents:
 
 async def test_an_event_goes_to_the_handler_of_its_type(events: PhotoEvents) -> None:
     """The upload writes the row; the delete hides the photo."""
-    await events.handle(event(EventType.PHOTO_UPLOADED, UPLOADED))
+    await events.handle([event(EventType.PHOTO_UPLOADED, UPLOADED)])
     uploaded = (await events.stores.photos.get([PHOTO]))[PHOTO]
-    await events.handle(event(EventType.PHOTO_DELETED, DELETED))
+    await events.handle([event(EventType.PHOTO_DELETED, DELETED)])
     deleted = (await events.stores.photos.get([PHOTO]))[PHOTO]
 
     assert (Status.PROCESSING, False) == (uploaded.status, uploaded.deleted)
     assert deleted.deleted
-    assert await events.stores.photos.has_tombstone(PHOTO, AUTHOR)
+    assert await events.stores.photos.tombstones([(PHOTO, AUTHOR)])
 
 
 async def test_the_delivery_of_a_ready_photo_is_counted(events: PhotoEvents) -> None:
@@ -49,7 +49,11 @@ async def test_the_delivery_of_a_ready_photo_is_counted(events: PhotoEvents) -> 
     before = decisions()
     thumbnail = Rendition(object_key="r/1.jpg", width=150, height=100)
     await events.handle(
-        event(EventType.PHOTO_UPLOADED, UPLOADED.model_copy(update={"renditions": {"thumbnail": thumbnail}}))
+        [
+            event(
+                EventType.PHOTO_UPLOADED, UPLOADED.model_copy(update={"renditions": {"thumbnail": thumbnail}})
+            )
+        ]
     )
 
     assert before + 1 == decisions()

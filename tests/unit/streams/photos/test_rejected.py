@@ -8,7 +8,7 @@ from schemas.events import EventType, claimed_upload, encode_event
 from schemas.ids import UserId
 from streams.core.photos import Status
 from streams.photos.rejected import photo_rejected, upload_dead_lettered
-from streams.photos.uploaded import photo_uploaded
+from streams.photos.uploaded import photos_uploaded
 from streams.stores.memory.stores import memory_stores
 from tests.worlds.renditions import AUTHOR, LIMITS, NOW_MS, PHOTO, UPLOADED, Log
 
@@ -20,7 +20,7 @@ def rejections() -> float:
 async def test_a_repeated_rejection_is_counted_once() -> None:
     """If Kafka delivers a task again, only the removal is queued again."""
     stores, log, before = memory_stores(clock_ms=lambda: NOW_MS), Log(), rejections()
-    await photo_uploaded(stores, log, UPLOADED, limits=LIMITS, now_ms=NOW_MS, original_poll_ms=2_000)
+    await photos_uploaded(stores, log, [UPLOADED], limits=LIMITS, now_ms=NOW_MS, original_poll_ms=2_000)
     for _ in range(3):
         await photo_rejected(stores, log, PHOTO, AUTHOR, "broken")
 
@@ -34,7 +34,7 @@ REASON = "from_the_future"
 async def test_a_photo_whose_event_was_dead_lettered_is_rejected() -> None:
     """Its author sees the reason; repeating it changes nothing."""
     stores, log = memory_stores(clock_ms=lambda: NOW_MS), Log()
-    await photo_uploaded(stores, log, UPLOADED, limits=LIMITS, now_ms=NOW_MS, original_poll_ms=2_000)
+    await photos_uploaded(stores, log, [UPLOADED], limits=LIMITS, now_ms=NOW_MS, original_poll_ms=2_000)
     for reason in (REASON, "invalid_data"):
         await upload_dead_lettered(stores, log, PHOTO, AUTHOR, reason)
     row = (await stores.photos.get([PHOTO]))[PHOTO]
@@ -48,11 +48,11 @@ async def test_a_dead_letter_touches_no_other_photo() -> None:
     await upload_dead_lettered(stores, log, PHOTO, AUTHOR, REASON)
     assert await stores.photos.get([PHOTO]) == {}
 
-    await photo_uploaded(stores, log, UPLOADED, limits=LIMITS, now_ms=NOW_MS, original_poll_ms=2_000)
+    await photos_uploaded(stores, log, [UPLOADED], limits=LIMITS, now_ms=NOW_MS, original_poll_ms=2_000)
     await upload_dead_lettered(stores, log, PHOTO, UserId(AUTHOR + 1), REASON)
     assert (await stores.photos.get([PHOTO]))[PHOTO].status is Status.PROCESSING
 
-    await stores.photos.mark_ready(PHOTO, {})
+    await stores.photos.mark_ready({PHOTO: {}})
     await upload_dead_lettered(stores, log, PHOTO, AUTHOR, REASON)
     assert (await stores.photos.get([PHOTO]))[PHOTO].status is Status.READY
 

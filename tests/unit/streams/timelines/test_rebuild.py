@@ -35,7 +35,7 @@ def test_the_newest_are_exact(
     async def run() -> Source:
         store = MemoryAuthorPhotos()
         for photo, (author, ready) in photos.items():
-            await store.add(UserId(author), PhotoId(photo), ready=ready)
+            await store.add([(PhotoId(photo), UserId(author))], ready=ready)
         authors = [UserId(author) for author in (1, 2, 3, 4, 1)]
         reader = None if unready_of is None else UserId(unready_of)
         with pytest.MonkeyPatch.context() as patch:
@@ -67,7 +67,7 @@ async def test_little_is_read_of_many_authors() -> None:
     """For the newest 500 of a thousand authors with 100 photos each, at most a tenth is read."""
     store = _Counting()
     for photo in range(1, 100_001):
-        await store.add(UserId(photo % 1_000 + 1), PhotoId(photo), ready=True)
+        await store.add([(PhotoId(photo), UserId(photo % 1_000 + 1))], ready=True)
 
     found = await newest_of(store, [UserId(author) for author in range(1, 1_001)], below=10**9, count=500)
 

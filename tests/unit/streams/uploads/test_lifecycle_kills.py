@@ -141,7 +141,7 @@ async def test_a_withdrawal_whose_process_died_anywhere_is_repeated(done: bool) 
 
         assert is_withdrawn, number
         await world.assert_holds([], number)
-        assert await world.memory.photos.has_tombstone(photo, ME), number
+        assert await world.memory.photos.tombstones([(photo, ME)]), number
     assert moments >= 6
 
 
@@ -213,7 +213,7 @@ async def together(moment: Moment) -> None:
 
 @pytest.mark.law("L1")
 @pytest.mark.parametrize("done", [False, True])
-@pytest.mark.parametrize("failing", ["publish", "enter", "insert", "has_tombstone", "complete"])
+@pytest.mark.parametrize("failing", ["publish", "enter", "insert", "tombstones", "complete"])
 async def test_no_acknowledged_photo_is_taken_back(failing: str, done: bool) -> None:
     """One of several with a key fails and undoes its upload, while another completes it: one of them wins.
 
@@ -335,7 +335,7 @@ async def test_a_withdrawal_and_a_completion_cannot_miss_each_other(done: bool) 
         if withdrawn[0]:
             assert not is_completed, number
             await world.assert_holds([], number)
-            assert await world.memory.photos.has_tombstone(photo, ME), number
+            assert await world.memory.photos.tombstones([(photo, ME)]), number
     assert told == {True, False}
 
 

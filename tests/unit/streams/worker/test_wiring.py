@@ -5,15 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from schemas.events import EVENT_KINDS
-from streams.photos.events import PHOTO_HANDLERS
 from streams.roles import EVENT_ROLES, MEDIA_ROLES, Role, group_of
 from streams.worker.check import event_handlers
 from streams.worker.cleaning import wire_cleaning
 from streams.worker.edges import wire_edges
 from streams.worker.run import WIRINGS, wirings_of
 from tests.worlds.worker import shared_parts
-from topics.catalogue import OUTSIDE, UPLOADS
+from topics.catalogue import OUTSIDE
 
 
 def test_every_role_is_wired() -> None:
@@ -48,10 +46,3 @@ def test_a_process_that_makes_renditions_cleans_once(roles: Collection[Role], cl
 async def test_every_topic_of_upstream_apps_has_a_handler(tmp_path: Path) -> None:
     """A topic without an entry in the table of handlers would never be read."""
     assert set(OUTSIDE) == event_handlers(shared_parts(tmp_path)).keys()
-
-
-def test_every_event_of_a_photo_has_a_handler() -> None:
-    """A type of the contract without a handler in the table would stop the worker."""
-    types = {event_type for event_type, kind in EVENT_KINDS.items() if kind.topic_name == UPLOADS.name}
-
-    assert types == PHOTO_HANDLERS.keys()

@@ -118,7 +118,7 @@ async def test_a_photo_without_any_object_goes_after_a_day() -> None:
     assert (1, 1, 0) == tuple(report.photos_without_objects for report in (first, second, third))
     assert {Inconsistency.PHOTO_WITHOUT_OBJECTS: (1, 1)} == counts(third)
     assert await is_deleted(world, photo)
-    assert await world.stores.photos.has_tombstone(photo, AUTHOR)
+    assert await world.stores.photos.tombstones([(photo, AUTHOR)])
     listed = (await world.stores.author_photos.newest([AUTHOR], below=2**63 - 1, each_max=10))[AUTHOR]
     assert [whole] == [entry.photo_id for entry in listed]
     assert [(photo, True)] == [(edge.member, edge.removed) for edge in world.tasks.edge_records]

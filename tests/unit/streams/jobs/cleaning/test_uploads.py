@@ -211,7 +211,7 @@ async def test_an_upload_whose_id_is_anothers_is_given_up() -> None:
     upload = await world.stores.uploads.get(photo)
     assert upload is not None
     other = replace(photo_of(upload), author_id=UserId(8), object_key="apps/1.jpg")
-    await world.stores.photos.insert(other)
+    await world.stores.photos.insert([other])
     world.now_ms += HOUR_MS
 
     await world.clean()

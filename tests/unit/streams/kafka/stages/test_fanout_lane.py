@@ -203,7 +203,7 @@ async def test_every_record_of_a_batch_is_applied() -> None:
     """Two photos and a backfill: one acknowledgement covers all three."""
     world = await new_world()
     older = PhotoId(PHOTO - 1)
-    await world.stores.real.author_photos.add(FOLLOWEE, older, ready=True)
+    await world.stores.real.author_photos.add([(older, FOLLOWEE)], ready=True)
 
     await world.deliver_messages(
         {
