@@ -65,5 +65,5 @@ class DeadLetterSettings(Part):
 class CheckSettings(DeadLetterSettings, EventSettings):
     """The check stage: batches in records."""
 
-    uploads_batch_records_max: PositiveInt = 128  # Each is some calls to stores.
+    uploads_batch_records_max: PositiveInt = 128  # Handled together; a few calls to stores.
     check_batch_records_max: PositiveInt = 500  # Follows and likes: a batch is some calls.
