@@ -26,6 +26,7 @@ from streams.core.photos import StoredRendition
 from streams.metrics import DECISIONS
 from streams.photos.deleted import delete_photo
 from streams.ports.groups import PhotoStores
+from streams.ports.photos import PulledAuthors
 from streams.ports.publishing import Outbox
 from streams.stores.cache.keys import photo_key, pull_list_key
 from topics.catalogue import Lane
@@ -82,20 +83,7 @@ async def photos_ready(
     }
     deliveries = {photo: by_author[author] for photo, author in listed}
     levels = {author: summaries[author].level for author in authors}
-    # What is pushed in the bulk lane is pulled, too: that lane may be behind for minutes.
-    await stores.pulled_authors.add(
-        [
-            author
-            for author, delivery in by_author.items()
-            if delivery.lane is Lane.BULK or delivery.mode is Mode.PULL
-        ]
-    )
-    await asyncio.gather(
-        *(
-            outbox.fanout(records, lane)
-            for lane, records in _fanout_records(listed, by_author, levels, now_ms).items()
-        )
-    )
+    await _deliver(outbox, stores.pulled_authors, listed, by_author, levels, now_ms)
     # A delete may have run meanwhile. It either found no row, or hid the photo before we made it
     # ready. In both cases it wrote its tombstone first, so we find the tombstone now and delete
     # again.
@@ -115,6 +103,27 @@ async def photos_ready(
         DECISIONS.labels(delivery.mode.value, delivery.reason.value).inc()
     await asyncio.gather(*(delete_photo(stores, outbox, photo, author) for photo, author in deleted))
     return deliveries
+
+
+async def _deliver(
+    outbox: Outbox,
+    pulled_authors: PulledAuthors,
+    photos: Sequence[tuple[PhotoId, UserId]],
+    deliveries: Mapping[UserId, Delivery],
+    levels: Mapping[UserId, int],
+    now_ms: int,
+) -> None:
+    """Publish the pages of photos that are pushed, and add the authors of those that are pulled."""
+    # What is pushed in the bulk lane is pulled, too: that lane may be behind for minutes.
+    await pulled_authors.add(
+        [
+            author
+            for author, delivery in deliveries.items()
+            if delivery.lane is Lane.BULK or delivery.mode is Mode.PULL
+        ]
+    )
+    records = _fanout_records(photos, deliveries, levels, now_ms)
+    await asyncio.gather(*(outbox.fanout(of_lane, lane) for lane, of_lane in records.items()))
 
 
 def _fanout_records(
