@@ -20,6 +20,9 @@ from tenacity import (
 )
 
 START_WAIT_FIRST_S, START_WAIT_MAX_S = 0.5, 5
+# The API publishes an event before it writes its row. A request has ended long before the last of these
+# waits, so if there is no row after it, there never will be.
+API_ROW_WAITS_S = (0.05, 0.25, 1.0, 4.0)
 E = TypeVar("E", bound=Exception)
 
 

@@ -12,10 +12,7 @@ from schemas.facts import FollowChange, LikeChange, PhotoUnliked, UserUnfollowed
 from schemas.ids import UserId
 from streams.core.edges import OutgoingEdge
 from streams.ports.edges import OutgoingEdges
-from streams.retrying import until_true
-
-# A request has ended long before; so if there is no row by then, there never will be.
-ROW_WAITS_S = (0.05, 0.25, 1.0, 4.0)
+from streams.retrying import API_ROW_WAITS_S, until_true
 
 
 async def edge_dead_lettered(
@@ -23,7 +20,7 @@ async def edge_dead_lettered(
     change: Callable[[Sequence[Event]], Awaitable[None]],
     event: Event,
     *,
-    waits_s: Sequence[float] = ROW_WAITS_S,
+    waits_s: Sequence[float] = API_ROW_WAITS_S,
 ) -> None:
     """Remove on both sides the edge whose row the API wrote with `event`; `change` handles events.
 

@@ -5,6 +5,8 @@ photos, a rejection wins over "ready" in whatever order the two are written. So 
 know whether the photo was ready.
 """
 
+from collections.abc import Sequence
+
 from schemas.ids import PhotoId, UserId
 from schemas.internal import LEFT_TIME_US, EdgeRecord, SetKind
 from streams.core.photos import Status
@@ -12,11 +14,18 @@ from streams.metrics import REJECTED
 from streams.photos.ask_removal import ask_removal
 from streams.ports.groups import PhotoStores
 from streams.ports.publishing import Outbox
+from streams.retrying import API_ROW_WAITS_S, until_true
 from streams.stores.cache.keys import photo_key, pull_list_key
 
 
 async def upload_dead_lettered(
-    stores: PhotoStores, outbox: Outbox, photo: PhotoId, author: UserId, reason: str
+    stores: PhotoStores,
+    outbox: Outbox,
+    photo: PhotoId,
+    author: UserId,
+    reason: str,
+    *,
+    waits_s: Sequence[float] = API_ROW_WAITS_S,
 ) -> None:
     """Reject a photo whose `photo.uploaded` became a dead letter: nothing else would end its `processing`.
 
@@ -25,6 +34,11 @@ async def upload_dead_lettered(
     Raises:
         StoreUnavailable: Nothing is known about the writes; call it again.
     """
+
+    async def has_row() -> bool:
+        return photo in await stores.photos.get([photo])
+
+    await until_true(waits_s, is_retryable=lambda _: False)(has_row)
     row = (await stores.photos.get([photo])).get(photo)
     if row is None or row.author_id != author or row.deleted or row.status is Status.READY:
         return

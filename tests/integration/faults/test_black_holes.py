@@ -15,7 +15,7 @@ from streams.ports.groups import Stores
 from streams.stores.connect import connect
 from tests.integration.conftest import DeploymentFactory
 
-TIMEOUT_MS = 1_000
+TIMEOUT_MS = 2_000
 AT_ONCE = 8
 # A busy machine may be late.
 LATE_S_MAX = 1.0
@@ -33,7 +33,12 @@ async def proxied(
     port = stack.port(store)
     assert port is not None
     with SlowProxy(port) as proxy:
-        settings = deploy().settings.model_copy(update={store: f"{PREFIX[store]}127.0.0.1:{proxy.port}"})
+        settings = deploy().settings.model_copy(
+            update={
+                store: f"{PREFIX[store]}127.0.0.1:{proxy.port}",
+                "media_look_timeout_ms": TIMEOUT_MS,
+            }
+        )
         async with connect(settings, timeout_ms=TIMEOUT_MS) as stores:
             yield stores, proxy
 

@@ -1,5 +1,7 @@
 """A rejection is counted where the photo's state changes, and nowhere else."""
 
+import asyncio
+
 import pytest
 from prometheus_client import REGISTRY
 
@@ -42,10 +44,21 @@ async def test_a_photo_whose_event_was_dead_lettered_is_rejected() -> None:
     assert (row.status, row.reason) == (Status.REJECTED, REASON)
 
 
+async def test_a_row_that_the_api_writes_after_the_dead_letter_is_rejected() -> None:
+    """The API publishes first, so the worker may be faster than the API's own write."""
+    stores, log = memory_stores(clock_ms=lambda: NOW_MS), Log()
+    rejecting = asyncio.create_task(upload_dead_lettered(stores, log, PHOTO, AUTHOR, REASON))
+    await asyncio.sleep(0)  # It has looked in vain.
+    await photos_uploaded(stores, log, [UPLOADED], limits=LIMITS, now_ms=NOW_MS, original_poll_ms=2_000)
+    await rejecting
+
+    assert (await stores.photos.get([PHOTO]))[PHOTO].status is Status.REJECTED
+
+
 async def test_a_dead_letter_touches_no_other_photo() -> None:
     """One that is ready, one of another author, one that has no row."""
     stores, log = memory_stores(clock_ms=lambda: NOW_MS), Log()
-    await upload_dead_lettered(stores, log, PHOTO, AUTHOR, REASON)
+    await upload_dead_lettered(stores, log, PHOTO, AUTHOR, REASON, waits_s=(0,))
     assert await stores.photos.get([PHOTO]) == {}
 
     await photos_uploaded(stores, log, [UPLOADED], limits=LIMITS, now_ms=NOW_MS, original_poll_ms=2_000)
