@@ -1,6 +1,7 @@
 """The HTTP application: every route, and the responses that it can return."""
 
 from collections.abc import Callable
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 
@@ -48,7 +49,10 @@ RIGHT_CLOCK = [Depends(require_right_clock)]
 def create_app(
     services: Services, *, requests: RequestSettings, uploads: UploadSettings, photo_urls: PhotoUrlSettings
 ) -> FastAPI:
-    """Return the application. `serve.py` runs the services that also work between requests."""
+    """Return the application. `serve.py` runs the services that also work between requests.
+
+    Its first `openapi()` makes the document, which takes as long as many requests.
+    """
     app = FastAPI(
         title="Shutterline",
         openapi_url=None,
@@ -73,8 +77,8 @@ def create_app(
     _add_uploads(app, uploads)
     _add_open_routes(app)
     add_pages(app)
-    document = openapi_document(app, contract_limits(uploads, photo_urls))
-    app.openapi = lambda: document  # type: ignore[method-assign]  # FastAPI's documented way.
+    limits = contract_limits(uploads, photo_urls)
+    app.openapi = cache(lambda: openapi_document(app, limits))  # type: ignore[method-assign]  # FastAPI's documented way.
     return app
 
 

@@ -95,7 +95,9 @@ async def serve(settings: ApiProcessSettings, access_log: AccessLog) -> None:
                     clocks=clocks,
                 )
                 closing.push_async_callback(services.rebuilder.close)
-                front.serve(create_app(services, requests=settings, uploads=settings, photo_urls=settings))
+                app = create_app(services, requests=settings, uploads=settings, photo_urls=settings)
+                app.openapi()  # Made before the first request, which would hold up all others.
+                front.serve(app)
                 async with asyncio.TaskGroup() as tasks:
                     for loop_forever in (*services.loops(), queue.run, clocks.run):
                         tasks.create_task(loop_forever())

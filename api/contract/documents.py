@@ -1,6 +1,7 @@
 """The two contracts, generated: /openapi.json and /asyncapi.json."""
 
 from collections.abc import Mapping
+from functools import cache
 from http import HTTPStatus
 from string import Template
 from typing import Any, get_args
@@ -189,4 +190,10 @@ async def get_openapi_json(request: Request) -> Response:
 
 async def get_asyncapi_json() -> Response:
     """The contract of the topics that others write, and of their dead letters."""
-    return json_response(asyncapi_document())
+    return json_response(_asyncapi())
+
+
+@cache
+def _asyncapi() -> Json:
+    """Made once a process, because it takes longer than most requests."""
+    return asyncapi_document()
