@@ -133,6 +133,15 @@ def _store_of(switch: str) -> str:
     return "redis" if switch in _REDIS else "s3" if switch in _S3 else "cassandra"
 
 
+PATIENT: Mapping[str, object] = {
+    # The clock is moved by hours, and nothing reads the revocations meanwhile.
+    "revocations_stale_s_max": 10**9,
+    "rate_refusal_delay_ms": 0,
+    # This is real time, of which a busy machine needs more than a person would wait.
+    "request_deadline_ms": 60_000,
+}
+
+
 @cache
 def media_key() -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(65_537, 2_048)
@@ -185,9 +194,12 @@ class World:
         buckets_a_page_max: int | None = None,
         pull_lists_max: int | None = None,
         likes_cached_max: int | None = None,
+        rebuild_wait_s: float | None = None,
     ) -> None:
-        """Lower limits so that a test reaches them. Call it before the first request."""
+        """Lower limits so that a test reaches them. Call it before the first request over HTTP."""
         feed, social = self.services.feed, self.services.social
+        if rebuild_wait_s is not None:
+            feed = replace(feed, sources=replace(feed.sources, rebuild_wait_s=rebuild_wait_s))
         if buckets_a_page_max is not None:
             social = replace(social, buckets_a_page_max=buckets_a_page_max)
         if pull_lists_max is not None:
@@ -287,8 +299,7 @@ async def another_process(world: World, **overrides: object) -> World:
 async def _world(memory: Stores | None, **overrides: object) -> World:
     clock = Clock(NOW_MS - 1_000)
     publisher, queue, log_ends = FakePublisher(), FakeQueue(), FakeOffsets()
-    # The clock is moved by hours, and nothing reads the revocations meanwhile.
-    parts: dict[str, object] = {"revocations_stale_s_max": 10**9, "rate_refusal_delay_ms": 0, **overrides}
+    parts = {**PATIENT, **overrides}
     settings = Settings(jwt_secret=SECRET, **parts)  # type: ignore[arg-type]  # pydantic checks them.
     memory = memory or memory_stores(
         clock_ms=lambda: clock.ms,

@@ -49,7 +49,7 @@ SERVED = [200, 204, 201, 202]
 @pytest.mark.parametrize("content_type", ["application/json", "image/jpeg"])
 async def test_slow_small_bodies_of_one_user_shut_out_nobody(content_type: str) -> None:
     """540 POSTs of 40 bytes that drip: before they are whole, they hold no slot. Most are 429 at once."""
-    world = await make_world(request_deadline_ms=60_000)
+    world = await make_world()
     posts = [_small(world, 1, content_type) for _ in range(540)]
     tasks = await start(posts)
     held = sum(post.status is None for post in posts)
@@ -222,7 +222,7 @@ async def test_uploads_that_a_store_fails_cost_no_bytes() -> None:
 
 async def test_a_reader_with_many_slow_reads_shuts_out_nobody() -> None:
     """A user whose reads of the database hang waits alone."""
-    world = await make_world(database_reads_in_flight_max=8, request_deadline_ms=60_000)
+    world = await make_world(database_reads_in_flight_max=8)
     followed = world.stores.outgoing_edges.following
     go = asyncio.Event()
 

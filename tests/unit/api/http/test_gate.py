@@ -53,7 +53,7 @@ async def test_a_request_ends_within_its_deadline() -> None:
 async def test_requests_over_the_limit_are_rejected_at_once() -> None:
     """503 without waiting, each with its own Retry-After. Probes and metrics still work, and the limit is
     free again afterwards."""
-    world = await make_world(requests_in_flight_max=2, limits_by_address=False)
+    world = await make_world(requests_in_flight_max=2, request_deadline_ms=2_000, limits_by_address=False)
     stuck = _Stuck(world)
     async with world.client(1, roles=["ops"]) as client, world.client(2) as other:
         held = [
@@ -79,7 +79,7 @@ async def test_requests_over_the_limit_are_rejected_at_once() -> None:
 @pytest.mark.law("L14")
 async def test_database_reads_are_bounded() -> None:
     """If no slot for a read becomes free in time, the page is 503; it does not wait longer."""
-    world = await make_world(database_reads_in_flight_max=1, request_deadline_ms=100)
+    world = await make_world(database_reads_in_flight_max=1, request_deadline_ms=1_000)
     world.fail("redis")
     stuck = _Stuck(world)
     async with world.client(1) as client:

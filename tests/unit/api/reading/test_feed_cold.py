@@ -82,7 +82,8 @@ def hold_the_database(world: World) -> asyncio.Event:
 async def test_a_slow_rebuild_continues_after_the_response() -> None:
     """The response is `rebuilding` within its deadline. The next request finds the finished
     timeline."""
-    world = await make_world(request_deadline_ms=20)
+    world = await make_world()
+    world.limit(rebuild_wait_s=0.01)
     await world.post(10, READER)
     await world.later(120)
     may_read = hold_the_database(world)
@@ -98,10 +99,11 @@ async def test_a_slow_rebuild_continues_after_the_response() -> None:
 async def test_while_rebuilds_are_full_only_readers_without_a_timeline_wait() -> None:
     """Such a request costs one read of the timeline, and no reads of the database or of lists. The
     page says when to retry."""
-    world = await make_world(request_deadline_ms=20, rebuilds_in_flight_max=1)
+    world = await make_world(rebuilds_in_flight_max=1)
     await world.post(10, READER)
     await world.later(120)
     await world.page(READER)
+    world.limit(rebuild_wait_s=0.01)
     may_read = hold_the_database(world)
     await world.page(50)
     world.fail("cassandra")
@@ -119,7 +121,8 @@ async def test_while_rebuilds_are_full_only_readers_without_a_timeline_wait() ->
 async def test_a_crowd_is_spread_while_rebuilds_are_full() -> None:
     """If all readers had the same Retry-After, all would return at once. A reader whose rebuild is
     running waits one second."""
-    world = await make_world(request_deadline_ms=200, rebuilds_in_flight_max=1)
+    world = await make_world(rebuilds_in_flight_max=1)
+    world.limit(rebuild_wait_s=0.01)
     may_read = hold_the_database(world)
     async with world.client(50) as first, world.client(51) as second:
         await first.get("/v1/feed")
