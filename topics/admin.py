@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (
@@ -20,7 +21,15 @@ from topics.catalogue import CATALOGUE, Topic
 
 RESPONSE_S_MAX = 30.0
 VISIBLE_S_MAX = 30.0
+BROKERS_S_MAX = 30.0
 _POLL_S = 0.1
+# What Kafka says while a broker that starts, or that was held up, has not reported to the controller yet.
+_NOT_YET = {
+    KafkaError.INVALID_REPLICATION_FACTOR,
+    KafkaError.NOT_CONTROLLER,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError._TIMED_OUT,
+}
 
 
 class TopicMismatch(Exception):
@@ -33,6 +42,12 @@ class TopicsReport:
 
     created: tuple[str, ...]
     verified: tuple[str, ...]
+
+
+class _Outcome(Enum):
+    CREATED = auto()
+    EXISTS = auto()
+    NOT_YET = auto()
 
 
 def ensure_topics(
@@ -49,7 +64,8 @@ def ensure_topics(
 
     Raises:
         TopicMismatch: Topics exist with other partitions or settings; the message names all of them.
-        KafkaException: The broker did not respond in time, or refused.
+        KafkaException: The broker did not respond in time, or refused; for want of brokers only after
+            `BROKERS_S_MAX`.
         TimeoutError: A topic did not appear in the metadata in time.
     """
     admin = AdminClient({**(client_config or {}), "bootstrap.servers": bootstrap})
@@ -75,21 +91,34 @@ def _new_topic(name: str, topic: Topic, replication_factor: int) -> NewTopic:
 
 
 def _create(admin: AdminClient, missing: list[NewTopic]) -> tuple[str, ...]:
-    """Create the topics. Returns the names that this call created, without those of another process."""
-    if not missing:
-        return ()
-    creations = admin.create_topics(missing, request_timeout=RESPONSE_S_MAX)
-    return tuple(name for name, creation in creations.items() if _was_created(creation))
+    """Create the topics, as soon as there are brokers for them.
+
+    Returns the names that this call created, without those of another process.
+    """
+    deadline_s = time.monotonic() + BROKERS_S_MAX
+    created: list[str] = []
+    while missing:
+        creations = admin.create_topics(missing, request_timeout=RESPONSE_S_MAX)
+        is_last = time.monotonic() > deadline_s
+        outcomes = {name: _outcome(creation, is_last=is_last) for name, creation in creations.items()}
+        created += [name for name, outcome in outcomes.items() if outcome is _Outcome.CREATED]
+        missing = [topic for topic in missing if outcomes[topic.topic] is _Outcome.NOT_YET]
+        if missing:
+            time.sleep(_POLL_S)
+    return tuple(created)
 
 
-def _was_created(creation: Future[None]) -> bool:
+def _outcome(creation: Future[None], *, is_last: bool) -> _Outcome:
     try:
         creation.result()
     except KafkaException as error:
-        if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
-            return False
+        code = error.args[0].code()
+        if code == KafkaError.TOPIC_ALREADY_EXISTS:
+            return _Outcome.EXISTS
+        if code in _NOT_YET and not is_last:
+            return _Outcome.NOT_YET
         raise
-    return True
+    return _Outcome.CREATED
 
 
 def _partition_counts(admin: AdminClient) -> dict[str, int]:

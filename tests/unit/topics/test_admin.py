@@ -1,0 +1,59 @@
+"""Creating topics while brokers are not there yet; the rest needs a broker: `tests/integration/kafka`."""
+
+from concurrent.futures import Future
+from typing import Any, cast
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from topics import admin
+
+NO_BROKERS = KafkaError.INVALID_REPLICATION_FACTOR
+
+
+class _Broker:
+    """Answers each attempt to create a topic with the next error of its list; None is success."""
+
+    def __init__(self, **answers: list[int | None]) -> None:
+        self._answers = answers
+        self.asked: list[list[str]] = []
+
+    def create_topics(self, topics: list[NewTopic], **options: Any) -> dict[str, Future[None]]:
+        self.asked.append([topic.topic for topic in topics])
+        return {topic.topic: self._answer(topic.topic) for topic in topics}
+
+    def _answer(self, name: str) -> Future[None]:
+        answer: Future[None] = Future()
+        code = self._answers[name].pop(0)
+        if code is None:
+            answer.set_result(None)
+        else:
+            answer.set_exception(KafkaException(KafkaError(code)))
+        return answer
+
+
+def _create(broker: _Broker, *names: str) -> tuple[str, ...]:
+    topics = [NewTopic(name, num_partitions=1, replication_factor=1) for name in names]
+    return admin._create(cast(AdminClient, broker), topics)
+
+
+def test_a_broker_that_is_fenced_is_waited_for() -> None:
+    """What was created meanwhile is not asked for again; what another process created is not ours."""
+    broker = _Broker(a=[NO_BROKERS, None], b=[None], c=[NO_BROKERS, KafkaError.TOPIC_ALREADY_EXISTS])
+
+    assert set(_create(broker, "a", "b", "c")) == {"a", "b"}
+    assert broker.asked == [["a", "b", "c"], ["a", "c"]]
+
+
+def test_brokers_that_never_come_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After `BROKERS_S_MAX`."""
+    monkeypatch.setattr(admin, "BROKERS_S_MAX", -1.0)
+
+    with pytest.raises(KafkaException):
+        _create(_Broker(a=[NO_BROKERS]), "a")
+
+
+def test_another_refusal_is_an_error_at_once() -> None:
+    with pytest.raises(KafkaException):
+        _create(_Broker(a=[KafkaError.TOPIC_AUTHORIZATION_FAILED]), "a")
