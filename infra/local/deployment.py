@@ -22,6 +22,7 @@ from infra.local.servers.probes import http_body, http_responds, process_respond
 from infra.local.stack import Stack
 from schemas.events import encode_event
 from schemas.facts import EventData
+from streams.errors import StoreUnavailable
 from streams.kafka.offsets.offsets import Offsets
 from streams.kafka.offsets.queued import queued_records
 from streams.kafka.producing.producer import Outgoing, Producer
@@ -185,20 +186,28 @@ class Deployment:
         """Wait until every group has committed everything; returns how many seconds that took.
 
         Raises:
-            TimeoutError: Names what is left.
+            TimeoutError: Names what is left, or what Kafka said.
         """
         began = time.monotonic()
         while True:
-            # Read the lag twice: during one reading, work can move from a topic that is still to be
-            # read to one that was read already.
-            lags = [await self.lag(), await self.lag()]
-            if not any(any(lag.values()) for lag in lags):
+            left = await self._left()
+            if not left:
                 return time.monotonic() - began
             if time.monotonic() - began > deadline_s:
-                raise TimeoutError(f"not drained after {deadline_s:.0f} s: {lags[-1]}")
+                raise TimeoutError(f"not drained after {deadline_s:.0f} s: {left}")
             # Each look sends dozens of requests to Kafka, so the pause grows: it is 1% of the time
             # waited so far, at least `LOOK_S`.
             await asyncio.sleep(max(LOOK_S, (time.monotonic() - began) / 100))
+
+    async def _left(self) -> dict[str, int] | StoreUnavailable | None:
+        """The lag; None without one. A broker that was held up may not know its groups for a moment."""
+        try:
+            # Read the lag twice: during one reading, work can move from a topic that is still to be
+            # read to one that was read already.
+            lags = [await self.lag(), await self.lag()]
+        except StoreUnavailable as error:
+            return error
+        return lags[-1] if any(any(lag.values()) for lag in lags) else None
 
     def metric(self, name: str, process: str = "worker-1") -> float:
         """The sum of the samples of one process that begin with `name`: a name, or one with its labels.
