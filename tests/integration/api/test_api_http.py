@@ -17,6 +17,7 @@ from tests.integration.conftest import DeploymentFactory
 
 ME, OTHER = UserId(1), UserId(2)
 DEADLINE_S = 30.0
+BROKEN = 0  # In place of a status: the connection broke.
 
 
 @asynccontextmanager
@@ -124,7 +125,10 @@ async def test_no_bytes_cause_a_server_error(shared: Deployment) -> None:
 
 
 async def test_large_headers_disturb_nobody(shared: Deployment) -> None:
-    """Eight clients write 64 MiB each as one header; each gets 431, while another client is served."""
+    """Eight clients write 64 MiB each as one header and get 431, while another client is served.
+
+    The server closes while they write, so a client may find its connection broken before it reads the 431.
+    """
     begin, piece = b"GET /v1/feed HTTP/1.1\r\nX: ", b"x" * 1_048_576
     address = urlsplit(shared.settings.api)
 
@@ -135,15 +139,19 @@ async def test_large_headers_disturb_nobody(shared: Deployment) -> None:
             for _ in range(64):
                 writer.write(piece)
                 await writer.drain()
-        line = await asyncio.wait_for(reader.readline(), DEADLINE_S)
-        writer.transport.abort()
+        try:
+            line = await asyncio.wait_for(reader.readline(), DEADLINE_S)
+        except ConnectionError:
+            return BROKEN
+        finally:
+            writer.transport.abort()
         return int(line.split()[1])
 
     async with _client(shared, ME) as me:
         floods = [asyncio.create_task(flood()) for _ in range(8)]
         statuses = [(await me.get("/v1/feed")).status_code for _ in range(50)]
 
-    assert [await task for task in floods] == [431] * 8
+    assert {await task for task in floods} <= {431, BROKEN}
     assert set(statuses) == {200}
 
 
