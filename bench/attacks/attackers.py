@@ -65,7 +65,7 @@ async def header_drip(target: Target, photo: int) -> None:
 
 
 async def idle_connections(target: Target, photo: int) -> None:
-    """3,000 connections of one address that send nothing; the refused ones come again, 300 a second."""
+    """3,000 connections of one address that send nothing. Refused ones are opened again, 300 a second."""
 
     async def use(connection: Connection) -> None:
         reader, _ = connection

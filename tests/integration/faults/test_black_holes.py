@@ -19,7 +19,7 @@ TIMEOUT_MS = 2_000
 AT_ONCE = 8
 # A busy machine may be late.
 LATE_S_MAX = 1.0
-# Cassandra's driver looks for dead connections every 2 s, and then connects anew.
+# Cassandra's driver looks for dead connections every 2 s, and then connects again.
 RECOVERY_S_MAX = {"redis": 3.0, "s3": 3.0, "cassandra": 15.0}
 PREFIX = {"redis": "redis://", "s3": "http://", "cassandra": ""}
 
