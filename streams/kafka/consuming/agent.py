@@ -1,18 +1,19 @@
 """The agent of one partition: gather the records that have arrived, and handle them as a batch.
 
-Law: commit never passes work. If an agent raises, Faust commits its record, so an agent never
-raises because of an event. Faust can also commit an offset above records that are still in
-progress. So a batch is acknowledged in the order of its offsets, and the next batch begins only
-after it is done.
+Law: commit never passes work. A batch is acknowledged in the order of its offsets, and the next batch
+begins only after it is done. An agent never raises because of an event: Faust would start it again
+with the next fetch.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import faust
-from faust.types import EventT, StreamT
+from faust.types import StreamT
+from more_itertools import chunked
 
 from schemas.envelope import Record
+from streams.kafka.consuming.fetched import Fetched, HandledOffsets
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,46 +40,42 @@ def add_agent(
 ) -> None:
     """Pass all records of `topic` to `handle`, with one agent for each partition."""
 
-    @app.agent(
-        app.topic(topic, value_type=bytes, value_serializer="raw"), name=name, isolated_partitions=True
-    )  # type: ignore[untyped-decorator]
-    async def agent(stream: StreamT[bytes]) -> None:
+    @app.agent(app.topic(topic, value_serializer="raw"), name=name, isolated_partitions=True)  # type: ignore[untyped-decorator]
+    async def agent(stream: StreamT[None]) -> None:
         stream.enable_acks = False  # Faust must not acknowledge; the handler does, after the batch.
-        batch: list[EventT[bytes]] = []
+        gathered: list[Fetched] = []
         try:
             async for event in stream.events():
-                batch.append(event)
-                if len(batch) >= batch_records_max or stream.channel.empty():
-                    await _handle(app, handle, batch)
-                    batch = []
-        except Exception as error:  # noqa: BLE001 - if it is raised, Faust commits the record.
+                gathered.append(event.message)
+                count = sum(len(fetched.records) for fetched in gathered)
+                if count >= batch_records_max or stream.channel.empty():
+                    await _handle(app, handle, gathered, batch_records_max)
+                    gathered = []
+        except Exception as error:  # noqa: BLE001 - if it is raised, Faust restarts the agent.
             fatal(error)
 
 
-async def _handle(app: faust.App, handle: BatchHandler, gathered: Sequence[EventT[bytes]]) -> None:
-    generation = gathered[-1].message.generation_id
+async def _handle(
+    app: faust.App, handle: BatchHandler, gathered: Sequence[Fetched], batch_records_max: int
+) -> None:
+    generation, tp = gathered[-1].generation_id, gathered[-1].tp
     # Records from before a rebalance are left out, because they are delivered again after it.
-    batch = [event for event in gathered if event.message.generation_id == generation]
+    current = [fetched for fetched in gathered if fetched.generation_id == generation]
+    offsets: HandledOffsets = app.consumer.handled_offsets
 
     def is_assigned() -> bool:
         return bool(generation == app.consumer_generation_id and not app.should_stop)
 
-    def ack(count: int) -> None:
-        for event in batch[:count]:
-            event.ack()
+    begin = current[0].begin
+    for batch in chunked([record for fetched in current for record in fetched.records], batch_records_max):
+        done = begin
 
-    await handle(Delivered([_record(event) for event in batch], generation, is_assigned, ack))
+        def ack(count: int, batch: Sequence[Record] = batch, begin: int = begin) -> None:
+            nonlocal done
+            done = batch[count - 1].offset + 1
+            offsets.handled(tp, begin, done)
 
-
-def _record(event: EventT[bytes]) -> Record:
-    message = event.message
-    headers = message.headers or ()
-    return Record(
-        topic=message.topic,
-        partition=message.partition,
-        offset=message.offset,
-        timestamp_ms=int(message.timestamp * 1_000),
-        key=message.key,
-        value=message.value,
-        headers=tuple(headers.items() if isinstance(headers, dict) else headers),
-    )
+        await handle(Delivered(batch, generation, is_assigned, ack))
+        if done <= batch[-1].offset:
+            return  # The next owner of the partition gets the rest.
+        begin = done

@@ -49,8 +49,8 @@ def make_app(
     """Return an app of `group` that consumes only `partitions`, by the topic's name on the broker.
 
     Delivery is at least once: records are committed after their agent acknowledged them.
-    `poll_records_max` must be at most a fifth of `buffer_records_max`. A larger poll fills the
-    buffers of all partitions at once and stalls the app.
+    Each partition buffers at most `buffer_records_max` records. `poll_records_max` must be at most a
+    fifth of that: Faust stops polling a partition whose buffer holds four fifths.
     """
     datadir = settings.run_dir / f"faust-{settings.process}"
     datadir.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,8 @@ def make_app(
         key_serializer="raw",
         consumer_auto_offset_reset="earliest",
         broker_max_poll_records=poll_records_max,
-        stream_buffer_maxsize=buffer_records_max,
+        # In fetches of at most `poll_records_max` records each.
+        stream_buffer_maxsize=buffer_records_max // poll_records_max,
         stream_wait_empty=False,
         # Faust handles the whole fetch of one partition before the fetch of the next one, so large
         # fetches would delay the other partitions by seconds.

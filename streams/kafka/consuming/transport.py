@@ -7,7 +7,7 @@ while the coordinator of the group moves.
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -17,6 +17,7 @@ from faust.types import TP
 from mode import Service
 
 from streams.kafka.clients import READ_COMMITTED
+from streams.kafka.consuming.fetched import Fetched, HandledOffsets, WholeFetches
 from streams.kafka.consuming.refusals import RETRY_S, rejoin_after, report_refusal
 from streams.retrying import while_starting
 
@@ -83,27 +84,37 @@ class CommittedThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust's 
 
 
 class CommittedConsumer(Consumer):  # type: ignore[misc]
-    """The consumer of one app. Offsets whose commit failed are committed next time."""
+    """The consumer of one app. Agents get whole fetches, and say how far they are handled.
+
+    Offsets whose commit failed are committed next time.
+    """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._failed: Mapping[TP, int] = {}
+        self.scheduler = WholeFetches()
+        self.handled_offsets = HandledOffsets()
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
         return CommittedThread(self, loop=self.loop, beacon=self.beacon)
 
+    def _to_message(self, tp: TP, records: Sequence[Any]) -> Fetched:
+        begin = self.handled_offsets.fetched(tp, records[0].offset, records[-1].offset + 1)
+        return Fetched(tp, begin, records, self.app.consumer_generation_id)
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Do nothing, because `handled_offsets` needs no dense offsets."""
+
     def _filter_committable_offsets(self, tps: Iterable[TP]) -> dict[TP, int]:
-        # A partition that went away is skipped by the thread's `_commit`.
-        return {**self._failed, **super()._filter_committable_offsets(tps)}
+        return self.handled_offsets.uncommitted()
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         is_committed: bool = await super()._commit(offsets)
-        self._failed = {} if is_committed else offsets
+        if is_committed:
+            self.handled_offsets.committed(offsets)
         return is_committed
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        # Another worker may be further when the partition comes back.
-        self._failed = {tp: offset for tp, offset in self._failed.items() if tp not in revoked}
+        self.handled_offsets.forget(revoked)
         await super().on_partitions_revoked(revoked)
 
 

@@ -1,7 +1,7 @@
 """An agent passes records to its handler in order, and acknowledges only what the handler says."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,12 +9,15 @@ from typing import Any
 
 import faust
 import pytest
+from faust.types import TP
 
 from streams.kafka.consuming.agent import BatchHandler, Delivered, add_agent
 from streams.kafka.consuming.app import make_app
+from streams.kafka.consuming.fetched import Fetched, HandledOffsets
 from streams.settings import ConsumerSettings
 
 WITHIN_S = 10.0
+LOG = TP("t", 0)
 
 
 @pytest.fixture
@@ -27,8 +30,8 @@ async def app(tmp_path: Path) -> faust.App:
         buffer_records_max=15,
     )
     app.consumer_generation_id = 1
-    # Acknowledging needs no real consumer; Faust's own would start an event loop in a thread.
-    app.consumer = SimpleNamespace(_unacked_messages=set())
+    # An agent needs no more of a consumer; Faust's own would start an event loop in a thread.
+    app.consumer = SimpleNamespace(_unacked_messages=set(), handled_offsets=HandledOffsets())
     return app
 
 
@@ -63,41 +66,69 @@ async def running(app: faust.App, handle: BatchHandler, errors: list[BaseExcepti
         yield agent
 
 
-async def put(agent: Any, values: Sequence[bytes]) -> list[Any]:
-    return [await agent.put(value, wait=False) for value in values]
+async def fetch(agent: Any, first: int, *values: bytes) -> None:
+    """Hand a fetch whose first record has the offset `first` to the agent."""
+    app = agent.app
+    records = [record_at(first + number, value) for number, value in enumerate(values)]
+    begin = app.consumer.handled_offsets.fetched(LOG, first, first + len(values))
+    fetched = Fetched(LOG, begin, records, app.consumer_generation_id)
+    await agent.channel.put(faust.Event(app, None, None, None, fetched))
+
+
+def record_at(offset: int, value: bytes) -> Any:
+    return SimpleNamespace(
+        topic="t",
+        partition=0,
+        offset=offset,
+        timestamp=1_700_000_000_000,
+        timestamp_type=0,
+        key=None,
+        value=value,
+        headers=(("h", b"v"),),
+    )
+
+
+def to_commit(app: faust.App) -> int | None:
+    """The offset that is to be committed."""
+    offset: int | None = app.consumer.handled_offsets.uncommitted().get(LOG)
+    return offset
 
 
 async def test_records_are_handed_over_in_order_in_bounded_batches(app: faust.App) -> None:
     """Records that have arrived are passed together, but never more than the limit."""
     batches = Batches()
     async with running(app, batches, []) as agent:
-        await put(agent, [b"1", b"2", b"3", b"4"])
-        await batches.until(4)
+        await fetch(agent, 0, b"1", b"2")
+        await fetch(agent, 2, b"3", b"4", b"5", b"6", b"7")
+        await batches.until(7)
 
-    assert [b"1", b"2", b"3", b"4"] == [value for batch in batches.values for value in batch]
+    assert [b"%d" % number for number in range(1, 8)] == [
+        value for batch in batches.values for value in batch
+    ]
     assert all(len(batch) <= 3 for batch in batches.values)
-    assert [0, 1, 2, 3] == [record.offset for batch in batches.delivered for record in batch.records]
+    assert list(range(7)) == [record.offset for batch in batches.delivered for record in batch.records]
+    assert 7 == to_commit(app)
+    assert (("h", b"v"),) == batches.delivered[0].records[0].headers
 
 
-async def test_only_what_the_handler_acknowledged_is_acknowledged(app: faust.App) -> None:
-    """Law: commit never passes work. The last record is not done."""
+async def test_only_what_the_handler_acknowledged_is_committed(app: faust.App) -> None:
+    """Law: commit never passes work. The last record is not done, so nothing above it is handled."""
     batches = Batches(left=1)
     async with running(app, batches, []) as agent:
-        events = await put(agent, [b"1", b"2", b"3"])
+        await fetch(agent, 5, b"1", b"2", b"3", b"4")
         await batches.until(3)
-        acknowledged = [event.message.acked for event in events]
 
-    assert 3 - len(batches.values) == sum(acknowledged)
-    assert not acknowledged[-1]
+    assert [[b"1", b"2", b"3"]] == batches.values
+    assert 7 == to_commit(app)
 
 
 async def test_records_of_an_earlier_generation_are_left_out(app: faust.App) -> None:
     """The agent skips them: they are delivered again to their partition's next owner."""
     batches = Batches()
     async with running(app, batches, []) as agent:
-        await put(agent, [b"old"])
+        await fetch(agent, 0, b"old")
         app.consumer_generation_id = 2
-        await put(agent, [b"new"])
+        await fetch(agent, 0, b"new")
         await batches.until(1)
 
     assert [[b"new"]] == batches.values
@@ -118,21 +149,20 @@ async def test_a_record_gathered_before_a_rebalance_is_left_out(
 
     monkeypatch.setattr(faust.Channel, "empty", rebalance)
     async with running(app, batches, []) as agent:
-        [old] = await put(agent, [b"old"])
+        await fetch(agent, 0, b"old")
         app.consumer_generation_id = 2
-        await put(agent, [b"new"])
+        await fetch(agent, 0, b"new")
         app.consumer_generation_id = 1
         await batches.until(1)
 
     assert [[b"new"]] == batches.values
-    assert not old.message.acked
 
 
 async def test_a_partition_is_no_longer_assigned_after_a_rebalance(app: faust.App) -> None:
     """So a handler that still works on an earlier generation can see that and stop."""
     batches = Batches()
     async with running(app, batches, []) as agent:
-        await put(agent, [b"1"])
+        await fetch(agent, 0, b"1")
         await batches.until(1)
         before = batches.delivered[0].is_assigned()
         app.consumer_generation_id = 2
@@ -141,17 +171,17 @@ async def test_a_partition_is_no_longer_assigned_after_a_rebalance(app: faust.Ap
 
 
 async def test_a_bug_is_fatal_and_acknowledges_nothing(app: faust.App) -> None:
-    """If the error reached Faust, Faust would commit the record, which would be lost."""
+    """If the error reached Faust, it would start the agent again, with the next fetch."""
     errors: list[BaseException] = []
 
     async def fail(delivered: Delivered) -> None:
         raise KeyError("a bug")
 
     async with running(app, fail, errors) as agent:
-        [event] = await put(agent, [b"1"])
+        await fetch(agent, 0, b"1")
         async with asyncio.timeout(WITHIN_S):
             while not errors:  # noqa: ASYNC110 - `fatal` sets no event.
                 await asyncio.sleep(0)
 
     assert ["'a bug'"] == [str(error) for error in errors]
-    assert not event.message.acked
+    assert to_commit(app) is None
