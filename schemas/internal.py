@@ -1,11 +1,12 @@
 """The records of the pipeline's own topics `edges`, `fanout` and `renditions`.
 
-An edge is packed into 27 bytes, because workers decode millions of edges a minute. The other
-records are JSON, because there are far fewer: a fan-out page covers up to a thousand timelines.
+An edge is packed into 27 bytes, and a record of `edges` has up to `EDGES_A_RECORD_MAX` of them,
+because workers decode millions of edges a minute. The other records are JSON, because there are far
+fewer: a fan-out page covers up to a thousand timelines.
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ Model = TypeVar("Model")
 
 _EDGE = struct.Struct(">BBBqqq")
 _EDGE_VERSION = 1
+EDGES_A_RECORD_MAX = 50
 
 
 class SetKind(StrEnum):
@@ -53,18 +55,28 @@ class EdgeRecord:
         return _EDGE.pack(_EDGE_VERSION, number, self.removed, self.member, self.owner, self.time_us)
 
 
-def decode_edge(value: bytes) -> EdgeRecord:
-    """Read an edge.
+def encode_edges(edges: Sequence[EdgeRecord]) -> bytes:
+    """The edges one after the other, 27 bytes each."""
+    return b"".join(edge.encode() for edge in edges)
+
+
+def decode_edges(value: bytes) -> list[EdgeRecord]:
+    """Read a record of `edges`, in the order of its edges.
 
     Raises:
-        ValueError: The value is not an edge of this version, or its set is unknown; this process
-            may be too old to read it.
+        ValueError: The value is not edges of this version, or a set is unknown; this process may be
+            too old to read it.
     """
-    if len(value) != _EDGE.size or value[0] != _EDGE_VERSION or value[1] not in _SETS:
-        raise ValueError(f"not an edge of version {_EDGE_VERSION}: {value[: _EDGE.size].hex()}")
-    _, number, removed, member, owner, time_us = _EDGE.unpack(value)
-    kind = _SETS[number]
-    return EdgeRecord(kind=kind, member=member, owner=owner, time_us=time_us, removed=bool(removed))
+    if not value or len(value) % _EDGE.size:
+        raise ValueError(
+            f"{len(value)} bytes are not edges of {_EDGE.size} bytes: {value[: _EDGE.size].hex()}"
+        )
+    edges = []
+    for version, number, removed, member, owner, time_us in _EDGE.iter_unpack(value):
+        if version != _EDGE_VERSION or number not in _SETS:
+            raise ValueError(f"not an edge of version {_EDGE_VERSION}: version {version}, set {number}")
+        edges.append(EdgeRecord(_SETS[number], member, owner, time_us, bool(removed)))
+    return edges
 
 
 @dataclass(frozen=True, slots=True)

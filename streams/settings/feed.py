@@ -104,7 +104,7 @@ class EdgeSettings(Part):
     # The generation of the topic `edges`; raise it whenever the topic is created again, so that
     # its offsets, which order the counts, go on rising.
     edges_generation: PositiveInt = 1
-    edges_batch_records_max: PositiveInt = 10_000
+    edges_batch_records_max: PositiveInt = 400  # With up to 50 edges each.
     edges_linger_ms: PositiveInt = 200
     edges_rest_ms_max: PositiveInt = 1_000  # After a batch that took longer, as much longer.
     removed_edge_ttl_s: PositiveInt = 28 * 86_400

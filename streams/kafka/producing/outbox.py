@@ -1,15 +1,20 @@
 """Publish the handlers' records to the internal topics."""
 
+from collections import defaultdict
 from collections.abc import Sequence
+
+from more_itertools import sliced
 
 from schemas.ids import pack_id
 from schemas.internal import (
+    EDGES_A_RECORD_MAX,
     Backfill,
     EdgeRecord,
     FanoutPage,
     FanoutRecord,
     OwnPost,
     RenditionTask,
+    encode_edges,
     encode_fanout,
     encode_task,
 )
@@ -28,12 +33,15 @@ class KafkaOutbox:
         self._renditions = RENDITIONS.named(namespace)
 
     async def edges(self, records: Sequence[EdgeRecord]) -> None:
+        by_partition: dict[int, list[EdgeRecord]] = defaultdict(list)
+        for record in records:
+            by_partition[partition_of(EDGES, record.owner)].append(record)
         await self._producer.send(
             [
-                Outgoing(
-                    self._edges, partition_of(EDGES, record.owner), pack_id(record.owner), record.encode()
-                )
-                for record in records
+                # Without a key: a record has the edges of several owners.
+                Outgoing(self._edges, partition, None, encode_edges(some))
+                for partition, of_partition in by_partition.items()
+                for some in sliced(of_partition, EDGES_A_RECORD_MAX)
             ]
         )
 

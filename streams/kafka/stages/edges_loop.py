@@ -7,6 +7,7 @@ batch is applied again.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
@@ -16,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import KafkaError
 
-from schemas.internal import decode_edge
+from schemas.internal import decode_edges
 from streams.edges.counting import SetWriter
 from streams.kafka.clients import aiokafka_consumer
 from streams.kafka.consuming.progress import GroupPartition, Progress
@@ -142,7 +143,9 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
         is_assigned: Callable[[], bool],
     ) -> None:
         begin, end = records[0].offset, records[-1].offset + 1
-        edges = [decode_edge(record.value) for record in records if record.value is not None]
+        edges = [
+            edge for record in records if record.value is not None for edge in decode_edges(record.value)
+        ]
         writer = self._writer(partition.partition)
         try:
             with self.progress.excused(self._group_partition(partition)):
@@ -162,8 +165,8 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
             log.info("edges: %s is applied up to %d, but not committed: %r", partition, end, error)
             return
         self.progress.handled(self._group_partition(partition), end)
-        for edge in edges:
-            EDGES_APPLIED.labels(edge.kind.value).inc()
+        for kind, count in Counter(edge.kind.value for edge in edges).items():
+            EDGES_APPLIED.labels(kind).inc(count)
 
     def _writer(self, partition: int) -> SetWriter:
         writer = self._writers.get(partition)

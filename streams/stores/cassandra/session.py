@@ -100,12 +100,11 @@ class CassandraSession:
 
         batch = BatchStatement(batch_type=BatchType.UNLOGGED)
         batch.is_idempotent = True
-        partitions: set[bytes | None] = set()
-        for statement, values in bound:
-            one = statement.bind(values)
-            partitions.add(one.routing_key)
+        statements = [statement.bind(values) for statement, values in bound]
+        for one in statements:
             batch.add(one)
-        key = partitions.pop() if len(partitions) == 1 else None
+        partition = statements[0].routing_key
+        key = partition if all(one.routing_key == partition for one in statements) else None
         await self._guard.run(f"batch of {len(bound)}", self._execute, batch, key=key)
 
     async def batches(self, bound: Sequence[tuple[PreparedStatement, tuple[object, ...]]]) -> None:

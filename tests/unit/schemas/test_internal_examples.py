@@ -21,9 +21,10 @@ from schemas.internal import (
     FanoutRecord,
     RenditionTask,
     SetKind,
-    decode_edge,
+    decode_edges,
     decode_fanout,
     decode_task,
+    encode_edges,
     encode_fanout,
     encode_task,
 )
@@ -44,6 +45,12 @@ PUBLISHED = {
     "renditions.removal.v1": "725a374d6eab1454",
     "renditions.thumbnail.v1": "349da53b5bd79f82",
 }
+
+
+def decode_edge(value: bytes) -> EdgeRecord:
+    [edge] = decode_edges(value)
+    return edge
+
 
 DECODE: dict[str, Callable[[bytes], InternalRecord]] = {
     "edges": decode_edge,
@@ -89,7 +96,7 @@ def todays_examples() -> list[InternalExample]:
 
 def encode(record: InternalRecord) -> bytes:
     if isinstance(record, EdgeRecord):
-        return record.encode()
+        return encode_edges([record])
     if isinstance(record, FanoutRecord):
         return encode_fanout(record)
     return encode_task(record)

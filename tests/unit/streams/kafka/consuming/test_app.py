@@ -11,14 +11,14 @@ def settings(run_dir: Path) -> ConsumerSettings:
 
 
 async def test_an_app_is_a_consumer_of_the_group(tmp_path: Path) -> None:
-    """The app has all brokers, our limits on buffered records, and our commit interval."""
+    """The app has all brokers, our commit interval, and a buffer of as many fetches as records may wait."""
     app = make_app(
         settings(tmp_path), "t.check", {"t.likes": range(3)}, poll_records_max=3, buffer_records_max=15
     )
 
     assert "t.check" == app.conf.id
     assert ["kafka://a:1", "kafka://b:2"] == [str(url) for url in app.conf.broker]
-    assert (3, 15) == (app.conf.broker_max_poll_records, app.conf.stream_buffer_maxsize)
+    assert (3, 5) == (app.conf.broker_max_poll_records, app.conf.stream_buffer_maxsize)
     assert 0.3 == app.conf.broker_commit_interval
     assert (tmp_path / "faust-w").is_dir()
 

@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError, KafkaError, UnknownError
 
 from bench.traffic.waiting import eventually
-from schemas.internal import EdgeRecord, SetKind
+from schemas.internal import EdgeRecord, SetKind, encode_edges
 from streams.core.sets import BucketWrite
 from streams.kafka.consuming.progress import Progress
 from streams.kafka.stages.edges_loop import EdgesLoop
@@ -29,7 +29,7 @@ TURNS = 50  # Turns of the event loop. If the batch loop went on, it would poll 
 
 def like(member: int, owner: int, offset: int) -> SimpleNamespace:
     edge = EdgeRecord(SetKind.LIKERS, member, owner, 1, removed=False)
-    return SimpleNamespace(offset=offset, value=edge.encode())
+    return SimpleNamespace(offset=offset, value=encode_edges([edge]))
 
 
 @dataclass
