@@ -59,7 +59,7 @@ async def wrong_following(outgoing_edges: OutgoingEdges, edges: Sequence[tuple[i
         expected[follower].add(followee)
     wrong = 0
     for follower, followees in expected.items():
-        stored = {followed.followee_id for followed in await outgoing_edges.following(UserId(follower))}
+        stored = set(await outgoing_edges.following(UserId(follower)))
         wrong += stored != followees
     return wrong
 

@@ -170,9 +170,7 @@ class CachedReads:
 
 
 async def _load_following(edges: OutgoingEdges, users: Sequence[int]) -> dict[int, Following]:
-    return {
-        user: {row.followee_id: row.seen_ms for row in await edges.following(UserId(user))} for user in users
-    }
+    return {user: await edges.following(UserId(user)) for user in users}
 
 
 async def _load_following_counts(edges: OutgoingEdges, users: Sequence[int]) -> dict[int, FollowingCounts]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from itertools import islice
 
 from more_itertools import sliced
 
@@ -28,7 +29,7 @@ async def check_edges(
     """
     sample = followers[:EDGES_A_USER_MAX]
     following = await stores.outgoing_edges.following(user)
-    followees = [followed.followee_id for followed in following[:EDGES_A_USER_MAX]]
+    followees = list(islice(following, EDGES_A_USER_MAX))
     findings = [
         *[
             Finding(FindingKind.EDGES, user, follower, "in followers, not in following")

@@ -35,7 +35,7 @@ async def expected_feed(stores: CheckedStores, user: UserId, depth: int) -> Expe
     Raises:
         StoreUnavailable: Cassandra did not answer.
     """
-    authors = {followed.followee_id for followed in await stores.outgoing_edges.following(user)} | {user}
+    authors = {*await stores.outgoing_edges.following(user), user}
     newest: list[int] = []
     for batch in sliced(sorted(authors), AUTHORS_A_CALL):
         lists = await stores.author_photos.newest(batch, below=ID_MAX, each_max=depth)

@@ -74,7 +74,7 @@ async def _rebuild_users(users: Sequence[UserId], console: Console) -> list[User
     async with connect(settings, timeout_ms=settings.worker_store_timeout_ms) as stores:
 
         async def followees_of(owner: UserId) -> list[UserId]:
-            return [followed.followee_id for followed in await stores.outgoing_edges.following(owner)]
+            return list(await stores.outgoing_edges.following(owner))
 
         count: Callable[[object], None] = lambda _: None  # noqa: E731 - nobody scrapes a command.
         rebuilder = Rebuilder(

@@ -63,11 +63,11 @@ async def _cached(inspection: Inspection, user: UserId) -> Section:
 
 async def _following(inspection: Inspection, user: UserId) -> Section:
     following = await inspection.outgoing_edges.following(user)
-    newest = sorted(following, key=lambda followed: -followed.seen_ms)
+    newest = sorted(following, key=lambda followee: -following[followee])
     return Section(
         "Following (Cassandra)",
         (
             ("follows", str(len(following))),
-            ("latest", listed((followed.followee_id for followed in newest), len(newest))),
+            ("latest", listed(newest, len(newest))),
         ),
     )

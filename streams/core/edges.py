@@ -16,14 +16,6 @@ class OutgoingEdge(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Followee:
-    """A followed user. `seen_ms` is when the edge reached this system, milliseconds since 1970."""
-
-    followee_id: UserId
-    seen_ms: int
-
-
-@dataclass(frozen=True, slots=True)
 class FollowingCounts:
     """How many users a user follows now, and how many rows of removed follows have not expired."""
 
@@ -39,5 +31,6 @@ class EraLikes:
     floor: int
 
 
-# The followees of a user by id, ascending, each with its `seen_ms`.
+# The followees of a user by id, ascending, each with its `seen_ms`: when the edge reached this system,
+# milliseconds since 1970.
 Following: TypeAlias = dict[UserId, int]

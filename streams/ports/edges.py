@@ -11,7 +11,7 @@ from typing import Protocol
 from schemas.ids import PackedIds, PhotoId, UserId
 from schemas.internal import SetKind
 from streams.core.counted import Membership
-from streams.core.edges import EraLikes, Followee, FollowingCounts, OutgoingEdge
+from streams.core.edges import EraLikes, Following, FollowingCounts, OutgoingEdge
 from streams.core.sets import BucketKey, BucketState, BucketWrite, SetSummary
 
 
@@ -28,8 +28,8 @@ class OutgoingEdges(Protocol):
 
     async def state(self, kind: OutgoingEdge, member: UserId, owner: int) -> Membership | None: ...
 
-    async def following(self, follower: UserId) -> list[Followee]:
-        """Return everybody whom the user follows now, by id, ascending."""
+    async def following(self, follower: UserId) -> Following:
+        """Return everybody whom the user follows now."""
 
     async def following_counts(self, follower: UserId) -> FollowingCounts:
         """Return how many rows `following` would read, without reading them to here."""

@@ -17,8 +17,12 @@ _STATUSES = {status.value: status for status in Status}
 
 
 def encode_following(following: Following) -> bytes:
-    flat = [number for pair in following.items() for number in pair]
-    return struct.pack(f">{len(flat)}Q", *flat)
+    pairs = array("Q", bytes(16 * len(following)))
+    pairs[::2] = array("Q", following.keys())
+    pairs[1::2] = array("Q", following.values())
+    if byteorder == "little":
+        pairs.byteswap()
+    return pairs.tobytes()
 
 
 def decode_following(value: bytes) -> Following:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from schemas.ids import PhotoId, UserId
 from streams.core.counted import Membership
-from streams.core.edges import EraLikes, Followee, FollowingCounts, OutgoingEdge
+from streams.core.edges import EraLikes, Following, FollowingCounts, OutgoingEdge
 from streams.core.eras import era_of
 from streams.core.feed import END
 from streams.ports.edges import OutgoingEdges, RemovalMarks
@@ -33,12 +33,12 @@ class MemoryOutgoingEdges(OutgoingEdges):
     async def state(self, kind: OutgoingEdge, member: UserId, owner: int) -> Membership | None:
         return self._member_rows(kind, member).get(owner)
 
-    async def following(self, follower: UserId) -> list[Followee]:
-        return [
-            Followee(followee_id=UserId(followee), seen_ms=self._seen_ms[follower, followee])
+    async def following(self, follower: UserId) -> Following:
+        return {
+            UserId(followee): self._seen_ms[follower, followee]
             for followee, state in self._member_rows(OutgoingEdge.FOLLOWING, follower).items()
             if not state.removed
-        ]
+        }
 
     async def following_counts(self, follower: UserId) -> FollowingCounts:
         states = [state for _, state in self._member_rows(OutgoingEdge.FOLLOWING, follower).items()]

@@ -116,8 +116,8 @@ class OutgoingEdgesSuite:
             await stores.outgoing_edges.write(OutgoingEdge.FOLLOWING, member, owner, IN)
         following = await stores.outgoing_edges.following(member)
 
-        assert [followee.followee_id for followee in following] == owners
-        assert all(before_ms <= followee.seen_ms <= passing.now_ms() for followee in following)
+        assert list(following) == owners
+        assert all(before_ms <= seen_ms <= passing.now_ms() for seen_ms in following.values())
 
     async def test_a_new_follow_has_a_new_time(
         self, stores: Stores, new_id: NewId, passing: PassingTime
@@ -130,12 +130,12 @@ class OutgoingEdgesSuite:
         await stores.outgoing_edges.write(OutgoingEdge.FOLLOWING, member, owner, OUT)
         again = Membership(NOW_US + 2, removed=False)
         await stores.outgoing_edges.write(OutgoingEdge.FOLLOWING, member, owner, again)
-        learned_ms = (await stores.outgoing_edges.following(member))[0].seen_ms
+        learned_ms = (await stores.outgoing_edges.following(member))[UserId(owner)]
         await self.a_moment_later(passing)
         await stores.outgoing_edges.write(OutgoingEdge.FOLLOWING, member, owner, IN)
 
         assert learned_ms > first_ms
-        assert (await stores.outgoing_edges.following(member))[0].seen_ms == learned_ms
+        assert (await stores.outgoing_edges.following(member))[UserId(owner)] == learned_ms
 
     async def a_moment_later(self, passing: PassingTime) -> int:
         """Let the clock advance; returns the time before."""
@@ -187,7 +187,7 @@ class OutgoingEdgesSuite:
         await edges.write_all(OutgoingEdge.FOLLOWING, [(member, owner, LATER_OUT) for owner in owners[:4]])
 
         assert await edges.following_counts(member) == FollowingCounts(len(owners) - 4, 4)
-        assert [followee.followee_id for followee in await edges.following(member)] == owners[4:]
+        assert list(await edges.following(member)) == owners[4:]
 
     @kinds
     async def test_a_mark_of_a_removal_is_returned_until_it_expires(
@@ -244,5 +244,5 @@ class OutgoingEdgesSuite:
     async def owners(self, stores: Stores, kind: OutgoingEdge, member: UserId, asked: list[int]) -> list[int]:
         """Return whom the member follows, or which of the given photos it likes, ascending."""
         if kind is OutgoingEdge.FOLLOWING:
-            return [followee.followee_id for followee in await stores.outgoing_edges.following(member)]
+            return list(await stores.outgoing_edges.following(member))
         return sorted(await stores.outgoing_edges.liked(member, [PhotoId(number) for number in asked]))

@@ -81,7 +81,7 @@ async def test_an_aborted_event_has_no_effect(deployment: Deployment, stores: St
     await deployment.drained()
 
     assert 1 == await followers(stores)
-    assert set() == {edge.followee_id for edge in await stores.outgoing_edges.following(UserId(11))}
+    assert {} == await stores.outgoing_edges.following(UserId(11))
 
 
 async def test_an_open_transaction_is_waited_for_and_said(deployment: Deployment, stores: Stores) -> None:

@@ -226,7 +226,7 @@ async def test_a_follow_that_exceeds_the_limit_is_taken_back() -> None:
     edges.write = write_after_another  # type: ignore[attr-defined]
 
     assert await status_of(world, "PUT", "/v1/social/follow/5") == 409
-    assert [edge.followee_id for edge in await edges.following(UserId(ME))] == [2, 3, 4]
+    assert list(await edges.following(UserId(ME))) == [2, 3, 4]
     followed, unfollowed = world.publisher.published
     assert (followed.type, unfollowed.type) == (EventType.USER_FOLLOWED, EventType.USER_UNFOLLOWED)
     assert followed.time_us == unfollowed.time_us

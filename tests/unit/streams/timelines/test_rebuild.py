@@ -78,7 +78,7 @@ async def test_little_is_read_of_many_authors() -> None:
 
 def _rebuilder(world: World, outcomes: list[RebuildOutcome], **overrides: object) -> Rebuilder:
     async def followees_of(owner: UserId) -> list[UserId]:
-        return [edge.followee_id for edge in await world.stores.outgoing_edges.following(owner)]
+        return list(await world.stores.outgoing_edges.following(owner))
 
     parts: dict[str, object] = {
         "stores": world.stores,
