@@ -20,10 +20,11 @@ async def get_user(
 ) -> Response:
     """The user's counts, exact once events have been handled; zeros for an id never seen.
 
-    While the database does not count a user's followees in time, their number may be a minute old.
+    Where another user keeps changing thousands of followees, their number may be some moments old, and a
+    minute if the database does not count them in time.
     """
     followees, followers, photos = await asyncio.gather(
-        _followees(users, user_id),
+        _followees(users, user_id, is_own=caller.user_id == user_id),
         users.reads.totals(SetKind.FOLLOWERS, [user_id]),
         users.reads.totals(SetKind.READY_PHOTOS, [user_id]),
     )
@@ -39,12 +40,16 @@ async def get_user(
     )
 
 
-async def _followees(users: UserService, user: UserId) -> int | None:
-    """Return how many users the user follows, now or lately; None if it is not known."""
+async def _followees(users: UserService, user: UserId, *, is_own: bool) -> int | None:
+    """Return how many users the user follows, now or lately; None if it is not known.
+
+    Only the user waits until a large number is counted again: they may have changed it just now.
+    """
+    last = users.last_followees.get(user)
     try:
-        counts = await users.reads.following_counts(user)
+        counts = await users.reads.following_counts(user, patient=is_own or last is None)
     except TooManyReads:
-        return users.last_followees.get(user)
+        return last
     if not counts.unknown:
         users.last_followees[user] = counts.values[user].followees
     return users.last_followees.get(user)

@@ -32,6 +32,11 @@ class OneAtATime:
         self._wait_s = wait_s
         self._locks: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
 
+    def is_taken(self, key: bytes) -> bool:
+        """Return whether a task works on the key."""
+        lock = self._locks.get(key)
+        return lock is not None and lock.locked()
+
     @asynccontextmanager
     async def turn(self, key: bytes) -> AsyncIterator[bool]:
         """Be the only one with the key's turn; yields whether this had to wait for another's.
@@ -75,15 +80,18 @@ class LargeReads:
         self._reads: WeakValueDictionary[bytes, _KeyReads] = WeakValueDictionary()
         self._rest_until_s: LRUCache[bytes, float] = LRUCache(RESTING_KEYS_MAX)
 
-    async def run(self, key: bytes, read: Callable[[bool], Awaitable[R]]) -> R:
+    async def run(self, key: bytes, read: Callable[[bool], Awaitable[R]], *, patient: bool = True) -> R:
         """Return the result of a read of the key that began after this call; one runs at a time.
 
         All calls that wait for the same read get its result, so none waits for more than two reads and the
         rest between them. `read` is told whether it had to wait for another read.
 
         Raises:
-            TooManyReads: The key's turn did not come within `wait_s`.
+            TooManyReads: The key's turn did not come within `wait_s`; or at once, if the call is not
+                `patient` and the key is being read or rests.
         """
+        if not patient and (self._turns.is_taken(key) or self._rest_s(key) > 0):
+            raise TooManyReads
         reads = self._reads.setdefault(key, _KeyReads())
         begun_before = reads.begun
         async with self._turns.turn(key) as waited:
@@ -109,7 +117,7 @@ class LargeReads:
     @asynccontextmanager
     async def _rested(self, key: bytes) -> AsyncIterator[None]:
         """Wait until the key has rested. It rests again after the code inside."""
-        rest_s = self._rest_until_s.get(key, 0.0) - self._clock_s()
+        rest_s = self._rest_s(key)
         if rest_s > 0:
             await asyncio.sleep(rest_s)
         began_s = self._clock_s()
@@ -117,6 +125,10 @@ class LargeReads:
             yield
         finally:
             self._rest(key, self._clock_s() - began_s)
+
+    def _rest_s(self, key: bytes) -> float:
+        """Return how long the key still rests; not above 0 if it does not."""
+        return self._rest_until_s.get(key, 0.0) - self._clock_s()
 
     def _rest(self, key: bytes, took_s: float) -> None:
         rest_s = min(took_s * REST_RATIO, self._wait_s * REST_SHARE_MAX)

@@ -62,11 +62,11 @@ class ReadThrough:
     count: Callable[[str, int, int], None]
     large_reads: LargeReads
 
-    async def get(self, kind: CachedKind[V], ids: Sequence[int]) -> ReadResult[V]:
+    async def get(self, kind: CachedKind[V], ids: Sequence[int], *, patient: bool = True) -> ReadResult[V]:
         """Read the cache with one call, and load the missing ids with one call of `load`.
 
         Raises:
-            TooManyReads: See `DatabaseReads`.
+            TooManyReads: See `DatabaseReads`, and for a large kind `LargeReads.run`.
         """
         result, missing = await self._from_cache(kind, ids)
         self.count(kind.name, len(ids) - len(missing), len(missing))
@@ -82,7 +82,7 @@ class ReadThrough:
             looked, still_missing = await self._from_cache(kind, ids)
             return await self._load(kind, ids, looked, still_missing) if still_missing else looked
 
-        return await self.large_reads.run(kind.key(missing[0]), read)
+        return await self.large_reads.run(kind.key(missing[0]), read, patient=patient)
 
     async def _load(
         self, kind: CachedKind[V], ids: Sequence[int], result: ReadResult[V], missing: Sequence[int]

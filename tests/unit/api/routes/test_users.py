@@ -1,7 +1,10 @@
 """GET /v1/users/{user_id}: a user's counts."""
 
+import asyncio
+
 from schemas.ids import UserId
 from schemas.internal import SetKind
+from streams.stores.cache.keys import following_counts_key
 from tests.unit.api.routes.requests import OTHER, get, store_set
 from tests.worlds.api import make_world
 
@@ -56,3 +59,25 @@ async def test_followees_that_cannot_be_counted_are_those_of_a_moment_ago() -> N
 
     assert (during.status_code, during.json()) == (200, before)
     assert (never.status_code, late.status_code) == (503, 503)
+
+
+async def test_only_the_user_waits_while_followees_are_counted() -> None:
+    """Others get the number of a moment ago at once. Somebody may change thousands of followees all the
+    time, and each count takes long."""
+    world = await make_world()
+    await world.follow(OTHER, 3)
+    before = await get(world, f"/v1/users/{OTHER}")
+    await world.follow(OTHER, 4)
+    turns = world.services.feed.reads.through.large_reads._turns
+    async with world.client(OTHER) as own:
+        async with turns.turn(following_counts_key(OTHER)):
+            others = await get(world, f"/v1/users/{OTHER}")
+            waiting = asyncio.create_task(own.get(f"/v1/users/{OTHER}"))
+            # A request of the user after the waiting one has been answered.
+            await own.get("/v1/users/777")
+            assert not waiting.done()
+        own_count = (await waiting).json()["following"]
+
+    assert others == before
+    assert own_count == 2
+    assert (await get(world, f"/v1/users/{OTHER}"))["following"] == 2

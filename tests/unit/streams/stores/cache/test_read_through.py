@@ -241,6 +241,31 @@ async def test_a_key_rests_after_a_slow_read() -> None:
     assert dict(reads._rest_until_s) == {b"slow": pytest.approx(160.02)}
 
 
+async def test_an_impatient_read_waits_for_no_other_read_nor_a_rest() -> None:
+    now_s = 100.0
+    reads = LargeReads(0.04, clock_s=lambda: now_s)
+    go = asyncio.Event()
+
+    async def read(_: bool) -> int:
+        nonlocal now_s
+        await go.wait()
+        now_s += 1.0
+        return 1
+
+    first = asyncio.create_task(reads.run(b"key", read))
+    await asyncio.sleep(0)
+    with pytest.raises(TooManyReads):
+        await reads.run(b"key", read, patient=False)
+    go.set()
+    await first
+    with pytest.raises(TooManyReads):
+        await reads.run(b"key", read, patient=False)
+    assert await reads.run(b"other", read, patient=False) == 1
+    now_s += 1.0
+
+    assert await reads.run(b"key", read, patient=False) == 1
+
+
 async def test_without_ids_no_store_is_called() -> None:
     """An empty list of ids needs neither the cache nor the database."""
     world = _World()
