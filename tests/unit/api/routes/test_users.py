@@ -8,6 +8,8 @@ from streams.stores.cache.keys import following_counts_key
 from tests.unit.api.routes.requests import OTHER, get, store_set
 from tests.worlds.api import make_world
 
+WAITING_S_MAX = 10.0  # A turn is waited for three times as long.
+
 
 async def test_a_users_counts_are_exact() -> None:
     """Followers and photos are read from counted sets, followees from the user's outgoing edges."""
@@ -71,7 +73,8 @@ async def test_only_the_user_waits_while_followees_are_counted() -> None:
     turns = world.services.feed.reads.through.large_reads._turns
     async with world.client(OTHER) as own:
         async with turns.turn(following_counts_key(OTHER)):
-            others = await get(world, f"/v1/users/{OTHER}")
+            async with asyncio.timeout(WAITING_S_MAX):
+                others = await get(world, f"/v1/users/{OTHER}")
             waiting = asyncio.create_task(own.get(f"/v1/users/{OTHER}"))
             # A request of the user after the waiting one has been answered.
             await own.get("/v1/users/777")
