@@ -91,6 +91,8 @@ def report(
             f"p99 {percentile(side, 0.99):.0f} ms, worst {percentile(side, 1):.0f} ms; "
             f"{sum(page.is_partial for page in side)} partial"
         )
+    slowest = sorted(attacked, key=lambda page: page.took_s)[-max(1, len(attacked) // 100) :]
+    console.print(f"{attack}: the slowest 1% {dict(Counter(page.request for page in slowest).most_common())}")
     ratio = percentile(attacked, 0.99) / percentile(quiet, 0.99)
     refused = Counter(f"{each.request} {each.status} {each.detail}" for each in responses if each.is_refused)
     console.print(f"{attack}: p99 {ratio:.2f} times, refused of others {dict(refused)}; {shares}")
