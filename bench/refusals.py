@@ -1,4 +1,4 @@
-"""Make each store refuse in ways that a running one can, under load.
+"""Make each store refuse in every way that a running one can, under load.
 
     python -m bench.refusals [--seconds 30] [--store redis|s3|cassandra|kafka]
 
@@ -7,6 +7,8 @@ each write is repeated until it is acknowledged. The bench prints how many reque
 and how often a process was refused. It fails if a response is an unexpected error, if a process ends,
 or if afterwards the feed of one of 40 readers is not every photo once, newest first, if a write has no
 effect, if an upload has no renditions, or if `shutterline check` finds a difference.
+
+Disks are filled on file systems that the bench mounts, so it has to run as root.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Make Cassandra refuse: a node of its own, with roles, and with JMX to change its limits."""
+"""Make Cassandra refuse: a node of its own, with roles, small disks, and JMX to change its limits."""
 
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,7 @@ from functools import partial
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import Cluster, NoHostAvailable
 
-from bench.refusing.refusing import Refusing
+from bench.refusing.refusing import MIB, Refusing, filled, small_disk
 from bench.traffic.waiting import wait_until
 from infra.local import ports
 from infra.local.paths import TEMPLATES, shared_library
@@ -19,22 +19,34 @@ from infra.local.stack import Stack
 NAME = "cassandra_refusing"
 ROLE, PASSWORD = "shutterline", "of benches and tests alone"
 ADMIN = "cassandra"  # The role, and its password, that a new cluster has.
+DATA_BYTES, COMMIT_LOG_BYTES = 512 * MIB, 320 * MIB
+USED_PERCENT_MAX = 80
 START_S = 60.0
 SETTINGS = "org.apache.cassandra.db:type=StorageService"
+UNLIMITED_PER_S = 1_000_000
 
 
 class RefusingCassandra(CassandraServer):
-    """A node that authenticates and authorises."""
+    """A node that authenticates and authorises, and refuses writes above `USED_PERCENT_MAX` of its disk."""
 
     def configure(self) -> None:
         super().configure()
         conf = self._conf_dir / "cassandra.yaml"
         text = conf.read_text().replace("AllowAllAuthenticator", "PasswordAuthenticator")
-        conf.write_text(text.replace("AllowAllAuthorizer", "CassandraAuthorizer"))
+        conf.write_text(
+            text.replace("AllowAllAuthorizer", "CassandraAuthorizer").replace(
+                "commitlog_segment_size: 8MiB", "commitlog_segment_size: 2MiB"
+            )
+            + f"""
+permissions_validity: 100ms
+data_disk_usage_percentage_fail_threshold: {USED_PERCENT_MAX}
+"""
+        )
 
     def command(self) -> Sequence[str]:
         binary, *rest = super().command()
-        return [binary, f"-Dcassandra.jmx.local.port={self.ports['jmx']}", *rest]
+        jmx = f"-Dcassandra.jmx.local.port={self.ports['jmx']}"
+        return [binary, jmx, "-Dcassandra.disk_usage.monitor_interval_ms=500", *rest]
 
     def set(self, **limits: object) -> None:
         """Change attributes of the running node, one call of Cassandra's own tool for each."""
@@ -45,6 +57,16 @@ class RefusingCassandra(CassandraServer):
         tool += ["-h", "127.0.0.1", "-p", str(self.ports["jmx"]), "sjk", "mx", "-ms", "-b", SETTINGS]
         for name, value in limits.items():
             subprocess.run([*tool, "-f", name, "-v", str(value)], check=True, capture_output=True)
+
+
+@contextmanager
+def no_permission(server: RefusingCassandra) -> Iterator[None]:
+    # Also those that the role has because it made the keyspaces and tables.
+    execute(server, f"DELETE FROM system_auth.role_permissions WHERE role = '{ROLE}'")
+    try:
+        yield
+    finally:
+        execute(server, f"GRANT ALL ON ALL KEYSPACES TO {ROLE}")
 
 
 @contextmanager
@@ -59,6 +81,23 @@ def overloaded(server: RefusingCassandra) -> Iterator[None]:
         yield
     finally:
         server.set(NativeTransportRateLimitingEnabled=False)
+
+
+@contextmanager
+def nearly_full_disk(server: RefusingCassandra) -> Iterator[None]:
+    """A guardrail refuses writes."""
+    with filled(server.data_dir, share=(USED_PERCENT_MAX + 10) / 100):
+        yield
+
+
+@contextmanager
+def full_commit_log(server: RefusingCassandra) -> Iterator[None]:
+    """The node stops serving; its operator frees the disk and starts it again."""
+    with filled(server.data_dir / "commitlog"):
+        yield
+    server.stop()
+    server.start()
+    server.wait_ready()
 
 
 def execute(server: RefusingCassandra, *statements: str) -> None:
@@ -103,9 +142,22 @@ def second_node(stack: Stack) -> Iterator[RefusingCassandra]:
 
 @contextmanager
 def refusing_cassandra(stack: Stack) -> Iterator[Refusing]:
-    """A second node."""
-    with second_node(stack) as server:
-        yield Refusing(environment_of(server.port), {"overloaded": partial(overloaded, server)})
+    """A second node on small disks."""
+    data = stack.home.data / NAME
+    with (
+        small_disk(data, DATA_BYTES),
+        small_disk(data / "commitlog", COMMIT_LOG_BYTES),
+        second_node(stack) as server,
+    ):
+        yield Refusing(
+            environment_of(server.port),
+            {
+                "no permission": partial(no_permission, server),
+                "overloaded": partial(overloaded, server),
+                "disk nearly full": partial(nearly_full_disk, server),
+                "commit log full": partial(full_commit_log, server),
+            },
+        )
 
 
 def environment_of(port: int) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Make Kafka refuse: a broker of its own, which authorises its users."""
+"""Make Kafka refuse: a broker of its own, which authorises its users and has a small disk."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from bench.refusing.refusing import Refusing
+from bench.refusing.refusing import MIB, Refusing, filled, small_disk
 from infra.local import ports
 from infra.local.paths import shared_library
 from infra.local.servers.kafka import KafkaServer
@@ -26,6 +26,7 @@ from infra.local.stack import Stack
 NAME = "kafka_refusing"
 USER, BROKER, PASSWORD = "shutterline", "broker", "of benches and tests alone"
 LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
+DISK_BYTES = 512 * MIB
 QUOTA_BYTES_PER_S = 2_000
 TIMEOUT_S = 10.0
 
@@ -126,6 +127,16 @@ def rule(resource: ResourceType, operation: AclOperation, permission: AclPermiss
 
 
 @contextmanager
+def full_disk(server: RefusingKafka) -> Iterator[None]:
+    """The broker ends itself when it cannot write; its operator frees the disk and starts it again."""
+    with filled(server.data_dir):
+        yield
+    server.stop()
+    server.start()
+    server.wait_ready()
+
+
+@contextmanager
 def second_broker(stack: Stack) -> Iterator[RefusingKafka]:
     """A broker beside the stack's own, and running."""
     taken = [ports.unused(())]
@@ -149,13 +160,14 @@ def environment_of(server: RefusingKafka) -> dict[str, str]:
 
 @contextmanager
 def refusing_kafka(stack: Stack) -> Iterator[Refusing]:
-    """A second broker."""
-    with second_broker(stack) as server:
+    """A second broker on a small disk."""
+    with small_disk(stack.home.data / NAME, DISK_BYTES), second_broker(stack) as server:
         yield Refusing(
             environment_of(server),
             {
                 "quota": partial(low_quota, server),
                 "no permission to write": partial(no_permission_to_write, server),
                 "no permission": partial(no_permission, server),
+                "disk full": partial(full_disk, server),
             },
         )

@@ -1,10 +1,18 @@
-"""A store that can be made to refuse."""
+"""A store that can be made to refuse, and a small disk that can be filled."""
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+import errno
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+
+from infra.local.paths import private_folder
 
 Refusal = Callable[[], AbstractContextManager[None]]
+MIB = 1024 * 1024
+FILLED_AT_ONCE_BYTES = MIB // 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,3 +21,38 @@ class Refusing:
 
     environment: Mapping[str, str]
     refusals: Mapping[str, Refusal]
+
+
+@contextmanager
+def small_disk(folder: Path, size_bytes: int) -> Iterator[None]:
+    """Mount a file system of `size_bytes` on `folder`; this needs root."""
+    private_folder(folder)
+    options = f"size={size_bytes},mode=700"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@contextmanager
+def filled(disk: Path, *, share: float = 1.0) -> Iterator[None]:
+    """Fill the disk with a file until `share` of it is used, whoever else writes meanwhile."""
+    file = disk / "filled"
+    try:
+        with file.open("wb", buffering=0) as fill:
+            while used_share(disk) < share:
+                try:
+                    fill.write(bytes(FILLED_AT_ONCE_BYTES))
+                except OSError as error:
+                    if error.errno != errno.ENOSPC:
+                        raise
+                    break
+        yield
+    finally:
+        file.unlink()
+
+
+def used_share(disk: Path) -> float:
+    bounds = os.statvfs(disk)
+    return 1 - bounds.f_bfree / bounds.f_blocks
