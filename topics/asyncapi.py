@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from pydantic.json_schema import models_json_schema
 
-from schemas.dead_letter_headers import ADDED_HEADERS
+from schemas.dead_letter_headers import ADDED_HEADERS, LEFT_OUT_HEADER
 from schemas.envelope import CONTENT_TYPE, SPEC_VERSION, STRUCTURED_MEDIA_TYPE, Reason
 from schemas.events import EVENT_KINDS, EventType
 from schemas.golden import ContentMode, Example, golden_examples
@@ -32,7 +32,8 @@ def asyncapi_document() -> Json:
             "description": (
                 "CloudEvents 1.0 over Kafka, in binary or structured mode, at most "
                 f"{RECORD_BYTES_MAX} bytes a record. Events may come twice, late and in any order. What "
-                "can never succeed goes to the topic's dead-letter topic, key and value unchanged."
+                "can never succeed goes to the topic's dead-letter topic, key and value unchanged. Where a "
+                f"larger record was taken because it is compressed, {LEFT_OUT_HEADER} says what is missing."
             ),
         },
         "defaultContentType": "application/json",
@@ -150,12 +151,19 @@ def _structured_payload(event_type: EventType, model: Json) -> Json:
 def _dead_letter_message() -> Json:
     added: Json = {name: {"type": "string"} for name in ADDED_HEADERS}
     added["shutterline_reason"] = {"type": "string", "enum": [reason.value for reason in Reason]}
+    headers = _required_object(added)
+    headers["properties"] |= {LEFT_OUT_HEADER: {"type": "string", "enum": ["value", "key, value, headers"]}}
     return {
         "name": _DEAD_LETTER,
         "title": "A record that can never succeed",
         "summary": "Key and value byte for byte, the original headers, and these after them.",
-        "headers": _required_object(added),
-        "payload": {"description": "The record's own value, whatever it is; null stays null."},
+        "headers": headers,
+        "payload": {
+            "description": (
+                "The record's own value, whatever it is; null stays null. It is null, too, "
+                f"if {LEFT_OUT_HEADER} says that it was too large."
+            )
+        },
     }
 
 

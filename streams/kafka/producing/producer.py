@@ -22,6 +22,7 @@ from streams.kafka.clients import librdkafka_client
 from streams.settings import KafkaSettings
 from streams.stores.guard import StoreGuard, breaker_of
 from streams.threads import in_thread
+from topics.catalogue import DEAD_LETTER_BYTES_MAX
 
 log = logging.getLogger(__name__)
 STORE = "kafka"
@@ -52,7 +53,8 @@ class Producer:
             "acks": "all",
             "linger.ms": 2,
             "compression.type": "lz4",
-            "message.max.bytes": 2_000_000,
+            # Of the largest records, which are dead letters. librdkafka measures before it compresses.
+            "message.max.bytes": DEAD_LETTER_BYTES_MAX,
             "message.timeout.ms": timeout_ms,
             "request.timeout.ms": min(timeout_ms, 10_000),
             "socket.timeout.ms": max(1_000, timeout_ms),

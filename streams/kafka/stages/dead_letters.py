@@ -1,7 +1,12 @@
-"""Dead letters: a record that can never be handled is published to its dead-letter topic, bytes unchanged."""
+"""Dead letters: a record that can never be handled is published to its dead-letter topic, bytes unchanged.
+
+A topic limits its batches as they are compressed, so a record may be much larger than the dead-letter topic
+takes. Then the letter lacks the record's value, or everything of the record. Its headers say what it lacks,
+and where the record is.
+"""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from schemas.dead_letter_headers import dead_letter_headers
@@ -11,7 +16,11 @@ from streams.clock import unix_ms
 from streams.kafka.consuming.waiting import retry_until_available
 from streams.kafka.producing.producer import Outgoing
 from streams.settings import RetrySettings
-from topics.catalogue import Topic, dead_letter_of
+from topics.catalogue import DEAD_LETTER_BYTES_MAX, Topic, dead_letter_of
+
+# What Kafka's format adds to a batch of one record, and to each header, at most.
+BATCH_FRAME_BYTES_MAX = 100
+HEADER_FRAME_BYTES_MAX = 10
 
 
 class DeadLetterProducer(Protocol):
@@ -50,6 +59,14 @@ class DeadLetters:
         await retry_until_available(self.retry, lambda: self.producer.send(letters), is_assigned=is_assigned)
 
     def _letter(self, record: Record, poison: PoisonEvent) -> Outgoing:
+        """Return the letter that has as much of the record as fits."""
+        without_value = replace(record, value=None)
+        empty = replace(record, key=None, value=None, headers=())
+        parts = ((record, ""), (without_value, "value"), (empty, "key, value, headers"))
+        letters = (self._letter_of(part, poison, left_out) for part, left_out in parts)
+        return next(letter for letter in letters if _bytes_at_most(letter) <= DEAD_LETTER_BYTES_MAX)
+
+    def _letter_of(self, record: Record, poison: PoisonEvent, left_out: str) -> Outgoing:
         headers = dead_letter_headers(
             record,
             reason=poison.reason,
@@ -57,7 +74,16 @@ class DeadLetters:
             group=self.group,
             attempt=1,
             failed_at=utc_datetime_of_ms(self.clock_ms()),
+            left_out=left_out,
         )
         return Outgoing(
             dead_letter_of(self.topic).named(self.namespace), 0, record.key, record.value, headers
         )
+
+
+def _bytes_at_most(letter: Outgoing) -> int:
+    """Return the size of a batch that has only this record and is not compressed."""
+    headers = sum(
+        len(name.encode()) + len(value or b"") + HEADER_FRAME_BYTES_MAX for name, value in letter.headers
+    )
+    return len(letter.key or b"") + len(letter.value or b"") + headers + BATCH_FRAME_BYTES_MAX

@@ -336,7 +336,7 @@ def dead(letter: Record, error: str = "'x' must be y") -> list[tuple[str, bytes 
     )
 
 
-own_names = st.text().filter(lambda name: name not in ADDED_HEADERS)
+own_names = st.text(st.characters(exclude_characters="\0")).filter(lambda name: name not in ADDED_HEADERS)
 
 
 @given(st.lists(st.tuples(own_names, st.one_of(st.none(), st.binary()))))
@@ -352,13 +352,25 @@ def test_a_dead_letter_keeps_every_header_and_adds_its_own_after_them(
 
 def test_headers_that_a_publisher_forged_are_not_on_the_dead_letter() -> None:
     """Each added header exists once, with the value of this system."""
-    forged = (("shutterline_reason", b"none"), ("shutterline_offset", None), ("shutterline_own", b"x"))
+    forged = (
+        ("shutterline_reason", b"none"),
+        ("shutterline_offset", None),
+        ("shutterline_own", b"x"),
+        ("shutterline_left_out", b"value"),
+    )
 
     letter = dead(record(None, forged))
 
     assert letter[0] == ("shutterline_own", b"x")
     assert tuple(name for name, _ in letter[1:]) == ADDED_HEADERS
     assert dict(letter)["shutterline_reason"] == b"not_json"
+
+
+def test_a_name_with_a_nul_forges_no_header() -> None:
+    """A client in C would end the name at the NUL, and the letter would have two reasons."""
+    letter = dead(record(None, (("shutterline_reason\0", b"none"), ("a\0b", b"x"))))
+
+    assert letter[:2] == [("shutterline_reason\\x00", b"none"), ("a\\x00b", b"x")]
 
 
 def test_a_dead_letter_says_where_it_was_and_what_happened() -> None:

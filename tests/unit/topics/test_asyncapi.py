@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from schemas.dead_letter_headers import ADDED_HEADERS
+from schemas.dead_letter_headers import ADDED_HEADERS, LEFT_OUT_HEADER
 from schemas.envelope import Reason
 from schemas.events import EVENT_KINDS, EventType
 from schemas.golden import golden_examples
@@ -129,4 +129,5 @@ def test_a_dead_letter_has_the_headers_that_are_added() -> None:
     headers = MESSAGES["dead-letter"]["headers"]
 
     assert headers["required"] == list(ADDED_HEADERS)
+    assert LEFT_OUT_HEADER in headers["properties"]
     assert headers["properties"]["shutterline_reason"]["enum"] == list(Reason)
