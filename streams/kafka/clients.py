@@ -13,11 +13,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import faust
+from aiokafka.consumer import fetcher
 from faust.types.auth import CredentialsT
 
+from streams.kafka.batches import Batches
 from streams.settings import KafkaSettings
 
 READ_COMMITTED = "read_committed"
+# aiokafka's own cannot read all that a broker takes, and no argument of a consumer names another.
+fetcher.MemoryRecords = Batches
 
 
 def librdkafka_client(settings: KafkaSettings) -> dict[str, str | int]:

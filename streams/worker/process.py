@@ -95,11 +95,17 @@ class Process:
             failed.cancel()
 
     async def _own_partitions(self) -> None:
-        """Update `progress` every second with the partitions that the apps own, until cancelled."""
+        """Update `progress` every second with the partitions that the apps own, until cancelled.
+
+        Raises:
+            RuntimeError: An app has crashed. Faust only logs why, and the app handles nothing any more.
+        """
         while True:
             for wired in self.wired:
                 for app in wired.apps:
                     group = app.conf.id
+                    if app.crashed:
+                        raise RuntimeError(f"the consumer of {group} has crashed") from app.crash_reason
                     self.progress.own(
                         group,
                         {
