@@ -12,6 +12,7 @@ from typing import Any
 
 import cramjam
 from aiokafka.codec import snappy_decode
+from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.errors import CorruptRecordException, KafkaError
 from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
 from aiokafka.record.memory_records import _MemoryRecordsPy
@@ -28,6 +29,22 @@ _UNPACK_INTO = MappingProxyType(
         DefaultRecordBatch.CODEC_ZSTD: cramjam.zstd.decompress_into,
     }
 )
+
+
+class RecordsBeforeError(PartitionRecords):  # type: ignore[misc]  # aiokafka has no types here
+    """The records that a fetch brought of one partition. An error is raised only if none precedes it.
+
+    aiokafka's own raises in the middle, and loses these records. Here they are delivered, and the next fetch
+    begins with what cannot be read.
+    """
+
+    def _unpack_records(self) -> Iterator[Any]:
+        begin = self.next_fetch_offset
+        try:
+            yield from super()._unpack_records()
+        except KafkaError:
+            if self.next_fetch_offset == begin:
+                raise
 
 
 class Batches(_MemoryRecordsPy):  # type: ignore[misc]  # aiokafka has no types here

@@ -16,12 +16,13 @@ import faust
 from aiokafka.consumer import fetcher
 from faust.types.auth import CredentialsT
 
-from streams.kafka.batches import Batches
+from streams.kafka.batches import Batches, RecordsBeforeError
 from streams.settings import KafkaSettings
 
 READ_COMMITTED = "read_committed"
 # aiokafka's own cannot read all that a broker takes, and no argument of a consumer names another.
 fetcher.MemoryRecords = Batches
+fetcher.PartitionRecords = RecordsBeforeError
 
 
 def librdkafka_client(settings: KafkaSettings) -> dict[str, str | int]:

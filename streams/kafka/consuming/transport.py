@@ -7,7 +7,7 @@ while the coordinator of the group moves.
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -18,6 +18,7 @@ from mode import Service
 
 from streams.kafka.clients import READ_COMMITTED
 from streams.kafka.consuming.fetched import Fetched, HandledOffsets, WholeFetches
+from streams.kafka.consuming.partitions import PartitionReader, Taken
 from streams.kafka.consuming.refusals import RETRY_S, rejoin_after, report_refusal
 from streams.retrying import while_starting
 
@@ -26,6 +27,10 @@ log = logging.getLogger(__name__)
 
 class CommittedThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust's drivers have no types
     """The thread of one consumer."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._reader = PartitionReader(self.app.conf.id)
 
     def _create_worker_consumer(self, transport: Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
@@ -62,9 +67,20 @@ class CommittedThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust's 
                 rejoin_after(error, consumer)
             await self.sleep(RETRY_S)
 
-    async def _fetch_records(self, *args: Any, **options: Any) -> Any:
+    async def _fetch_records(
+        self,
+        consumer: AIOKafkaConsumer,
+        active_partitions: Collection[TopicPartition],
+        *,
+        max_records: int,
+        **options: float,
+    ) -> Taken:
+        if not self.consumer.flow_active:
+            return {}
         try:
-            return await super()._fetch_records(*args, **options)
+            return await self._reader.take(
+                consumer, active_partitions, timeout_s=options["timeout"], max_records=max_records
+            )
         except KafkaError as error:
             report_refusal(self.app.conf.id, error)
             await asyncio.sleep(RETRY_S)

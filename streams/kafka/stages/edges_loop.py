@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError
 from schemas.internal import decode_edges
 from streams.edges.counting import SetWriter
 from streams.kafka.clients import aiokafka_consumer
+from streams.kafka.consuming.partitions import PartitionConsumer
 from streams.kafka.consuming.progress import GroupPartition, Progress
 from streams.kafka.consuming.refusals import RETRY_S, rejoin_after, report_refusal
 from streams.kafka.consuming.waiting import PartitionRevoked, retry_until_available
@@ -53,7 +54,7 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
     group: str
     progress: Progress
     clock_s: Callable[[], float] = monotonic
-    new_consumer: Callable[..., AIOKafkaConsumer] = AIOKafkaConsumer
+    new_consumer: Callable[..., AIOKafkaConsumer] = PartitionConsumer
     retry_s: float = RETRY_S
     _writers: dict[int, SetWriter] = field(default_factory=dict, init=False)
     _generation: int = field(default=0, init=False)

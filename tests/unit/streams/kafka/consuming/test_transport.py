@@ -1,9 +1,12 @@
 """A consumer whose commit or fetch the broker refuses goes on, and commits later."""
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
 from faust.types import TP
 
@@ -11,6 +14,8 @@ from streams.kafka.consuming.app import make_app
 from streams.kafka.consuming.refusals import rejoin_after
 from streams.kafka.consuming.transport import CommittedConsumer
 from streams.settings import ConsumerSettings
+from tests.worlds.kafka_batches import packed_batch, with_wrong_checksum
+from tests.worlds.kafka_log import Log, values
 
 LOG, OTHER = TP("t", 0), TP("t", 1)
 
@@ -69,6 +74,38 @@ async def test_an_offset_of_a_revoked_partition_is_forgotten(tmp_path: Path) -> 
     await consumer.on_partitions_revoked({LOG})
 
     assert consumer._filter_committable_offsets([]) == {OTHER: 4}
+
+
+@pytest.mark.law("L7")
+async def test_a_fetch_that_fails_for_one_partition_loses_no_record_of_another(tmp_path: Path) -> None:
+    """aiokafka has moved the other's position when it raises, so a later commit would pass its records."""
+    thread = consumer_of(Broker(), tmp_path)._thread
+    client = AIOKafkaConsumer(bootstrap_servers="127.0.0.1:1")
+    log = Log(
+        {
+            TopicPartition(*LOG): [packed_batch([bytes([65 + index])], begin=index) for index in range(5)],
+            TopicPartition(*OTHER): [with_wrong_checksum(packed_batch([b"c"]))],
+        }
+    )
+    await log.consume(client)
+    found: list[bytes] = []
+    async with asyncio.timeout(10):
+        while len(found) < 5:
+            fetched = await thread._fetch_records(client, {LOG, OTHER}, timeout=0.05, max_records=10)
+            found += values(fetched.get(TopicPartition(*LOG), ()))
+            assert TopicPartition(*OTHER) not in fetched
+    await client._fetcher.close()
+    client._closed = True  # It was never started.
+
+    assert found == [b"A", b"B", b"C", b"D", b"E"]
+
+
+async def test_nothing_is_fetched_in_a_rebalance(tmp_path: Path) -> None:
+    """Faust stops the flow, and drops what arrives nevertheless."""
+    consumer = consumer_of(Broker(), tmp_path)
+    consumer.stop_flow()
+
+    assert await consumer._thread._fetch_records(None, {LOG}, timeout=0.0, max_records=1) == {}
 
 
 def test_only_a_refused_group_is_joined_again() -> None:

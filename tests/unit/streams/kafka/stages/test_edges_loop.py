@@ -14,12 +14,15 @@ from aiokafka.errors import CommitFailedError, KafkaError, UnknownError
 from bench.traffic.waiting import eventually
 from schemas.internal import EdgeRecord, SetKind, encode_edges
 from streams.core.sets import BucketWrite
+from streams.kafka.consuming.partitions import PartitionConsumer
 from streams.kafka.consuming.progress import Progress
 from streams.kafka.stages.edges_loop import EdgesLoop
 from streams.ports.edges import CountedSets
 from streams.ports.groups import Stores
 from streams.settings import Settings
 from streams.stores.memory.stores import memory_stores
+from tests.worlds.kafka_batches import packed_batch, with_wrong_checksum
+from tests.worlds.kafka_log import Log
 
 PHOTO = 9
 FAILING, SLOW = TopicPartition("edges", 0), TopicPartition("edges", 1)
@@ -154,3 +157,44 @@ async def test_what_was_cached_before_a_revocation_is_forgotten() -> None:
     running.cancel()
 
     assert (await stores.counted_sets.summaries(SetKind.LIKERS, [PHOTO]))[PHOTO].total == 3
+
+
+class LocalConsumer(PartitionConsumer):
+    """The loop's own consumer over a log in memory."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(bootstrap_servers="127.0.0.1:1", group_id="edges")
+        self.log = log
+
+    def subscribe(self, *_: object, **__: object) -> None:
+        self._subscription.assign_from_user(list(self.log.batches))
+
+    async def start(self) -> None:
+        await self.log.consume(self)
+
+    async def stop(self) -> None:
+        await self._fetcher.close()
+        self._closed = True
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        pass
+
+
+@pytest.mark.law("L7")
+async def test_an_edge_is_counted_although_another_partition_cannot_be_read() -> None:
+    """The error of one partition took records of others out of the buffer, and later commits passed them."""
+    assert EdgesLoop.__dataclass_fields__["new_consumer"].default is PartitionConsumer
+    likes = [encode_edges([EdgeRecord(SetKind.LIKERS, member, 8, 1, removed=False)]) for member in range(5)]
+    good = [packed_batch([value], begin=index) for index, value in enumerate(likes)]
+    log = Log({SLOW: good, FAILING: [with_wrong_checksum(good[0])]})
+    stores = memory_stores(clock_ms=lambda: 1_800_000_000_000)
+    loop = loop_over(Consumer([], UnknownError()), stores.counted_sets, stores)
+    loop.new_consumer = lambda **_: LocalConsumer(log)
+    running = asyncio.create_task(loop.run())
+
+    async def total() -> bool:
+        return (await stores.counted_sets.summaries(SetKind.LIKERS, [8]))[8].total == 5
+
+    await eventually("the likes to be counted", total)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
