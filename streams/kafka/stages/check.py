@@ -91,25 +91,25 @@ class CheckStage:
         partition = GroupPartition(self.group, records[0].topic, records[0].partition)
         done = 0
         try:
-            while done < len(records):
-                await self.stops.wait(partition, delivered.generation, delivered.is_assigned)
-                done += await self._handle_until_stop(partition, done, delivered)
+            # A batch may wait for any store, so the watchdog ignores it.
+            with self.progress.excused(partition):
+                while done < len(records):
+                    await self.stops.wait(partition, delivered.generation, delivered.is_assigned)
+                    done += await self._handle_until_stop(partition, done, delivered)
         except PartitionRevoked:
             return
 
     async def _handle_until_stop(self, partition: GroupPartition, done: int, delivered: Delivered) -> int:
         """Handle the records after the first `done`, up to a stop; returns how many are handled."""
-        with self.progress.excused(partition):
-            await self.clock_agrees(delivered.is_assigned)
-            outcomes = await self._outcomes(delivered.records[done:], delivered.is_assigned)
+        await self.clock_agrees(delivered.is_assigned)
+        outcomes = await self._outcomes(delivered.records[done:], delivered.is_assigned)
         count, stop_reason = self._count_until_stop(partition, outcomes)
         outcomes = outcomes[:count]
         poisons = [(outcome.record, outcome.poison) for outcome in outcomes if outcome.poison is not None]
         await self.dead_letters.publish(poisons, delivered.is_assigned)
-        with self.progress.excused(partition):
-            await asyncio.gather(
-                *(self.dead_lettered(record, poison, delivered.is_assigned) for record, poison in poisons)
-            )
+        await asyncio.gather(
+            *(self.dead_lettered(record, poison, delivered.is_assigned) for record, poison in poisons)
+        )
         self._measure(partition, outcomes)
         position = outcomes[-1].record.offset + 1
         delivered.ack(done + count)

@@ -147,27 +147,31 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
         edges = [
             edge for record in records if record.value is not None for edge in decode_edges(record.value)
         ]
-        writer = self._writer(partition.partition)
-        try:
-            with self.progress.excused(self._group_partition(partition)):
+        writer, group_partition = self._writer(partition.partition), self._group_partition(partition)
+        # aiokafka retries a commit without a limit, as long as the group's coordinator is away.
+        with self.progress.excused(group_partition):
+            try:
                 await retry_until_available(
                     self.retry, lambda: writer.apply(edges, begin, end), is_assigned=is_assigned
                 )
+            except PartitionRevoked:
+                return  # The next owner applies the batch again.
             if not is_assigned():
                 return
+            self.progress.handled(group_partition, end)
+            for kind, count in Counter(edge.kind.value for edge in edges).items():
+                EDGES_APPLIED.labels(kind).inc(count)
+            await self._commit(consumer, partition, end)
+
+    async def _commit(self, consumer: AIOKafkaConsumer, partition: TopicPartition, end: int) -> None:
+        try:
             await consumer.commit({partition: end})
-        except PartitionRevoked:
-            return  # The next owner applies the batch again.
         except KafkaError as error:
             # The next commit covers this batch, too, or the next owner applies it again. The error
             # is not raised, because the loop would then poll again while batches of other
             # partitions are still being applied, and would apply their next batches at the same
             # time.
             log.info("edges: %s is applied up to %d, but not committed: %r", partition, end, error)
-            return
-        self.progress.handled(self._group_partition(partition), end)
-        for kind, count in Counter(edge.kind.value for edge in edges).items():
-            EDGES_APPLIED.labels(kind).inc(count)
 
     def _writer(self, partition: int) -> SetWriter:
         writer = self._writers.get(partition)

@@ -281,6 +281,23 @@ async def test_the_watchdog_excuses_a_partition_only_while_its_events_are_handle
     assert stage.progress.stuck({partition: 8}, -1.0) == [partition]
 
 
+async def test_the_watchdog_excuses_a_partition_whose_dead_letters_wait() -> None:
+    """A new process would wait for the dead-letter topic as well."""
+    partition = GroupPartition(GROUP, TOPIC, PARTITION)
+    stuck: list[list[GroupPartition]] = []
+
+    class Waiting(Stage):
+        async def send(self, records: Sequence[Outgoing]) -> None:
+            stuck.extend(self.progress.stuck({partition: 9}, -1.0) for _ in range(2))
+            await super().send(records)
+
+    stage = Waiting(failures=1)
+    stage.progress.own(GROUP, {partition})
+    await stage.deliver(bad(5))
+
+    assert stuck == [[]] * 4
+
+
 async def test_one_bad_source_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
     """Its bad records go on to the dead letters beyond the limit, an alarm names it, and the good
     records of others are handled."""

@@ -44,6 +44,7 @@ class Consumer:
     polled: int = 0
     refused: int = 0
     commits: list[tuple[TopicPartition, int]] = field(default_factory=list)
+    may_commit: asyncio.Event | None = None  # Commits wait for it.
     start = stop = AsyncMock()
 
     def subscribe(self, *_: object, **__: object) -> None:
@@ -57,6 +58,8 @@ class Consumer:
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         [(place, offset)] = offsets.items()
+        if self.may_commit is not None:
+            await self.may_commit.wait()
         if place == FAILING:
             self.refused += 1
             raise self.error
@@ -157,6 +160,37 @@ async def test_what_was_cached_before_a_revocation_is_forgotten() -> None:
     running.cancel()
 
     assert (await stores.counted_sets.summaries(SetKind.LIKERS, [PHOTO]))[PHOTO].total == 3
+
+
+async def test_a_commit_that_waits_is_no_stuck_consumer() -> None:
+    """The coordinator is away; a new process would wait for it as well, after it applied the batch again."""
+    stores = memory_stores(clock_ms=lambda: 1_800_000_000_000)
+    consumer = Consumer([{SLOW: [like(1, 8, 0)]}], UnknownError(), may_commit=asyncio.Event())
+    loop = loop_over(consumer, stores.counted_sets, stores)
+    await loop.on_partitions_assigned([SLOW])
+    partition = loop._group_partition(SLOW)
+    running = asyncio.create_task(loop.run())
+    await eventually("the batch to be applied", lambda: loop.progress.position(partition) == 1)
+
+    stuck = [loop.progress.stuck({partition: 9}, -1.0) for _ in range(2)]
+    consumer.may_commit.set()
+    await eventually("the batch to be committed", lambda: consumer.commits)
+    running.cancel()
+
+    assert stuck == [[], []]
+
+
+async def test_a_batch_whose_commit_is_refused_counts_as_handled() -> None:
+    """It is applied. Otherwise the partition would look stuck until the next batch."""
+    stores = memory_stores(clock_ms=lambda: 1_800_000_000_000)
+    consumer = Consumer([{FAILING: [like(1, 8, 0)]}], CommitFailedError())
+    loop = loop_over(consumer, stores.counted_sets, stores)
+    await loop.on_partitions_assigned([FAILING])
+    running = asyncio.create_task(loop.run())
+    await eventually("the commit to be refused", lambda: consumer.refused)
+    running.cancel()
+
+    assert loop.progress.position(loop._group_partition(FAILING)) == 1
 
 
 class LocalConsumer(PartitionConsumer):
