@@ -118,11 +118,16 @@ class Offsets(BrokerOffsets):
             consumer.assign([TopicPartition(*log, offset) for log, offset in offsets.items()])
             following: dict[Log, NextRecord] = {}
             until_s = monotonic() + self._timeout_s
+            down: KafkaError | None = None
             while len(following) < len(offsets):
                 message = consumer.poll(max(0.0, until_s - monotonic()))
                 if message is None:
-                    raise StoreUnavailable(STORE, "read", f"no answer within {self._timeout_s:g} s")
+                    why = "" if down is None else f": {down}"
+                    raise StoreUnavailable(STORE, "read", f"no answer within {self._timeout_s:g} s{why}")
                 error = message.error()
+                if error is not None and message.topic() is None:
+                    down = error  # One broker is away; the others may lead all of these logs.
+                    continue
                 if error is not None and error.code() != KafkaError._PARTITION_EOF:
                     raise KafkaException(error)
                 log = (message.topic(), message.partition())

@@ -8,6 +8,7 @@ from confluent_kafka import OFFSET_END, KafkaError, KafkaException, TopicPartiti
 
 from streams.errors import StoreUnavailable
 from streams.kafka.offsets.offsets import Offsets
+from streams.kafka.offsets.queued import Span
 from streams.settings import KafkaSettings
 
 LOG = ("edges", 3)
@@ -112,3 +113,73 @@ async def test_partitions_without_a_commit_are_left_out() -> None:
     commits = [Answered("edges", 0, 5), Answered("edges", 1, -1_001)]
 
     assert {0: 5} == await offsets(FakeClients([lambda _: commits])).committed("edges", "edges", [0, 1])
+
+
+@dataclass
+class Polled:
+    """A message or an event that a poll returns; those about no partition have no topic."""
+
+    code: int | None
+    at: int = -1
+    log: tuple[str | None, int] = LOG
+
+    def topic(self) -> str | None:
+        return self.log[0]
+
+    def partition(self) -> int:
+        return self.log[1]
+
+    def offset(self) -> int:
+        return self.at
+
+    def error(self) -> KafkaError | None:
+        return None if self.code is None else KafkaError(self.code)
+
+
+class Reader:
+    """A client that returns `polled`, and then nothing."""
+
+    def __init__(self, *polled: Polled) -> None:
+        self._polled = list(polled)
+        self.is_open = True
+
+    def assign(self, _: list[TopicPartition]) -> None:
+        pass
+
+    def poll(self, _: float) -> Polled | None:
+        return self._polled.pop(0) if self._polled else None
+
+    def close(self) -> None:
+        self.is_open = False
+
+
+AWAY = (Polled(KafkaError._TRANSPORT, log=(None, -1)), Polled(KafkaError._ALL_BROKERS_DOWN, log=(None, -1)))
+
+
+async def skipped(*polled: Polled) -> dict[int, int]:
+    """Ask twice with the same span, which reads the log."""
+    reader = Reader(*polled)
+    asked = Offsets(KafkaSettings(), new_consumer=lambda _: reader)
+    await asked.skip_gaps("edges", "edges", {3: Span(5, 9)})
+    try:
+        return await asked.skip_gaps("edges", "edges", {3: Span(5, 9)})
+    finally:
+        assert not reader.is_open
+
+
+@pytest.mark.parametrize(
+    ("following", "begin"), [(Polled(None, 8), 8), (Polled(KafkaError._PARTITION_EOF, 9), 9)]
+)
+async def test_a_broker_that_is_away_does_not_matter_if_another_leads(following: Polled, begin: int) -> None:
+    """Otherwise nothing would be watched while one of three brokers is down."""
+    assert {3: begin} == await skipped(*AWAY, following)
+
+
+async def test_an_error_of_the_log_is_not_waited_for() -> None:
+    with pytest.raises(StoreUnavailable, match="authorization"):
+        await skipped(Polled(KafkaError.TOPIC_AUTHORIZATION_FAILED))
+
+
+async def test_without_an_answer_the_broker_that_is_away_is_named() -> None:
+    with pytest.raises(StoreUnavailable, match=r"no answer within 10 s: .*_ALL_BROKERS_DOWN"):
+        await skipped(*AWAY)
