@@ -75,10 +75,20 @@ def until_true(waits_s: Sequence[float], *, is_retryable: Callable[[BaseExceptio
     """
     return AsyncRetrying(
         retry=retry_if_exception(is_retryable) | retry_if_result(not_),
-        wait=wait_chain(*map(wait_fixed, waits_s)),
+        wait=wait_chain(*map(wait_fixed, waits_s or (0,))),
         stop=stop_after_attempt(1 + len(waits_s)),
         retry_error_callback=_last_outcome,
     )
+
+
+def api_row_waits_s(published_ms: int, *, now_ms: int, clock_difference_ms_max: int) -> Sequence[float]:
+    """Return how long to wait for the row of an event that the API published at `published_ms`.
+
+    Nothing is left to wait for once the API has written it, or never will: anybody can claim to be the API.
+    Its clock and ours may each differ by `clock_difference_ms_max` from that of Kafka.
+    """
+    age_ms_min = now_ms - published_ms - 2 * clock_difference_ms_max
+    return () if age_ms_min > sum(API_ROW_WAITS_S) * 1_000 else API_ROW_WAITS_S
 
 
 def _last_outcome(state: RetryCallState) -> Any:

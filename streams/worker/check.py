@@ -5,6 +5,7 @@ from functools import partial
 
 from schemas.envelope import PoisonEvent, Record
 from schemas.events import Event, claimed_change, claimed_upload
+from streams.clock import unix_ms
 from streams.edges.changed import follows_changed, likes_changed
 from streams.edges.dead_lettered import edge_dead_lettered
 from streams.jobs.clocks import Clocks
@@ -21,8 +22,9 @@ from streams.photos.rejected import upload_dead_lettered
 from streams.ports.edges import OutgoingEdges
 from streams.ports.groups import EdgeStores, PhotoStores
 from streams.ports.publishing import Outbox
+from streams.retrying import api_row_waits_s
 from streams.roles import Role, group_of
-from streams.settings import RetrySettings
+from streams.settings import ClockSettings, RetrySettings
 from streams.worker.parts import SharedParts, Wired, delivery_limits
 from topics.catalogue import FOLLOWS, LIKES, UPLOADS, Topic
 
@@ -30,6 +32,8 @@ POLL_RECORDS_MAX = 500
 BUFFER_RECORDS_MAX = 2_560
 # Handles events of edges all at once; may be repeated.
 EdgeChanges = Callable[[Sequence[Event]], Awaitable[None]]
+# How long to wait for the row that the API writes after it published the record.
+RowWaits = Callable[[Record], Sequence[float]]
 
 
 def wire_check(shared: SharedParts) -> Wired:
@@ -44,6 +48,7 @@ def wire_check(shared: SharedParts) -> Wired:
         buffer_records_max=BUFFER_RECORDS_MAX,
     )
     stops = Stops(settings, shared.stores.stopped_partitions, shared.progress)
+    waits_s = row_waits(settings)
     for topic, (handle, batch_records_max) in handlers.items():
         dead_letters = DeadLetters(shared.producer, topic, settings.namespace, group, settings)
         stage = CheckStage(
@@ -57,10 +62,10 @@ def wire_check(shared: SharedParts) -> Wired:
             clock_agrees=clock_agrees(shared.clocks, settings),
         )
         stage.dead_lettered = (
-            rejects_photos(shared.stores, shared.outbox, settings, settings.event_source)
+            rejects_photos(shared.stores, shared.outbox, settings, settings.event_source, waits_s)
             if topic is UPLOADS
             else takes_edges_back(
-                topic, shared.stores.outgoing_edges, changes[topic], settings, settings.event_source
+                topic, shared.stores.outgoing_edges, changes[topic], settings, settings.event_source, waits_s
             )
         )
         add_agent(
@@ -106,8 +111,21 @@ def clock_agrees(clocks: Clocks, retry: RetrySettings) -> Callable[[Callable[[],
     return wait
 
 
+def row_waits(settings: ClockSettings, clock_ms: Callable[[], int] = unix_ms) -> RowWaits:
+    """Return what bounds the waits, by the time of the record; `clock_ms` is the wall clock."""
+
+    def waits_s(record: Record) -> Sequence[float]:
+        return api_row_waits_s(
+            record.timestamp_ms,
+            now_ms=clock_ms(),
+            clock_difference_ms_max=settings.clock_write_difference_ms_max,
+        )
+
+    return waits_s
+
+
 def rejects_photos(
-    stores: PhotoStores, outbox: Outbox, retry: RetrySettings, own_source: str
+    stores: PhotoStores, outbox: Outbox, retry: RetrySettings, own_source: str, waits_s: RowWaits
 ) -> DeadLettered:
     """Return what ends a photo of the API whose `photo.uploaded` became a dead letter."""
 
@@ -116,7 +134,9 @@ def rejects_photos(
         if claimed is not None:
             await retry_until_available(
                 retry,
-                lambda: upload_dead_lettered(stores, outbox, *claimed, poison.reason.value),
+                lambda: upload_dead_lettered(
+                    stores, outbox, *claimed, poison.reason.value, waits_s=waits_s(record)
+                ),
                 is_assigned=is_assigned,
             )
 
@@ -124,7 +144,12 @@ def rejects_photos(
 
 
 def takes_edges_back(
-    topic: Topic, outgoing_edges: OutgoingEdges, change: EdgeChanges, retry: RetrySettings, own_source: str
+    topic: Topic,
+    outgoing_edges: OutgoingEdges,
+    change: EdgeChanges,
+    retry: RetrySettings,
+    own_source: str,
+    waits_s: RowWaits,
 ) -> DeadLettered:
     """Return what removes an edge of the API whose event became a dead letter."""
 
@@ -132,7 +157,9 @@ def takes_edges_back(
         claimed = claimed_change(topic.name, record, own_source)
         if claimed is not None:
             await retry_until_available(
-                retry, lambda: edge_dead_lettered(outgoing_edges, change, claimed), is_assigned=is_assigned
+                retry,
+                lambda: edge_dead_lettered(outgoing_edges, change, claimed, waits_s=waits_s(record)),
+                is_assigned=is_assigned,
             )
 
     return take_back

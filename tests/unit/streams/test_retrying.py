@@ -1,9 +1,11 @@
 """Retries with backoff, and after fixed waits."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from streams.errors import StoreUnavailable
-from streams.retrying import until_true, with_backoff
+from streams.retrying import API_ROW_WAITS_S, api_row_waits_s, until_true, with_backoff
 
 
 class Attempts:
@@ -70,3 +72,27 @@ async def test_fixed_waits_end_with_the_last_result(
 
     assert await until_true((0, 0), is_retryable=is_value_error)(attempts) is result
     assert attempts.count == count
+
+
+async def test_without_waits_an_operation_is_tried_once() -> None:
+    attempts = Attempts(False)
+
+    assert await until_true((), is_retryable=is_value_error)(attempts) is False
+    assert attempts.count == 1
+
+
+@pytest.mark.parametrize(
+    ("published_ms", "waits_s"),
+    [
+        (1_000_000, API_ROW_WAITS_S),
+        (1_000_000 - 15_300, API_ROW_WAITS_S),
+        (1_000_000 - 15_301, ()),
+        (9_000_000, API_ROW_WAITS_S),
+        (-1, ()),
+    ],
+)
+def test_a_row_is_waited_for_as_long_as_the_api_may_still_write_it(
+    published_ms: int, waits_s: Sequence[float]
+) -> None:
+    """The waits are 5.3 s together, and each of two clocks may be 5 s wrong. One may also be far ahead."""
+    assert waits_s == api_row_waits_s(published_ms, now_ms=1_000_000, clock_difference_ms_max=5_000)

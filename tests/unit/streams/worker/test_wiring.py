@@ -1,17 +1,23 @@
 """Every role is wired as its own consumer group, and every event type has a handler."""
 
+import asyncio
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from schemas.envelope import PoisonEvent, Reason
+from schemas.golden import golden_examples
+from streams.kafka.stages.check import DeadLettered
+from streams.retrying import API_ROW_WAITS_S
 from streams.roles import EVENT_ROLES, MEDIA_ROLES, Role, group_of
-from streams.worker.check import event_handlers
+from streams.worker.check import edge_changes, event_handlers, rejects_photos, row_waits, takes_edges_back
 from streams.worker.cleaning import wire_cleaning
 from streams.worker.edges import wire_edges
 from streams.worker.run import WIRINGS, wirings_of
-from tests.worlds.worker import shared_parts
-from topics.catalogue import OUTSIDE
+from tests.worlds.worker import NOW_MS, shared_parts
+from topics.catalogue import OUTSIDE, UPLOADS, Topic
 
 
 def test_every_role_is_wired() -> None:
@@ -46,3 +52,24 @@ def test_a_process_that_makes_renditions_cleans_once(roles: Collection[Role], cl
 async def test_every_topic_of_upstream_apps_has_a_handler(tmp_path: Path) -> None:
     """A topic without an entry in the table of handlers would never be read."""
     assert set(OUTSIDE) == event_handlers(shared_parts(tmp_path)).keys()
+
+
+@pytest.mark.parametrize("topic", OUTSIDE, ids=lambda topic: topic.name)
+async def test_an_old_record_of_the_api_is_not_waited_for(topic: Topic, tmp_path: Path) -> None:
+    """Anybody can claim to be the API; a batch with such a record took 5 s more, in vain."""
+    shared = shared_parts(tmp_path)
+    settings, stores = shared.settings, shared.stores
+    # One with a valid event that says to be the API's.
+    example = next(example for example in golden_examples() if example.type == topic.event_types[0])
+    headers = {**dict(example.record.headers), "ce_source": settings.event_source.encode()}
+    record = replace(example.record, timestamp_ms=NOW_MS - 60_000, headers=tuple(headers.items()))
+    waits_s, own_source = row_waits(settings, lambda: NOW_MS), settings.event_source
+    changes = edge_changes(stores, shared.outbox)
+    ended: DeadLettered = (
+        rejects_photos(stores, shared.outbox, settings, own_source, waits_s)
+        if topic is UPLOADS
+        else takes_edges_back(topic, stores.outgoing_edges, changes[topic], settings, own_source, waits_s)
+    )
+
+    async with asyncio.timeout(sum(API_ROW_WAITS_S) / 2):
+        await ended(record, PoisonEvent(Reason.FROM_THE_FUTURE, ""), lambda: True)
