@@ -7,7 +7,7 @@ while the coordinator of the group moves.
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -23,6 +23,25 @@ from streams.kafka.consuming.refusals import RETRY_S, rejoin_after, report_refus
 from streams.retrying import while_starting
 
 log = logging.getLogger(__name__)
+
+
+async def _until_started(
+    service: Service, start: Callable[[], Awaitable[None]], client: Callable[[], Any]
+) -> None:
+    """Call `start`, which makes a client and connects it, until the brokers are there.
+
+    Faust would end the process.
+    """
+
+    async def try_once() -> None:
+        try:
+            await start()
+        except KafkaError:
+            await client().stop()  # It cannot be started again; the next try makes a new one.
+            raise
+
+    # `wait` returns early once the service is told to stop.
+    await service.wait(while_starting(on=KafkaError, log=log)(try_once))
 
 
 class CommittedThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust's drivers have no types
@@ -41,16 +60,8 @@ class CommittedThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust's 
         return consumer
 
     async def on_start(self) -> None:
-        """Connect, and wait for brokers that are away: Faust would end the process."""
-        # `wait` returns early once the thread is told to stop.
-        await self.wait(while_starting(on=KafkaError, log=log)(self._connect))
-
-    async def _connect(self) -> None:
-        try:
-            await super().on_start()
-        except KafkaError:
-            await self._consumer.stop()  # It cannot be started again; the next try makes a new one.
-            raise
+        """Connect, and wait for brokers that are away."""
+        await _until_started(self, super().on_start, lambda: self._consumer)
 
     @Service.task  # type: ignore[untyped-decorator]
     async def _take_errors(self) -> None:
@@ -139,14 +150,7 @@ class PatientProducer(Producer):  # type: ignore[misc]
 
     async def on_start(self) -> None:
         """Connect, and wait for brokers that are away."""
-        await self.wait(while_starting(on=KafkaError, log=log)(self._connect))
-
-    async def _connect(self) -> None:
-        try:
-            await super().on_start()
-        except KafkaError:
-            await self._producer.stop()
-            raise
+        await _until_started(self, super().on_start, lambda: self._producer)
 
 
 class CommittedTransport(Transport):  # type: ignore[misc]
