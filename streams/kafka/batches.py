@@ -11,7 +11,6 @@ from types import MappingProxyType
 from typing import Any
 
 import cramjam
-from aiokafka.codec import snappy_decode
 from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.errors import CorruptRecordException, KafkaError
 from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
@@ -21,12 +20,12 @@ from aiokafka.record.memory_records import _MemoryRecordsPy
 UNPACKED_BYTES_MAX = 64 * 1_048_576
 _HEADER_BYTES = _DefaultRecordBatchPy.HEADER_STRUCT.size
 _CODEC_AT = _DefaultRecordBatchPy.ATTRIBUTES_OFFSET + 1  # The lower one of two bytes.
-# Snappy is not among them: it packs to 1/21 at best.
+# What unpacks each format, and to how many bytes at most for each packed one. Snappy is not among them: 21.
 _UNPACK_INTO = MappingProxyType(
     {
-        DefaultRecordBatch.CODEC_GZIP: cramjam.gzip.decompress_into,
-        DefaultRecordBatch.CODEC_LZ4: cramjam.lz4.decompress_into,
-        DefaultRecordBatch.CODEC_ZSTD: cramjam.zstd.decompress_into,
+        DefaultRecordBatch.CODEC_GZIP: (cramjam.gzip.decompress_into, 1_032),
+        DefaultRecordBatch.CODEC_LZ4: (cramjam.lz4.decompress_into, 255),
+        DefaultRecordBatch.CODEC_ZSTD: (cramjam.zstd.decompress_into, 32_768),
     }
 )
 
@@ -80,33 +79,32 @@ class _Batch:
 
     def __iter__(self) -> Iterator[Any]:
         try:
-            unpacked = self._unpacked()
+            bounded = self._bounded()
             try:
-                yield from DefaultRecordBatch(unpacked)
+                yield from self._batch if bounded is self._raw else DefaultRecordBatch(bounded)
             except UnicodeDecodeError:
                 # Slowly, and from the begin of the batch: the fetcher skips the offsets that it has.
-                batch = _DefaultRecordBatchPy(unpacked)
-                batch._buffer = _Names(unpacked)
+                batch = _DefaultRecordBatchPy(bounded)
+                batch._maybe_uncompress()
+                batch._buffer = _Names(batch._buffer)
                 yield from batch
         except KafkaError:
             raise
         except Exception as error:
             raise CorruptRecordException(f"batch at offset {self._batch.base_offset}: {error!r}") from error
 
-    def _unpacked(self) -> memoryview | bytearray:
-        """Return the batch as it is without compression."""
-        codec, packed = self._batch.compression_type, bytes(self._raw[_HEADER_BYTES:])
-        if codec == DefaultRecordBatch.CODEC_SNAPPY:
-            records = snappy_decode(packed)
-        elif codec in _UNPACK_INTO:
-            # Memory is used only as far as it is written.
-            with mmap(-1, UNPACKED_BYTES_MAX) as room:
-                records = room[: _UNPACK_INTO[codec](packed, room)]
-        else:
-            return self._raw  # Not compressed, or aiokafka refuses the codec.
-        header = bytearray(self._raw[:_HEADER_BYTES])
-        header[_CODEC_AT] &= ~DefaultRecordBatch.CODEC_MASK & 0xFF
-        return header + records
+    def _bounded(self) -> memoryview | bytearray:
+        """Return the batch, without compression if it could unpack to more than `UNPACKED_BYTES_MAX`."""
+        packed = self._raw[_HEADER_BYTES:]
+        unpack_into, growth_max = _UNPACK_INTO.get(self._batch.compression_type, (None, 1))
+        if unpack_into is None or len(packed) * growth_max <= UNPACKED_BYTES_MAX:
+            return self._raw
+        bounded = bytearray(self._raw[:_HEADER_BYTES])
+        bounded[_CODEC_AT] &= ~DefaultRecordBatch.CODEC_MASK & 0xFF
+        # Memory is used only as far as it is written.
+        with mmap(-1, UNPACKED_BYTES_MAX) as room:
+            bounded += room[: unpack_into(packed.tobytes(), room)]
+        return bounded
 
 
 class _Names(bytearray):

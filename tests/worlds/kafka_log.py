@@ -43,7 +43,7 @@ class Log:
             if partition in offsets
         }
         await asyncio.sleep(0 if any(fetched.values()) else POLL_S)
-        topics = [
+        topics: list[Any] = [
             (partition.topic, [(partition.partition, 0, 0, 0, [], batches)])
             for partition, batches in fetched.items()
         ]

@@ -41,7 +41,8 @@ class PartitionReader:
         An error of one partition is reported, and the partition is read again after `retry_s`.
 
         Raises:
-            KafkaError: The consumer was refused or has stopped. Nothing was taken.
+            KafkaError: The consumer was refused. Nothing was taken.
+            ConsumerStoppedError: The consumer was stopped.
         """
         fetcher = consumer._fetcher
         if consumer._closed or fetcher._closed:

@@ -83,14 +83,14 @@ class CommittedThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust's 
         consumer: AIOKafkaConsumer,
         active_partitions: Collection[TopicPartition],
         *,
+        timeout: float,  # noqa: ASYNC109 - Faust's name.
         max_records: int,
-        **options: float,
     ) -> Taken:
         if not self.consumer.flow_active:
             return {}
         try:
             return await self._reader.take(
-                consumer, active_partitions, timeout_s=options["timeout"], max_records=max_records
+                consumer, active_partitions, timeout_s=timeout, max_records=max_records
             )
         except KafkaError as error:
             report_refusal(self.app.conf.id, error)

@@ -38,7 +38,7 @@ def memory_stores(
     uploads_per_minute: int = 5,
     objects: MutableMapping[str, bytes] | None = None,
 ) -> Stores:
-    """Make empty stores with the defaults of `settings.py`, and a media bucket that holds `objects`.
+    """Make empty stores with the defaults of `streams.settings`, and a media bucket that holds `objects`.
 
     No store ever waits, so a call of a store never lets another task run.
     """

@@ -7,7 +7,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
 
-from streams.kafka import batches, clients
+from streams.kafka import batches, clients  # noqa: F401 - it makes aiokafka read with these batches.
 from tests.worlds.kafka_batches import NAME, PACK, packed_batch, with_wrong_checksum
 
 LOG = TopicPartition("t", 0)
@@ -29,12 +29,17 @@ def test_a_record_without_a_time_is_read() -> None:
 
 def test_every_consumer_reads_with_these_batches() -> None:
     """The module of the clients sets it."""
-    assert fetcher.MemoryRecords is clients.Batches
+    assert fetcher.MemoryRecords is batches.Batches
+    assert fetcher.PartitionRecords is batches.RecordsBeforeError
 
 
+@pytest.mark.parametrize("unpacked_bytes_max", [1_000, batches.UNPACKED_BYTES_MAX])
 @pytest.mark.parametrize("codec", PACK)
-def test_a_header_whose_name_is_not_utf8_is_read_with_escapes(codec: int) -> None:
+def test_a_header_whose_name_is_not_utf8_is_read_with_escapes(
+    codec: int, unpacked_bytes_max: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The record is otherwise unchanged, and so are the batches around it."""
+    monkeypatch.setattr(batches, "UNPACKED_BYTES_MAX", unpacked_bytes_max)
     fetched = b"".join(
         (
             packed_batch([b"a", b"b"]),
@@ -78,8 +83,15 @@ def _trailing(codec: int) -> Callable[[bytes], bytes]:
         *((codec, _trailing(codec)) for codec in PACK if codec),
     ],
 )
-def test_a_batch_that_cannot_be_unpacked_is_corrupt(codec: int, pack: Callable[[bytes], bytes]) -> None:
+@pytest.mark.parametrize("unpacked_bytes_max", [1_000, batches.UNPACKED_BYTES_MAX])
+def test_a_batch_that_cannot_be_unpacked_is_corrupt(
+    codec: int,
+    pack: Callable[[bytes], bytes],
+    unpacked_bytes_max: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Whatever the codec raises. Another error than one of Kafka's ends the consumer of a group."""
+    monkeypatch.setattr(batches, "UNPACKED_BYTES_MAX", unpacked_bytes_max)
     with pytest.raises(CorruptRecordException):
         read(packed_batch([b"a"], codec=codec, pack=pack))
 

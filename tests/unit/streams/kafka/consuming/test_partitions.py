@@ -90,7 +90,7 @@ async def test_no_more_than_the_maximum_is_taken() -> None:
     """Of all partitions together; the rest comes next time."""
     log = Log({BAD: [packed_batch([b"a", b"b"])], GOOD: [packed_batch([b"A", b"B"])]})
     async with consumer_of(log) as consumer:
-        polls = []
+        polls: list[int] = []
         while sum(polls) < 4:
             polls.append(sum(map(len, (await consumer.getmany(timeout_ms=50, max_records=3)).values())))
 

@@ -165,7 +165,8 @@ async def test_what_was_cached_before_a_revocation_is_forgotten() -> None:
 async def test_a_commit_that_waits_is_no_stuck_consumer() -> None:
     """The coordinator is away; a new process would wait for it as well, after it applied the batch again."""
     stores = memory_stores(clock_ms=lambda: 1_800_000_000_000)
-    consumer = Consumer([{SLOW: [like(1, 8, 0)]}], UnknownError(), may_commit=asyncio.Event())
+    may_commit = asyncio.Event()
+    consumer = Consumer([{SLOW: [like(1, 8, 0)]}], UnknownError(), may_commit=may_commit)
     loop = loop_over(consumer, stores.counted_sets, stores)
     await loop.on_partitions_assigned([SLOW])
     partition = loop._group_partition(SLOW)
@@ -173,7 +174,7 @@ async def test_a_commit_that_waits_is_no_stuck_consumer() -> None:
     await eventually("the batch to be applied", lambda: loop.progress.position(partition) == 1)
 
     stuck = [loop.progress.stuck({partition: 9}, -1.0) for _ in range(2)]
-    consumer.may_commit.set()
+    may_commit.set()
     await eventually("the batch to be committed", lambda: consumer.commits)
     running.cancel()
 
