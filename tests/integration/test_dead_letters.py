@@ -2,9 +2,13 @@
 handled."""
 
 import time
+from random import Random
 
 import orjson
 import pytest
+from aiokafka.client import AIOKafkaClient
+from aiokafka.protocol.produce import ProduceRequest
+from aiokafka.record.default_records import DefaultRecordBatch
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from bench.traffic.events import follows, fresh_photo_ids, upload
@@ -17,6 +21,7 @@ from schemas.internal import SetKind
 from streams.kafka.producing.producer import Outgoing
 from streams.stores.connect import connect
 from tests.integration.conftest import DeploymentFactory
+from tests.worlds.kafka_batches import packed_batch
 
 READER, AUTHOR, OTHER = UserId(1), UserId(2), UserId(3)
 Header = tuple[str, bytes | None]
@@ -132,6 +137,50 @@ def is_letter_of(message: Message, record: Outgoing) -> bool:
         record.value,
         own,
     )
+
+
+async def append(deployment: Deployment, topic: str, batch: bytes) -> None:
+    """Append a batch to partition 0 as it is: no client library would write it."""
+    name = f"{deployment.namespace}{topic}"
+    client = AIOKafkaClient(bootstrap_servers=deployment.settings.kafka)
+    await client.bootstrap()
+    try:
+        await client.set_topics([name])
+        leader = client.cluster.leader_for_partition(TopicPartition(name, 0))
+        response = await client.send(leader, ProduceRequest(None, -1, 10_000, [(name, [(0, batch)])]))
+    finally:
+        await client.close()
+    [(_, [(_, error_code, *_)])] = response.topics
+    assert error_code == 0
+
+
+@pytest.mark.law("L7")
+async def test_records_that_no_client_library_writes_stop_nothing(system: DeploymentFactory) -> None:
+    """Names of headers that are not UTF-8, and values that unpack to more than a dead letter holds."""
+    deployment = system()
+    large = b'{"a":"%s"}' % (b"a" * 2_100_000)
+    await append(deployment, "follows", packed_batch([b"{}"], name=b"\xff\xfe\0a"))
+    await append(deployment, "follows", packed_batch([large], codec=DefaultRecordBatch.CODEC_GZIP))
+    await append(deployment, "follows", packed_batch([noise(1_900_000)], codec=DefaultRecordBatch.CODEC_GZIP))
+    good = deployment.outgoing(UserFollowed(follower_id=OTHER, followee_id=AUTHOR), partition=0)
+    await deployment.publish([good])
+    await deployment.drained()
+
+    named, *too_large = read_all(deployment, "follows-dlq", 3)
+    assert (named.headers() or [])[0] == ("\\xff\\xfe\\x00a", b"x")
+    assert named.value() == b"{}"
+    for offset, letter in enumerate(too_large, 1):
+        headers = dict(letter.headers() or [])
+        assert (letter.key(), letter.value()) == (b"7", None)
+        assert headers["shutterline_left_out"] == b"value"
+        assert headers["shutterline_offset"] == b"%d" % offset
+    async with connect(deployment.settings, timeout_ms=5_000) as stores:
+        assert (await stores.counted_sets.summaries(SetKind.FOLLOWERS, [AUTHOR]))[AUTHOR].total == 1
+
+
+def noise(count: int) -> bytes:
+    """Bytes of which gzip saves nearly half, and lz4 nothing."""
+    return Random(7).randbytes(count // 2).hex().encode()
 
 
 @pytest.mark.law("L7")
