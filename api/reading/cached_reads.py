@@ -128,14 +128,14 @@ class CachedReads:
     async def following(self, user: UserId) -> ReadResult[Following]:
         return await self.through.get(self.following_kind, [user])
 
-    async def following_counts(self, user: UserId, *, patient: bool = True) -> ReadResult[FollowingCounts]:
+    async def following_counts(self, user: UserId, *, waits: bool = True) -> ReadResult[FollowingCounts]:
         """How many rows the user has in `following`.
 
         Raises:
-            TooManyReads: If not `patient`, also at once while the rows are being counted for another
-                request, or the database rests from that.
+            TooManyReads: If `waits` is false, also at once while the rows are being counted for another
+                request, or rest from that.
         """
-        return await self.through.get(self.following_counts_kind, [user], patient=patient)
+        return await self.through.get(self.following_counts_kind, [user], waits=waits)
 
     async def photos(self, photos: Sequence[int]) -> ReadResult[SeenPhoto]:
         return await self.through.get(self.photo_kind, photos)

@@ -47,7 +47,7 @@ async def _followees(users: UserService, user: UserId, *, is_own: bool) -> int |
     """
     last = users.last_followees.get(user)
     try:
-        counts = await users.reads.following_counts(user, patient=is_own or last is None)
+        counts = await users.reads.following_counts(user, waits=is_own or last is None)
     except TooManyReads:
         return last
     if not counts.unknown:

@@ -80,17 +80,17 @@ class LargeReads:
         self._reads: WeakValueDictionary[bytes, _KeyReads] = WeakValueDictionary()
         self._rest_until_s: LRUCache[bytes, float] = LRUCache(RESTING_KEYS_MAX)
 
-    async def run(self, key: bytes, read: Callable[[bool], Awaitable[R]], *, patient: bool = True) -> R:
+    async def run(self, key: bytes, read: Callable[[bool], Awaitable[R]], *, waits: bool = True) -> R:
         """Return the result of a read of the key that began after this call; one runs at a time.
 
         All calls that wait for the same read get its result, so none waits for more than two reads and the
         rest between them. `read` is told whether it had to wait for another read.
 
         Raises:
-            TooManyReads: The key's turn did not come within `wait_s`; or at once, if the call is not
-                `patient` and the key is being read or rests.
+            TooManyReads: The key's turn did not come within `wait_s`; or at once, if `waits` is false and
+                the key is being read or rests.
         """
-        if not patient and (self._turns.is_taken(key) or self._rest_s(key) > 0):
+        if not waits and (self._turns.is_taken(key) or self._rest_s(key) > 0):
             raise TooManyReads
         reads = self._reads.setdefault(key, _KeyReads())
         begun_before = reads.begun

@@ -62,7 +62,7 @@ class ReadThrough:
     count: Callable[[str, int, int], None]
     large_reads: LargeReads
 
-    async def get(self, kind: CachedKind[V], ids: Sequence[int], *, patient: bool = True) -> ReadResult[V]:
+    async def get(self, kind: CachedKind[V], ids: Sequence[int], *, waits: bool = True) -> ReadResult[V]:
         """Read the cache with one call, and load the missing ids with one call of `load`.
 
         Raises:
@@ -82,7 +82,7 @@ class ReadThrough:
             looked, still_missing = await self._from_cache(kind, ids)
             return await self._load(kind, ids, looked, still_missing) if still_missing else looked
 
-        return await self.large_reads.run(kind.key(missing[0]), read, patient=patient)
+        return await self.large_reads.run(kind.key(missing[0]), read, waits=waits)
 
     async def _load(
         self, kind: CachedKind[V], ids: Sequence[int], result: ReadResult[V], missing: Sequence[int]

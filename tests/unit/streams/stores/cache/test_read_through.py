@@ -241,7 +241,7 @@ async def test_a_key_rests_after_a_slow_read() -> None:
     assert dict(reads._rest_until_s) == {b"slow": pytest.approx(160.02)}
 
 
-async def test_an_impatient_read_waits_for_no_other_read_nor_a_rest() -> None:
+async def test_a_read_that_does_not_wait_is_refused_during_another_read_and_its_rest() -> None:
     now_s = 100.0
     reads = LargeReads(0.04, clock_s=lambda: now_s)
     go = asyncio.Event()
@@ -255,15 +255,15 @@ async def test_an_impatient_read_waits_for_no_other_read_nor_a_rest() -> None:
     first = asyncio.create_task(reads.run(b"key", read))
     await asyncio.sleep(0)
     with pytest.raises(TooManyReads):
-        await reads.run(b"key", read, patient=False)
+        await reads.run(b"key", read, waits=False)
     go.set()
     await first
     with pytest.raises(TooManyReads):
-        await reads.run(b"key", read, patient=False)
-    assert await reads.run(b"other", read, patient=False) == 1
+        await reads.run(b"key", read, waits=False)
+    assert await reads.run(b"other", read, waits=False) == 1
     now_s += 1.0
 
-    assert await reads.run(b"key", read, patient=False) == 1
+    assert await reads.run(b"key", read, waits=False) == 1
 
 
 async def test_without_ids_no_store_is_called() -> None:
