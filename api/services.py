@@ -36,8 +36,9 @@ from streams.uploads.intake import UploadIntake
 from streams.uploads.turns import UploadTurns
 
 # Without this bound, a page of a set whose members have nearly all left would read thousands of empty
-# buckets.
-BUCKETS_A_PAGE_MAX = 512
+# buckets. The buckets of other sets are at least a sixteenth full, so with `bucket_members_max` 1,000 this
+# many fill a page of 1,000 four times.
+BUCKETS_A_PAGE_MAX = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

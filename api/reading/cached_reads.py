@@ -161,8 +161,11 @@ class CachedReads:
         floors = {era: likes.floor for era, likes in newest.values.items()}
         known = {photo for likes in newest.values.values() for photo in likes.photos}
         deeper = [photo for photo in photos if photo <= floors[era_of(photo)]]
-        older = await self.outgoing_edges.liked(user, deeper) if deeper else set()
-        return older | known.intersection(photos)
+        liked = known.intersection(photos)
+        if deeper:
+            async with self.through.reads.slot():
+                liked |= await self.outgoing_edges.liked(user, deeper)
+        return liked
 
     def _likes_of(self, user: UserId) -> CachedKind[EraLikes]:
         return CachedKind(

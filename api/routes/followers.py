@@ -17,7 +17,8 @@ from schemas.internal import SetKind
 from streams.core.counted import BUCKETS
 from streams.core.sets import BucketKey
 
-# The buckets of a large set hold hundreds of members, so a few buckets fill a page.
+# The buckets of a large set hold hundreds of members, so a few buckets fill a page. One slot of the database
+# reads is held for a round.
 BUCKETS_A_ROUND = 8
 
 # Level, bucket, and the member after whom the page begins.
@@ -35,11 +36,14 @@ async def get_followers(
 
 
 async def _position(social: SocialService, owner: UserId, query: PageQuery) -> FollowersPosition:
-    if query.position is None:
+    async with social.reads.through.reads.slot():
         followers = (await social.counted_sets.summaries(SetKind.FOLLOWERS, [owner]))[owner]
+    if query.position is None:
         return followers.level, 0, 0
     level, bucket, after = query.position
-    if level >= len(BUCKETS) or bucket >= BUCKETS[level]:
+    # Cursors are not signed: anybody can write one of a level that the set never had, whose buckets are all
+    # empty. A set's level never falls.
+    if level > followers.level or bucket >= BUCKETS[level]:
         raise invalid(ValueError("cursor names no position in this list; begin without one"))
     # Use the cursor's level, not the set's. The rows of lower levels stay readable for clients that are
     # reading page by page.
@@ -75,4 +79,5 @@ async def _read(
         )
         for bucket in buckets
     )
-    return await asyncio.gather(*pages)
+    async with social.reads.through.reads.slot():
+        return await asyncio.gather(*pages)

@@ -17,6 +17,7 @@ from streams.core.edges import OutgoingEdge
 from streams.core.eras import era_of
 from streams.core.feed import Completeness
 from streams.edges.changed import likes_changed
+from streams.stores.cache.database_reads import TooManyReads
 from streams.stores.cache.keys import likes_key
 from tests.worlds.api import World, make_world
 
@@ -209,3 +210,21 @@ async def test_a_like_from_another_producer_is_seen_by_the_next_page(
     )
 
     assert (before, await liked()) == (change is PhotoUnliked, change is PhotoLiked)
+
+
+async def test_older_likes_need_a_slot_of_the_database() -> None:
+    """They are read past the cache, but not past the bound on the reads that all callers share."""
+    world = await make_world(database_reads_in_flight_max=1, request_deadline_ms=20)
+    world.limit(likes_cached_max=1)
+    for photo in (10, 11):
+        await world.stores.outgoing_edges.write(
+            OutgoingEdge.LIKES, UserId(READER), photo, Membership(1, removed=False)
+        )
+    reads, photos = world.services.feed.reads, [PhotoId(10), PhotoId(11)]
+
+    cached = await reads.liked(UserId(READER), photos)
+    async with reads.through.reads.slot():
+        with pytest.raises(TooManyReads):
+            await reads.liked(UserId(READER), photos)
+
+    assert cached == {10, 11}

@@ -2,9 +2,11 @@
 
 import pytest
 
+from api.http.cursors import CursorKind, encode_cursor
+from api.services import BUCKETS_A_PAGE_MAX
 from schemas.internal import SetKind
-from streams.core.counted import BUCKETS
-from tests.unit.api.routes.requests import ME, all_pages, get, store_set
+from streams.core.counted import BUCKETS, LEVEL_MAX
+from tests.unit.api.routes.requests import ME, all_pages, get, status_of, store_set
 from tests.worlds.api import make_world
 
 
@@ -61,3 +63,38 @@ async def test_a_set_that_has_shrunk_has_short_pages() -> None:
 
     assert sorted(listed) == ["100", "101"]
     assert pages == BUCKETS[2] // 16
+
+
+async def test_a_cursor_of_a_level_that_the_set_never_had_reads_no_bucket() -> None:
+    """Anybody can write a cursor. Of the highest level, each page would read empty buckets alone."""
+    world = await make_world()
+    await store_set(world, SetKind.FOLLOWERS, ME, [100, 101], 1)
+    written = encode_cursor(CursorKind.FOLLOWERS, LEVEL_MAX, 0, 0)
+
+    status = await status_of(world, "GET", f"/v1/social/followers?cursor={written}")
+
+    assert status == 422
+    assert "page" not in world.switches["counted_sets"].calls
+
+
+async def test_a_page_without_members_reads_few_buckets() -> None:
+    """The bound holds for a cursor of the set's own level, too."""
+    world = await make_world()
+    await store_set(world, SetKind.FOLLOWERS, ME, [], LEVEL_MAX)
+
+    page = await get(world, "/v1/social/followers")
+
+    assert page["items"] == []
+    assert world.switches["counted_sets"].calls.count("page") == BUCKETS_A_PAGE_MAX == 64
+
+
+async def test_a_page_of_followers_needs_a_slot_of_the_database() -> None:
+    """While other reads hold all slots, nothing of the set is read."""
+    world = await make_world(database_reads_in_flight_max=1, request_deadline_ms=400)
+    await store_set(world, SetKind.FOLLOWERS, ME, [100], 1)
+    calls = world.switches["counted_sets"].calls
+    calls.clear()
+    async with world.services.social.reads.through.reads.slot():
+        status = await status_of(world, "GET", "/v1/social/followers")
+
+    assert (status, calls) == (503, [])
