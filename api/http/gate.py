@@ -1,6 +1,7 @@
 """The middleware around every request: it bounds requests in number, time and size, and counts them.
 
-Law: every request ends within its deadline, with a response or with 503 and Retry-After.
+Law: every request ends within its deadline, with a response or with 503 and Retry-After. A client that does
+not read loses its connection.
 The middleware is pure ASGI, because a framework's middleware costs as much as a whole request.
 """
 
@@ -29,6 +30,10 @@ UPLOADS_PATH = "/v1/photos"
 JSON = "application/json"
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class ResponseNotRead(Exception):
+    """The client has not read its response by the request's deadline; the protocol closes the connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +120,11 @@ class Gate:
         except Problem as refusal:
             await problem_response(refusal)(scope, receive, response)
         except TimeoutError:
-            if not deadline.expired() or response.status is not None:
+            if not deadline.expired():
                 raise
+            if response.status is not None:
+                REQUESTS_REFUSED.labels("unread").inc()
+                raise ResponseNotRead from None
             REQUESTS_REFUSED.labels("deadline").inc()
             await problem_response(_late(bounds, body))(scope, receive, response)
 

@@ -6,12 +6,15 @@ each malformed request. The bounds here cost a few comparisons per read, and no 
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from api.http.connections import Connections
+from api.http.gate import ResponseNotRead
 from api.http.metrics import CONNECTIONS_REFUSED
 from api.http.problems import Problem, problem_response
 from api.http.refusals import ConnectionBounds, last_response, malformed, record, too_many_connections
@@ -58,6 +61,7 @@ class BoundedProtocol(HttpToolsProtocol):
         # One timer serves many requests: uvicorn's own is made and cancelled for each of them.
         self._idle_timer: asyncio.TimerHandle | None = None
         self._idle_since_s = 0.0
+        self._unread_timer: asyncio.TimerHandle | None = None  # While the client does not read.
         # What was read since the last head or response, without what bodies have paid for. The rest of a
         # piece in which a head ends is not counted.
         self._framing_bytes = 0
@@ -73,8 +77,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
-        if self._idle_timer is not None:
-            self._idle_timer.cancel()
+        for timer in (self._idle_timer, self._unread_timer):
+            if timer is not None:
+                timer.cancel()
         if self._owner is not None:
             self._open.closed(self._owner)
         super().connection_lost(exc)
@@ -159,6 +164,28 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.abort()  # `close` would wait for a client that does not read its last response.
         else:
             self.transport.close()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        # Whatever is to be sent now waits until the client has read, in uvicorn and without a bound.
+        self._unread_timer = self.loop.call_later(self._bounds.idle_s_max, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
+        super()._start_asgi_task(cycle, partial(self._run, cycle, app))  # type: ignore[arg-type]
+
+    async def _run(
+        self, cycle: RequestResponseCycle, app: ASGIApp, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        try:
+            await app(scope, receive, send)
+        except ResponseNotRead:
+            cycle.disconnected = True  # Otherwise uvicorn logs an error, and waits to send 500.
+            self.transport.abort()
 
     @property
     def _in_head(self) -> bool:

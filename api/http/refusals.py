@@ -19,7 +19,8 @@ _log = LimitedLog(logging.getLogger(__name__))
 @dataclass(frozen=True, slots=True)
 class ConnectionBounds:
     """`head_bytes_max` and `head_s_max` bound the request line with the headers, `idle_s_max` the pauses
-    between requests, and `queued_requests_max` what a client sends without waiting for responses."""
+    between requests and how long a response may wait for the client to read, and `queued_requests_max` what a
+    client sends without waiting for responses."""
 
     head_bytes_max: int
     head_s_max: float

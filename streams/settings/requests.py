@@ -54,7 +54,7 @@ class ConnectionSettings(Part):
     # From the first byte of a request to the end of its headers; also of a new connection without a request.
     request_head_s_max: PositiveFloat = 10
     # Load balancers keep idle connections for a minute. If we closed them first, a request that is under
-    # way could arrive at a closed connection.
+    # way could arrive at a closed connection. A response waits as long for its client to read.
     connection_idle_s_max: PositiveFloat = 75
     # Requests that wait for the response to an earlier one; what follows them is read later.
     pipelined_requests_max: PositiveInt = 100

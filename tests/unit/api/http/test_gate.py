@@ -8,14 +8,11 @@ import httpx
 import pytest
 from prometheus_client import REGISTRY
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
-from api.http.body import BodyBounds
-from api.http.gate import Bounds, Gate, Slots
 from api.http.problems import Problem, problem_response, unavailable
 from bench.traffic.waiting import eventually
-from streams.fairness import FairSlots, Requester, Shares
-from streams.turns import Turns
+from tests.unit.api.http.wire import make_gate
 from tests.worlds.api import World, make_world
 
 
@@ -156,22 +153,6 @@ async def test_the_process_is_ready_if_every_store_responds() -> None:
     assert (alive.status_code, again.status_code) == (200, 200)
 
 
-class _Everybody:
-    """An admission without rates."""
-
-    async def admit(self, scope: Scope) -> Requester:
-        return Requester(1)
-
-
-def _body(bytes_max: int, idle_s: float = 5.0) -> BodyBounds:
-    return BodyBounds(bytes_max, idle_s, bytes_per_s_min=1, slow_s_max=60)
-
-
-def _slots(slots_max: int) -> Slots:
-    shares = Shares(user=0.25, address=1.0)
-    return Slots(FairSlots(slots_max, shares), FairSlots(slots_max, shares), Turns(user_max=1, address_max=1))
-
-
 async def test_a_content_length_that_is_no_number_is_rejected() -> None:
     """An HTTP server in front would reject the length -1. The gate rejects it, too, and does not
     guess what it means."""
@@ -179,11 +160,7 @@ async def test_a_content_length_that_is_no_number_is_rejected() -> None:
     async def never(*_: object) -> None:
         raise AssertionError("must not be called")
 
-    bounds = Bounds(1, _body(10))
-    gate = Gate(
-        never, admission=_Everybody, usual=bounds, uploads=bounds, slots=_slots(1), retry_after_s_max=30
-    )
-    transport = httpx.ASGITransport(gate)
+    transport = httpx.ASGITransport(make_gate(never))
     async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as client:
         response = await client.get("/", headers={"Content-Length": "-1"})
 
@@ -235,23 +212,11 @@ async def _rejecting_app(scope: Scope, receive: Receive, send: Send) -> None:
     await problem_response(unavailable("not now"))(scope, receive, send)
 
 
-def _gate(app: ASGIApp, *, idle_s: float = 5.0) -> Gate:
-    usual = Bounds(1, _body(4, idle_s))
-    return Gate(
-        app,
-        admission=_Everybody,
-        usual=usual,
-        uploads=Bounds(1, _body(10, idle_s)),
-        slots=_slots(1),
-        retry_after_s_max=30,
-    )
-
-
 async def test_a_body_that_stops_arriving_is_408() -> None:
     """The request ends after the longest allowed pause between two pieces, which is before its
     deadline."""
     wire = _Wire(b"123", ends=False, headers=CHUNKED)
-    await _gate(_reading_app, idle_s=0.02)(wire.scope, wire.receive, wire.send)
+    await make_gate(_reading_app, idle_s=0.02)(wire.scope, wire.receive, wire.send)
 
     assert (wire.status, wire.sent[-1]["more_body"]) == (408, False)
 
@@ -270,7 +235,7 @@ async def test_bodies_are_bounded_while_they_arrive(content_type: bytes, size: i
     """Each kind of body has its own limit, also without a Content-Length."""
     headers = ((b"transfer-encoding", b"chunked"), (b"content-type", content_type))
     wire = _Wire(*[b"x"] * size, ends=True, headers=headers)
-    await _gate(_reading_app)(wire.scope, wire.receive, wire.send)
+    await make_gate(_reading_app)(wire.scope, wire.receive, wire.send)
 
     assert wire.status == status
 
@@ -279,7 +244,7 @@ async def test_an_early_response_is_sent_at_once_and_its_connection_is_closed_la
     """If the connection closed at once, a client that is still sending might never read the
     response."""
     wire = _Wire(b"12", b"34", b"56", ends=True, headers=CHUNKED)
-    await _gate(_rejecting_app)(wire.scope, wire.receive, wire.send)
+    await make_gate(_rejecting_app)(wire.scope, wire.receive, wire.send)
     start, response, end = wire.sent
 
     assert (b"connection", b"close") in start["headers"]
@@ -293,7 +258,7 @@ async def test_a_small_unread_body_does_not_close_the_connection(
 ) -> None:
     """The server reads and discards a small body, so the connection can be used again."""
     wire = _Wire(b"1234567890", ends=True, headers=(*headers, (b"content-type", b"image/png")))
-    await _gate(_rejecting_app)(wire.scope, wire.receive, wire.send)
+    await make_gate(_rejecting_app)(wire.scope, wire.receive, wire.send)
 
     assert (b"connection", b"close") not in wire.sent[0]["headers"]
     assert wire.sent[-1]["more_body"] is False

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from bench.traffic.waiting import eventually
-from tests.unit.api.http.wire import Client, Wire, serving
+from tests.unit.api.http.wire import Client, Wire, make_gate, serving
 
 GET = b"GET /plain HTTP/1.1\r\nHost: api.test\r\n\r\n"
 POST = b"POST /plain HTTP/1.1\r\nHost: api.test\r\nContent-Length: 5\r\n\r\nhello"
@@ -168,6 +168,46 @@ async def test_a_client_that_does_not_read_is_cut_off() -> None:
         await client.send(b"GET /plain?size=20000000 HTTP/1.1\r\n\r\n")
         await eventually("the request", lambda: wire.app.seen)
         await eventually("the connection to be closed", lambda: not wire.connections)
+
+
+async def _sends_two_and_reads_nothing(wire: Wire) -> None:
+    """Wait until the second response cannot be sent, because the first fills the buffers."""
+    client = await wire.connect()
+    client.writer.transport.pause_reading()  # type: ignore[attr-defined]  # The stream does it, too.
+    await client.send(b"GET /plain?size=20000000 HTTP/1.1\r\n\r\n" * 2)
+    await eventually("both requests", lambda: len(wire.app.seen) == 2)
+
+
+async def test_a_client_that_pipelines_and_does_not_read_is_cut_off() -> None:
+    """The server would wait without end to send the second response, and hold it meanwhile."""
+    async with serving(connection_idle_s_max=0.2) as wire:
+        await _sends_two_and_reads_nothing(wire)
+        await eventually("the connection to be closed", lambda: not wire.connections)
+        await eventually("its requests to end", lambda: not wire.tasks)
+
+
+async def test_a_response_that_nobody_reads_ends_at_the_deadline_of_its_request(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The connection is closed, and no log line is written: a client could cause many a second."""
+    async with serving(around=lambda app: make_gate(app, deadline_s=0.3)) as wire:
+        await _sends_two_and_reads_nothing(wire)
+        await eventually("the connection to be closed", lambda: not wire.connections)
+        await eventually("its requests to end", lambda: not wire.tasks)
+        await _still_serves(wire)
+
+    assert caplog.record_tuples == []
+
+
+async def test_a_client_that_has_read_its_response_is_not_cut_off_later() -> None:
+    """The time in which a client must read ends when it has."""
+    async with serving(connection_idle_s_max=0.2) as wire:
+        client = await wire.sends(b"GET /plain?size=20000000 HTTP/1.1\r\n\r\n")
+        first = await client.reply()
+        await client.send(GET.replace(b"plain", b"held"))
+        asyncio.get_running_loop().call_later(0.3, wire.app.go.set)
+
+        assert (first.status, (await client.reply()).status) == (200, 200)
 
 
 async def test_a_request_may_be_split_at_every_byte() -> None:

@@ -10,11 +10,15 @@ from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.http.body import BodyBounds
+from api.http.gate import Bounds, Gate, Slots
 from api.serve import bounded_protocol, make_server
 from bench.traffic.waiting import eventually
+from streams.fairness import FairSlots, Requester, Shares
 from streams.settings import ConnectionSettings
+from streams.turns import Turns
 
 DEADLINE_S = 20.0
 
@@ -49,6 +53,30 @@ class App:
             "padding": "x" * size,
         }
         await Response(json.dumps(answer), media_type="application/json")(scope, receive, send)
+
+
+class _Everybody:
+    """An admission without rates."""
+
+    async def admit(self, scope: Scope) -> Requester:
+        return Requester(1)
+
+
+def make_gate(app: ASGIApp, *, idle_s: float = 5.0, deadline_s: float = 1.0) -> Gate:
+    """Return a gate with one slot, for bodies of at most 4 bytes, and of 10 for images."""
+
+    def bounds(bytes_max: int) -> Bounds:
+        return Bounds(deadline_s, BodyBounds(bytes_max, idle_s, bytes_per_s_min=1, slow_s_max=60))
+
+    shares = Shares(user=0.25, address=1.0)
+    return Gate(
+        app,
+        admission=_Everybody,
+        usual=bounds(4),
+        uploads=bounds(10),
+        slots=Slots(FairSlots(1, shares), FairSlots(1, shares), Turns(user_max=1, address_max=1)),
+        retry_after_s_max=30,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +132,12 @@ class Client:
 
 @dataclass(slots=True)
 class Wire:
-    """The server's address, its application, and its connections."""
+    """The server's address, its application, its connections, and the tasks of their requests."""
 
     port: int
     app: App
     connections: set[Any]
+    tasks: set[asyncio.Task[None]]
     _clients: list[Client] = field(default_factory=list)
 
     async def connect(self) -> Client:
@@ -137,15 +166,18 @@ class Wire:
 
 @asynccontextmanager
 async def serving(
-    refused: Callable[[str, int, int], None] = lambda reason, status, size: None, **settings: object
+    refused: Callable[[str, int, int], None] = lambda reason, status, size: None,
+    around: Callable[[ASGIApp], ASGIApp] = lambda app: app,
+    **settings: object,
 ) -> AsyncIterator[Wire]:
     """Run the API's server with these bounds of connections until the block ends."""
     app = App()
     protocol = bounded_protocol(ConnectionSettings(**settings), refused)  # type: ignore[arg-type]  # As named there.
-    server = make_server(app, "127.0.0.1", 0, protocol, deadline_s=1)
+    server = make_server(around(app), "127.0.0.1", 0, protocol, deadline_s=1)
     task = asyncio.create_task(server.serve())
     await eventually("the server to listen", lambda: server.started)
-    wire = Wire(server.servers[0].sockets[0].getsockname()[1], app, server.server_state.connections)
+    state = server.server_state
+    wire = Wire(server.servers[0].sockets[0].getsockname()[1], app, state.connections, state.tasks)
     try:
         yield wire
         await wire.close()
