@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -59,8 +60,8 @@ def _private_key(content: bytes, settings: PhotoUrlSettings) -> RSAPrivateKey:
     path = settings.media_private_key
     try:
         key = load_pem_private_key(content, password=None)
-    except ValueError as error:
-        raise ValueError(f"{path} holds no private key: {error}") from None
+    except (TypeError, UnsupportedAlgorithm, ValueError) as error:  # A TypeError is an encrypted key's.
+        raise ValueError(f"{path} holds no private key that can be used: {error}") from None
     if not isinstance(key, RSAPrivateKey):
         raise ValueError(f"{path} holds a {type(key).__name__}, but photo URLs need an RSA private key")  # noqa: TRY004 - the file's content is wrong, not a caller's type.
     return key

@@ -1,13 +1,17 @@
 """Revocations in Cassandra."""
 
+import logging
 from datetime import datetime
 from uuid import uuid1
 
+from schemas.quoting import quoted
 from schemas.times import as_utc, ms_of, utc_datetime_of_ms
 from streams.ports.revocations import Revocation, RevocationKind, Revocations
 from streams.stores.cassandra.session import CassandraSession
 
 NO_TTL = 0
+KINDS = frozenset(RevocationKind)
+log = logging.getLogger(__name__)
 
 
 class CassandraRevocations(Revocations):
@@ -15,10 +19,13 @@ class CassandraRevocations(Revocations):
 
     `revoke` also changes the static cell `changed`, in the same mutation. So the cell is the version.
     If it expires with its row, the version changes too, which costs readers one read of all.
+
+    Revocations of a kind that only a newer version knows are left out, and named in the log once.
     """
 
     def __init__(self, session: CassandraSession) -> None:
         self._session = session
+        self._unknown: set[str] = set()
         self._revoke = session.prepare(
             "INSERT INTO revocations"
             " (shard, kind, subject, revoked_at, issued_before, revoked_by, reason, changed)"
@@ -49,6 +56,12 @@ class CassandraRevocations(Revocations):
         return str(rows[0][1]) if rows else ""
 
     async def all(self) -> list[Revocation]:
+        rows = await self._session.rows(self._all)
+        # A partition whose rows have expired, but not its static cell, has a row without a kind.
+        kinds = {row[0] for row in rows} - {None}
+        for kind in sorted(kinds - KINDS - self._unknown):
+            log.warning("revocations of the kind %s have no effect in this version", quoted(kind))
+            self._unknown.add(kind)
         return [
             Revocation(
                 kind=RevocationKind(kind),
@@ -58,11 +71,8 @@ class CassandraRevocations(Revocations):
                 revoked_by=revoked_by,
                 reason=reason,
             )
-            # A partition whose rows have expired, but not its static cell, has a row without a kind.
-            for kind, subject, revoked_at, issued_before, revoked_by, reason in await self._session.rows(
-                self._all
-            )
-            if kind is not None
+            for kind, subject, revoked_at, issued_before, revoked_by, reason in rows
+            if kind in KINDS
         ]
 
 
