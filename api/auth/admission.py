@@ -6,8 +6,6 @@ group of their own, by address.
 
 import asyncio
 from dataclasses import dataclass
-from functools import lru_cache
-from ipaddress import ip_address, ip_network
 from math import ceil
 
 from starlette.datastructures import Headers
@@ -15,6 +13,7 @@ from starlette.requests import Request
 from starlette.types import Scope
 
 from api.auth.tokens import Caller, TokenVerifier, authenticate
+from api.http.addresses import client_of
 from api.http.metrics import REQUESTS_REFUSED
 from api.http.problems import Problem, too_many
 from api.http.rate_limiter import RateLimiter
@@ -27,8 +26,6 @@ from streams.settings import RateSettings
 # The routes below these paths need a token.
 TOKEN_PATHS = ("/v1/", "/metrics")
 READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-# One customer usually has a whole /64 network of IPv6.
-IPV6_PREFIX_BITS = 64
 
 _OUTCOME = "shutterline.caller"
 
@@ -130,17 +127,6 @@ def client_address(scope: Scope, trusted_proxies: int) -> str | None:
     peer = scope.get("client")
     if trusted_proxies:
         hops = ",".join(Headers(scope=scope).getlist("x-forwarded-for")).split(",")
-        if len(hops) >= trusted_proxies and (client := _network(hops[-trusted_proxies].strip())):
+        if len(hops) >= trusted_proxies and (client := client_of(hops[-trusted_proxies].strip())):
             return client
-    return None if peer is None else _network(peer[0]) or peer[0]
-
-
-@lru_cache(maxsize=4_096)
-def _network(text: str) -> str | None:
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return None
-    if address.version == 4:
-        return text
-    return str(ip_network((address, IPV6_PREFIX_BITS), strict=False))
+    return None if peer is None else client_of(peer[0]) or peer[0]

@@ -2,14 +2,12 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
+from api.http.addresses import address_of, client_of
 from api.http.metrics import CONNECTIONS
 
 Network = IPv4Network | IPv6Network
-
-# A provider gives each customer at least this much of IPv6, so one host has all its addresses.
-IPV6_PREFIX_BITS = 64
 
 
 def networks(text: str) -> tuple[Network, ...]:
@@ -52,11 +50,7 @@ class Connections:
         """Return the name under which an address is counted, which is empty if it has no limit."""
         if not self._per_address_max or address is None:
             return ""
-        client = ip_address(address.partition("%")[0])  # Without the zone of a link-local address.
-        if client.version == 6 and client.ipv4_mapped is not None:
-            client = client.ipv4_mapped
-        if any(client in network for network in self._uncounted):
+        client = address_of(address)
+        if client is not None and any(client in network for network in self._uncounted):
             return ""
-        if client.version == 6:
-            return str(ip_network((int(client), IPV6_PREFIX_BITS), strict=False))
-        return str(client)
+        return client_of(address) or address
