@@ -7,7 +7,7 @@ from http import HTTPStatus
 from cachetools import TTLCache
 
 from api.edge_writer import EdgeWriter
-from api.http.problems import Problem, unavailable
+from api.http.problems import Problem, too_many, unavailable
 from api.reading.cached_reads import CachedReads
 from schemas.facts import UserFollowed, UserUnfollowed
 from schemas.ids import UserId
@@ -97,11 +97,10 @@ class FollowWriter:
         if verdict is Verdict.TOO_MANY_FOLLOWEES:
             raise self._too_many(counts.followees)
         if verdict is Verdict.TOO_MANY_REMOVED:
-            raise Problem(
-                HTTPStatus.TOO_MANY_REQUESTS,
+            raise too_many(
                 f"You have unfollowed {counts.removed} users lately; {self._limit.removed_rows_max} are the"
                 " most.",
-                {"Retry-After": str(REMOVED_RETRY_S)},
+                REMOVED_RETRY_S,
             )
 
     async def _verify(self, user: UserId, followee: UserId, time_us: int) -> None:
@@ -111,7 +110,7 @@ class FollowWriter:
             data = UserUnfollowed(follower_id=user, followee_id=followee)
             await self._edges.take_back(OutgoingEdge.FOLLOWING, user, followee, data, time_us=time_us)
             await self._cache.invalidate(following_keys(user))
-            del self._estimates[user]
+            self._estimates.pop(user, None)  # It may have expired meanwhile.
             raise self._too_many(self._limit.followees_max)
 
     def _too_many(self, followees: int) -> Problem:

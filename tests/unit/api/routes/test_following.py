@@ -210,9 +210,10 @@ async def test_follows_at_the_same_time_do_not_exceed_the_limit() -> None:
     assert len(await world.stores.outgoing_edges.following(UserId(ME))) == 3
 
 
-async def test_a_follow_that_exceeds_the_limit_is_taken_back() -> None:
+@pytest.mark.parametrize("takes_back_s", [0, 60], ids=["at once", "after a minute"])
+async def test_a_follow_that_exceeds_the_limit_is_taken_back(takes_back_s: int) -> None:
     """Another process follows between this one's count and its write. Both sides of the edge are
-    removed, with the time of the follow."""
+    removed, with the time of the follow, however long that takes."""
     world = await make_world(following_max=3)
     for followee in (2, 3):
         await world.follow(ME, followee)
@@ -221,6 +222,11 @@ async def test_a_follow_that_exceeds_the_limit_is_taken_back() -> None:
     async def write_after_another(*args: Any) -> None:
         del edges.write  # Only once.
         await world.follow(ME, 4)
+        await write(*args)
+        edges.write = write_slowly  # type: ignore[attr-defined]
+
+    async def write_slowly(*args: Any) -> None:
+        world.clock.ms += takes_back_s * 1_000
         await write(*args)
 
     edges.write = write_after_another  # type: ignore[attr-defined]
