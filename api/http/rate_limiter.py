@@ -70,7 +70,7 @@ class RateLimiter:
     def _spender(self, name: str, rate: Rate) -> _Spender:
         now_s = self._clock_s()
         spender = self._spenders.get(name)
-        if spender is None or now_s - spender.last_s >= rate.refill_s:
+        if spender is None or now_s - spender.last_s >= rate.forgiven_s:
             # After this time the shared bucket is full whatever was not reported.
             spender = self._spenders[name] = _Spender(rate, now_s)
         return spender

@@ -12,9 +12,9 @@ class Rate:
     burst: int
 
     @property
-    def refill_s(self) -> float:
-        """The seconds in which an empty bucket becomes full."""
-        return self.burst / self.per_s
+    def forgiven_s(self) -> float:
+        """The seconds in which any bucket becomes full, also one with the greatest debt."""
+        return 2 * self.burst / self.per_s
 
 
 class TokenBucket:

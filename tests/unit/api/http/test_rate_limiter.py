@@ -99,6 +99,17 @@ async def test_tokens_may_be_charged_beyond_what_is_left() -> None:
     assert round(limiter.wait_s("a user", RATE), 3) == 1.1
 
 
+async def test_a_debt_is_paid_in_full() -> None:
+    """Without the shared store, too: time passes, and the user has as much as that time refills."""
+    shared = _Shared()
+    shared.down = True
+    limiter = shared.limiter()
+    limiter.charge("a user", RATE, 2 * RATE.burst)
+    shared.now_s += RATE.burst / RATE.per_s
+
+    assert round(limiter.wait_s("a user", RATE), 3) == 0.1
+
+
 async def test_the_buckets_are_bounded() -> None:
     """The bucket that was not used for longest is dropped, so it is full again."""
     limiter = _Shared().limiter(buckets_max=2)
