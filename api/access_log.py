@@ -7,6 +7,7 @@ token or body.
 
 import re
 from collections.abc import Callable
+from http import HTTPStatus
 from random import random
 from time import monotonic
 
@@ -30,8 +31,9 @@ def note_completeness(scope: Scope, completeness: str) -> None:
 class AccessLog:
     """Decides which requests are written down, and writes them.
 
-    Every write and every 5xx is; of reads one of `access_log_reads_one_of`; of 4xx so many a second for
-    each status. `left_out` of an event is how many of its status were left out since the one before it.
+    Of 4xx and of 503 so many a second for each status are; of the others every write and every 5xx, and one
+    of `access_log_reads_one_of` reads. `left_out` of an event is how many of its status were left out since
+    the one before it.
     """
 
     def __init__(
@@ -76,7 +78,7 @@ class AccessLog:
 
     def _left_out(self, method: str, status: int) -> dict[str, int] | None:
         """Return None if this request is not written, otherwise the field `left_out` if there is one."""
-        if 400 <= status < 500:
+        if 400 <= status < 500 or status == HTTPStatus.SERVICE_UNAVAILABLE:
             return self._refusal(status, int(self._clock_s()))
         is_read = status < 500 and method in READ_METHODS
         return None if is_read and self._chance() * self._reads_one_of >= 1 else {}

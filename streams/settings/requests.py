@@ -66,10 +66,11 @@ class ConnectionSettings(Part):
 
 
 class AccessLogSettings(Part):
-    """Which requests an API process writes down; writes and 5xx always."""
+    """Which requests an API process writes down; writes that succeed, and 5xx other than 503, always."""
 
     access_log_reads_one_of: PositiveInt = 100  # 1 writes every read.
-    access_log_refusals_per_s: PositiveInt = 10  # Lines of one status of 4xx, because anybody can cause them.
+    # Lines of one status of 4xx, because anybody can cause them, and of 503, the status of all in an outage.
+    access_log_refusals_per_s: PositiveInt = 10
 
 
 class RateSettings(Part):

@@ -142,6 +142,21 @@ async def test_a_client_cannot_fill_the_log_with_its_errors() -> None:
     assert seen == [(401, None), (401, None), (404, None), (401, 3), (401, None)]
 
 
+async def test_an_outage_does_not_fill_the_log() -> None:
+    """Of 503 so many lines a second as of a refusal, of reads and writes alike."""
+    world, log = await make_world(limits_by_address=False), Log(chance=1.0)
+    world.fail("cassandra")
+    async with _client(world, log, access_log_refusals_per_s=2) as client:
+        for _ in range(5):
+            await client.get("/v1/users/3")
+            await client.put("/v1/social/follow/2")
+        log.now_s += 1
+        await client.get("/v1/users/3")
+
+    seen = [(each["status"], each.get("left_out")) for each in log.fields]
+    assert seen == [(503, None), (503, None), (503, 8)]
+
+
 async def test_an_error_of_ours_is_a_500() -> None:
     """Also if the application fails before it has responded."""
     log = Log(chance=1.0)
