@@ -138,7 +138,6 @@ def make_services(
         ),
         uploads=_uploads(settings, stores, stores.leases, publisher, queue, ids, limiter, clock_us),
         health=_health(settings, _probes(stores, publisher, kafka_probe, queue), verifier, clocks, clock_s),
-        clocks=clocks,
         verifier=verifier,
         admission=Admission(settings, verifier, limiter),
         pulled=pulled,
@@ -250,7 +249,7 @@ def _uploads(
             images_of_user_max=settings.upload_bodies_of_user_max,
         ),
         limiter=limiter,
-        aborted_bytes=Rate(per_s=bytes_per_minute / 60, burst=bytes_per_minute),
+        unstored_bytes=Rate(per_s=bytes_per_minute / 60, burst=bytes_per_minute),
         bodies=FairSlots(
             settings.upload_bodies_in_flight_max,
             shares_of(settings),

@@ -94,7 +94,7 @@ class SocialService:
 class UploadService:
     """Uploads. `bodies` bounds how many images arrive at once in this process as a request's own body.
 
-    `aborted_bytes` is the rate of the bytes that a user may send and not finish.
+    `unstored_bytes` is the rate of the bytes that a user may send although nothing of them is stored.
     """
 
     intake: UploadIntake
@@ -102,7 +102,7 @@ class UploadService:
     turns: UploadTurns
     bodies: FairSlots
     limiter: RateLimiter
-    aborted_bytes: Rate
+    unstored_bytes: Rate
     bytes_max: int
 
 
@@ -119,7 +119,7 @@ class HealthService:
 class Services:
     """Every service of one process. Only the composition touches it; a route is given its own service.
 
-    `verifier`, `pulled`, `delivery`, `clocks`, `rebuilder` and `media_keys` also work between requests;
+    `verifier`, `pulled`, `delivery`, `rebuilder` and `media_keys` also work between requests;
     `serve` runs and closes them.
     """
 
@@ -130,7 +130,6 @@ class Services:
     social: SocialService
     uploads: UploadService
     health: HealthService
-    clocks: Clocks
     verifier: TokenVerifier
     admission: Admission
     pulled: PulledAuthorsPoller
@@ -155,11 +154,12 @@ def _services(request: Request) -> Services:
 
 
 def feed_service(request: Request) -> FeedService:
+    """For the route of the feed, which is not FastAPI's and calls this itself."""
     return _services(request).feed
 
 
-# These are coroutine functions, because FastAPI runs any other dependency in a thread, which costs
-# much more than returning a field.
+# The dependencies of FastAPI's routes are coroutine functions, because it runs any other in a thread, which
+# costs much more than returning a field.
 async def _photo_service(request: Request) -> PhotoService:
     return _services(request).photos
 
@@ -180,7 +180,7 @@ async def _upload_service(request: Request) -> UploadService:
     return _services(request).uploads
 
 
-async def health_service(request: Request) -> HealthService:
+async def _health_service(request: Request) -> HealthService:
     return _services(request).health
 
 
@@ -195,7 +195,7 @@ async def require_right_clock(request: Request) -> None:
 
     The clocks are compared again within `AGAIN_S`.
     """
-    reason = _services(request).clocks.refuses_writes()
+    reason = _services(request).health.clocks.refuses_writes()
     if reason:
         REQUESTS_REFUSED.labels("clock").inc()
         raise unavailable(f"Writes are refused, because {reason}; try again.", AGAIN_S)
@@ -206,5 +206,5 @@ WithUsers = Annotated[UserService, Depends(_user_service)]
 WithLikes = Annotated[LikeService, Depends(_like_service)]
 WithSocial = Annotated[SocialService, Depends(_social_service)]
 WithUploads = Annotated[UploadService, Depends(_upload_service)]
-WithHealth = Annotated[HealthService, Depends(health_service)]
+WithHealth = Annotated[HealthService, Depends(_health_service)]
 ByCaller = Annotated[Caller, Depends(caller_of)]

@@ -1,7 +1,7 @@
 """The body of an upload request, as it arrives."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from math import ceil
 
@@ -46,16 +46,18 @@ def _share_used() -> Problem:
     return too_many("As many of your images are being received as may be at once; try again.")
 
 
-class AbortedBytes:
-    """The bytes of a user's uploads that the client did not finish.
+class UnstoredBytes:
+    """The bytes of a user's images of which nothing was stored: the client did not finish them, or the
+    idempotency key was used before.
 
-    An aborted upload is not counted as one of the uploads of a minute. So its bytes are: as many as
-    the uploads of a minute may have.
+    They are not counted as one of the uploads of a minute. So their bytes are: as many as the uploads of a
+    minute may have. A client that repeats an upload because the response was lost stays far below.
     """
 
     def __init__(self, uploads: UploadService, user: UserId) -> None:
         self._uploads = uploads
-        self._name = f"aborted bytes:user:{user}"
+        self._name = f"unstored bytes:user:{user}"
+        self._arrived = 0
 
     def check(self) -> None:
         """Check that the user may begin another upload.
@@ -63,33 +65,38 @@ class AbortedBytes:
         Raises:
             Problem: 429, if the bytes of a minute are spent.
         """
-        wait_s = self._uploads.limiter.wait_s(self._name, self._uploads.aborted_bytes)
+        wait_s = self._uploads.limiter.wait_s(self._name, self._uploads.unstored_bytes)
         if wait_s:
-            metrics.UPLOADS_REFUSED.labels("aborted_bytes").inc()
-            raise too_many("Your aborted uploads had as many bytes as a minute allows.", ceil(wait_s))
+            metrics.UPLOADS_REFUSED.labels("unstored_bytes").inc()
+            raise too_many(
+                "Your aborted and repeated uploads had as many bytes as a minute allows.", ceil(wait_s)
+            )
 
-    def charge(self, size_bytes: int) -> None:
-        self._uploads.limiter.charge(self._name, self._uploads.aborted_bytes, size_bytes)
+    async def pieces(self, request: Request) -> AsyncIterator[bytes]:
+        """Yield the pieces of the body; if the client does not finish it, charge the user with its bytes."""
+        try:
+            async for piece in pieces(request):
+                self._arrived += len(piece)
+                yield piece
+        except (Problem, asyncio.CancelledError):  # Cancelled at the request's deadline.
+            self.charge()
+            raise
+
+    def charge(self) -> None:
+        """Charge the user with the bytes that arrived, because nothing of them was stored."""
+        self._uploads.limiter.charge(self._name, self._uploads.unstored_bytes, self._arrived)
 
 
-async def pieces(request: Request, on_abort: Callable[[int], None] = lambda _: None) -> AsyncIterator[bytes]:
+async def pieces(request: Request) -> AsyncIterator[bytes]:
     """Yield the body as it arrives, without empty pieces.
-
-    If the client does not finish the body, `on_abort` is called with the bytes that arrived.
 
     Raises:
         Problem: 400 if the client disconnects before the end of the body; 408 and 413 as in
             `api/http/body.py`.
     """
-    received = 0
     try:
         async for piece in request.stream():
-            received += len(piece)
             if piece:
                 yield piece
     except ClientDisconnect:
-        on_abort(received)
         raise disconnected() from None
-    except (Problem, asyncio.CancelledError):  # Cancelled at the request's deadline.
-        on_abort(received)
-        raise

@@ -11,12 +11,12 @@ from api.http.gate import JSON
 from api.http.inputs import photo_id_of
 from api.http.responses import json_response
 from api.services import ByCaller, WithUploads
-from api.uploads.body import AbortedBytes, body_slot, pieces
+from api.uploads.body import UnstoredBytes, body_slot
 from api.uploads.inputs import caption_of_query, idempotency_key_of, media_type_of, request_of_json
 from api.uploads.signed import upload_json
 from schemas.ids import PhotoId
 from streams.core.uploads import RequestedUpload
-from streams.uploads.errors import EmptyOriginal
+from streams.uploads.errors import EmptyOriginal, UploadError
 
 
 async def post_photo(request: Request, uploads: WithUploads, caller: ByCaller) -> Response:
@@ -29,8 +29,8 @@ async def post_photo(request: Request, uploads: WithUploads, caller: ByCaller) -
     # Beside a JSON body, which has its own caption, this one is checked all the same: whatever the
     # document lists is valid or refused, never dropped unread.
     caption = caption_of_query(request)
-    aborted = AbortedBytes(uploads, caller.user_id)
-    aborted.check()
+    unstored = UnstoredBytes(uploads, caller.user_id)
+    unstored.check()
     if media_type == JSON:
         requested = await request_of_json(request, uploads.bytes_max)
         async with uploads.turns.key(caller.user_id, key):
@@ -42,8 +42,15 @@ async def post_photo(request: Request, uploads: WithUploads, caller: ByCaller) -
     if request.headers.get("content-length") == "0":
         raise EmptyOriginal
     async with uploads.turns.key(caller.user_id, key), body_slot(uploads, caller.user_id):
-        arriving = pieces(request, aborted.charge)
-        photo = await uploads.intake.receive(caller.user_id, requested, arriving, key)
+        try:
+            photo, is_stored = await uploads.intake.receive(
+                caller.user_id, requested, unstored.pieces(request), key
+            )
+        except UploadError:
+            unstored.charge()
+            raise
+        if not is_stored:
+            unstored.charge()
     return json_response({"photo_id": str(photo)}, status=HTTPStatus.ACCEPTED)
 
 

@@ -81,28 +81,30 @@ class UploadIntake:
 
     async def receive(
         self, author: UserId, request: RequestedUpload, pieces: Pieces, key: str | None
-    ) -> PhotoId:
+    ) -> tuple[PhotoId, bool]:
         """Store an image that arrives in `pieces`, and put its photo into the pipeline.
 
-        If the key is already claimed, the image is not stored, only compared with the claim. If
-        this raises, nothing of a new photo remains, or the cleaning removes it. An error that
-        `pieces` raises is raised unchanged.
+        Returns the photo, and whether its image is the one that arrived now. If the key is already
+        claimed, the image is not stored, only compared with the claim. If this raises, nothing of a new
+        photo remains, or the cleaning removes it. An error that `pieces` raises is raised unchanged.
 
         Raises:
             EmptyOriginal, QueueTooLong, TooManyUploads: Nothing was begun.
             KeyOfAnotherRequest: The key is claimed for another image.
-            UploadEnded, TakenBack: The photo of the key, or the new one, was deleted.
+            UploadEnded, TakenBack: The photo of the key, or the new one, was deleted, or the new one's id is
+                another author's.
         """
         claim = await self._claim_of(author, key)
         if claim is not None:
             digest = sha256()
             async for piece in pieces:
                 digest.update(piece)
-            return await self._repeat_body(claim, fingerprint_of_body(request, digest.hexdigest()))
+            fingerprint = fingerprint_of_body(request, digest.hexdigest())
+            return await self._repeat_body(author, claim, fingerprint), False
         try:
-            return await self._receive_new(author, request, pieces, key)
+            return await self._receive_new(author, request, pieces, key), True
         except KeyTaken as taken:
-            return await self._repeat_body(taken.claim, taken.fingerprint)
+            return await self._repeat_body(author, taken.claim, taken.fingerprint), False
 
     async def start(
         self, author: UserId, request: RequestedUpload, key: str | None
@@ -195,14 +197,14 @@ class UploadIntake:
                 raise TakenBack(upload.photo_id)
         return upload.photo_id
 
-    async def _repeat_body(self, claim: KeyClaim, fingerprint: bytes) -> PhotoId:
+    async def _repeat_body(self, author: UserId, claim: KeyClaim, fingerprint: bytes) -> PhotoId:
         """Return the photo of the first request. If it died after its claim, finish its upload.
 
         The key of a body is claimed only after all its bytes are stored, so no bytes can be
         missing.
         """
         check_fingerprint(claim, fingerprint)
-        upload = await self.lifecycle.lookup.claimed_upload(claim.photo_id)
+        upload = await self.lifecycle.lookup.claimed_upload(author, claim.photo_id)
         if upload is not None and not await self.lifecycle.complete(upload):
             raise TakenBack(claim.photo_id)
         return claim.photo_id
@@ -212,7 +214,7 @@ class UploadIntake:
     ) -> tuple[PhotoId, SendingPlan]:
         check_fingerprint(claim, fingerprint)
         lookup, photo = self.lifecycle.lookup, claim.photo_id
-        upload = await lookup.claimed_upload(photo)
+        upload = await lookup.claimed_upload(author, photo)
         if upload is not None and upload.state is UploadState.UPLOADING:
             return photo, await self.sending.plan(upload)
         return photo, await self.sending.plan_of_completed(

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Self
 
@@ -17,7 +17,7 @@ from streams.ports.groups import UploadStores
 from streams.ports.publishing import EventPublisher
 from streams.settings import UploadSettings
 from streams.uploads.entering import photo_of, uploaded_event
-from streams.uploads.errors import KeyTaken, NothingLikeThat
+from streams.uploads.errors import KeyTaken, NothingLikeThat, UploadEnded
 from streams.uploads.lookup import UploadLookup
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class UploadLifecycle:
 
         no row --begin--> UPLOADING --complete--> COMPLETED --enter--> no row, photo in the pipeline
                               |                       |
-              withdraw, undo, |                       | undo, or expire if the id
+              withdraw, undo, |                       | undo, or enter if the id
               expire          |                       | is another author's
                               v                       v
                            ABORTED <------------------+
@@ -112,7 +112,7 @@ class UploadLifecycle:
         Returns False if the photo was deleted or the upload undone.
 
         Raises:
-            PoisonEvent: The photo's id has a row with another author.
+            UploadEnded: The photo's id has a row with another author; the upload is discarded.
             StoreUnavailable: Nothing is known about the writes; complete it again.
         """
         if upload.state is UploadState.UPLOADING:
@@ -120,8 +120,17 @@ class UploadLifecycle:
             if state is not UploadState.COMPLETED:
                 # If there is no row, another call may have completed the upload and entered its
                 # photo.
-                return state is None and await self.lookup.is_in_pipeline(upload.photo_id)
-        return await self.enter(upload)
+                return state is None and await self.lookup.is_in_pipeline(upload.photo_id, upload.author_id)
+        return await self._enter_or_give_up(upload)
+
+    async def _enter_or_give_up(self, upload: Upload) -> bool:
+        try:
+            return await self.enter(upload)
+        except PoisonEvent as poison:
+            log.warning("the upload of photo %s can never enter the pipeline: %s", upload.photo_id, poison)
+            await self.stores.uploads.take_back(upload.photo_id)
+            await self._discard_all(upload)
+            raise UploadEnded(upload.photo_id) from None
 
     async def enter(self, upload: Upload) -> bool:
         """Put the photo of a completed upload into the pipeline.
@@ -203,7 +212,7 @@ class UploadLifecycle:
             StoreUnavailable: Something may be left to the cleaning, or to a repeat with the key.
         """
         uploads, photo = self.stores.uploads, upload.photo_id
-        if await self.lookup.is_in_pipeline(photo):
+        if await self.lookup.is_in_pipeline(photo, upload.author_id):
             # The event was published although Kafka did not confirm it, and has been consumed.
             await photo_begun(self.stores, photo_of(upload))
             await uploads.enter(photo)
@@ -213,7 +222,7 @@ class UploadLifecycle:
             # A repeat may be entering the photo at this moment. The database decides whether its
             # `enter` or this `take_back` wins.
             state = await uploads.take_back(photo)
-        if state is None and await self.lookup.is_in_pipeline(photo):
+        if state is None and await self.lookup.is_in_pipeline(photo, upload.author_id):
             return False
         if key is not None:
             await uploads.release_key(upload.author_id, key, photo)
@@ -250,14 +259,8 @@ class UploadLifecycle:
         """
         state = await self.stores.uploads.abort(upload.photo_id)
         if state is UploadState.COMPLETED:
-            try:
-                await self.enter(upload)
-            except PoisonEvent as poison:
-                log.warning(
-                    "the upload of photo %s can never enter the pipeline: %s", upload.photo_id, poison
-                )
-                await self.stores.uploads.take_back(upload.photo_id)
-                await self._discard_all(upload)
+            with suppress(UploadEnded):
+                await self._enter_or_give_up(upload)
         elif state is UploadState.ABORTED:
             await self._discard_all(upload)
         return state

@@ -75,8 +75,8 @@ class UploadLookup:
             raise NothingLikeThat(photo)
         raise NotYours(photo)
 
-    async def claimed_upload(self, photo: PhotoId) -> Upload | None:
-        """Return the upload `photo`, for which an idempotency key is claimed.
+    async def claimed_upload(self, author: UserId, photo: PhotoId) -> Upload | None:
+        """Return the upload `photo`, for which the author claimed an idempotency key.
 
         Returns None once its photo is in the pipeline.
 
@@ -85,7 +85,7 @@ class UploadLookup:
         """
         upload = await self.uploads.get(photo)
         if upload is None:
-            if not await self.is_in_pipeline(photo):
+            if not await self.is_in_pipeline(photo, author):
                 raise UploadEnded(photo)
             return None
         goes_on = upload.state is UploadState.COMPLETED or self.left_ms(upload) > 0
@@ -97,10 +97,10 @@ class UploadLookup:
         """Return the photo's row, of any author and even if it is deleted; None without a row."""
         return (await self.photos.get([photo])).get(photo)
 
-    async def is_in_pipeline(self, photo: PhotoId) -> bool:
-        """Return whether the photo has a row and is not deleted."""
+    async def is_in_pipeline(self, photo: PhotoId, author: UserId) -> bool:
+        """Return whether the photo has a row of this author and is not deleted."""
         stored = await self.photo(photo)
-        return stored is not None and not stored.deleted
+        return stored is not None and stored.author_id == author and not stored.deleted
 
 
 def _is_arriving(upload: Upload) -> bool:

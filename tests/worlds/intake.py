@@ -64,7 +64,9 @@ class IntakeWorld:
 
     async def send(self, *pieces: bytes, key: str | None = None) -> PhotoId:
         """Upload an image as the body of one request."""
-        return await self.intake.receive(ME, RequestedUpload("image/jpeg", "", None), pieces_of(*pieces), key)
+        request = RequestedUpload("image/jpeg", "", None)
+        photo, _ = await self.intake.receive(ME, request, pieces_of(*pieces), key)
+        return photo
 
     async def start(self, size_bytes: int, key: str | None = None) -> tuple[PhotoId, SendingPlan]:
         return await self.intake.start(ME, RequestedUpload("image/jpeg", "", size_bytes), key)

@@ -164,7 +164,7 @@ def through(world: World, at: Callable[[Moment], Awaitable[None]]) -> FlakyStore
         kafka_probe=cast(StoreProbe, world.switches["kafka_probe"]),
         ids=world.services.uploads.ids,
         media_keys=MediaKeys(KeyIds("local"), media_key()),
-        clocks=world.services.clocks,
+        clocks=world.services.health.clocks,
         clock_us=world.clock.us,
     )
     # The former verifier has read the revocations.

@@ -17,7 +17,7 @@ async def world_ahead(ms: int) -> World:
         return world.clock.us() - ms * 1_000
 
     world.switches["redis_clock"].now_us = now_us  # type: ignore[attr-defined]
-    await world.services.clocks.compare()
+    await world.services.health.clocks.compare()
     return world
 
 

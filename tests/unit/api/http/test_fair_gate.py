@@ -208,6 +208,21 @@ async def test_the_bytes_of_aborted_uploads_are_limited() -> None:
     assert (served, later) == (SERVED, [202, 201])
 
 
+@pytest.mark.law("L14")
+@pytest.mark.parametrize(("body", "status"), [(b"1" * 40, 202), (b"2" * 40, 422)], ids=["same", "another"])
+async def test_the_bytes_of_repeats_are_limited(body: bytes, status: int) -> None:
+    """With a key that was used, a client could send images without end. Two repeats after lost responses
+    are no harm."""
+    world = await make_world(upload_bytes_max=40, uploads_per_minute=5)
+    async with uploading(world) as me:
+        first = await me.send(b"1" * 40, key="k")
+        repeats = [(await me.send(body, key="k")).status_code for _ in range(8)]
+        world.clock.ms += 60_000
+        later = await me.send(b"1", key="another")
+
+    assert (first.status_code, repeats, later.status_code) == (202, [status] * 5 + [429] * 3, 202)
+
+
 async def test_uploads_that_a_store_fails_cost_no_bytes() -> None:
     """Otherwise our outage would be the user's fault."""
     world = await make_world(upload_bytes_max=40, uploads_per_minute=1)

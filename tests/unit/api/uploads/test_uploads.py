@@ -1,6 +1,7 @@
 """Uploads over HTTP: how the bytes are sent, who may do what, and what is refused."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,6 +10,7 @@ from schemas.events import EventType
 from schemas.facts import PhotoUploaded
 from schemas.ids import PhotoId, UserId, id_ms
 from schemas.times import parse_rfc3339_us, utc_datetime
+from streams.core.photos import Photo
 from streams.core.uploads import UploadState
 from streams.photos.begun import photo_begun
 from streams.uploads.entering import photo_of
@@ -484,3 +486,30 @@ async def test_an_aborted_upload_is_not_completed() -> None:
         statuses.append((await me.complete(photo)).status_code)
 
     assert (statuses, published(world), await objects(world)) == ([404] * 3, [], [])
+
+
+@pytest.mark.parametrize("is_signed", [True, False])
+async def test_an_upload_whose_id_is_anothers_is_gone(is_signed: bool) -> None:
+    """An upstream event took the id first. Nothing of the upload remains, and the other photo stays."""
+    world = await make_world(**LIMITS)
+    insert = world.memory.photos.insert
+
+    async def insert_after_another(photos: Sequence[Photo]) -> None:
+        await insert([replace(photo, author_id=UserId(OTHER), object_key="apps/1") for photo in photos])
+        await insert(photos)
+
+    world.switches["photos"].insert = insert_after_another  # type: ignore[attr-defined]
+    async with uploading(world) as me:
+        if is_signed:
+            photo = await me.begun(b"12345")
+            replies = [await me.complete(photo)]
+        else:
+            replies = [await me.send(b"12345", key="k")]
+            photo = str(published(world)[0])
+        statuses = [reply.status_code for reply in replies]
+        again = (await me.complete(photo)).status_code
+
+    stored = (await world.memory.photos.get([PhotoId(int(photo))]))[PhotoId(int(photo))]
+    assert (statuses, again) == ([410], 404)
+    assert (stored.author_id, stored.deleted) == (OTHER, False)
+    assert (await rows(world), await objects(world), await own_photos(world)) == ([], [], [])
