@@ -11,7 +11,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from api.http.limited_log import LimitedLog
 from api.http.metrics import CONNECTIONS_REFUSED
-from api.http.problems import RETRY_AFTER_S, Problem
+from api.http.problems import Problem, too_many
 
 _log = LimitedLog(logging.getLogger(__name__))
 
@@ -40,8 +40,7 @@ class ConnectionBounds:
 
 
 def too_many_connections() -> Problem:
-    headers = {"Retry-After": str(RETRY_AFTER_S)}
-    return Problem(HTTPStatus.TOO_MANY_REQUESTS, "Your address has too many open connections.", headers)
+    return too_many("Your address has too many open connections.")
 
 
 def malformed(error: httptools.HttpParserError) -> Problem:

@@ -6,7 +6,15 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.http.problems import RETRY_AFTER_S, Problem, invalid, not_found, problem_response, unavailable
+from api.http.problems import (
+    RETRY_AFTER_S,
+    Problem,
+    invalid,
+    not_found,
+    problem_response,
+    too_many,
+    unavailable,
+)
 from streams.uploads.errors import (
     AlreadyCompleted,
     EmptyOriginal,
@@ -36,8 +44,7 @@ def problem_of(error: UploadError) -> Problem:
             return unavailable(detail, QUEUE_RETRY_S)
         case TooManyUploads():
             detail = f"You have begun {error.per_minute} uploads in a minute, which is the most."
-            retry_after_s = -(-error.wait_ms // 1_000)
-            return Problem(HTTPStatus.TOO_MANY_REQUESTS, detail, {"Retry-After": str(retry_after_s)})
+            return too_many(detail, -(-error.wait_ms // 1_000))
         case EmptyOriginal():
             return invalid(ValueError("the body has 0 bytes, but must be an image"))
         case KeyInUse():
