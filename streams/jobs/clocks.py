@@ -72,11 +72,16 @@ class Clocks:
         return all(answered)
 
     def not_ready(self) -> str:
-        """Return why this process is not ready, empty if the clocks agree well enough."""
-        return self._beyond(self._ready_us_max)
+        """Return why this process is not ready, empty if all clocks are known and agree well enough."""
+        unknown = self._clocks.keys() - self._ahead_of_us.keys()
+        sentences = [f"the clock of {store} has never been compared" for store in sorted(unknown)]
+        return "; ".join(filter(None, [*sentences, self._beyond(self._ready_us_max)]))
 
     def refuses_writes(self) -> str:
-        """Return why this process must not write with its clock, empty if it may."""
+        """Return why this process must not write with its clock, empty if it may.
+
+        It may if a clock is not known: in an outage of one store, the others still take writes.
+        """
         return self._beyond(self._write_us_max)
 
     async def require_agreement(self) -> None:

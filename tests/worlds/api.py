@@ -335,6 +335,7 @@ async def _world(memory: Stores | None, **overrides: object) -> World:
     await services.pulled.refresh()
     await services.delivery.refresh()
     await services.verifier.revoked.refresh()
+    await services.health.clocks.compare()
     await _lease_shard(services.uploads.ids, clock)
     return World(clock, publisher, queue, log_ends, switches, memory, stores, settings, services)
 

@@ -74,13 +74,19 @@ async def test_an_outage_changes_no_clock() -> None:
     assert clocks.refuses_writes() == ""
 
 
-async def test_a_store_that_was_never_reached_refuses_nothing() -> None:
-    """That store is missing in /readyz for its own sake."""
-    clocks = clocks_of(Store(down=True))
+async def test_a_process_is_not_ready_before_every_clock_was_compared() -> None:
+    """A store that is away at the start may differ by hours when it is back. It refuses no writes."""
+    store = Store(down=True)
+    clocks = Clocks(ClockSettings(), {"redis": store, "kafka": Store(600_000)}, lambda: NOW_US, lambda: 0.0)
+    never, ahead = "the clock of redis has never been compared", "the clock is 0.600 s ahead of that of kafka"
+    assert clocks.not_ready() == f"the clock of kafka has never been compared; {never}"
     await clocks.compare()
 
-    assert (clocks.not_ready(), clocks.refuses_writes()) == ("", "")
+    assert (clocks.not_ready(), clocks.refuses_writes()) == (f"{never}; {ahead}", "")
     await clocks.require_agreement()
+    store.down = False
+    await clocks.compare()
+    assert clocks.not_ready() == ahead
 
 
 async def test_the_loop_compares_at_once() -> None:
