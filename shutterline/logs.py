@@ -7,31 +7,27 @@ from time import monotonic
 import orjson
 import structlog
 
-REPEAT_S = 10.0
+from streams.limited_log import LineLimit
 
 
 class Repeated(logging.Filter):
-    """Drops a line of the logger `name` or below that it has passed in the last `every_s` seconds.
+    """Limits the lines of the logger `name` and below, see `LineLimit`.
 
-    Lines of the same template count as the same line. Tracebacks are left out: what a driver reports
+    Lines of the same template are of one kind. Tracebacks are left out: what a driver reports
     is a broken connection, and the traceback shows only the driver.
     """
 
-    def __init__(
-        self, name: str, *, every_s: float = REPEAT_S, clock_s: Callable[[], float] = monotonic
-    ) -> None:
+    def __init__(self, name: str, *, clock_s: Callable[[], float] = monotonic) -> None:
         super().__init__(name)
-        self._every_s = every_s
-        self._clock_s = clock_s
-        self._next_s: dict[str, float] = {}
+        self._limit = LineLimit(clock_s=clock_s)
 
     def filter(self, record: logging.LogRecord) -> bool:
         if not super().filter(record):
             return True  # Of another logger.
-        now_s, template = self._clock_s(), str(record.msg)
-        if now_s < self._next_s.get(template, now_s):
+        suffix = self._limit.admit(str(record.msg))
+        if suffix is None:
             return False
-        self._next_s[template] = now_s + self._every_s
+        record.msg, record.args = record.getMessage() + suffix, None
         record.exc_info = None
         return True
 

@@ -1,4 +1,4 @@
-"""A log line for what anybody can cause: at most one line per interval, with the number of the others."""
+"""Log lines for what anybody can cause, or every operation in an outage: one per interval and kind."""
 
 import logging
 from collections.abc import Callable
@@ -7,31 +7,43 @@ from time import monotonic
 INTERVAL_S = 10.0
 
 
-class LimitedLog:
-    """Writes the first event of each kind at once, and then one line per interval and kind.
+class LineLimit:
+    """Allows the first event of each kind at once, and then one per interval and kind.
 
-    The kinds must be few, because they stay in memory. A metric should count the events, since the last
-    ones before a quiet time appear in no line.
+    The kinds must be few, because they stay in memory.
+    """
+
+    def __init__(self, *, interval_s: float = INTERVAL_S, clock_s: Callable[[], float] = monotonic) -> None:
+        self._interval_s = interval_s
+        self._clock_s = clock_s
+        self._next_s: dict[str, float] = {}
+        self._left_out: dict[str, int] = {}
+
+    def admit(self, kind: str) -> str | None:
+        """Return None if the event may not be written, otherwise the end of its line: how many were not."""
+        now_s = self._clock_s()
+        if now_s < self._next_s.get(kind, now_s):
+            self._left_out[kind] = self._left_out.get(kind, 0) + 1
+            return None
+        self._next_s[kind] = now_s + self._interval_s
+        others = self._left_out.pop(kind, 0)
+        return f" ({others} more of this kind since the previous line)" if others else ""
+
+
+class LimitedLog:
+    """Writes warnings within a `LineLimit`.
+
+    A metric should count the events, since the last ones before a quiet time appear in no line.
     """
 
     def __init__(
         self, log: logging.Logger, *, interval_s: float = INTERVAL_S, clock_s: Callable[[], float] = monotonic
     ) -> None:
         self._log = log
-        self._interval_s = interval_s
-        self._clock_s = clock_s
-        self._next_s: dict[str, float] = {}
-        self._unwritten: dict[str, int] = {}
+        self._limit = LineLimit(interval_s=interval_s, clock_s=clock_s)
 
-    def warning(self, kind: str, text: str) -> None:
+    def warning(self, kind: str, template: str, *args: object) -> None:
         """Log the event, or only count it if its kind was logged a short time ago."""
-        now_s = self._clock_s()
-        if now_s < self._next_s.get(kind, now_s):
-            self._unwritten[kind] = self._unwritten.get(kind, 0) + 1
-            return
-        self._next_s[kind] = now_s + self._interval_s
-        others = self._unwritten.pop(kind, 0)
-        if others:
-            self._log.warning("%s (%d more of this kind since the previous line)", text, others)
-        else:
-            self._log.warning("%s", text)
+        suffix = self._limit.admit(kind)
+        if suffix is not None:
+            self._log.warning(f"{template}%s", *args, suffix)

@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 
-from api.http.limited_log import LimitedLog
 from streams.errors import StoreUnavailable
+from streams.limited_log import LimitedLog
 from streams.stores.cache.database_reads import TooManyReads
 
 log = LimitedLog(logging.getLogger(__name__))
@@ -71,7 +71,7 @@ def add_handlers(app: FastAPI) -> None:
     async def on_store(_: Request, error: Exception) -> Response:
         # During an outage every request fails.
         operation = f"{error.store} {error.operation}" if isinstance(error, StoreUnavailable) else "reads"
-        log.warning(operation, f"503: {error or type(error).__name__}")
+        log.warning(operation, "503: %s", str(error) or type(error).__name__)
         return problem_response(unavailable("A store did not answer in time; try again."))
 
     async def on_bug(_: Request, error: Exception) -> Response:

@@ -9,9 +9,9 @@ import httptools
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from api.http.limited_log import LimitedLog
 from api.http.metrics import CONNECTIONS_REFUSED
 from api.http.problems import Problem, too_many
+from streams.limited_log import LimitedLog
 
 _log = LimitedLog(logging.getLogger(__name__))
 
@@ -52,7 +52,7 @@ def malformed(error: httptools.HttpParserError) -> Problem:
 def record(reason: str, problem: Problem) -> None:
     """Count a refusal; log it, unless the same reason was logged a short time ago."""
     CONNECTIONS_REFUSED.labels(reason).inc()
-    _log.warning(reason, f"{problem.status} and closed a connection: {problem.detail}")
+    _log.warning(reason, "%s and closed a connection: %s", problem.status, problem.detail)
 
 
 def last_response(response: Response, default_headers: Iterable[tuple[bytes, bytes]]) -> bytes:

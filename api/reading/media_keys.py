@@ -10,7 +10,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from api.http.limited_log import LimitedLog
+from streams.limited_log import LimitedLog
 from streams.settings import PhotoUrlSettings
 
 log = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ class MediaKeysPoller:
             # In a thread, because the file may be on a network.
             keys = await asyncio.to_thread(self._read)
         except (OSError, ValueError) as error:
-            self._failures.warning("file", f"the media keys stay as they are: {error}")
+            self._failures.warning("file", "the media keys stay as they are: %s", error)
             return
         if keys is not None:
             self._use(keys)

@@ -21,11 +21,11 @@ from typing import Any
 
 from streams.core.limits.breaker import Breaker, KeyBreakers
 from streams.errors import StoreUnavailable
+from streams.limited_log import LimitedLog
 from streams.metrics import BREAKER, SLOW_KEY_REJECTIONS, STORE_ERRORS
 from streams.settings import BreakerSettings
 
 log = logging.getLogger(__name__)
-LOG_EVERY_S = 10.0
 
 
 def breaker_of(settings: BreakerSettings) -> Breaker:
@@ -75,7 +75,7 @@ class StoreGuard:
         self._errors: tuple[type[Exception], ...] = (*errors, TimeoutError)
         self._is_final = is_final
         self._kind_of = kind_of
-        self._next_log_s: dict[str, float] = {}
+        self._log = LimitedLog(log)  # During an outage every operation fails.
         self._gauge = BREAKER.labels(store)  # A lookup costs more than setting the gauge.
         self._slow_key_rejections = SLOW_KEY_REJECTIONS.labels(store)
 
@@ -119,12 +119,7 @@ class StoreGuard:
     def _report(self, operation: str, error: Exception) -> None:
         kind = self._kind_of(error)
         STORE_ERRORS.labels(self._store, kind).inc()
-        # During an outage every operation fails, so each kind of error is logged at most once in
-        # ten seconds.
-        now_s = monotonic()
-        if now_s >= self._next_log_s.get(kind, 0.0):
-            self._next_log_s[kind] = now_s + LOG_EVERY_S
-            log.warning("%s failed %s: %s %s", self._store, operation, kind, error)
+        self._log.warning(kind, "%s failed %s: %s %s", self._store, operation, kind, error)
 
     def _succeeded(self, key: bytes | None) -> None:
         if key is not None and self._keys is not None:

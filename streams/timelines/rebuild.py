@@ -21,6 +21,7 @@ from schemas.ids import PhotoId, UserId
 from streams.core.feed import TOP, Source
 from streams.core.ring import TOKEN_BYTES
 from streams.errors import StoreUnavailable
+from streams.limited_log import LimitedLog
 from streams.ports.groups import TimelineStores
 from streams.stores.cache.database_reads import TooManyReads
 from streams.timelines.newest import newest_of
@@ -46,6 +47,8 @@ class Rebuilder:
     in_flight_max: int
     count: Callable[[RebuildOutcome], None]
     _running: dict[UserId, asyncio.Task[Source]] = field(default_factory=dict, init=False)
+    # In an outage every rebuild fails.
+    _outages: LimitedLog = field(default_factory=lambda: LimitedLog(log), init=False)
 
     @property
     def is_full(self) -> bool:
@@ -93,9 +96,14 @@ class Rebuilder:
 
     def _ended(self, owner: UserId, task: asyncio.Task[Source]) -> None:
         del self._running[owner]
-        if not task.cancelled() and task.exception() is not None:
-            self.count(RebuildOutcome.FAILED)
-            log.warning("a rebuild failed", exc_info=task.exception())
+        error = None if task.cancelled() else task.exception()
+        if error is None:
+            return
+        self.count(RebuildOutcome.FAILED)
+        if isinstance(error, StoreUnavailable | TooManyReads):
+            self._outages.warning("failed", "a rebuild failed: %s", str(error) or type(error).__name__)
+        else:
+            log.warning("a rebuild failed", exc_info=error)
 
     async def _run(self, owner: UserId, token: bytes) -> Source:
         try:
@@ -114,7 +122,7 @@ class Rebuilder:
         try:
             is_stored = await self.stores.timelines.finish_rebuild(owner, token, found, window.floor)
         except StoreUnavailable as error:
-            log.info("a timeline was read but could not be kept: %s", error)
+            self._outages.warning("unstored", "a timeline was read but could not be stored: %s", error)
             return RebuildOutcome.FAILED
         return RebuildOutcome.REBUILT if is_stored else RebuildOutcome.OVERTAKEN
 
@@ -127,4 +135,4 @@ class Rebuilder:
         try:
             await self.stores.timelines.forget(owner)
         except StoreUnavailable as error:
-            log.info("a timeline begun goes by itself: %s", error)
+            self._outages.warning("begun", "an unfinished timeline expires by itself: %s", error)

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from schemas.envelope import PoisonEvent
@@ -11,6 +11,7 @@ from schemas.ids import PhotoId, UserId
 from streams import metrics
 from streams.core.uploads import KeyClaim, Upload, UploadState
 from streams.errors import StoreUnavailable
+from streams.limited_log import LimitedLog
 from streams.photos.begun import photo_begun
 from streams.photos.deleted import hide_photo
 from streams.ports.groups import UploadStores
@@ -73,6 +74,8 @@ class UploadLifecycle:
     settings: UploadSettings
     clock_us: Callable[[], int]
     lookup: UploadLookup
+    # In an outage every upload fails.
+    _outages: LimitedLog = field(default_factory=lambda: LimitedLog(log), init=False)
 
     @classmethod
     def of(
@@ -202,7 +205,7 @@ class UploadLifecycle:
         try:
             return await self.undo(upload, key)
         except StoreUnavailable as error:
-            log.warning("photo %s is left to the cleaning: %s", upload.photo_id, error)
+            self._outages.warning("undo", "photo %s is left to the cleaning: %s", upload.photo_id, error)
             return True
 
     async def undo(self, upload: Upload, key: str | None) -> bool:

@@ -2,7 +2,8 @@
 
 import logging
 
-from shutterline.logs import REPEAT_S, Repeated
+from shutterline.logs import Repeated
+from streams.limited_log import INTERVAL_S
 
 
 def line(name: str, template: str, *args: object) -> logging.LogRecord:
@@ -16,10 +17,12 @@ def test_a_driver_that_repeats_itself_is_heard_once_in_ten_seconds() -> None:
 
     first = [repeated.filter(line("driver.net", "no answer from %s", node)) for node in range(3)]
     other = repeated.filter(line("driver.net", "left the group"))
-    now_s += REPEAT_S
-    later = repeated.filter(line("driver.net", "no answer from %s", 4))
+    now_s += INTERVAL_S
+    last = line("driver.net", "no answer from %s", 4)
+    later = repeated.filter(last)
 
     assert (first, other, later) == ([True, False, False], True, True)
+    assert last.getMessage() == "no answer from 4 (2 more of this kind since the previous line)"
 
 
 def test_other_loggers_are_never_limited() -> None:

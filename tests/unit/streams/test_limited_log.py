@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from api.http.limited_log import LimitedLog
+from streams.limited_log import LimitedLog
 
 
 def test_a_kind_has_one_line_per_interval_with_the_number_of_the_others(
@@ -17,7 +17,7 @@ def test_a_kind_has_one_line_per_interval_with_the_number_of_the_others(
         limited.warning("malformed", "a malformed request")
     limited.warning("slow", "a slow request")
     now_s[0] += 10
-    limited.warning("malformed", "another malformed request")
+    limited.warning("malformed", "%s malformed request", "another")
     limited.warning("malformed", "one more")
 
     assert [record.getMessage() for record in caplog.records] == [

@@ -213,6 +213,32 @@ async def test_a_failed_rebuild_lets_the_next_begin_at_once() -> None:
     assert outcomes == [RebuildOutcome.FAILED, RebuildOutcome.REBUILT]
 
 
+async def test_failures_in_an_outage_fill_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    """One line for many, without a traceback. A bug has its traceback each time."""
+    world = await make_world()
+    error: Exception = StoreUnavailable("cassandra", "following", "down")
+
+    async def followees_of(owner: UserId) -> list[UserId]:
+        raise error
+
+    rebuilder = _rebuilder(world, [], followees_of=followees_of)
+    for _ in range(100):
+        with pytest.raises(StoreUnavailable):
+            await rebuilder.rebuild(OWNER, wait_s=WAIT_S)
+    error = TooManyReads()
+    with pytest.raises(TooManyReads):
+        await rebuilder.rebuild(OWNER, wait_s=WAIT_S)
+    outages = [(record.getMessage(), record.exc_info) for record in caplog.records]
+    caplog.clear()
+    error = LookupError()
+    for owner in (2, 3):
+        with pytest.raises(LookupError):
+            await rebuilder.rebuild(UserId(owner), wait_s=WAIT_S)
+
+    assert outages == [("a rebuild failed: cassandra did not answer following: down", None)]
+    assert [record.exc_info is not None for record in caplog.records] == [True, True]
+
+
 async def test_a_rebuild_that_finds_the_database_busy_takes_its_timeline_away() -> None:
     """Reading the followees may exceed the limit of reads; no empty timeline may be left then."""
     world = await make_world()
