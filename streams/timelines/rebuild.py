@@ -95,7 +95,8 @@ class Rebuilder:
         return task
 
     def _ended(self, owner: UserId, task: asyncio.Task[Source]) -> None:
-        del self._running[owner]
+        if self._running.get(owner) is task:  # Otherwise another one has begun meanwhile.
+            del self._running[owner]
         error = None if task.cancelled() else task.exception()
         if error is None:
             return

@@ -178,6 +178,22 @@ async def test_one_rebuild_per_owner_at_a_time() -> None:
     assert (elsewhere, mine, others) == (None, [RebuildOutcome.REBUILT], [RebuildOutcome.ELSEWHERE])
 
 
+async def test_two_rebuilds_of_one_owner_both_end(caplog: pytest.LogCaptureFixture) -> None:
+    """Redis may lose the timeline between their begins, so that both may begin."""
+    world = await make_world()
+
+    async def begin(owner: UserId, token: bytes) -> bool:
+        await asyncio.sleep(0)
+        return True
+
+    world.switches["timelines"].begin_rebuild = begin  # type: ignore[attr-defined]  # The loss.
+    rebuilder = _rebuilder(world, [])
+    await asyncio.gather(*(rebuilder.rebuild(OWNER, wait_s=WAIT_S) for _ in range(2)))
+
+    assert not rebuilder.is_running(OWNER)
+    assert caplog.records == []
+
+
 async def test_rebuilds_in_flight_are_bounded() -> None:
     """With a limit of two, the third rebuild is refused without a call to any store."""
     world = await make_world()
