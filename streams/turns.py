@@ -2,6 +2,10 @@
 
 One event loop serves all requests of a process. Each request that runs adds its pieces of CPU to the time
 of all others, so a user who sends many at once would be as many competitors.
+
+`streams/stores/cache/large_reads.py` also has turns and rests, by other rules. There one read of a key runs,
+and the key rests from its end on, also before a read that comes alone, because each read costs the
+database. Here several requests run, and who comes alone never rests, because then nobody competes.
 """
 
 import asyncio

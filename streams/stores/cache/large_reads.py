@@ -1,4 +1,7 @@
-"""Reads whose cost depends on one user, such as all their followees: one of a key at a time, then a rest."""
+"""Reads whose cost depends on one user, such as all their followees: one of a key at a time, then a rest.
+
+`streams/turns.py`, which has turns and rests of requests, says how its rules differ.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
