@@ -1,4 +1,4 @@
-"""Make Cassandra refuse: a node of its own, with roles, small disks, and JMX to change its limits."""
+"""Make Cassandra refuse: a node of its own, with roles, a small disk, and JMX to change its limits."""
 
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -19,15 +19,13 @@ from infra.local.stack import Stack
 NAME = "cassandra_refusing"
 ROLE, PASSWORD = "shutterline", "of benches and tests alone"
 ADMIN = "cassandra"  # The role, and its password, that a new cluster has.
-DATA_BYTES, COMMIT_LOG_BYTES = 512 * MIB, 320 * MIB
-USED_PERCENT_MAX = 80
+COMMIT_LOG_BYTES = 320 * MIB
 START_S = 60.0
 SETTINGS = "org.apache.cassandra.db:type=StorageService"
-UNLIMITED_PER_S = 1_000_000
 
 
 class RefusingCassandra(CassandraServer):
-    """A node that authenticates and authorises, and refuses writes above `USED_PERCENT_MAX` of its disk."""
+    """A node that authenticates and authorises."""
 
     def configure(self) -> None:
         super().configure()
@@ -37,16 +35,12 @@ class RefusingCassandra(CassandraServer):
             text.replace("AllowAllAuthorizer", "CassandraAuthorizer").replace(
                 "commitlog_segment_size: 8MiB", "commitlog_segment_size: 2MiB"
             )
-            + f"""
-permissions_validity: 100ms
-data_disk_usage_percentage_fail_threshold: {USED_PERCENT_MAX}
-"""
+            + "\npermissions_validity: 100ms\n"
         )
 
     def command(self) -> Sequence[str]:
         binary, *rest = super().command()
-        jmx = f"-Dcassandra.jmx.local.port={self.ports['jmx']}"
-        return [binary, jmx, "-Dcassandra.disk_usage.monitor_interval_ms=500", *rest]
+        return [binary, f"-Dcassandra.jmx.local.port={self.ports['jmx']}", *rest]
 
     def set(self, **limits: object) -> None:
         """Change attributes of the running node, one call of Cassandra's own tool for each."""
@@ -84,14 +78,7 @@ def overloaded(server: RefusingCassandra) -> Iterator[None]:
 
 
 @contextmanager
-def nearly_full_disk(server: RefusingCassandra) -> Iterator[None]:
-    """A guardrail refuses writes."""
-    with filled(server.data_dir, share=(USED_PERCENT_MAX + 10) / 100):
-        yield
-
-
-@contextmanager
-def full_commit_log(server: RefusingCassandra) -> Iterator[None]:
+def full_disk(server: RefusingCassandra) -> Iterator[None]:
     """The node stops serving; its operator frees the disk and starts it again."""
     with filled(server.data_dir / "commitlog"):
         yield
@@ -142,11 +129,9 @@ def second_node(stack: Stack) -> Iterator[RefusingCassandra]:
 
 @contextmanager
 def refusing_cassandra(stack: Stack) -> Iterator[Refusing]:
-    """A second node on small disks."""
-    data = stack.home.data / NAME
+    """A second node, whose commit log has a small disk."""
     with (
-        small_disk(data, DATA_BYTES),
-        small_disk(data / "commitlog", COMMIT_LOG_BYTES),
+        small_disk(stack.home.data / NAME / "commitlog", COMMIT_LOG_BYTES),
         second_node(stack) as server,
     ):
         yield Refusing(
@@ -154,8 +139,7 @@ def refusing_cassandra(stack: Stack) -> Iterator[Refusing]:
             {
                 "no permission": partial(no_permission, server),
                 "overloaded": partial(overloaded, server),
-                "disk nearly full": partial(nearly_full_disk, server),
-                "commit log full": partial(full_commit_log, server),
+                "disk full": partial(full_disk, server),
             },
         )
 

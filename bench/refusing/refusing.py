@@ -1,12 +1,12 @@
 """A store that can be made to refuse, and a small disk that can be filled."""
 
 import errno
-import os
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from infra.local.paths import private_folder
 
@@ -36,23 +36,24 @@ def small_disk(folder: Path, size_bytes: int) -> Iterator[None]:
 
 
 @contextmanager
-def filled(disk: Path, *, share: float = 1.0) -> Iterator[None]:
-    """Fill the disk with a file until `share` of it is used, whoever else writes meanwhile."""
+def filled(disk: Path) -> Iterator[None]:
+    """Fill the disk with a file, whoever else writes meanwhile."""
     file = disk / "filled"
     try:
         with file.open("wb", buffering=0) as fill:
-            while used_share(disk) < share:
-                try:
-                    fill.write(bytes(FILLED_AT_ONCE_BYTES))
-                except OSError as error:
-                    if error.errno != errno.ENOSPC:
-                        raise
-                    break
+            while not is_full(fill):
+                pass
         yield
     finally:
         file.unlink()
 
 
-def used_share(disk: Path) -> float:
-    bounds = os.statvfs(disk)
-    return 1 - bounds.f_bfree / bounds.f_blocks
+def is_full(fill: BinaryIO) -> bool:
+    """Write some more, and return whether there was no room for it."""
+    try:
+        fill.write(bytes(FILLED_AT_ONCE_BYTES))
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        return True
+    return False
