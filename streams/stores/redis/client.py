@@ -7,7 +7,7 @@ incarnation. Keys that must not be read after a restart carry the incarnation in
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -102,6 +102,10 @@ class RedisClient:
         Replies come in the order of the commands.
         """
         return self._shared.ask(*command)
+
+    def ask_together(self, commands: Iterable[tuple[bytes, ...]]) -> asyncio.Future[list[Any]]:
+        """Like `ask`, for several commands that the server runs in this order."""
+        return self._shared.ask_together(commands)
 
     async def ask_script(self, script: AsyncScript, keys: Sequence[bytes], args: Sequence[bytes]) -> Any:
         """Like `ask`, for a fast script. A slow script would delay all users of the connection."""
