@@ -20,6 +20,7 @@ from api.readiness import Probe, Readiness
 from api.reading.cached_reads import CachedReads
 from api.reading.delivery_poller import DeliveryPoller, LogEnds
 from api.reading.media_keys import MediaKeys, MediaKeysPoller
+from api.reading.present import PhotoRenderer
 from api.reading.pulled_authors import PulledAuthorsPoller
 from api.reading.signed_urls import UrlSigner
 from api.reading.skeleton import FeedSources
@@ -115,6 +116,7 @@ def make_services(
         settings=settings,
         reads=reads,
         timelines=stores.timelines,
+        page_starts=stores.page_starts,
         author_photos=stores.author_photos,
         pulled=pulled,
         delivery=delivery,
@@ -123,12 +125,13 @@ def make_services(
         clock_us=clock_us,
     )
     signer = _signer(settings, media_keys, clock_us)
+    renderer = PhotoRenderer(signer)
     verifier = _verifier(settings, stores.revocations, clock_us, clock_s)
     edges = EdgeWriter(stores.outgoing_edges, stores.removal_marks, publisher, clock_us)
     limiter = RateLimiter(stores.rates, buckets_max=settings.rate_buckets_max, clock_s=clock_s)
     return Services(
-        feed=FeedService(reads=reads, sources=sources, signer=signer, rebuilds=rebuilds),
-        photos=_photos(settings, reads, signer, stores, publisher, clock_us),
+        feed=FeedService(reads=reads, sources=sources, renderer=renderer, rebuilds=rebuilds),
+        photos=_photos(settings, reads, renderer, stores, publisher, clock_us),
         users=_users(reads, clock_s),
         likes=LikeService(reads=reads, edges=edges, cache=stores.cache),
         social=SocialService(
@@ -189,14 +192,14 @@ def _rebuilder(
 def _photos(
     settings: CacheSettings,
     reads: CachedReads,
-    signer: UrlSigner,
+    renderer: PhotoRenderer,
     stores: PhotoStores,
     publisher: EventPublisher,
     clock_us: Callable[[], int],
 ) -> PhotoService:
     return PhotoService(
         reads=reads,
-        signer=signer,
+        renderer=renderer,
         stores=stores,
         publisher=publisher,
         clock_us=clock_us,
