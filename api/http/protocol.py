@@ -32,6 +32,43 @@ class _HeadTooLarge(Exception):
     """Raised in a callback of the parser, which stops at it."""
 
 
+class _JoinedWrites:
+    """A transport that sends what is written in one iteration of the event loop at once.
+
+    uvicorn writes the head and the body of a response apart. Each write is a system call, a segment, and a
+    wake-up of the client: as much as the rest of what uvicorn does for a request.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._unsent: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if not self._unsent:
+            self._loop.call_soon(self.flush)
+        self._unsent.append(data)
+
+    def flush(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        if unsent and not self._transport.is_closing():
+            self._transport.writelines(unsent)
+
+    def get_write_buffer_size(self) -> int:
+        return self._transport.get_write_buffer_size() + sum(map(len, self._unsent))
+
+    def write_eof(self) -> None:
+        self.flush()
+        self._transport.write_eof()
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """One connection.
 
@@ -64,7 +101,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unread = b""  # What waits until fewer requests are queued.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        joined: Any = _JoinedWrites(transport, self.loop)
+        super().connection_made(joined)
         self._owner = self._open.opened(self.client[0] if self.client else None)
         if self._owner is None:
             self._refuse("connections", too_many_connections())
@@ -134,6 +172,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
         self._framing_bytes = 0
+        self.transport.flush()  # type: ignore[attr-defined]  # See `_JoinedWrites`.
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
