@@ -60,7 +60,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        telemetry={"tracing": False},
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.services = services
     feed = _LeanRoute(FEED_PATH, get_feed, methods=["GET"])

@@ -8,7 +8,7 @@ from typing import Self
 from schemas.ids import ID_MAX, PhotoId, UserId
 from schemas.internal import SetKind
 from streams.core.edges import EraLikes, Following, FollowingCounts
-from streams.core.eras import era_of
+from streams.core.eras import era_of, eras_of
 from streams.core.photos import PullList, SeenPhoto
 from streams.errors import StoreUnavailable
 from streams.ports.edges import CountedSets, OutgoingEdges
@@ -167,20 +167,24 @@ class CachedReads:
         self, user: UserId, photos: Sequence[int]
     ) -> tuple[ReadResult[SeenPhoto], CachedLikes]:
         """Like `photos`; the call of the cache also reads the photos' likes, for `totals` and `liked`."""
-        total_kind, likes_kind = self.total_kinds[SetKind.LIKERS], self._likes_of(user)
-        eras = list({era_of(PhotoId(photo)) for photo in photos})
-        keys = [*map(self.photo_kind.key, photos), *map(total_kind.key, photos), *map(likes_kind.key, eras)]
+        count, eras = len(photos), list(eras_of(photos))
+        keys = [photo_key(photo) for photo in photos]
+        keys += [count_key(SetKind.LIKERS, photo) for photo in photos]
+        keys += [likes_key(user, era) for era in eras]
         try:
             cached = await self.through.cache.get(keys)
         except StoreUnavailable:
             return await self.through.completed(self.photo_kind, photos, None), CachedLikes()
-        totals, _ = known(total_kind, photos, cached[len(photos) : 2 * len(photos)])
-        newest, _ = known(likes_kind, eras, cached[2 * len(photos) :])
+        totals_cached, newest_cached = cached[count : 2 * count], cached[2 * count :]
+        totals = {
+            photo: decode_total(value) for photo, value in zip(photos, totals_cached, strict=True) if value
+        }
+        newest = {era: decode_likes(value) for era, value in zip(eras, newest_cached, strict=True) if value}
         # What is missing counts when it is read for a photo that is shown.
-        self.through.count(total_kind.name, len(totals.values), 0)
-        self.through.count(likes_kind.name, len(newest.values), 0)
-        rows = await self.through.completed(self.photo_kind, photos, cached[: len(photos)])
-        return rows, CachedLikes(totals.values, newest.values)
+        self.through.count(SetKind.LIKERS.value, len(totals), 0)
+        self.through.count("likes", len(newest), 0)
+        rows = await self.through.completed(self.photo_kind, photos, cached[:count])
+        return rows, CachedLikes(totals, newest)
 
     async def pull_lists(self, authors: Sequence[int]) -> ReadResult[PullList]:
         """Each author's newest photos. A list shorter than `pull_list_ids_max` has all of them."""
@@ -199,7 +203,7 @@ class CachedReads:
             TooManyReads: See `DatabaseReads`.
         """
         newest = cached
-        missing = {era_of(photo) for photo in photos} - cached.keys()
+        missing = eras_of(photos) - cached.keys()
         if missing:
             read = await self.through.get(self._likes_of(user), list(missing))
             if read.unknown:
@@ -208,7 +212,8 @@ class CachedReads:
         liked: set[PhotoId] = set()
         for likes in newest.values():
             liked |= set(photos).intersection(likes.photos)
-        deeper = [photo for photo in photos if photo <= newest[era_of(photo)].floor]
+        floor = max(likes.floor for likes in newest.values())
+        deeper = [photo for photo in photos if photo <= floor and photo <= newest[era_of(photo)].floor]
         return liked | await self.outgoing_edges.liked(user, deeper) if deeper else liked
 
     def _likes_of(self, user: UserId) -> CachedKind[EraLikes]:

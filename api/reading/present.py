@@ -58,7 +58,7 @@ class PhotoRenderer:
     async def render(self, photos: Sequence[SeenPhoto], likes: Likes) -> list[bytes]:
         """The photos' JSON, in order; all URLs are signed together."""
         rendered = self._cached(photos)
-        self.signer.count(sum(len(one.photo.renditions) for one in rendered.values()), 0)
+        self.signer.count(sum([len(one.photo.renditions) for one in rendered.values()]), 0)
         new = [photo for photo in photos if photo.photo_id not in rendered]
         if new:
             rendered |= await self._render(new)

@@ -129,8 +129,10 @@ class StoreGuard:
     def _succeeded(self, key: bytes | None) -> None:
         if key is not None and self._keys is not None:
             self._keys.succeeded(key)
+        was_open = self._breaker.is_open
         self._breaker.succeeded(monotonic(), key)
-        self._gauge.set(self._breaker.is_open)
+        if was_open:
+            self._gauge.set(self._breaker.is_open)
 
     def _failed(self, key: bytes | None) -> None:
         now_s = monotonic()
