@@ -31,10 +31,12 @@ from streams.stores.cache.codecs import (
 )
 from streams.stores.cache.keys import (
     count_key,
+    count_keys,
     following_counts_key,
     following_key,
     likes_key,
     photo_key,
+    photo_keys,
     pull_list_key,
 )
 from streams.stores.cache.read_through import CachedKind, ReadResult, ReadThrough, known
@@ -168,9 +170,8 @@ class CachedReads:
     ) -> tuple[ReadResult[SeenPhoto], CachedLikes]:
         """Like `photos`; the call of the cache also reads the photos' likes, for `totals` and `liked`."""
         count, eras = len(photos), list(eras_of(photos))
-        keys = [photo_key(photo) for photo in photos]
-        keys += [count_key(SetKind.LIKERS, photo) for photo in photos]
-        keys += [likes_key(user, era) for era in eras]
+        likes_keys = [likes_key(user, era) for era in eras]
+        keys = [*photo_keys(photos), *count_keys(SetKind.LIKERS, photos), *likes_keys]
         try:
             cached = await self.through.cache.get(keys)
         except StoreUnavailable:
