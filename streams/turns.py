@@ -7,6 +7,7 @@ of all others, so a user who sends many at once would be as many competitors.
 import asyncio
 from collections.abc import Hashable, Sequence
 from contextlib import AbstractAsyncContextManager
+from time import monotonic
 from weakref import WeakValueDictionary
 
 from streams.fairness import Requester
@@ -88,8 +89,8 @@ class _Queue:
             except BaseException:
                 self._free.release()
                 raise
-        return asyncio.get_running_loop().time()
+        return monotonic()
 
     def end(self, began_s: float) -> None:
-        self._took_s = asyncio.get_running_loop().time() - began_s
+        self._took_s = monotonic() - began_s
         self._free.release()

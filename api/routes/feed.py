@@ -5,6 +5,7 @@ takes two round trips to Redis, whatever its length: one for the skeleton, one f
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -62,7 +63,7 @@ async def feed_page(feed: FeedService, reader: UserId, query: PageQuery) -> tupl
     rows = PageRows(feed.reads, reader)
     filler = PageFiller(
         rows=rows.read,
-        is_shown=lambda photo: in_feed(photo, reader, following),
+        is_shown=partial(in_feed, reader=reader, followees=following),
         # While a timeline is being rebuilt, the database is busy with that rebuild, so the page
         # reads nothing more from it.
         deeper=None if gaps.rebuilding else _deeper(feed, reader, following, stored),

@@ -26,11 +26,14 @@ _NOTHING = object()
 class _Question:
     """Packed commands, and the future of their replies: a list, if they were asked together."""
 
-    __slots__ = ("answer", "packed", "replies", "replies_left")
+    __slots__ = ("answer", "asked_s", "packed", "replies", "replies_left")
 
-    def __init__(self, packed: bytes, count: int, answer: asyncio.Future[Any], *, together: bool) -> None:
+    def __init__(
+        self, packed: bytes, count: int, answer: asyncio.Future[Any], asked_s: float, *, together: bool
+    ) -> None:
         self.packed = packed
         self.answer = answer
+        self.asked_s = asked_s
         self.replies_left = count
         self.replies: list[Any] | None = [] if together else None
 
@@ -57,7 +60,7 @@ class _Question:
 class SharedConnection:
     """Sends commands over one connection, which is opened on demand and reopened after it broke.
 
-    The number of pending commands is bounded only by the callers, each of which has a deadline.
+    The number of pending commands is bounded only by the callers. A command fails after `timeout_s`.
     """
 
     def __init__(self, make: Callable[[], Checked], timeout_s: float) -> None:
@@ -66,6 +69,7 @@ class SharedConnection:
         self._unsent: list[_Question] = []
         self._sent: deque[_Question] = deque()
         self._sent_s = 0.0
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._link: _Link | None = None
         self._next: asyncio.Handle | asyncio.Task[None] | None = None  # Will send, or is connecting.
         self._timer: asyncio.TimerHandle | None = None  # One serves many exchanges.
@@ -94,32 +98,32 @@ class SharedConnection:
         await self._connection.disconnect(nowait=True)
 
     def _ask(self, packed: bytes, count: int, *, together: bool) -> asyncio.Future[Any]:
-        loop = asyncio.get_running_loop()
+        # Remembered, because Python 3.11 asks the system for the process's id each time.
+        loop = self._loop = self._loop or asyncio.get_running_loop()
         answer = loop.create_future()
-        self._unsent.append(_Question(packed, count, answer, together=together))
+        self._unsent.append(_Question(packed, count, answer, loop.time(), together=together))
+        if self._timer is None:
+            self._timer = loop.call_later(self._timeout_s, self._check_time, loop)
         if self._next is None and not self._sent:
-            self._next = loop.call_soon(self._send)
+            self._next = loop.call_soon(self._send, loop)
         return answer
 
-    def _send(self) -> None:
+    def _send(self, loop: asyncio.AbstractEventLoop) -> None:
         """Send all unsent commands in one write."""
         self._next = None
         self._unsent = [question for question in self._unsent if not question.answer.done()]
         if not self._unsent:
             return
-        loop = asyncio.get_running_loop()
         # No reply is pending. So the server may have closed the connection without being noticed.
         if self._link is None or self._connection.has_ended():
-            self._next = loop.create_task(self._connect(), name="shared redis connection")
+            self._next = loop.create_task(self._connect(loop), name="shared redis connection")
             return
         self._sent.extend(self._unsent)
         self._unsent = []
         self._sent_s = loop.time()
-        if self._timer is None:
-            self._timer = loop.call_later(self._timeout_s, self._check_time)
         self._link.transport.write(b"".join([question.packed for question in self._sent]))
 
-    async def _connect(self) -> None:
+    async def _connect(self, loop: asyncio.AbstractEventLoop) -> None:
         self._drop()
         problem = ""
         try:
@@ -134,7 +138,7 @@ class SharedConnection:
             self._fail_unsent(problem)
         else:
             self._link = _Link(self._connection.transport(), self._received, self._break)
-            self._send()
+            self._send(loop)
 
     def _received(self, replies: Iterable[Any]) -> None:
         """Give each reply to its command; once none is missing, send what has gathered meanwhile."""
@@ -148,19 +152,26 @@ class SharedConnection:
         self._send_soon()
 
     def _send_soon(self) -> None:
-        if self._unsent and not self._sent and self._next is None:
+        if self._unsent and not self._sent and self._next is None and self._loop is not None:
             # Not at once: who has just got a reply may have the next command.
-            self._next = asyncio.get_running_loop().call_soon(self._send)
+            self._next = self._loop.call_soon(self._send, self._loop)
 
-    def _check_time(self) -> None:
+    def _check_time(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Fail what was asked too long ago; a connection that has not answered for so long is broken."""
         self._timer = None
+        late_s = loop.time() - self._timeout_s
+        problem = f"no reply within {self._timeout_s:g} s"
+        if self._sent and self._sent_s <= late_s:
+            self._break(problem)
+        waiting = [question for question in (*self._sent, *self._unsent) if not question.answer.done()]
+        for question in waiting:
+            if question.asked_s <= late_s:
+                question.fail(problem)
+        begun_s = [question.asked_s for question in waiting if question.asked_s > late_s]
         if self._sent:
-            loop = asyncio.get_running_loop()
-            left_s = self._sent_s + self._timeout_s - loop.time()
-            if left_s > 0:
-                self._timer = loop.call_later(left_s, self._check_time)
-            else:
-                self._break(f"no reply within {self._timeout_s:g} s")
+            begun_s.append(self._sent_s)
+        if begun_s:
+            self._timer = loop.call_later(min(begun_s) - late_s, self._check_time, loop)
 
     def _break(self, problem: str) -> None:
         """Fail the commands that were sent. A connection with an outstanding reply cannot be used again."""

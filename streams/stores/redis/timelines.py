@@ -206,10 +206,12 @@ class RedisTimelines(Timelines):
     async def confirm(self, expected: Mapping[int, int]) -> set[int]:
         partitions = sorted(expected)
         keys = [self._checkpoint_key(partition) for partition in partitions]
-        args = [value for partition in partitions for value in (partition, expected[partition])]
+        args = [b"%d" % value for partition in partitions for value in (partition, expected[partition])]
         moved = await self._client.call_in_incarnation(
             "confirm",
-            lambda incarnation: self._confirm(keys=[self._verified + incarnation, *keys], args=args),
+            lambda incarnation: self._client.ask_script(
+                self._confirm, [self._verified + incarnation, *keys], args
+            ),
         )
         return {int(partition) for partition in moved}
 

@@ -147,6 +147,22 @@ async def test_a_server_that_hangs_fails_all_in_time_and_none_afterwards() -> No
     assert server.connects == 2
 
 
+async def test_a_command_that_waited_for_others_fails_at_its_own_deadline() -> None:
+    """The exchange that it is part of has more time, so the connection stays."""
+    server: Any = _Server()
+    shared = SharedConnection(lambda: server, 0.5)
+    server.hung = True
+    first = shared.ask(b"A")
+    await asyncio.sleep(0.25)
+    second = shared.ask(b"B")
+
+    problems = await asyncio.gather(first, second, return_exceptions=True)
+
+    assert ["no reply within 0.5 s" in str(problem) for problem in problems] == [True, True]
+    assert (server.connects, server.is_connected) == (2, True)
+    await shared.close()
+
+
 async def test_a_server_that_is_loading_its_data_fails_all() -> None:
     """It is an outage, and the connection is replaced."""
     server, shared = _shared()
