@@ -32,11 +32,11 @@ class _HeadTooLarge(Exception):
     """Raised in a callback of the parser, which stops at it."""
 
 
-class _JoinedWrites:
-    """A transport that sends what is written in one iteration of the event loop at once.
+class JoinedWrites:
+    """A transport that sends two writes at once, if they come in one iteration of the event loop.
 
-    uvicorn writes the head and the body of a response apart. Each write is a system call, a segment, and a
-    wake-up of the client: as much as the rest of what uvicorn does for a request.
+    uvicorn writes the head and the body of a response apart. Each is a system call, a segment, and a wake-up
+    of the client. No more than one write waits, so the transport still says when its client is too slow.
     """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
@@ -48,9 +48,11 @@ class _JoinedWrites:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        if not self._unsent:
-            self._loop.call_soon(self.flush)
         self._unsent.append(data)
+        if len(self._unsent) == 1:
+            self._loop.call_soon(self.flush)
+        else:
+            self.flush()
 
     def flush(self) -> None:
         unsent, self._unsent = self._unsent, []
@@ -101,7 +103,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unread = b""  # What waits until fewer requests are queued.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        joined: Any = _JoinedWrites(transport, self.loop)
+        joined: Any = JoinedWrites(transport, self.loop)
         super().connection_made(joined)
         self._owner = self._open.opened(self.client[0] if self.client else None)
         if self._owner is None:
@@ -172,7 +174,6 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
         self._framing_bytes = 0
-        self.transport.flush()  # type: ignore[attr-defined]  # See `_JoinedWrites`.
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
