@@ -69,9 +69,9 @@ def test_processes_share_a_port_the_rates_and_nothing_of_their_metrics(deploymen
 
     name = 'shutterline_http_requests_total{method="GET",route="/v1/users/{user_id}"'
     served = [deployment.metric(name, member) for member in MEMBERS]
-    assert sum(served) == len(statuses)
-    assert min(served) > 0
     assert set(statuses) == {200, 429}
+    assert sum(served) == statuses.count(200)  # A request above its rate has no route.
+    assert min(served) > 0
     # While the requests are sent, a second or two refill the bucket.
     assert BURST <= statuses.count(200) <= BURST + UNREPORTED + 20
 
