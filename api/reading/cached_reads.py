@@ -49,7 +49,7 @@ ABSENT_PHOTO_CACHED_S = 10
 LIKES_CACHED_MAX = 500
 LIKES_CACHED_S = 3_600
 
-# Readers see the same photos, and decoding one takes as long as the rest of its share of a page. With its
+# Readers see the same photos, and decoding one costs more than finding it by its bytes. With its
 # bytes a photo takes 1.5 kB: 12 MB in all.
 PHOTOS_DECODED_MAX = 8_192
 
