@@ -20,6 +20,7 @@ from api.readiness import Probe, Readiness
 from api.reading.cached_reads import CachedReads
 from api.reading.delivery_poller import DeliveryPoller, LogEnds
 from api.reading.media_keys import MediaKeys, MediaKeysPoller
+from api.reading.present import PhotoRenderer
 from api.reading.pulled_authors import PulledAuthorsPoller
 from api.reading.signed_urls import UrlSigner
 from api.reading.skeleton import FeedSources
@@ -83,6 +84,9 @@ LAST_FOLLOWEES_MAX = 10_000
 # A rebuild may take this share of a request's time; the page itself needs the rest.
 REBUILD_WAIT_SHARE = 0.5
 
+# Looking up a counter by its labels costs more than counting.
+_URLS_KEPT, _URLS_SIGNED = MEDIA_URLS.labels("kept"), MEDIA_URLS.labels("signed")
+
 
 def make_services(
     settings: ApiProcessSettings,
@@ -115,6 +119,7 @@ def make_services(
         settings=settings,
         reads=reads,
         timelines=stores.timelines,
+        page_starts=stores.page_starts,
         author_photos=stores.author_photos,
         pulled=pulled,
         delivery=delivery,
@@ -123,12 +128,13 @@ def make_services(
         clock_us=clock_us,
     )
     signer = _signer(settings, media_keys, clock_us)
+    renderer = PhotoRenderer(signer)
     verifier = _verifier(settings, stores.revocations, clock_us, clock_s)
     edges = EdgeWriter(stores.outgoing_edges, stores.removal_marks, publisher, clock_us)
     limiter = RateLimiter(stores.rates, buckets_max=settings.rate_buckets_max, clock_s=clock_s)
     return Services(
-        feed=FeedService(reads=reads, sources=sources, signer=signer, rebuilds=rebuilds),
-        photos=_photos(settings, reads, signer, stores, publisher, clock_us),
+        feed=FeedService(reads=reads, sources=sources, renderer=renderer, rebuilds=rebuilds),
+        photos=_photos(settings, reads, renderer, stores, publisher, clock_us),
         users=_users(reads, clock_s),
         likes=LikeService(reads=reads, edges=edges, cache=stores.cache),
         social=SocialService(
@@ -188,14 +194,14 @@ def _rebuilder(
 def _photos(
     settings: CacheSettings,
     reads: CachedReads,
-    signer: UrlSigner,
+    renderer: PhotoRenderer,
     stores: PhotoStores,
     publisher: EventPublisher,
     clock_us: Callable[[], int],
 ) -> PhotoService:
     return PhotoService(
         reads=reads,
-        signer=signer,
+        renderer=renderer,
         stores=stores,
         publisher=publisher,
         clock_us=clock_us,
@@ -350,13 +356,14 @@ def _cache_counter() -> Callable[[str, int, int], None]:
     def count(kind: str, hits: int, misses: int) -> None:
         if kind not in counters:
             counters[kind] = (CACHE_LOOKUPS.labels(kind, "hit"), CACHE_LOOKUPS.labels(kind, "miss"))
-        hit, miss = counters[kind]
-        hit.inc(hits)
-        miss.inc(misses)
+        for counter, number in zip(counters[kind], (hits, misses), strict=True):
+            if number:
+                counter.inc(number)
 
     return count
 
 
 def _count_urls(reused: int, signed: int) -> None:
-    MEDIA_URLS.labels("kept").inc(reused)
-    MEDIA_URLS.labels("signed").inc(signed)
+    _URLS_KEPT.inc(reused)
+    if signed:
+        _URLS_SIGNED.inc(signed)

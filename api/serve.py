@@ -2,7 +2,8 @@
 
 import asyncio
 import gc
-from collections.abc import Callable, Coroutine, Iterator
+import socket
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from typing import Any
@@ -20,6 +21,7 @@ from api.http.cors import with_cors
 from api.http.protocol import BoundedProtocol
 from api.http.refusals import ConnectionBounds
 from api.photo_ids import PhotoIds
+from api.processes import listening_sockets, when_parent_ends
 from api.reading.media_keys import load_media_keys
 from api.starting import Front
 from streams.jobs.clocks import Clocks
@@ -41,14 +43,27 @@ PUBLISH_SHARE = 0.5
 COLLECTED_OBJECTS_MIN = 10_000
 
 
-def run(settings: ApiProcessSettings, write_access: Callable[..., object]) -> None:
-    """Serve until SIGTERM or SIGINT, on uvloop. `write_access` writes the events of the access log."""
+def run(settings: ApiProcessSettings, write_access: Callable[..., object], number: int = 0) -> None:
+    """Serve until SIGTERM or SIGINT, on uvloop. `write_access` writes the events of the access log.
+
+    `number` is that of one of several processes on the same port, from 1. Its name then ends with it.
+
+    Raises:
+        OSError: A port of one of several processes is in use.
+    """
     gc.set_threshold(COLLECTED_OBJECTS_MIN)
-    uvloop.run(serve(settings, AccessLog(write_access, settings)))
+    sockets = None
+    if number:
+        settings = settings.model_copy(update={"process": f"{settings.process}-{number}"})
+        sockets = listening_sockets(*_address(settings), number)
+    uvloop.run(serve(settings, AccessLog(write_access, settings), sockets))
 
 
-async def serve(settings: ApiProcessSettings, access_log: AccessLog) -> None:
-    """Serve until SIGTERM or SIGINT; requests under way are finished.
+async def serve(
+    settings: ApiProcessSettings, access_log: AccessLog, sockets: Sequence[socket.socket] | None = None
+) -> None:
+    """Serve until SIGTERM or SIGINT; requests under way are finished. Without `sockets` it makes its own; the
+    last one of `sockets` is the one for its metrics.
 
     It listens at once. Until it has connected to Cassandra, it serves what `Front` says.
 
@@ -102,17 +117,22 @@ async def serve(settings: ApiProcessSettings, access_log: AccessLog) -> None:
                     for loop_forever in (*services.loops(), queue.run, clocks.run):
                         tasks.create_task(loop_forever())
 
-        closing.enter_context(metrics_file(settings, host, port))
+        metrics_port = sockets[-1].getsockname()[1] if sockets else port
+        closing.enter_context(metrics_file(settings, host, metrics_port))
         app = access_log.around(with_cors(front, settings.cors_origins))
         protocol = bounded_protocol(settings, access_log.refused)
         server = make_server(app, host, port, protocol, deadline_s=settings.request_deadline_ms // 1_000)
         on_stop_signal(server.stop, within_s=settings.stop_s_max)
-        await _serve_while(work(), server)
+        when_parent_ends(server.stop)
+        await _serve_while(work(), server, sockets)
 
 
-async def _serve_while(work: Coroutine[Any, Any, None], server: "_Server") -> None:
+async def _serve_while(
+    work: Coroutine[Any, Any, None], server: "_Server", sockets: Sequence[socket.socket] | None
+) -> None:
     """Serve until the server is stopped or `work` fails; requests use what `work` closes at its end."""
-    working, serving = asyncio.create_task(work), asyncio.create_task(server.serve())
+    listening = None if sockets is None else list(sockets)
+    working, serving = asyncio.create_task(work), asyncio.create_task(server.serve(listening))
     await asyncio.wait({working, serving}, return_when=asyncio.FIRST_COMPLETED)
     server.stop()
     await asyncio.wait({serving})

@@ -20,8 +20,8 @@ from api.readiness import Readiness
 from api.reading.cached_reads import CachedReads
 from api.reading.delivery_poller import DeliveryPoller
 from api.reading.media_keys import MediaKeysPoller
+from api.reading.present import PhotoRenderer
 from api.reading.pulled_authors import PulledAuthorsPoller
-from api.reading.signed_urls import UrlSigner
 from api.reading.skeleton import FeedSources
 from schemas.ids import UserId
 from streams.core.limits.rates import Rate
@@ -47,7 +47,7 @@ class FeedService:
 
     reads: CachedReads
     sources: FeedSources
-    signer: UrlSigner
+    renderer: PhotoRenderer
     rebuilds: RetryQueue
 
 
@@ -56,7 +56,7 @@ class PhotoService:
     """One photo, an author's photos, and deleting one."""
 
     reads: CachedReads
-    signer: UrlSigner
+    renderer: PhotoRenderer
     stores: PhotoStores
     publisher: EventPublisher
     clock_us: Callable[[], int]

@@ -2,4 +2,5 @@
 
 from shutterline.app import main
 
-main()
+if __name__ == "__main__":  # Processes of `shutterline api --processes` import this module, too.
+    main()

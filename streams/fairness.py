@@ -4,8 +4,6 @@ Pure, apart from the context variable: nothing here waits.
 """
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -25,16 +23,6 @@ class Requester:
 NOBODY = Requester()
 # Who makes the request under way, for code that is too far from the request to be told.
 REQUESTER: ContextVar[Requester] = ContextVar("requester", default=NOBODY)
-
-
-@contextmanager
-def requested_by(requester: Requester) -> Iterator[None]:
-    """Set the requester of the code inside the context."""
-    before = REQUESTER.set(requester)
-    try:
-        yield
-    finally:
-        REQUESTER.reset(before)
 
 
 class Room(Enum):

@@ -9,8 +9,9 @@ database. Here several requests run, and who comes alone never rests, because th
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Hashable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import Hashable, Sequence
+from contextlib import AbstractAsyncContextManager
+from time import monotonic
 from weakref import WeakValueDictionary
 
 from streams.fairness import Requester
@@ -34,23 +35,45 @@ class Turns:
         # Forgotten as soon as nobody has or waits for a turn.
         self._queues: WeakValueDictionary[Hashable, _Queue] = WeakValueDictionary()
 
-    @asynccontextmanager
-    async def turn(self, requester: Requester) -> AsyncIterator[None]:
+    def turn(self, requester: Requester) -> AbstractAsyncContextManager[None]:
         """Wait for a turn and hold it."""
         # The user's turn comes first. So a user has at most `user_max` requests in the queue of an address,
         # and the other users of the address soon have their turns.
-        async with (
-            self._turn("user", requester.user, self._user_max),
-            self._turn("address", requester.address, self._address_max),
-        ):
-            yield
+        queues = []
+        if requester.user is not None:
+            queues.append(self._queue(("user", requester.user), self._user_max))
+        if requester.address is not None:
+            queues.append(self._queue(("address", requester.address), self._address_max))
+        return _Turn(queues)
 
-    def _turn(
-        self, kind: str, requester: int | str | None, at_once: int
-    ) -> AbstractAsyncContextManager[None]:
-        if requester is None:
-            return nullcontext()
-        return self._queues.setdefault((kind, requester), _Queue(at_once)).turn()
+    def _queue(self, name: Hashable, at_once: int) -> "_Queue":
+        queue = self._queues.get(name)
+        if queue is None:
+            queue = self._queues[name] = _Queue(at_once)
+        return queue
+
+
+class _Turn(AbstractAsyncContextManager[None]):
+    """One request's turn in each of its queues."""
+
+    def __init__(self, queues: Sequence["_Queue"]) -> None:
+        self._queues = queues
+        self._began_s: list[float] = []
+
+    async def __aenter__(self) -> None:
+        try:
+            for queue in self._queues:
+                self._began_s.append(await queue.begin())
+        except BaseException:
+            self._end()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        for queue, began_s in zip(self._queues, self._began_s, strict=False):
+            queue.end(began_s)
 
 
 class _Queue:
@@ -60,15 +83,18 @@ class _Queue:
         self._free = asyncio.Semaphore(at_once)
         self._took_s = 0.0
 
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        loop = asyncio.get_running_loop()
+    async def begin(self) -> float:
+        """Wait for a turn; returns when it began, which `end` takes."""
         waits = self._free.locked()
-        async with self._free:
-            if waits:
-                await asyncio.sleep(min(REST_RATIO * self._took_s, REST_S_MAX))
-            began_s = loop.time()
+        await self._free.acquire()
+        if waits:
             try:
-                yield
-            finally:
-                self._took_s = loop.time() - began_s
+                await asyncio.sleep(min(REST_RATIO * self._took_s, REST_S_MAX))
+            except BaseException:
+                self._free.release()
+                raise
+        return monotonic()
+
+    def end(self, began_s: float) -> None:
+        self._took_s = monotonic() - began_s
+        self._free.release()

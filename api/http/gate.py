@@ -9,17 +9,19 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from http import HTTPStatus
 from time import monotonic
 from typing import Protocol
 
+from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.body import BodyBounds, Received, header, slow
 from api.http.metrics import REQUEST_SECONDS, REQUESTS, REQUESTS_IN_FLIGHT, REQUESTS_REFUSED
 from api.http.problems import Problem, problem_response, too_many, unavailable
 from api.http.retry_after import RetryQueue
-from streams.fairness import NOBODY, FairSlots, Requester, Room, requested_by
+from streams.fairness import NOBODY, REQUESTER, FairSlots, Requester, Room
 from streams.turns import Turns
 
 # Probes and metrics need no slot, because operators need them most under overload.
@@ -91,6 +93,7 @@ class Gate:
         # ends within its deadline.
         rate_min = slots.in_flight.slots_max / usual.deadline_s
         self._retry_queue = RetryQueue(rate_min=rate_min, s_max=retry_after_s_max)
+        REQUESTS_IN_FLIGHT.set_function(lambda: slots.in_flight.in_use)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -148,12 +151,29 @@ class Gate:
         if body is not None and requester.user is not None and (bounds is self._usual or body.is_small):
             with self._body_slot(requester):
                 await body.read()
-        with requested_by(requester), self._slot(requester):
+        await self._run(scope, bounds, requester, receive, response)
+
+    async def _run(
+        self, scope: Scope, bounds: Bounds, requester: Requester, receive: Receive, response: "_Response"
+    ) -> None:
+        """Run the application while holding one of the slots for requests in flight.
+
+        Raises:
+            Problem: 429 or 503, if the requester may not have one.
+        """
+        slots = self._slots.in_flight
+        self._check(slots.take(requester), "in_flight", slots, "requests are under way")
+        before = REQUESTER.set(requester)
+        try:
             if bounds is self._uploads:
                 await self._app(scope, receive, response)
                 return
             async with self._slots.turns.turn(requester):
                 await self._app(scope, receive, response)
+        finally:
+            REQUESTER.reset(before)
+            slots.release(requester)
+            self._retry_queue.served()
 
     @contextmanager
     def _body_slot(self, requester: Requester) -> Iterator[None]:
@@ -163,36 +183,20 @@ class Gate:
             Problem: 429 or 503, if the requester may not have one.
         """
         slots = self._slots.bodies_arriving
-        self._check(slots.take(requester), "bodies", f"{slots.slots_max} bodies are being received")
+        self._check(slots.take(requester), "bodies", slots, "bodies are being received")
         try:
             yield
         finally:
             slots.release(requester)
 
-    @contextmanager
-    def _slot(self, requester: Requester) -> Iterator[None]:
-        """Hold one of the slots for requests in flight.
-
-        Raises:
-            Problem: 429 or 503, if the requester may not have one.
-        """
-        slots = self._slots.in_flight
-        self._check(slots.take(requester), "in_flight", f"{slots.slots_max} requests are under way")
-        REQUESTS_IN_FLIGHT.set(slots.in_use)
-        try:
-            yield
-        finally:
-            slots.release(requester)
-            self._retry_queue.served()
-            REQUESTS_IN_FLIGHT.set(slots.in_use)
-
-    def _check(self, room: Room, reason: str, full: str) -> None:
+    def _check(self, room: Room, reason: str, slots: FairSlots, what: str) -> None:
         if room is Room.SHARE_USED:
             REQUESTS_REFUSED.labels(f"{reason}_share").inc()
             raise too_many("You have as many requests under way as one user or address may; try again.")
         if room is Room.FULL:
             REQUESTS_REFUSED.labels(reason).inc()
-            raise unavailable(f"{full}, which is the most; try again.", self._retry_queue.next_retry_s())
+            full = f"{slots.slots_max} {what}, which is the most; try again."
+            raise unavailable(full, self._retry_queue.next_retry_s())
 
 
 def _late(bounds: Bounds, body: Received | None) -> Problem:
@@ -253,6 +257,12 @@ def route_of(scope: Scope) -> str:
 
 
 def _record(scope: Scope, response: _Response, took_s: float) -> None:
-    method, route = method_of(scope["method"]), route_of(scope)
-    REQUESTS.labels(method, route, str(response.status or HTTPStatus.INTERNAL_SERVER_ERROR.value)).inc()
-    REQUEST_SECONDS.labels(method, route).observe(took_s)
+    status = response.status or HTTPStatus.INTERNAL_SERVER_ERROR.value
+    requests, seconds = _metrics_of(method_of(scope["method"]), route_of(scope), status)
+    requests.inc()
+    seconds.observe(took_s)
+
+
+@cache  # Looking them up by their labels costs more than counting. There are few routes and statuses.
+def _metrics_of(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    return REQUESTS.labels(method, route, str(status)), REQUEST_SECONDS.labels(method, route)

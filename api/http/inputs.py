@@ -2,10 +2,12 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any
 
 from fastapi import Path, Query
 from pydantic import WithJsonSchema
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
 from api.http.cursors import CURSOR_CHARS_MAX, CURSOR_PATTERN, CursorKind, decode_cursor
@@ -15,6 +17,7 @@ from schemas.quoting import quoted
 
 FEED_LIMIT_DEFAULT, FEED_LIMIT_MAX = 20, 100
 EDGES_LIMIT_DEFAULT, EDGES_LIMIT_MAX = 100, 1_000
+QUERIES_CACHED_MAX, QUERY_CACHED_BYTES_MAX = 1_024, 64
 
 _LIMIT = re.compile("[1-9][0-9]{0,3}")
 _ID_SCHEMA: dict[str, Any] = {
@@ -84,24 +87,35 @@ class PageQueries:
         Raises:
             Problem: 422 if a parameter occurs twice or breaks a rule of the contract.
         """
+        query = request.scope["query_string"]
+        # Most requests have one of few short queries, and parsing one costs more than finding it here.
+        parse = _page_query if len(query) <= QUERY_CACHED_BYTES_MAX else _page_query.__wrapped__
         try:
-            return PageQuery(self._limit(_once(request, "limit")), self._position(_once(request, "cursor")))
+            return parse(self, query)
         except ValueError as error:
             raise invalid(error) from None
 
-    def _limit(self, text: str | None) -> int:
+    def limit(self, text: str | None) -> int:
+        """Parse `limit`. Raises ValueError if it breaks a rule."""
         if text is None:
             return self.limit_default
         if not _LIMIT.fullmatch(text) or int(text) > self.limit_max:
             raise ValueError(f"limit is {quoted(text)}, but must be an integer from 1 to {self.limit_max}")
         return int(text)
 
-    def _position(self, text: str | None) -> tuple[int, ...] | None:
+    def position(self, text: str | None) -> tuple[int, ...] | None:
+        """Parse `cursor`. Raises ValueError if it is no cursor of this kind of list."""
         return None if text is None else decode_cursor(self.kind, text)
 
 
-def _once(request: Request, name: str) -> str | None:
-    values = request.query_params.getlist(name)
+@lru_cache(QUERIES_CACHED_MAX)
+def _page_query(queries: PageQueries, query: bytes) -> PageQuery:
+    params = QueryParams(query)
+    return PageQuery(queries.limit(_once(params, "limit")), queries.position(_once(params, "cursor")))
+
+
+def _once(params: QueryParams, name: str) -> str | None:
+    values = params.getlist(name)
     if len(values) > 1:
         raise ValueError(f"{name} stands {len(values)} times, but must stand once")
     return values[0] if values else None

@@ -61,18 +61,26 @@ def problem_response(problem: Problem) -> Response:
     return Response(orjson.dumps(body), problem.status, problem.headers, MEDIA_TYPE)
 
 
+# What a route raises to refuse a request.
+REFUSALS = (Problem, StoreUnavailable, TooManyReads)
+
+
+def refusal_response(error: Problem | StoreUnavailable | TooManyReads) -> Response:
+    """Return the response to a request that a route refused."""
+    if isinstance(error, Problem):
+        return problem_response(error)
+    # During an outage every request fails.
+    operation = f"{error.store} {error.operation}" if isinstance(error, StoreUnavailable) else "reads"
+    log.warning(operation, "503: %s", str(error) or type(error).__name__)
+    return problem_response(unavailable("A store did not answer in time; try again."))
+
+
 def add_handlers(app: FastAPI) -> None:
     """Turn every exception of a route into a problem document."""
 
-    async def on_problem(_: Request, error: Exception) -> Response:
-        assert isinstance(error, Problem)
-        return problem_response(error)
-
-    async def on_store(_: Request, error: Exception) -> Response:
-        # During an outage every request fails.
-        operation = f"{error.store} {error.operation}" if isinstance(error, StoreUnavailable) else "reads"
-        log.warning(operation, "503: %s", str(error) or type(error).__name__)
-        return problem_response(unavailable("A store did not answer in time; try again."))
+    async def on_refusal(_: Request, error: Exception) -> Response:
+        assert isinstance(error, REFUSALS)
+        return refusal_response(error)
 
     async def on_bug(_: Request, error: Exception) -> Response:
         return problem_response(Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "This is our fault; it is logged."))
@@ -83,9 +91,8 @@ def add_handlers(app: FastAPI) -> None:
         name = ".".join(str(part) for part in first["loc"])
         return problem_response(Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{name}: {first['msg']}"))
 
-    app.add_exception_handler(Problem, on_problem)
-    app.add_exception_handler(StoreUnavailable, on_store)
-    app.add_exception_handler(TooManyReads, on_store)
+    for refusal in REFUSALS:
+        app.add_exception_handler(refusal, on_refusal)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(Exception, on_bug)

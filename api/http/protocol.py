@@ -35,6 +35,45 @@ class _HeadTooLarge(Exception):
     """Raised in a callback of the parser, which stops at it."""
 
 
+class JoinedWrites:
+    """A transport that sends two writes at once, if they come in one iteration of the event loop.
+
+    uvicorn writes the head and the body of a response apart. Each is a system call, a segment, and a wake-up
+    of the client. No more than one write waits, so the transport still says when its client is too slow.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._unsent: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        self._unsent.append(data)
+        if len(self._unsent) == 1:
+            self._loop.call_soon(self.flush)
+        else:
+            self.flush()
+
+    def flush(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        if unsent and not self._transport.is_closing():
+            self._transport.writelines(unsent)
+
+    def get_write_buffer_size(self) -> int:
+        return self._transport.get_write_buffer_size() + sum(map(len, self._unsent))
+
+    def write_eof(self) -> None:
+        self.flush()
+        self._transport.write_eof()
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """One connection.
 
@@ -68,7 +107,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unread = b""  # What waits until fewer requests are queued.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        joined: Any = JoinedWrites(transport, self.loop)
+        super().connection_made(joined)
         self._owner = self._open.opened(self.client[0] if self.client else None)
         if self._owner is None:
             self._refuse("connections", too_many_connections())

@@ -1,14 +1,14 @@
 """The values of a page, read through the cache. Each kind takes one call a page, whatever its length."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from typing import Self
 
 from schemas.ids import ID_MAX, PhotoId, UserId
 from schemas.internal import SetKind
 from streams.core.edges import EraLikes, Following, FollowingCounts
-from streams.core.eras import era_of
+from streams.core.eras import era_of, eras_of
 from streams.core.photos import PullList, SeenPhoto
 from streams.errors import StoreUnavailable
 from streams.ports.edges import CountedSets, OutgoingEdges
@@ -31,13 +31,15 @@ from streams.stores.cache.codecs import (
 )
 from streams.stores.cache.keys import (
     count_key,
+    count_keys,
     following_counts_key,
     following_key,
     likes_key,
     photo_key,
+    photo_keys,
     pull_list_key,
 )
-from streams.stores.cache.read_through import CachedKind, ReadResult, ReadThrough
+from streams.stores.cache.read_through import CachedKind, ReadResult, ReadThrough, known
 
 # An upload invalidates the cached value "no such photo". The TTL is short so that such values of
 # ids that a client invents do not fill the cache.
@@ -46,6 +48,18 @@ ABSENT_PHOTO_CACHED_S = 10
 # 500 ids are 4 kB, as much as a timeline. A page reads older likes from the database.
 LIKES_CACHED_MAX = 500
 LIKES_CACHED_S = 3_600
+
+# Readers see the same photos, and decoding one costs more than finding it by its bytes. With its
+# bytes a photo takes 1.5 kB: 12 MB in all.
+PHOTOS_DECODED_MAX = 8_192
+
+
+@dataclass(frozen=True, slots=True)
+class CachedLikes:
+    """What the cache has of the likes of some photos: totals by photo, and the reader's newest by era."""
+
+    totals: Mapping[int, int] = field(default_factory=dict)
+    newest: Mapping[int, EraLikes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +112,7 @@ class CachedReads:
                 name="photos",
                 key=photo_key,
                 encode=encode_photo,
-                decode=decode_photo,
+                decode=lru_cache(PHOTOS_DECODED_MAX)(decode_photo),
                 load=partial(_load_photos, photos),
                 ttl_s=settings.photo_copy_s,
                 absent=NO_PHOTO,
@@ -128,6 +142,23 @@ class CachedReads:
     async def following(self, user: UserId) -> ReadResult[Following]:
         return await self.through.get(self.following_kind, [user])
 
+    def start_keys(self, user: UserId, authors: Sequence[int]) -> list[bytes]:
+        """Return the keys whose values `start_of` takes."""
+        return [following_key(user), *map(pull_list_key, authors)]
+
+    async def start_of(
+        self, user: UserId, authors: Sequence[int], cached: Sequence[bytes | None] | None
+    ) -> tuple[ReadResult[Following], ReadResult[PullList]]:
+        """Return whom the user follows, and those of the authors' pull lists that are cached.
+
+        `cached` is None if the cache did not respond.
+        """
+        if cached is None:
+            return await self.through.completed(self.following_kind, [user], None), ReadResult()
+        lists, missing = known(self.pull_list_kind, authors, cached[1:])
+        self.through.count(self.pull_list_kind.name, len(authors) - len(missing), 0)
+        return await self.through.completed(self.following_kind, [user], cached[:1]), lists
+
     async def following_counts(self, user: UserId, *, waits: bool = True) -> ReadResult[FollowingCounts]:
         """How many rows the user has in `following`.
 
@@ -140,6 +171,28 @@ class CachedReads:
     async def photos(self, photos: Sequence[int]) -> ReadResult[SeenPhoto]:
         return await self.through.get(self.photo_kind, photos)
 
+    async def photos_with_likes(
+        self, user: UserId, photos: Sequence[int]
+    ) -> tuple[ReadResult[SeenPhoto], CachedLikes]:
+        """Like `photos`; the call of the cache also reads the photos' likes, for `totals` and `liked`."""
+        count, eras = len(photos), list(eras_of(photos))
+        likes_keys = [likes_key(user, era) for era in eras]
+        keys = [*photo_keys(photos), *count_keys(SetKind.LIKERS, photos), *likes_keys]
+        try:
+            cached = await self.through.cache.get(keys)
+        except StoreUnavailable:
+            return await self.through.completed(self.photo_kind, photos, None), CachedLikes()
+        totals_cached, newest_cached = cached[count : 2 * count], cached[2 * count :]
+        totals = {
+            photo: decode_total(value) for photo, value in zip(photos, totals_cached, strict=True) if value
+        }
+        newest = {era: decode_likes(value) for era, value in zip(eras, newest_cached, strict=True) if value}
+        # What is missing counts when it is read for a photo that is shown.
+        self.through.count(SetKind.LIKERS.value, len(totals), 0)
+        self.through.count("likes", len(newest), 0)
+        rows = await self.through.completed(self.photo_kind, photos, cached[:count])
+        return rows, CachedLikes(totals, newest)
+
     async def pull_lists(self, authors: Sequence[int]) -> ReadResult[PullList]:
         """Each author's newest photos. A list shorter than `pull_list_ids_max` has all of them."""
         return await self.through.get(self.pull_list_kind, authors)
@@ -147,21 +200,27 @@ class CachedReads:
     async def totals(self, kind: SetKind, owners: Sequence[int]) -> ReadResult[int]:
         return await self.through.get(self.total_kinds[kind], owners)
 
-    async def liked(self, user: UserId, photos: Sequence[PhotoId]) -> set[PhotoId]:
-        """Which of `photos` (at most 100) the user likes.
+    async def liked(
+        self, user: UserId, photos: Sequence[PhotoId], cached: Mapping[int, EraLikes]
+    ) -> set[PhotoId]:
+        """Which of `photos` (at most 100) the user likes. `cached` are newest likes that are known.
 
         Raises:
             StoreUnavailable: For some photos neither the cache nor the database responded.
             TooManyReads: See `DatabaseReads`.
         """
-        eras = list({era_of(photo) for photo in photos})
-        newest = await self.through.get(self._likes_of(user), eras)
-        if newest.unknown:
-            raise StoreUnavailable("cassandra", "newest likes", "not known now")
-        floors = {era: likes.floor for era, likes in newest.values.items()}
-        known = {photo for likes in newest.values.values() for photo in likes.photos}
-        deeper = [photo for photo in photos if photo <= floors[era_of(photo)]]
-        liked = known.intersection(photos)
+        newest = cached
+        missing = eras_of(photos) - cached.keys()
+        if missing:
+            read = await self.through.get(self._likes_of(user), list(missing))
+            if read.unknown:
+                raise StoreUnavailable("cassandra", "newest likes", "not known now")
+            newest = {**cached, **read.values}
+        liked: set[PhotoId] = set()
+        for likes in newest.values():
+            liked |= set(photos).intersection(likes.photos)
+        floor = max(likes.floor for likes in newest.values())
+        deeper = [photo for photo in photos if photo <= floor and photo <= newest[era_of(photo)].floor]
         if deeper:
             async with self.through.reads.slot():
                 liked |= await self.outgoing_edges.liked(user, deeper)

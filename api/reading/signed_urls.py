@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import NamedTuple
 from urllib.parse import quote
 from zlib import crc32
 
@@ -27,8 +28,12 @@ URLS_CACHED_MAX = 32_768
 URLS_A_THREAD = 25
 
 
-# When the URL expires, the URL, and the id of the key that signed it.
-_Signed = tuple[int, str, str]
+class SignedUrl(NamedTuple):
+    """A URL, when it expires (seconds since 1970), and the id of the key that signed it."""
+
+    expires_s: int
+    url: str
+    key_id: str
 
 
 @dataclass(slots=True)
@@ -47,8 +52,8 @@ class UrlSigner:
     count: Callable[[int, int], None]  # How many URLs were cached, and how many are signed.
     urls_cached_max: int = URLS_CACHED_MAX
     # First in, first out: the oldest URL also expires first, and a lookup moves nothing.
-    _cached: FIFOCache[str, _Signed] = field(init=False)
-    _signing: dict[str, asyncio.Task[dict[str, _Signed]]] = field(default_factory=dict, init=False)
+    _cached: FIFOCache[str, SignedUrl] = field(init=False)
+    _signing: dict[str, asyncio.Task[dict[str, SignedUrl]]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self._cached = FIFOCache(self.urls_cached_max)
@@ -60,42 +65,46 @@ class UrlSigner:
     def use(self, keys: MediaKeys) -> None:
         """Sign with these keys from now on, and forget the URLs of keys that are not among them."""
         self.keys = keys
-        withdrawn = [key for key, (_, _, key_id) in self._cached.items() if key_id not in keys.ids]
+        withdrawn = [key for key, signed in self._cached.items() if signed.key_id not in keys.ids]
         for key in withdrawn:
             del self._cached[key]
 
-    async def urls(self, object_keys: Iterable[str]) -> dict[str, str]:
+    def usable_s(self) -> int:
+        """Return the time (seconds since 1970) after which a URL must expire that may be shown now."""
+        return self.clock_us() // 1_000_000 + self.life_s_min
+
+    async def urls(self, object_keys: Iterable[str]) -> dict[str, SignedUrl]:
         """Return an absolute URL for each object key. Threads sign, because RSA runs without the GIL."""
-        now_s = self.clock_us() // 1_000_000
-        cached, usable_s = self._cached, now_s + self.life_s_min
-        urls: dict[str, str] = {}
+        cached, usable_s = self._cached, self.usable_s()
+        urls: dict[str, SignedUrl] = {}
         missing: set[str] = set()
         for key in object_keys:
             # A page has up to 400 keys, and looking them up with `get` would take twice as long.
             try:
-                expires_s, url, _ = cached[key]
+                signed = cached[key]
             except KeyError:
                 missing.add(key)
                 continue
-            if expires_s > usable_s:
-                urls[key] = url
+            if signed.expires_s > usable_s:
+                urls[key] = signed
             else:
                 missing.add(key)
         new = missing - self._signing.keys()
         self.count(len(urls) + len(missing) - len(new), len(new))
-        return urls | await self._signed(missing, list(new), now_s) if missing else urls
+        return urls | await self._signed(missing, list(new)) if missing else urls
 
-    async def _signed(self, missing: set[str], new: Sequence[str], now_s: int) -> dict[str, str]:
+    async def _signed(self, missing: set[str], new: Sequence[str]) -> dict[str, SignedUrl]:
         """Return the URLs of `missing`; those of `new` are not being signed yet."""
+        now_s = self.clock_us() // 1_000_000
         for keys in sliced(new, URLS_A_THREAD):
             task = asyncio.create_task(self._sign({key: self._expires_s(key, now_s) for key in keys}))
             self._signing |= dict.fromkeys(keys, task)
         tasks = {self._signing[key] for key in missing}
         # Unlike gather, wait does not cancel the tasks at this page's deadline: other pages wait for them.
         await asyncio.wait(tasks)
-        return {key: url for task in tasks for key, (_, url, _) in task.result().items() if key in missing}
+        return {key: signed for task in tasks for key, signed in task.result().items() if key in missing}
 
-    async def _sign(self, expires_s: dict[str, int]) -> dict[str, _Signed]:
+    async def _sign(self, expires_s: dict[str, int]) -> dict[str, SignedUrl]:
         try:
             while True:
                 keys = self.keys
@@ -117,12 +126,12 @@ class UrlSigner:
         shift_s = crc32(object_key.encode()) % period_s
         return (now_s + shift_s) // period_s * period_s - shift_s + self.life_s_max
 
-    def _sign_all(self, expires_s: dict[str, int], keys: MediaKeys) -> dict[str, _Signed]:
+    def _sign_all(self, expires_s: dict[str, int], keys: MediaKeys) -> dict[str, SignedUrl]:
         key_id = keys.ids.signing
         signer = CloudFrontSigner(key_id, lambda policy: keys.private_key.sign(policy, PKCS1v15(), SHA1()))
-        signed: dict[str, _Signed] = {}
+        signed: dict[str, SignedUrl] = {}
         for key, until_s in expires_s.items():
             until = datetime.fromtimestamp(until_s, UTC)
             url = signer.generate_presigned_url(f"{self.media_url}/{quote(key)}", date_less_than=until)
-            signed[key] = (until_s, url, key_id)
+            signed[key] = SignedUrl(until_s, url, key_id)
         return signed

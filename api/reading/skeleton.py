@@ -2,12 +2,17 @@
 
 Pull lists are read before the timeline. A photo leaves a pull list only after it has been in
 the timelines for a minute, so in this order no photo is missed by both reads.
+
+Which lists a page needs depends on whom the reader follows. To read all three in one round trip, a page
+asks for the lists that the reader's last page needed. If it needs others, it reads these, and then the
+timeline again.
 """
 
-import asyncio
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field
+
+from cachetools import LRUCache
 
 from api.reading.cached_reads import CachedReads
 from api.reading.delivery_poller import DeliveryPoller
@@ -16,10 +21,12 @@ from schemas.ids import UserId, pack_id
 from streams.core import ring
 from streams.core.edges import Following
 from streams.core.feed import END, Gaps, Skeleton, Source, union
+from streams.core.photos import PullList
 from streams.errors import StoreUnavailable
 from streams.ports.photos import AuthorPhotos
-from streams.ports.timelines import Timelines
+from streams.ports.timelines import PageStart, PageStarts, Timelines
 from streams.settings import FeedSettings
+from streams.stores.cache.read_through import ReadResult
 from streams.timelines.newest import AUTHORS_A_CALL, CALLS_IN_FLIGHT_MAX, newest_of
 from streams.timelines.rebuild import Rebuilder, RebuildOutcome
 
@@ -32,6 +39,42 @@ PULL_LISTS_MAX = 256
 # reader has one at a time, and rests after it.
 LARGE_WINDOW_AUTHORS = AUTHORS_A_CALL * CALLS_IN_FLIGHT_MAX
 
+# The readers whose last page needed lists are remembered, each with at most so many authors: 5 MB in all.
+READERS_REMEMBERED_MAX = 8_192
+AUTHORS_REMEMBERED_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ListedAuthors:
+    """Whose pull lists a page needs, as this process knew at one moment: of those of them whom the reader
+    follows, and of those followed after `since_ms`."""
+
+    pulled: frozenset[UserId]
+    undelivered: frozenset[UserId]
+    since_ms: int
+
+    def among(self, following: Following) -> set[UserId]:
+        """Return the followees whose lists are needed."""
+        authors = (self.pulled & following.keys()) | (self.undelivered & following.keys())
+        # The timeline may not have the photos of those followed recently yet.
+        if max(following.values(), default=0) > self.since_ms:
+            authors |= {followee for followee, seen_ms in following.items() if seen_ms > self.since_ms}
+        return set(authors)
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What the first read of a page brought: whom the reader follows, and pull lists by author.
+
+    `start` has the timeline, which was read after the lists; None if Redis did not respond. `listed` is from
+    before all of this was read.
+    """
+
+    following: ReadResult[Following]
+    lists: Mapping[int, PullList]
+    start: PageStart | None
+    listed: ListedAuthors
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedSources:
@@ -40,6 +83,7 @@ class FeedSources:
     settings: FeedSettings
     reads: CachedReads
     timelines: Timelines
+    page_starts: PageStarts
     author_photos: AuthorPhotos
     pulled: PulledAuthorsPoller
     delivery: DeliveryPoller
@@ -48,13 +92,32 @@ class FeedSources:
     clock_us: Callable[[], int]
     pull_lists_max: int = PULL_LISTS_MAX
     large_window_authors: int = LARGE_WINDOW_AUTHORS
+    _last_listed: MutableMapping[UserId, Sequence[UserId]] = field(
+        default_factory=lambda: LRUCache(READERS_REMEMBERED_MAX), init=False
+    )
 
-    async def stored(self, reader: UserId, following: Following, below: int) -> tuple[Sequence[Source], Gaps]:
+    async def begin(self, reader: UserId) -> Beginning:
+        """Read whom the reader follows, and in the same round trip what its last page needed.
+
+        Raises:
+            TooManyReads: See `DatabaseReads`.
+        """
+        listed = self._listed()
+        authors = [*self._last_listed.get(reader, ()), reader]
+        start = None
+        with suppress(StoreUnavailable):  # Then the page comes from the database.
+            start = await self.page_starts.read(self.reads.start_keys(reader, authors), reader)
+        following, lists = await self.reads.start_of(reader, authors, None if start is None else start.cached)
+        return Beginning(following, lists.values, start, listed)
+
+    async def stored(
+        self, reader: UserId, following: Following, below: int, beginning: Beginning
+    ) -> tuple[Sequence[Source], Gaps]:
         """The pull lists and the timeline of the reader; no source if Redis does not respond."""
         gaps = Gaps()
         try:
-            lists, gaps = await self._pull_lists(reader, following, below)
-            timeline, timeline_gaps = await self._timeline(reader)
+            lists, gaps, start = await self._lists_and_start(reader, following, below, beginning)
+            timeline, timeline_gaps = await self._timeline(reader, start)
         except StoreUnavailable:
             return (), gaps
         return [*lists, timeline], gaps | timeline_gaps
@@ -94,36 +157,54 @@ class FeedSources:
                 unready_of=reader,
             )
 
+    def _listed(self) -> ListedAuthors:
+        since_ms = self.clock_us() // 1_000 - self.settings.recent_follow_s * 1_000
+        return ListedAuthors(self.pulled.authors, self.delivery.authors(), since_ms)
+
+    async def _lists_and_start(
+        self, reader: UserId, following: Following, below: int, beginning: Beginning
+    ) -> tuple[Sequence[Source], Gaps, PageStart]:
+        """Return the pull lists, and the timeline as it was read after them."""
+        authors = beginning.listed.among(following)
+        self._remember(reader, authors)
+        start = beginning.start
+        if start is not None and beginning.lists.keys() >= authors | {reader}:
+            return self._sources(reader, authors, beginning.lists), Gaps(), start
+        lists, gaps = await self._pull_lists(reader, self._listed().among(following), below, beginning.lists)
+        return lists, gaps, await self.page_starts.read((), reader)
+
+    def _remember(self, reader: UserId, authors: Collection[UserId]) -> None:
+        if 0 < len(authors) <= AUTHORS_REMEMBERED_MAX:
+            self._last_listed[reader] = tuple(authors)
+        else:
+            self._last_listed.pop(reader, None)
+
     async def _pull_lists(
-        self, reader: UserId, following: Following, below: int
-    ) -> tuple[list[Source], Gaps]:
-        authors = (
-            (self.pulled.authors & following.keys())
-            | (self.delivery.authors() & following.keys())
-            | self._recent(following)
-        )
+        self, reader: UserId, authors: Collection[UserId], below: int, known: Mapping[int, PullList]
+    ) -> tuple[Sequence[Source], Gaps]:
         if len(authors) > self.pull_lists_max:
             return [await self._window(reader, authors, below)], Gaps()
-        lists = await self.reads.pull_lists([*authors, reader])
+        missing = [author for author in (*authors, reader) if author not in known]
+        read = await self.reads.pull_lists(missing)
+        lists = {**known, **read.values}
+        return self._sources(reader, authors, lists), Gaps(missing=bool(read.unknown))
+
+    def _sources(
+        self, reader: UserId, authors: Iterable[UserId], lists: Mapping[int, PullList]
+    ) -> Sequence[Source]:
+        """Return those of the pull lists that are known."""
         ids_max = self.settings.pull_list_ids_max
-        sources = [
+        return [
             Source(
                 photos.all if author == reader else photos.ready,
                 photos.floor(ids_max),
             )
-            for author, photos in lists.values.items()
+            for author in (*authors, reader)
+            if (photos := lists.get(author)) is not None
         ]
-        return sources, Gaps(missing=bool(lists.unknown))
 
-    def _recent(self, following: Following) -> set[UserId]:
-        """The followees followed so recently that the timeline may not have their photos yet."""
-        since_ms = self.clock_us() // 1_000 - self.settings.recent_follow_s * 1_000
-        if max(following.values(), default=0) <= since_ms:
-            return set()
-        return {followee for followee, seen_ms in following.items() if seen_ms > since_ms}
-
-    async def _timeline(self, reader: UserId) -> tuple[Source, Gaps]:
-        value, is_verified = await asyncio.gather(self.timelines.read(reader), self.timelines.verified())
+    async def _timeline(self, reader: UserId, start: PageStart) -> tuple[Source, Gaps]:
+        value = start.timeline
         is_rebuilding = value is None or self.rebuilder.is_running(reader)
         if is_rebuilding:
             window = await self.rebuilder.rebuild(reader, wait_s=self.rebuild_wait_s)
@@ -134,6 +215,6 @@ class FeedSources:
         timeline = ring.parse(value)
         gaps = Gaps(
             rebuilding=is_rebuilding or timeline.token != ring.NO_TOKEN,
-            missing=not (is_verified and self.pulled.is_fresh() and self.delivery.is_current()),
+            missing=not (start.is_verified and self.pulled.is_fresh() and self.delivery.is_current()),
         )
         return Source(timeline.descending(), timeline.floor), gaps

@@ -1,10 +1,11 @@
 """GET /v1/feed: the route with the most requests, so it does as little as possible.
 
-Skeleton (pull lists, timeline, database) → rules → rows and likes → presentation. The
-number of calls to stores does not depend on the number of photos.
+Skeleton (pull lists, timeline, database) → rules → rows and likes → presentation. A page of what is cached
+takes two round trips to Redis, whatever its length: one for the skeleton, one for the rows and the likes.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,28 +14,33 @@ from api.access_log import note_completeness
 from api.http.cursors import CursorKind
 from api.http.inputs import FEED_QUERIES, PageQuery
 from api.http.metrics import FEED_PAGES
-from api.http.responses import json_response
+from api.http.responses import json_bytes
 from api.reading.fill import PageFiller
-from api.reading.hydrate import hydrate
-from api.reading.present import Json, photo_page
+from api.reading.hydrate import PageRows, hydrate
+from api.reading.present import photo_page
 from api.reading.rules import in_feed
 from api.services import FeedService, caller_of, feed_service
 from schemas.ids import UserId
 from streams.core.edges import Following
-from streams.core.feed import TOP, Gaps, Skeleton, Source, open_ended, union
+from streams.core.feed import TOP, Completeness, Gaps, Skeleton, Source, open_ended, union
+
+# Looking up a counter by its label costs more than counting.
+_PAGES = {completeness: FEED_PAGES.labels(completeness.value) for completeness in Completeness}
 
 
 async def get_feed(request: Request) -> Response:
     """A page of the caller's feed."""
     caller = await caller_of(request)
     page, gaps = await feed_page(feed_service(request), caller.user_id, FEED_QUERIES.read(request))
-    FEED_PAGES.labels(page["completeness"]).inc()
-    note_completeness(request.scope, page["completeness"])
-    return json_response(page, {"Retry-After": str(gaps.retry_after_s)} if gaps.rebuilding else None)
+    completeness = gaps.completeness
+    _PAGES[completeness].inc()
+    note_completeness(request.scope, completeness.value)
+    return json_bytes(page, {"Retry-After": str(gaps.retry_after_s)} if gaps.rebuilding else None)
 
 
-async def feed_page(feed: FeedService, reader: UserId, query: PageQuery) -> tuple[Json, Gaps]:
-    """Return a page of the reader's feed, newest first, from the cursor's position on, and its gaps.
+async def feed_page(feed: FeedService, reader: UserId, query: PageQuery) -> tuple[bytes, Gaps]:
+    """Return the JSON of a page of the reader's feed, newest first, from the cursor's position on, and its
+    gaps.
 
     Raises:
         TooManyReads: Too many reads of the database are under way.
@@ -44,7 +50,8 @@ async def feed_page(feed: FeedService, reader: UserId, query: PageQuery) -> tupl
         # If thousands of readers arrive at once, partial pages for all of them would use the time that
         # their rebuilds need.
         return _empty(below, Gaps(rebuilding=True, retry_after_s=feed.rebuilds.next_retry_s()))
-    followees = await feed.reads.following(reader)
+    beginning = await feed.sources.begin(reader)
+    followees = beginning.following
     if followees.unknown:
         # Law: no ghost. It is not known whom the reader follows, so no photo may be shown.
         return _empty(below, Gaps(missing=True))
@@ -52,21 +59,22 @@ async def feed_page(feed: FeedService, reader: UserId, query: PageQuery) -> tupl
     stored: Sequence[Source] = ()
     gaps = Gaps()
     if followees.cache_answered:
-        stored, gaps = await feed.sources.stored(reader, following, below)
+        stored, gaps = await feed.sources.stored(reader, following, below, beginning)
+    rows = PageRows(feed.reads, reader)
     filler = PageFiller(
-        rows=feed.reads.photos,
-        is_shown=lambda photo: in_feed(photo, reader, following),
+        rows=rows.read,
+        is_shown=partial(in_feed, reader=reader, followees=following),
         # While a timeline is being rebuilt, the database is busy with that rebuild, so the page
         # reads nothing more from it.
         deeper=None if gaps.rebuilding else _deeper(feed, reader, following, stored),
     )
     filled = await filler.page(_newest(stored, below, query.limit, gaps), below, query.limit)
-    items, like_gaps = await hydrate(feed.reads, feed.signer, reader, filled.photos)
+    items, like_gaps = await hydrate(feed.reads, feed.renderer, reader, filled.photos, rows.likes)
     gaps |= filled.gaps | like_gaps
     return photo_page(items, filled.next_below, CursorKind.FEED, gaps), gaps
 
 
-def _empty(below: int, gaps: Gaps) -> tuple[Json, Gaps]:
+def _empty(below: int, gaps: Gaps) -> tuple[bytes, Gaps]:
     return photo_page([], below, CursorKind.FEED, gaps), gaps
 
 

@@ -10,9 +10,9 @@ from api.access_log import note_completeness
 from api.http.cursors import CursorKind
 from api.http.inputs import PageQuery, photo_id_of, user_id_of, user_photos_query
 from api.http.problems import unavailable
-from api.http.responses import done, json_response
+from api.http.responses import done, json_bytes
 from api.reading.fill import PageFiller
-from api.reading.hydrate import hydrate
+from api.reading.hydrate import PageRows, hydrate
 from api.reading.present import photo_page
 from api.reading.rules import is_visible
 from api.reading.visible import visible_photo
@@ -29,11 +29,11 @@ async def get_photo(
 ) -> Response:
     """One photo, as the caller sees it."""
     photo = await visible_photo(photos.reads, caller.user_id, photo_id)
-    items, gaps = await hydrate(photos.reads, photos.signer, caller.user_id, [photo])
+    items, gaps = await hydrate(photos.reads, photos.renderer, caller.user_id, [photo])
     if gaps.completeness is not Completeness.COMPLETE:
         # Unlike a page, a photo has no field in which to say that its likes are not known.
         raise unavailable("The photo's likes are not known now; try again.")
-    return json_response(items[0])
+    return json_bytes(items[0])
 
 
 async def get_user_photos(
@@ -50,12 +50,14 @@ async def get_user_photos(
         return union([await _window(photos, caller.user_id, user_id, below, query.limit)], below)
 
     skeleton = await _newest(photos, caller.user_id, user_id, below)
-    filler = PageFiller(photos.reads.photos, lambda photo: is_visible(photo, caller.user_id), deeper)
+    rows = PageRows(photos.reads, caller.user_id)
+    filler = PageFiller(rows.read, lambda photo: is_visible(photo, caller.user_id), deeper)
     filled = await filler.page(skeleton, below, query.limit)
-    items, like_gaps = await hydrate(photos.reads, photos.signer, caller.user_id, filled.photos)
-    page = photo_page(items, filled.next_below, CursorKind.USER_PHOTOS, filled.gaps | like_gaps)
-    note_completeness(request.scope, page["completeness"])
-    return json_response(page)
+    items, like_gaps = await hydrate(photos.reads, photos.renderer, caller.user_id, filled.photos, rows.likes)
+    gaps = filled.gaps | like_gaps
+    page = photo_page(items, filled.next_below, CursorKind.USER_PHOTOS, gaps)
+    note_completeness(request.scope, gaps.completeness.value)
+    return json_bytes(page)
 
 
 async def _newest(photos: PhotoService, reader: UserId, author: UserId, below: int) -> Skeleton:

@@ -1,9 +1,12 @@
 """The JSON that tells a client how to send the bytes of an upload to the media bucket."""
 
-from api.reading.present import Json
+from typing import Any
+
 from schemas.times import rfc3339, utc_datetime
 from streams.ports.media import SignedRequest
 from streams.uploads.sending import SendingPlan
+
+Json = dict[str, Any]
 
 
 def upload_json(plan: SendingPlan) -> Json:

@@ -94,9 +94,9 @@ class Deployment:
         """Start a worker that makes renditions; see `start_worker`."""
         return _ready(*self._media(name, environment))
 
-    def start_api(self, name: str = "api", **environment: str) -> Daemon:
+    def start_api(self, name: str = "api", *, processes: int = 1, **environment: str) -> Daemon:
         """Start the API; returns when every store responds to it. Raises: see `start_worker`."""
-        return _ready(*self._api(name, environment))
+        return _ready(*self._api(name, environment, processes))
 
     def start_all(self, *, media: bool = False) -> None:
         """Start a worker and the API at the same time, with `media` also a worker that makes renditions."""
@@ -113,9 +113,11 @@ class Deployment:
         self._has_media = True
         return self._worker(name, MEDIA_ROLES, environment)
 
-    def _api(self, name: str, environment: Mapping[str, str]) -> Starting:
+    def _api(self, name: str, environment: Mapping[str, str], processes: int = 1) -> Starting:
         address = urlsplit(self.settings.api).netloc
-        return self._start(name, ["api"], environment), lambda: http_responds(address, "/readyz")
+        # A checkout that is compared with this one may not know the option.
+        several = ["--processes", str(processes)] if processes > 1 else []
+        return self._start(name, ["api", *several], environment), lambda: http_responds(address, "/readyz")
 
     def stop(self) -> None:
         """Stop the processes of this deployment."""

@@ -25,13 +25,37 @@ def worker(
     uvloop.run(run_worker(chosen))
 
 
-@plain_failures(ValueError)  # An address, a secret or a key is invalid.
-def api() -> None:
+@plain_failures()
+def api(
+    processes: Annotated[
+        int, typer.Option(min=1, help="How many processes serve the same port: one for each core.")
+    ] = 1,
+) -> None:
+    if processes == 1:
+        api_process(0)
+        return
+    from api.processes import run_together  # Imported here: a worker does not need it.
+
+    log_to_stderr()
+    raise typer.Exit(run_together(processes, _api_member))
+
+
+@plain_failures(ValueError, OSError)  # An address, a secret or a key is invalid, or a port is in use.
+def api_process(number: int) -> None:
+    """Run the API in this process; `number` is that of one of several on the same port, or 0."""
     from api.serve import run  # Imported here: a worker does not need it.
 
     settings = load_settings()
     log_to_stderr()
-    run(settings, access_events())
+    run(settings, access_events(), number)
+
+
+def _api_member(number: int) -> None:
+    """Like `api_process`, for a process that is not a command."""
+    try:
+        api_process(number)
+    except typer.Exit as ended:
+        raise SystemExit(ended.exit_code) from None
 
 
 def _chosen_roles(names: str | None, *, media: bool) -> Sequence[Role]:

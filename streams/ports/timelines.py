@@ -1,4 +1,4 @@
-"""Ports of the stored timelines.
+"""Ports of the stored timelines, and of what a page reads together with one.
 
 Implemented by the real store and by its in-memory twin. Every method raises
 `StoreUnavailable` when nothing is known about what it was asked for; every method may be
@@ -6,6 +6,7 @@ repeated.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from schemas.ids import PackedIds, PhotoId, UserId
@@ -75,6 +76,30 @@ class Timelines(Protocol):
 
     async def confirm(self, expected: Mapping[int, int]) -> set[int]:
         """Mark the partitions whose checkpoint is as expected as verified; returns the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageStart:
+    """The cached value of each key, in order; the bytes of the reader's timeline; whether all partitions
+    are verified, see `Timelines.verified`."""
+
+    cached: Sequence[bytes | None]
+    timeline: bytes | None
+    is_verified: bool
+
+
+class PageStarts(Protocol):
+    """Reads the cache and the timelines together, because each round trip costs as much as what it brings."""
+
+    async def read(self, keys: Sequence[bytes], reader: UserId) -> PageStart:
+        """Read the cached `keys`, and *after that* the timeline, whose TTL is renewed.
+
+        One round trip where one server has all of it. Where keys lie on several servers, only a reply
+        to the first read proves the order, so it takes two.
+
+        Raises:
+            StoreUnavailable: Nothing is known of any of it.
+        """
 
 
 class RebuildBudget(Protocol):

@@ -33,6 +33,7 @@ from streams.stores.redis.cache import RedisCache
 from streams.stores.redis.client import RedisClient
 from streams.stores.redis.health import RedisStoreClock, RedisStoreProbe
 from streams.stores.redis.leases import RedisLeases
+from streams.stores.redis.pages import RedisPageStarts
 from streams.stores.redis.rates import RedisSharedRates
 from streams.stores.redis.removal_marks import RedisRemovalMarks
 from streams.stores.redis.timelines import RedisTimelines
@@ -126,6 +127,7 @@ def stores_of(clients: StoreClients, settings: StoreSettings) -> Stores:
         StoreUnavailable: Cassandra did not answer, or the schema is not there yet.
     """
     database, redis, namespace = clients.cassandra, clients.redis, settings.namespace
+    cache, timelines = RedisCache(redis, namespace=namespace), _timelines(redis, settings, namespace)
     return Stores(
         photos=CassandraPhotos(database),
         author_photos=CassandraAuthorPhotos(database),
@@ -152,8 +154,9 @@ def stores_of(clients: StoreClients, settings: StoreSettings) -> Stores:
         s3_probe=S3StoreProbe(clients.s3),
         cassandra_clock=CassandraStoreClock(database),
         redis_clock=RedisStoreClock(redis),
-        timelines=_timelines(redis, settings, namespace),
-        cache=RedisCache(redis, namespace=namespace),
+        timelines=timelines,
+        cache=cache,
+        page_starts=RedisPageStarts(redis, cache, timelines),
         rates=RedisSharedRates(redis, namespace=namespace),
         leases=RedisLeases(redis, namespace=namespace),
         shard_leases=CassandraShardLeases(database),

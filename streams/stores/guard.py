@@ -93,10 +93,20 @@ class StoreGuard:
         Raises:
             StoreUnavailable: A breaker is open, the time is up, or the store failed or refused.
         """
+
+        async def bounded() -> Any:
+            async with asyncio.timeout(self._timeout_s if timeout_s is None else timeout_s):
+                return await run(*args, **named)
+
+        return await self.judge(operation, bounded, key=key)
+
+    async def judge(
+        self, operation: str, run: Callable[[], Awaitable[Any]], *, key: bytes | None = None
+    ) -> Any:
+        """Like `run`, for what has a deadline of its own, after which it fails with one of the `errors`."""
         self._admit(operation, key)
         try:
-            async with asyncio.timeout(self._timeout_s if timeout_s is None else timeout_s):
-                result = await run(*args, **named)
+            result = await run()
         except self._errors as error:
             if self._is_final(error):
                 self._succeeded(key)
@@ -124,8 +134,10 @@ class StoreGuard:
     def _succeeded(self, key: bytes | None) -> None:
         if key is not None and self._keys is not None:
             self._keys.succeeded(key)
+        was_open = self._breaker.is_open
         self._breaker.succeeded(monotonic(), key)
-        self._gauge.set(self._breaker.is_open)
+        if was_open:
+            self._gauge.set(self._breaker.is_open)
 
     def _failed(self, key: bytes | None) -> None:
         now_s = monotonic()

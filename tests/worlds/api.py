@@ -1,7 +1,7 @@
 """The API in memory: stores, a clock, a publisher, keys, and clients."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import httpx
 import jwt
+import orjson
 from cryptography.hazmat.primitives.asymmetric import rsa
 from fastapi import FastAPI
 
@@ -95,8 +96,13 @@ class FakeQueue:
         return self.length
 
 
+async def _nothing() -> None:
+    pass
+
+
 class Switchable:
-    """A store that records its calls; if `down`, all its methods fail, else those in `failing`."""
+    """A store that records its calls, each after `before`; if `down`, all its methods fail, else those in
+    `failing`."""
 
     def __init__(self, store: Any, name: str) -> None:
         self._store = store
@@ -104,11 +110,13 @@ class Switchable:
         self.down = False
         self.failing: set[str] = set()
         self.calls: list[str] = []
+        self.before: Callable[[], Awaitable[None]] = _nothing
 
     def __getattr__(self, method: str) -> Any:
         inner = getattr(self._store, method)
 
         async def call(*args: Any, **kwargs: Any) -> Any:
+            await self.before()
             self.calls.append(method)
             if self.down or method in self.failing:
                 raise StoreUnavailable(self._name, method, "down")
@@ -118,7 +126,16 @@ class Switchable:
 
 
 _REDIS = {
-    *("redis_probe", "redis_clock", "timelines", "cache", "rebuild_budget", "upload_limit", "rates"),
+    *(
+        "redis_probe",
+        "redis_clock",
+        "timelines",
+        "page_starts",
+        "cache",
+        "rebuild_budget",
+        "upload_limit",
+        "rates",
+    ),
     *("removal_marks", "leases", "undelivered"),
 }
 _S3 = {"s3_probe", "media_objects", "media_uploads"}
@@ -265,7 +282,8 @@ class World:
     async def page(self, reader: int, limit: int = 20, below: int | None = None) -> Page:
         """A page of the reader's feed, without HTTP around it."""
         query = PageQuery(limit, None if below is None else (below,))
-        shown, _ = await feed_page(self.services.feed, UserId(reader), query)
+        page, _ = await feed_page(self.services.feed, UserId(reader), query)
+        shown = orjson.loads(page)
         cursor = shown["next_cursor"]
         return Page(
             ids=[int(item["photo_id"]) for item in shown["items"]],

@@ -11,7 +11,9 @@ Ids are 8 bytes, big-endian. A process that writes the database invalidates the 
 encoding needs a new letter, because during a deploy processes of two versions share one Redis.
 """
 
-from schemas.ids import pack_id
+from collections.abc import Iterable
+
+from schemas.ids import ID_BYTES, pack_id, pack_ids
 from schemas.internal import SetKind
 
 _COUNT_PREFIX = {SetKind.FOLLOWERS: b"cf", SetKind.LIKERS: b"cl", SetKind.READY_PHOTOS: b"cp"}
@@ -34,6 +36,10 @@ def photo_key(photo: int) -> bytes:
     return b"s" + pack_id(photo)
 
 
+def photo_keys(photos: Iterable[int]) -> list[bytes]:
+    return [b"s" + packed for packed in _packed(photos)]
+
+
 def pull_list_key(author: int) -> bytes:
     return b"a" + pack_id(author)
 
@@ -44,3 +50,13 @@ def likes_key(user: int, era: int) -> bytes:
 
 def count_key(kind: SetKind, owner: int) -> bytes:
     return _COUNT_PREFIX[kind] + pack_id(owner)
+
+
+def count_keys(kind: SetKind, owners: Iterable[int]) -> list[bytes]:
+    prefix = _COUNT_PREFIX[kind]
+    return [prefix + packed for packed in _packed(owners)]
+
+
+def _packed(ids: Iterable[int]) -> list[bytes]:
+    packed = pack_ids(ids)
+    return [packed[at : at + ID_BYTES] for at in range(0, len(packed), ID_BYTES)]

@@ -68,7 +68,22 @@ class ReadThrough:
         Raises:
             TooManyReads: See `DatabaseReads`, and for a large kind `LargeReads.run`.
         """
-        result, missing = await self._from_cache(kind, ids)
+        return await self.completed(kind, ids, await self._from_cache(kind, ids), waits=waits)
+
+    async def completed(
+        self,
+        kind: CachedKind[V],
+        ids: Sequence[int],
+        cached: Sequence[bytes | None] | None,
+        *,
+        waits: bool = True,
+    ) -> ReadResult[V]:
+        """Like `get`, if the cache has been read: `cached` are its values, or None if it did not respond.
+
+        Raises:
+            TooManyReads: See `get`.
+        """
+        result, missing = known(kind, ids, cached)
         self.count(kind.name, len(ids) - len(missing), len(missing))
         if not missing:
             return result
@@ -79,7 +94,7 @@ class ReadThrough:
             if not waited:
                 return await self._load(kind, ids, result, missing)
             # The read before this one may have cached the value.
-            looked, still_missing = await self._from_cache(kind, ids)
+            looked, still_missing = known(kind, ids, await self._from_cache(kind, ids))
             return await self._load(kind, ids, looked, still_missing) if still_missing else looked
 
         return await self.large_reads.run(kind.key(missing[0]), read, waits=waits)
@@ -99,22 +114,11 @@ class ReadThrough:
             await self._fill(kind, token, missing, loaded)
         return result
 
-    async def _from_cache(self, kind: CachedKind[V], ids: Sequence[int]) -> tuple[ReadResult[V], list[int]]:
-        result: ReadResult[V] = ReadResult()
-        if not ids:
-            return result, []
+    async def _from_cache(self, kind: CachedKind[V], ids: Sequence[int]) -> Sequence[bytes | None] | None:
         try:
-            cached = await self.cache.get([kind.key(id_) for id_ in ids])
+            return await self.cache.get([kind.key(id_) for id_ in ids]) if ids else []
         except StoreUnavailable:
-            result.cache_answered = False
-            return result, list(ids)
-        missing: list[int] = []
-        for id_, value in zip(ids, cached, strict=True):
-            if value is None:
-                missing.append(id_)
-            elif value != kind.absent:
-                result.values[id_] = kind.decode(value)
-        return result, missing
+            return None
 
     async def _lease(self, kind: CachedKind[V], ids: Sequence[int]) -> bytes | None:
         try:
@@ -134,3 +138,20 @@ class ReadThrough:
                 await self.cache.fill(token, absent, kind.absent_ttl_s)
         except StoreUnavailable:
             pass  # The leases expire by themselves.
+
+
+def known(
+    kind: CachedKind[V], ids: Sequence[int], cached: Sequence[bytes | None] | None
+) -> tuple[ReadResult[V], list[int]]:
+    """Return what the values of the cache say, and the ids that it lacks; None if it did not respond."""
+    result: ReadResult[V] = ReadResult()
+    if cached is None:
+        result.cache_answered = False
+        return result, list(ids)
+    missing: list[int] = []
+    for id_, value in zip(ids, cached, strict=True):
+        if value is None:
+            missing.append(id_)
+        elif value != kind.absent:
+            result.values[id_] = kind.decode(value)
+    return result, missing

@@ -19,7 +19,7 @@ from streams.stores.memory.media import MemoryCdn, MemoryMediaObjects, MemoryMed
 from streams.stores.memory.outgoing_edges import MemoryOutgoingEdges, MemoryRemovalMarks
 from streams.stores.memory.photos import MemoryAuthorPhotos, MemoryParkedPhotos, MemoryPhotos
 from streams.stores.memory.revocations import MemoryRevocations
-from streams.stores.memory.timelines import MemoryTimelines
+from streams.stores.memory.timelines import MemoryPageStarts, MemoryTimelines
 from streams.stores.memory.uploads import MemoryUploadLimit, MemoryUploads
 from topics.catalogue import FANOUT
 
@@ -44,7 +44,15 @@ def memory_stores(
     """
     removed_ttl_ms = removed_edge_ttl_s * 1_000
     bucket: MutableMapping[str, bytes] = {} if objects is None else objects
-    photos = MemoryPhotos()
+    photos, cache = MemoryPhotos(), MemoryCache(clock_ms)
+    timelines = MemoryTimelines(
+        clock_ms,
+        slots=timeline_slots,
+        ttl_s=timeline_ttl_s,
+        renew_s=timeline_renew_s,
+        rebuild_ttl_ms=rebuild_ttl_ms,
+        fanout_partitions=FANOUT.partitions,
+    )
     return Stores(
         photos=photos,
         author_photos=MemoryAuthorPhotos(),
@@ -66,20 +74,14 @@ def memory_stores(
         missing_objects=MemoryMissingObjects(),
         cleaning_positions=MemoryCleaningPositions(),
         cdn=MemoryCdn(),
-        timelines=MemoryTimelines(
-            clock_ms,
-            slots=timeline_slots,
-            ttl_s=timeline_ttl_s,
-            renew_s=timeline_renew_s,
-            rebuild_ttl_ms=rebuild_ttl_ms,
-            fanout_partitions=FANOUT.partitions,
-        ),
+        timelines=timelines,
         cassandra_probe=MemoryStoreProbe(),
         redis_probe=MemoryStoreProbe(),
         s3_probe=MemoryStoreProbe(),
         cassandra_clock=MemoryStoreClock(clock_ms),
         redis_clock=MemoryStoreClock(clock_ms),
-        cache=MemoryCache(clock_ms),
+        cache=cache,
+        page_starts=MemoryPageStarts(cache, timelines),
         rates=MemorySharedRates(lambda: clock_ms() / 1_000),
         leases=MemoryLeases(clock_ms),
         shard_leases=MemoryShardLeases(shard_leases),

@@ -1,11 +1,12 @@
-"""Timelines in memory: the same rings as in Redis, byte for byte."""
+"""Timelines in memory: the same rings as in Redis, byte for byte; and what a page reads together with one."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from schemas.ids import ID_BYTES, PackedIds, PhotoId, UserId, pack_id, pack_ids, unpack_ids
 from streams.core import ring
-from streams.ports.timelines import Timelines
+from streams.ports.cache import Cache
+from streams.ports.timelines import PageStart, PageStarts, Timelines
 
 
 @dataclass(slots=True)
@@ -126,6 +127,19 @@ class MemoryTimelines(Timelines):
     def _timeline(self, owner: UserId) -> _Stored | None:
         stored = self._rings.get(owner)
         return stored if stored is not None and stored.expires_ms > self._clock_ms() else None
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPageStarts(PageStarts):
+    """Reads the twins one after the other."""
+
+    cache: Cache
+    timelines: Timelines
+
+    async def read(self, keys: Sequence[bytes], reader: UserId) -> PageStart:
+        return PageStart(
+            await self.cache.get(keys), await self.timelines.read(reader), await self.timelines.verified()
+        )
 
 
 def _appended(value: bytes, photo: PhotoId, slots: int) -> bytes:

@@ -5,7 +5,6 @@ server's incarnation. Without it, a Redis that restarts with older data would re
 were invalidated after that data was saved.
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from secrets import token_bytes
 
@@ -27,19 +26,23 @@ class RedisCache(Cache):
     async def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
         if not keys:
             return []
-        values = await self._client.call_in_incarnation(
-            "get cached", lambda incarnation: self._client.ask(b"MGET", *self._names(keys, incarnation))
+        return values_of(
+            await self._client.call_in_incarnation(
+                "get cached", lambda incarnation: self._client.ask(*self.get_command(keys, incarnation))
+            )
         )
-        return [value[1:] if value is not None and value[:1] == _VALUE else None for value in values]
+
+    def get_command(self, keys: Sequence[bytes], incarnation: bytes) -> tuple[bytes, ...]:
+        """Return the command whose reply `values_of` takes, for at least one key."""
+        return b"MGET", *self._names(keys, incarnation)
 
     async def lease(self, keys: Sequence[bytes]) -> bytes:
         token = token_bytes(8)
 
         async def run(incarnation: bytes) -> None:
             value, life = _LEASE + token, b"%d" % LEASE_MS
-            names = self._names(keys, incarnation)
-            await asyncio.gather(
-                *(self._client.ask(b"SET", name, value, b"NX", b"PX", life) for name in names)
+            await self._client.ask_together(
+                [(b"SET", name, value, b"NX", b"PX", life) for name in self._names(keys, incarnation)]
             )
 
         await self._client.call_in_incarnation("lease cached", run)
@@ -64,4 +67,10 @@ class RedisCache(Cache):
             )
 
     def _names(self, keys: Sequence[bytes], incarnation: bytes) -> list[bytes]:
-        return [self._prefix + incarnation + key for key in keys]
+        prefix = self._prefix + incarnation
+        return [prefix + key for key in keys]
+
+
+def values_of(replies: Sequence[bytes | None]) -> list[bytes | None]:
+    """Return the cached values; None for a key that has a lease or nothing."""
+    return [value[1:] if value is not None and value[:1] == _VALUE else None for value in replies]

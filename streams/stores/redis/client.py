@@ -7,7 +7,8 @@ incarnation. Keys that must not be read after a restart carry the incarnation in
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
@@ -92,9 +93,12 @@ class RedisClient:
         try:
             return await self._guard.run(operation, run, *args, **named)
         except StoreUnavailable as error:
-            if isinstance(error.__cause__, _CUT):
-                self._suspicion.suspect_all()
+            self._suspect(error)
             raise
+
+    def _suspect(self, error: StoreUnavailable) -> None:
+        if isinstance(error.__cause__, _CUT):
+            self._suspicion.suspect_all()
 
     def ask(self, *command: bytes) -> asyncio.Future[Any]:
         """Send one plain command over the connection that all callers share; use it within `call`.
@@ -102,6 +106,10 @@ class RedisClient:
         Replies come in the order of the commands.
         """
         return self._shared.ask(*command)
+
+    def ask_together(self, commands: Iterable[tuple[bytes, ...]]) -> asyncio.Future[list[Any]]:
+        """Like `ask`, for several commands that the server runs in this order."""
+        return self._shared.ask_together(commands)
 
     async def ask_script(self, script: AsyncScript, keys: Sequence[bytes], args: Sequence[bytes]) -> Any:
         """Like `ask`, for a fast script. A slow script would delay all users of the connection."""
@@ -113,7 +121,7 @@ class RedisClient:
             return await self.ask(*command)
 
     async def call_in_incarnation(self, operation: str, run: Callable[[bytes], Awaitable[Any]]) -> Any:
-        """Like `call`; `run` gets the incarnation of the server that executes it.
+        """Like `call`, for commands of `ask`; `run` gets the incarnation of the server that executes it.
 
         A connection to a restarted server learns the new incarnation before it carries a command.
         So if the incarnation is unchanged after the reply, it is the one of the server that
@@ -122,7 +130,12 @@ class RedisClient:
         for _ in range(INCARNATION_TRIES):
             incarnation = self._incarnation
             if incarnation:
-                result = await self.call(operation, run, incarnation)
+                try:
+                    # Every command of `ask` has the client's deadline.
+                    result = await self._guard.judge(operation, partial(run, incarnation))
+                except StoreUnavailable as error:
+                    self._suspect(error)
+                    raise
                 if incarnation == self._incarnation:
                     return result
             else:

@@ -9,9 +9,10 @@ to one connection, all that were made before are replaced before they are used a
 """
 
 import select
-from asyncio import StreamWriter
+from asyncio import StreamWriter, Transport
 from collections.abc import Callable
 from time import monotonic
+from typing import cast
 from weakref import WeakKeyDictionary
 
 from redis.asyncio.connection import AbstractConnection
@@ -47,7 +48,9 @@ class Suspicion:
         return self._connected_s.get(connection, float("inf")) <= self._since_s
 
 
-class _Checked(AbstractConnection):
+class Checked(AbstractConnection):
+    """A connection that says when it must not be used any more; made by the class that `checked` returns."""
+
     suspicion: Suspicion
 
     async def can_read(self) -> bool:
@@ -58,10 +61,19 @@ class _Checked(AbstractConnection):
             return True
         return _is_closed(self._writer) or await super().can_read()
 
+    def has_ended(self) -> bool:
+        """Return whether the connection is closed or suspected to be dead; reads nothing."""
+        return self.suspicion.suspects(self) or _is_closed(self._writer)
+
+    def transport(self) -> Transport:
+        """Return the transport of a connection that is connected."""
+        assert self._writer is not None
+        return cast(Transport, self._writer.transport)
+
 
 def checked(connection_class: type[AbstractConnection], suspicion: Suspicion) -> type[AbstractConnection]:
     """Return the class with this check, which the pool and the shared connection call."""
-    return type(f"Checked{connection_class.__name__}", (_Checked, connection_class), {"suspicion": suspicion})
+    return type(f"Checked{connection_class.__name__}", (Checked, connection_class), {"suspicion": suspicion})
 
 
 def _is_closed(writer: StreamWriter | None) -> bool:

@@ -5,7 +5,6 @@ NAMESPACE n + partition     the checkpoint of a partition of `fanout`
 NAMESPACE v + incarnation   the partitions whose worker found this server no older than its commits
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import cast
 
@@ -110,13 +109,17 @@ class RedisTimelines(Timelines):
         return PackedIds(await self._client.call("existing", self._existing, keys=[self._prefix], args=args))
 
     async def read(self, owner: UserId) -> bytes | None:
+        value, ttl_s = await self._client.call("read", self._client.ask_together, self.read_commands(owner))
+        await self.renew(owner, value, ttl_s)
+        return cast(bytes | None, value)
+
+    def read_commands(self, owner: UserId) -> Sequence[tuple[bytes, ...]]:
+        """Return the commands for the ring's bytes and its TTL, which `renew` takes."""
         key = self._key(owner)
+        return (b"GET", key), (b"TTL", key)
 
-        async def run() -> tuple[bytes | None, int]:
-            value, ttl_s = await asyncio.gather(self._client.ask(b"GET", key), self._client.ask(b"TTL", key))
-            return value, ttl_s
-
-        value, ttl_s = await self._client.call("read", run)
+    async def renew(self, owner: UserId, value: bytes | None, ttl_s: int) -> None:
+        """Renew the TTL of a timeline that was read, if it is due."""
         # The TTL of a timeline under rebuild is not renewed, so the timeline expires soon if the
         # process that rebuilds it dies.
         if (
@@ -124,8 +127,7 @@ class RedisTimelines(Timelines):
             and ttl_s < self._ttl_s - self._renew_s
             and ring.token_of(value) == ring.NO_TOKEN
         ):
-            await self._client.call("read", self._redis.expire, key, self._ttl_s)
-        return cast(bytes | None, value)
+            await self._client.call("read", self._redis.expire, self._key(owner), self._ttl_s)
 
     async def begin_rebuild(self, owner: UserId, token: bytes) -> bool:
         empty = ring.lay_out((), slots=self._slots, floor=0, version=0, token=token)
@@ -188,18 +190,28 @@ class RedisTimelines(Timelines):
         return bool(await self._client.call("checkpoint", self._redis.msetnx, values))
 
     async def verified(self) -> bool:
-        count = await self._client.call_in_incarnation(
-            "verified", lambda incarnation: self._client.ask(b"HLEN", self._verified + incarnation)
+        return self.are_verified(
+            await self._client.call_in_incarnation(
+                "verified", lambda incarnation: self._client.ask(*self.verified_command(incarnation))
+            )
         )
-        return int(count) >= self._fanout_partitions
+
+    def verified_command(self, incarnation: bytes) -> tuple[bytes, ...]:
+        """Return the command whose reply `are_verified` takes."""
+        return b"HLEN", self._verified + incarnation
+
+    def are_verified(self, partitions: int) -> bool:
+        return partitions >= self._fanout_partitions
 
     async def confirm(self, expected: Mapping[int, int]) -> set[int]:
         partitions = sorted(expected)
         keys = [self._checkpoint_key(partition) for partition in partitions]
-        args = [value for partition in partitions for value in (partition, expected[partition])]
+        args = [b"%d" % value for partition in partitions for value in (partition, expected[partition])]
         moved = await self._client.call_in_incarnation(
             "confirm",
-            lambda incarnation: self._confirm(keys=[self._verified + incarnation, *keys], args=args),
+            lambda incarnation: self._client.ask_script(
+                self._confirm, [self._verified + incarnation, *keys], args
+            ),
         )
         return {int(partition) for partition in moved}
 

@@ -1,10 +1,12 @@
-"""What `Cache` promises: no cached value outlives a write that its reader did not see."""
+"""What `Cache` promises: no cached value outlives a write that its reader did not see; and `PageStarts`."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from schemas.ids import pack_id
+from schemas.ids import PackedIds, PhotoId, UserId, pack_id
+from streams.core import ring
 from streams.ports.groups import Stores
 from tests.contract.passing_time import PassingTime
 
@@ -182,3 +184,65 @@ class CacheSuite:
         await stores.cache.fill(old, {key: b"old"}, TTL_S)
 
         assert await stores.cache.get([key]) == [b"new"]
+
+
+class PageStartsSuite:
+    async def test_it_returns_what_the_cache_and_the_timelines_do(
+        self, stores: Stores, new_id: NewId
+    ) -> None:
+        """The values are in the order of the keys; there may be no key, and no timeline."""
+        keys, reader = keys_of(new_id, 3), UserId(new_id())
+        await stores.cache.fill(await stores.cache.lease(keys[:2]), {keys[1]: b"value"}, TTL_S)
+        before = await stores.page_starts.read(keys, reader)
+        await stores.timelines.begin_rebuild(reader, b"rebuild1")
+        after = await stores.page_starts.read((), reader)
+
+        verified = await stores.timelines.verified()
+        assert (before.cached, before.timeline, before.is_verified) == (
+            [None, b"value", None],
+            None,
+            verified,
+        )
+        assert (after.cached, after.timeline) == ([], await stores.timelines.read(reader))
+
+    async def test_what_moves_from_the_cache_to_the_timeline_is_never_missed(
+        self, stores: Stores, new_id: NewId
+    ) -> None:
+        """A photo is appended to the timeline first, then it leaves the cached list."""
+        [key] = keys_of(new_id, 1)
+        reader, token = UserId(new_id()), b"rebuild1"
+        await stores.timelines.begin_rebuild(reader, token)
+        await stores.timelines.finish_rebuild(reader, token, [], 0)
+        missed = []
+        for photo in range(1, 21):
+            await stores.cache.fill(await stores.cache.lease([key]), {key: b"the photo"}, TTL_S)
+
+            async def move(photo: int) -> None:
+                await stores.timelines.append(PhotoId(photo), PackedIds(pack_id(reader)))
+                await stores.cache.invalidate([key])
+
+            async def read(photo: int) -> None:
+                for _ in range(5):
+                    start = await stores.page_starts.read([key], reader)
+                    assert start.timeline is not None
+                    if start.cached == [None] and photo not in ring.parse(start.timeline).ids:
+                        missed.append(photo)
+
+            await asyncio.gather(move(photo), *(read(photo) for _ in range(3)))
+
+        assert not missed
+
+    async def test_reading_keeps_the_timeline(
+        self, brief_stores: Stores, new_id: NewId, passing: PassingTime
+    ) -> None:
+        """It renews the TTL as `Timelines.read` does."""
+        reader, token = UserId(new_id()), b"rebuild1"
+        await brief_stores.timelines.begin_rebuild(reader, token)
+        await brief_stores.timelines.finish_rebuild(reader, token, [PhotoId(7)], 0)
+        begun_ms = passing.now_ms()
+
+        async def long_after() -> bool:
+            assert (await brief_stores.page_starts.read((), reader)).timeline is not None
+            return passing.now_ms() > begun_ms + 6_000
+
+        await passing.until(long_after, "three lives have passed")

@@ -2,7 +2,7 @@
 
 from tests.contract.suites.authors_suite import AuthorsSuite, PulledAuthorsSuite, UndeliveredPhotosSuite
 from tests.contract.suites.budget_suite import LeasesSuite, RatesSuite, RebuildBudgetSuite
-from tests.contract.suites.cache_suite import CacheSuite
+from tests.contract.suites.cache_suite import CacheSuite, PageStartsSuite
 from tests.contract.suites.checkpoints_suite import CheckpointsSuite
 from tests.contract.suites.cleaning_suite import (
     CleaningPositionsSuite,
@@ -43,6 +43,7 @@ __all__ = [
     "TestMissingObjects",
     "TestOriginals",
     "TestOutgoingEdges",
+    "TestPageStarts",
     "TestParkedPhotos",
     "TestParts",
     "TestPhotoScan",
@@ -163,6 +164,10 @@ class TestStuckPartitions(StuckPartitionsSuite):
 
 
 class TestTimelines(TimelinesSuite):
+    pass
+
+
+class TestPageStarts(PageStartsSuite):
     pass
 
 

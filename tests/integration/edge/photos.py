@@ -67,7 +67,7 @@ class Photos:
             clock_us=lambda: time.time_ns() // 1_000,
             count=lambda kept, signed: None,
         )
-        return target_of((await signer.urls([key]))[key])
+        return target_of((await signer.urls([key]))[key].url)
 
     async def view(self, key: str, edge: int = 0, headers: Mapping[str, str] | None = None) -> Answer:
         return await ask(self.edges[edge], await self.sign(key), headers=headers)

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from api.auth.admission import client_address
+from bench.traffic.waiting import eventually
 from tests.worlds.api import another_process, make_world
 
 LOW: dict[str, object] = {"reads_per_s": 1, "reads_burst": 20, "writes_per_s": 1, "writes_burst": 10}
@@ -120,6 +121,7 @@ async def test_a_warm_page_costs_no_call_for_its_rate() -> None:
         await client.get("/v1/feed")
 
     assert before == 0
+    await eventually("it is asked", lambda: world.switches["rates"].calls)
     assert world.switches["rates"].calls == ["spend"]
 
 

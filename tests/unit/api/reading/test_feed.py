@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.ids import PhotoId, UserId
+from schemas.ids import PackedIds, PhotoId, UserId, pack_id
 from streams.core.feed import Completeness, Skeleton, Source, open_ended, union
 from streams.core.photos import AuthorPhoto
 from streams.errors import StoreUnavailable
+from streams.stores.cache.keys import pull_list_key
 from tests.worlds.api import World, make_world
 from topics.catalogue import FANOUT
 
@@ -281,8 +282,9 @@ async def test_too_many_new_followees_are_read_as_one_window() -> None:
     page = await world.page(READER)
 
     assert (page.ids, page.below) == ([40, 30, 20], None)
-    # One `get` each for the following set, rows, totals and likes. No lists are read.
-    assert world.switches["cache"].calls[before:].count("get") == 4
+    # One `get` for the rows with their likes, and one each for totals and likes, which it lacked. No lists
+    # are read.
+    assert world.switches["cache"].calls[before:].count("get") == 3
 
 
 async def test_a_page_of_any_length_costs_the_same_number_of_calls() -> None:
@@ -300,6 +302,64 @@ async def test_a_page_of_any_length_costs_the_same_number_of_calls() -> None:
         return sum(len(switch.calls) for switch in world.switches.values()) - before
 
     assert await calls(1) == await calls(100)
+
+
+async def test_a_warm_page_takes_two_round_trips() -> None:
+    """One for followees, the lists that the last page needed, and the timeline; one for rows and likes."""
+    world = await make_world()
+    await _follow_a_pulled_author(world)
+    await world.page(READER)
+    calls = {name: len(switch.calls) for name, switch in world.switches.items()}
+
+    page = await world.page(READER)
+
+    assert (page.ids, page.completeness) == ([11, 10], Completeness.COMPLETE)
+    made = {name: switch.calls[calls[name] :] for name, switch in world.switches.items()}
+    assert {name: names for name, names in made.items() if names} == {
+        "page_starts": ["read"],
+        "cache": ["get"],
+    }
+
+
+async def _follow_a_pulled_author(world: World) -> None:
+    await world.follow(READER, 2)
+    await world.follow(READER, 3)
+    await world.post(10, 2)
+    await world.pull(3)
+    await world.page(READER)  # The timeline exists now, and nobody delivers what follows.
+    await world.post(11, 3)
+    await world.later(120)
+
+
+@pytest.mark.law("L1")
+@pytest.mark.parametrize("knows", [False, True])
+async def test_a_photo_that_leaves_its_list_while_a_page_is_read_is_on_it(knows: bool) -> None:
+    """Law: the timeline is read after the lists, whether they come with it or must be read first. At each
+    call the photo moves: it is appended to the timeline, then the author is no longer pulled."""
+    calls = 0
+    for moves_at in range(1, 12):
+        world = await make_world()
+        await _follow_a_pulled_author(world)
+        await world.page(READER)
+        if not knows:
+            await world.stores.cache.invalidate([pull_list_key(3)])
+        calls = 0
+
+        async def move(world: World = world, moves_at: int = moves_at) -> None:
+            nonlocal calls
+            calls += 1
+            if calls == moves_at:
+                await world.memory.timelines.append(PhotoId(11), PackedIds(pack_id(READER)))
+                await world.memory.author_photos.remove(UserId(3), PhotoId(11))
+                await world.memory.cache.invalidate([pull_list_key(3)])
+
+        for switch in world.switches.values():
+            switch.before = move
+
+        page = await world.page(READER)
+
+        assert page.ids == [11, 10], f"moved at call {moves_at}"
+    assert 2 <= calls < 11
 
 
 async def test_hidden_photos_do_not_send_a_page_to_the_database() -> None:

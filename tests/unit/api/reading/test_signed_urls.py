@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA1
 
 from api.reading.media_keys import KeyIds, MediaKeys
-from api.reading.signed_urls import UrlSigner
+from api.reading.signed_urls import SignedUrl, UrlSigner
 from tests.worlds.api import NOW_MS, Clock, media_key
 
 NOW_S = NOW_MS // 1_000
@@ -37,7 +37,7 @@ def _expires_s(url: str) -> int:
 async def test_a_url_carries_a_signature_of_itself(key: str) -> None:
     """The signed policy contains the URL exactly as written. The signature is RSA with SHA-1, in
     CloudFront's base64 alphabet."""
-    url = (await _signer(Clock()).urls([key]))[key]
+    url = (await _signer(Clock()).urls([key]))[key].url
 
     resource, query = url.split("?")
     parts = parse_qs(query, strict_parsing=True)
@@ -59,7 +59,7 @@ async def test_a_url_is_valid_for_30_to_60_minutes_and_stays_the_same_for_30() -
     signer = _signer(clock)
     seen: list[str] = []
     for _ in range(7_200 // 60):
-        url = (await signer.urls(["key"]))["key"]
+        url = (await signer.urls(["key"]))["key"].url
         assert 1_800 <= _expires_s(url) - clock.ms // 1_000 <= 3_600
         seen.append(url)
         clock.ms += 60_000
@@ -71,7 +71,7 @@ async def test_the_urls_of_different_keys_change_at_different_times() -> None:
     """Otherwise all URLs would have to be signed again at the same moment, twice an hour."""
     urls = await _signer(Clock()).urls([f"key-{number}" for number in range(50)])
 
-    assert len({_expires_s(url) for url in urls.values()}) > 25
+    assert len({_expires_s(signed.url) for signed in urls.values()}) > 25
 
 
 async def test_a_url_is_signed_once_a_period() -> None:
@@ -141,8 +141,8 @@ async def test_a_url_whose_key_is_withdrawn_while_it_is_being_signed_is_signed_a
     assert _key_ids(await signer.urls(["a"])) == ["K2"]
 
 
-def _key_ids(urls: dict[str, str]) -> list[str]:
-    return [parse_qs(urlsplit(url).query)["Key-Pair-Id"][0] for _, url in sorted(urls.items())]
+def _key_ids(urls: dict[str, SignedUrl]) -> list[str]:
+    return [parse_qs(urlsplit(signed.url).query)["Key-Pair-Id"][0] for _, signed in sorted(urls.items())]
 
 
 def test_equal_minimum_and_maximum_lives_are_rejected() -> None:

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from streams.fairness import Requester, Shares, requested_by
+from streams.fairness import REQUESTER, Requester, Shares
 from streams.stores.cache.database_reads import DatabaseReads, TooManyReads
 
 SHARES = Shares(user=0.25, address=1.0)
@@ -23,10 +23,10 @@ class _Reading:
         end = asyncio.Event()
 
         async def read() -> None:
-            with requested_by(requester):
-                async with self._reads.slot():
-                    self.began.append(requester)
-                    await end.wait()
+            REQUESTER.set(requester)  # Of this task alone.
+            async with self._reads.slot():
+                self.began.append(requester)
+                await end.wait()
 
         return asyncio.create_task(read()), end
 
