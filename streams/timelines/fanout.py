@@ -25,14 +25,20 @@ async def owners_by_photo(
     row.
     """
     keys = {
-        post: BucketKey(SetKind.FOLLOWERS, post.author_id, post.level, post.bucket)
+        post: [
+            BucketKey(SetKind.FOLLOWERS, post.author_id, post.level, bucket)
+            for bucket in range(post.bucket, post.bucket + post.buckets)
+        ]
         for post in posts
         if isinstance(post, FanoutPage)
     }
-    pages = await stores.counted_sets.members(list(set(keys.values())))
+    pages = await stores.counted_sets.members(list({key for some in keys.values() for key in some}))
     owners: dict[PhotoId, list[bytes]] = defaultdict(list)
     for post in posts:
-        owners[post.photo_id].append(pages[keys[post]] if post in keys else pack_ids([post.author_id]))
+        if isinstance(post, FanoutPage):
+            owners[post.photo_id].extend(pages[key] for key in keys[post])
+        else:
+            owners[post.photo_id].append(pack_ids([post.author_id]))
     return {photo: PackedIds(b"".join(some)) for photo, some in owners.items()}
 
 
