@@ -14,10 +14,11 @@ from schemas.internal import Backfill, FanoutPage, OwnPost, SetKind
 from streams.core.sets import BucketKey
 from streams.ports.groups import TimelineStores
 from streams.ports.timelines import PhotosForOwners
+from streams.timelines.follower_pages import follower_pages
 
 
 async def photos_for_owners(
-    stores: TimelineStores, posts: Sequence[FanoutPage | OwnPost]
+    stores: TimelineStores, posts: Sequence[FanoutPage | OwnPost], *, page_copy_s: int
 ) -> list[PhotosForOwners]:
     """Return the photos of `posts` with the owners of the timelines that must get them.
 
@@ -28,24 +29,23 @@ async def photos_for_owners(
     row.
     """
     photos_of: dict[BucketKey | UserId, set[PhotoId]] = defaultdict(set)
+    stamps: dict[BucketKey, int] = {}
     for post in posts:
-        for target in _targets(post):
-            photos_of[target].add(post.photo_id)
-    pages = await stores.counted_sets.members([key for key in photos_of if isinstance(key, BucketKey)])
+        if isinstance(post, OwnPost):
+            photos_of[post.author_id].add(post.photo_id)
+            continue
+        for bucket in range(post.bucket, post.bucket + post.buckets):
+            key = BucketKey(SetKind.FOLLOWERS, post.author_id, post.level, bucket)
+            photos_of[key].add(post.photo_id)
+            # Of a post without a stamp it is not known which cached page has all of its followers.
+            stamp = stamps.get(key, post.stamp)
+            stamps[key] = max(stamp, post.stamp) if stamp and post.stamp else 0
+    pages = await follower_pages(stores.cache, stores.counted_sets, stamps, copy_s=page_copy_s)
     owners_of: dict[tuple[PhotoId, ...], list[bytes]] = defaultdict(list)
     for target, photos in photos_of.items():
         owners = pages[target] if isinstance(target, BucketKey) else pack_id(target)
         owners_of[tuple(sorted(photos))].append(owners)
     return [PhotosForOwners(photos, PackedIds(b"".join(owners))) for photos, owners in owners_of.items()]
-
-
-def _targets(post: FanoutPage | OwnPost) -> list[BucketKey | UserId]:
-    if isinstance(post, OwnPost):
-        return [post.author_id]
-    return [
-        BucketKey(SetKind.FOLLOWERS, post.author_id, post.level, bucket)
-        for bucket in range(post.bucket, post.bucket + post.buckets)
-    ]
 
 
 def calls_of(puts: Sequence[PhotosForOwners], owners_max: int) -> list[list[PhotosForOwners]]:

@@ -218,7 +218,7 @@ class World:
     async def _apply_fanout(self) -> None:
         records = self.log.fanout_log
         posts = [record for record in records if not isinstance(record, Backfill)]
-        puts = await photos_for_owners(self.real, posts)
+        puts = await photos_for_owners(self.real, posts, page_copy_s=60)
         await put_photos(self.real, puts, fresh_since_ms=self.now_ms - 60_000)
         for record in records:
             if isinstance(record, Backfill):

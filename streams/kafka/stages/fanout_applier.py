@@ -55,7 +55,10 @@ class FanoutApplier:
         )
 
     async def _put_all(self, posts: Sequence[FanoutPage | OwnPost], is_assigned: Callable[[], bool]) -> None:
-        puts = await self._call(lambda: photos_for_owners(self.stores, posts), is_assigned)
+        copy_s = self.settings.follower_page_copy_s
+        puts = await self._call(
+            lambda: photos_for_owners(self.stores, posts, page_copy_s=copy_s), is_assigned
+        )
         # A retry repeats one call only, and the bulk lane rests between two calls.
         calls = calls_of(puts, self.settings.append_owners_max)
         await asyncio.gather(*(self._put(call, is_assigned) for call in calls))

@@ -51,7 +51,9 @@ async def test_a_page_covers_all_of_its_buckets() -> None:
     world = stores()
     await add_followers(world, 1, {2: [101], 3: [102], 4: [103, 104], 5: [105]})
 
-    puts = await photos_for_owners(world, [FanoutPage(PHOTO, AUTHOR, 1, 3, NOW_MS, buckets=2)])
+    puts = await photos_for_owners(
+        world, [FanoutPage(PHOTO, AUTHOR, 1, 3, NOW_MS, buckets=2)], page_copy_s=60
+    )
 
     assert as_pairs(puts) == Counter({(PHOTO, 102): 1, (PHOTO, 103): 1, (PHOTO, 104): 1})
 
@@ -68,7 +70,7 @@ async def test_photos_for_the_same_owners_are_put_together() -> None:
         OwnPost(LATER_PHOTO, OTHER_AUTHOR, NOW_MS),
     ]
 
-    puts = await photos_for_owners(world, posts)
+    puts = await photos_for_owners(world, posts, page_copy_s=60)
 
     assert {put.photos: set(unpack_ids(put.owners)) for put in puts} == {
         (PHOTO, LATER_PHOTO): {101, 102},
