@@ -81,9 +81,10 @@ def decode_edges(value: bytes) -> list[EdgeRecord]:
 
 @dataclass(frozen=True, slots=True)
 class FanoutPage:
-    """Put a photo on the timelines of one bucket of its author's followers.
+    """Put a photo on the timelines of its author's followers in `buckets` buckets, from `bucket` on.
 
-    `ready_ms`: when the photo became ready, milliseconds since 1970, to measure freshness.
+    `ready_ms`: when the photo became ready, milliseconds since 1970, to measure freshness. `stamp`: the
+    stamp of the set's total, as read after the photo's row was written; 0 if it is not known.
     """
 
     photo_id: PhotoId
@@ -91,6 +92,9 @@ class FanoutPage:
     level: int
     bucket: int
     ready_ms: int
+    # Older records name one bucket each, and no stamp.
+    buckets: int = 1
+    stamp: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,12 +23,12 @@ def partition_of(topic: Topic, key_id: int, lane: Lane | None = None) -> int:
     return partitions[crc32(pack_id(key_id)) % len(partitions)]
 
 
-def partition_of_bucket(topic: Topic, author_id: int, bucket: int, lane: Lane) -> int:
-    """The partition of one page of an author's followers.
+def partition_of_page(topic: Topic, author_id: int, page: int, lane: Lane) -> int:
+    """The partition of one page of an author's followers; pages are numbered from 0.
 
-    An author's buckets go round-robin over the lane's partitions, starting at a partition that
+    An author's pages go round-robin over the lane's partitions, starting at a partition that
     depends on the author. A large author therefore loads all partitions equally, and small
     authors do not all share the first one.
     """
     partitions = topic.range_of(lane)
-    return partitions[(crc32(pack_id(author_id)) + bucket) % len(partitions)]
+    return partitions[(crc32(pack_id(author_id)) + page) % len(partitions)]

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
@@ -176,14 +177,15 @@ class Floors:
     def _posts(self, records: Records, count: int) -> None:
         taken = records.take(count)
         self._rows.photos(taken)
-        followers = self._rows.followers({int(record["author_id"]) for record in taken})
-        self._script.deliver(
-            [(int(record["photo_id"]), followers[int(record["author_id"])]) for record in taken]
-        )
+        photos: dict[int, list[int]] = defaultdict(list)
+        for record in taken:
+            photos[int(record["author_id"])].append(int(record["photo_id"]))
+        followers = self._rows.followers(photos.keys())
+        self._script.deliver([(photos[author], followers[author]) for author in photos])
 
     def _bulk(self, records: Records, count: int) -> None:
         photos = [int(record["photo_id"]) for record in records.take(count)]
-        self._script.deliver([(photo, workload.FOLLOWERS) for photo in photos])
+        self._script.deliver([(photos, workload.FOLLOWERS)])
 
     async def _rivals(self) -> dict[str, Sample]:
         samples = {}

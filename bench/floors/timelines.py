@@ -39,16 +39,14 @@ class ScriptFloor:
         slots = self._settings.timeline_slots
         return ring.lay_out(sorted(photos)[-slots:], slots=slots, floor=0, version=0, token=ring.NO_TOKEN)
 
-    def deliver(self, posts: Sequence[tuple[int, Sequence[int]]]) -> None:
-        """Append each (photo, owners)."""
+    def deliver(self, posts: Sequence[tuple[Sequence[int], Sequence[int]]]) -> None:
+        """Append each (photos, owners)."""
         page_bytes = self._settings.append_owners_max * ID_BYTES
-        calls = [(photo, page) for photo, owners in posts for page in sliced(pack_ids(owners), page_bytes)]
+        calls = [(photos, page) for photos, owners in posts for page in sliced(pack_ids(owners), page_bytes)]
         for some in chunked(calls, CALLS_A_PIPELINE):
             pipe = self._redis.pipeline(transaction=False)
-            for photo, page in some:
-                pipe.evalsha(
-                    self._sha, 1, PREFIX, PREFIX, pack_id(photo), page, self._settings.timeline_slots
-                )
+            for photos, page in some:
+                pipe.evalsha(self._sha, 1, PREFIX, PREFIX, pack_ids(photos), page)
             pipe.execute()
 
 

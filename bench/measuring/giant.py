@@ -8,7 +8,7 @@ from bench.traffic.events import fresh_photo_ids
 from infra.local.deployment import Deployment
 from schemas.ids import UserId
 from schemas.internal import FanoutPage, SetKind
-from streams.core.counted import BUCKETS
+from streams.core.counted import bucket_ranges
 from streams.kafka.producing.outbox import KafkaOutbox
 from streams.kafka.producing.producer import Producer
 from streams.ports.groups import Stores
@@ -35,6 +35,9 @@ async def queue_bulk(deployment: Deployment, stores: Stores, deliveries: int) ->
         outbox = KafkaOutbox(producer, deployment.namespace)
         now_ms = time.time_ns() // 1_000_000
         for photo in photos:
-            pages = [FanoutPage(photo, GIANT, level, bucket, now_ms) for bucket in range(BUCKETS[level])]
+            pages = [
+                FanoutPage(photo, GIANT, level, buckets[0], now_ms, len(buckets))
+                for buckets in bucket_ranges(GIANT_FOLLOWERS, level)
+            ]
             await outbox.fanout(pages, Lane.BULK)
     return len(photos)

@@ -36,7 +36,7 @@ async def _timeline(inspection: Inspection, user: UserId) -> Section:
         ("memory", f"{stored.memory_bytes:,} bytes"),
         ("photos", f"{len(parsed.ids)} in {_slots(stored.value)} slots"),
         ("complete above", minted(parsed.floor) if parsed.floor else "everything"),
-        ("arrivals since its layout", str(int.from_bytes(stored.value[:4]))),
+        ("arrivals since its layout", str(parsed.arrivals)),
         ("version", str(parsed.version)),
         ("rebuild token", parsed.token.hex() if parsed.token != ring.NO_TOKEN else NONE),
         *_newest(newest),

@@ -17,6 +17,9 @@ LEVEL_MAX = len(BUCKETS) - 1
 # members, packed. At lower levels nearly every follow would rewrite a page; a database of two cores
 # timed out under that load.
 PAGE_LEVEL_MIN = 2
+# About so many followers get a photo by one record of `fanout`. A record costs the worker as much as
+# some hundred deliveries, so one for each bucket would be too many for a set that has just grown.
+RECORD_MEMBERS = 1_000
 
 _MASK = (1 << 64) - 1
 
@@ -85,6 +88,13 @@ def bucket_of(member: int, level: int) -> int:
     mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9 & _MASK
     mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EB & _MASK
     return (mixed ^ (mixed >> 31)) % BUCKETS[level]
+
+
+def bucket_ranges(total: int, level: int) -> list[range]:
+    """Divide the buckets of a set of `total` members into ranges of about `RECORD_MEMBERS` members."""
+    buckets = BUCKETS[level]
+    length = min(buckets, max(1, buckets * RECORD_MEMBERS // max(1, total)))
+    return [range(first, min(first + length, buckets)) for first in range(0, buckets, length)]
 
 
 def level_for(total: int, level: int, bucket_members_max: int) -> int:

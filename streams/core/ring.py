@@ -1,16 +1,23 @@
 """The bytes of a stored timeline: a ring of photo ids that never grows.
 
     offset  size  what, big-endian
-    0       4     arrivals since the last layout; names the slot to write next
+    0       4     2^31 + arrivals, counting the photos of the last layout; names the slot to write next
     4       4     version, raised by every layout
     8       8     rebuild token; zeros when the timeline is whole
     16      8     floor: the ring holds every pushed photo above this id
-    24      8*n   slots of photo ids, zeros when empty
+    24      64    the first block: the newest 1 to 8 photo ids; behind them ids that are elsewhere, or zeros
+    88      64*n  further blocks of 8 photo ids, zeros when empty
 
-`timeline_append.lua` appends in place. Everything else computes a new layout here and swaps it in
-if the first 16 bytes have not changed. A layout is in ascending order from slot 0, so an append to
-a full ring overwrites the oldest photo. The floor rises to the id of each overwritten photo, so
-that the ring is always complete above its floor.
+`timeline_append.lua` appends in place: into the first block, which one read and one write reach
+together with the header. When the first block is full, it moves to the place of the oldest block.
+The floor rises to the greatest id that it overwrites, so that the ring is always complete above its
+floor. At least all but 7 of the slots then hold photos above the floor.
+
+Everything else computes a new layout here and swaps it in if the first 16 bytes have not changed.
+
+Until 2026-11-29 there was no first block: slot 0 followed the header, the arrivals modulo the slots
+were the slot to write next, and bit 31 of the arrivals was not set. Such values are read alike, and
+`timeline_append.lua` appends to them.
 """
 
 from array import array
@@ -22,6 +29,8 @@ HEADER_BYTES = 24
 GUARD_BYTES = 16
 TOKEN_BYTES = 8
 NO_TOKEN = bytes(TOKEN_BYTES)
+BLOCK = 8  # Slots. As many appends share the moving of a block.
+ARRIVALS_MARK = 1 << 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,10 @@ class Ring:
         # The slots are nearly in ascending order, so sorting takes 20 µs, a set twice as long.
         ordered = sorted(self.slots, reverse=True)
         return ordered if ordered[-1:] != [0] else ordered[: ordered.index(0)]
+
+    @property
+    def arrivals(self) -> int:
+        return int.from_bytes(self.guard[:4]) & (ARRIVALS_MARK - 1)
 
     @property
     def version(self) -> int:
@@ -70,7 +83,7 @@ def token_of(value: bytes) -> bytes:
 
 
 def lay_out(ids: Iterable[int], *, slots: int, floor: int, version: int, token: bytes = NO_TOKEN) -> bytes:
-    """Return the bytes of a ring with the newest `slots` of `ids`.
+    """Return the bytes of a ring with the newest `slots` of `ids`; `slots` is a multiple of `BLOCK`.
 
     If older ids are dropped, the floor rises to the newest dropped id.
     """
@@ -78,12 +91,15 @@ def lay_out(ids: Iterable[int], *, slots: int, floor: int, version: int, token: 
     if len(ordered) > slots:
         floor = max(floor, ordered[-slots - 1])
         ordered = ordered[-slots:]
-    body = array("Q", ordered + [0] * (slots - len(ordered)))
+    in_first = (len(ordered) - 1) % BLOCK + 1 if ordered else 0
+    first, others = ordered[len(ordered) - in_first :], ordered[: len(ordered) - in_first]
+    empty = [0] * (slots - BLOCK - len(others))
+    body = array("Q", [*first, *[0] * (BLOCK - in_first), *others, *empty])
     if byteorder == "little":
         body.byteswap()
     return b"".join(
         (
-            len(ordered).to_bytes(4),
+            (ARRIVALS_MARK + len(ordered)).to_bytes(4),
             (version & 0xFFFFFFFF).to_bytes(4),
             token,
             floor.to_bytes(8),

@@ -20,9 +20,10 @@ from dataclasses import dataclass
 
 from schemas.ids import PhotoId, UserId
 from schemas.internal import READY_TIME_US, EdgeRecord, FanoutPage, OwnPost, SetKind
-from streams.core.counted import BUCKETS
+from streams.core.counted import bucket_ranges
 from streams.core.delivery import Conditions, Delivery, DeliveryLimits, Mode, decide
 from streams.core.photos import StoredRendition
+from streams.core.sets import SetSummary
 from streams.metrics import DECISIONS
 from streams.photos.deleted import delete_photo
 from streams.ports.groups import PhotoStores
@@ -62,8 +63,8 @@ async def photos_ready(
     # The rows last: once they say ready, no page that says `complete` may lack the photos.
     await stores.author_photos.add(listed, ready=True)
     await stores.photos.mark_ready({photo.photo_id: photo.renditions for photo in photos})
-    # Read the level of each followers' set after the photos' rows are written. So a user who follows
-    # when the set has a later level gets the photos by backfill.
+    # Read the level and the stamp of each followers' set after the photos' rows are written. So a user
+    # who follows when the set has a later level or stamp gets the photos by backfill.
     summaries, remembered, *_ = await asyncio.gather(
         stores.counted_sets.summaries(SetKind.FOLLOWERS, authors),
         stores.authors.modes_by_size(authors),
@@ -82,8 +83,7 @@ async def photos_ready(
         for author in authors
     }
     deliveries = {photo: by_author[author] for photo, author in listed}
-    levels = {author: summaries[author].level for author in authors}
-    await _deliver(outbox, stores.pulled_authors, listed, by_author, levels, now_ms)
+    await _deliver(outbox, stores.pulled_authors, listed, by_author, summaries, now_ms)
     # A delete may have run meanwhile. It either found no row, or hid the photo before we made it
     # ready. In both cases it wrote its tombstone first, so we find the tombstone now and delete
     # again.
@@ -110,7 +110,7 @@ async def _deliver(
     pulled_authors: PulledAuthors,
     photos: Sequence[tuple[PhotoId, UserId]],
     deliveries: Mapping[UserId, Delivery],
-    levels: Mapping[UserId, int],
+    followers: Mapping[int, SetSummary],
     now_ms: int,
 ) -> None:
     """Publish the pages of photos that are pushed, and add the authors of those that are pulled."""
@@ -122,23 +122,24 @@ async def _deliver(
             if delivery.lane is Lane.BULK or delivery.mode is Mode.PULL
         ]
     )
-    records = _fanout_records(photos, deliveries, levels, now_ms)
+    records = _fanout_records(photos, deliveries, followers, now_ms)
     await asyncio.gather(*(outbox.fanout(of_lane, lane) for lane, of_lane in records.items()))
 
 
 def _fanout_records(
     photos: Sequence[tuple[PhotoId, UserId]],
     deliveries: Mapping[UserId, Delivery],
-    levels: Mapping[UserId, int],
+    followers: Mapping[int, SetSummary],
     now_ms: int,
 ) -> dict[Lane, list[FanoutPage | OwnPost]]:
-    """Return for each lane its records: a page for each bucket of followers, and the author's own copy."""
+    """Return for each lane its records: pages of all followers, and the author's own copy."""
     records: dict[Lane, list[FanoutPage | OwnPost]] = {Lane.NORMAL: [], Lane.BULK: []}
     for photo, author in photos:
         records[Lane.NORMAL].append(OwnPost(photo, author, now_ms))
         if deliveries[author].mode is Mode.PUSH:
-            level = levels[author]
+            of_author = followers[author]
             records[deliveries[author].lane].extend(
-                FanoutPage(photo, author, level, bucket, now_ms) for bucket in range(BUCKETS[level])
+                FanoutPage(photo, author, of_author.level, buckets[0], now_ms, len(buckets), of_author.stamp)
+                for buckets in bucket_ranges(of_author.total, of_author.level)
             )
     return records

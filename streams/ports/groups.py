@@ -56,6 +56,7 @@ class TimelineStores:
     rebuild_budget: RebuildBudget
     author_photos: AuthorPhotos
     counted_sets: CountedSets
+    cache: Cache
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,14 @@ from typing import Protocol
 from schemas.ids import PackedIds, PhotoId, UserId
 
 
+@dataclass(frozen=True, slots=True)
+class PhotosForOwners:
+    """Photos, ascending, that are put on the timelines of the same owners."""
+
+    photos: tuple[PhotoId, ...]
+    owners: PackedIds
+
+
 class Timelines(Protocol):
     """The stored timelines (rings) of active readers. Only `fanout` and rebuilds write them.
 
@@ -19,8 +27,12 @@ class Timelines(Protocol):
     been applied to this store.
     """
 
-    async def append(self, photo: PhotoId, owners: PackedIds) -> int:
-        """Append a fresh photo to the timelines that exist; returns how many there were."""
+    async def append(self, puts: Sequence[PhotosForOwners]) -> int:
+        """Append fresh photos to the timelines that exist, in one call.
+
+        `puts` have at most 1,000 owners in all. Returns how many deliveries that were: for each
+        timeline that exists, the number of its photos.
+        """
 
     async def merge(self, owners: Sequence[UserId], photos: Sequence[PhotoId]) -> int:
         """Merge late photos by id into the timelines that exist; returns how many there were."""

@@ -5,6 +5,7 @@ from typing import Self
 
 from pydantic import Field, PositiveInt, model_validator
 
+from streams.core.ring import BLOCK
 from streams.settings.part import Part
 from streams.settings.requests import ShareSettings
 
@@ -67,14 +68,17 @@ class TimelineSettings(Part):
     timeline_ttl_s: PositiveInt = 72 * 3600
     timeline_renew_s: PositiveInt = 3600
     fresh_s_max: PositiveInt = 60
-    append_owners_max: PositiveInt = 500
+    append_owners_max: int = Field(default=500, ge=1, le=1_000)
     merge_owners_max: PositiveInt = 64
+    follower_page_copy_s: PositiveInt = 86_400  # Who posts again within a day finds it.
     rebuilds_per_s_max: PositiveInt = 1_000
     rebuilds_in_flight_max: PositiveInt = 16
     rebuild_ttl_ms: PositiveInt = 30_000
 
     @model_validator(mode="after")
     def _fits_the_ring(self) -> Self:
+        if self.timeline_slots < 2 * BLOCK or self.timeline_slots % BLOCK:
+            raise ValueError(f"{self.timeline_slots=} must be a multiple of {BLOCK}, at least {2 * BLOCK}")
         if self.timeline_ids > self.timeline_slots:
             raise ValueError(f"timeline_ids={self.timeline_ids} must fit {self.timeline_slots=}")
         return self
@@ -93,7 +97,7 @@ class FanoutSettings(TimelineSettings):
     normal_buffer_records_max: PositiveInt = 500
     bulk_poll_records_max: PositiveInt = 50
     bulk_buffer_records_max: PositiveInt = 1_000
-    fanout_batch_records_max: PositiveInt = 16
+    fanout_batch_records_max: PositiveInt = 64
 
 
 class EdgeSettings(Part):

@@ -198,7 +198,6 @@ def _timelines(redis: RedisClient, settings: TimelineSettings, namespace: str) -
         ttl_s=settings.timeline_ttl_s,
         renew_s=settings.timeline_renew_s,
         rebuild_ttl_ms=settings.rebuild_ttl_ms,
-        append_owners_max=settings.append_owners_max,
         merge_owners_max=settings.merge_owners_max,
         fanout_partitions=FANOUT.partitions,
     )

@@ -1,6 +1,6 @@
 """Apply records of `fanout`: put photos on timelines. Only this and rebuilds write timelines.
 
-A fresh photo is appended with one script call for every 500 owners. A late photo is merged by id,
+Fresh photos are appended with one script call for every 500 owners. A late photo is merged by id,
 so that an old photo never pushes out a newer one. Every function may be repeated, because readers
 remove repeated ids. Every function may raise StoreUnavailable: then it is not known what was
 written, and the call must be repeated.
@@ -9,40 +9,75 @@ written, and the call must be repeated.
 from collections import defaultdict
 from collections.abc import Sequence
 
-from schemas.ids import ID_MAX, PackedIds, PhotoId, UserId, id_ms, pack_ids, unpack_ids
+from schemas.ids import ID_BYTES, ID_MAX, PackedIds, PhotoId, UserId, id_ms, pack_id, pack_ids, unpack_ids
 from schemas.internal import Backfill, FanoutPage, OwnPost, SetKind
 from streams.core.sets import BucketKey
 from streams.ports.groups import TimelineStores
+from streams.ports.timelines import PhotosForOwners
+from streams.timelines.follower_pages import follower_pages
 
 
-async def owners_by_photo(
-    stores: TimelineStores, posts: Sequence[FanoutPage | OwnPost]
-) -> dict[PhotoId, PackedIds]:
-    """Return for each photo the owners of the timelines that must get the photo.
+async def photos_for_owners(
+    stores: TimelineStores, posts: Sequence[FanoutPage | OwnPost], *, page_copy_s: int
+) -> list[PhotosForOwners]:
+    """Return the photos of `posts` with the owners of the timelines that must get them.
+
+    Owners who get the same photos are together, so that each timeline is written once.
 
     Law: no lost post. The photos' rows were written before the records were published, and the
     pages are read after that. So if a new follower is not in a page yet, their backfill finds the
     row.
     """
-    keys = {
-        post: BucketKey(SetKind.FOLLOWERS, post.author_id, post.level, post.bucket)
-        for post in posts
-        if isinstance(post, FanoutPage)
-    }
-    pages = await stores.counted_sets.members(list(set(keys.values())))
-    owners: dict[PhotoId, list[bytes]] = defaultdict(list)
+    photos_of: dict[BucketKey | UserId, set[PhotoId]] = defaultdict(set)
+    stamps: dict[BucketKey, int] = {}
     for post in posts:
-        owners[post.photo_id].append(pages[keys[post]] if post in keys else pack_ids([post.author_id]))
-    return {photo: PackedIds(b"".join(some)) for photo, some in owners.items()}
+        if isinstance(post, OwnPost):
+            photos_of[post.author_id].add(post.photo_id)
+            continue
+        for bucket in range(post.bucket, post.bucket + post.buckets):
+            key = BucketKey(SetKind.FOLLOWERS, post.author_id, post.level, bucket)
+            photos_of[key].add(post.photo_id)
+            # Of a post without a stamp it is not known which cached page has all of its followers.
+            stamp = stamps.get(key, post.stamp)
+            stamps[key] = max(stamp, post.stamp) if stamp and post.stamp else 0
+    pages = await follower_pages(stores.cache, stores.counted_sets, stamps, copy_s=page_copy_s)
+    owners_of: dict[tuple[PhotoId, ...], list[bytes]] = defaultdict(list)
+    for target, photos in photos_of.items():
+        owners = pages[target] if isinstance(target, BucketKey) else pack_id(target)
+        owners_of[tuple(sorted(photos))].append(owners)
+    return [PhotosForOwners(photos, PackedIds(b"".join(owners))) for photos, owners in owners_of.items()]
 
 
-async def put_photo(stores: TimelineStores, photo: PhotoId, owners: PackedIds, *, fresh_since_ms: int) -> int:
-    """Put the photo on those owners' timelines that exist; returns how many exist."""
-    if not owners:
-        return 0
-    if id_ms(photo) > fresh_since_ms:
-        return await stores.timelines.append(photo, owners)
-    return await stores.timelines.merge([UserId(owner) for owner in unpack_ids(owners)], [photo])
+def calls_of(puts: Sequence[PhotosForOwners], owners_max: int) -> list[list[PhotosForOwners]]:
+    """Divide `puts` into calls of at most `owners_max` owners each, of which none is empty."""
+    calls: list[list[PhotosForOwners]] = []
+    bytes_left = 0
+    for put in puts:
+        at = 0
+        while at < len(put.owners):
+            if not bytes_left:
+                calls.append([])
+                bytes_left = owners_max * ID_BYTES
+            owners = PackedIds(put.owners[at : at + bytes_left])
+            calls[-1].append(PhotosForOwners(put.photos, owners))
+            at += len(owners)
+            bytes_left -= len(owners)
+    return calls
+
+
+async def put_photos(stores: TimelineStores, puts: Sequence[PhotosForOwners], *, fresh_since_ms: int) -> int:
+    """Put the photos on those owners' timelines that exist; returns how many deliveries that were."""
+    fresh: list[PhotosForOwners] = []
+    written = 0
+    for put in puts:
+        late = [photo for photo in put.photos if id_ms(photo) <= fresh_since_ms]
+        if late:
+            owners = [UserId(owner) for owner in unpack_ids(put.owners)]
+            written += len(late) * await stores.timelines.merge(owners, late)
+        if len(late) < len(put.photos):
+            photos = tuple(photo for photo in put.photos if id_ms(photo) > fresh_since_ms)
+            fresh.append(PhotosForOwners(photos, put.owners))
+    return written + (await stores.timelines.append(fresh) if fresh else 0)
 
 
 async def backfill(stores: TimelineStores, record: Backfill, *, photos_max: int) -> int:

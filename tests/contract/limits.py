@@ -1,6 +1,6 @@
 """Limits for the suites, small enough for a test to reach them."""
 
-SLOTS = 5
+SLOTS = 24
 REBUILDS_PER_S_MAX = 10
 SHARDS = 3
 FOLLOWING_ROWS_A_CALL = 3

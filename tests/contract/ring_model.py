@@ -5,44 +5,62 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+BLOCK = 8
+
 
 @dataclass(slots=True)
 class RingModel:
-    """A ring of `slots` ids, as `core/ring.py` describes it."""
+    """A ring of `slots` ids, as `core/ring.py` describes it; `blocks[0]` is the first block."""
 
     slots: int
     token: bytes
     arrivals: int = 0
     version: int = 0
     floor: int = 0
-    cells: list[int] = field(default_factory=list)
+    blocks: list[list[int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.cells = [0] * self.slots
+        self._clear()
 
     def append(self, photo: int) -> None:
-        at = self.arrivals % self.slots
+        used = self.arrivals % BLOCK
+        if used == 0 and self.arrivals:
+            oldest = 1 + (self.arrivals // BLOCK - 1) % (len(self.blocks) - 1)
+            self.floor = max(self.floor, *self.blocks[oldest])
+            self.blocks[oldest] = self.blocks[0].copy()
+        self.blocks[0][used] = photo
         self.arrivals += 1
-        self.floor = max(self.floor, self.cells[at])
-        self.cells[at] = photo
 
     def merge(self, photos: Iterable[int]) -> None:
-        ids = {photo for photo in self.cells if photo}
+        ids = self._ids()
         new = {photo for photo in photos if photo > self.floor and photo not in ids}
         if new:
             self._lay_out(ids | new)
 
     def finish(self, found: Iterable[int], floor: int) -> None:
-        self._lay_out({*found, *(photo for photo in self.cells if photo > floor)}, floor)
+        self._lay_out({*found, *(photo for photo in self._ids() if photo > floor)}, floor)
         self.token = bytes(8)
+
+    def value(self) -> bytes:
+        head = struct.pack(">II8sQ", 2**31 + self.arrivals, self.version, self.token, self.floor)
+        return head + b"".join(struct.pack(f">{BLOCK}Q", *block) for block in self.blocks)
+
+    def _ids(self) -> set[int]:
+        return {photo for block in self.blocks for photo in block} - {0}
 
     def _lay_out(self, ids: set[int], floor: int = 0) -> None:
         newest = sorted(ids)[-self.slots :]
         dropped = max(ids - set(newest), default=0)
         self.floor = max(self.floor, floor, dropped)
-        self.cells = newest + [0] * (self.slots - len(newest))
-        self.arrivals, self.version = len(newest), self.version + 1
+        self.version += 1
+        self._clear()
+        for photo in newest:
+            if self.arrivals % BLOCK == 0 and self.arrivals:
+                self.append(photo)
+                self.blocks[0][1:] = [0] * (BLOCK - 1)
+            else:
+                self.append(photo)
 
-    def value(self) -> bytes:
-        head = struct.pack(">II8sQ", self.arrivals, self.version, self.token, self.floor)
-        return head + struct.pack(f">{self.slots}Q", *self.cells)
+    def _clear(self) -> None:
+        self.arrivals = 0
+        self.blocks = [[0] * BLOCK for _ in range(self.slots // BLOCK)]

@@ -37,8 +37,7 @@ def deployment(stack: Stack) -> Deployment:
         "SHUTTERLINE_TIMELINE_SLOTS": str(limits.SLOTS),
         "SHUTTERLINE_TIMELINE_IDS": str(limits.SLOTS),
         "SHUTTERLINE_REBUILDS_PER_S_MAX": str(limits.REBUILDS_PER_S_MAX),
-        # The limits are below the suites' numbers of owners, so one call becomes several requests.
-        "SHUTTERLINE_APPEND_OWNERS_MAX": "50",
+        # The limit is below the suites' numbers of owners, so one call becomes several requests.
         "SHUTTERLINE_MERGE_OWNERS_MAX": "16",
     }
     made = Deployment(stack, f"t{uuid4().hex[:8]}.", environment)

@@ -33,6 +33,7 @@ from streams.jobs.clocks import Clocks
 from streams.photos.deleted import hide_photo
 from streams.ports.groups import Stores
 from streams.ports.health import StoreProbe
+from streams.ports.timelines import PhotosForOwners
 from streams.settings import Settings
 from streams.stores.cache.keys import following_keys, photo_key, pull_list_key
 from streams.stores.memory.health import MemoryStoreProbe
@@ -273,7 +274,8 @@ class World:
         await self.stores.photos.mark_ready({PhotoId(photo): RENDITIONS})
         await self.stores.author_photos.add([(PhotoId(photo), UserId(author))], ready=True)
         await self.stores.cache.invalidate([photo_key(photo), pull_list_key(author)])
-        await self.stores.timelines.append(PhotoId(photo), PackedIds(pack_ids([*followers, author])))
+        owners = PackedIds(pack_ids([*followers, author]))
+        await self.stores.timelines.append([PhotosForOwners((PhotoId(photo),), owners)])
 
     async def delete(self, photo: int, author: int) -> None:
         await self.stores.photos.write_tombstone(PhotoId(photo), UserId(author))

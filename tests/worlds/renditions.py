@@ -46,7 +46,7 @@ from streams.settings import Settings
 from streams.stores.cache.keys import photo_key
 from streams.stores.memory.media import MemoryCdn
 from streams.stores.memory.stores import memory_stores
-from streams.timelines.fanout import backfill, owners_by_photo, put_photo
+from streams.timelines.fanout import backfill, photos_for_owners, put_photos
 from topics.catalogue import Lane
 
 NOW_MS = 1_800_000_000_000
@@ -218,8 +218,8 @@ class World:
     async def _apply_fanout(self) -> None:
         records = self.log.fanout_log
         posts = [record for record in records if not isinstance(record, Backfill)]
-        for photo, owners in (await owners_by_photo(self.real, posts)).items():
-            await put_photo(self.real, photo, owners, fresh_since_ms=self.now_ms - 60_000)
+        puts = await photos_for_owners(self.real, posts, page_copy_s=60)
+        await put_photos(self.real, puts, fresh_since_ms=self.now_ms - 60_000)
         for record in records:
             if isinstance(record, Backfill):
                 await backfill(self.real, record, photos_max=9)

@@ -20,7 +20,7 @@ from schemas.internal import (
 )
 from streams.kafka.producing.producer import Outgoing, Producer
 from topics.catalogue import EDGES, FANOUT, RENDITIONS, Lane
-from topics.partitioning import partition_of, partition_of_bucket
+from topics.partitioning import partition_of, partition_of_page
 
 
 class KafkaOutbox:
@@ -65,7 +65,7 @@ class KafkaOutbox:
         match record:
             case FanoutPage():
                 key = record.author_id
-                partition = partition_of_bucket(FANOUT, key, record.bucket, lane)
+                partition = partition_of_page(FANOUT, key, record.bucket // record.buckets, lane)
             case OwnPost():
                 key = record.author_id
                 partition = partition_of(FANOUT, key, lane)

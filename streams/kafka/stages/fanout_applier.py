@@ -1,24 +1,21 @@
 """Apply records of `fanout` to the timelines, for the lane and for the repair of a lost Redis."""
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import TypeVar
 
-from more_itertools import sliced
-
 from schemas.envelope import Record
-from schemas.ids import ID_BYTES, PackedIds, PhotoId
 from schemas.internal import Backfill, FanoutPage, OwnPost, decode_fanout
 from streams.clock import unix_ms
 from streams.kafka.consuming.throttle import BackgroundThrottle
 from streams.kafka.consuming.waiting import retry_until_available
 from streams.metrics import DELIVERIES, FRESHNESS
 from streams.ports.groups import TimelineStores
+from streams.ports.timelines import PhotosForOwners
 from streams.settings import RetrySettings, TimelineSettings
-from streams.timelines.fanout import backfill, owners_by_photo, put_photo
+from streams.timelines.fanout import backfill, calls_of, photos_for_owners, put_photos
 from topics.catalogue import Lane
 
 T = TypeVar("T")
@@ -58,26 +55,21 @@ class FanoutApplier:
         )
 
     async def _put_all(self, posts: Sequence[FanoutPage | OwnPost], is_assigned: Callable[[], bool]) -> None:
-        owners = await self._call(lambda: owners_by_photo(self.stores, posts), is_assigned)
-        ready_ms = defaultdict(list)
+        copy_s = self.settings.follower_page_copy_s
+        puts = await self._call(
+            lambda: photos_for_owners(self.stores, posts, page_copy_s=copy_s), is_assigned
+        )
+        # A retry repeats one call only, and the bulk lane rests between two calls.
+        calls = calls_of(puts, self.settings.append_owners_max)
+        await asyncio.gather(*(self._put(call, is_assigned) for call in calls))
         for post in posts:
-            ready_ms[post.photo_id].append(post.ready_ms)
+            age_s = (self.clock_ms() - post.ready_ms) / 1_000
+            FRESHNESS.labels(self.lane.value).observe(max(0.0, age_s))
 
-        async def put(photo: PhotoId) -> None:
-            # One call for each slice, so that a retry repeats one slice only, and the bulk lane
-            # rests between two slices.
-            slices = sliced(owners[photo], self.settings.append_owners_max * ID_BYTES)
-            await asyncio.gather(*(self._put(photo, PackedIds(part), is_assigned) for part in slices))
-            for photo_ready_ms in ready_ms[photo]:
-                age_s = (self.clock_ms() - photo_ready_ms) / 1_000
-                FRESHNESS.labels(self.lane.value).observe(max(0.0, age_s))
-
-        await asyncio.gather(*(put(photo) for photo in owners))
-
-    async def _put(self, photo: PhotoId, owners: PackedIds, is_assigned: Callable[[], bool]) -> None:
+    async def _put(self, puts: Sequence[PhotosForOwners], is_assigned: Callable[[], bool]) -> None:
         since_ms = self.clock_ms() - self.settings.fresh_s_max * 1_000
         written = await self._call(
-            lambda: put_photo(self.stores, photo, owners, fresh_since_ms=since_ms), is_assigned
+            lambda: put_photos(self.stores, puts, fresh_since_ms=since_ms), is_assigned
         )
         DELIVERIES.labels(self.lane.value).inc(written)
 

@@ -6,6 +6,7 @@
     a + author   the author's newest photos: how many are ready, the ready ones, the others; 8 bytes each
     k + user + era   the user's newest likes of photos of one era: the floor, then the photos; 8 bytes each
     c + kind + owner   a counted set's total, decimal
+    b + author + level + bucket + stamp   the followers in one bucket, 8 bytes each
 
 Ids are 8 bytes, big-endian. A process that writes the database invalidates the cached value. A new
 encoding needs a new letter, because during a deploy processes of two versions share one Redis.
@@ -15,6 +16,7 @@ from collections.abc import Iterable
 
 from schemas.ids import ID_BYTES, pack_id, pack_ids
 from schemas.internal import SetKind
+from streams.core.sets import BucketKey
 
 _COUNT_PREFIX = {SetKind.FOLLOWERS: b"cf", SetKind.LIKERS: b"cl", SetKind.READY_PHOTOS: b"cp"}
 
@@ -46,6 +48,10 @@ def pull_list_key(author: int) -> bytes:
 
 def likes_key(user: int, era: int) -> bytes:
     return b"k" + pack_id(user) + pack_id(era)
+
+
+def follower_page_key(bucket: BucketKey, stamp: int) -> bytes:
+    return b"b" + pack_ids([bucket.owner, bucket.level, bucket.bucket, stamp])
 
 
 def count_key(kind: SetKind, owner: int) -> bytes:

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from schemas.ids import ID_BYTES, PackedIds, PhotoId, UserId, pack_id, pack_ids, unpack_ids
+from more_itertools import chunked, flatten
+
+from schemas.ids import PackedIds, PhotoId, UserId, pack_ids, unpack_ids
 from streams.core import ring
 from streams.ports.cache import Cache
-from streams.ports.timelines import PageStart, PageStarts, Timelines
+from streams.ports.timelines import PageStart, PageStarts, PhotosForOwners, Timelines
 
 
 @dataclass(slots=True)
@@ -38,13 +40,15 @@ class MemoryTimelines(Timelines):
         self._checkpoints: dict[int, int] = {}
         self._verified: set[int] = set()
 
-    async def append(self, photo: PhotoId, owners: PackedIds) -> int:
-        exist = [
-            stored for owner in unpack_ids(owners) if (stored := self._timeline(UserId(owner))) is not None
-        ]
-        for stored in exist:
-            stored.value = _appended(stored.value, photo, self._slots)
-        return len(exist)
+    async def append(self, puts: Sequence[PhotosForOwners]) -> int:
+        deliveries = 0
+        for put in puts:
+            for owner in unpack_ids(put.owners):
+                stored = self._timeline(UserId(owner))
+                if stored is not None:
+                    stored.value = _appended(stored.value, put.photos)
+                    deliveries += len(put.photos)
+        return deliveries
 
     async def merge(self, owners: Sequence[UserId], photos: Sequence[PhotoId]) -> int:
         exist = [stored for owner in set(owners) if (stored := self._timeline(owner)) is not None]
@@ -142,15 +146,18 @@ class MemoryPageStarts(PageStarts):
         )
 
 
-def _appended(value: bytes, photo: PhotoId, slots: int) -> bytes:
-    """Return the ring with `photo` appended, byte for byte as `timeline_append.lua` makes it."""
-    stored = ring.parse(value)
-    arrivals = (int.from_bytes(value[:4]) + 1) & 0xFFFFFFFF
-    at = ring.HEADER_BYTES + (arrivals - 1) % slots * ID_BYTES
-    new = bytearray(value)
-    new[:4] = arrivals.to_bytes(4)
-    if arrivals > slots:
-        overwritten = int.from_bytes(value[at : at + ID_BYTES])
-        new[ring.GUARD_BYTES : ring.HEADER_BYTES] = max(stored.floor, overwritten).to_bytes(8)
-    new[at : at + ID_BYTES] = pack_id(photo)
-    return bytes(new)
+def _appended(value: bytes, photos: Sequence[PhotoId]) -> bytes:
+    """Return the ring with `photos` appended, byte for byte as `timeline_append.lua` makes it."""
+    parsed = ring.parse(value)
+    arrivals, floor = parsed.arrivals, parsed.floor
+    first, *others = chunked(parsed.slots, ring.BLOCK)
+    for photo in photos:
+        used = arrivals % ring.BLOCK
+        if used == 0 and arrivals > 0:
+            oldest = (arrivals // ring.BLOCK - 1) % len(others)
+            floor = max(floor, *others[oldest])
+            others[oldest] = list(first)
+        first[used] = photo
+        arrivals += 1
+    count = (ring.ARRIVALS_MARK + arrivals).to_bytes(4)
+    return count + value[4 : ring.GUARD_BYTES] + pack_ids([floor, *first, *flatten(others)])

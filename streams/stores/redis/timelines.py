@@ -10,10 +10,10 @@ from typing import cast
 
 from more_itertools import sliced
 
-from schemas.ids import ID_BYTES, PackedIds, PhotoId, UserId, pack_id
+from schemas.ids import PackedIds, PhotoId, UserId, pack_id, pack_ids
 from streams.core import ring
 from streams.errors import StoreUnavailable
-from streams.ports.timelines import Timelines
+from streams.ports.timelines import PhotosForOwners, Timelines
 from streams.stores.redis.client import STORE, RedisClient
 
 # A swap replaces a timeline that was read. It fails if an append has changed the timeline since;
@@ -34,7 +34,6 @@ class RedisTimelines(Timelines):
         ttl_s: int,
         renew_s: int,
         rebuild_ttl_ms: int,
-        append_owners_max: int,
         merge_owners_max: int,
         fanout_partitions: int,
     ) -> None:
@@ -47,7 +46,6 @@ class RedisTimelines(Timelines):
         self._ttl_s = ttl_s
         self._renew_s = renew_s
         self._rebuild_ttl = b"%d" % rebuild_ttl_ms
-        self._append_owners_max = append_owners_max
         self._merge_owners_max = merge_owners_max
         self._fanout_partitions = fanout_partitions
         self._append = client.script("timeline_append")
@@ -56,13 +54,12 @@ class RedisTimelines(Timelines):
         self._save_checkpoint = client.script("checkpoint")
         self._confirm = client.script("confirm")
 
-    async def append(self, photo: PhotoId, owners: PackedIds) -> int:
-        written = 0
-        packed = pack_id(photo)
-        for page in sliced(owners, self._append_owners_max * ID_BYTES):
-            args = [self._prefix, packed, page, self._slots]
-            written += await self._client.call("append", self._append, keys=[self._prefix], args=args)
-        return written
+    async def append(self, puts: Sequence[PhotosForOwners]) -> int:
+        packed = [value for put in puts for value in (pack_ids(put.photos), put.owners)]
+        args = [self._prefix, *packed]
+        return int(
+            await self._client.call("append", self._client.ask_script, self._append, [self._prefix], args)
+        )
 
     async def merge(self, owners: Sequence[UserId], photos: Sequence[PhotoId]) -> int:
         existing = 0

@@ -8,6 +8,7 @@ import pytest
 from schemas.ids import PackedIds, PhotoId, UserId, pack_id
 from streams.core import ring
 from streams.ports.groups import Stores
+from streams.ports.timelines import PhotosForOwners
 from tests.contract.passing_time import PassingTime
 
 NewId = Callable[[], int]
@@ -218,7 +219,8 @@ class PageStartsSuite:
             await stores.cache.fill(await stores.cache.lease([key]), {key: b"the photo"}, TTL_S)
 
             async def move(photo: int) -> None:
-                await stores.timelines.append(PhotoId(photo), PackedIds(pack_id(reader)))
+                put = PhotosForOwners((PhotoId(photo),), PackedIds(pack_id(reader)))
+                await stores.timelines.append([put])
                 await stores.cache.invalidate([key])
 
             async def read(photo: int) -> None:

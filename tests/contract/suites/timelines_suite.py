@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from schemas.ids import PackedIds, PhotoId, UserId, pack_ids, unpack_ids
 from streams.core import ring
 from streams.ports.groups import Stores
+from streams.ports.timelines import PhotosForOwners
 from tests.contract.limits import SLOTS
 from tests.contract.passing_time import PassingTime
 from tests.contract.ring_model import RingModel
@@ -35,6 +36,10 @@ async def whole(stores: Stores, new_id: NewId, loaded: Iterable[int] = (), floor
     return owner
 
 
+async def append(stores: Stores, photo_ids: Iterable[int], *owners: int) -> int:
+    return await stores.timelines.append([PhotosForOwners(tuple(photos(*photo_ids)), packed(*owners))])
+
+
 async def ring_of(stores: Stores, owner: UserId) -> ring.Ring:
     value = await stores.timelines.read(owner)
     assert value is not None
@@ -47,8 +52,8 @@ class TimelinesSuite:
         timeline."""
         there, not_there = await whole(stores, new_id), UserId(new_id())
 
-        assert await stores.timelines.append(PhotoId(7), packed(not_there, there)) == 1
-        assert await stores.timelines.append(PhotoId(7), packed()) == 0
+        assert await append(stores, [7], not_there, there) == 1
+        assert await append(stores, [7]) == 0
         assert await stores.timelines.merge([not_there, there], photos(8)) == 1
         assert await stores.timelines.merge([], photos(8)) == 0
         assert await stores.timelines.read(not_there) is None
@@ -66,21 +71,41 @@ class TimelinesSuite:
         assert await stores.timelines.existing(packed()) == b""
 
     async def test_many_owners_are_written_by_one_call(self, stores: Stores, new_id: NewId) -> None:
-        """The calls name more owners than fit into one request, both for appends and for merges."""
+        """Merges name more owners than fit into one request."""
         owners = [UserId(new_id()) for _ in range(140)]
         for owner in owners[::2]:
             await stores.timelines.begin_rebuild(owner, TOKEN)
 
-        assert await stores.timelines.append(PhotoId(7), packed(*owners)) == 70
+        assert await append(stores, [7], *owners) == 70
         assert await stores.timelines.merge(owners, photos(8)) == 70
         for owner in owners[::2]:
             assert (await ring_of(stores, owner)).ids == {7, 8}
+
+    async def test_photos_of_several_authors_are_appended_by_one_call(
+        self, stores: Stores, new_id: NewId
+    ) -> None:
+        """Each owner gets the photos that are put for them, however many blocks those fill. The call
+        returns the number of deliveries."""
+        one, both, other, not_there = (UserId(new_id()) for _ in range(4))
+        for owner in (one, both, other):
+            await stores.timelines.begin_rebuild(owner, TOKEN)
+        many = photos(*range(100, 100 + SLOTS - 1))
+        puts = [
+            PhotosForOwners(tuple(photos(7)), packed(one, both)),
+            PhotosForOwners(tuple(many), packed(both, not_there, other)),
+        ]
+
+        assert await stores.timelines.append(puts) == 2 + 2 * len(many)
+        assert (await ring_of(stores, one)).ids == {7}
+        assert (await ring_of(stores, both)).ids == {7, *many}
+        assert (await ring_of(stores, other)).ids == {*many}
+        assert await stores.timelines.read(not_there) is None
 
     async def test_repeating_an_append_shows_the_photo_once(self, stores: Stores, new_id: NewId) -> None:
         """The ring may store an id twice; parsing the ring removes the duplicate."""
         owner = await whole(stores, new_id)
         for photo in (7, 8, 7):
-            await stores.timelines.append(PhotoId(photo), packed(owner))
+            await append(stores, [photo], owner)
 
         assert (await ring_of(stores, owner)).ids == {7, 8}
 
@@ -89,24 +114,25 @@ class TimelinesSuite:
         the rebuild."""
         owner = await whole(stores, new_id, floor=3)
         for photo in range(10, 10 + SLOTS):
-            await stores.timelines.append(PhotoId(photo), packed(owner))
+            await append(stores, [photo], owner)
 
         assert (await ring_of(stores, owner)).floor == 3
 
-        await stores.timelines.append(PhotoId(10 + SLOTS), packed(owner))
+        await append(stores, [10 + SLOTS], owner)
         stored = await ring_of(stores, owner)
 
-        assert stored.floor == 10
-        assert stored.ids == set(range(11, 11 + SLOTS))
+        assert stored.floor == 9 + ring.BLOCK
+        assert stored.ids == set(range(10 + ring.BLOCK, 11 + SLOTS))
 
     async def test_overwriting_an_older_photo_does_not_sink_the_floor(
         self, stores: Stores, new_id: NewId
     ) -> None:
-        """If photos arrive out of order, the overwritten id may already be below the floor. The
+        """If photos arrive out of order, the overwritten ids may already be below the floor. The
         floor is never lowered."""
         owner = await whole(stores, new_id)
-        for photo in (50, 5, 40, 30, 20, *range(100, 100 + SLOTS)):
-            await stores.timelines.append(PhotoId(photo), packed(owner))
+        oldest = [*range(1, ring.BLOCK), 50, *range(20, 20 + ring.BLOCK)]
+        for photo in (*oldest, *range(100, 100 + SLOTS)):
+            await append(stores, [photo], owner)
 
         assert (await ring_of(stores, owner)).floor == 50
 
@@ -117,19 +143,20 @@ class TimelinesSuite:
         for low, high in ((top, top + 1), (top - 1, top), (2**63 - 2, 2**63 - 1)):
             owner = await whole(stores, new_id)
             for photo in (low, high, *range(1, SLOTS + 1)):
-                await stores.timelines.append(PhotoId(photo), packed(owner))
+                await append(stores, [photo], owner)
 
             assert (await ring_of(stores, owner)).floor == high
 
     async def test_a_new_photo_overwrites_the_oldest(self, stores: Stores, new_id: NewId) -> None:
         """A rebuild stores the ids in ascending order, whatever the order in which the database
-        returned them, so the next append overwrites the smallest id."""
-        owner = await whole(stores, new_id, loaded=(14, 10, 12, 13, 11))
-        await stores.timelines.append(PhotoId(20), packed(owner))
+        returned them, so the next append overwrites the block of the smallest ids."""
+        loaded = range(10, 10 + SLOTS)
+        owner = await whole(stores, new_id, loaded=reversed(loaded))
+        await append(stores, [100], owner)
         stored = await ring_of(stores, owner)
 
-        assert stored.ids == {11, 12, 13, 14, 20}
-        assert stored.floor == 10
+        assert stored.ids == {*loaded[ring.BLOCK :], 100}
+        assert stored.floor == loaded[ring.BLOCK - 1]
 
     async def test_late_photos_never_push_out_newer_ones(self, stores: Stores, new_id: NewId) -> None:
         """720 old photos, merged at once or one by one, do not change the ids of a full timeline.
@@ -146,14 +173,16 @@ class TimelinesSuite:
 
     async def test_a_late_photo_takes_its_place_by_id(self, stores: Stores, new_id: NewId) -> None:
         """A merged photo is stored in the order of ids and removes the oldest photo. The next
-        append overwrites the oldest of the remaining photos."""
-        owner = await whole(stores, new_id, loaded=(10, 20, 30, 40, 50))
+        append overwrites the oldest block of the remaining photos."""
+        loaded = range(10, 10 + 10 * SLOTS, 10)
+        owner = await whole(stores, new_id, loaded=loaded)
         await stores.timelines.merge([owner], photos(25))
-        await stores.timelines.append(PhotoId(60), packed(owner))
+        await append(stores, [1_000], owner)
         stored = await ring_of(stores, owner)
 
-        assert stored.ids == {25, 30, 40, 50, 60}
-        assert stored.floor == 20
+        # The oldest block held 25 and the seven photos from 20 on.
+        assert stored.ids == {*loaded[ring.BLOCK :], 1_000}
+        assert stored.floor == loaded[ring.BLOCK - 1]
 
     async def test_nothing_is_merged_below_the_floor(self, stores: Stores, new_id: NewId) -> None:
         """The ring is not complete below its floor, so the feed would show this photo without its
@@ -175,16 +204,15 @@ class TimelinesSuite:
         assert await stores.timelines.read(owner) == before
 
     async def test_appends_and_merges_at_once_lose_nothing(self, stores: Stores, new_id: NewId) -> None:
-        """Five concurrent calls write five photos into a ring of five slots, and all five photos
-        are stored."""
+        """Five concurrent calls write five photos, and all five photos are stored."""
         for _ in range(5):
             owner = await whole(stores, new_id)
             await asyncio.gather(
-                stores.timelines.append(PhotoId(50), packed(owner)),
+                append(stores, [50], owner),
                 stores.timelines.merge([owner], photos(10)),
-                stores.timelines.append(PhotoId(51), packed(owner)),
+                append(stores, [51], owner),
                 stores.timelines.merge([owner], photos(11)),
-                stores.timelines.append(PhotoId(52), packed(owner)),
+                append(stores, [52], owner),
             )
 
             assert (await ring_of(stores, owner)).ids == {10, 11, 50, 51, 52}
@@ -221,7 +249,7 @@ class TimelinesSuite:
 
         async def gone() -> bool:
             await brief_stores.timelines.merge([owner], photos(passing.now_ms()))
-            return await brief_stores.timelines.append(PhotoId(7), packed(owner)) == 0
+            return await append(brief_stores, [7], owner) == 0
 
         await passing.until(gone, "a timeline that nobody reads goes")
 
@@ -278,7 +306,7 @@ class RebuildSuite:
         """Law: rebuild loses nothing that arrives meanwhile, appended or merged."""
         owner = UserId(new_id())
         await stores.timelines.begin_rebuild(owner, TOKEN)
-        await stores.timelines.append(PhotoId(50), packed(owner))
+        await append(stores, [50], owner)
         await stores.timelines.merge([owner], photos(40))
 
         assert await stores.timelines.finish_rebuild(owner, TOKEN, photos(30, 20), 10)
@@ -291,8 +319,8 @@ class RebuildSuite:
             owner = UserId(new_id())
             await stores.timelines.begin_rebuild(owner, TOKEN)
             _, _, finished = await asyncio.gather(
-                stores.timelines.append(PhotoId(50), packed(owner)),
-                stores.timelines.append(PhotoId(51), packed(owner)),
+                append(stores, [50], owner),
+                append(stores, [51], owner),
                 stores.timelines.finish_rebuild(owner, TOKEN, photos(30), 10),
             )
 
@@ -318,12 +346,12 @@ class RebuildSuite:
         owner = UserId(new_id())
         await stores.timelines.begin_rebuild(owner, TOKEN)
         for photo in range(50, 51 + SLOTS):
-            await stores.timelines.append(PhotoId(photo), packed(owner))
+            await append(stores, [photo], owner)
         await stores.timelines.finish_rebuild(owner, TOKEN, photos(30), 10)
         stored = await ring_of(stores, owner)
 
-        assert stored.ids == set(range(51, 51 + SLOTS))
-        assert stored.floor == 50
+        assert stored.ids == {30, *range(50 + ring.BLOCK, 51 + SLOTS)}
+        assert stored.floor == 49 + ring.BLOCK
 
     async def test_more_than_fits_raises_the_floor(self, stores: Stores, new_id: NewId) -> None:
         """If the rebuild reads more photos than there are slots, the newest are stored, and the
@@ -350,7 +378,7 @@ class RebuildSuite:
         owner = UserId(new_id())
         await stores.timelines.begin_rebuild(owner, TOKEN)
         await stores.timelines.finish_rebuild(owner, TOKEN, photos(7), 0)
-        await stores.timelines.append(PhotoId(9), packed(owner))
+        await append(stores, [9], owner)
 
         assert not await stores.timelines.finish_rebuild(owner, TOKEN, photos(1), 0)
         assert (await ring_of(stores, owner)).ids == {7, 9}
@@ -379,7 +407,7 @@ class RebuildSuite:
         await brief_stores.timelines.begin_rebuild(owner, TOKEN)
 
         async def gone() -> bool:
-            await brief_stores.timelines.append(PhotoId(7), packed(owner))
+            await append(brief_stores, [7], owner)
             return await brief_stores.timelines.read(owner) is None
 
         await passing.until(gone, "a rebuild that nobody finishes goes")
@@ -400,13 +428,13 @@ class RebuildSuite:
 
         await passing.until(after_the_rebuilds_life, "the rebuild's life has passed")
 
-        assert await brief_stores.timelines.append(PhotoId(7), packed(owner)) == 1
+        assert await append(brief_stores, [7], owner) == 1
 
 
 ids = st.integers(1, 12)
 calls = st.lists(
     st.one_of(
-        st.tuples(st.just("append"), ids),
+        st.tuples(st.just("append"), st.lists(ids, min_size=1, max_size=2 * ring.BLOCK + 1)),
         st.tuples(st.just("merge"), st.lists(ids, max_size=8)),
         st.tuples(st.just("begin"), st.sampled_from([TOKEN, OTHER_TOKEN])),
         st.tuples(
@@ -444,10 +472,12 @@ class RingBytesSuite:
         self, stores: Stores, owner: UserId, model: RingModel | None, step: tuple[object, ...]
     ) -> RingModel | None:
         match step:
-            case ("append", int(photo)):
-                assert await stores.timelines.append(PhotoId(photo), packed(owner)) == int(model is not None)
-                if model is not None:
-                    model.append(photo)
+            case ("append", list(arrived)):
+                expected = 0 if model is None else len(arrived)
+                assert await append(stores, arrived, owner) == expected
+                for photo in arrived:
+                    if model is not None:
+                        model.append(photo)
             case ("merge", list(late)):
                 assert await stores.timelines.merge([owner], photos(*late)) == int(model is not None)
                 if model is not None:

@@ -12,6 +12,7 @@ from infra.local.stack import Stack
 from schemas.ids import PackedIds, PhotoId, UserId, pack_ids
 from streams.errors import StoreUnavailable
 from streams.ports.groups import Stores
+from streams.ports.timelines import PhotosForOwners
 from streams.stores.connect import connect
 from tests.integration.conftest import DeploymentFactory
 
@@ -46,7 +47,7 @@ async def proxied(
 def operation(stores: Stores, store: str) -> Callable[[], Awaitable[object]]:
     if store == "redis":
         owners = PackedIds(pack_ids([UserId(1)]))
-        return lambda: stores.timelines.append(PhotoId(1), owners)
+        return lambda: stores.timelines.append([PhotosForOwners((PhotoId(1),), owners)])
     return (lambda: stores.media_objects.size("a")) if store == "s3" else stores.pulled_authors.all
 
 

@@ -13,6 +13,7 @@ from infra.local.deployment import Deployment
 from infra.local.stack import Stack
 from schemas.ids import PackedIds, PhotoId, UserId, pack_ids
 from streams.ports.groups import Stores
+from streams.ports.timelines import PhotosForOwners
 from streams.stores.connect import connect
 from tests.integration.conftest import DeploymentFactory
 
@@ -39,7 +40,10 @@ async def proxied(
 def operations(stores: Stores, store: str) -> list[Callable[[], Awaitable[object]]]:
     if store == "redis":
         owners = PackedIds(pack_ids([UserId(1)]))
-        return [lambda: stores.timelines.append(PhotoId(1), owners), stores.redis_probe.check]
+        return [
+            lambda: stores.timelines.append([PhotosForOwners((PhotoId(1),), owners)]),
+            stores.redis_probe.check,
+        ]
     media = stores.media_objects
     return [
         stores.s3_probe.check,

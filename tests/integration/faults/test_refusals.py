@@ -33,6 +33,7 @@ from streams.core.edges import OutgoingEdge
 from streams.errors import StoreUnavailable
 from streams.metrics import STORE_ERRORS
 from streams.ports.groups import Stores
+from streams.ports.timelines import PhotosForOwners
 from streams.stores.cassandra.migrations import read_migrations
 from streams.stores.cassandra.session import make_cluster
 from streams.stores.connect import connect
@@ -73,7 +74,7 @@ def redis_operations(stores: Stores) -> dict[str, Callable[[], Awaitable[object]
     connections."""
     owner, photo, token = UserId(next(_ids)), PhotoId(next(_ids)), uuid4().bytes[:8]
     return {
-        "append": lambda: stores.timelines.append(photo, PackedIds(pack_ids([owner]))),
+        "append": lambda: stores.timelines.append([PhotosForOwners((photo,), PackedIds(pack_ids([owner])))]),
         "merge": lambda: stores.timelines.merge([owner], [photo]),
         "read": lambda: stores.timelines.read(owner),
         "existing": lambda: stores.timelines.existing(PackedIds(pack_ids([owner]))),

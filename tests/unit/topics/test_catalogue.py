@@ -27,7 +27,7 @@ from topics.catalogue import (
     Topic,
     dead_letter_of,
 )
-from topics.partitioning import partition_of, partition_of_bucket
+from topics.partitioning import partition_of, partition_of_page
 from topics.terraform import TOPICS_JSON, topics_json
 
 DAY_MS = 86_400_000
@@ -156,7 +156,7 @@ def test_the_partition_of_an_id_never_changes() -> None:
     change."""
     assert [partition_of(EDGES, key_id) for key_id in (1, 2, 3, 1_001, ID_MAX)] == [7, 5, 3, 6, 6]
     assert [partition_of(FANOUT, key_id, Lane.BULK) for key_id in (1, 2, 3, 1_001, ID_MAX)] == [7, 7, 7, 6, 6]
-    assert [partition_of_bucket(FANOUT, 1_001, bucket, Lane.NORMAL) for bucket in range(4)] == [4, 5, 0, 1]
+    assert [partition_of_page(FANOUT, 1_001, page, Lane.NORMAL) for page in range(4)] == [4, 5, 0, 1]
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_ids_as_they_come_spread_evenly(topic: Topic, lane: Lane | None, key_ids
 def test_an_authors_pages_take_turns_around_the_lane(author_id: int, lane: Lane, pages: int) -> None:
     """Consecutive pages go to different partitions, and the numbers of pages differ by at most
     one."""
-    places = [partition_of_bucket(FANOUT, author_id, bucket, lane) for bucket in range(pages)]
+    places = [partition_of_page(FANOUT, author_id, page, lane) for page in range(pages)]
     counts = Counter(dict.fromkeys(FANOUT.range_of(lane), 0))
     counts.update(places)
 
@@ -198,7 +198,7 @@ def test_an_authors_pages_take_turns_around_the_lane(author_id: int, lane: Lane,
 
 def test_small_authors_spread_over_the_lane() -> None:
     """Authors with only one page must not all use the lane's first partition."""
-    counts = Counter(partition_of_bucket(FANOUT, author_id, 0, Lane.NORMAL) for author_id in range(1, 6_001))
+    counts = Counter(partition_of_page(FANOUT, author_id, 0, Lane.NORMAL) for author_id in range(1, 6_001))
 
     assert set(counts) == set(FANOUT.range_of(Lane.NORMAL))
     assert max(counts.values()) < 1_100

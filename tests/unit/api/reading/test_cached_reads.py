@@ -24,7 +24,7 @@ from tests.worlds.api import World, make_world
 
 READER = 1
 # Small, so that every page crosses the boundaries between the sources.
-SMALL = {"timeline_ids": 5, "timeline_slots": 6, "pull_list_ids_max": 3, "feed_window_ids": 4}
+SMALL = {"timeline_ids": 5, "timeline_slots": 16, "pull_list_ids_max": 3, "feed_window_ids": 4}
 
 
 async def _warm(**overrides: object) -> World:

@@ -13,13 +13,14 @@ from schemas.ids import PackedIds, PhotoId, UserId, pack_id
 from streams.core.feed import Completeness, Skeleton, Source, open_ended, union
 from streams.core.photos import AuthorPhoto
 from streams.errors import StoreUnavailable
+from streams.ports.timelines import PhotosForOwners
 from streams.stores.cache.keys import pull_list_key
 from tests.worlds.api import World, make_world
 from topics.catalogue import FANOUT
 
 READER = 1
 # Small, so that every page crosses the boundaries between the sources.
-SMALL = {"timeline_ids": 5, "timeline_slots": 6, "pull_list_ids_max": 3, "feed_window_ids": 4}
+SMALL = {"timeline_ids": 5, "timeline_slots": 16, "pull_list_ids_max": 3, "feed_window_ids": 4}
 
 
 @dataclass(frozen=True)
@@ -349,7 +350,8 @@ async def test_a_photo_that_leaves_its_list_while_a_page_is_read_is_on_it(knows:
             nonlocal calls
             calls += 1
             if calls == moves_at:
-                await world.memory.timelines.append(PhotoId(11), PackedIds(pack_id(READER)))
+                put = PhotosForOwners((PhotoId(11),), PackedIds(pack_id(READER)))
+                await world.memory.timelines.append([put])
                 await world.memory.author_photos.remove(UserId(3), PhotoId(11))
                 await world.memory.cache.invalidate([pull_list_key(3)])
 

@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.ids import ID_MAX
-from streams.core.counted import BUCKETS, LEVEL_MAX, Change, Membership, bucket_of, fold, level_for
+from streams.core.counted import (
+    BUCKETS,
+    LEVEL_MAX,
+    RECORD_MEMBERS,
+    Change,
+    Membership,
+    bucket_of,
+    bucket_ranges,
+    fold,
+    level_for,
+)
 
 memberships = st.builds(Membership, time_us=st.integers(1, 4), removed=st.booleans())
 changes = st.lists(st.builds(Change, member=st.integers(1, 3), now=memberships), max_size=12)
@@ -163,3 +173,15 @@ def test_a_set_grows_when_its_buckets_are_full(total: int, level: int, expected:
     A level never decreases.
     """
     assert level_for(total, level, bucket_members_max=3) == expected
+
+
+@given(st.integers(0, 10**8), st.integers(0, LEVEL_MAX))
+def test_ranges_have_every_bucket_once_and_about_as_many_members(total: int, level: int) -> None:
+    """A missing bucket would lose a post for its followers. A range of more than one bucket has, on
+    average, no more than `RECORD_MEMBERS` members, and two neighbours have more than that."""
+    ranges = bucket_ranges(total, level)
+    average = total / BUCKETS[level]
+
+    assert [bucket for buckets in ranges for bucket in buckets] == list(range(BUCKETS[level]))
+    assert all(len(buckets) == 1 or len(buckets) * average <= RECORD_MEMBERS for buckets in ranges)
+    assert all(len(buckets) * average * 2 > RECORD_MEMBERS for buckets in ranges[:-1])

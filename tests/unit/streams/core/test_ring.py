@@ -7,21 +7,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.ids import ID_MAX
+from schemas.ids import ID_MAX, pack_ids
 from streams.core import ring
 
-SLOTS = 4
+SLOTS = 2 * ring.BLOCK
 TOKEN = b"\x01rebuild"
 lay_out = partial(ring.lay_out, slots=SLOTS, floor=0, version=0)
 
-few_ids = st.lists(st.integers(1, 30), max_size=12)
-floors = st.integers(0, 30)
+few_ids = st.lists(st.integers(1, 40), max_size=24)
+floors = st.integers(0, 40)
 
 
 def cells(value: bytes) -> list[int]:
-    """The slots in their order, empty ones left out."""
+    """The slots in the order in which they are overwritten, empty ones left out."""
     body = value[ring.HEADER_BYTES :]
-    return [slot for at in range(0, len(body), 8) if (slot := int.from_bytes(body[at : at + 8]))]
+    slots = [int.from_bytes(body[at : at + 8]) for at in range(0, len(body), 8)]
+    return [slot for slot in (*slots[ring.BLOCK :], *slots[: ring.BLOCK]) if slot]
 
 
 def vouched_for(value: bytes, pushed: Iterable[int]) -> bool:
@@ -30,7 +31,7 @@ def vouched_for(value: bytes, pushed: Iterable[int]) -> bool:
     return {photo for photo in pushed if photo > stored.floor} <= stored.ids
 
 
-@given(st.lists(st.integers(1, ID_MAX), max_size=12), st.integers(0, ID_MAX), st.integers(0, 2**32 - 1))
+@given(st.lists(st.integers(1, ID_MAX), max_size=24), st.integers(0, ID_MAX), st.integers(0, 2**32 - 1))
 def test_what_is_laid_out_is_read_again(ids: list[int], floor: int, version: int) -> None:
     """Parsing returns the newest ids, version and token, and a floor not below any dropped id."""
     kept = sorted(set(ids))[-SLOTS:]
@@ -54,22 +55,34 @@ def test_a_value_has_one_length(ids: list[int]) -> None:
 
 @given(few_ids)
 def test_the_next_append_overwrites_the_oldest(ids: list[int]) -> None:
-    """Ids ascend from slot 0; the count of arrivals points at an empty slot, or at slot 0."""
+    """Ids ascend from the second block on, and the newest are in the first block; there the count of
+    arrivals points at an empty slot, or the block is full."""
     value = lay_out(ids)
-    arrivals = int.from_bytes(value[:4])
+    arrivals = ring.parse(value).arrivals
 
     assert cells(value) == sorted(set(ids))[-SLOTS:]
     assert arrivals == len(cells(value))
-    assert arrivals % SLOTS == (0 if arrivals == SLOTS else arrivals)
+    in_first = sum(map(bool, ring.parse(value).slots[: ring.BLOCK]))
+    assert in_first == (arrivals % ring.BLOCK or min(arrivals, ring.BLOCK))
 
 
 def test_the_layout_is_the_documented_one() -> None:
     """The Lua scripts and other versions of the code rely on these bytes."""
-    value = ring.lay_out([3, 2], slots=3, floor=1, version=5, token=TOKEN)
+    value = ring.lay_out(range(10, 2, -1), slots=16, floor=1, version=5, token=TOKEN)
+    longer = ring.lay_out(range(11, 2, -1), slots=16, floor=1, version=5, token=TOKEN)
 
-    assert value == b"\0\0\0\2" + b"\0\0\0\5" + TOKEN + bytes(7) + b"\1" + bytes(7) + b"\2" + bytes(
-        7
-    ) + b"\3" + bytes(8)
+    assert value == b"\x80\0\0\x08" + b"\0\0\0\5" + TOKEN + pack_ids([1, *range(3, 11), *[0] * 8])
+    assert longer[:4] == b"\x80\0\0\x09"
+    assert longer[16:] == pack_ids([1, 11, *[0] * 7, *range(3, 11)])
+
+
+def test_the_layout_until_2026_11_29_is_read() -> None:
+    """Such values are stored while a new version is rolled out."""
+    value = b"\0\0\0\7" + b"\0\0\0\5" + TOKEN + pack_ids([1, 6, 7, 3, 4, 5])
+    stored = ring.parse(value)
+
+    assert (stored.arrivals, stored.version, stored.token, stored.floor) == (7, 5, TOKEN, 1)
+    assert stored.descending() == [7, 6, 5, 4, 3]
 
 
 def test_the_version_wraps() -> None:

@@ -11,6 +11,7 @@ from schemas.ids import PackedIds, PhotoId, UserId, pack_ids
 from streams.core import ring
 from streams.core.feed import Source
 from streams.errors import StoreUnavailable
+from streams.ports.timelines import PhotosForOwners
 from streams.stores.cache.database_reads import TooManyReads
 from streams.stores.memory.photos import MemoryAuthorPhotos
 from streams.timelines.newest import newest_of
@@ -106,7 +107,7 @@ async def test_what_arrives_meanwhile_is_kept() -> None:
     outcomes: list[RebuildOutcome] = []
 
     async def followees_of(owner: UserId) -> list[UserId]:
-        await world.stores.timelines.append(PhotoId(11), PackedIds(pack_ids([owner])))
+        await world.stores.timelines.append([PhotosForOwners((PhotoId(11),), PackedIds(pack_ids([owner])))])
         return [UserId(2)]
 
     await _rebuilder(world, outcomes, followees_of=followees_of).rebuild(OWNER, wait_s=WAIT_S)
