@@ -182,6 +182,7 @@ async def test_one_rebuild_per_owner_at_a_time() -> None:
 async def test_two_rebuilds_of_one_owner_both_end(caplog: pytest.LogCaptureFixture) -> None:
     """Redis may lose the timeline between their begins, so that both may begin."""
     world = await make_world()
+    caplog.clear()  # What the world says while it is made.
 
     async def begin(owner: UserId, token: bytes) -> bool:
         await asyncio.sleep(0)
@@ -233,6 +234,7 @@ async def test_a_failed_rebuild_lets_the_next_begin_at_once() -> None:
 async def test_failures_in_an_outage_fill_no_log(caplog: pytest.LogCaptureFixture) -> None:
     """One line for many, without a traceback. A bug has its traceback each time."""
     world = await make_world()
+    caplog.clear()  # What the world says while it is made.
     error: Exception = StoreUnavailable("cassandra", "following", "down")
 
     async def followees_of(owner: UserId) -> list[UserId]:
