@@ -83,8 +83,15 @@ class SharedConnection:
         return self._ask(_packed(command), 1, together=False)
 
     def ask_together(self, commands: Iterable[tuple[bytes, ...]]) -> asyncio.Future[list[Any]]:
-        """Like `ask`, for several commands in this order; fails with the first error among the replies."""
+        """Like `ask`, for several commands in this order; fails with the first error among the replies.
+
+        Without a command the server is not asked, and there are no replies.
+        """
         packed = [_packed(command) for command in commands]
+        if not packed:
+            answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+            answer.set_result([])
+            return answer
         return self._ask(b"".join(packed), len(packed), together=True)
 
     async def close(self) -> None:

@@ -39,6 +39,13 @@ class CacheSuite:
         await stores.cache.fill(token, {filled: b"value\x00\xff"}, TTL_S)
 
         assert await stores.cache.get([empty, filled, leased]) == [None, b"value\x00\xff", None]
+
+    async def test_without_keys_nothing_is_waited_for(self, stores: Stores) -> None:
+        """A caller need not look whether its list is empty."""
+        token = await stores.cache.lease([])
+        await stores.cache.fill(token, {}, TTL_S)
+        await stores.cache.invalidate([])
+
         assert await stores.cache.get([]) == []
 
     async def test_an_empty_value_is_a_value(self, stores: Stores, new_id: NewId) -> None:

@@ -127,6 +127,13 @@ async def test_commands_asked_together_have_one_answer() -> None:
     assert isinstance(answers[1], ResponseError)
 
 
+async def test_without_commands_there_are_no_replies_to_wait_for() -> None:
+    server, shared = _shared()
+
+    assert await asyncio.wait_for(shared.ask_together([]), TIMEOUT_S) == []
+    assert server.connects == 0
+
+
 async def test_a_server_that_hangs_fails_all_in_time_and_none_afterwards() -> None:
     """The next command uses a new connection: a late reply must not reach another command."""
     server, shared = _shared()
