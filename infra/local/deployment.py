@@ -63,7 +63,7 @@ class Deployment:
         self.environment = {
             **stack.environment(),
             "SHUTTERLINE_NAMESPACE": namespace,
-            "SHUTTERLINE_API": f"http://127.0.0.1:{ports.unused(())}",
+            "SHUTTERLINE_API": f"http://127.0.0.1:{ports.unused((), _followed_by_free)}",
             **(environment or {}),
         }
         self.settings = _settings_of(self.environment)
@@ -242,3 +242,8 @@ def _ready(daemon: Daemon, checks: Callable[[], bool]) -> Daemon:
     """Wait until `checks` returns true, and return the process; raises what `wait_ready` does."""
     wait_ready({daemon: checks}, deadline_s=READY_S)
     return daemon
+
+
+def _followed_by_free(port: int) -> bool:
+    """Whether the port is free, and those on which two API processes behind it have their metrics."""
+    return all(ports.is_free(each) for each in range(port, port + 3))
