@@ -37,7 +37,7 @@ def small_disk(folder: Path, size_bytes: int) -> Iterator[None]:
 
 @contextmanager
 def filled(disk: Path) -> Iterator[None]:
-    """Fill the disk with a file, whoever else writes meanwhile."""
+    """Fill the disk with a file, also while a server writes to it."""
     file = disk / "filled"
     try:
         with file.open("wb", buffering=0) as fill:

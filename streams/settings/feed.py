@@ -70,7 +70,7 @@ class TimelineSettings(Part):
     fresh_s_max: PositiveInt = 60
     append_owners_max: int = Field(default=500, ge=1, le=1_000)
     merge_owners_max: PositiveInt = 64
-    follower_page_copy_s: PositiveInt = 86_400  # Who posts again within a day finds it.
+    follower_page_copy_s: PositiveInt = 3_600  # Who posts again within an hour finds it.
     rebuilds_per_s_max: PositiveInt = 1_000
     rebuilds_in_flight_max: PositiveInt = 16
     rebuild_ttl_ms: PositiveInt = 30_000

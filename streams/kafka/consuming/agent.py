@@ -72,7 +72,7 @@ async def _handle(
 
         def ack(count: int, batch: Sequence[Record] = batch, begin: int = begin) -> None:
             nonlocal done
-            done = batch[count - 1].offset + 1
+            done = batch[count - 1].offset + 1 if count else begin
             offsets.handled(tp, begin, done)
 
         await handle(Delivered(batch, generation, is_assigned, ack))

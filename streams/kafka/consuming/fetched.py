@@ -39,10 +39,11 @@ class Fetched(ConsumerMessage):  # type: ignore[misc]  # Faust has no types here
             generation_id=generation,
         )
         self.begin = begin
-        self.records = [_record(record) for record in records]
+        self.records = [record_of(record) for record in records]
 
 
-def _record(record: ConsumerRecord[bytes, bytes]) -> Record:
+def record_of(record: ConsumerRecord[bytes, bytes]) -> Record:
+    """Return what aiokafka has read as the record that the stages take."""
     return Record(
         topic=record.topic,
         partition=record.partition,

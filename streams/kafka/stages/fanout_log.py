@@ -3,12 +3,13 @@
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Protocol
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from schemas.envelope import Record
 from streams.errors import StoreUnavailable
 from streams.kafka.clients import aiokafka_consumer
+from streams.kafka.consuming.fetched import record_of
 from streams.kafka.producing.producer import STORE
 from streams.settings import KafkaSettings
 
@@ -53,21 +54,11 @@ class FanoutLog(RecordLog):
                 fetched = await consumer.getmany(
                     log_partition, timeout_ms=POLL_MS, max_records=self._batch_records_max
                 )
-                yield [_record(message) for message in fetched.get(log_partition, ()) if message.offset < end]
+                yield [
+                    record_of(message) for message in fetched.get(log_partition, ()) if message.offset < end
+                ]
                 begin = await consumer.position(log_partition)
         except KafkaError as error:
             raise StoreUnavailable(STORE, "repair", repr(error)) from error
         finally:
             await consumer.stop()
-
-
-def _record(message: ConsumerRecord[bytes, bytes]) -> Record:
-    return Record(
-        topic=message.topic,
-        partition=message.partition,
-        offset=message.offset,
-        timestamp_ms=message.timestamp,
-        key=message.key,
-        value=message.value,
-        headers=(),
-    )

@@ -1,4 +1,4 @@
-"""Processes that live and end together, whoever of them ends first."""
+"""Several processes of one command: when one of them ends, all do."""
 
 import asyncio
 import os

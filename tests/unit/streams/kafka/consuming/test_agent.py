@@ -122,6 +122,15 @@ async def test_only_what_the_handler_acknowledged_is_committed(app: faust.App) -
     assert 7 == to_commit(app)
 
 
+async def test_nothing_is_committed_of_a_batch_of_which_nothing_is_done(app: faust.App) -> None:
+    batches = Batches(left=1)
+    async with running(app, batches, []) as agent:
+        await fetch(agent, 5, b"1")
+        await batches.until(1)
+
+    assert to_commit(app) is None
+
+
 async def test_records_of_an_earlier_generation_are_left_out(app: faust.App) -> None:
     """The agent skips them: they are delivered again to their partition's next owner."""
     batches = Batches()
