@@ -43,10 +43,12 @@ PUBLISH_SHARE = 0.5
 COLLECTED_OBJECTS_MIN = 10_000
 
 
-def run(settings: ApiProcessSettings, write_access: Callable[..., object], number: int = 0) -> None:
+def run(
+    settings: ApiProcessSettings, write_access: Callable[..., object], *, number: int = 0, count: int = 1
+) -> None:
     """Serve until SIGTERM or SIGINT, on uvloop. `write_access` writes the events of the access log.
 
-    `number` is that of one of several processes on the same port, from 1. Its name then ends with it.
+    `number` is that of one of `count` processes on the same port, from 1. Its name then ends with it.
 
     Raises:
         OSError: A port of one of several processes is in use.
@@ -54,7 +56,7 @@ def run(settings: ApiProcessSettings, write_access: Callable[..., object], numbe
     gc.set_threshold(COLLECTED_OBJECTS_MIN)
     sockets = None
     if number:
-        settings = settings.model_copy(update={"process": f"{settings.process}-{number}"})
+        settings = settings.of_member(number, count)
         sockets = listening_sockets(*_address(settings), number)
     uvloop.run(serve(settings, AccessLog(write_access, settings), sockets))
 

@@ -1,6 +1,7 @@
 """`shutterline worker` and `shutterline api`: the programs of the pipeline. Each runs until it is stopped."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -32,28 +33,28 @@ def api(
     ] = 1,
 ) -> None:
     if processes == 1:
-        api_process(0)
+        api_process()
         return
     from api.processes import run_together  # Imported here: a worker does not need it.
 
     log_to_stderr()
-    raise typer.Exit(run_together(processes, _api_member))
+    raise typer.Exit(run_together(processes, partial(_api_member, count=processes)))
 
 
 @plain_failures(ValueError, OSError)  # An address, a secret or a key is invalid, or a port is in use.
-def api_process(number: int) -> None:
-    """Run the API in this process; `number` is that of one of several on the same port, or 0."""
+def api_process(number: int = 0, count: int = 1) -> None:
+    """Run the API in this process; `number` is that of one of `count` on the same port, or 0."""
     from api.serve import run  # Imported here: a worker does not need it.
 
     settings = load_settings()
     log_to_stderr()
-    run(settings, access_events(), number)
+    run(settings, access_events(), number=number, count=count)
 
 
-def _api_member(number: int) -> None:
+def _api_member(number: int, *, count: int) -> None:
     """Like `api_process`, for a process that is not a command."""
     try:
-        api_process(number)
+        api_process(number, count)
     except typer.Exit as ended:
         raise SystemExit(ended.exit_code) from None
 

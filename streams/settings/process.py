@@ -28,6 +28,16 @@ from streams.settings.stores import StoreSettings, WarmSettings
 
 LOCAL_ENVIRONMENT = Path(".local/shutterline.env")
 
+# The bounds that an API process counts by itself, and that hold for all processes behind its port.
+_SHARED_BOUNDS = (
+    "requests_in_flight_max",
+    "bodies_arriving_max",
+    "upload_bodies_in_flight_max",
+    "database_reads_in_flight_max",
+    "rebuilds_in_flight_max",
+    "connections_per_address_max",
+)
+
 
 class ApiProcessSettings(
     ApiSettings,
@@ -48,6 +58,16 @@ class ApiProcessSettings(
     ProcessSettings,
 ):
     """What an API process is composed of."""
+
+    def of_member(self, number: int, count: int) -> Self:
+        """Return the settings of process `number` (from 1) of `count` behind one port.
+
+        It has a name of its own and an equal part of each bound, but at least 1. The system deals connections
+        out evenly, so together the processes hold about as much as one would.
+        """
+        bounds = {name: getattr(self, name) for name in _SHARED_BOUNDS}
+        parts = {name: max(bound // count, min(bound, 1)) for name, bound in bounds.items()}
+        return self.model_copy(update={**parts, "process": f"{self.process}-{number}"})
 
 
 class Settings(

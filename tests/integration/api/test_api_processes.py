@@ -1,8 +1,11 @@
 """Several processes of a real API behind one port."""
 
 import signal
+import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
+from select import select
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -23,6 +26,7 @@ USER = "/v1/users/1"
 BURST = 100
 # A process reports to the shared bucket after each tenth of a burst, see `api/http/rate_limiter.py`.
 UNREPORTED = COUNT * BURST // 10
+CONNECTIONS = 40
 
 
 @pytest.fixture
@@ -41,9 +45,9 @@ def deployment(stack: Stack) -> Iterator[Deployment]:
     made.stop()
 
 
-def _started(deployment: Deployment) -> list[psutil.Process]:
+def _started(deployment: Deployment, **environment: str) -> list[psutil.Process]:
     """Start the API; returns its processes, of which the first is the parent, when all of them are ready."""
-    parent = psutil.Process(deployment.start_api(processes=COUNT).pid)
+    parent = psutil.Process(deployment.start_api(processes=COUNT, **environment).pid)
     for member in MEMBERS:
         address = deployment.stack.process(f"{deployment.namespace}{member}").metrics_address
         assert address is not None
@@ -74,6 +78,31 @@ def test_processes_share_a_port_the_rates_and_nothing_of_their_metrics(deploymen
     assert min(served) > 0
     # While the requests are sent, a second or two refill the bucket.
     assert BURST <= statuses.count(200) <= BURST + UNREPORTED + 20
+
+
+def test_the_bound_of_connections_holds_over_all(deployment: Deployment) -> None:
+    """One address may have as many as with one process; all others are refused."""
+    environment = {
+        "SHUTTERLINE_CONNECTIONS_PER_ADDRESS_MAX": str(CONNECTIONS),
+        "SHUTTERLINE_CONNECTIONS_UNCOUNTED": "",
+    }
+    _started(deployment, **environment)
+    api = urlsplit(deployment.settings.api)
+
+    with ExitStack() as closing:
+        connections = [
+            closing.enter_context(socket.create_connection((api.hostname, api.port), timeout=10))
+            for _ in range(5 * CONNECTIONS)
+        ]
+        refused: set[socket.socket] = set()
+
+        def all_others_are_refused() -> bool:
+            readable = select(connections, (), (), 0)[0]
+            refused.update(one for one in readable if one.recv(1_024).startswith(b"HTTP/1.1 429"))
+            return len(refused) >= 4 * CONNECTIONS
+
+        wait_until("all others are refused", all_others_are_refused)
+        assert len(refused) == 4 * CONNECTIONS
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import pytest
 from api.processes import listening_sockets, run_together, when_parent_ends
 from bench.traffic.waiting import wait_until
 from infra.local import ports
+from streams.settings import Settings
 from streams.stopping import on_stop_signal
 
 FOLDER = "TEST_FOLDER"
@@ -99,6 +100,22 @@ def test_all_end_in_order_if_the_parent_is_killed(tmp_path: Path) -> None:
 
         _ended(processes)
         assert _in_order(tmp_path) == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(("bound", "part"), [(512, 128), (7, 1), (3, 1)])
+def test_each_process_has_an_equal_part_of_each_bound(bound: int, part: int) -> None:
+    """Those that are counted in Redis stay as they are."""
+    settings = Settings(requests_in_flight_max=bound, process="api")
+
+    member = settings.of_member(2, 4)
+
+    assert member.requests_in_flight_max == part
+    assert member.process == "api-2"
+    assert member.rebuilds_per_s_max == settings.rebuilds_per_s_max
+
+
+def test_no_bound_is_no_bound_for_each_process() -> None:
+    assert Settings(connections_per_address_max=0).of_member(1, 4).connections_per_address_max == 0
 
 
 def test_processes_share_a_port_and_have_one_each() -> None:
