@@ -155,8 +155,10 @@ PATIENT: Mapping[str, object] = {
     # The clock is moved by hours, and nothing reads the revocations meanwhile.
     "revocations_stale_s_max": 10**9,
     "rate_refusal_delay_ms": 0,
-    # This is real time, of which a busy machine needs more than a person would wait.
+    # These are real time, of which a busy machine needs more than a person would wait.
     "request_deadline_ms": 60_000,
+    "upload_slow_s_max": 60,
+    "upload_idle_s_max": 60,
 }
 
 

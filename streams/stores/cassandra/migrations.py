@@ -7,12 +7,19 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
-from cassandra.cluster import Session
+from cassandra import InvalidRequest, OperationTimedOut
+from cassandra.cluster import NoHostAvailable, Session
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from streams.settings import CassandraSettings
 
 FOLDER = Path(__file__).parents[3] / "cassandra"
 _NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.cql")
+
+# A change of the schema takes seconds on a busy node. Meanwhile the driver may give up on its connections.
+TRIES_MAX, WAIT_S_MAX = 5, 5.0
+# The text of the error of `ALTER TABLE … ADD`; the driver has no class for it.
+_IS_THERE = "already exists"
 
 
 class MigrationRefused(Exception):
@@ -72,26 +79,39 @@ def to_apply(migrations: Sequence[Migration], applied: dict[int, str]) -> list[M
 def migrate(session: Session, settings: CassandraSettings) -> list[Migration]:
     """Bring the keyspace up to date; returns the migrations that were applied.
 
-    May be repeated, also by several processes at once.
+    May be repeated, also by several processes at once, and after it was killed anywhere.
 
     Raises:
         MigrationRefused: See `to_apply`. Nothing has been applied then.
+        NoHostAvailable, OperationTimedOut: Cassandra did not respond to any of `TRIES_MAX` tries.
     """
     keyspace = settings.keyspace
-    session.execute(
+    retrying = Retrying(
+        retry=retry_if_exception_type((NoHostAvailable, OperationTimedOut)),
+        stop=stop_after_attempt(TRIES_MAX),
+        wait=wait_random_exponential(max=WAIT_S_MAX),
+        reraise=True,
+    )
+    execute = retrying.wraps(session.execute)
+    execute(
         f"CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = {{'class': 'NetworkTopologyStrategy',"
         f" '{settings.cassandra_datacenter}': {settings.cassandra_replication}}}"
     )
     session.set_keyspace(keyspace)
-    session.execute(
+    execute(
         "CREATE TABLE IF NOT EXISTS schema_migrations"
         " (version int PRIMARY KEY, name text, checksum text, applied_at timestamp)"
     )
-    applied = dict(session.execute("SELECT version, checksum FROM schema_migrations"))
+    applied = dict(execute("SELECT version, checksum FROM schema_migrations"))
     pending = to_apply(read_migrations(), applied)
     for migration in pending:
-        session.execute(migration.statement)
-        session.execute(
+        try:
+            execute(migration.statement)
+        except InvalidRequest as error:
+            # A process may have died before it noted that the column was added.
+            if _IS_THERE not in str(error):
+                raise
+        execute(
             "INSERT INTO schema_migrations (version, name, checksum, applied_at) VALUES (%s, %s, %s, %s)",
             (migration.version, migration.name, migration.checksum, datetime.now(UTC)),
         )
