@@ -46,15 +46,13 @@ class CassandraPhotos(Photos):
             " renditions, deleted FROM photos WHERE photo_id IN ?"
         )
         self._ready = session.prepare(
-            "UPDATE photos SET status = 'ready', renditions = renditions + ? WHERE photo_id = ?"
+            "UPDATE photos SET status = 'ready', renditions = renditions + ?,"
+            " delivery_mode = ?, delivery_lane = ?, delivery_reason = ? WHERE photo_id = ?"
         )
         self._add = session.prepare("UPDATE photos SET renditions = renditions + ? WHERE photo_id = ?")
         self._forget = session.prepare("UPDATE photos SET renditions = renditions - ? WHERE photo_id = ?")
         self._rejected = session.prepare(
             "UPDATE photos SET status = 'rejected', reason = ? WHERE photo_id = ?"
-        )
-        self._delivery = session.prepare(
-            "UPDATE photos SET delivery_mode = ?, delivery_lane = ?, delivery_reason = ? WHERE photo_id = ?"
         )
         self._insert_tombstone = session.prepare("INSERT INTO tombstones (photo_id, author_id) VALUES (?, ?)")
         self._tombstones = session.prepare(
@@ -88,9 +86,16 @@ class CassandraPhotos(Photos):
         stored = [_photo(row) for rows in await asyncio.gather(*calls) for row in rows if row[1] is not None]
         return {photo.photo_id: photo for photo in stored}
 
-    async def mark_ready(self, photos: Mapping[PhotoId, Mapping[str, StoredRendition]]) -> None:
+    async def mark_ready(
+        self,
+        renditions: Mapping[PhotoId, Mapping[str, StoredRendition]],
+        deliveries: Mapping[PhotoId, Delivery],
+    ) -> None:
         await self._session.batches(
-            [(self._ready, (_packed(renditions), photo)) for photo, renditions in photos.items()]
+            [
+                (self._ready, (_packed(renditions[photo]), by.mode, by.lane, by.reason, photo))
+                for photo, by in deliveries.items()
+            ]
         )
 
     async def add_renditions(self, photo: PhotoId, renditions: Mapping[str, StoredRendition]) -> None:
@@ -101,14 +106,6 @@ class CassandraPhotos(Photos):
 
     async def mark_rejected(self, photo: PhotoId, reason: str) -> None:
         await self._session.rows(self._rejected, reason, photo)
-
-    async def record_deliveries(self, deliveries: Mapping[PhotoId, Delivery]) -> None:
-        await self._session.batches(
-            [
-                (self._delivery, (delivery.mode, delivery.lane, delivery.reason, photo))
-                for photo, delivery in deliveries.items()
-            ]
-        )
 
     async def write_tombstone(self, photo: PhotoId, author: UserId) -> None:
         await self._session.rows(self._insert_tombstone, photo, author)
