@@ -23,12 +23,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from schemas.ids import PhotoId, UserId
-from schemas.internal import READY_TIME_US, EdgeRecord, FanoutPage, OwnPost, SetKind
-from streams.core.counted import bucket_ranges
+from schemas.internal import READY_TIME_US, EdgeRecord, SetKind
 from streams.core.delivery import Conditions, Delivery, DeliveryLimits, Mode, decide
 from streams.core.photos import StoredRendition
 from streams.core.sets import SetSummary
 from streams.metrics import DECISIONS
+from streams.photos.fanout_records import fanout_records
 from streams.ports.groups import PhotoStores
 from streams.ports.photos import PulledAuthors
 from streams.ports.publishing import Outbox
@@ -120,24 +120,5 @@ async def _deliver(
             if delivery.lane is Lane.BULK or delivery.mode is Mode.PULL
         ]
     )
-    records = _fanout_records(photos, deliveries, followers, now_ms)
+    records = fanout_records(photos, deliveries, followers, now_ms)
     await asyncio.gather(*(outbox.fanout(of_lane, lane) for lane, of_lane in records.items()))
-
-
-def _fanout_records(
-    photos: Sequence[tuple[PhotoId, UserId]],
-    deliveries: Mapping[UserId, Delivery],
-    followers: Mapping[int, SetSummary],
-    now_ms: int,
-) -> dict[Lane, list[FanoutPage | OwnPost]]:
-    """Return for each lane its records: pages of all followers, and the author's own copy."""
-    records: dict[Lane, list[FanoutPage | OwnPost]] = {Lane.NORMAL: [], Lane.BULK: []}
-    for photo, author in photos:
-        records[Lane.NORMAL].append(OwnPost(photo, author, now_ms))
-        if deliveries[author].mode is Mode.PUSH:
-            of_author = followers[author]
-            records[deliveries[author].lane].extend(
-                FanoutPage(photo, author, of_author.level, buckets[0], now_ms, len(buckets), of_author.stamp)
-                for buckets in bucket_ranges(of_author.total, of_author.level)
-            )
-    return records
