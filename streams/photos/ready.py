@@ -38,7 +38,7 @@ from topics.catalogue import Lane
 
 @dataclass(frozen=True, slots=True)
 class ReadyPhoto:
-    """A photo that has a row and, among its renditions, a thumbnail."""
+    """A photo that has a row and a thumbnail. `renditions` are those that its row lacks."""
 
     photo_id: PhotoId
     author_id: UserId

@@ -17,7 +17,7 @@ class Photos(Protocol):
     """Photos and tombstones; one row a photo."""
 
     async def insert(self, photos: Sequence[Photo]) -> None:
-        """Store the facts of each photo whose id is new.
+        """Store the facts of each photo whose id is new, also the renditions that came with it.
 
         An id keeps the facts of its first author: read its row afterwards to know whose it is.
         """

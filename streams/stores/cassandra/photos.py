@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from cassandra.query import UNSET_VALUE
 from more_itertools import sliced
 
 from schemas.ids import PhotoId, UserId
@@ -38,19 +39,22 @@ class CassandraPhotos(Photos):
     def __init__(self, session: CassandraSession) -> None:
         self._session = session
         self._insert = session.prepare(
-            "INSERT INTO photos (photo_id, author_id, created_at, caption, object_key, content_type)"
-            " VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
+            "INSERT INTO photos (photo_id, author_id, created_at, caption, object_key, content_type, given)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
         )
         self._get = session.prepare(
             "SELECT photo_id, author_id, created_at, caption, object_key, content_type, status, reason,"
-            " renditions, deleted FROM photos WHERE photo_id IN ?"
+            " given, WRITETIME(given), WRITETIME(author_id), renditions, deleted FROM photos"
+            " WHERE photo_id IN ?"
         )
         self._ready = session.prepare(
             "UPDATE photos SET status = 'ready', renditions = renditions + ?,"
             " delivery_mode = ?, delivery_lane = ?, delivery_reason = ? WHERE photo_id = ?"
         )
         self._add = session.prepare("UPDATE photos SET renditions = renditions + ? WHERE photo_id = ?")
-        self._forget = session.prepare("UPDATE photos SET renditions = renditions - ? WHERE photo_id = ?")
+        self._forget = session.prepare(
+            "UPDATE photos SET renditions = renditions - ?, given = null WHERE photo_id = ?"
+        )
         self._rejected = session.prepare(
             "UPDATE photos SET status = 'rejected', reason = ? WHERE photo_id = ?"
         )
@@ -73,6 +77,7 @@ class CassandraPhotos(Photos):
                         photo.caption,
                         photo.object_key,
                         photo.content_type,
+                        _packed(photo.renditions) or UNSET_VALUE,
                         first_wins(now_us, position),
                     ),
                 )
@@ -102,7 +107,10 @@ class CassandraPhotos(Photos):
         await self._session.rows(self._add, _packed(renditions), photo)
 
     async def forget_renditions(self, photo: PhotoId, names: Collection[str]) -> None:
-        await self._session.rows(self._forget, set(names), photo)
+        row = (await self.get([photo])).get(photo)
+        made = {} if row is None else row.renditions
+        left = {name: made[name] for name in made.keys() - set(names)}
+        await self._session.batch([(self._add, (_packed(left), photo)), (self._forget, (set(names), photo))])
 
     async def mark_rejected(self, photo: PhotoId, reason: str) -> None:
         await self._session.rows(self._rejected, reason, photo)
@@ -131,8 +139,16 @@ def _packed(renditions: Mapping[str, StoredRendition]) -> dict[str, tuple[str, i
     }
 
 
+def _unpacked(renditions: Mapping[str, tuple[str, int, int]] | None) -> dict[str, StoredRendition]:
+    return {
+        name: StoredRendition(object_key=key, width=width, height=height)
+        for name, (key, width, height) in (renditions or {}).items()
+    }
+
+
 def _photo(row: tuple[Any, ...]) -> Photo:
-    photo, author, created_at, caption, object_key, content_type, status, reason, renditions, deleted = row
+    photo, author, created_at, caption, object_key, content_type, status, reason, *renditions, deleted = row
+    given, given_us, author_us, added = renditions
     return Photo(
         photo_id=PhotoId(photo),
         author_id=UserId(author),
@@ -143,10 +159,8 @@ def _photo(row: tuple[Any, ...]) -> Photo:
         # A rejection is permanent: a thumbnail that arrives late does not make the photo ready.
         status=Status.REJECTED if reason else Status(status or Status.PROCESSING),
         reason=reason,
-        renditions={
-            name: StoredRendition(object_key=key, width=width, height=height)
-            for name, (key, width, height) in (renditions or {}).items()
-        },
+        # Those of another upload of this id do not count, whose facts lost.
+        renditions=_unpacked(given if given_us == author_us else None) | _unpacked(added),
         deleted=bool(deleted),
     )
 

@@ -27,7 +27,6 @@ class MemoryPhotos(Photos):
                 created_at=whole_ms(photo.created_at),  # Cassandra's timestamps have milliseconds.
                 status=Status.PROCESSING,
                 reason=None,
-                renditions={},
                 deleted=False,
             )
             self._rows.setdefault(photo.photo_id, facts)

@@ -60,12 +60,36 @@ class PhotosSuite:
         assert (await stored(stores, photo)).created_at == expected
 
     async def test_insert_takes_the_facts_alone(self, stores: Stores, new_id: NewId) -> None:
-        """`insert` ignores status and renditions, because other calls write them. So a repeated
-        upload does not reset them."""
-        photo = photo_by(new_id)
-        await stores.photos.insert([replace(photo, status=Status.READY, renditions=THUMBNAIL)])
+        """`insert` ignores the status, because other calls write it. So a repeated upload does not
+        reset it. Renditions are facts."""
+        photo = replace(photo_by(new_id), renditions=THUMBNAIL)
+        await stores.photos.insert([replace(photo, status=Status.READY)])
 
         assert await stored(stores, photo) == photo
+
+    async def test_renditions_of_another_author_are_not_added(self, stores: Stores, new_id: NewId) -> None:
+        """Nor those of a second upload by the same author: the facts of the first stay, all of them."""
+        photo = photo_by(new_id)
+        await stores.photos.insert([photo])
+        for author in (UserId(new_id()), photo.author_id):
+            await stores.photos.insert([replace(photo, author_id=author, renditions=THUMBNAIL)])
+
+        assert await stored(stores, photo) == photo
+
+    async def test_renditions_are_added_to_those_of_the_upload(self, stores: Stores, new_id: NewId) -> None:
+        """Both are read, an added one replaces one of the same name, and any can be forgotten for good."""
+        small = {"small": StoredRendition(object_key="r/2", width=320, height=213)}
+        photo = replace(photo_by(new_id), renditions={**THUMBNAIL, "large": small["small"]})
+        await stores.photos.insert([photo])
+        await stores.photos.mark_ready({photo.photo_id: small}, {photo.photo_id: PUSHED})
+        await stores.photos.add_renditions(photo.photo_id, {"large": THUMBNAIL["thumbnail"]})
+        ready = replace(photo, status=Status.READY)
+        made = {**THUMBNAIL, "large": THUMBNAIL["thumbnail"], **small}
+        assert await stored(stores, photo) == replace(ready, renditions=made)
+
+        await stores.photos.forget_renditions(photo.photo_id, ["thumbnail", "small"])
+        await stores.photos.insert([photo])
+        assert await stored(stores, photo) == replace(ready, renditions={"large": THUMBNAIL["thumbnail"]})
 
     async def test_the_first_author_of_an_id_keeps_it(self, stores: Stores, new_id: NewId) -> None:
         """An insert of the same id by another author changes nothing, also in the same call."""
