@@ -84,7 +84,7 @@ class FanoutPage:
     """Put a photo on the timelines of its author's followers in `buckets` buckets, from `bucket` on.
 
     `ready_ms`: when the photo became ready, milliseconds since 1970, to measure freshness. `stamp`: the
-    stamp of the set's total, as read after the photo's row was written; 0 if it is not known.
+    stamp of the set's total, as read after the photo was in its author's list; 0 if it is not known.
     """
 
     photo_id: PhotoId

@@ -25,9 +25,9 @@ async def photos_for_owners(
 
     Owners who get the same photos are together, so that each timeline is written once.
 
-    Law: no lost post. The photos' rows were written before the records were published, and the
-    pages are read after that. So if a new follower is not in a page yet, their backfill finds the
-    row.
+    Law: no lost post. The photos were in their authors' lists before the records were published, and
+    the pages are read after that. So if a new follower is not in a page yet, their backfill finds the
+    photos there.
     """
     photos_of: dict[BucketKey | UserId, set[PhotoId]] = defaultdict(set)
     stamps: dict[BucketKey, int] = {}
