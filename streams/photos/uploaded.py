@@ -113,7 +113,11 @@ async def _has_arrived(media_objects: MediaObjects, object_key: str) -> bool:
 
 def _lacking(row: Photo, photo: Photo) -> Mapping[str, StoredRendition]:
     """Return the renditions of the event that the row lacks: an earlier event of the photo had others."""
-    return {name: made for name, made in photo.renditions.items() if row.renditions.get(name) != made}
+    return {
+        name: rendition
+        for name, rendition in photo.renditions.items()
+        if row.renditions.get(name) != rendition
+    }
 
 
 def _photo(data: PhotoUploaded) -> Photo:

@@ -108,8 +108,8 @@ class CassandraPhotos(Photos):
 
     async def forget_renditions(self, photo: PhotoId, names: Collection[str]) -> None:
         row = (await self.get([photo])).get(photo)
-        made = {} if row is None else row.renditions
-        left = {name: made[name] for name in made.keys() - set(names)}
+        stored = {} if row is None else row.renditions
+        left = {name: stored[name] for name in stored.keys() - set(names)}
         await self._session.batch([(self._add, (_packed(left), photo)), (self._forget, (set(names), photo))])
 
     async def mark_rejected(self, photo: PhotoId, reason: str) -> None:

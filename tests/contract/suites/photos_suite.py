@@ -84,8 +84,8 @@ class PhotosSuite:
         await stores.photos.mark_ready({photo.photo_id: small}, {photo.photo_id: PUSHED})
         await stores.photos.add_renditions(photo.photo_id, {"large": THUMBNAIL["thumbnail"]})
         ready = replace(photo, status=Status.READY)
-        made = {**THUMBNAIL, "large": THUMBNAIL["thumbnail"], **small}
-        assert await stored(stores, photo) == replace(ready, renditions=made)
+        of_all = {**THUMBNAIL, "large": THUMBNAIL["thumbnail"], **small}
+        assert await stored(stores, photo) == replace(ready, renditions=of_all)
 
         await stores.photos.forget_renditions(photo.photo_id, ["thumbnail", "small"])
         await stores.photos.insert([photo])
