@@ -25,6 +25,7 @@ from schemas.facts import PhotoUploaded
 from schemas.ids import PhotoId, UserId
 from schemas.internal import FullTask
 from shutterline.demo.picture import draw
+from streams.core.delivery import Delivery, DeliveryReason, Mode
 from streams.core.photos import Photo, Status, StoredRendition
 from streams.kafka.offsets.offsets import Offsets
 from streams.kafka.offsets.queued import queued_records
@@ -42,6 +43,9 @@ POSTS_PER_S = 2.0
 LOOK_S = 0.005
 GIVE_UP_S = 120.0
 THUMBNAIL = {"thumbnail": StoredRendition(object_key="bench/thumbnail.jpg", width=150, height=100)}
+PUSHED = Delivery(
+    mode=Mode.PUSH, lane=Lane.NORMAL, reason=DeliveryReason.FEW_FOLLOWERS, mode_by_size=Mode.PUSH
+)
 
 
 async def post(stores: Stores, deployment: Deployment, producer: Producer) -> float:
@@ -87,7 +91,7 @@ async def queue_full(stores: Stores, outbox: KafkaOutbox, count: int) -> None:
             renditions={},
         )
         await stores.photos.insert([row])
-        await stores.photos.mark_ready({photo: THUMBNAIL})
+        await stores.photos.mark_ready({photo: THUMBNAIL}, {photo: PUSHED})
 
     await asyncio.gather(*(ready(photo) for photo in photos))
     now_ms = time.time_ns() // 1_000_000

@@ -19,6 +19,8 @@ from schemas.fields import (
     UserIdField,
 )
 
+_NAMES = frozenset(get_args(RenditionName))
+
 
 class Fact(BaseModel):
     """Immutable. Unknown fields are ignored, so publishers may add fields."""
@@ -37,7 +39,7 @@ class Rendition(Fact):
 def _known_names_only(value: object) -> object:
     """Leave out renditions of unknown names, so that publishers may add some, as with fields."""
     if isinstance(value, dict):
-        return {name: rendition for name, rendition in value.items() if name in get_args(RenditionName)}
+        return {name: rendition for name, rendition in value.items() if name in _NAMES}
     return value
 
 

@@ -2,7 +2,7 @@
 
 An edge is packed into 27 bytes, and a record of `edges` has up to `EDGES_A_RECORD_MAX` of them,
 because workers decode millions of edges a minute. The other records are JSON, because there are far
-fewer: a fan-out page covers up to a thousand timelines.
+fewer: a fan-out record covers about a thousand timelines.
 """
 
 import struct
@@ -84,7 +84,7 @@ class FanoutPage:
     """Put a photo on the timelines of its author's followers in `buckets` buckets, from `bucket` on.
 
     `ready_ms`: when the photo became ready, milliseconds since 1970, to measure freshness. `stamp`: the
-    stamp of the set's total, as read after the photo's row was written; 0 if it is not known.
+    stamp of the set's total, as read after the photo was in its author's list; 0 if it is not known.
     """
 
     photo_id: PhotoId
@@ -107,14 +107,28 @@ class OwnPost:
 
 
 @dataclass(frozen=True, slots=True)
+class FanoutPosts:
+    """Put each of several photos on its author's own timeline and on those of all followers.
+
+    `posts`: photo, author, and the level and the stamp of the set of followers. The other fields are as
+    in `FanoutPage`.
+    """
+
+    ready_ms: int
+    posts: tuple[tuple[PhotoId, UserId, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Backfill:
     """Merge authors' newest photos into the timelines of new followers: pairs of (owner, author)."""
 
     follows: tuple[tuple[UserId, UserId], ...]
 
 
-FanoutRecord = FanoutPage | OwnPost | Backfill
-_TYPES: dict[str, type[FanoutPage | OwnPost | Backfill]] = {
+Deliverable = FanoutPosts | FanoutPage | OwnPost
+FanoutRecord = Deliverable | Backfill
+_TYPES: dict[str, type[FanoutPosts | FanoutPage | OwnPost | Backfill]] = {
+    "posts": FanoutPosts,
     "page": FanoutPage,
     "own": OwnPost,
     "backfill": Backfill,

@@ -1,14 +1,18 @@
 """Photos have their thumbnails: mark them ready, count them, and deliver them.
 
-Law: no lost post. The order is: first the photo's row, then its delivery (its pages are
-acknowledged, or its author is added to the pulled authors), then the caller's commit. Every
-follower gets the photo in one of two cases. If the follower's row was written before the delivery
-reads its bucket, the delivery includes the follower. Otherwise the follower's backfill reads the
-photo's row: a backfill is requested after the follower's row is written, and the photo's row is
-older than that.
+Law: no lost post. The order is: first the entry in the author's list, then the decision by the
+follower set, then the photo's row, then its delivery (its pages are acknowledged, or its author is
+added to the pulled authors), then the caller's commit. Every follower gets the photo in one of two
+cases. If the follower's row was written before the delivery reads its bucket, the delivery includes
+the follower. Otherwise the follower's backfill reads the author's list: a backfill is requested after
+the follower's row is written, and the photo's entry is older than that.
 
 Until their delivery is acknowledged, photos are among the undelivered ones, which readers pull. So a
 worker may die between any two lines.
+
+Law: delete and upload cannot miss each other. Nothing here looks for a delete. Whoever makes a photo
+ready has written its row, and then found no tombstone, so a later delete finds the row. What it then
+writes wins over what is written here, in any order.
 
 May be repeated, also after a failure at any line. Two runs may decide differently, one for push and
 one for pull. That is harmless, because readers merge by id and at least one of the two is done.
@@ -19,13 +23,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from schemas.ids import PhotoId, UserId
-from schemas.internal import READY_TIME_US, EdgeRecord, FanoutPage, OwnPost, SetKind
-from streams.core.counted import bucket_ranges
+from schemas.internal import READY_TIME_US, EdgeRecord, SetKind
 from streams.core.delivery import Conditions, Delivery, DeliveryLimits, Mode, decide
 from streams.core.photos import StoredRendition
 from streams.core.sets import SetSummary
 from streams.metrics import DECISIONS
-from streams.photos.deleted import delete_photo
+from streams.photos.fanout_records import fanout_records
 from streams.ports.groups import PhotoStores
 from streams.ports.photos import PulledAuthors
 from streams.ports.publishing import Outbox
@@ -35,7 +38,7 @@ from topics.catalogue import Lane
 
 @dataclass(frozen=True, slots=True)
 class ReadyPhoto:
-    """A photo that has a row and, among its renditions, a thumbnail."""
+    """A photo that has a row and a thumbnail. `renditions` are those that its row lacks."""
 
     photo_id: PhotoId
     author_id: UserId
@@ -60,14 +63,20 @@ async def photos_ready(
     listed = [(photo.photo_id, photo.author_id) for photo in photos]
     authors = list({photo.author_id for photo in photos})
     await stores.undelivered.begin(listed)
-    # The rows last: once they say ready, no page that says `complete` may lack the photos.
     await stores.author_photos.add(listed, ready=True)
-    await stores.photos.mark_ready({photo.photo_id: photo.renditions for photo in photos})
-    # Read the level and the stamp of each followers' set after the photos' rows are written. So a user
-    # who follows when the set has a later level or stamp gets the photos by backfill.
-    summaries, remembered, *_ = await asyncio.gather(
-        stores.counted_sets.summaries(SetKind.FOLLOWERS, authors),
-        stores.authors.modes_by_size(authors),
+    # Read the level and the stamp of each followers' set after the photos are listed. So a user who
+    # follows when the set has a later level or stamp gets the photos by backfill.
+    summaries, remembered = await asyncio.gather(
+        stores.counted_sets.summaries(SetKind.FOLLOWERS, authors), stores.authors.modes_by_size(authors)
+    )
+    by_author = {
+        author: decide(Conditions(followers=summaries[author].total, mode_by_size=remembered[author]), limits)
+        for author in authors
+    }
+    deliveries = {photo: by_author[author] for photo, author in listed}
+    # Once the rows say ready, no page that says `complete` may lack the photos.
+    await stores.photos.mark_ready({photo.photo_id: photo.renditions for photo in photos}, deliveries)
+    await asyncio.gather(
         stores.cache.invalidate(
             [*(photo_key(photo) for photo, _ in listed), *(pull_list_key(author) for author in authors)]
         ),
@@ -77,19 +86,9 @@ async def photos_ready(
                 for photo, author in listed
             ]
         ),
+        _deliver(outbox, stores.pulled_authors, listed, by_author, summaries, now_ms),
     )
-    by_author = {
-        author: decide(Conditions(followers=summaries[author].total, mode_by_size=remembered[author]), limits)
-        for author in authors
-    }
-    deliveries = {photo: by_author[author] for photo, author in listed}
-    await _deliver(outbox, stores.pulled_authors, listed, by_author, summaries, now_ms)
-    # A delete may have run meanwhile. It either found no row, or hid the photo before we made it
-    # ready. In both cases it wrote its tombstone first, so we find the tombstone now and delete
-    # again.
-    deleted, *_ = await asyncio.gather(
-        stores.photos.tombstones(listed),
-        stores.photos.record_deliveries(deliveries),
+    await asyncio.gather(
         stores.undelivered.end(listed),
         stores.authors.remember_modes(
             {
@@ -101,7 +100,6 @@ async def photos_ready(
     )
     for delivery in deliveries.values():
         DECISIONS.labels(delivery.mode.value, delivery.reason.value).inc()
-    await asyncio.gather(*(delete_photo(stores, outbox, photo, author) for photo, author in deleted))
     return deliveries
 
 
@@ -122,24 +120,5 @@ async def _deliver(
             if delivery.lane is Lane.BULK or delivery.mode is Mode.PULL
         ]
     )
-    records = _fanout_records(photos, deliveries, followers, now_ms)
+    records = fanout_records(photos, deliveries, followers, now_ms)
     await asyncio.gather(*(outbox.fanout(of_lane, lane) for lane, of_lane in records.items()))
-
-
-def _fanout_records(
-    photos: Sequence[tuple[PhotoId, UserId]],
-    deliveries: Mapping[UserId, Delivery],
-    followers: Mapping[int, SetSummary],
-    now_ms: int,
-) -> dict[Lane, list[FanoutPage | OwnPost]]:
-    """Return for each lane its records: pages of all followers, and the author's own copy."""
-    records: dict[Lane, list[FanoutPage | OwnPost]] = {Lane.NORMAL: [], Lane.BULK: []}
-    for photo, author in photos:
-        records[Lane.NORMAL].append(OwnPost(photo, author, now_ms))
-        if deliveries[author].mode is Mode.PUSH:
-            of_author = followers[author]
-            records[deliveries[author].lane].extend(
-                FanoutPage(photo, author, of_author.level, buckets[0], now_ms, len(buckets), of_author.stamp)
-                for buckets in bucket_ranges(of_author.total, of_author.level)
-            )
-    return records

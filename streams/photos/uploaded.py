@@ -4,7 +4,7 @@ A photo is parked while its original is not in the media bucket.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from schemas.envelope import PoisonEvent
 from schemas.facts import PhotoUploaded
@@ -55,7 +55,10 @@ async def photos_uploaded(
         photos_ready(
             stores,
             outbox,
-            [ReadyPhoto(photo.photo_id, photo.author_id, photo.renditions) for photo in ready],
+            [
+                ReadyPhoto(photo.photo_id, photo.author_id, _lacking(inserted.rows[photo.photo_id], photo))
+                for photo in ready
+            ],
             limits=limits,
             now_ms=now_ms,
         ),
@@ -108,7 +111,17 @@ async def _has_arrived(media_objects: MediaObjects, object_key: str) -> bool:
         return False
 
 
+def _lacking(row: Photo, photo: Photo) -> Mapping[str, StoredRendition]:
+    """Return the renditions of the event that the row lacks: an earlier event of the photo had others."""
+    return {
+        name: rendition
+        for name, rendition in photo.renditions.items()
+        if row.renditions.get(name) != rendition
+    }
+
+
 def _photo(data: PhotoUploaded) -> Photo:
+    given = data.renditions or {}
     return Photo(
         photo_id=PhotoId(data.photo_id),
         author_id=UserId(data.author_id),
@@ -116,10 +129,12 @@ def _photo(data: PhotoUploaded) -> Photo:
         caption=data.caption,
         object_key=data.object_key,
         content_type=data.content_type,
+        # Without a thumbnail among them, we make all ourselves.
         renditions={
             name: StoredRendition(
                 object_key=rendition.object_key, width=rendition.width, height=rendition.height
             )
-            for name, rendition in (data.renditions or {}).items()
+            for name, rendition in given.items()
+            if THUMBNAIL in given
         },
     )

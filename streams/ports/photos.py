@@ -17,7 +17,7 @@ class Photos(Protocol):
     """Photos and tombstones; one row a photo."""
 
     async def insert(self, photos: Sequence[Photo]) -> None:
-        """Store the facts of each photo whose id is new.
+        """Store the facts of each photo whose id is new, also the renditions that came with it.
 
         An id keeps the facts of its first author: read its row afterwards to know whose it is.
         """
@@ -28,8 +28,15 @@ class Photos(Protocol):
         Takes at most 1,000 ids and makes one call for every 100.
         """
 
-    async def mark_ready(self, photos: Mapping[PhotoId, Mapping[str, StoredRendition]]) -> None:
-        """Mark each photo ready and add its renditions; they replace others of the same name."""
+    async def mark_ready(
+        self,
+        renditions: Mapping[PhotoId, Mapping[str, StoredRendition]],
+        deliveries: Mapping[PhotoId, Delivery],
+    ) -> None:
+        """Mark each photo ready, add its renditions, and store how it is delivered.
+
+        Both mappings have the same photos. The renditions replace others of the same name.
+        """
 
     async def add_renditions(self, photo: PhotoId, renditions: Mapping[str, StoredRendition]) -> None:
         """Add renditions to those that the photo has, whatever its status."""
@@ -39,8 +46,6 @@ class Photos(Protocol):
 
     async def mark_rejected(self, photo: PhotoId, reason: str) -> None:
         """Reject the photo permanently: calls to `mark_ready` before or after have no effect."""
-
-    async def record_deliveries(self, deliveries: Mapping[PhotoId, Delivery]) -> None: ...
 
     async def write_tombstone(self, photo: PhotoId, author: UserId) -> None:
         """Store permanently that `author` deleted `photo`, even if no such photo is stored yet."""

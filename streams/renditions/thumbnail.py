@@ -8,6 +8,7 @@ from schemas.internal import FullTask, ThumbnailTask
 from streams.core.delivery import DeliveryLimits
 from streams.core.renditions import LARGER, THUMBNAIL
 from streams.media.rejected import Rejected
+from streams.photos.deleted import delete_photo
 from streams.photos.ready import ReadyPhoto, photos_ready
 from streams.photos.rejected import photo_rejected
 from streams.ports.groups import PhotoStores
@@ -57,8 +58,10 @@ async def thumbnail_task(
     # the delivery.
     ready = ReadyPhoto(photo, author, renditions)
     await photos_ready(stores, outbox, [ready], limits=limits, now_ms=rules.clock_ms())
-    # The photo may have been deleted or rejected meanwhile. `photos_ready` finds a delete and the
-    # full task finds a rejection; both queue the removal of the objects.
+    # The photo may have been deleted or rejected meanwhile, and its objects removed before ours was put.
+    # The full task finds a rejection.
+    if await stores.photos.tombstones([(photo, author)]):
+        await delete_photo(stores, outbox, photo, author)
     if not renditions.keys() >= LARGER:
         full = FullTask(photo, author, task.object_key, queued_ms=rules.clock_ms())
         await outbox.renditions([full], Lane.FULL)

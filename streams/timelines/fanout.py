@@ -10,7 +10,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from schemas.ids import ID_BYTES, ID_MAX, PackedIds, PhotoId, UserId, id_ms, pack_id, pack_ids, unpack_ids
-from schemas.internal import Backfill, FanoutPage, OwnPost, SetKind
+from schemas.internal import Backfill, Deliverable, FanoutPage, FanoutPosts, OwnPost, SetKind
+from streams.core.counted import BUCKETS
 from streams.core.sets import BucketKey
 from streams.ports.groups import TimelineStores
 from streams.ports.timelines import PhotosForOwners
@@ -18,28 +19,38 @@ from streams.timelines.follower_pages import follower_pages
 
 
 async def photos_for_owners(
-    stores: TimelineStores, posts: Sequence[FanoutPage | OwnPost], *, page_copy_s: int
+    stores: TimelineStores, records: Sequence[Deliverable], *, page_copy_s: int
 ) -> list[PhotosForOwners]:
-    """Return the photos of `posts` with the owners of the timelines that must get them.
+    """Return the photos of `records` with the owners of the timelines that must get them.
 
     Owners who get the same photos are together, so that each timeline is written once.
 
-    Law: no lost post. The photos' rows were written before the records were published, and the
-    pages are read after that. So if a new follower is not in a page yet, their backfill finds the
-    row.
+    Law: no lost post. The photos were in their authors' lists before the records were published, and
+    the pages are read after that. So if a new follower is not in a page yet, their backfill finds the
+    photos there.
     """
     photos_of: dict[BucketKey | UserId, set[PhotoId]] = defaultdict(set)
     stamps: dict[BucketKey, int] = {}
-    for post in posts:
-        if isinstance(post, OwnPost):
-            photos_of[post.author_id].add(post.photo_id)
-            continue
-        for bucket in range(post.bucket, post.bucket + post.buckets):
-            key = BucketKey(SetKind.FOLLOWERS, post.author_id, post.level, bucket)
-            photos_of[key].add(post.photo_id)
+
+    def add(photo: PhotoId, author: UserId, level: int, buckets: range, stamp: int) -> None:
+        for bucket in buckets:
+            key = BucketKey(SetKind.FOLLOWERS, author, level, bucket)
+            photos_of[key].add(photo)
             # Of a post without a stamp it is not known which cached page has all of its followers.
-            stamp = stamps.get(key, post.stamp)
-            stamps[key] = max(stamp, post.stamp) if stamp and post.stamp else 0
+            known = stamps.get(key, stamp)
+            stamps[key] = max(known, stamp) if known and stamp else 0
+
+    for record in records:
+        match record:
+            case FanoutPosts():
+                for photo, author, level, stamp in record.posts:
+                    photos_of[author].add(photo)
+                    add(photo, author, level, range(BUCKETS[level]), stamp)
+            case FanoutPage():
+                buckets = range(record.bucket, record.bucket + record.buckets)
+                add(record.photo_id, record.author_id, record.level, buckets, record.stamp)
+            case OwnPost():
+                photos_of[record.author_id].add(record.photo_id)
     pages = await follower_pages(stores.cache, stores.counted_sets, stamps, copy_s=page_copy_s)
     owners_of: dict[tuple[PhotoId, ...], list[bytes]] = defaultdict(list)
     for target, photos in photos_of.items():

@@ -7,7 +7,7 @@ stamp.
 A page cached under a stamp has every follower whose row was written before that stamp, because the
 rows of a batch are written before or together with the total, and the page was read after the stamp.
 So a post whose stamp is the same needs no other page: a follower who is not in it was written after
-the post's row, and the backfill of that follower finds the post.
+the post was in its author's list, and the backfill of that follower finds the post there.
 """
 
 import asyncio

@@ -31,6 +31,7 @@ from streams.stores.connect import connect
 from tests.contract.passing_time import RealTime
 from tests.integration.conftest import DeploymentFactory
 from tests.worlds.abandoned import AUTHOR, Half, halves, leave, remains
+from tests.worlds.deliveries import PUSHED
 from topics.catalogue import RENDITIONS, UPLOADS, Topic
 
 UPLOAD_LIFE_S = 2
@@ -111,7 +112,7 @@ class System:
         for name, stored in made.items():
             if name not in lost:
                 await self.stores.media_objects.put(stored.object_key, b"made", content_type="image/jpeg")
-        await self.stores.photos.mark_ready({photo: made})
+        await self.stores.photos.mark_ready({photo: made}, {photo: PUSHED})
         return photo
 
     async def clean_by_hand(self) -> tuple[int, str]:

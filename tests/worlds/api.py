@@ -38,6 +38,7 @@ from streams.settings import Settings
 from streams.stores.cache.keys import following_keys, photo_key, pull_list_key
 from streams.stores.memory.health import MemoryStoreProbe
 from streams.stores.memory.stores import memory_stores
+from tests.worlds.deliveries import PUSHED
 from tests.worlds.kafka import FakeOffsets
 from topics.catalogue import FANOUT
 from topics.routing import route_of
@@ -273,7 +274,7 @@ class World:
     async def post(self, photo: int, author: int, *, followers: tuple[int, ...] = ()) -> None:
         """Store a ready photo and push it to the timelines of `followers` and the author."""
         await self.upload(photo, author)
-        await self.stores.photos.mark_ready({PhotoId(photo): RENDITIONS})
+        await self.stores.photos.mark_ready({PhotoId(photo): RENDITIONS}, {PhotoId(photo): PUSHED})
         await self.stores.author_photos.add([(PhotoId(photo), UserId(author))], ready=True)
         await self.stores.cache.invalidate([photo_key(photo), pull_list_key(author)])
         owners = PackedIds(pack_ids([*followers, author]))

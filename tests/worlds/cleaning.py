@@ -17,6 +17,7 @@ from streams.ports.groups import CleaningStores, Stores
 from streams.settings import Settings
 from streams.stores.memory.stores import memory_stores
 from tests.worlds.abandoned import AUTHOR
+from tests.worlds.deliveries import PUSHED
 from topics.catalogue import Lane
 
 HOUR_MS = 3_600_000
@@ -109,7 +110,7 @@ class CleaningWorld:
         }
         for stored in made.values():
             await self.stores.media_objects.put(stored.object_key, b"made", content_type="image/jpeg")
-        await self.stores.photos.mark_ready({photo: made})
+        await self.stores.photos.mark_ready({photo: made}, {photo: PUSHED})
         await self.stores.author_photos.add([(photo, AUTHOR)], ready=True)
         self.now_ms = now_ms
         return photo

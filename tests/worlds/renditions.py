@@ -210,12 +210,25 @@ class World:
 
     async def follower_reads(self) -> None:
         """The follower follows the author, and has a timeline."""
-        follow = EdgeRecord(SetKind.FOLLOWERS, FOLLOWER, AUTHOR, 1, removed=False)
-        await self._writer(Log()).apply([follow], 0, 1)
+        await self.follow()
+        await self.reader()
+
+    async def reader(self) -> None:
+        """The follower has a timeline."""
         await self.real.timelines.begin_rebuild(FOLLOWER, b"12345678")
         await self.real.timelines.finish_rebuild(FOLLOWER, b"12345678", [], 0)
 
-    async def _apply_fanout(self) -> None:
+    async def follow(self) -> None:
+        """The follower follows the author, and gets the author's photos if there is a timeline."""
+        log = Log()
+        follow = EdgeRecord(SetKind.FOLLOWERS, FOLLOWER, AUTHOR, 1, removed=False)
+        await self._writer(log).apply([follow], 0, 1)
+        for record in log.fanout_log:
+            assert isinstance(record, Backfill)
+            await backfill(self.real, record, photos_max=9)
+
+    async def apply_fanout(self) -> None:
+        """Apply all records of `fanout` so far to the timelines."""
         records = self.log.fanout_log
         posts = [record for record in records if not isinstance(record, Backfill)]
         puts = await photos_for_owners(self.real, posts, page_copy_s=60)
@@ -228,7 +241,7 @@ class World:
         """Apply the published records, edges twice as if redelivered; return what is stored."""
         edges = [*self.log.edges_log, *self.log.edges_log]
         await self._writer(Log()).apply(edges, 1, 1 + len(edges))
-        await self._apply_fanout()
+        await self.apply_fanout()
         row = (await self.real.photos.get([PHOTO]))[PHOTO]
         head = (await self.real.counted_sets.summaries(SetKind.READY_PHOTOS, [AUTHOR]))[AUTHOR]
         bucket = BucketKey(SetKind.READY_PHOTOS, AUTHOR, head.level, 0)

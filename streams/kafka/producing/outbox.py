@@ -11,6 +11,7 @@ from schemas.internal import (
     Backfill,
     EdgeRecord,
     FanoutPage,
+    FanoutPosts,
     FanoutRecord,
     OwnPost,
     RenditionTask,
@@ -66,6 +67,9 @@ class KafkaOutbox:
             case FanoutPage():
                 key = record.author_id
                 partition = partition_of_page(FANOUT, key, record.bucket // record.buckets, lane)
+            case FanoutPosts():
+                key = record.posts[0][1]
+                partition = partition_of(FANOUT, key, lane)
             case OwnPost():
                 key = record.author_id
                 partition = partition_of(FANOUT, key, lane)

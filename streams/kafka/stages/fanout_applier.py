@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TypeVar
 
 from schemas.envelope import Record
-from schemas.internal import Backfill, FanoutPage, OwnPost, decode_fanout
+from schemas.internal import Backfill, Deliverable, FanoutPosts, decode_fanout
 from streams.clock import unix_ms
 from streams.kafka.consuming.throttle import BackgroundThrottle
 from streams.kafka.consuming.waiting import retry_until_available
@@ -54,7 +54,7 @@ class FanoutApplier:
             *(self._backfill(message, is_assigned) for message in backfills),
         )
 
-    async def _put_all(self, posts: Sequence[FanoutPage | OwnPost], is_assigned: Callable[[], bool]) -> None:
+    async def _put_all(self, posts: Sequence[Deliverable], is_assigned: Callable[[], bool]) -> None:
         copy_s = self.settings.follower_page_copy_s
         puts = await self._call(
             lambda: photos_for_owners(self.stores, posts, page_copy_s=copy_s), is_assigned
@@ -64,7 +64,8 @@ class FanoutApplier:
         await asyncio.gather(*(self._put(call, is_assigned) for call in calls))
         for post in posts:
             age_s = (self.clock_ms() - post.ready_ms) / 1_000
-            FRESHNESS.labels(self.lane.value).observe(max(0.0, age_s))
+            for _ in post.posts if isinstance(post, FanoutPosts) else (post,):
+                FRESHNESS.labels(self.lane.value).observe(max(0.0, age_s))
 
     async def _put(self, puts: Sequence[PhotosForOwners], is_assigned: Callable[[], bool]) -> None:
         since_ms = self.clock_ms() - self.settings.fresh_s_max * 1_000

@@ -10,7 +10,7 @@ from streams.stores.cassandra.session import CassandraSession
 
 @dataclass(frozen=True, slots=True)
 class StoredDelivery:
-    """How a photo was delivered; None in every field if it has not been delivered."""
+    """How a photo is delivered; None in every field if it has not been decided."""
 
     mode: str | None
     lane: str | None

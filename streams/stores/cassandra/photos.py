@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from cassandra.query import UNSET_VALUE
 from more_itertools import sliced
 
 from schemas.ids import PhotoId, UserId
@@ -38,23 +39,24 @@ class CassandraPhotos(Photos):
     def __init__(self, session: CassandraSession) -> None:
         self._session = session
         self._insert = session.prepare(
-            "INSERT INTO photos (photo_id, author_id, created_at, caption, object_key, content_type)"
-            " VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
+            "INSERT INTO photos (photo_id, author_id, created_at, caption, object_key, content_type, given)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
         )
         self._get = session.prepare(
             "SELECT photo_id, author_id, created_at, caption, object_key, content_type, status, reason,"
-            " renditions, deleted FROM photos WHERE photo_id IN ?"
+            " given, WRITETIME(given), WRITETIME(author_id), renditions, deleted FROM photos"
+            " WHERE photo_id IN ?"
         )
         self._ready = session.prepare(
-            "UPDATE photos SET status = 'ready', renditions = renditions + ? WHERE photo_id = ?"
+            "UPDATE photos SET status = 'ready', renditions = renditions + ?,"
+            " delivery_mode = ?, delivery_lane = ?, delivery_reason = ? WHERE photo_id = ?"
         )
         self._add = session.prepare("UPDATE photos SET renditions = renditions + ? WHERE photo_id = ?")
-        self._forget = session.prepare("UPDATE photos SET renditions = renditions - ? WHERE photo_id = ?")
+        self._forget = session.prepare(
+            "UPDATE photos SET renditions = renditions - ?, given = null WHERE photo_id = ?"
+        )
         self._rejected = session.prepare(
             "UPDATE photos SET status = 'rejected', reason = ? WHERE photo_id = ?"
-        )
-        self._delivery = session.prepare(
-            "UPDATE photos SET delivery_mode = ?, delivery_lane = ?, delivery_reason = ? WHERE photo_id = ?"
         )
         self._insert_tombstone = session.prepare("INSERT INTO tombstones (photo_id, author_id) VALUES (?, ?)")
         self._tombstones = session.prepare(
@@ -75,6 +77,7 @@ class CassandraPhotos(Photos):
                         photo.caption,
                         photo.object_key,
                         photo.content_type,
+                        _packed(photo.renditions) or UNSET_VALUE,
                         first_wins(now_us, position),
                     ),
                 )
@@ -88,27 +91,29 @@ class CassandraPhotos(Photos):
         stored = [_photo(row) for rows in await asyncio.gather(*calls) for row in rows if row[1] is not None]
         return {photo.photo_id: photo for photo in stored}
 
-    async def mark_ready(self, photos: Mapping[PhotoId, Mapping[str, StoredRendition]]) -> None:
+    async def mark_ready(
+        self,
+        renditions: Mapping[PhotoId, Mapping[str, StoredRendition]],
+        deliveries: Mapping[PhotoId, Delivery],
+    ) -> None:
         await self._session.batches(
-            [(self._ready, (_packed(renditions), photo)) for photo, renditions in photos.items()]
+            [
+                (self._ready, (_packed(renditions[photo]), by.mode, by.lane, by.reason, photo))
+                for photo, by in deliveries.items()
+            ]
         )
 
     async def add_renditions(self, photo: PhotoId, renditions: Mapping[str, StoredRendition]) -> None:
         await self._session.rows(self._add, _packed(renditions), photo)
 
     async def forget_renditions(self, photo: PhotoId, names: Collection[str]) -> None:
-        await self._session.rows(self._forget, set(names), photo)
+        row = (await self.get([photo])).get(photo)
+        stored = {} if row is None else row.renditions
+        left = {name: stored[name] for name in stored.keys() - set(names)}
+        await self._session.batch([(self._add, (_packed(left), photo)), (self._forget, (set(names), photo))])
 
     async def mark_rejected(self, photo: PhotoId, reason: str) -> None:
         await self._session.rows(self._rejected, reason, photo)
-
-    async def record_deliveries(self, deliveries: Mapping[PhotoId, Delivery]) -> None:
-        await self._session.batches(
-            [
-                (self._delivery, (delivery.mode, delivery.lane, delivery.reason, photo))
-                for photo, delivery in deliveries.items()
-            ]
-        )
 
     async def write_tombstone(self, photo: PhotoId, author: UserId) -> None:
         await self._session.rows(self._insert_tombstone, photo, author)
@@ -134,8 +139,16 @@ def _packed(renditions: Mapping[str, StoredRendition]) -> dict[str, tuple[str, i
     }
 
 
+def _unpacked(renditions: Mapping[str, tuple[str, int, int]] | None) -> dict[str, StoredRendition]:
+    return {
+        name: StoredRendition(object_key=key, width=width, height=height)
+        for name, (key, width, height) in (renditions or {}).items()
+    }
+
+
 def _photo(row: tuple[Any, ...]) -> Photo:
-    photo, author, created_at, caption, object_key, content_type, status, reason, renditions, deleted = row
+    photo, author, created_at, caption, object_key, content_type, status, reason, *renditions, deleted = row
+    given, given_us, author_us, added = renditions
     return Photo(
         photo_id=PhotoId(photo),
         author_id=UserId(author),
@@ -146,10 +159,8 @@ def _photo(row: tuple[Any, ...]) -> Photo:
         # A rejection is permanent: a thumbnail that arrives late does not make the photo ready.
         status=Status.REJECTED if reason else Status(status or Status.PROCESSING),
         reason=reason,
-        renditions={
-            name: StoredRendition(object_key=key, width=width, height=height)
-            for name, (key, width, height) in (renditions or {}).items()
-        },
+        # Those of another upload of this id do not count, whose facts lost.
+        renditions=_unpacked(given if given_us == author_us else None) | _unpacked(added),
         deleted=bool(deleted),
     )
 

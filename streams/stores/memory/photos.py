@@ -12,7 +12,7 @@ from streams.ports.photos import AuthorPhotos, ParkedPhotos, Photos
 
 
 class MemoryPhotos(Photos):
-    """Rows and tombstones; `deliveries` has what `record_deliveries` stored, for tests."""
+    """Rows and tombstones; `deliveries` has what `mark_ready` stored, for tests."""
 
     def __init__(self) -> None:
         self._rows: dict[PhotoId, Photo] = {}
@@ -27,7 +27,6 @@ class MemoryPhotos(Photos):
                 created_at=whole_ms(photo.created_at),  # Cassandra's timestamps have milliseconds.
                 status=Status.PROCESSING,
                 reason=None,
-                renditions={},
                 deleted=False,
             )
             self._rows.setdefault(photo.photo_id, facts)
@@ -35,9 +34,14 @@ class MemoryPhotos(Photos):
     async def get(self, photos: Sequence[PhotoId]) -> dict[PhotoId, Photo]:
         return {photo: self._rows[photo] for photo in photos if photo in self._rows}
 
-    async def mark_ready(self, photos: Mapping[PhotoId, Mapping[str, StoredRendition]]) -> None:
-        for photo, renditions in photos.items():
-            await self.add_renditions(photo, renditions)
+    async def mark_ready(
+        self,
+        renditions: Mapping[PhotoId, Mapping[str, StoredRendition]],
+        deliveries: Mapping[PhotoId, Delivery],
+    ) -> None:
+        self.deliveries |= deliveries
+        for photo, of_photo in renditions.items():
+            await self.add_renditions(photo, of_photo)
             if self._rows[photo].status is not Status.REJECTED:
                 self._rows[photo] = replace(self._rows[photo], status=Status.READY)
 
@@ -52,9 +56,6 @@ class MemoryPhotos(Photos):
 
     async def mark_rejected(self, photo: PhotoId, reason: str) -> None:
         self._rows[photo] = replace(self._rows[photo], status=Status.REJECTED, reason=reason)
-
-    async def record_deliveries(self, deliveries: Mapping[PhotoId, Delivery]) -> None:
-        self.deliveries |= deliveries
 
     def ids(self) -> list[PhotoId]:
         """Return the ids of all rows, ascending."""

@@ -8,6 +8,7 @@ from streams.ports.cleaning import POSITION_MIN, CleaningScan
 from streams.ports.groups import Stores
 from tests.contract.passing_time import PassingTime
 from tests.contract.suites.photos_suite import photo_by
+from tests.worlds.deliveries import PUSHED
 
 NewId = Callable[[], int]
 MADE = {
@@ -39,7 +40,7 @@ class ForgottenRenditionsSuite:
         nothing."""
         photo = photo_by(new_id)
         await stores.photos.insert([photo])
-        await stores.photos.mark_ready({photo.photo_id: MADE})
+        await stores.photos.mark_ready({photo.photo_id: MADE}, {photo.photo_id: PUSHED})
         for _ in range(2):
             await stores.photos.forget_renditions(photo.photo_id, ["thumbnail", "large", "medium"])
 
@@ -53,7 +54,7 @@ class ForgottenRenditionsSuite:
         again."""
         photo = photo_by(new_id)
         await stores.photos.insert([photo])
-        await stores.photos.mark_ready({photo.photo_id: MADE})
+        await stores.photos.mark_ready({photo.photo_id: MADE}, {photo.photo_id: PUSHED})
         await stores.photos.forget_renditions(photo.photo_id, list(MADE))
         before = (await stores.photos.get([photo.photo_id]))[photo.photo_id]
         await stores.photos.add_renditions(photo.photo_id, {"small": MADE["small"]})

@@ -8,16 +8,12 @@ from datetime import UTC, datetime
 import pytest
 
 from schemas.ids import ID_MAX, PhotoId, UserId
-from streams.core.delivery import Delivery, DeliveryReason, Mode
 from streams.core.photos import AuthorPhoto, Photo, Status, StoredRendition
 from streams.ports.groups import Stores
-from topics.catalogue import Lane
+from tests.worlds.deliveries import PUSHED
 
 NewId = Callable[[], int]
 THUMBNAIL = {"thumbnail": StoredRendition(object_key="r/1", width=150, height=100)}
-PUSHED = Delivery(
-    mode=Mode.PUSH, lane=Lane.NORMAL, reason=DeliveryReason.FEW_FOLLOWERS, mode_by_size=Mode.PUSH
-)
 
 
 def photo_by(new_id: NewId) -> Photo:
@@ -64,12 +60,36 @@ class PhotosSuite:
         assert (await stored(stores, photo)).created_at == expected
 
     async def test_insert_takes_the_facts_alone(self, stores: Stores, new_id: NewId) -> None:
-        """`insert` ignores status and renditions, because other calls write them. So a repeated
-        upload does not reset them."""
-        photo = photo_by(new_id)
-        await stores.photos.insert([replace(photo, status=Status.READY, renditions=THUMBNAIL)])
+        """`insert` ignores the status, because other calls write it. So a repeated upload does not
+        reset it. Renditions are facts."""
+        photo = replace(photo_by(new_id), renditions=THUMBNAIL)
+        await stores.photos.insert([replace(photo, status=Status.READY)])
 
         assert await stored(stores, photo) == photo
+
+    async def test_renditions_of_another_author_are_not_added(self, stores: Stores, new_id: NewId) -> None:
+        """Nor those of a second upload by the same author: the facts of the first stay, all of them."""
+        photo = photo_by(new_id)
+        await stores.photos.insert([photo])
+        for author in (UserId(new_id()), photo.author_id):
+            await stores.photos.insert([replace(photo, author_id=author, renditions=THUMBNAIL)])
+
+        assert await stored(stores, photo) == photo
+
+    async def test_renditions_are_added_to_those_of_the_upload(self, stores: Stores, new_id: NewId) -> None:
+        """Both are read, an added one replaces one of the same name, and any can be forgotten for good."""
+        small = {"small": StoredRendition(object_key="r/2", width=320, height=213)}
+        photo = replace(photo_by(new_id), renditions={**THUMBNAIL, "large": small["small"]})
+        await stores.photos.insert([photo])
+        await stores.photos.mark_ready({photo.photo_id: small}, {photo.photo_id: PUSHED})
+        await stores.photos.add_renditions(photo.photo_id, {"large": THUMBNAIL["thumbnail"]})
+        ready = replace(photo, status=Status.READY)
+        of_all = {**THUMBNAIL, "large": THUMBNAIL["thumbnail"], **small}
+        assert await stored(stores, photo) == replace(ready, renditions=of_all)
+
+        await stores.photos.forget_renditions(photo.photo_id, ["thumbnail", "small"])
+        await stores.photos.insert([photo])
+        assert await stored(stores, photo) == replace(ready, renditions={"large": THUMBNAIL["thumbnail"]})
 
     async def test_the_first_author_of_an_id_keeps_it(self, stores: Stores, new_id: NewId) -> None:
         """An insert of the same id by another author changes nothing, also in the same call."""
@@ -111,9 +131,11 @@ class PhotosSuite:
         photo = photo_by(new_id)
         await stores.photos.insert([photo])
         small = {"small": StoredRendition(object_key="r/2", width=320, height=213)}
-        await stores.photos.mark_ready({photo.photo_id: {"thumbnail": small["small"]}})
+        await stores.photos.mark_ready(
+            {photo.photo_id: {"thumbnail": small["small"]}}, {photo.photo_id: PUSHED}
+        )
         await stores.photos.add_renditions(photo.photo_id, small)
-        await stores.photos.mark_ready({photo.photo_id: THUMBNAIL})
+        await stores.photos.mark_ready({photo.photo_id: THUMBNAIL}, {photo.photo_id: PUSHED})
 
         expected = replace(photo, status=Status.READY, renditions={**THUMBNAIL, **small})
         assert await stored(stores, photo) == expected
@@ -122,7 +144,7 @@ class PhotosSuite:
         """An insert never changes a stored photo."""
         photo = photo_by(new_id)
         await stores.photos.insert([photo])
-        await stores.photos.mark_ready({photo.photo_id: THUMBNAIL})
+        await stores.photos.mark_ready({photo.photo_id: THUMBNAIL}, {photo.photo_id: PUSHED})
         await stores.photos.insert([photo])
 
         assert (await stored(stores, photo)).status is Status.READY
@@ -144,21 +166,10 @@ class PhotosSuite:
             if step == "j":
                 await stores.photos.mark_rejected(photo.photo_id, "broken")
             else:
-                await stores.photos.mark_ready({photo.photo_id: THUMBNAIL})
+                await stores.photos.mark_ready({photo.photo_id: THUMBNAIL}, {photo.photo_id: PUSHED})
         found = await stored(stores, photo)
 
         assert (Status.REJECTED, "broken") == (found.status, found.reason)
-
-    async def test_recording_a_delivery_changes_nothing_readers_see(
-        self, stores: Stores, new_id: NewId
-    ) -> None:
-        """The photo is read as before, also if the delivery is recorded twice."""
-        photo = photo_by(new_id)
-        await stores.photos.insert([photo])
-        await stores.photos.record_deliveries({photo.photo_id: PUSHED})
-        await stores.photos.record_deliveries({photo.photo_id: PUSHED})
-
-        assert await stored(stores, photo) == photo
 
     async def test_a_tombstone_is_for_one_photo_and_author(self, stores: Stores, new_id: NewId) -> None:
         """A tombstone can be written before the photo exists. A tombstone of another user does not
@@ -187,7 +198,7 @@ class PhotosSuite:
         await stores.photos.erase(photo.photo_id)
         await stores.photos.erase(photo.photo_id)
         await stores.photos.insert([photo])
-        await stores.photos.mark_ready({photo.photo_id: THUMBNAIL})
+        await stores.photos.mark_ready({photo.photo_id: THUMBNAIL}, {photo.photo_id: PUSHED})
         found = await stored(stores, photo)
 
         assert found.deleted

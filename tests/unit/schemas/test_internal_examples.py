@@ -42,6 +42,7 @@ PUBLISHED = {
     "fanout.own.v1": "fd50da5994bc9d02",
     "fanout.page.v1": "78f61d27ef43067b",
     "fanout.page.v2": "057a2a3f72c02bd8",
+    "fanout.posts.v1": "0cb323d231465c06",
     "renditions.full.v1": "2193cf4f185ce69f",
     "renditions.removal.v1": "725a374d6eab1454",
     "renditions.thumbnail.v1": "349da53b5bd79f82",

@@ -28,7 +28,7 @@ async def ready(world: World, photo: int, author: int, outbox: Outbox, *, limits
     await photos_ready(world.stores, outbox, photos, limits=limits, now_ms=world.clock.ms)
 
 
-@pytest.mark.parametrize("dies_at", ["invalidate", "summaries", "edges", "fanout"])
+@pytest.mark.parametrize("dies_at", ["invalidate", "edges", "fanout", "end"])
 async def test_a_photo_whose_worker_died_before_it_delivered_is_on_complete_pages(dies_at: str) -> None:
     """Its author counts as pulled until another worker has delivered it, which takes 10 s and more."""
     world = await make_world()

@@ -13,6 +13,7 @@ from schemas.times import parse_rfc3339_us, utc_datetime
 from streams.core.photos import Photo
 from streams.core.uploads import UploadState
 from tests.worlds.api import RENDITIONS, World, make_world
+from tests.worlds.deliveries import PUSHED
 from tests.worlds.uploading import (
     JPEG,
     LIMITS,
@@ -164,7 +165,7 @@ async def test_completing_may_be_repeated(body: str) -> None:
         else:
             await me.put_parts(upload, content)
         statuses = [(await me.complete(photo)).status_code for _ in range(2)]
-        await world.stores.photos.mark_ready({PhotoId(int(photo)): RENDITIONS})
+        await world.stores.photos.mark_ready({PhotoId(int(photo)): RENDITIONS}, {PhotoId(int(photo)): PUSHED})
         statuses.append((await me.complete(photo)).status_code)
         over = (await me.upload(photo)).status_code
 
@@ -190,7 +191,7 @@ async def test_nobody_else_may_touch_an_upload() -> None:
         uploading_still = await tries(photo)
         await me.complete(photo)
         processing = await tries(photo)
-        await world.stores.photos.mark_ready({PhotoId(int(photo)): RENDITIONS})
+        await world.stores.photos.mark_ready({PhotoId(int(photo)): RENDITIONS}, {PhotoId(int(photo)): PUSHED})
         await world.stores.cache.invalidate([])
         ready = await tries(photo)
         unknown = await tries(7)

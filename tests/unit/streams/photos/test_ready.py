@@ -1,41 +1,102 @@
-"""A ready photo's pages name all buckets of its author's followers, and the stamp of their total."""
+"""A batch of ready photos: what it asks of the stores, and what may happen between any two calls."""
+
+from collections.abc import Awaitable, Callable
 
 import pytest
 
+from schemas.facts import Rendition
 from schemas.ids import PhotoId
-from schemas.internal import FanoutPage, OwnPost, SetKind
-from streams.core.counted import BUCKETS, RECORD_MEMBERS
-from streams.core.delivery import DeliveryLimits
-from streams.core.sets import BucketKey, BucketWrite, SetSummary
-from streams.photos.ready import ReadyPhoto, photos_ready
+from streams.core import ring
 from streams.photos.uploaded import photos_uploaded
 from streams.stores.memory.stores import memory_stores
-from tests.worlds.renditions import AUTHOR, LIMITS, NOW_MS, PHOTO, UPLOADED, Log
+from tests.worlds.flaky_stores import FlakyStores, Moment
+from tests.worlds.renditions import (
+    DELETED,
+    FOLLOWER,
+    LIMITS,
+    NOW_MS,
+    PHOTO,
+    UPLOADED,
+    Log,
+    Message,
+    World,
+)
 
-EVERYBODY_IS_PUSHED = DeliveryLimits(celebrity_push_followers_max=10**9)
+WITH_THUMBNAIL = UPLOADED.model_copy(
+    update={"renditions": {"thumbnail": Rendition(object_key="theirs/t.jpg", width=150, height=100)}}
+)
+CALLS_MAX = 100
+
+
+async def test_a_batch_writes_its_rows_twice_and_reads_them_once() -> None:
+    """Facts, then rows and tombstones, then status and delivery in one statement a photo."""
+    flaky = FlakyStores(memory_stores(clock_ms=lambda: NOW_MS))
+    uploads = [WITH_THUMBNAIL.model_copy(update={"photo_id": PhotoId(PHOTO + n)}) for n in range(20)]
+    await photos_uploaded(flaky.stores, Log(), uploads, limits=LIMITS, now_ms=NOW_MS, original_poll_ms=2_000)
+
+    calls = [moment.operation for moment in flaky.moments if moment.store == "photos" and not moment.done]
+    assert calls == ["insert", "get", "tombstones", "mark_ready"]
+
+
+async def interrupted(
+    handled: Message, interrupt: Callable[[World], Awaitable[None]], wanted: tuple[int, bool]
+) -> World | None:
+    """Handle a message; before a call, or after it, `interrupt` gets a world that shares stores and log.
+
+    Pages are applied as soon as they are published. Returns None if there are fewer calls.
+    """
+    world, undisturbed = World(objects={}), World(objects={})
+    undisturbed.real = undisturbed.stores = world.real
+    undisturbed.log = undisturbed.outbox = world.log
+    await world.reader()
+    happened = False
+
+    async def at(moment: Moment) -> None:
+        nonlocal happened
+        if moment.operation == "fanout" and moment.done:
+            await world.apply_fanout()
+        if not happened and (moment.number, moment.done) == wanted:
+            happened = True
+            await interrupt(undisturbed)
+
+    flaky = FlakyStores(world.real, at)
+    world.stores, world.outbox = flaky.stores, flaky.around("outbox", world.log)
+    await world.handle(handled)
+    return world if happened else None
+
+
+async def every_interruption(
+    handled: Message, interrupt: Callable[[World], Awaitable[None]]
+) -> dict[tuple[int, bool], World]:
+    """The world at the end of each case, by the call and whether it was done."""
+    worlds: dict[tuple[int, bool], World] = {}
+    for number in range(CALLS_MAX):
+        for done in (False, True):
+            world = await interrupted(handled, interrupt, (number, done))
+            if world is None:
+                return worlds
+            worlds[number, done] = world
+    raise AssertionError(f"still calls after {CALLS_MAX}")
+
+
+@pytest.mark.law("L3")
+@pytest.mark.parametrize(
+    ("first", "second"), [(WITH_THUMBNAIL, DELETED), (DELETED, WITH_THUMBNAIL)], ids=["upload", "delete"]
+)
+async def test_a_delete_hides_a_photo_that_comes_ready_meanwhile(first: Message, second: Message) -> None:
+    """Before and after every call of one handler, the other handler runs completely."""
+    worlds = await every_interruption(first, lambda world: world.handle(second))
+    ends = {at: await world.end_state() for at, world in worlds.items()}
+
+    assert {(True, (), 0)} == {(end.deleted, end.listed, end.ready_total) for end in ends.values()}
+    assert len(ends) > 3
 
 
 @pytest.mark.law("L1")
-@pytest.mark.parametrize(
-    ("level", "total", "pages"),
-    [(0, 200, 1), (1, 1_500, 2), (1, 16 * RECORD_MEMBERS, 16), (2, 20_000, 22), (2, 100 * 16_000, 256)],
-)
-async def test_pages_have_every_bucket_once(level: int, total: int, pages: int) -> None:
-    """However full the buckets are, a record has about a thousand followers."""
-    stores, log, stamp = memory_stores(clock_ms=lambda: NOW_MS), Log(), 1 << 48 | 9
-    await photos_uploaded(stores, log, [UPLOADED], limits=LIMITS, now_ms=NOW_MS, original_poll_ms=2_000)
-    of_author = BucketKey(SetKind.FOLLOWERS, AUTHOR, 0, 0)
-    await stores.counted_sets.write(
-        [BucketWrite(of_author, rows={}, count=None, summary=SetSummary(level, total), stamp=stamp)]
-    )
+async def test_who_follows_meanwhile_gets_the_photo() -> None:
+    """The backfill of the new follower runs at once, so it or the page must have the photo."""
+    worlds = await every_interruption(WITH_THUMBNAIL, lambda world: world.follow())
+    stored = {at: await world.real.timelines.read(FOLLOWER) for at, world in worlds.items()}
 
-    photos = [ReadyPhoto(PhotoId(PHOTO), AUTHOR, {})]
-    await photos_ready(stores, log, photos, limits=EVERYBODY_IS_PUSHED, now_ms=NOW_MS)
-
-    records = [record for record in log.fanout_log if isinstance(record, FanoutPage)]
-    assert [
-        bucket for record in records for bucket in range(record.bucket, record.bucket + record.buckets)
-    ] == list(range(BUCKETS[level]))
-    assert {(record.photo_id, record.level, record.stamp) for record in records} == {(PHOTO, level, stamp)}
-    assert len(records) == pages
-    assert log.fanout_log[0] == OwnPost(PHOTO, AUTHOR, NOW_MS)
+    assert [] == [at for at, value in stored.items() if PHOTO not in ring.parse(value or b"").ids]
+    assert len(stored) > 20

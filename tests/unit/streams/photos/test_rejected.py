@@ -12,6 +12,7 @@ from streams.core.photos import Status
 from streams.photos.rejected import photo_rejected, upload_dead_lettered
 from streams.photos.uploaded import photos_uploaded
 from streams.stores.memory.stores import memory_stores
+from tests.worlds.deliveries import PUSHED
 from tests.worlds.renditions import AUTHOR, LIMITS, NOW_MS, PHOTO, UPLOADED, Log
 
 
@@ -65,7 +66,7 @@ async def test_a_dead_letter_touches_no_other_photo() -> None:
     await upload_dead_lettered(stores, log, PHOTO, UserId(AUTHOR + 1), REASON)
     assert (await stores.photos.get([PHOTO]))[PHOTO].status is Status.PROCESSING
 
-    await stores.photos.mark_ready({PHOTO: {}})
+    await stores.photos.mark_ready({PHOTO: {}}, {PHOTO: PUSHED})
     await upload_dead_lettered(stores, log, PHOTO, AUTHOR, REASON)
     assert (await stores.photos.get([PHOTO]))[PHOTO].status is Status.READY
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.ids import ID_BYTES, PackedIds, PhotoId, UserId, first_id_at, pack_ids, unpack_ids
-from schemas.internal import FanoutPage, OwnPost, SetKind
+from schemas.internal import Deliverable, FanoutPage, FanoutPosts, OwnPost, SetKind
 from streams.core import ring
 from streams.core.counted import Membership
 from streams.core.sets import BucketKey, BucketWrite
@@ -58,11 +58,27 @@ async def test_a_page_covers_all_of_its_buckets() -> None:
     assert as_pairs(puts) == Counter({(PHOTO, 102): 1, (PHOTO, 103): 1, (PHOTO, 104): 1})
 
 
+async def test_a_record_of_posts_covers_all_buckets_and_the_authors() -> None:
+    """Each post reaches every bucket of its author's followers, at the level that it names."""
+    world = stores()
+    await add_followers(world, 1, {0: [101], 15: [102]})
+
+    puts = await photos_for_owners(
+        world,
+        [FanoutPosts(NOW_MS, ((PHOTO, AUTHOR, 1, 0), (LATER_PHOTO, OTHER_AUTHOR, 0, 0)))],
+        page_copy_s=60,
+    )
+
+    assert as_pairs(puts) == Counter(
+        {(PHOTO, 101): 1, (PHOTO, 102): 1, (PHOTO, AUTHOR): 1, (LATER_PHOTO, OTHER_AUTHOR): 1}
+    )
+
+
 async def test_photos_for_the_same_owners_are_put_together() -> None:
     """Two posts of one author, one of them repeated, are one write of each follower's timeline."""
     world = stores()
     await add_followers(world, 0, {0: [101, 102]})
-    posts: list[FanoutPage | OwnPost] = [
+    posts: list[Deliverable] = [
         FanoutPage(LATER_PHOTO, AUTHOR, 0, 0, NOW_MS),
         FanoutPage(PHOTO, AUTHOR, 0, 0, NOW_MS),
         FanoutPage(PHOTO, AUTHOR, 0, 0, NOW_MS),

@@ -5,10 +5,11 @@ from typing import cast
 
 import pytest
 
-from schemas.internal import EDGES_A_RECORD_MAX, EdgeRecord, SetKind, decode_edges, encode_edges
+from schemas.ids import PhotoId, UserId
+from schemas.internal import EDGES_A_RECORD_MAX, EdgeRecord, FanoutPosts, SetKind, decode_edges, encode_edges
 from streams.kafka.producing.outbox import KafkaOutbox
 from streams.kafka.producing.producer import Outgoing, Producer
-from topics.catalogue import EDGES
+from topics.catalogue import EDGES, FANOUT, Lane
 from topics.partitioning import partition_of
 
 
@@ -52,6 +53,16 @@ async def test_the_edges_of_one_owner_share_records() -> None:
     )
 
     assert [EDGES_A_RECORD_MAX, 1] == [len(decode_edges(record.value or b"")) for record in sent.records]
+
+
+async def test_posts_go_to_the_partition_of_their_authors() -> None:
+    sent = Sent()
+    await KafkaOutbox(cast(Producer, sent), "n.").fanout(
+        [FanoutPosts(1, ((PhotoId(20), UserId(author), 0, 0),)) for author in range(1, 30)], Lane.NORMAL
+    )
+
+    partitions = [partition_of(FANOUT, author, Lane.NORMAL) for author in range(1, 30)]
+    assert partitions == [record.partition for record in sent.records]
 
 
 @pytest.mark.parametrize(
