@@ -13,6 +13,19 @@ from streams.ports.publishing import EventPublisher
 
 
 @dataclass(frozen=True, slots=True)
+class StoredEdge:
+    """What is stored of an edge: its row, and the time of its removal mark in microseconds since 1970."""
+
+    row: Membership | None
+    mark_us: int | None
+
+    @property
+    def is_added(self) -> bool:
+        """Whether there is a row, and the edge is not removed."""
+        return self.row is not None and not self.row.removed
+
+
+@dataclass(frozen=True, slots=True)
 class EdgeWriter:
     """Publishes a change of an edge, then writes the caller's own row of it.
 
@@ -27,17 +40,21 @@ class EdgeWriter:
     publisher: EventPublisher
     clock_us: Callable[[], int]
 
-    async def has(self, kind: OutgoingEdge, member: UserId, owner: int) -> bool:
-        """Return whether the edge is stored and not removed."""
-        row = await self.outgoing_edges.state(kind, member, owner)
-        return row is not None and not row.removed
-
-    async def add(self, kind: OutgoingEdge, member: UserId, owner: int, data: EventData) -> int:
-        """Publish `data`, then write the row; returns the time of both."""
+    async def stored(self, kind: OutgoingEdge, member: UserId, owner: int) -> StoredEdge:
+        """Read what is stored of the edge."""
         row, [mark_us] = await asyncio.gather(
             self.outgoing_edges.state(kind, member, owner), self.removal_marks.times(kind, [(member, owner)])
         )
-        time_us = max(self._later_than(row), (mark_us or 0) + 1)
+        return StoredEdge(row, mark_us)
+
+    async def add(
+        self, kind: OutgoingEdge, member: UserId, owner: int, data: EventData, stored: StoredEdge
+    ) -> int:
+        """Publish `data`, then write the row; returns the time of both.
+
+        `stored` was read during the same request.
+        """
+        time_us = max(self._later_than(stored.row), (stored.mark_us or 0) + 1)
         await self._write(kind, member, owner, data, Membership(time_us, removed=False))
         return time_us
 

@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from cachetools import TTLCache
 
-from api.edge_writer import EdgeWriter
+from api.edge_writer import EdgeWriter, StoredEdge
 from api.http.problems import Problem, too_many, unavailable
 from api.reading.cached_reads import CachedReads
 from schemas.facts import UserFollowed, UserUnfollowed
@@ -45,23 +45,25 @@ class FollowWriter:
         self._estimates: TTLCache[UserId, FollowingCounts] = TTLCache(ESTIMATES_MAX, ESTIMATE_S, clock_s)
 
     async def follow(self, user: UserId, followee: UserId) -> None:
-        """Follow the user; a repeated follow reads one row, however many followees there are.
+        """Follow the user; a repeated follow reads only this edge, however many followees there are.
 
         Raises:
             Problem: 409 or 429 at a limit, 503 if the count is not known.
             StoreUnavailable: It is unknown whether the change was made.
         """
-        if await self._edges.has(OutgoingEdge.FOLLOWING, user, followee):
-            await self._add(user, followee)
+        stored = await self._edges.stored(OutgoingEdge.FOLLOWING, user, followee)
+        if stored.is_added:
+            await self._add(user, followee, stored)
             return
-        async with self._turns.turn(following_key(user)):
-            row = await self._edges.outgoing_edges.state(OutgoingEdge.FOLLOWING, user, followee)
-            if row is not None and not row.removed:
-                await self._add(user, followee)
-                return
-            counts, verdict = await self._judge(user, creates_row=row is None)
+        async with self._turns.turn(following_key(user)) as waited:
+            if waited:  # For another follow of this user, perhaps of the same followee.
+                stored = await self._edges.stored(OutgoingEdge.FOLLOWING, user, followee)
+                if stored.is_added:
+                    await self._add(user, followee, stored)
+                    return
+            counts, verdict = await self._judge(user, creates_row=stored.row is None)
             self._refuse(counts, verdict)
-            time_us = await self._add(user, followee)
+            time_us = await self._add(user, followee, stored)
             self._estimates[user] = replace(counts, followees=counts.followees + 1)
             if verdict is Verdict.ALLOWED_IF_VERIFIED:
                 await self._verify(user, followee, time_us)
@@ -78,9 +80,9 @@ class FollowWriter:
             # the response is 503.
             await self._cache.invalidate(following_keys(user))
 
-    async def _add(self, user: UserId, followee: UserId) -> int:
+    async def _add(self, user: UserId, followee: UserId, stored: StoredEdge) -> int:
         data = UserFollowed(follower_id=user, followee_id=followee)
-        time_us = await self._edges.add(OutgoingEdge.FOLLOWING, user, followee, data)
+        time_us = await self._edges.add(OutgoingEdge.FOLLOWING, user, followee, data, stored)
         await self._cache.invalidate(following_keys(user))
         return time_us
 

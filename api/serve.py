@@ -4,7 +4,7 @@ import asyncio
 import gc
 import socket
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -41,6 +41,7 @@ PUBLISH_SHARE = 0.5
 # A page creates thousands of objects that reference counting frees. At Python's default of 700 the
 # collector would look for cycles several times a page, which takes a fifth of the page's time.
 COLLECTED_OBJECTS_MIN = 10_000
+TICK_S = 1.0
 
 
 def run(
@@ -116,7 +117,7 @@ async def serve(
                 app.openapi()  # Made before the first request, which would hold up all others.
                 front.serve(app)
                 async with asyncio.TaskGroup() as tasks:
-                    for loop_forever in (*services.loops(), queue.run, clocks.run):
+                    for loop_forever in (*services.loops(), clocks.run):
                         tasks.create_task(loop_forever())
 
         metrics_port = sockets[-1].getsockname()[1] if sockets else port
@@ -148,12 +149,23 @@ async def _serve_while(
 class _Server(uvicorn.Server):
     """A server that handles no signals: uvicorn would raise them again before the stores close."""
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._stopping = asyncio.Event()
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def main_loop(self) -> None:
+        """Return when the server is to stop. uvicorn's own loop looks ten times a second whether it is."""
+        while not await self.on_tick(0):  # Sets the second in the header `date`.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), TICK_S)
+
     def stop(self) -> None:
         self.should_exit = True
+        self._stopping.set()
 
 
 def bounded_protocol(

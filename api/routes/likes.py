@@ -22,7 +22,9 @@ async def put_like(
     """Like the photo; the caller's own next request sees it, the count follows."""
     user = caller.user_id
     await visible_photo(likes.reads, user, photo_id)
-    await likes.edges.add(OutgoingEdge.LIKES, user, photo_id, PhotoLiked(photo_id=photo_id, user_id=user))
+    stored = await likes.edges.stored(OutgoingEdge.LIKES, user, photo_id)
+    data = PhotoLiked(photo_id=photo_id, user_id=user)
+    await likes.edges.add(OutgoingEdge.LIKES, user, photo_id, data, stored)
     return await _changed(likes, user, photo_id)
 
 

@@ -20,6 +20,11 @@ log = logging.getLogger(__name__)
 ORIGINAL_MISSING = "original_missing"
 
 
+def next_pause_s(pause_s: int, settings: OriginalSettings, *, is_idle: bool) -> int:
+    """Return the pause after one that took `pause_s`; `is_idle` says that no photo was due."""
+    return min(2 * pause_s, settings.original_idle_poll_s) if is_idle else settings.original_poll_s
+
+
 @dataclass(slots=True)
 class ParkedJob:
     """Checks parked photos. Several processes may do so at once: a second check is harmless."""
@@ -30,18 +35,25 @@ class ParkedJob:
     clock_ms: Callable[[], int] = unix_ms
 
     async def run(self) -> None:
-        """Check every `original_poll_s` seconds; runs until cancelled."""
+        """Check every `original_poll_s` seconds; runs until cancelled.
+
+        While no photo is due, the pauses double up to `original_idle_poll_s`.
+        """
+        pause_s = self.settings.original_poll_s
         while True:
+            is_idle = False
             try:
-                await self.run_once(self.clock_ms())
+                is_idle = not await self.run_once(self.clock_ms())
             except StoreUnavailable as error:
                 log.debug("parked photos are looked at again soon: %s", error)
-            await asyncio.sleep(self.settings.original_poll_s)
+            pause_s = next_pause_s(pause_s, self.settings, is_idle=is_idle)
+            await asyncio.sleep(pause_s)
 
-    async def run_once(self, now_ms: int) -> None:
-        """Check the photos that are due, at most `parked_batch_photos_max` of them."""
+    async def run_once(self, now_ms: int) -> int:
+        """Check the photos that are due, at most `parked_batch_photos_max` of them; returns how many."""
         due = await self.stores.parked.due(now_ms, self.settings.parked_batch_photos_max)
         await asyncio.gather(*(self._look(photo, now_ms) for photo in due))
+        return len(due)
 
     async def _look(self, parked: ParkedPhoto, now_ms: int) -> None:
         stored = (await self.stores.photos.get([parked.photo_id])).get(parked.photo_id)

@@ -47,6 +47,7 @@ class OriginalSettings(Part):
 
     original_wait_s_max: PositiveInt = 600
     original_poll_s: PositiveInt = 2
+    original_idle_poll_s: PositiveInt = 10  # Between looks at the parked photos while none is due.
     parked_batch_photos_max: PositiveInt = 256
 
 

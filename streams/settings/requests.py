@@ -18,7 +18,7 @@ class TokenSettings(Part):
     jwt_audience: str = ""  # Required with a key set.
     jwt_leeway_s: PositiveInt = 30
     jwt_life_s_max: PositiveInt = 86_400
-    revocations_refresh_ms: PositiveInt = 2_000
+    revocations_refresh_ms: PositiveInt = 5_000  # A revocation must have its effect within 30 s.
     revocations_stale_s_max: PositiveInt = 3_600  # Then requests are 503, as nothing vouches for tokens.
     revocations_max: PositiveInt = 10_000  # Every API process has all of them in memory.
     ops_open: bool = False

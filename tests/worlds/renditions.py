@@ -301,7 +301,7 @@ class World:
         return SetWriter(self.real.counted_sets, self.real.cache, outbox, 1_000, 1_000, 1)
 
 
-async def _until_done(run: Callable[[], Awaitable[None]]) -> None:
+async def _until_done(run: Callable[[], Awaitable[object]]) -> None:
     for _ in range(TRIES_MAX):
         try:
             await run()

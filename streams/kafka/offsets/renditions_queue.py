@@ -1,21 +1,18 @@
 """Count the queued renditions; if too many are queued, the API rejects new uploads."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping
 from time import monotonic
 
 from streams.errors import StoreUnavailable
 from streams.kafka.offsets.queued import BrokerOffsets, queued_records
 from streams.kafka.producing.producer import STORE
-from streams.polling import poll
 from streams.roles import RENDITION_LANES, Role, group_of
 from topics.catalogue import RENDITIONS, Lane
 
-log = logging.getLogger(__name__)
-
-REFRESH_S = 1.0
-# If the last count is older, `queued` asks the broker before it returns.
+# If the last count and the last failure are older, `queued` asks the broker before it returns.
+FRESH_S = 1.0
+# While the broker does not answer, its last count is used for so long.
 AGE_S_MAX = 5.0
 ASK_S_MAX = 1.0
 
@@ -24,7 +21,7 @@ RENDITIONS_PER_TASK: Mapping[Lane, int] = {Lane.THUMBNAIL: 1, Lane.FULL: 3}
 
 
 class RenditionsQueue:
-    """The number of queued renditions, refreshed every second by `run`. `clock_s` is monotonic."""
+    """The number of queued renditions; the broker is asked only if somebody asks. `clock_s` is monotonic."""
 
     def __init__(
         self, offsets: BrokerOffsets, *, namespace: str, clock_s: Callable[[], float] = monotonic
@@ -33,7 +30,7 @@ class RenditionsQueue:
         self._namespace = namespace
         self._clock_s = clock_s
         self._queued = 0
-        self._asked_s: float | None = None
+        self._asked_s = self._failed_s = float("-inf")
         self._turn = asyncio.Lock()
 
     async def queued(self) -> int:
@@ -42,27 +39,24 @@ class RenditionsQueue:
         Raises:
             StoreUnavailable: The last count is older, and the broker did not answer.
         """
-        if not self._is_fresh():
+        if not self._is_usable():
             async with self._turn:
-                if not self._is_fresh():  # Another caller may have asked while this one waited.
-                    await self._ask()
+                if not self._is_usable():  # Another caller may have asked while this one waited.
+                    await self._refresh()
         return self._queued
 
-    def _is_fresh(self) -> bool:
-        return self._asked_s is not None and self._clock_s() - self._asked_s <= AGE_S_MAX
-
-    async def run(self) -> None:
-        """Ask the broker every `REFRESH_S` seconds; runs until cancelled."""
-        await poll(
-            self._refresh,
-            REFRESH_S,
-            log=log,
-            failure="the broker did not say how many renditions are queued",
-        )
+    def _is_usable(self) -> bool:
+        now_s = self._clock_s()
+        newest_s = max(self._asked_s, self._failed_s)
+        return now_s - newest_s <= FRESH_S and now_s - self._asked_s <= AGE_S_MAX
 
     async def _refresh(self) -> None:
-        async with self._turn:
+        try:
             await self._ask()
+        except StoreUnavailable:
+            self._failed_s = self._clock_s()
+            if self._failed_s - self._asked_s > AGE_S_MAX:
+                raise
 
     async def _ask(self) -> None:
         # The age counts from the request: the result may lack tasks that were queued after it.

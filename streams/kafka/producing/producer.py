@@ -74,6 +74,7 @@ class Producer:
         )
         self._reports: LoopHandover[tuple[_Sending, KafkaError | None]] = LoopHandover(_report)
         self._closing = Event()
+        self._produced = Event()  # Since the poller last looked.
         self._pinging = asyncio.Lock()
         self._pinged_s = float("-inf")
         self._ping_failure = ""
@@ -88,6 +89,7 @@ class Producer:
     ) -> None:
         await in_thread(self._producer.flush, FLUSH_S)
         self._closing.set()
+        self._produced.set()
         await in_thread(self._poller.join)
 
     async def send(self, records: Sequence[Outgoing]) -> None:
@@ -105,6 +107,7 @@ class Producer:
         producer = self._producer
         for record in records:
             self._produce(record, sending)
+        self._produced.set()
         error = await sending.done
         if error is not None:
             self._replace_if_fatal(producer, error)
@@ -135,6 +138,7 @@ class Producer:
             log.warning("Kafka's producer is replaced after a fatal error: %s", code)
             self._producer = LibrdkafkaProducer(self._configuration)
             self._replaced.append(producer)
+            self._produced.set()
 
     async def ping(self, topic: str) -> None:
         """Check that every partition of the topic has a leader.
@@ -183,12 +187,16 @@ class Producer:
         self._reports.put((sending, error))
 
     def _poll(self) -> None:
+        """Report deliveries; sleep while nothing is under way."""
         while not self._closing.is_set():
-            self._producer.poll(POLL_S)
-            for producer in tuple(self._replaced):
-                producer.poll(0)
-                if not len(producer):
-                    self._replaced.remove(producer)
+            self._produced.wait()
+            self._produced.clear()  # Before the look at what is under way, which then shows all before.
+            while (len(self._producer) or self._replaced) and not self._closing.is_set():
+                self._producer.poll(POLL_S)
+                for producer in tuple(self._replaced):
+                    producer.poll(0)
+                    if not len(producer):
+                        self._replaced.remove(producer)
 
 
 @dataclass(slots=True)

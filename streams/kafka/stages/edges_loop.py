@@ -31,7 +31,7 @@ from streams.ports.publishing import Outbox
 from streams.settings import ConsumerSettings, EdgeSettings, RetrySettings
 from topics.catalogue import EDGES
 
-POLL_MS = 200
+POLL_MS = 1_000  # Records end a poll at once; the errors of the group are looked at between polls.
 # A batch may wait for a store for hours, and the broker must not revoke its partitions meanwhile.
 # The watchdog detects a stuck process instead.
 POLL_INTERVAL_MS_MAX = 24 * 3_600_000

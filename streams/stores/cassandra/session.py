@@ -97,15 +97,10 @@ class CassandraSession:
         The writes to one partition are applied completely or not at all. After a failure, some
         partitions may be written.
         """
-
-        batch = BatchStatement(batch_type=BatchType.UNLOGGED)
-        batch.is_idempotent = True
         statements = [statement.bind(values) for statement, values in bound]
-        for one in statements:
-            batch.add(one)
         partition = statements[0].routing_key
         key = partition if all(one.routing_key == partition for one in statements) else None
-        await self._guard.run(f"batch of {len(bound)}", self._execute, batch, key=key)
+        await self._guard.run(f"batch of {len(bound)}", self._execute, _together(statements), key=key)
 
     async def batches(self, bound: Sequence[tuple[PreparedStatement, tuple[object, ...]]]) -> None:
         """Write batches of at most `STATEMENTS_A_BATCH` statements, all at once."""
@@ -129,6 +124,16 @@ class CassandraSession:
 
         response.add_callbacks(add_page, lambda error: self._results.put((future, error)))
         return future
+
+
+def _together(statements: Sequence[Statement]) -> Statement:
+    if len(statements) == 1:
+        return statements[0]  # A batch of one costs the driver and the server more.
+    batch = BatchStatement(batch_type=BatchType.UNLOGGED)
+    batch.is_idempotent = True
+    for statement in statements:
+        batch.add(statement)
+    return batch
 
 
 def open_session(settings: CassandraSettings, timeout_s: float) -> Session:

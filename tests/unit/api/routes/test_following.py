@@ -124,6 +124,31 @@ async def test_a_repeated_follow_reads_one_row() -> None:
     assert set(world.switches["outgoing_edges"].calls[before:]) == {"state", "write"}
 
 
+@pytest.mark.parametrize("earlier", [0, 1])
+async def test_a_follow_reads_its_edge_once(earlier: int) -> None:
+    """A row and a mark, whether the user follows the followee already or not; the followees are counted once
+    in a while."""
+    world = await make_world()
+    for _ in range(1 + earlier):
+        await status_of(world, "PUT", f"/v1/social/follow/{OTHER + 1 - earlier}")
+    rows, marks = world.switches["outgoing_edges"].calls, world.switches["removal_marks"].calls
+    before = len(rows), len(marks)
+
+    assert await status_of(world, "PUT", f"/v1/social/follow/{OTHER}") == 204
+
+    assert (rows[before[0] :], marks[before[1] :]) == (["state", "write"], ["times"])
+
+
+async def test_a_follow_that_waited_for_another_one_reads_its_edge_again() -> None:
+    """At the limit, the second of two equal follows repeats the first, and is no follow above the limit."""
+    world = await make_world(following_max=1)
+    path = f"/v1/social/follow/{OTHER}"
+
+    statuses = await asyncio.gather(*(status_of(world, "PUT", path) for _ in range(2)))
+
+    assert statuses == [204, 204]
+
+
 async def test_counts_are_shown_without_reading_the_followees() -> None:
     """The count is one call, which is cached until the followees change."""
     world = await make_world()

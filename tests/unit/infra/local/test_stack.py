@@ -20,6 +20,7 @@ from infra.local.paths import PROJECT, Home
 from infra.local.processes import kernel
 from infra.local.processes.daemon import Daemon
 from infra.local.processes.interrupts import deferred_interrupts
+from infra.local.processes.launch import TIMER_SLACK_NS
 from infra.local.processes.lock import exclusive
 from infra.local.processes.readiness import wait_ready
 from infra.local.servers.jars import KINDS, missing
@@ -136,6 +137,12 @@ class TestDaemon:
         assert (home.run / "worker-1.pid").read_text() == f"{pid}\n"
         command = Path(f"/proc/{pid}/cmdline")
         wait_until("the pid is the program's", lambda: command.read_text().split("\0")[:2] == SLEEP)
+
+    def test_the_kernel_may_wake_it_half_a_millisecond_late(self, daemon: Daemon) -> None:
+        """Threads that look for work again and again then cost a tenth."""
+        pid = run(daemon, *SLEEP)
+
+        assert int(Path(f"/proc/{pid}/timerslack_ns").read_text()) == TIMER_SLACK_NS
 
     def test_another_object_finds_it_again(self, daemon: Daemon, home: Home) -> None:
         """A new run finds the processes of an earlier run that was killed."""

@@ -19,7 +19,7 @@ class Broker:
 
     def __init__(self, *errors: KafkaError) -> None:
         self.errors = list(errors)
-        self.made = 0
+        self.made = self.polls = 0
 
     def __call__(self, _: object) -> "FakeProducer":
         self.made += 1
@@ -41,6 +41,7 @@ class FakeProducer:
         self._due.append(lambda: on_delivery(error, None))
 
     def poll(self, _: float) -> int:
+        self._broker.polls += 1
         due, self._due = self._due, []
         for report in due:
             report()
@@ -105,3 +106,11 @@ async def test_a_producer_that_failed_fatally_is_replaced(monkeypatch: pytest.Mo
 
     assert isinstance(first, StoreUnavailable)
     assert (second, broker.made) == (None, 2)
+
+
+async def test_a_producer_is_polled_only_while_records_are_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its thread sleeps until the next record, so a process that publishes nothing is not woken."""
+    broker = Broker()
+
+    assert await send(broker, monkeypatch, times=3) == [None] * 3
+    assert broker.polls == 3

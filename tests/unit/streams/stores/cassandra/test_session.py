@@ -174,3 +174,31 @@ async def test_a_slow_partition_does_not_open_the_breaker() -> None:
             await database.rows(statement, partition)
 
     assert asked == [b"slow"] * 3 + [b"other"]
+
+
+class Written:
+    """The future of a request that succeeds at once."""
+
+    has_more_pages = False
+
+    def add_callbacks(self, on_rows: Callable[[None], None], _: object) -> None:
+        on_rows(None)
+
+
+class SuccessfulSession:
+    def __init__(self) -> None:
+        self.sent: list[object] = []
+
+    def execute_async(self, statement: object) -> Written:
+        self.sent.append(statement)
+        return Written()
+
+
+async def test_a_single_write_is_no_batch() -> None:
+    """A batch of one statement costs the driver and the server more than the statement."""
+    session, statement = SuccessfulSession(), Statement()
+    database = CassandraSession(cast(Session, session), Breaker(failures_max=9, open_s=1.0), 5.0)
+
+    await database.batch([(cast(PreparedStatement, statement), ())])
+
+    assert session.sent == [statement]
