@@ -15,9 +15,8 @@ PR_SET_PDEATHSIG = 1
 PR_CAPBSET_DROP = 24
 CAP_IPC_LOCK = 14
 PR_SET_TIMERSLACK = 29
-# Cassandra's idle threads look for work every 10 µs, for as long as requests come now and then. With Linux's
-# own slack of 50 µs that took a fifth of a core at 20 requests a second; with this, the kernel wakes them at
-# most 2,000 times a second.
+# As long as requests come now and then, Cassandra's idle threads look for work every 10 µs. With Linux's own
+# slack of 50 µs, Cassandra takes 22 ms of CPU a follow at 20 a second; with this 16 ms, at the same latency.
 TIMER_SLACK_NS = 500_000
 # What the program writes is for its owner alone: the stores' data have private photos in them.
 UMASK = 0o077

@@ -139,7 +139,7 @@ class TestDaemon:
         wait_until("the pid is the program's", lambda: command.read_text().split("\0")[:2] == SLEEP)
 
     def test_the_kernel_may_wake_it_half_a_millisecond_late(self, daemon: Daemon) -> None:
-        """Threads that look for work again and again then cost a tenth."""
+        """Threads that look for work again and again then cost less."""
         pid = run(daemon, *SLEEP)
 
         assert int(Path(f"/proc/{pid}/timerslack_ns").read_text()) == TIMER_SLACK_NS
