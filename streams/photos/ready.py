@@ -76,10 +76,11 @@ async def photos_ready(
     deliveries = {photo: by_author[author] for photo, author in listed}
     # Once the rows say ready, no page that says `complete` may lack the photos.
     await stores.photos.mark_ready({photo.photo_id: photo.renditions for photo in photos}, deliveries)
+    # Before the delivery: a rebuild that an append missed reads the author's cached list.
+    await stores.cache.invalidate(
+        [*(photo_key(photo) for photo, _ in listed), *(pull_list_key(author) for author in authors)]
+    )
     await asyncio.gather(
-        stores.cache.invalidate(
-            [*(photo_key(photo) for photo, _ in listed), *(pull_list_key(author) for author in authors)]
-        ),
         outbox.edges(
             [
                 EdgeRecord(SetKind.READY_PHOTOS, photo, author, READY_TIME_US, removed=False)

@@ -1,5 +1,6 @@
 """A batch of ready photos: what it asks of the stores, and what may happen between any two calls."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -36,6 +37,25 @@ async def test_a_batch_writes_its_rows_twice_and_reads_them_once() -> None:
 
     calls = [moment.operation for moment in flaky.moments if moment.store == "photos" and not moment.done]
     assert calls == ["insert", "get", "tombstones", "mark_ready"]
+
+
+@pytest.mark.law("L1")
+async def test_copies_are_invalidated_before_anything_is_published_on_fanout() -> None:
+    """A rebuild that an append missed reads the author's list after that, and finds the photo in it."""
+
+    async def at(moment: Moment) -> None:
+        if moment.operation == "invalidate":
+            await asyncio.sleep(0.01)
+
+    flaky = FlakyStores(memory_stores(clock_ms=lambda: NOW_MS), at)
+    outbox = flaky.around("outbox", Log())
+    await photos_uploaded(
+        flaky.stores, outbox, [WITH_THUMBNAIL], limits=LIMITS, now_ms=NOW_MS, original_poll_ms=2_000
+    )
+
+    moments = [(moment.operation, moment.done) for moment in flaky.moments]
+    invalidated = len(moments) - moments[::-1].index(("invalidate", True))
+    assert moments.index(("mark_ready", True)) < invalidated <= moments.index(("fanout", False))
 
 
 async def interrupted(
