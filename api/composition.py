@@ -1,6 +1,6 @@
 """The composition of one API process: every service, made once."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import monotonic, time_ns
 
 from cachetools import TTLCache
@@ -17,6 +17,7 @@ from api.http.rate_limiter import RateLimiter
 from api.http.retry_after import RetryQueue
 from api.photo_ids import PhotoIds
 from api.readiness import Probe, Readiness
+from api.reading.author_lists import author_lists
 from api.reading.cached_reads import CachedReads
 from api.reading.delivery_poller import DeliveryPoller, LogEnds
 from api.reading.media_keys import MediaKeys, MediaKeysPoller
@@ -35,6 +36,7 @@ from api.services import (
     UserService,
 )
 from schemas.ids import UserId
+from streams.core.feed import Source
 from streams.core.limits.follow_limit import FollowLimit
 from streams.core.limits.rates import Rate
 from streams.errors import StoreUnavailable
@@ -114,7 +116,8 @@ def make_services(
     delivery = _delivery(log_ends, stores, FANOUT.named(settings.namespace), clock_s)
     # Most rebuilds take less than a second, so at least `rebuilds_in_flight_max` end each second.
     rebuilds = RetryQueue(rate_min=settings.rebuilds_in_flight_max, s_max=settings.retry_after_s_max)
-    rebuilder = _rebuilder(settings, stores, reads, rebuilds)
+    known_of = author_lists(reads, settings.pull_list_ids_max)
+    rebuilder = _rebuilder(settings, stores, reads, known_of, rebuilds)
     sources = FeedSources(
         settings=settings,
         reads=reads,
@@ -180,7 +183,11 @@ def _reads(
 
 
 def _rebuilder(
-    settings: TimelineSettings, stores: TimelineStores, reads: CachedReads, rebuilds: RetryQueue
+    settings: TimelineSettings,
+    stores: TimelineStores,
+    reads: CachedReads,
+    known_of: Callable[[Sequence[UserId]], Awaitable[Mapping[UserId, Source]]],
+    rebuilds: RetryQueue,
 ) -> Rebuilder:
     return Rebuilder(
         stores=stores,
@@ -188,6 +195,7 @@ def _rebuilder(
         timeline_ids=settings.timeline_ids,
         in_flight_max=settings.rebuilds_in_flight_max,
         count=_rebuild_counter(rebuilds),
+        known_of=known_of,
     )
 
 
