@@ -1,6 +1,6 @@
-"""What the cached lists of authors' newest photos say, for rebuilds of timelines.
+"""What a rebuild of a timeline reads through the cache: whom the owner follows, and authors' newest photos.
 
-These are the pull lists of pages. Readers who rebuild at the same time read the lists together, so after a
+The latter are the pull lists of pages. Rebuilds that run at the same time read them together, so after a
 loss of Redis the database is asked for each author about once, not once for each of their followers.
 """
 
@@ -13,6 +13,7 @@ from api.reading.skeleton import PULL_LISTS_MAX
 from schemas.ids import UserId
 from streams.core.feed import Source
 from streams.core.photos import PullList
+from streams.errors import StoreUnavailable
 from streams.gathering import gather_bounded
 from streams.joined_reads import JoinedReads
 
@@ -20,13 +21,26 @@ LISTS_A_CALL = 256
 CALLS_IN_FLIGHT_MAX = 4
 
 
-def author_lists(
+def followees_of(reads: CachedReads) -> Callable[[UserId], Awaitable[list[UserId]]]:
+    """Return a function that returns whom the owner follows; it raises StoreUnavailable, TooManyReads."""
+
+    async def followees(owner: UserId) -> list[UserId]:
+        following = await reads.following(owner)
+        if following.unknown:
+            raise StoreUnavailable("cassandra", "following", "needed for a rebuild")
+        return list(following.values[owner])
+
+    return followees
+
+
+def newest_photos_of(
     reads: CachedReads, ids_max: int, *, lists_max: int = PULL_LISTS_MAX
 ) -> Callable[[Sequence[UserId]], Awaitable[Mapping[UserId, Source]]]:
     """Return a function that returns the newest ready photos of the authors whose lists can be read.
 
-    It returns nothing for more than `lists_max` authors, because of so many a few photos each are enough,
-    and lists have up to `ids_max`. It raises TooManyReads as `CachedReads.pull_lists` does.
+    `ids_max` is the length of a list that is cut. The function returns nothing for more than `lists_max`
+    authors: of so many, a few photos each are enough. It raises TooManyReads as `CachedReads.pull_lists`
+    does.
     """
 
     async def call(authors: Sequence[UserId]) -> Mapping[int, PullList]:
@@ -42,7 +56,7 @@ def author_lists(
 
     joined = JoinedReads(read)
 
-    async def known_of(authors: Sequence[UserId]) -> Mapping[UserId, Source]:
+    async def newest_photos(authors: Sequence[UserId]) -> Mapping[UserId, Source]:
         return await joined.get(authors) if len(authors) <= lists_max else {}
 
-    return known_of
+    return newest_photos
