@@ -1,6 +1,6 @@
 """The composition of one API process: every service, made once."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from time import monotonic, time_ns
 
 from cachetools import TTLCache
@@ -22,6 +22,8 @@ from api.reading.delivery_poller import DeliveryPoller, LogEnds
 from api.reading.media_keys import MediaKeys, MediaKeysPoller
 from api.reading.present import PhotoRenderer
 from api.reading.pulled_authors import PulledAuthorsPoller
+from api.reading.reader_log import ReaderLog
+from api.reading.rebuild_reads import followees_of, newest_photos_of
 from api.reading.signed_urls import UrlSigner
 from api.reading.skeleton import FeedSources
 from api.services import (
@@ -34,10 +36,8 @@ from api.services import (
     UploadService,
     UserService,
 )
-from schemas.ids import UserId
 from streams.core.limits.follow_limit import FollowLimit
 from streams.core.limits.rates import Rate
-from streams.errors import StoreUnavailable
 from streams.fairness import FairSlots, Shares
 from streams.jobs.clocks import Clocks
 from streams.ports.edges import OutgoingEdges
@@ -114,7 +114,8 @@ def make_services(
     delivery = _delivery(log_ends, stores, FANOUT.named(settings.namespace), clock_s)
     # Most rebuilds take less than a second, so at least `rebuilds_in_flight_max` end each second.
     rebuilds = RetryQueue(rate_min=settings.rebuilds_in_flight_max, s_max=settings.retry_after_s_max)
-    rebuilder = _rebuilder(settings, stores, reads, rebuilds)
+    rebuilder = _rebuilder(settings, stores, reads, settings.pull_list_ids_max, rebuilds)
+    readers = ReaderLog(stores.active_readers, clock_us)
     sources = FeedSources(
         settings=settings,
         reads=reads,
@@ -133,7 +134,7 @@ def make_services(
     edges = EdgeWriter(stores.outgoing_edges, stores.removal_marks, publisher, clock_us)
     limiter = RateLimiter(stores.rates, buckets_max=settings.rate_buckets_max, clock_s=clock_s)
     return Services(
-        feed=FeedService(reads=reads, sources=sources, renderer=renderer, rebuilds=rebuilds),
+        feed=FeedService(reads=reads, sources=sources, renderer=renderer, rebuilds=rebuilds, readers=readers),
         photos=_photos(settings, reads, renderer, stores, publisher, clock_us),
         users=_users(reads, clock_s),
         likes=LikeService(reads=reads, edges=edges, cache=stores.cache),
@@ -180,14 +181,19 @@ def _reads(
 
 
 def _rebuilder(
-    settings: TimelineSettings, stores: TimelineStores, reads: CachedReads, rebuilds: RetryQueue
+    settings: TimelineSettings,
+    stores: TimelineStores,
+    reads: CachedReads,
+    pull_list_ids_max: int,
+    rebuilds: RetryQueue,
 ) -> Rebuilder:
     return Rebuilder(
         stores=stores,
-        followees_of=_followees_of(reads),
+        followees_of=followees_of(reads),
         timeline_ids=settings.timeline_ids,
         in_flight_max=settings.rebuilds_in_flight_max,
         count=_rebuild_counter(rebuilds),
+        known_of=newest_photos_of(reads, pull_list_ids_max),
     )
 
 
@@ -295,16 +301,6 @@ def _health(
         clocks=clocks,
         ops_open=settings.ops_open,
     )
-
-
-def _followees_of(reads: CachedReads) -> Callable[[UserId], Awaitable[list[UserId]]]:
-    async def followees_of(owner: UserId) -> list[UserId]:
-        following = await reads.following(owner)
-        if following.unknown:
-            raise StoreUnavailable("cassandra", "following", "needed for a rebuild")
-        return list(following.values[owner])
-
-    return followees_of
 
 
 def _rebuild_counter(rebuilds: RetryQueue) -> Callable[[RebuildOutcome], None]:

@@ -22,6 +22,7 @@ from api.reading.delivery_poller import DeliveryPoller
 from api.reading.media_keys import MediaKeysPoller
 from api.reading.present import PhotoRenderer
 from api.reading.pulled_authors import PulledAuthorsPoller
+from api.reading.reader_log import ReaderLog
 from api.reading.skeleton import FeedSources
 from schemas.ids import UserId
 from streams.core.limits.rates import Rate
@@ -49,6 +50,7 @@ class FeedService:
     sources: FeedSources
     renderer: PhotoRenderer
     rebuilds: RetryQueue
+    readers: ReaderLog
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +146,7 @@ class Services:
             self.verifier.revoked.run,
             self.pulled.run,
             self.delivery.run,
+            self.feed.readers.run,
             self.media_keys.run,
         )
 

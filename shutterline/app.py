@@ -78,6 +78,12 @@ COMMANDS = {
         "Rebuild timelines from Cassandra: those of some users now, or all as they are read.",
         "shutterline rebuild 7 8, or shutterline rebuild --all",
     ),
+    "warm-timelines": LazyCommand(
+        RUN,
+        "shutterline.commands.warm_timelines:warm",
+        "Rebuild missing timelines after a loss of Redis, those of the latest readers first.",
+        "shutterline warm-timelines --limit 10000",
+    ),
     "clean-media": LazyCommand(
         RUN,
         "shutterline.commands.media.clean:clean_media",

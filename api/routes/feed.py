@@ -45,6 +45,7 @@ async def feed_page(feed: FeedService, reader: UserId, query: PageQuery) -> tupl
     Raises:
         TooManyReads: Too many reads of the database are under way.
     """
+    feed.readers.note(reader)
     below = query.position[0] if query.position else TOP
     if await feed.sources.must_wait(reader):
         # If thousands of readers arrive at once, partial pages for all of them would use the time that

@@ -91,6 +91,20 @@ def union(sources: Iterable[Source], below: int, count: int | None = None) -> Sk
     return Skeleton(tuple(sorted(seen, reverse=True)), bound)
 
 
+def newest_ids(spans: Iterable[Sequence[int]], count: int) -> list[int]:
+    """Return the greatest `count` ids of the spans, descending; each span is descending, too.
+
+    Of spans with many more ids, only about `count` are sorted.
+    """
+    filled = [span for span in spans if span]
+    bound = _cut(filled, count) - 1
+    ids: list[int] = []
+    for span in filled:
+        ids.extend(span[: _first_up_to(span, bound)])
+    ids.sort(reverse=True)
+    return ids[:count]
+
+
 def _span(ids: Sequence[int], below: int, bound: int) -> Sequence[int]:
     """Return those of the descending `ids` that are above `bound` and below `below`."""
     # Usually that is all of them. Comparing both ends first is cheaper than a search and a copy.

@@ -17,7 +17,7 @@ from streams.ports.media import MediaObjects, MediaUploads
 from streams.ports.photos import AuthorPhotos, Authors, ParkedPhotos, Photos, PulledAuthors, UndeliveredPhotos
 from streams.ports.rates import SharedRates
 from streams.ports.revocations import Revocations
-from streams.ports.timelines import PageStarts, RebuildBudget, Timelines
+from streams.ports.timelines import ActiveReaders, PageStarts, RebuildBudget, Timelines
 from streams.ports.uploads import UploadLimit, Uploads
 
 # The groups have no slots, because Python does not allow several bases with slots in one class.
@@ -103,6 +103,7 @@ class ApiStores(UploadStores, EdgeStores, TimelineStores, HealthStores):
     """The stores from which the services of the API are made. `rates` and `leases` limit their callers."""
 
     page_starts: PageStarts
+    active_readers: ActiveReaders
     rates: SharedRates
     leases: Leases
     revocations: Revocations

@@ -1,11 +1,11 @@
-"""Ports of the stored timelines, and of what a page reads together with one.
+"""Ports of the stored timelines, of what a page reads together with one, and of who reads them.
 
 Implemented by the real store and by its in-memory twin. Every method raises
 `StoreUnavailable` when nothing is known about what it was asked for; every method may be
 repeated.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -119,3 +119,18 @@ class RebuildBudget(Protocol):
 
     async def take(self) -> bool:
         """Return whether one more rebuild may begin now."""
+
+
+class ActiveReaders(Protocol):
+    """Which readers asked for their feeds in an hour (of 3,600 s since 1970); outlives a loss of timelines.
+
+    An hour is forgotten when the timelines that were last read in it expire.
+    """
+
+    async def record(self, hour: int, readers: Collection[UserId]) -> None: ...
+
+    async def page(self, hour: int, after: UserId | None, count: int) -> list[UserId]:
+        """Return the next `count` readers of the hour behind `after`, each once, in an order that stays.
+
+        None is the first page. Fewer than `count` means that there are no more. Makes up to 16 calls.
+        """

@@ -74,6 +74,7 @@ class TimelineSettings(Part):
     rebuilds_per_s_max: PositiveInt = 1_000
     rebuilds_in_flight_max: PositiveInt = 16
     rebuild_ttl_ms: PositiveInt = 30_000
+    warm_timelines_in_flight_max: PositiveInt = 64
 
     @model_validator(mode="after")
     def _fits_the_ring(self) -> Self:

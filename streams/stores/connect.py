@@ -10,11 +10,17 @@ from streams.errors import StoreUnavailable
 from streams.ports.groups import Stores
 from streams.retrying import while_starting
 from streams.settings import CassandraSettings, RedisSettings, S3Settings, StoreSettings, TimelineSettings
+from streams.stores.cassandra.active_readers import CassandraActiveReaders
 from streams.stores.cassandra.authors import CassandraAuthors, CassandraPulledAuthors
 from streams.stores.cassandra.cleaning import (
     CassandraCleaningPositions,
     CassandraMissingObjects,
     CassandraPhotoScan,
+)
+from streams.stores.cassandra.coordination import (
+    CassandraShardLeases,
+    CassandraStoppedPartitions,
+    CassandraStuckPartitions,
 )
 from streams.stores.cassandra.counted import CassandraCountedSets
 from streams.stores.cassandra.health import CassandraStoreClock, CassandraStoreProbe
@@ -23,8 +29,6 @@ from streams.stores.cassandra.parked import CassandraParkedPhotos
 from streams.stores.cassandra.photos import CassandraAuthorPhotos, CassandraPhotos
 from streams.stores.cassandra.revocations import CassandraRevocations
 from streams.stores.cassandra.session import CassandraSession, open_session
-from streams.stores.cassandra.shard_leases import CassandraShardLeases
-from streams.stores.cassandra.stops import CassandraStoppedPartitions, CassandraStuckPartitions
 from streams.stores.cassandra.uploads import CassandraUploads
 from streams.stores.cdn.purging import HttpCdn, cdn
 from streams.stores.guard import breaker_of, key_breakers_of
@@ -156,6 +160,7 @@ def stores_of(clients: StoreClients, settings: StoreSettings) -> Stores:
         redis_clock=RedisStoreClock(redis),
         timelines=timelines,
         cache=cache,
+        active_readers=CassandraActiveReaders(database, life_s=settings.timeline_ttl_s),
         page_starts=RedisPageStarts(redis, cache, timelines),
         rates=RedisSharedRates(redis, namespace=namespace),
         leases=RedisLeases(redis, namespace=namespace),

@@ -8,11 +8,16 @@ token is another rebuild's or the timeline has expired.
 The followees are read after the timeline exists. If the backfill of an earlier follow found no
 timeline, this read includes that follow, because its row was written before its backfill was
 requested.
+
+Photos may come from cached lists of authors' newest photos, which are also read after the timeline exists.
+Such a list is invalidated after a photo's row says ready and before the photo's first append is published.
+So if an append found no timeline, the list that is read afterwards has the photo. The same holds for the
+pull lists of pages; a rebuild reads the same cached values.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from secrets import token_bytes
@@ -37,15 +42,24 @@ class RebuildOutcome(StrEnum):
     FAILED = "failed"
 
 
+async def _nothing_known(_: Sequence[UserId]) -> Mapping[UserId, Source]:
+    return {}
+
+
 @dataclass(slots=True)
 class Rebuilder:
-    """The rebuilds of one process: at most `in_flight_max` at once, within a shared budget."""
+    """The rebuilds of one process: at most `in_flight_max` at once, within a shared budget.
+
+    `known_of` returns the newest ready photos of those of the authors for whom that takes no read of their
+    own; it reads after it is called.
+    """
 
     stores: TimelineStores
     followees_of: Callable[[UserId], Awaitable[Collection[UserId]]]
     timeline_ids: int
     in_flight_max: int
     count: Callable[[RebuildOutcome], None]
+    known_of: Callable[[Sequence[UserId]], Awaitable[Mapping[UserId, Source]]] = _nothing_known
     _running: dict[UserId, asyncio.Task[Source]] = field(default_factory=dict, init=False)
     # In an outage every rebuild fails.
     _outages: LimitedLog = field(default_factory=lambda: LimitedLog(log), init=False)
@@ -108,9 +122,13 @@ class Rebuilder:
 
     async def _run(self, owner: UserId, token: bytes) -> Source:
         try:
-            followees = await self.followees_of(owner)
+            authors = [*await self.followees_of(owner), owner]
             window = await newest_of(
-                self.stores.author_photos, [*followees, owner], below=TOP, count=self.timeline_ids
+                self.stores.author_photos,
+                authors,
+                below=TOP,
+                count=self.timeline_ids,
+                known=await self.known_of(authors),
             )
         except (StoreUnavailable, TooManyReads):
             await self._give_up(owner)

@@ -17,8 +17,8 @@ from infra.local.stack import Stack
 from streams.ports.groups import Stores
 from streams.ports.media import SignedRequest
 from streams.settings import Settings
+from streams.stores.cassandra.coordination import CassandraShardLeases
 from streams.stores.cassandra.outgoing_edges import CassandraOutgoingEdges
-from streams.stores.cassandra.shard_leases import CassandraShardLeases
 from streams.stores.connect import connect, connect_clients, stores_of
 from tests.contract import limits
 from tests.contract.passing_time import RealTime

@@ -19,7 +19,7 @@ from streams.stores.memory.media import MemoryCdn, MemoryMediaObjects, MemoryMed
 from streams.stores.memory.outgoing_edges import MemoryOutgoingEdges, MemoryRemovalMarks
 from streams.stores.memory.photos import MemoryAuthorPhotos, MemoryParkedPhotos, MemoryPhotos
 from streams.stores.memory.revocations import MemoryRevocations
-from streams.stores.memory.timelines import MemoryPageStarts, MemoryTimelines
+from streams.stores.memory.timelines import MemoryActiveReaders, MemoryPageStarts, MemoryTimelines
 from streams.stores.memory.uploads import MemoryUploadLimit, MemoryUploads
 from topics.catalogue import FANOUT
 
@@ -81,6 +81,7 @@ def memory_stores(
         cassandra_clock=MemoryStoreClock(clock_ms),
         redis_clock=MemoryStoreClock(clock_ms),
         cache=cache,
+        active_readers=MemoryActiveReaders(),
         page_starts=MemoryPageStarts(cache, timelines),
         rates=MemorySharedRates(lambda: clock_ms() / 1_000),
         leases=MemoryLeases(clock_ms),

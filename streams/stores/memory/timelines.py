@@ -1,6 +1,8 @@
-"""Timelines in memory: the same rings as in Redis, byte for byte; and what a page reads together with one."""
+"""Timelines in memory: the same rings as in Redis, byte for byte; what a page reads together with one, and
+who reads them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from more_itertools import chunked, flatten
@@ -8,7 +10,7 @@ from more_itertools import chunked, flatten
 from schemas.ids import PackedIds, PhotoId, UserId, pack_ids, unpack_ids
 from streams.core import ring
 from streams.ports.cache import Cache
-from streams.ports.timelines import PageStart, PageStarts, PhotosForOwners, Timelines
+from streams.ports.timelines import ActiveReaders, PageStart, PageStarts, PhotosForOwners, Timelines
 
 
 @dataclass(slots=True)
@@ -161,3 +163,16 @@ def _appended(value: bytes, photos: Sequence[PhotoId]) -> bytes:
         arrivals += 1
     count = (ring.ARRIVALS_MARK + arrivals).to_bytes(4)
     return count + value[4 : ring.GUARD_BYTES] + pack_ids([floor, *first, *flatten(others)])
+
+
+class MemoryActiveReaders(ActiveReaders):
+    """The readers by hour; nothing expires."""
+
+    def __init__(self) -> None:
+        self._readers: dict[int, set[UserId]] = defaultdict(set)
+
+    async def record(self, hour: int, readers: Collection[UserId]) -> None:
+        self._readers[hour].update(readers)
+
+    async def page(self, hour: int, after: UserId | None, count: int) -> list[UserId]:
+        return sorted(reader for reader in self._readers[hour] if after is None or reader > after)[:count]

@@ -24,6 +24,7 @@ from tests.contract.suites.parked_suite import ParkedPhotosSuite
 from tests.contract.suites.photos_suite import AuthorPhotosSuite, PhotosSuite
 from tests.contract.suites.revocations_suite import RevocationsSuite
 from tests.contract.suites.timelines_suite import (
+    ActiveReadersSuite,
     RebuildSuite,
     RingBytesSuite,
     TimelinesSuite,
@@ -31,6 +32,7 @@ from tests.contract.suites.timelines_suite import (
 from tests.contract.suites.uploads_suite import UploadKeysSuite, UploadLimitSuite, UploadsSuite
 
 __all__ = [
+    "TestActiveReaders",
     "TestAuthorPhotos",
     "TestAuthors",
     "TestCache",
@@ -168,6 +170,10 @@ class TestTimelines(TimelinesSuite):
 
 
 class TestPageStarts(PageStartsSuite):
+    pass
+
+
+class TestActiveReaders(ActiveReadersSuite):
     pass
 
 

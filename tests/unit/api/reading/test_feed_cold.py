@@ -2,12 +2,16 @@
 later."""
 
 import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
+import pytest
 from prometheus_client import REGISTRY
 
 from bench.traffic.waiting import eventually
 from schemas.ids import UserId
-from streams.core.feed import Completeness
+from streams.core import ring
+from streams.core.feed import Completeness, Source
 from tests.worlds.api import World, make_world
 
 READER = 1
@@ -66,16 +70,14 @@ def limited() -> float:
 def hold_the_database(world: World) -> asyncio.Event:
     """Make the reads of rebuilds wait for the returned event."""
     may_read = asyncio.Event()
-    newest = world.stores.author_photos.newest
+    rebuilder = world.services.rebuilder
+    known_of = rebuilder.known_of
 
-    async def slow_newest(*args: object, **kwargs: object) -> object:
-        # Only a rebuild reads so many photos of an author; a pull list reads fewer.
-        if kwargs["each_max"] > 300:  # type: ignore[operator]
-            await may_read.wait()
-        return await newest(*args, **kwargs)  # type: ignore[arg-type]  # As they came.
+    async def slow_known_of(authors: Sequence[UserId]) -> Mapping[UserId, Source]:
+        await may_read.wait()
+        return await known_of(authors)
 
-    # The database is slow.
-    world.switches["author_photos"].newest = slow_newest  # type: ignore[attr-defined]
+    rebuilder.known_of = slow_known_of
     return may_read
 
 
@@ -135,3 +137,66 @@ async def test_a_crowd_is_spread_while_rebuilds_are_full() -> None:
     assert (retry_after_s[0], retry_after_s) == (1, sorted(retry_after_s))
     assert retry_after_s[-1] > 2
     assert running.headers["retry-after"] == "1"
+
+
+async def test_a_crowd_of_followers_reads_each_author_once() -> None:
+    """Readers who rebuild at the same time read the lists of their authors together; later ones find them
+    cached."""
+    world = await make_world(rebuilds_in_flight_max=64)
+    readers = range(100, 120)
+    for reader in readers:
+        for author in (2, 3, 4):
+            await world.follow(reader, author)
+    for photo, author in ((10, 2), (11, 3), (12, 4)):
+        await world.post(photo, author)
+    await world.later(120)
+    newest = world.stores.author_photos.newest
+    read: Counter[UserId] = Counter()
+
+    async def counting(authors: Sequence[UserId], **limits: int) -> object:
+        read.update(authors)
+        return await newest(authors, **limits)
+
+    world.switches["author_photos"].newest = counting  # type: ignore[attr-defined]  # Counts.
+    pages = await asyncio.gather(*(world.page(reader) for reader in readers))
+    later = await world.page(2)
+
+    assert {(*page.ids, page.completeness) for page in pages} == {(12, 11, 10, Completeness.COMPLETE)}
+    assert later.ids == [10]
+    assert {author: read[UserId(author)] for author in (2, 3, 4)} == {2: 1, 3: 1, 4: 1}
+
+
+async def test_a_cached_list_brings_no_deleted_photo_back() -> None:
+    """Law: no ghost. A list that was cached before a delete is not used after it, and a list that was read
+    before the delete but cached later is not cached."""
+    world = await make_world()
+    for reader in (READER, 3):
+        await world.follow(reader, 2)
+    await world.post(10, 2)
+    await world.post(11, 2)
+    await world.later(120)
+    await world.page(READER)  # Caches the list.
+    await world.delete(11, 2)
+
+    page = await world.page(3)
+
+    value = await world.stores.timelines.read(UserId(3))
+    assert value is not None
+    assert (page.ids, page.completeness) == ([10], Completeness.COMPLETE)
+    assert ring.parse(value).ids == {10}
+
+
+@pytest.mark.law("L5")
+async def test_a_photo_whose_append_found_no_timeline_is_in_the_list() -> None:
+    """Law: a rebuild loses nothing that arrives meanwhile, also if the author's list was cached before."""
+    world = await make_world()
+    for reader in (READER, 3):
+        await world.follow(reader, 2)
+    await world.post(10, 2)
+    await world.later(120)
+    await world.page(READER)  # Caches the list.
+    await world.post(11, 2, followers=(3,))  # The append finds no timeline.
+
+    page = await world.page(3)
+
+    assert (page.ids, page.completeness) == ([11, 10], Completeness.COMPLETE)

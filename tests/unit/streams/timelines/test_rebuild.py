@@ -10,6 +10,7 @@ from bench.traffic.waiting import eventually
 from schemas.ids import PackedIds, PhotoId, UserId, pack_ids
 from streams.core import ring
 from streams.core.feed import Source
+from streams.core.photos import AuthorPhoto
 from streams.errors import StoreUnavailable
 from streams.ports.timelines import PhotosForOwners
 from streams.stores.cache.database_reads import TooManyReads
@@ -27,12 +28,18 @@ WAIT_S = 60  # Real time: a rebuild that should end in time does so on a busy ma
     st.integers(1, 61),
     st.integers(1, 12),
     st.one_of(st.none(), st.integers(1, 4)),
+    st.dictionaries(st.integers(1, 4), st.integers(1, 9)),
 )
 @settings(deadline=None)
 def test_the_newest_are_exact(
-    photos: dict[int, tuple[int, bool]], below: int, count: int, unready_of: int | None
+    photos: dict[int, tuple[int, bool]],
+    below: int,
+    count: int,
+    unready_of: int | None,
+    known_max: dict[int, int],
 ) -> None:
-    """The result equals that of reading all photos, and no photo above its floor is missing."""
+    """The result equals that of reading all photos, and no photo above its floor is missing. It is the same
+    if the newest photos of some authors are known, up to so many each."""
 
     async def run() -> Source:
         store = MemoryAuthorPhotos()
@@ -40,11 +47,17 @@ def test_the_newest_are_exact(
             await store.add([(PhotoId(photo), UserId(author))], ready=ready)
         authors = [UserId(author) for author in (1, 2, 3, 4, 1)]
         reader = None if unready_of is None else UserId(unready_of)
+        known = {
+            UserId(author): _known(
+                await store.newest([UserId(author)], below=below, each_max=each), each, reader
+            )
+            for author, each in known_max.items()
+        }
         with pytest.MonkeyPatch.context() as patch:
             # Limits so small that most examples need several rounds and calls.
             patch.setattr("streams.timelines.newest.EACH_MIN", 1)
             patch.setattr("streams.timelines.newest.AUTHORS_A_CALL", 2)
-            return await newest_of(store, authors, below=below, count=count, unready_of=reader)
+            return await newest_of(store, authors, below=below, count=count, unready_of=reader, known=known)
 
     found = asyncio.run(run())
 
@@ -52,6 +65,25 @@ def test_the_newest_are_exact(
     expected = sorted((photo for photo in counted if photo < below), reverse=True)
     assert list(found.ids) == expected[:count]
     assert found.floor == (expected[count - 1] - 1 if len(expected) > count else 0)
+
+
+def _known(read: dict[UserId, list[AuthorPhoto]], each_max: int, reader: UserId | None) -> Source:
+    [(author, photos)] = read.items()
+    shown = [photo.photo_id for photo in photos if photo.ready or author == reader]
+    return Source(shown, photos[-1].photo_id - 1 if len(photos) == each_max else 0)
+
+
+async def test_nothing_is_read_of_known_authors_without_more() -> None:
+    """Only authors whose known photos may not reach as deep as the result are read."""
+    store = _Counting()
+    for photo in range(1, 41):
+        await store.add([(PhotoId(photo), UserId(1 if photo <= 20 else 2))], ready=True)
+    known = {UserId(1): Source((20, 19), 18), UserId(2): Source(range(40, 30, -1), 30)}
+
+    found = await newest_of(store, [UserId(1), UserId(2)], below=10**9, count=5, known=known)
+
+    assert (list(found.ids), found.floor) == ([40, 39, 38, 37, 36], 35)
+    assert store.rows == 0
 
 
 class _Counting(MemoryAuthorPhotos):

@@ -1,0 +1,110 @@
+"""Rebuild missing timelines before their owners ask for them, those of the latest readers first.
+
+Each timeline is rebuilt as by its owner's request, so a run may be killed and repeated at any moment, and
+may run beside readers. A timeline that exists is left alone.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from schemas.ids import PackedIds, UserId, pack_ids, unpack_ids
+from streams.errors import StoreUnavailable
+from streams.gathering import gather_bounded
+from streams.ports.timelines import ActiveReaders, Timelines
+from streams.stores.cache.database_reads import TooManyReads
+from streams.timelines.rebuild import Rebuilder, RebuildOutcome
+
+PAGE_READERS = 1_000
+TRIES = 5
+RETRY_S = 0.5
+REBUILD_S_MAX = 30.0
+
+
+@dataclass(slots=True)
+class WarmedTimelines:
+    """How far a run has got. `missing` timelines could not be rebuilt; `entries` are their photos' ids."""
+
+    readers: int = 0
+    existed: int = 0
+    missing: int = 0
+    entries: int = 0
+    outcomes: Counter[RebuildOutcome] = field(default_factory=Counter)
+
+    @property
+    def rebuilt(self) -> int:
+        return self.outcomes[RebuildOutcome.REBUILT]
+
+    def count(self, outcome: RebuildOutcome) -> None:
+        self.outcomes[outcome] += 1
+
+
+async def latest_readers(
+    active_readers: ActiveReaders, hours: Iterable[int], limit: int
+) -> AsyncIterator[list[UserId]]:
+    """Yield up to `limit` readers, each once, those of the first of `hours` first.
+
+    Raises:
+        StoreUnavailable: Begin again.
+    """
+    seen: set[UserId] = set()
+    for hour in hours:
+        after: UserId | None = None
+        while len(seen) < limit:
+            page = await active_readers.page(hour, after, PAGE_READERS)
+            new = [reader for reader in page if reader not in seen][: limit - len(seen)]
+            seen.update(new)
+            if new:
+                yield new
+            if len(page) < PAGE_READERS:
+                break
+            after = page[-1]
+
+
+async def warm_timelines(
+    timelines: Timelines,
+    rebuilder: Rebuilder,
+    readers: AsyncIterator[Sequence[UserId]],
+    warmed: WarmedTimelines,
+    *,
+    progressed: Callable[[], None],
+    retry_s: float = RETRY_S,
+) -> None:
+    """Rebuild the timelines of these readers that do not exist, at most `rebuilder.in_flight_max` at once.
+
+    Counts in `warmed`, for which the rebuilder counts its outcomes, and calls `progressed` after each
+    timeline.
+
+    Raises:
+        StoreUnavailable: Redis or Cassandra did not answer; run it again.
+    """
+
+    async def rebuild(reader: UserId) -> None:
+        try:
+            window = await rebuilder.rebuild(reader, wait_s=REBUILD_S_MAX)
+        except (StoreUnavailable, TooManyReads):
+            return  # It is missing still, so it is tried again.
+        if window is not None:
+            warmed.entries += len(window.ids)
+            progressed()
+
+    async for page in readers:
+        missing = await _missing(timelines, page)
+        warmed.readers += len(page)
+        warmed.existed += len(page) - len(missing)
+        for _ in range(TRIES):
+            await gather_bounded(missing, rebuild, at_once=rebuilder.in_flight_max)
+            missing = await _missing(timelines, missing)
+            if not missing:
+                break
+            # The budget of all rebuilds a second was spent, or a store did not answer.
+            await asyncio.sleep(retry_s)
+        warmed.missing += len(missing)
+
+
+async def _missing(timelines: Timelines, readers: Sequence[UserId]) -> list[UserId]:
+    if not readers:
+        return []
+    existing = set(unpack_ids(await timelines.existing(PackedIds(pack_ids(readers)))))
+    return [reader for reader in readers if reader not in existing]

@@ -1,0 +1,68 @@
+"""Reads that several callers share."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from bench.traffic.waiting import eventually
+from streams.errors import StoreUnavailable
+from streams.joined_reads import JoinedReads
+
+
+@dataclass
+class _Reads:
+    """Reads that wait until they are let go; each returns its own number for its keys."""
+
+    keys: list[list[str]] = field(default_factory=list)
+    may_end: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, keys: Sequence[str]) -> Mapping[str, int]:
+        self.keys.append(sorted(keys))
+        number = len(self.keys)
+        await self.may_end.wait()
+        return dict.fromkeys(keys, number)
+
+
+async def test_callers_during_a_read_share_the_next_one() -> None:
+    """Each key is read once for all of them, and never by the read that began before they asked."""
+    reads = _Reads()
+    joined = JoinedReads(reads)
+    first = asyncio.create_task(joined.get(["a"]))
+    await eventually("the first read", lambda: len(reads.keys) == 1)
+    others = [asyncio.create_task(joined.get(keys)) for keys in (["a", "b"], ["b", "c"], ["a"])]
+    await asyncio.sleep(0)
+    reads.may_end.set()
+
+    assert await first == {"a": 1}
+    assert [await other for other in others] == 3 * [{"a": 2, "b": 2, "c": 2}]
+    assert reads.keys == [["a"], ["a", "b", "c"]]
+
+
+async def test_a_cancelled_caller_leaves_the_read_to_the_others() -> None:
+    """The first caller of a read begins it, but does not own it."""
+    reads = _Reads()
+    joined = JoinedReads(reads)
+    first, second = (asyncio.create_task(joined.get([key])) for key in "ab")
+    await eventually("the read", lambda: len(reads.keys) == 1)
+    first.cancel()
+    reads.may_end.set()
+
+    assert await second == {"a": 1, "b": 1}
+
+
+async def test_a_failed_read_fails_its_callers_only() -> None:
+    """The next read begins anew."""
+    outcomes = iter([StoreUnavailable("redis", "get", "down"), None])
+
+    async def read(keys: Sequence[str]) -> Mapping[str, int]:
+        if error := next(outcomes):
+            raise error
+        return dict.fromkeys(keys, 1)
+
+    joined = JoinedReads(read)
+    with pytest.raises(StoreUnavailable):
+        await joined.get(["a"])
+
+    assert await joined.get(["a"]) == {"a": 1}
