@@ -33,13 +33,12 @@ def warm(
     ] = READERS_MAX,
 ) -> None:
     console, warmed = terminal(), WarmedTimelines()
-    began_s = time.monotonic()
-    asyncio.run(_warm(limit, warmed, console))
-    took_s = time.monotonic() - began_s
+    took_s = asyncio.run(_warm(limit, warmed, console))
     console.print(
         f"{warmed.rebuilt:,} timelines rebuilt with {warmed.entries:,} entries in {took_s:.1f} s: "
         f"{warmed.rebuilt / took_s:,.0f} timelines and {warmed.entries / took_s:,.0f} entries a second; "
-        f"{warmed.existed:,} of {warmed.readers:,} existed"
+        f"{warmed.existed:,} of {warmed.readers:,} existed",
+        soft_wrap=True,
     )
     if warmed.missing:
         raise CommandFailed(
@@ -47,7 +46,8 @@ def warm(
         )
 
 
-async def _warm(limit: int, warmed: WarmedTimelines, console: Console) -> None:
+async def _warm(limit: int, warmed: WarmedTimelines, console: Console) -> float:
+    """Returns how many seconds it took, without those until the stores were connected."""
     settings = load_settings()
     await require(cassandra=settings.cassandra, redis=settings.redis)
     hour = int(time.time()) // HOUR_S
@@ -84,6 +84,7 @@ async def _warm(limit: int, warmed: WarmedTimelines, console: Console) -> None:
                 )
             finally:
                 await rebuilder.close()
+            return time.monotonic() - began_s
 
 
 def _reads(settings: CacheSettings, stores: ApiStores) -> CachedReads:

@@ -1,5 +1,6 @@
 """Active readers in Cassandra."""
 
+import asyncio
 from collections.abc import Collection
 
 from schemas.ids import UserId
@@ -26,11 +27,14 @@ class CassandraActiveReaders(ActiveReaders):
         await self._session.batches([(self._insert, (hour, reader % SHARDS, reader)) for reader in readers])
 
     async def page(self, hour: int, after: UserId | None, count: int) -> list[UserId]:
-        readers: list[UserId] = []
-        for shard in range(0 if after is None else after % SHARDS, SHARDS):
-            above = after if after is not None and after % SHARDS == shard else 0
-            rows = await self._session.rows(self._select, hour, shard, above, count - len(readers))
-            readers.extend(UserId(row[0]) for row in rows)
-            if len(readers) == count:
-                break
-        return readers
+        first = 0 if after is None else after % SHARDS
+        readers = await self._shard(hour, first, after or 0, count)
+        if len(readers) < count:
+            # Most hours have few readers, so all other shards are read at once.
+            calls = [self._shard(hour, shard, 0, count - len(readers)) for shard in range(first + 1, SHARDS)]
+            for some in await asyncio.gather(*calls):
+                readers += some
+        return readers[:count]
+
+    async def _shard(self, hour: int, shard: int, above: int, count: int) -> list[UserId]:
+        return [UserId(row[0]) for row in await self._session.rows(self._select, hour, shard, above, count)]
