@@ -51,12 +51,15 @@ class FollowWriter:
             Problem: 409 or 429 at a limit, 503 if the count is not known.
             StoreUnavailable: It is unknown whether the change was made.
         """
+        estimate = self._estimates.get(user)
         stored = await self._edges.stored(OutgoingEdge.FOLLOWING, user, followee)
         if stored.is_added:
             await self._add(user, followee, stored)
             return
         async with self._turns.turn(following_key(user)) as waited:
-            if waited:  # For another follow of this user, perhaps of the same followee.
+            # Another follow of this user, perhaps of the same followee, may have ended since the read. Each
+            # leaves a new estimate.
+            if waited or self._estimates.get(user) is not estimate:
                 stored = await self._edges.stored(OutgoingEdge.FOLLOWING, user, followee)
                 if stored.is_added:
                     await self._add(user, followee, stored)

@@ -1,6 +1,7 @@
 """Follow and unfollow, and the list of followees."""
 
 import asyncio
+import itertools
 from typing import Any
 
 import pytest
@@ -147,6 +148,29 @@ async def test_a_follow_that_waited_for_another_one_reads_its_edge_again() -> No
     statuses = await asyncio.gather(*(status_of(world, "PUT", path) for _ in range(2)))
 
     assert statuses == [204, 204]
+
+
+async def test_a_follow_whose_read_took_longer_than_another_follow_reads_its_edge_again() -> None:
+    """Otherwise the second of two equal follows would be one above the limit."""
+    world = await make_world(following_max=1)
+    path = f"/v1/social/follow/{OTHER}"
+    reads, both_read, first_ended = itertools.count(), asyncio.Event(), asyncio.Event()
+
+    async def second_waits() -> None:
+        number = next(reads)
+        if number == 0:
+            await both_read.wait()
+        elif number == 1:
+            both_read.set()
+            await first_ended.wait()
+
+    world.switches["removal_marks"].before = second_waits
+    first = asyncio.create_task(status_of(world, "PUT", path))
+    second = asyncio.create_task(status_of(world, "PUT", path))
+    await asyncio.wait({first, second}, return_when=asyncio.FIRST_COMPLETED)
+    first_ended.set()
+
+    assert [await first, await second] == [204, 204]
 
 
 async def test_counts_are_shown_without_reading_the_followees() -> None:
