@@ -17,6 +17,8 @@ from infra.local.errors import StackError
 from infra.local.paths import Home
 from infra.local.processes.lock import exclusive
 from infra.local.stack import Stack
+from streams.settings import Settings
+from streams.stores.cassandra.session import make_cluster
 
 # With another folder, a second run can use its own servers at the same time. Each of several pytest
 # workers has its own folder.
@@ -37,6 +39,30 @@ def stack() -> Iterator[Stack]:
             pytest.exit(f"{error}; `make test` does all of it", returncode=1)
         yield made
         made.stop()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forgotten_keyspaces(request: pytest.FixtureRequest) -> Iterator[None]:
+    """At the end of each file, drop the keyspaces that it made. Cassandra keeps something of every table in
+    its heap, and those of a whole run would fill it."""
+    tests = [test for test in request.session.items if test.path == request.path]
+    needs_stack = any("stack" in test.fixturenames for test in tests if isinstance(test, pytest.Function))
+    stack = request.getfixturevalue("stack") if needs_stack else None
+    yield
+    if stack is not None:
+        _drop_keyspaces(stack)
+
+
+def _drop_keyspaces(stack: Stack) -> None:
+    settings = Settings(cassandra=stack.environment()["SHUTTERLINE_CASSANDRA"])
+    cluster = make_cluster(settings, timeout_s=60.0)
+    try:
+        session = cluster.connect()
+        for keyspace in list(cluster.metadata.keyspaces):
+            if keyspace.startswith(Settings().keyspace):
+                session.execute(f"DROP KEYSPACE IF EXISTS {keyspace}")
+    finally:
+        cluster.shutdown()
 
 
 @pytest.fixture(scope="session")

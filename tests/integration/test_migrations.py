@@ -19,6 +19,5 @@ def test_a_process_may_die_between_a_statement_and_its_note(stack: Stack) -> Non
 
         assert [migration.version for migration in migrate(session, settings)] == versions
         assert migrate(session, settings) == []
-        session.execute(f"DROP KEYSPACE {settings.keyspace}")
     finally:
         cluster.shutdown()
