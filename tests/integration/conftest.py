@@ -28,7 +28,7 @@ HOME = Path(os.environ.get("SHUTTERLINE_TEST_HOME", ".local/test")) / os.environ
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
+def stack(started: list[Stack]) -> Iterator[Stack]:
     """One stack for the whole run. Its servers end with the run, also if the run is killed."""
     with exclusive(Home(HOME.resolve()).root, print):
         made = Stack(HOME, dies_with_parent=True)
@@ -37,19 +37,23 @@ def stack() -> Iterator[Stack]:
             made.start_servers()
         except StackError as error:
             pytest.exit(f"{error}; `make test` does all of it", returncode=1)
+        started.append(made)
         yield made
         made.stop()
 
 
+@pytest.fixture(scope="session")
+def started() -> list[Stack]:
+    """The stack of this run, once a test has needed it."""
+    return []
+
+
 @pytest.fixture(scope="module", autouse=True)
-def forgotten_keyspaces(request: pytest.FixtureRequest) -> Iterator[None]:
+def forgotten_keyspaces(started: list[Stack]) -> Iterator[None]:
     """At the end of each file, drop the keyspaces that it made. Cassandra keeps something of every table in
     its heap, and those of a whole run would fill it."""
-    tests = [test for test in request.session.items if test.path == request.path]
-    needs_stack = any("stack" in test.fixturenames for test in tests if isinstance(test, pytest.Function))
-    stack = request.getfixturevalue("stack") if needs_stack else None
     yield
-    if stack is not None:
+    for stack in started:
         _drop_keyspaces(stack)
 
 
