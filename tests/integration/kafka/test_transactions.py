@@ -52,14 +52,26 @@ def transaction(deployment: Deployment, records: list[Outgoing]) -> Iterator[Pro
     yield producer
 
 
-def aborted(deployment: Deployment, records: list[Outgoing]) -> None:
+async def aborted(deployment: Deployment, records: list[Outgoing]) -> None:
     with transaction(deployment, records) as producer:
         producer.abort_transaction(TIMEOUT_S)
+    await markers_written(deployment, records)
 
 
-def committed(deployment: Deployment, records: list[Outgoing]) -> None:
+async def committed(deployment: Deployment, records: list[Outgoing]) -> None:
     with transaction(deployment, records) as producer:
         producer.commit_transaction(TIMEOUT_S)
+    await markers_written(deployment, records)
+
+
+async def markers_written(deployment: Deployment, records: list[Outgoing]) -> None:
+    """Wait for the records that end a transaction: the broker writes them after it has responded."""
+    logs = {(record.topic, record.partition or 0) for record in records}
+
+    async def nothing_is_held_back() -> bool:
+        return not any((await Offsets(deployment.settings).held_back(logs)).values())
+
+    await eventually("the markers are written", nothing_is_held_back)
 
 
 def follow(deployment: Deployment, follower: int, partition: int = 0) -> Outgoing:
@@ -75,9 +87,9 @@ async def followers(stores: Stores) -> int:
 async def test_an_aborted_event_has_no_effect(deployment: Deployment, stores: Stores) -> None:
     """A committed one has its effect, also behind an aborted one, and nothing is left waiting."""
     deployment.start_worker()
-    aborted(deployment, [follow(deployment, 11)])
-    committed(deployment, [follow(deployment, 12)])
-    aborted(deployment, [follow(deployment, 13)])
+    await aborted(deployment, [follow(deployment, 11)])
+    await committed(deployment, [follow(deployment, 12)])
+    await aborted(deployment, [follow(deployment, 13)])
     await deployment.drained()
 
     assert 1 == await followers(stores)
@@ -99,6 +111,7 @@ async def test_an_open_transaction_is_waited_for_and_said(deployment: Deployment
         assert 0 == await followers(stores)
         assert {(name, 0): 3} == await Offsets(deployment.settings).held_back([(name, 0)])
         producer.commit_transaction(TIMEOUT_S)
+    await markers_written(deployment, [follow(deployment, 13)])
     await deployment.drained()
 
     assert 3 == await followers(stores)
@@ -111,8 +124,8 @@ async def test_a_quiet_partition_behind_a_transaction_ends_no_worker(deployment:
     position = f'shutterline_consumer_position{{group="{group}",partition="0",topic="{name}"}}'
     for number in (1, 2):
         worker = deployment.start_worker()
-        committed(deployment, [follow(deployment, number)])
-        aborted(deployment, [follow(deployment, number)])
+        await committed(deployment, [follow(deployment, number)])
+        await aborted(deployment, [follow(deployment, number)])
         end = (await Offsets(deployment.settings).ends([(name, 0)]))[name, 0]
         assert 4 * number == end  # Two records, each with the marker that ends its transaction.
 
@@ -129,7 +142,7 @@ async def test_offsets_without_records_are_skipped_on_a_real_log(deployment: Dep
     """An aborted record and its marker are two offsets; the third is a record."""
     offsets, name = Offsets(deployment.settings), LIKES.named(deployment.namespace)
     like = deployment.outgoing(PhotoLiked(photo_id=PhotoId(9), user_id=UserId(1)), partition=0)
-    aborted(deployment, [like])
+    await aborted(deployment, [like])
     assert {(name, 0): 2} == await offsets.ends([(name, 0)])
     group = group_of(deployment.namespace, Role.CHECK)
     skipped = [await offsets.skip_gaps(group, name, {0: Span(0, 2)}) for _ in range(2)]
