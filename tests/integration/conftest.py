@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 
+from infra.local import ports
 from infra.local.deployment import Deployment
 from infra.local.errors import StackError
 from infra.local.paths import Home
@@ -25,6 +26,15 @@ from streams.stores.cassandra.session import make_cluster
 HOME = Path(os.environ.get("SHUTTERLINE_TEST_HOME", ".local/test")) / os.environ.get(
     "PYTEST_XDIST_WORKER", ""
 )
+
+
+# The workers of a run choose ports for their servers at the same moments, so each chooses from a range of
+# its own: of 12 ports in 10,000 that two choose at random, one is the same once in 70 runs.
+WORKERS_MAX = 8
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % WORKERS_MAX
+_PORTS = (ports.LAST + 1 - ports.FIRST) // WORKERS_MAX
+ports.FIRST += _WORKER * _PORTS
+ports.LAST = ports.FIRST + _PORTS - 1
 
 
 @pytest.fixture(scope="session")
