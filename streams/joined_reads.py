@@ -32,6 +32,6 @@ class JoinedReads(Generic[K, V]):
 
     async def _read_next(self) -> Mapping[K, V]:
         async with self._turn:
-            # Whoever asks from now on gets the read after this one.
+            # Callers that ask from now on get the read after this one.
             keys, self._keys, self._next = list(self._keys), {}, None
             return await self.read(keys)

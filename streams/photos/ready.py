@@ -10,9 +10,9 @@ the follower's row is written, and the photo's entry is older than that.
 Until their delivery is acknowledged, photos are among the undelivered ones, which readers pull. So a
 worker may die between any two lines.
 
-Law: delete and upload cannot miss each other. Nothing here looks for a delete. Whoever makes a photo
-ready has written its row, and then found no tombstone, so a later delete finds the row. What it then
-writes wins over what is written here, in any order.
+Law: delete and upload cannot miss each other. Nothing here looks for a delete. The caller has
+written the photo's row, and then found no tombstone, so a later delete finds the row. What it then writes
+wins over what is written here, in any order.
 
 May be repeated, also after a failure at any line. Two runs may decide differently, one for push and
 one for pull. That is harmless, because readers merge by id and at least one of the two is done.

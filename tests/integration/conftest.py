@@ -73,7 +73,7 @@ def _drop_keyspaces(stack: Stack) -> None:
     try:
         session = cluster.connect()
         for keyspace in list(cluster.metadata.keyspaces):
-            if keyspace.startswith(Settings().keyspace):
+            if keyspace.startswith(settings.keyspace):
                 session.execute(f"DROP KEYSPACE IF EXISTS {keyspace}")
     finally:
         cluster.shutdown()

@@ -1,6 +1,11 @@
 """Every suite as a class that pytest collects; a test module imports all of them and has the fixtures."""
 
-from tests.contract.suites.authors_suite import AuthorsSuite, PulledAuthorsSuite, UndeliveredPhotosSuite
+from tests.contract.suites.authors_suite import (
+    ActiveReadersSuite,
+    AuthorsSuite,
+    PulledAuthorsSuite,
+    UndeliveredPhotosSuite,
+)
 from tests.contract.suites.budget_suite import LeasesSuite, RatesSuite, RebuildBudgetSuite
 from tests.contract.suites.cache_suite import CacheSuite, PageStartsSuite
 from tests.contract.suites.checkpoints_suite import CheckpointsSuite
@@ -23,12 +28,7 @@ from tests.contract.suites.media_suite import MediaObjectsSuite, OriginalsSuite,
 from tests.contract.suites.parked_suite import ParkedPhotosSuite
 from tests.contract.suites.photos_suite import AuthorPhotosSuite, PhotosSuite
 from tests.contract.suites.revocations_suite import RevocationsSuite
-from tests.contract.suites.timelines_suite import (
-    ActiveReadersSuite,
-    RebuildSuite,
-    RingBytesSuite,
-    TimelinesSuite,
-)
+from tests.contract.suites.timelines_suite import RebuildSuite, RingBytesSuite, TimelinesSuite
 from tests.contract.suites.uploads_suite import UploadKeysSuite, UploadLimitSuite, UploadsSuite
 
 __all__ = [

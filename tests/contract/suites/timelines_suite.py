@@ -494,27 +494,3 @@ class RingBytesSuite:
                 await stores.timelines.forget(owner)
                 model = None
         return model
-
-
-class ActiveReadersSuite:
-    async def test_an_hour_has_each_reader_once(self, stores: Stores, new_id: NewId) -> None:
-        """Pages of any size have all readers of the hour, each once, however often they are recorded."""
-        hour = new_id() % 2**30
-        readers = {UserId(new_id()) for _ in range(40)}
-        for some in (sorted(readers)[:25], readers):
-            await stores.active_readers.record(hour, some)
-        await stores.active_readers.record(hour + 1, [UserId(new_id())])
-
-        for count in (1, 7, 40, 1_000):
-            found: list[UserId] = []
-            while page := await stores.active_readers.page(hour, found[-1] if found else None, count):
-                assert len(page) == min(count, 40 - len(found))
-                found += page
-            assert sorted(readers) == sorted(found)
-
-    async def test_an_hour_without_readers_is_empty(self, stores: Stores, new_id: NewId) -> None:
-        """Recording nobody changes nothing."""
-        hour = new_id() % 2**30
-        await stores.active_readers.record(hour, [])
-
-        assert await stores.active_readers.page(hour, None, 10) == []

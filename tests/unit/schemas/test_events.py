@@ -1,8 +1,6 @@
 """Events of the public contract: which decode, which are refused and why, and what we write."""
 
 import json
-import sys
-import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -32,7 +30,6 @@ from schemas.facts import (
     UserFollowed,
     UserUnfollowed,
 )
-from schemas.fields import checked_caption
 from schemas.ids import EPOCH_MS, ID_MAX, PhotoId, UserId, compose_id, first_id_at
 from schemas.times import rfc3339, utc_datetime
 
@@ -309,17 +306,6 @@ def test_the_systems_own_keys_are_those_of_the_same_photo() -> None:
 def test_a_caption_may_have_lines_and_tabs() -> None:
     """Other control characters are refused, because captions are also shown on terminals."""
     assert upload(caption="one\ttwo\nthree").caption == "one\ttwo\nthree"
-
-
-def test_control_characters_are_those_of_unicode() -> None:
-    """All of category Cc, of which captions may have newline and tab, and no other character."""
-    controls = {chr(code) for code in range(sys.maxunicode + 1) if unicodedata.category(chr(code)) == "Cc"}
-    others = "".join(chr(code) for code in range(0x300) if chr(code) not in controls)
-
-    assert checked_caption(others + "\n\t") == others + "\n\t"
-    for control in controls - {"\n", "\t"}:
-        with pytest.raises(ValueError, match="must have no control characters"):
-            checked_caption(f"a{control}")
 
 
 def test_what_is_at_its_limit_is_valid() -> None:

@@ -1,11 +1,13 @@
-"""Text that would command a terminal becomes text that is only read."""
+"""Text that would command a terminal is refused in captions, or becomes text that is only read."""
 
+import sys
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.fields import checked_caption
 from schemas.printable import printable
 
 
@@ -40,3 +42,14 @@ def test_nothing_that_commands_is_left(text: str) -> None:
     assert {unicodedata.category(character) for character in shown} & {"Cc", "Cs", "Zl", "Zp"} == set()
     assert not set(shown) & set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
     shown.encode()
+
+
+def test_control_characters_are_those_of_unicode() -> None:
+    """All of category Cc, of which captions may have newline and tab, and no other character."""
+    controls = {chr(code) for code in range(sys.maxunicode + 1) if unicodedata.category(chr(code)) == "Cc"}
+    others = "".join(chr(code) for code in range(0x300) if chr(code) not in controls)
+
+    assert checked_caption(others + "\n\t") == others + "\n\t"
+    for control in controls - {"\n", "\t"}:
+        with pytest.raises(ValueError, match="must have no control characters"):
+            checked_caption(f"a{control}")

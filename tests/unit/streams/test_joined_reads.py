@@ -53,7 +53,7 @@ async def test_a_cancelled_caller_leaves_the_read_to_the_others() -> None:
 
 
 async def test_a_failed_read_fails_its_callers_only() -> None:
-    """The next read begins anew."""
+    """The callers of the next read get its result."""
     outcomes = iter([StoreUnavailable("redis", "get", "down"), None])
 
     async def read(keys: Sequence[str]) -> Mapping[str, int]:
