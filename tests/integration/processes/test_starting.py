@@ -100,7 +100,8 @@ async def test_a_process_without_stores_listens_and_ends(
     missing = ("cassandra", "redis", "s3", "kafka") if command == "api" else ("cassandra",)
     assert all(store in ready.text for store in missing)
     assert status == 0
-    lines = log.read_text().splitlines()
+    # Without the access log, which has a sample of the requests.
+    lines = [line for line in log.read_text().splitlines() if not line.startswith("{")]
     tries = [line for line in lines if "still starting" in line]
     # Besides, the probes of /readyz name each store once.
     assert len(lines) <= len(tries) + 2 * 4, lines
