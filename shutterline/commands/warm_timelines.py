@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from api.reading.cached_reads import CachedReads
 from api.reading.reader_log import HOUR_S
@@ -47,7 +47,7 @@ def warm(
 
 
 async def _warm(limit: int, warmed: WarmedTimelines, console: Console) -> float:
-    """Returns how many seconds it took, without those until the stores were connected."""
+    """Returns how many seconds it took, without those until the readers were known."""
     settings = load_settings()
     await require(cassandra=settings.cassandra, redis=settings.redis)
     hour = int(time.time()) // HOUR_S
@@ -63,28 +63,31 @@ async def _warm(limit: int, warmed: WarmedTimelines, console: Console) -> float:
         )
         # Who read last before that has no timeline to lose.
         hours = range(hour, hour - settings.timeline_ttl_s // HOUR_S - 1, -1)
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-            shown = progress.add_task("looking for the latest readers", total=None)
+        readers = await latest_readers(stores.active_readers, hours, limit)
+        with _bar(console) as bar:
+            task = bar.add_task("", total=len(readers), rate=0.0)
             began_s = time.monotonic()
 
-            def progressed() -> None:
-                rate = warmed.entries / max(time.monotonic() - began_s, 0.001)
-                progress.update(
-                    shown, description=f"{warmed.rebuilt:,} timelines rebuilt, {rate:,.0f} entries a second"
-                )
+            def progressed(done: int) -> None:
+                bar.update(task, completed=done, rate=warmed.entries / (time.monotonic() - began_s))
 
             try:
-                await warm_timelines(
-                    stores.timelines,
-                    rebuilder,
-                    latest_readers(stores.active_readers, hours, limit),
-                    warmed,
-                    progressed=progressed,
-                )
+                await warm_timelines(stores.timelines, rebuilder, readers, warmed, progressed=progressed)
             finally:
                 await rebuilder.close()
             return time.monotonic() - began_s
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("timelines, {task.fields[rate]:,.0f} entries/s"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
 
 
 def _reads(settings: CacheSettings, stores: ApiStores) -> CachedReads:

@@ -6,7 +6,7 @@ may run beside readers. A timeline that exists is left alone.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from schemas.ids import PackedIds, UserId, pack_ids, unpack_ids
@@ -40,59 +40,61 @@ class WarmedTimelines:
         self.outcomes[outcome] += 1
 
 
-async def latest_readers(
-    active_readers: ActiveReaders, hours: Iterable[int], limit: int
-) -> AsyncIterator[list[UserId]]:
-    """Yield up to `limit` readers, each once, those of the first of `hours` first.
+async def latest_readers(active_readers: ActiveReaders, hours: Iterable[int], limit: int) -> list[UserId]:
+    """Return up to `limit` readers, each once, those of the first of `hours` first.
 
     Raises:
         StoreUnavailable: Begin again.
     """
-    seen: set[UserId] = set()
+    readers: dict[UserId, None] = {}
     for hour in hours:
         after: UserId | None = None
-        while len(seen) < limit:
+        while len(readers) < limit:
             page = await active_readers.page(hour, after, PAGE_READERS)
-            new = [reader for reader in page if reader not in seen][: limit - len(seen)]
-            seen.update(new)
-            if new:
-                yield new
+            readers.update(dict.fromkeys(page))
             if len(page) < PAGE_READERS:
                 break
             after = page[-1]
+    return list(readers)[:limit]
 
 
 async def warm_timelines(
     timelines: Timelines,
     rebuilder: Rebuilder,
-    readers: AsyncIterator[Sequence[UserId]],
+    readers: Sequence[UserId],
     warmed: WarmedTimelines,
     *,
-    progressed: Callable[[], None],
+    progressed: Callable[[int], None],
     retry_s: float = RETRY_S,
 ) -> None:
     """Rebuild the timelines of these readers that do not exist, at most `rebuilder.in_flight_max` at once.
 
-    Counts in `warmed`, for which the rebuilder counts its outcomes, and calls `progressed` after each
-    timeline.
+    Counts in `warmed`, for which the rebuilder counts its outcomes, and tells `progressed` with how many of
+    the readers it is done.
 
     Raises:
         StoreUnavailable: Redis or Cassandra did not answer; run it again.
     """
 
+    done = 0
+
     async def rebuild(reader: UserId) -> None:
+        nonlocal done
         try:
             window = await rebuilder.rebuild(reader, wait_s=REBUILD_S_MAX)
         except (StoreUnavailable, TooManyReads):
             return  # It is missing still, so it is tried again.
         if window is not None:
             warmed.entries += len(window.ids)
-            progressed()
+            done += 1
+            progressed(done)
 
-    async for page in readers:
+    for first in range(0, len(readers), PAGE_READERS):
+        page = readers[first : first + PAGE_READERS]
         missing = await _missing(timelines, page)
         warmed.readers += len(page)
         warmed.existed += len(page) - len(missing)
+        done += len(page) - len(missing)
         for _ in range(TRIES):
             await gather_bounded(missing, rebuild, at_once=rebuilder.in_flight_max)
             missing = await _missing(timelines, missing)
@@ -101,6 +103,8 @@ async def warm_timelines(
             # The budget of all rebuilds a second was spent, or a store did not answer.
             await asyncio.sleep(retry_s)
         warmed.missing += len(missing)
+        done = first + len(page)
+        progressed(done)
 
 
 async def _missing(timelines: Timelines, readers: Sequence[UserId]) -> list[UserId]:

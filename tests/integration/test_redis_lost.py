@@ -2,17 +2,26 @@
 feed is correct again."""
 
 import asyncio
+import os
 import shutil
+import sys
+import time
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 import redis
 
+from api.reading.reader_log import HOUR_S
 from bench.traffic.events import follows, fresh_photo_ids, fresh_users, upload
 from bench.traffic.posting import Posting, everybody_follows_everybody
 from bench.traffic.readers import client_of, feed_of
+from bench.traffic.waiting import eventually
 from infra.local.deployment import Deployment
 from infra.local.stack import Stack
+from schemas.ids import UserId
+from streams.jobs.warm_timelines import latest_readers
+from streams.stores.connect import connect
 from tests.integration.test_feeds import call
 
 DEADLINE_S = 60.0
@@ -79,6 +88,55 @@ async def test_a_flushed_redis_is_filled_again(shared: Deployment, stack: Stack)
 
     assert all(len(feed) >= 100 for feed in early)
     assert feeds == dict.fromkeys(readers, posting.newest_first)
+
+
+@pytest.mark.law("L8")
+async def test_timelines_are_warmed_before_their_owners_read(shared: Deployment, stack: Stack) -> None:
+    """After a loss `shutterline warm-timelines` rebuilds those of the latest readers; run again, none."""
+    deployment = shared
+    readers, authors = await everybody_follows_everybody(deployment)
+    async with client_of(deployment) as client:
+        posting = Posting(deployment, authors)
+        await posting.until(100)
+        await posting.stop()
+        await deployment.drained()
+        for reader in readers:
+            await feed_of(client, reader)
+        await recorded(deployment, readers)
+        with redis.Redis(port=stack.server("redis").port) as direct:
+            direct.flushall()
+        warmed = await warm_timelines(deployment)
+        again = await warm_timelines(deployment)
+        rebuilt = deployment.metric("shutterline_rebuilds_total", "api")
+        feeds = {reader: await feed_of(client, reader) for reader in readers}
+
+    assert feeds == dict.fromkeys(readers, posting.newest_first)
+    assert deployment.metric("shutterline_rebuilds_total", "api") == rebuilt
+    assert not warmed.startswith("0 timelines")
+    assert again.startswith("0 timelines")
+
+
+async def recorded(deployment: Deployment, readers: Collection[UserId]) -> None:
+    """Wait until the API has recorded that these have read their feeds."""
+    hour = int(time.time()) // HOUR_S
+    async with connect(deployment.settings, timeout_ms=2_000) as stores:
+
+        async def all_are() -> bool:
+            return set(readers) <= {*await latest_readers(stores.active_readers, [hour, hour - 1], 10_000)}
+
+        await eventually("the readers are recorded", all_are)
+
+
+async def warm_timelines(deployment: Deployment) -> str:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "shutterline", "warm-timelines"),
+        env={**os.environ, **deployment.environment, "COLUMNS": "120"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate()
+    assert process.returncode == 0, said.decode()
+    return said.decode()
 
 
 @pytest.mark.law("L2")

@@ -34,7 +34,7 @@ async def _lost_world() -> World:
 
 async def _warm(world: World, *, limit: int = 1_000) -> WarmedTimelines:
     """One run of the command, in a process of its own."""
-    of_api, warmed = world.services.rebuilder, WarmedTimelines()
+    of_api, warmed, shown = world.services.rebuilder, WarmedTimelines(), list[int]()
     rebuilder = Rebuilder(
         stores=of_api.stores,
         followees_of=of_api.followees_of,
@@ -47,13 +47,15 @@ async def _warm(world: World, *, limit: int = 1_000) -> WarmedTimelines:
         await warm_timelines(
             world.stores.timelines,
             rebuilder,
-            latest_readers(world.stores.active_readers, range(HOUR, HOUR - 3, -1), limit),
+            await latest_readers(world.stores.active_readers, range(HOUR, HOUR - 3, -1), limit),
             warmed,
-            progressed=lambda: None,
+            progressed=shown.append,
             retry_s=0,
         )
     finally:
         await rebuilder.close()
+    assert shown == sorted(shown), "a bar that does not go back"
+    assert shown[-1] == warmed.readers, "and ends at its total"
     return warmed
 
 
@@ -66,9 +68,9 @@ async def test_the_latest_readers_come_first(monkeypatch: pytest.MonkeyPatch) ->
     world = await _lost_world()
     for page in (3, 1_000):
         monkeypatch.setattr("streams.jobs.warm_timelines.PAGE_READERS", page)
-        pages = latest_readers(world.stores.active_readers, range(HOUR, HOUR - 3, -1), 30)
+        readers = await latest_readers(world.stores.active_readers, range(HOUR, HOUR - 3, -1), 30)
 
-        assert [*READERS[20:], *READERS[:10]] == [reader async for some in pages for reader in some]
+        assert [*READERS[20:], *READERS[:10]] == readers
 
 
 async def test_the_timelines_of_many_readers_read_each_author_once() -> None:
