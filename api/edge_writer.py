@@ -58,8 +58,8 @@ class EdgeWriter:
         await self._write(kind, member, owner, data, Membership(time_us, removed=False))
         return time_us
 
-    async def remove(self, kind: OutgoingEdge, member: UserId, owner: int, data: EventData) -> bool:
-        """Publish `data`, then write the row; returns False if there was no edge to remove.
+    async def remove(self, kind: OutgoingEdge, member: UserId, owner: int, data: EventData) -> int | None:
+        """Publish `data`, then write the row; returns the time of both, or None if there was no edge.
 
         If nothing is stored of the edge, nothing is published and no row is written. Otherwise a client
         could leave a row of weeks for every id there is. Only a mark tells the handler of an event that
@@ -72,9 +72,10 @@ class EdgeWriter:
             # row. So at least one of the two sees the other.
             row = await self.outgoing_edges.state(kind, member, owner)
             if row is None:
-                return False
-        await self._write(kind, member, owner, data, Membership(self._later_than(row), removed=True))
-        return True
+                return None
+        time_us = self._later_than(row)
+        await self._write(kind, member, owner, data, Membership(time_us, removed=True))
+        return time_us
 
     async def take_back(
         self, kind: OutgoingEdge, member: UserId, owner: int, data: EventData, *, time_us: int

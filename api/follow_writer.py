@@ -11,10 +11,12 @@ from api.http.problems import Problem, too_many, unavailable
 from api.reading.cached_reads import CachedReads
 from schemas.facts import UserFollowed, UserUnfollowed
 from schemas.ids import UserId
+from streams.core.counted import Membership
 from streams.core.edges import FollowingCounts, OutgoingEdge
 from streams.core.limits.follow_limit import FollowLimit, Verdict
 from streams.ports.cache import Cache
-from streams.stores.cache.keys import following_key, following_keys
+from streams.stores.cache.following import cache_follows
+from streams.stores.cache.keys import following_key
 from streams.stores.cache.large_reads import OneAtATime
 
 # Most follows need no count: for this long after one, the process adds its own follows to it.
@@ -78,16 +80,21 @@ class FollowWriter:
             StoreUnavailable: It is unknown whether the change was made.
         """
         data = UserUnfollowed(follower_id=user, followee_id=followee)
-        if await self._edges.remove(OutgoingEdge.FOLLOWING, user, followee, data):
-            # Law: no ghost. Without this, the next page would read the old cached set. If it fails,
-            # the response is 503.
-            await self._cache.invalidate(following_keys(user))
+        time_us = await self._edges.remove(OutgoingEdge.FOLLOWING, user, followee, data)
+        if time_us is not None:
+            await self._update_cache(user, followee, Membership(time_us, removed=True))
 
     async def _add(self, user: UserId, followee: UserId, stored: StoredEdge) -> int:
         data = UserFollowed(follower_id=user, followee_id=followee)
         time_us = await self._edges.add(OutgoingEdge.FOLLOWING, user, followee, data, stored)
-        await self._cache.invalidate(following_keys(user))
+        await self._update_cache(user, followee, Membership(time_us, removed=False))
         return time_us
+
+    async def _update_cache(self, user: UserId, followee: UserId, state: Membership) -> None:
+        # Law: no ghost. Without this, the next page would read the old cached set. If it fails, the
+        # response is 503.
+        seen_ms = self._edges.clock_us() // 1_000
+        await cache_follows(self._cache, [(user, followee, state)], seen_ms=seen_ms)
 
     async def _judge(self, user: UserId, *, creates_row: bool) -> tuple[FollowingCounts, Verdict]:
         estimate = self._estimates.get(user)
@@ -114,7 +121,7 @@ class FollowWriter:
         if self._limit.is_exceeded(counts):
             data = UserUnfollowed(follower_id=user, followee_id=followee)
             await self._edges.take_back(OutgoingEdge.FOLLOWING, user, followee, data, time_us=time_us)
-            await self._cache.invalidate(following_keys(user))
+            await self._update_cache(user, followee, Membership(time_us, removed=True))
             self._estimates.pop(user, None)  # It may have expired meanwhile.
             raise self._too_many(self._limit.followees_max)
 

@@ -7,7 +7,7 @@ from typing import Self
 
 from schemas.ids import ID_MAX, PhotoId, UserId
 from schemas.internal import SetKind
-from streams.core.edges import EraLikes, Following, FollowingCounts
+from streams.core.edges import EraLikes, Following, FollowingCounts, FollowingRows
 from streams.core.eras import era_of, eras_of
 from streams.core.photos import PullList, SeenPhoto
 from streams.errors import StoreUnavailable
@@ -16,19 +16,18 @@ from streams.ports.photos import AuthorPhotos, Photos
 from streams.settings import CacheSettings
 from streams.stores.cache.codecs import (
     NO_PHOTO,
-    decode_following,
     decode_following_counts,
     decode_likes,
     decode_photo,
     decode_pull_list,
     decode_total,
-    encode_following,
     encode_following_counts,
     encode_likes,
     encode_photo,
     encode_pull_list,
     encode_total,
 )
+from streams.stores.cache.following import decode_following, encode_following
 from streams.stores.cache.keys import (
     count_key,
     count_keys,
@@ -68,7 +67,7 @@ class CachedReads:
 
     through: ReadThrough
     outgoing_edges: OutgoingEdges
-    following_kind: CachedKind[Following]
+    following_kind: CachedKind[FollowingRows]
     following_counts_kind: CachedKind[FollowingCounts]
     photo_kind: CachedKind[SeenPhoto]
     pull_list_kind: CachedKind[PullList]
@@ -140,7 +139,7 @@ class CachedReads:
         )
 
     async def following(self, user: UserId) -> ReadResult[Following]:
-        return await self.through.get(self.following_kind, [user])
+        return _without_times(await self.through.get(self.following_kind, [user]))
 
     def start_keys(self, user: UserId, authors: Sequence[int]) -> list[bytes]:
         """Return the keys whose values `start_of` takes."""
@@ -153,11 +152,13 @@ class CachedReads:
 
         `cached` is None if the cache did not respond.
         """
+        rows = await self.through.completed(self.following_kind, [user], cached and cached[:1])
+        following = _without_times(rows)
         if cached is None:
-            return await self.through.completed(self.following_kind, [user], None), ReadResult()
+            return following, ReadResult()
         lists, missing = known(self.pull_list_kind, authors, cached[1:])
         self.through.count(self.pull_list_kind.name, len(authors) - len(missing), 0)
-        return await self.through.completed(self.following_kind, [user], cached[:1]), lists
+        return following, lists
 
     async def following_counts(self, user: UserId, *, waits: bool = True) -> ReadResult[FollowingCounts]:
         """How many rows the user has in `following`.
@@ -237,8 +238,13 @@ class CachedReads:
         )
 
 
-async def _load_following(edges: OutgoingEdges, users: Sequence[int]) -> dict[int, Following]:
-    return {user: await edges.following(UserId(user)) for user in users}
+def _without_times(rows: ReadResult[FollowingRows]) -> ReadResult[Following]:
+    following = {user: read.following for user, read in rows.values.items()}
+    return ReadResult(following, rows.unknown, rows.cache_answered)
+
+
+async def _load_following(edges: OutgoingEdges, users: Sequence[int]) -> dict[int, FollowingRows]:
+    return {user: await edges.following_rows(UserId(user)) for user in users}
 
 
 async def _load_following_counts(edges: OutgoingEdges, users: Sequence[int]) -> dict[int, FollowingCounts]:

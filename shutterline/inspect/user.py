@@ -6,7 +6,7 @@ from schemas.ids import UserId
 from shutterline.inspect.formatting import IDS_SHOWN_MAX, NONE, listed, minted, time_left
 from shutterline.inspect.stored import Inspection, Section, partitions
 from streams.core import ring
-from streams.stores.cache.codecs import decode_following
+from streams.stores.cache.following import decode_following
 from streams.stores.cache.keys import following_key
 from topics.catalogue import EDGES, FANOUT, FOLLOWS, Lane
 
@@ -56,7 +56,7 @@ async def _cached(inspection: Inspection, user: UserId) -> Section:
     [value] = await inspection.redis.cache.get([following_key(user)])
     shown = NONE
     if value is not None:
-        following = decode_following(value)
+        following = decode_following(value).following
         shown = f"{len(following)}: {listed(following, len(following))}"
     return Section("Cached (Redis)", (("following", shown),))
 

@@ -34,3 +34,15 @@ class EraLikes:
 # The followees of a user by id, ascending, each with its `seen_ms`: when the edge reached this system,
 # milliseconds since 1970.
 Following: TypeAlias = dict[UserId, int]
+
+
+@dataclass(frozen=True, slots=True)
+class FollowingRows:
+    """Whom a user follows, and up to when that is known.
+
+    `newest_us` is the greatest time of the rows that were read, removed ones included. It is never less than
+    the time of a row that had expired by then. Microseconds since 1970.
+    """
+
+    following: Following
+    newest_us: int

@@ -9,20 +9,22 @@ The API leaves no row for the removal of an edge of which nothing was stored, on
 that has a mark of a later time is removed again here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from schemas.events import Event
 from schemas.facts import FollowChange, LikeChange, PhotoUnliked, UserUnfollowed
 from schemas.ids import UserId
 from schemas.internal import EdgeRecord, SetKind
+from streams.clock import unix_ms
 from streams.core.counted import Membership
 from streams.core.edges import OutgoingEdge
 from streams.core.eras import era_of
 from streams.ports.cache import Cache
 from streams.ports.edges import OutgoingEdges, RemovalMarks
 from streams.ports.publishing import Outbox
-from streams.stores.cache.keys import following_keys, likes_key
+from streams.stores.cache.following import cache_follows
+from streams.stores.cache.keys import likes_key
 
 # Member, owner, and what the event says of the edge.
 Edge: TypeAlias = tuple[UserId, int, Membership]
@@ -34,8 +36,10 @@ async def follows_changed(
     cache: Cache,
     outbox: Outbox,
     events: Sequence[Event],
+    *,
+    clock_ms: Callable[[], int] = unix_ms,
 ) -> None:
-    """Write `following`, invalidate its cached values, and publish the changes to `edges`.
+    """Write `following`, bring its cached values up to date, and publish the changes to `edges`.
 
     Raises:
         StoreUnavailable: Nothing is known about the writes; handle the events again.
@@ -47,9 +51,7 @@ async def follows_changed(
     ]
     edges = await _write(outgoing_edges, removal_marks, OutgoingEdge.FOLLOWING, edges)
     # Before the events are acknowledged: a reader of the old cached set would see ghost photos.
-    await cache.invalidate(
-        [key for follower in {edge[0] for edge in edges} for key in following_keys(follower)]
-    )
+    await cache_follows(cache, edges, seen_ms=clock_ms())
     await outbox.edges([_record(SetKind.FOLLOWERS, *edge) for edge in edges])
 
 

@@ -23,3 +23,10 @@ class Cache(Protocol):
 
     async def invalidate(self, keys: Sequence[bytes]) -> None:
         """Remove values and leases. After this has returned, no older value can be read."""
+
+    async def append(self, records: Mapping[bytes, Sequence[bytes]]) -> None:
+        """Append records to values with a tail (`stores/cache/tails.py`), each key by itself.
+
+        Removes the lease, and a value that cannot have its records. After this has returned, no value without
+        them can be read. Appending again changes nothing. The TTL of a value stays what it was.
+        """

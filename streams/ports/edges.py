@@ -11,7 +11,7 @@ from typing import Protocol
 from schemas.ids import PackedIds, PhotoId, UserId
 from schemas.internal import SetKind
 from streams.core.counted import Membership
-from streams.core.edges import EraLikes, Following, FollowingCounts, OutgoingEdge
+from streams.core.edges import EraLikes, Following, FollowingCounts, FollowingRows, OutgoingEdge
 from streams.core.sets import BucketKey, BucketState, BucketWrite, SetSummary
 
 
@@ -30,6 +30,9 @@ class OutgoingEdges(Protocol):
 
     async def following(self, follower: UserId) -> Following:
         """Return everybody whom the user follows now."""
+
+    async def following_rows(self, follower: UserId) -> FollowingRows:
+        """Like `following`, with the time of the newest row. Rows written meanwhile may be missing."""
 
     async def following_counts(self, follower: UserId) -> FollowingCounts:
         """Return how many rows `following` would read, without reading them to here."""

@@ -35,7 +35,8 @@ from streams.ports.groups import Stores
 from streams.ports.health import StoreProbe
 from streams.ports.timelines import PhotosForOwners
 from streams.settings import Settings
-from streams.stores.cache.keys import following_keys, photo_key, pull_list_key
+from streams.stores.cache.following import cache_follows
+from streams.stores.cache.keys import photo_key, pull_list_key
 from streams.stores.memory.health import MemoryStoreProbe
 from streams.stores.memory.stores import memory_stores
 from tests.worlds.deliveries import PUSHED
@@ -254,7 +255,8 @@ class World:
         state = Membership(self.clock.us(), removed)
         self.clock.ms += 1
         await self.stores.outgoing_edges.write(OutgoingEdge.FOLLOWING, UserId(follower), followee, state)
-        await self.stores.cache.invalidate(following_keys(follower))
+        edges = [(UserId(follower), followee, state)]
+        await cache_follows(self.stores.cache, edges, seen_ms=self.clock.ms)
 
     async def upload(self, photo: int, author: int, *, caption: str = "") -> None:
         """Store a photo that is not ready yet."""

@@ -2,32 +2,18 @@
 
 import struct
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from sys import byteorder
 from typing import cast
 
 import orjson
 
-from schemas.ids import PhotoId, UserId
-from streams.core.edges import EraLikes, Following, FollowingCounts
+from schemas.ids import PhotoId
+from streams.core.edges import EraLikes, FollowingCounts
 from streams.core.photos import PullList, SeenPhoto, Status
 
 NO_PHOTO = b"null"
 _STATUSES = {status.value: status for status in Status}
-
-
-def encode_following(following: Following) -> bytes:
-    pairs = array("Q", bytes(16 * len(following)))
-    pairs[::2] = array("Q", following.keys())
-    pairs[1::2] = array("Q", following.values())
-    if byteorder == "little":
-        pairs.byteswap()
-    return pairs.tobytes()
-
-
-def decode_following(value: bytes) -> Following:
-    numbers = _numbers(value)
-    return dict(zip(cast("Iterable[UserId]", numbers[::2]), numbers[1::2], strict=True))
 
 
 def encode_following_counts(counts: FollowingCounts) -> bytes:

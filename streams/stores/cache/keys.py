@@ -1,6 +1,6 @@
 """The keys of cached values in Redis, and the bytes of the values.
 
-    f + user     whom the user follows: pairs of followee and seen_ms, 8 bytes each
+    g + user     whom the user follows: pairs of followee and seen_ms, 8 bytes each; with a tail (`tails.py`)
     n + user     how many users the user follows, and how many removed rows there are; 8 bytes each
     s + photo    what readers see of the photo's row, as JSON; `null` if there is no such photo
     a + author   the author's newest photos: how many are ready, the ready ones, the others; 8 bytes each
@@ -8,8 +8,9 @@
     c + kind + owner   a counted set's total, decimal
     b + author + level + bucket + stamp   the followers in one bucket, 8 bytes each
 
-Ids are 8 bytes, big-endian. A process that writes the database invalidates the cached value. A new
-encoding needs a new letter, because during a deploy processes of two versions share one Redis.
+Ids are 8 bytes, big-endian. A process that writes the database invalidates the cached value, or
+appends its change to it. A new encoding needs a new letter, because during a deploy processes of
+two versions share one Redis.
 """
 
 from collections.abc import Iterable
@@ -22,16 +23,11 @@ _COUNT_PREFIX = {SetKind.FOLLOWERS: b"cf", SetKind.LIKERS: b"cl", SetKind.READY_
 
 
 def following_key(user: int) -> bytes:
-    return b"f" + pack_id(user)
+    return b"g" + pack_id(user)
 
 
 def following_counts_key(user: int) -> bytes:
     return b"n" + pack_id(user)
-
-
-def following_keys(user: int) -> list[bytes]:
-    """All cached values of the user's rows in `following`."""
-    return [following_key(user), following_counts_key(user)]
 
 
 def photo_key(photo: int) -> bytes:

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from cassandra.query import PreparedStatement
 
 from schemas.ids import PhotoId, UserId
+from streams.clock import unix_us
 from streams.core.counted import Membership
-from streams.core.edges import EraLikes, Following, FollowingCounts, OutgoingEdge
+from streams.core.edges import EraLikes, Following, FollowingCounts, FollowingRows, OutgoingEdge
 from streams.core.eras import era_of
 from streams.core.feed import END
 from streams.ports.edges import OutgoingEdges
@@ -33,6 +34,7 @@ class CassandraOutgoingEdges(OutgoingEdges):
         following_rows_a_call: int = FOLLOWING_ROWS_A_CALL,
     ) -> None:
         self._session = session
+        self._removed_ttl_us = removed_ttl_s * 1_000_000
         self._following_rows_a_call = following_rows_a_call
         self._follow = session.prepare(
             "INSERT INTO following (follower_id, followee_id, removed, seen_at) VALUES (?, ?, false, ?)"
@@ -46,7 +48,7 @@ class CassandraOutgoingEdges(OutgoingEdges):
         )
         self._following = session.prepare(
             # An integer, because a datetime costs the driver and us most of the time of a large set.
-            "SELECT followee_id, removed, to_unix_timestamp(seen_at) FROM following"
+            "SELECT followee_id, removed, to_unix_timestamp(seen_at), WRITETIME(removed) FROM following"
             f" WHERE follower_id = ? AND followee_id > ? LIMIT {following_rows_a_call}"
         )
         # COUNT(*) would be one call that takes longer the more rows there are, and as long in all.
@@ -101,12 +103,16 @@ class CassandraOutgoingEdges(OutgoingEdges):
         return Membership(time_us=rows[0][1], removed=rows[0][0]) if rows else None
 
     async def following(self, follower: UserId) -> Following:
-        return {
-            followee: seen_ms
-            async for rows in self._pages(self._following, follower)
-            for followee, removed, seen_ms in rows
-            if removed is False
-        }
+        return (await self.following_rows(follower)).following
+
+    async def following_rows(self, follower: UserId) -> FollowingRows:
+        following: Following = {}
+        newest_us = 0
+        async for rows in self._pages(self._following, follower):
+            following.update({row[0]: row[2] for row in rows if row[1] is False})
+            newest_us = max(newest_us, max((row[3] or 0 for row in rows), default=0))
+        # A row that has expired was written at least its TTL ago.
+        return FollowingRows(following, max(newest_us, unix_us() - self._removed_ttl_us))
 
     async def following_counts(self, follower: UserId) -> FollowingCounts:
         followees = removed = 0

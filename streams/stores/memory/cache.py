@@ -1,9 +1,10 @@
 """The short-lived cache in memory."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from streams.ports.cache import Cache
+from streams.stores.cache.tails import appended
 
 LEASE_MS = 5_000
 
@@ -41,6 +42,14 @@ class MemoryCache(Cache):
             slot = self._slot(key)
             if slot is not None and slot.token == token:
                 self._slots[key] = _Slot(None, value, self._clock_ms() + ttl_s * 1_000)
+
+    async def append(self, records: Mapping[bytes, Sequence[bytes]]) -> None:
+        for key, changes in records.items():
+            slot = self._slots.pop(key, None)
+            if slot is not None and slot.value is not None:
+                value = appended(slot.value, changes)
+                if value is not None:
+                    self._slots[key] = replace(slot, value=value)
 
     async def invalidate(self, keys: Sequence[bytes]) -> None:
         for key in keys:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from schemas.ids import PhotoId, UserId
 from streams.core.counted import Membership
-from streams.core.edges import EraLikes, Following, FollowingCounts, OutgoingEdge
+from streams.core.edges import EraLikes, Following, FollowingCounts, FollowingRows, OutgoingEdge
 from streams.core.eras import era_of
 from streams.core.feed import END
 from streams.ports.edges import OutgoingEdges, RemovalMarks
@@ -34,11 +34,17 @@ class MemoryOutgoingEdges(OutgoingEdges):
         return self._member_rows(kind, member).get(owner)
 
     async def following(self, follower: UserId) -> Following:
-        return {
+        return (await self.following_rows(follower)).following
+
+    async def following_rows(self, follower: UserId) -> FollowingRows:
+        rows = dict(self._member_rows(OutgoingEdge.FOLLOWING, follower).items())
+        following = {
             UserId(followee): self._seen_ms[follower, followee]
-            for followee, state in self._member_rows(OutgoingEdge.FOLLOWING, follower).items()
+            for followee, state in rows.items()
             if not state.removed
         }
+        expired_us = (self._clock_ms() - self._removed_ttl_ms) * 1_000
+        return FollowingRows(following, max(0, expired_us, *(state.time_us for state in rows.values())))
 
     async def following_counts(self, follower: UserId) -> FollowingCounts:
         states = [state for _, state in self._member_rows(OutgoingEdge.FOLLOWING, follower).items()]

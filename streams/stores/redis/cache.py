@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from secrets import token_bytes
 
 from streams.ports.cache import Cache
+from streams.stores.cache.tails import TAIL_RECORDS_MAX
 from streams.stores.redis.client import RedisClient
 
 LEASE_MS = 5_000  # Longer than a request may wait for the database.
@@ -22,6 +23,7 @@ class RedisCache(Cache):
         self._client = client
         self._prefix = namespace.encode() + b"y"
         self._fill = client.script("cache_fill")
+        self._append = client.script("cache_append")
 
     async def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
         if not keys:
@@ -58,6 +60,17 @@ class RedisCache(Cache):
                 self._fill, self._names(list(values), incarnation), args
             ),
         )
+
+    async def append(self, records: Mapping[bytes, Sequence[bytes]]) -> None:
+        async def run(incarnation: bytes) -> None:
+            names = self._names(list(records), incarnation)
+            calls = [
+                ((name,), (b"%d" % TAIL_RECORDS_MAX, *changes))
+                for name, changes in zip(names, records.values(), strict=True)
+            ]
+            await self._client.ask_scripts(self._append, calls)
+
+        await self._client.call_in_incarnation("append cached", run)
 
     async def invalidate(self, keys: Sequence[bytes]) -> None:
         if keys:

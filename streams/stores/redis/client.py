@@ -113,12 +113,20 @@ class RedisClient:
 
     async def ask_script(self, script: AsyncScript, keys: Sequence[bytes], args: Sequence[bytes]) -> Any:
         """Like `ask`, for a fast script. A slow script would delay all users of the connection."""
-        command = (b"EVALSHA", script.sha.encode(), b"%d" % len(keys), *keys, *args)
+        [reply] = await self.ask_scripts(script, [(keys, args)])
+        return reply
+
+    async def ask_scripts(
+        self, script: AsyncScript, calls: Iterable[tuple[Sequence[bytes], Sequence[bytes]]]
+    ) -> list[Any]:
+        """Like `ask_script`, for several calls, each with its keys and arguments. It may run one twice."""
+        sha = script.sha.encode()
+        commands = [(b"EVALSHA", sha, b"%d" % len(keys), *keys, *args) for keys, args in calls]
         try:
-            return await self.ask(*command)
+            return await self.ask_together(commands)
         except NoScriptError:
             await self.ask(b"SCRIPT", b"LOAD", str(script.script).encode())
-            return await self.ask(*command)
+            return await self.ask_together(commands)
 
     async def call_in_incarnation(self, operation: str, run: Callable[[bytes], Awaitable[Any]]) -> Any:
         """Like `call`, for commands of `ask`; `run` gets the incarnation of the server that executes it.

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from schemas.ids import PackedIds, PhotoId, UserId, pack_id
+from schemas.ids import PackedIds, PhotoId, UserId, pack_id, pack_ids
 from streams.core import ring
 from streams.ports.groups import Stores
 from streams.ports.timelines import PhotosForOwners
+from streams.stores.cache.tails import TAIL_RECORDS_MAX
 from tests.contract.passing_time import PassingTime
 
 NewId = Callable[[], int]
@@ -192,6 +193,135 @@ class CacheSuite:
         await stores.cache.fill(old, {key: b"old"}, TTL_S)
 
         assert await stores.cache.get([key]) == [b"new"]
+
+
+NEWEST = 2**60  # Of the bases below; a double would lose its last bits.
+LATER = NEWEST + 1
+
+
+def record(thing: int, version: int, detail: int = 0) -> bytes:
+    return pack_ids([thing, version, detail])
+
+
+def tailed(base: bytes, *records: bytes, newest: int = NEWEST) -> bytes:
+    return pack_ids([newest, len(base)]) + base + b"".join(records)
+
+
+class CacheTailSuite:
+    """`Cache.append`."""
+
+    async def filled(self, stores: Stores, key: bytes, value: bytes, ttl_s: int = TTL_S) -> None:
+        await stores.cache.fill(await stores.cache.lease([key]), {key: value}, ttl_s)
+
+    async def test_what_is_newer_than_the_base_is_appended(self, stores: Stores, new_id: NewId) -> None:
+        """One call takes several keys, and several records of a key. The tail keeps their order."""
+        one, two = keys_of(new_id, 2)
+        await self.filled(stores, one, tailed(b"of one thing"))
+        await self.filled(stores, two, tailed(b""))
+        later = [record(7, LATER + 1), record(7, LATER, 9), record(2**63, 2**64 - 1, 2**64 - 1)]
+        await stores.cache.append({})
+        await stores.cache.append({one: later[:1], two: later[:1]})
+        await stores.cache.append({one: later[1:]})
+
+        assert await stores.cache.get([one, two]) == [
+            tailed(b"of one thing", *later),
+            tailed(b"", later[0]),
+        ]
+
+    @pytest.mark.law("L2")
+    @pytest.mark.parametrize("version", [0, NEWEST - 2**32, NEWEST - 1, NEWEST])
+    async def test_what_the_base_may_know_better_removes_it(
+        self, stores: Stores, new_id: NewId, version: int
+    ) -> None:
+        """Law: no ghost. Only a version above the newest of the base is certainly newer than what the base
+        has of the same thing. Of several records, one is enough."""
+        [key] = keys_of(new_id, 1)
+        await self.filled(stores, key, tailed(b"base"))
+        await stores.cache.append({key: [record(7, LATER), record(8, version)]})
+
+        assert await stores.cache.get([key]) == [None]
+
+    async def test_the_same_record_is_appended_once(self, stores: Stores, new_id: NewId) -> None:
+        """A worker repeats what the API has appended. It is the same by its thing and version, which
+        begin a record; the greater detail stays."""
+        [key] = keys_of(new_id, 1)
+        await self.filled(stores, key, tailed(b"base"))
+        first, second = record(7, LATER, LATER), record(LATER, LATER)  # The latter is also inside the former.
+        for details in ([1, 2], [2, 1], [0, 2**33], [2**33 - 1, 2**33]):
+            await stores.cache.append({key: [record(6, LATER, detail) for detail in details]})
+        for _ in range(2):
+            await stores.cache.append({key: [first, second]})
+
+        assert await stores.cache.get([key]) == [tailed(b"base", record(6, LATER, 2**33), first, second)]
+
+    async def test_a_full_tail_removes_the_value(self, stores: Stores, new_id: NewId) -> None:
+        """Records that are in the tail may still be repeated."""
+        [key] = keys_of(new_id, 1)
+        await self.filled(stores, key, tailed(b"base"))
+        records = [record(thing, LATER) for thing in range(TAIL_RECORDS_MAX)]
+        await stores.cache.append({key: records})
+        await stores.cache.append({key: records})
+
+        assert await stores.cache.get([key]) == [tailed(b"base", *records)]
+
+        await stores.cache.append({key: [record(7, LATER + 1)]})
+
+        assert await stores.cache.get([key]) == [None]
+
+    async def test_a_lease_is_removed(self, stores: Stores, new_id: NewId) -> None:
+        """Whoever leased the key before may have read the database before the change."""
+        leased, empty = keys_of(new_id, 2)
+        token = await stores.cache.lease([leased])
+        await stores.cache.append({leased: [record(7, LATER)], empty: [record(7, LATER)]})
+        await stores.cache.fill(token, {leased: tailed(b"old")}, TTL_S)
+
+        assert await stores.cache.get([leased, empty]) == [None, None]
+
+    async def test_an_appended_value_goes_when_its_life_ends(
+        self, stores: Stores, new_id: NewId, passing: PassingTime
+    ) -> None:
+        """Otherwise the base of a user who changes all the time would never be loaded again."""
+        [key] = keys_of(new_id, 1)
+        await self.filled(stores, key, tailed(b"base"), ttl_s=1)
+
+        async def gone() -> bool:
+            cached = await stores.cache.get([key])
+            await stores.cache.append({key: [record(7, LATER)]})
+            return cached == [None]
+
+        await passing.until(gone, "a copy's life ends")
+
+    @pytest.mark.law("L2")
+    async def test_no_order_of_two_changes_and_a_load_leaves_an_old_state(
+        self, stores: Stores, new_id: NewId
+    ) -> None:
+        """Law: no ghost. Two writers write versions of one thing and append them, a reader leases, loads
+        and fills, and then the earlier writer repeats its change: in none of the 210 orders is an old
+        version read. The base does not say which version it has, as that of whom a user follows."""
+        for order in interleavings(3, 2, 2):
+            [key] = keys_of(new_id, 1)
+            database, loaded, token = 0, 0, b""
+            at = [0, 0, 0]
+            for who in order:
+                match who, at[who]:
+                    case (0, 0):
+                        token = await stores.cache.lease([key])
+                    case (0, 1):
+                        loaded = database
+                    case (0, 2):
+                        value = tailed(b"%d" % loaded, newest=loaded)
+                        await stores.cache.fill(token, {key: value}, TTL_S)
+                    case (_, 0):
+                        database = max(database, who)
+                    case (_, 1):
+                        await stores.cache.append({key: [record(7, who)]})
+                at[who] += 1
+            for _ in range(2):
+                [cached] = await stores.cache.get([key])
+                if cached is not None:
+                    tail = [int.from_bytes(cached[at : at + 8]) for at in range(25, len(cached), 24)]
+                    assert database == max(tail, default=int(cached[16:17])), order
+                await stores.cache.append({key: [record(7, 1)]})
 
 
 class PageStartsSuite:

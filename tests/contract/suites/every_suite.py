@@ -7,7 +7,7 @@ from tests.contract.suites.authors_suite import (
     UndeliveredPhotosSuite,
 )
 from tests.contract.suites.budget_suite import LeasesSuite, RatesSuite, RebuildBudgetSuite
-from tests.contract.suites.cache_suite import CacheSuite, PageStartsSuite
+from tests.contract.suites.cache_suite import CacheSuite, CacheTailSuite, PageStartsSuite
 from tests.contract.suites.checkpoints_suite import CheckpointsSuite
 from tests.contract.suites.cleaning_suite import (
     CleaningPositionsSuite,
@@ -36,6 +36,7 @@ __all__ = [
     "TestAuthorPhotos",
     "TestAuthors",
     "TestCache",
+    "TestCacheTail",
     "TestCheckpoints",
     "TestCleaningPositions",
     "TestCountedSets",
@@ -94,6 +95,10 @@ class TestLeases(LeasesSuite):
 
 
 class TestCache(CacheSuite):
+    pass
+
+
+class TestCacheTail(CacheTailSuite):
     pass
 
 

@@ -19,7 +19,7 @@ from streams.core.eras import era_of
 from streams.core.feed import Completeness
 from streams.edges.changed import likes_changed
 from streams.stores.cache.database_reads import TooManyReads
-from streams.stores.cache.keys import likes_key
+from streams.stores.cache.keys import following_key, likes_key
 from tests.worlds.api import World, make_world
 
 READER = 1
@@ -98,7 +98,7 @@ async def test_without_the_database_a_page_ends_where_the_timeline_does() -> Non
 async def test_nothing_is_shown_if_the_followees_are_unknown() -> None:
     """Law: no ghost: without the following set, even the photos of the timeline stay hidden."""
     world = await _warm()
-    await world.stores.cache.invalidate([b"f" + READER.to_bytes(8)])
+    await world.stores.cache.invalidate([following_key(READER)])
     world.fail("cassandra")
 
     page = await world.page(READER)

@@ -30,6 +30,7 @@ class Outbox:
 async def handle(stores: Stores, kind: OutgoingEdge, time_us: int) -> list[Membership]:
     """Handle an event that adds the edge; returns what was published to `edges`."""
     outbox: Any = Outbox()
+    changed: Any
     if kind is OutgoingEdge.FOLLOWING:
         follow = UserFollowed(follower_id=MEMBER, followee_id=UserId(OWNER))
         event = Event("1", "/upstream", EventType.USER_FOLLOWED, time_us, follow)

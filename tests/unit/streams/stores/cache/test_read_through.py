@@ -9,19 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.ids import ID_MAX, PhotoId, UserId
+from schemas.ids import ID_MAX, PhotoId
 from streams.core.edges import EraLikes
 from streams.core.feed import END
 from streams.core.photos import AuthorPhoto, Photo, PullList, SeenPhoto, Status, StoredRendition
 from streams.errors import StoreUnavailable
 from streams.fairness import Shares
 from streams.stores.cache.codecs import (
-    decode_following,
     decode_likes,
     decode_photo,
     decode_pull_list,
     decode_total,
-    encode_following,
     encode_likes,
     encode_photo,
     encode_pull_list,
@@ -272,16 +270,6 @@ async def test_without_ids_no_store_is_called() -> None:
 
     assert await world.get() == ReadResult()
     assert (world.cache.calls, world.database.asked) == ([], [])
-
-
-@given(st.dictionaries(IDS, st.integers(0, 2**63), max_size=20))
-def test_following_sets_survive_their_bytes(following: dict[int, int]) -> None:
-    """Decoding returns the same users in the same order."""
-    users = {UserId(user): seen_ms for user, seen_ms in following.items()}
-
-    decoded = decode_following(encode_following(users))
-
-    assert list(decoded.items()) == list(users.items())
 
 
 @given(st.dictionaries(IDS, st.booleans(), max_size=20), st.integers(1, 21))
