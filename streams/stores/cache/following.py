@@ -41,8 +41,8 @@ async def cache_follows(
 
 def encode_following(rows: FollowingRows) -> bytes:
     numbers = array("Q", bytes(_PAIR_BYTES * (1 + len(rows.following))))
-    # A change must be later than the newest row, so it must beat even a removal of the same time.
-    numbers[0] = _version(Membership(rows.newest_us, removed=True))
+    # A follow must be later than all rows. A removal of the same time wins against each of them.
+    numbers[0] = _version(Membership(rows.newest_us, removed=False))
     numbers[1] = _PAIR_BYTES * len(rows.following)
     numbers[2::2] = array("Q", rows.following.keys())
     numbers[3::2] = array("Q", rows.following.values())

@@ -98,18 +98,35 @@ async def test_the_number_of_followees_is_limited() -> None:
 
 
 @pytest.mark.law("L2")
-async def test_an_unfollow_that_cannot_invalidate_the_cache_is_503_and_can_be_repeated() -> None:
+@pytest.mark.parametrize("operation", ["append", "invalidate"])
+async def test_an_unfollow_that_cannot_reach_the_cache_is_503_and_can_be_repeated(operation: str) -> None:
     """Law: no ghost: the old cached set would still be read, so the unfollow is not acknowledged."""
     world = await make_world()
     await world.follow(ME, OTHER)
     await world.page(ME)
-    world.switches["cache"].failing = {"invalidate"}
+    world.switches["cache"].failing = {operation}
     failed = await status_of(world, "DELETE", f"/v1/social/follow/{OTHER}")
     world.switches["cache"].failing = set()
 
     assert failed == 503
     assert await status_of(world, "DELETE", f"/v1/social/follow/{OTHER}") == 204
     assert (await world.services.feed.reads.following(UserId(ME))).values == {ME: {}}
+
+
+async def test_own_changes_do_not_make_a_page_read_all_followees() -> None:
+    """They are appended to what is cached. A page after each of them is exact."""
+    world = await make_world()
+    for followee in (OTHER, 3):
+        await world.follow(ME, followee)
+    following = world.services.feed.reads.following
+    listed = [list((await following(UserId(ME))).values[UserId(ME)])]
+    before = world.switches["outgoing_edges"].calls.count("following_rows")
+    for method in ("DELETE", "PUT", "DELETE"):
+        await status_of(world, method, "/v1/social/follow/3")
+        listed.append(list((await following(UserId(ME))).values[UserId(ME)]))
+
+    assert listed == [[OTHER, 3], [OTHER], [OTHER, 3], [OTHER]]
+    assert world.switches["outgoing_edges"].calls.count("following_rows") == before
 
 
 async def test_a_repeated_follow_reads_one_row() -> None:
