@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
+from itertools import chain
+from operator import itemgetter
 
 from cassandra.query import PreparedStatement
 
@@ -106,11 +108,11 @@ class CassandraOutgoingEdges(OutgoingEdges):
         return (await self.following_rows(follower)).following
 
     async def following_rows(self, follower: UserId) -> FollowingRows:
-        following: Following = {}
-        newest_us = 0
-        async for rows in self._pages(self._following, follower):
-            following.update({row[0]: row[2] for row in rows if row[1] is False})
-            newest_us = max(newest_us, max((row[3] or 0 for row in rows), default=0))
+        pages = [rows async for rows in self._pages(self._following, follower)]
+        following = {
+            followee: seen_ms for rows in pages for followee, removed, seen_ms, _ in rows if removed is False
+        }
+        newest_us = max(map(itemgetter(3), chain.from_iterable(pages)), default=0)
         # A row that has expired was written at least its TTL ago.
         return FollowingRows(following, max(newest_us, unix_us() - self._removed_ttl_us))
 
