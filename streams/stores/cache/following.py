@@ -66,10 +66,7 @@ def decode_following(value: bytes) -> FollowingRows:
 
 def _apply(tail: Sequence[int], followees: "array[int]", seen_ms: "array[int]") -> None:
     """Apply the records of the tail to the followees, which stay ascending."""
-    changes: dict[int, tuple[int, int]] = {}
     for followee, version, detail in zip(tail[::3], tail[1::3], tail[2::3], strict=True):
-        changes[followee] = max(changes.get(followee, (0, 0)), (version, detail))
-    for followee, (version, detail) in changes.items():
         at = bisect_left(followees, followee)
         if followees[at : at + 1] == array("Q", [followee]):
             followees.pop(at)

@@ -6,9 +6,9 @@
     16      n     the base
     16 + n  24*m  records: what has changed, its version, a detail; 8 bytes each
 
-A record is appended only if its version is above `newest`. A process may learn late of an old change, when
-the base already has a later one that cancels it; a record of the old change would hide the later one. Of
-several records of one thing the greatest version counts, so their order has no meaning.
+There is one record of each thing that has changed, that of the greatest version. A record of another thing
+is appended only if its version is above `newest`. A process may learn late of an old change, when the base
+already has a later one that cancels it; a record of the old change would hide the later one.
 `cache_append.lua` does to a value in Redis what `appended` does here.
 """
 
@@ -19,22 +19,22 @@ RECORD_BYTES = 24
 # 3 kB, beside 16 bytes for each followee. The change after that removes the value, and it is loaded again.
 TAIL_RECORDS_MAX = 128
 
-_KEY_BYTES = 16
+_THING_BYTES = 8
 
 
 def appended(value: bytes, records: Sequence[bytes]) -> bytes | None:
     """Return the value with the records at its end; None if it cannot have them and must be removed.
 
-    A record whose thing and version are in the tail is not appended again; the greater detail stays.
+    Of two records of one thing, the greater version stays; of the same version, the greater detail.
     """
     newest, base_end = value[:8], HEADER_BYTES + int.from_bytes(value[8:HEADER_BYTES])
     tail = {
-        value[at : at + _KEY_BYTES]: value[at + _KEY_BYTES : at + RECORD_BYTES]
+        value[at : at + _THING_BYTES]: value[at : at + RECORD_BYTES]
         for at in range(base_end, len(value), RECORD_BYTES)
     }
     for record in records:
-        key, detail = record[:_KEY_BYTES], record[_KEY_BYTES:]
-        if key not in tail and (key[8:] <= newest or len(tail) == TAIL_RECORDS_MAX):
+        thing, version = record[:_THING_BYTES], record[_THING_BYTES : 2 * _THING_BYTES]
+        if thing not in tail and (version <= newest or len(tail) == TAIL_RECORDS_MAX):
             return None
-        tail[key] = max(tail.get(key, detail), detail)
-    return value[:base_end] + b"".join(key + detail for key, detail in tail.items())
+        tail[thing] = max(tail.get(thing, record), record)
+    return value[:base_end] + b"".join(tail.values())

@@ -218,7 +218,7 @@ class CacheTailSuite:
         one, two = keys_of(new_id, 2)
         await self.filled(stores, one, tailed(b"of one thing"))
         await self.filled(stores, two, tailed(b""))
-        later = [record(7, LATER + 1), record(7, LATER, 9), record(2**63, 2**64 - 1, 2**64 - 1)]
+        later = [record(7, LATER + 1), record(6, LATER, 9), record(2**63, 2**64 - 1, 2**64 - 1)]
         await stores.cache.append({})
         await stores.cache.append({one: later[:1], two: later[:1]})
         await stores.cache.append({one: later[1:]})
@@ -241,30 +241,34 @@ class CacheTailSuite:
 
         assert await stores.cache.get([key]) == [None]
 
-    async def test_the_same_record_is_appended_once(self, stores: Stores, new_id: NewId) -> None:
-        """A worker repeats what the API has appended. It is the same by its thing and version, which
-        begin a record; the greater detail stays."""
+    async def test_a_thing_has_one_record(self, stores: Stores, new_id: NewId) -> None:
+        """The greatest version stays, also beside versions that a base may know better; of the same version,
+        the greatest detail. A worker repeats what the API has appended."""
         [key] = keys_of(new_id, 1)
         await self.filled(stores, key, tailed(b"base"))
         first, second = record(7, LATER, LATER), record(LATER, LATER)  # The latter is also inside the former.
         for details in ([1, 2], [2, 1], [0, 2**33], [2**33 - 1, 2**33]):
             await stores.cache.append({key: [record(6, LATER, detail) for detail in details]})
         for _ in range(2):
-            await stores.cache.append({key: [first, second]})
+            await stores.cache.append({key: [record(6, NEWEST, 2**40), first, second]})
+        changes = [record(5, LATER + version, 7 - version) for version in (1, 0, 3, 2)]
+        await stores.cache.append({key: changes})
 
-        assert await stores.cache.get([key]) == [tailed(b"base", record(6, LATER, 2**33), first, second)]
+        assert await stores.cache.get([key]) == [
+            tailed(b"base", record(6, LATER, 2**33), first, second, changes[2])
+        ]
 
     async def test_a_full_tail_removes_the_value(self, stores: Stores, new_id: NewId) -> None:
-        """Records that are in the tail may still be repeated."""
+        """What is in the tail may still change."""
         [key] = keys_of(new_id, 1)
         await self.filled(stores, key, tailed(b"base"))
-        records = [record(thing, LATER) for thing in range(TAIL_RECORDS_MAX)]
-        await stores.cache.append({key: records})
-        await stores.cache.append({key: records})
+        for version in (LATER, LATER + 1):
+            records = [record(thing, version) for thing in range(TAIL_RECORDS_MAX)]
+            await stores.cache.append({key: records})
 
         assert await stores.cache.get([key]) == [tailed(b"base", *records)]
 
-        await stores.cache.append({key: [record(7, LATER + 1)]})
+        await stores.cache.append({key: [record(TAIL_RECORDS_MAX, LATER)]})
 
         assert await stores.cache.get([key]) == [None]
 

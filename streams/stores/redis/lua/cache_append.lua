@@ -13,31 +13,38 @@
 -- halves, because Lua's numbers lose integers above 2^53, and its strings compare as the locale says.
 
 local call, sub, find, unpack = redis.call, string.sub, string.find, struct.unpack
-local MARK, HEADER, RECORD, NAMED = 'V', 17, 24, 16 -- Thing and version name a record.
+local MARK, HEADER, RECORD, NUMBER = 'V', 17, 24, 8
 
-local function is_greater(high, low, than_high, than_low)
-  return high > than_high or (high == than_high and low > than_low)
+-- Whether the numbers in `bytes`, from the first one on, are greater than those in `others`.
+local function is_greater(bytes, others)
+  for at = 1, #others, 4 do
+    local half, other = unpack('>I4', bytes, at), unpack('>I4', others, at)
+    if half ~= other then
+      return half > other
+    end
+  end
+  return false
 end
 
--- Where in the tail the record of this thing and version begins, or nil.
-local function place_of(tail, name)
-  local at = find(tail, name, 1, true)
+-- Where in the tail the record of this thing begins, or nil.
+local function place_of(tail, thing)
+  local at = find(tail, thing, 1, true)
   while at and (at - 1) % RECORD ~= 0 do
-    at = find(tail, name, at + 1, true)
+    at = find(tail, thing, at + 1, true)
   end
   return at
 end
 
-local function with(tail, record, newest_high, newest_low)
-  local high, low, detail_high, detail_low = unpack('>I4I4I4I4', record, 9)
-  local at = place_of(tail, sub(record, 1, NAMED))
+-- Returns the tail with the record, or nil if it cannot have it.
+local function with(tail, record, newest)
+  local at = place_of(tail, sub(record, 1, NUMBER))
   if at then
-    if is_greater(detail_high, detail_low, unpack('>I4I4', tail, at + NAMED)) then
+    if is_greater(record, sub(tail, at, at + RECORD - 1)) then
       return sub(tail, 1, at - 1) .. record .. sub(tail, at + RECORD)
     end
     return tail
   end
-  if #tail < ARGV[1] * RECORD and is_greater(high, low, newest_high, newest_low) then
+  if #tail < ARGV[1] * RECORD and is_greater(sub(record, NUMBER + 1), newest) then
     return tail .. record
   end
   return nil
@@ -48,11 +55,11 @@ if sub(head, 1, 1) ~= MARK then
   call('UNLINK', KEYS[1])
   return 0
 end
-local newest_high, newest_low, _, base_bytes = unpack('>I4I4I4I4', head, 2)
+local newest, _, base_bytes = sub(head, 2, 1 + NUMBER), unpack('>I4I4', head, 2 + NUMBER)
 local stored = call('GETRANGE', KEYS[1], HEADER + base_bytes, -1)
 local tail = stored
 for i = 2, #ARGV do
-  tail = with(tail, ARGV[i], newest_high, newest_low)
+  tail = with(tail, ARGV[i], newest)
   if not tail then
     call('UNLINK', KEYS[1])
     return 0
