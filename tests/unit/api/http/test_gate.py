@@ -23,7 +23,7 @@ class _Stuck:
     def __init__(self, world: World) -> None:
         self.waiting = 0
         self.go = asyncio.Event()
-        for method in ("following", "following_counts"):
+        for method in ("following_rows", "following_counts"):
             # The database hangs.
             setattr(world.switches["outgoing_edges"], method, partial(self._stuck, world, method))
 

@@ -203,7 +203,7 @@ async def test_counts_are_shown_without_reading_the_followees() -> None:
 
     assert shown == [3, 3, 3, 2]
     assert world.switches["outgoing_edges"].calls.count("following_counts") == 2
-    assert "following" not in world.switches["outgoing_edges"].calls
+    assert "following_rows" not in world.switches["outgoing_edges"].calls
 
 
 async def test_an_unfollow_of_nobody_leaves_nothing() -> None:
