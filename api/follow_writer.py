@@ -1,10 +1,10 @@
 """Follow and unfollow with the limit on followees."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
-from cachetools import TTLCache
+from cachetools import TLRUCache
 
 from api.edge_writer import EdgeWriter, StoredEdge
 from api.http.problems import Problem, too_many, unavailable
@@ -19,11 +19,19 @@ from streams.stores.cache.following import cache_follows
 from streams.stores.cache.keys import following_key
 from streams.stores.cache.large_reads import OneAtATime
 
-# Most follows need no count: for this long after one, the process adds its own follows to it.
+# Most follows need no count: for this long after a count, the process adds its own follows to it.
 ESTIMATE_S = 5.0
 ESTIMATES_MAX = 10_000
 # Removed rows expire one by one, over weeks; asking more often has no use.
 REMOVED_RETRY_S = 3_600
+
+
+@dataclass(frozen=True, slots=True)
+class _Estimate:
+    """What was counted at `counted_s`, and the follows of this process since then."""
+
+    counts: FollowingCounts
+    counted_s: float
 
 
 class FollowWriter:
@@ -44,7 +52,11 @@ class FollowWriter:
         self._cache = cache
         self._limit = limit
         self._turns = turns
-        self._estimates: TTLCache[UserId, FollowingCounts] = TTLCache(ESTIMATES_MAX, ESTIMATE_S, clock_s)
+        self._clock_s = clock_s
+        # By the time of the count: other processes may have written since then, however often this one has.
+        self._estimates: TLRUCache[UserId, _Estimate] = TLRUCache(
+            ESTIMATES_MAX, lambda _user, estimate, _now_s: estimate.counted_s + ESTIMATE_S, clock_s
+        )
 
     async def follow(self, user: UserId, followee: UserId) -> None:
         """Follow the user; a repeated follow reads only this edge, however many followees there are.
@@ -66,12 +78,12 @@ class FollowWriter:
                 if stored.is_added:
                     await self._add(user, followee, stored)
                     return
-            counts, verdict = await self._judge(user, creates_row=stored.row is None)
-            self._refuse(counts, verdict)
+            estimate, verdict = await self._judge(user, creates_row=stored.row is None)
+            self._refuse(estimate.counts, verdict)
             time_us = await self._add(user, followee, stored)
-            self._estimates[user] = replace(counts, followees=counts.followees + 1)
+            estimate = self._estimates[user] = _with_followees(estimate, estimate.counts.followees + 1)
             if verdict is Verdict.ALLOWED_IF_VERIFIED:
-                await self._verify(user, followee, time_us)
+                await self._verify(user, followee, time_us, estimate)
 
     async def unfollow(self, user: UserId, followee: UserId) -> None:
         """Stop following the user, if there is anything stored of it.
@@ -96,14 +108,18 @@ class FollowWriter:
         seen_ms = self._edges.clock_us() // 1_000
         await cache_follows(self._cache, [(user, followee, state)], seen_ms=seen_ms)
 
-    async def _judge(self, user: UserId, *, creates_row: bool) -> tuple[FollowingCounts, Verdict]:
+    async def _judge(self, user: UserId, *, creates_row: bool) -> tuple[_Estimate, Verdict]:
         estimate = self._estimates.get(user)
         if estimate is not None:
-            verdict = self._limit.verdict(estimate, creates_row=creates_row)
+            verdict = self._limit.verdict(estimate.counts, creates_row=creates_row)
             if verdict in (Verdict.ALLOWED, Verdict.ALLOWED_IF_VERIFIED):
                 return estimate, verdict
-        counts = await self._counts(user)
-        return counts, self._limit.verdict(counts, creates_row=creates_row)
+        counted_s = self._clock_s()
+        counts = await self._reads.following_counts(user)
+        if counts.unknown:
+            raise _uncounted()
+        estimate = _Estimate(counts.values[user], counted_s)
+        return estimate, self._limit.verdict(estimate.counts, creates_row=creates_row)
 
     def _refuse(self, counts: FollowingCounts, verdict: Verdict) -> None:
         if verdict is Verdict.TOO_MANY_FOLLOWEES:
@@ -115,10 +131,14 @@ class FollowWriter:
                 REMOVED_RETRY_S,
             )
 
-    async def _verify(self, user: UserId, followee: UserId, time_us: int) -> None:
+    async def _verify(self, user: UserId, followee: UserId, time_us: int, estimate: _Estimate) -> None:
         """Take the follow back if other processes have reached the limit at the same time."""
-        counts = self._estimates[user] = await self._counts(user)
-        if self._limit.is_exceeded(counts):
+        # Each process has brought its follow into the cached followees before, so at least one sees both.
+        following = await self._reads.following(user)
+        if following.unknown:
+            raise _uncounted()
+        estimate = self._estimates[user] = _with_followees(estimate, len(following.values[user]))
+        if self._limit.is_exceeded(estimate.counts):
             data = UserUnfollowed(follower_id=user, followee_id=followee)
             await self._edges.take_back(OutgoingEdge.FOLLOWING, user, followee, data, time_us=time_us)
             await self._update_cache(user, followee, Membership(time_us, removed=True))
@@ -130,8 +150,10 @@ class FollowWriter:
             HTTPStatus.CONFLICT, f"You follow {followees} users; {self._limit.followees_max} are the most."
         )
 
-    async def _counts(self, user: UserId) -> FollowingCounts:
-        counts = await self._reads.following_counts(user)
-        if counts.unknown:
-            raise unavailable("How many users you follow is not known now; try again.")
-        return counts.values[user]
+
+def _with_followees(estimate: _Estimate, followees: int) -> _Estimate:
+    return replace(estimate, counts=replace(estimate.counts, followees=followees))
+
+
+def _uncounted() -> Problem:
+    return unavailable("How many users you follow is not known now; try again.")

@@ -11,7 +11,7 @@ from schemas.ids import UserId
 from streams.core.counted import Membership
 from streams.core.edges import OutgoingEdge
 from tests.unit.api.routes.requests import ME, OTHER, all_pages, status_of
-from tests.worlds.api import make_world
+from tests.worlds.api import another_process, make_world
 
 
 @pytest.mark.parametrize("limit", [1, 3, 1_000])
@@ -274,6 +274,20 @@ async def test_follows_at_the_same_time_do_not_exceed_the_limit() -> None:
 
     assert sorted(statuses) == [204] + [409] * 19
     assert len(await world.stores.outgoing_edges.following(UserId(ME))) == 3
+
+
+async def test_follows_through_two_processes_do_not_exceed_the_limit() -> None:
+    """For two minutes, one through each every second. Neither goes by an old count, however busy it is."""
+    limits = {"following_max": 40, "following_verified": 8}
+    world = await make_world(**limits)
+    other = await another_process(world, **limits)
+
+    for followee in range(100, 340, 2):
+        for process, chosen in ((world, followee), (other, followee + 1)):
+            assert await status_of(process, "PUT", f"/v1/social/follow/{chosen}") in (204, 409)
+            process.clock.ms += 1_000
+
+    assert len(await world.stores.outgoing_edges.following(UserId(ME))) == 40
 
 
 @pytest.mark.parametrize("takes_back_s", [0, 60], ids=["at once", "after a minute"])
