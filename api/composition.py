@@ -70,7 +70,8 @@ from streams.timelines.rebuild import Rebuilder, RebuildOutcome
 from streams.uploads.admission import RenditionsQueue
 from streams.uploads.intake import UploadIntake
 from streams.uploads.turns import UploadTurns
-from topics.catalogue import FANOUT
+from topics.catalogue import FANOUT, Lane
+from topics.sizes import Sizes
 
 # A read of the database waits for a free slot for at most this share of a request's time. After
 # a longer wait too little time would be left to make a page from the result.
@@ -94,6 +95,7 @@ def make_services(
     publisher: EventPublisher,
     queue: RenditionsQueue,
     log_ends: LogEnds,
+    sizes: Callable[[], Sizes],
     *,
     kafka_probe: StoreProbe,
     ids: PhotoIds,
@@ -102,7 +104,7 @@ def make_services(
     clock_us: Callable[[], int] = lambda: time_ns() // 1_000,
     clock_s: Callable[[], float] = monotonic,
 ) -> Services:
-    """Make every service from the settings and the stores.
+    """Make every service from the settings and the stores. `sizes` may raise StoreUnavailable.
 
     Raises:
         ValueError: A setting is invalid, such as a secret that is too short.
@@ -111,7 +113,7 @@ def make_services(
     pulled = PulledAuthorsPoller(
         stores.pulled_authors, settings.pulled_authors_refresh_ms / 1_000, clock_s=clock_s
     )
-    delivery = _delivery(log_ends, stores, FANOUT.named(settings.namespace), clock_s)
+    delivery = _delivery(log_ends, stores, FANOUT.named(settings.namespace), sizes, clock_s)
     # Most rebuilds take less than a second, so at least `rebuilds_in_flight_max` end each second.
     rebuilds = RetryQueue(rate_min=settings.rebuilds_in_flight_max, s_max=settings.retry_after_s_max)
     rebuilder = _rebuilder(settings, stores, reads, settings.pull_list_ids_max, rebuilds)
@@ -155,9 +157,21 @@ def make_services(
 
 
 def _delivery(
-    log_ends: LogEnds, stores: ApiStores, topic: str, clock_s: Callable[[], float]
+    log_ends: LogEnds,
+    stores: ApiStores,
+    topic: str,
+    sizes: Callable[[], Sizes],
+    clock_s: Callable[[], float],
 ) -> DeliveryPoller:
-    return DeliveryPoller(log_ends, stores.timelines, stores.undelivered, stores.cache, topic, clock_s)
+    return DeliveryPoller(
+        log_ends,
+        stores.timelines,
+        stores.undelivered,
+        stores.cache,
+        topic,
+        lambda: sizes().range_of(FANOUT, Lane.NORMAL),
+        clock_s,
+    )
 
 
 def shares_of(settings: ShareSettings) -> Shares:

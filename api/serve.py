@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import socket
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
@@ -24,6 +25,7 @@ from api.photo_ids import PhotoIds
 from api.processes import listening_sockets, when_parent_ends
 from api.reading.media_keys import load_media_keys
 from api.starting import Front
+from streams.errors import StoreUnavailable
 from streams.jobs.clocks import Clocks
 from streams.kafka.offsets.offsets import Offsets
 from streams.kafka.offsets.renditions_queue import ASK_S_MAX, RenditionsQueue
@@ -31,6 +33,7 @@ from streams.kafka.producing.health import KafkaClock, KafkaStoreProbe
 from streams.kafka.producing.producer import Producer
 from streams.kafka.producing.publisher import KafkaPublisher
 from streams.metrics_file import metrics_file
+from streams.retrying import while_starting
 from streams.settings import ApiProcessSettings, ApiSettings, ConnectionSettings
 from streams.stopping import on_stop_signal
 from streams.stores.connect import connect_stores, on_demand_clients, probes_of
@@ -42,6 +45,7 @@ PUBLISH_SHARE = 0.5
 # collector would look for cycles several times a page, which takes a fifth of the page's time.
 COLLECTED_OBJECTS_MIN = 10_000
 TICK_S = 1.0
+log = logging.getLogger(__name__)
 
 
 def run(
@@ -72,6 +76,7 @@ async def serve(
 
     Raises:
         ValueError: A secret or a key is invalid.
+        TopicMismatch: The topics have other partitions than the settings say; nothing was published.
         Exception: A bug outside of requests; the process has to be started again.
     """
     host, port = _address(settings)
@@ -84,11 +89,13 @@ async def serve(
         producer = await closing.enter_async_context(Producer(settings, timeout_ms=publish_ms))
         publisher = KafkaPublisher(producer, namespace=settings.namespace, source=settings.event_source)
         offsets = Offsets(settings, timeout_s=ASK_S_MAX)
-        queue = RenditionsQueue(offsets, namespace=settings.namespace)
+        queue = RenditionsQueue(offsets, namespace=settings.namespace, sizes=producer.sizes)
         kafka_probe = KafkaStoreProbe(producer, namespace=settings.namespace)
         front = Front({**probes_of(clients, settings.namespace), "kafka": kafka_probe.check})
 
         async def work() -> None:
+            with suppress(StoreUnavailable):
+                await producer.compare_sizes()  # Where Kafka answers: before anything is written.
             async with AsyncExitStack() as closing:
                 stores = await closing.enter_async_context(
                     connect_stores(clients, settings, timeout_ms=settings.store_timeout_ms)
@@ -107,6 +114,7 @@ async def serve(
                     publisher,
                     queue,
                     offsets,
+                    producer.sizes,
                     kafka_probe=kafka_probe,
                     ids=ids,
                     media_keys=media_keys,
@@ -116,9 +124,8 @@ async def serve(
                 app = create_app(services, requests=settings, uploads=settings, photo_urls=settings)
                 app.openapi()  # Made before the first request, which would hold up all others.
                 front.serve(app)
-                async with asyncio.TaskGroup() as tasks:
-                    for loop_forever in (*services.loops(), clocks.run):
-                        tasks.create_task(loop_forever())
+                compare = partial(while_starting(on=StoreUnavailable, log=log), producer.compare_sizes)
+                await _run_together(*services.loops(), clocks.run, compare)
 
         metrics_port = sockets[-1].getsockname()[1] if sockets else port
         closing.enter_context(metrics_file(settings, host, metrics_port))
@@ -128,6 +135,16 @@ async def serve(
         on_stop_signal(server.stop, within_s=settings.stop_s_max)
         when_parent_ends(server.stop)
         await _serve_while(work(), server, sockets)
+
+
+async def _run_together(*loops: Callable[[], Coroutine[Any, Any, object]]) -> None:
+    """Run all of them; the first error of one cancels the others, and is raised as it is, without a group."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for loop in loops:
+                tasks.create_task(loop())
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None
 
 
 async def _serve_while(

@@ -104,7 +104,7 @@ async def queued(deployment: Deployment) -> int:
         Offsets(deployment.settings),
         group=group_of(deployment.namespace, Role.FULL),
         topic=RENDITIONS.named(deployment.namespace),
-        partitions=RENDITIONS.range_of(Lane.FULL),
+        partitions=deployment.sizes.range_of(RENDITIONS, Lane.FULL),
     )
 
 
@@ -121,7 +121,7 @@ async def run(arguments: argparse.Namespace, console: Console) -> None:
             Producer(settings, timeout_ms=60_000) as producer,
         ):
             await stores.media_objects.put(ORIGINAL, picture, content_type="image/jpeg")
-            outbox = KafkaOutbox(producer, deployment.namespace)
+            outbox = KafkaOutbox(producer, deployment.namespace, deployment.sizes)
             await posts(stores, deployment, producer, 5)  # These warm up the processes.
             alone: list[float] = []
             beside: list[float] = []
@@ -152,7 +152,8 @@ async def drop_backlog(deployment: Deployment) -> None:
     """Commit the end offsets, so that the last turn has no backlog: handling it takes minutes."""
     deployment.stack.stop_process("media-1")
     name = RENDITIONS.named(deployment.namespace)
-    ends = await Offsets(deployment.settings).ends([(name, at) for at in RENDITIONS.range_of(Lane.FULL)])
+    partitions = deployment.sizes.range_of(RENDITIONS, Lane.FULL)
+    ends = await Offsets(deployment.settings).ends([(name, partition) for partition in partitions])
     wanted = ConsumerGroupTopicPartitions(
         group_of(deployment.namespace, Role.FULL),
         [TopicPartition(topic, partition, end) for (topic, partition), end in ends.items()],

@@ -50,8 +50,9 @@ def sentence_for(error: Exception) -> str | None:
 
     from schemas.sentences import validation_sentences
     from streams.errors import StoreUnavailable
+    from topics.sizes import TopicMismatch
 
-    if isinstance(error, CommandFailed):
+    if isinstance(error, CommandFailed | TopicMismatch):
         return str(error)
     if isinstance(error, StoreUnavailable):
         return f"{error}. Look at `shutterline status`, or try again."

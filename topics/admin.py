@@ -18,6 +18,7 @@ from confluent_kafka.admin import (
 )
 
 from topics.catalogue import CATALOGUE, Topic
+from topics.sizes import Sizes, TopicMismatch
 
 RESPONSE_S_MAX = 30.0
 VISIBLE_S_MAX = 30.0
@@ -30,10 +31,6 @@ _NOT_YET = {
     KafkaError.REQUEST_TIMED_OUT,
     KafkaError._TIMED_OUT,
 }
-
-
-class TopicMismatch(Exception):
-    """Topics exist but are not as the catalogue says; nothing about them was changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +50,14 @@ class _Outcome(Enum):
 def ensure_topics(
     bootstrap: str,
     namespace: str,
+    sizes: Sizes,
     *,
     client_config: Mapping[str, str | int | float | bool] | None = None,
     replication_factor: int = 1,
 ) -> TopicsReport:
     """Create every topic of the catalogue that is missing under the namespace, and verify the others.
+
+    New topics get the partitions of `sizes`.
 
     Returns once the broker's metadata shows all of them. The call may be repeated, and several
     processes may make it at once. `client_config` holds TLS and credentials, in librdkafka's names.
@@ -72,19 +72,21 @@ def ensure_topics(
     wanted = {topic.named(namespace): topic for topic in CATALOGUE.values()}
     existing = _partition_counts(admin)
     missing = [
-        _new_topic(name, topic, replication_factor) for name, topic in wanted.items() if name not in existing
+        _new_topic(name, topic, sizes.partitions(topic), replication_factor)
+        for name, topic in wanted.items()
+        if name not in existing
     ]
     created = _create(admin, missing)
-    _verify(wanted, _wait_for(admin, wanted), _configs(admin, wanted))
+    _verify(wanted, sizes, _wait_for(admin, wanted), _configs(admin, wanted))
     return TopicsReport(created=created, verified=tuple(name for name in wanted if name not in created))
 
 
-def _new_topic(name: str, topic: Topic, replication_factor: int) -> NewTopic:
+def _new_topic(name: str, topic: Topic, partitions: int, replication_factor: int) -> NewTopic:
     # One replica may be down: an acknowledged record is then still on two of three.
     in_sync = max(1, replication_factor - 1)
     return NewTopic(
         name,
-        num_partitions=topic.partitions,
+        num_partitions=partitions,
         replication_factor=replication_factor,
         config={**topic.config, "min.insync.replicas": str(in_sync)},
     )
@@ -150,23 +152,24 @@ def _configs(admin: AdminClient, names: Iterable[str]) -> dict[str, dict[str, st
 
 
 def _verify(
-    wanted: Mapping[str, Topic], counts: Mapping[str, int], configs: Mapping[str, Mapping[str, str | None]]
+    wanted: Mapping[str, Topic],
+    sizes: Sizes,
+    counts: Mapping[str, int],
+    configs: Mapping[str, Mapping[str, str | None]],
 ) -> None:
     wrong = [
         difference
         for name, topic in wanted.items()
-        for difference in _differences(name, topic, counts[name], configs[name])
+        for difference in (
+            *filter(None, [sizes.difference(topic, name, counts[name])]),
+            *_differences(name, topic, configs[name]),
+        )
     ]
     if wrong:
         raise TopicMismatch("; ".join(wrong))
 
 
-def _differences(name: str, topic: Topic, partitions: int, config: Mapping[str, str | None]) -> Iterable[str]:
-    if partitions != topic.partitions:
-        yield (
-            f"topic {name} has {partitions} partitions, the catalogue says {topic.partitions}: "
-            f"drain it and create it again, because the partition of a key depends on the number"
-        )
+def _differences(name: str, topic: Topic, config: Mapping[str, str | None]) -> Iterable[str]:
     for key, value in topic.config.items():
         if config.get(key) != value:
             yield (

@@ -59,7 +59,6 @@ def _channel(topic: Topic, message_names: list[str]) -> Json:
         "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in message_names},
         "bindings": {
             "kafka": {
-                "partitions": topic.partitions,
                 "topicConfiguration": {
                     "cleanup.policy": ["delete"],
                     "retention.ms": topic.retention_ms,

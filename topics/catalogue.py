@@ -1,7 +1,6 @@
-"""Every topic of the pipeline: what it carries, its partitions and lanes, who writes and who reads it.
+"""Every topic of the pipeline: what it carries, its lanes, who writes and who reads it.
 
-The partition counts and lane ranges are part of a topic's identity. Producers compute
-partitions from them, so changing one means a new topic, not a new setting.
+How many partitions it has depends on the size of the system: `topics/sizes.py`.
 """
 
 from collections.abc import Mapping
@@ -44,27 +43,17 @@ class Lane(StrEnum):
     FULL = "full"
 
 
-@dataclass(frozen=True, slots=True)
-class LaneRange:
-    """The partitions [lo, hi) of one lane."""
-
-    lane: Lane
-    lo: int
-    hi: int
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topic:
-    """One topic; lanes, where there are any, cover its partitions without gap or overlap."""
+    """One topic; `lanes`, where there are any, in the order of their partitions."""
 
     name: str
     key: str
-    partitions: int
     retention_ms: int
     owner: str
     producers: tuple[Participant, ...]
     consumers: tuple[Participant, ...]
-    lanes: tuple[LaneRange, ...] = ()
+    lanes: tuple[Lane, ...] = ()
     event_types: tuple[EventType, ...] = ()
     message_bytes_max: int = MESSAGE_BYTES_MAX
     # Records get the broker's time when they are appended, instead of their producer's.
@@ -72,11 +61,6 @@ class Topic:
     config: Mapping[str, str] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.lanes:
-            ends = [0, *(lane.hi for lane in self.lanes)]
-            starts = [*(lane.lo for lane in self.lanes), self.partitions]
-            if ends != starts or any(lane.lo >= lane.hi for lane in self.lanes):
-                raise ValueError(f"{self.name}: {self.lanes} must cover [0, {self.partitions}) without a gap")
         config = {
             "cleanup.policy": "delete",
             "retention.ms": str(self.retention_ms),
@@ -90,20 +74,6 @@ class Topic:
         """The name on the broker: the namespace, empty in production, and the catalogue name."""
         return f"{namespace}{self.name}"
 
-    def range_of(self, lane: Lane | None) -> range:
-        """The partitions of a lane; all of them where the topic has no lanes and `lane` is None.
-
-        Raises:
-            ValueError: `lane` is not a lane of the topic, or is None although the topic has lanes.
-        """
-        if lane is None and not self.lanes:
-            return range(self.partitions)
-        for lane_range in self.lanes:
-            if lane_range.lane == lane:
-                return range(lane_range.lo, lane_range.hi)
-        lanes = ", ".join(lane_range.lane for lane_range in self.lanes) or "no lanes; give None"
-        raise ValueError(f"lane is {lane}, but {self.name} has {lanes}")
-
 
 def _types_on(name: str) -> tuple[EventType, ...]:
     return tuple(event_type for event_type, kind in EVENT_KINDS.items() if kind.topic_name == name)
@@ -114,7 +84,6 @@ def _outside(name: str, key: str, producers: tuple[Participant, ...]) -> Topic:
     return Topic(
         name=name,
         key=key,
-        partitions=6,
         retention_ms=7 * _DAY_MS,
         owner="pipeline",
         producers=(Participant.UPSTREAM_APPS, *producers),
@@ -128,7 +97,6 @@ def _dead_letters(topic: Topic) -> Topic:
     return Topic(
         name=f"{topic.name}-dlq",
         key=topic.key,
-        partitions=1,
         retention_ms=30 * _DAY_MS,
         owner=topic.owner,
         producers=topic.consumers,
@@ -145,7 +113,6 @@ LIKES = _outside("likes", "photo_id", (Participant.API,))
 EDGES = Topic(
     name="edges",
     key="owner_id",
-    partitions=8,
     retention_ms=7 * _DAY_MS,
     owner="pipeline",
     # Follows and likes; and ready photos, which join the set of their author's ready photos and
@@ -161,8 +128,7 @@ EDGES = Topic(
 FANOUT = Topic(
     name="fanout",
     key="author_id",
-    partitions=8,
-    lanes=(LaneRange(Lane.NORMAL, 0, 6), LaneRange(Lane.BULK, 6, 8)),
+    lanes=(Lane.NORMAL, Lane.BULK),
     # Days, not hours: if Redis restarts with older data, workers repair it from this log.
     retention_ms=2 * _DAY_MS,
     owner="pipeline",
@@ -173,8 +139,7 @@ FANOUT = Topic(
 RENDITIONS = Topic(
     name="renditions",
     key="photo_id",
-    partitions=6,
-    lanes=(LaneRange(Lane.THUMBNAIL, 0, 2), LaneRange(Lane.FULL, 2, 6)),
+    lanes=(Lane.THUMBNAIL, Lane.FULL),
     retention_ms=7 * _DAY_MS,
     owner="pipeline",
     # Thumbnail tasks, then full ones, and removals of deleted or rejected photos.
@@ -192,7 +157,6 @@ RENDITIONS = Topic(
 CLOCK = Topic(
     name="clock",
     key="none",
-    partitions=1,
     retention_ms=60 * 60 * 1_000,
     owner="pipeline",
     producers=(Participant.API, Participant.CHECK),

@@ -5,22 +5,30 @@ from pathlib import Path
 import orjson
 
 from topics.catalogue import CATALOGUE, Topic
+from topics.sizes import SIZES, Sizes
 
 TOPICS_JSON = Path(__file__).parent / "topics.json"
 
 
 def topics_json() -> bytes:
-    """The bytes of the file: for each topic its partitions, settings, lanes, producers and consumers."""
+    """The bytes of the file: each topic's settings, producers, consumers, and sizes by profile."""
     document = {name: _entry(topic) for name, topic in CATALOGUE.items()}
     return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 def _entry(topic: Topic) -> dict[str, object]:
     return {
-        "partitions": topic.partitions,
         "config": dict(topic.config),
-        "lanes": {lane_range.lane.value: [lane_range.lo, lane_range.hi] for lane_range in topic.lanes},
         "owner": topic.owner,
         "producers": topic.producers,
         "consumers": topic.consumers,
+        "profiles": {profile.value: _profile(topic, sizes) for profile, sizes in SIZES.items()},
+    }
+
+
+def _profile(topic: Topic, sizes: Sizes) -> dict[str, object]:
+    ranges = {lane.value: sizes.range_of(topic, lane) for lane in topic.lanes}
+    return {
+        "partitions": sizes.partitions(topic),
+        "lanes": {lane: [partitions.start, partitions.stop] for lane, partitions in ranges.items()},
     }

@@ -13,7 +13,6 @@ from streams.ports.cache import Cache
 from streams.ports.photos import UndeliveredPhotos
 from streams.ports.timelines import Timelines
 from streams.stores.cache.keys import photo_key, pull_list_key
-from topics.catalogue import FANOUT, Lane
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +34,8 @@ class DeliveryPoller:
 
     What the bulk lane delivers is pulled as well, so no page waits for it.
 
-    `topic` is the name of `fanout` on the broker. `clock_s` is monotonic. No request asks anything for it.
+    `topic` is the name of `fanout` on the broker, and `partitions` returns those of the lane; it may raise
+    StoreUnavailable. `clock_s` is monotonic. No request asks anything for it.
     """
 
     ends: LogEnds
@@ -43,6 +43,7 @@ class DeliveryPoller:
     undelivered: UndeliveredPhotos
     cache: Cache
     topic: str
+    partitions: Callable[[], range]
     clock_s: Callable[[], float] = monotonic
     _age: DeliveryAge = field(default_factory=DeliveryAge, init=False)
     _seen: Mapping[PhotoId, UserId] = field(default_factory=dict, init=False)
@@ -72,7 +73,7 @@ class DeliveryPoller:
         keys = [key for photo, author in stuck for key in (photo_key(photo), pull_list_key(author))]
         await self.cache.invalidate(keys)
         self._seen = undelivered
-        partitions = FANOUT.range_of(Lane.NORMAL)
+        partitions = self.partitions()
         ends = await self.ends.ends([(self.topic, partition) for partition in partitions])
         # The checkpoints are read after the ends, so a record that is published and applied in between
         # does not look as if it waited.

@@ -121,8 +121,9 @@ class Floors:
     def begin(self, line: str) -> None:
         """Read the topic of a line from here on; what the side publishes next is what the floor takes."""
         if line in TOPICS:
+            topic, side = TOPICS[line], self._side.deployment
             self._records[line] = Records(
-                self._deployment.settings.kafka, TOPICS[line], self._side.deployment.namespace
+                self._deployment.settings.kafka, topic.named(side.namespace), side.sizes.partitions(topic)
             )
 
     async def measure(self, line: str, cold_readers: Sequence[UserId]) -> dict[str, Sample]:

@@ -3,25 +3,22 @@
 import orjson
 from confluent_kafka import Consumer, TopicPartition
 
-from topics.catalogue import Topic
-
 Fields = dict[str, str]
 WAIT_S_MAX = 10.0
 
 
 class Records:
-    """The records of a topic from now on."""
+    """The records of a topic from now on, by its name on the broker."""
 
-    def __init__(self, kafka: str, topic: Topic, namespace: str) -> None:
+    def __init__(self, kafka: str, topic: str, partitions: int) -> None:
         self._consumer = Consumer(
             {"bootstrap.servers": kafka, "group.id": "floor", "enable.auto.commit": False}
         )
-        name = topic.named(namespace)
         positions = [
             TopicPartition(
-                name, partition, self._consumer.get_watermark_offsets(TopicPartition(name, partition))[1]
+                topic, partition, self._consumer.get_watermark_offsets(TopicPartition(topic, partition))[1]
             )
-            for partition in range(topic.partitions)
+            for partition in range(partitions)
         ]
         self._consumer.assign(positions)
 

@@ -32,7 +32,7 @@ async def queue_bulk(deployment: Deployment, stores: Stores, deliveries: int) ->
     level = (await stores.counted_sets.summaries(SetKind.FOLLOWERS, [GIANT]))[GIANT].level
     photos = fresh_photo_ids(-(-deliveries // GIANT_FOLLOWERS))
     async with Producer(deployment.settings, timeout_ms=60_000) as producer:
-        outbox = KafkaOutbox(producer, deployment.namespace)
+        outbox = KafkaOutbox(producer, deployment.namespace, deployment.sizes)
         now_ms = time.time_ns() // 1_000_000
         for photo in photos:
             pages = [

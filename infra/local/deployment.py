@@ -32,8 +32,8 @@ from streams.stores.cassandra.migrations import migrate
 from streams.stores.cassandra.session import make_cluster
 from topics.admin import ensure_topics
 from topics.catalogue import CATALOGUE, EDGES, FANOUT, FOLLOWS, LIKES, RENDITIONS, UPLOADS
-from topics.partitioning import partition_of
 from topics.routing import route_of
+from topics.sizes import SIZES
 
 READY_S = 90.0
 LOOK_S = 0.1
@@ -67,13 +67,16 @@ class Deployment:
             **(environment or {}),
         }
         self.settings = _settings_of(self.environment)
+        self.sizes = SIZES[self.settings.sizes]
         self._started: set[str] = set()
         self._has_media = False
         self._offsets: Offsets | None = None
 
     def prepare(self) -> None:
         """Make the topics and the keyspace, unless they exist."""
-        ensure_topics(self.settings.kafka, self.namespace, client_config=self.settings.kafka_security)
+        ensure_topics(
+            self.settings.kafka, self.namespace, self.sizes, client_config=self.settings.kafka_security
+        )
         cluster = make_cluster(self.settings, timeout_s=30.0)
         try:
             migrate(cluster.connect(), self.settings)
@@ -152,7 +155,7 @@ class Deployment:
             time_us=time_us or time.time_ns() // 1_000,
         )
         if partition is None:
-            partition = partition_of(route.topic, route.key_id)
+            partition = self.sizes.partition_of(route.topic, route.key_id)
         return Outgoing(route.topic.named(self.namespace), partition, key, value, headers)
 
     async def publish(self, records: Iterable[Outgoing]) -> None:
@@ -170,12 +173,13 @@ class Deployment:
         """Records that each consumer group has not committed yet."""
         # The object is reused, because it holds a connection for each group.
         offsets = self._offsets = self._offsets or Offsets(self.settings)
-        groups = [(Role.CHECK, topic, range(topic.partitions)) for topic in (UPLOADS, FOLLOWS, LIKES)]
-        groups += [(Role.EDGES, EDGES, range(EDGES.partitions))]
-        groups += [(role, FANOUT, FANOUT.range_of(lane)) for role, lane in LANES.items()]
+        groups = [(Role.CHECK, topic, self.sizes.range_of(topic)) for topic in (UPLOADS, FOLLOWS, LIKES)]
+        groups += [(Role.EDGES, EDGES, self.sizes.range_of(EDGES))]
+        groups += [(role, FANOUT, self.sizes.range_of(FANOUT, lane)) for role, lane in LANES.items()]
         if self._has_media:  # Otherwise no worker consumes the topic.
             groups += [
-                (role, RENDITIONS, RENDITIONS.range_of(lane)) for role, lane in RENDITION_LANES.items()
+                (role, RENDITIONS, self.sizes.range_of(RENDITIONS, lane))
+                for role, lane in RENDITION_LANES.items()
             ]
         lags: dict[str, int] = {}
         for role, topic, partitions in groups:

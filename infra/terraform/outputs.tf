@@ -1,6 +1,7 @@
 output "settings" {
   description = "The environment of API and workers, as far as it is decided here; the key id is that of the key that signs."
   value = {
+    SHUTTERLINE_SIZES     = var.sizes
     SHUTTERLINE_S3_BUCKET = aws_s3_bucket.media.bucket
     SHUTTERLINE_S3_REGION = var.region
     SHUTTERLINE_MEDIA_URL = "https://${aws_cloudfront_distribution.edge.domain_name}"

@@ -39,6 +39,27 @@ variable "namespace" {
   default     = ""
 }
 
+variable "sizes" {
+  description = "SHUTTERLINE_SIZES of the processes: how many partitions the topics have. Another value needs a drain, see docs/operations.md."
+  type        = string
+
+  validation {
+    condition     = contains(["local", "small", "large"], var.sizes)
+    error_message = "sizes is local, small or large."
+  }
+}
+
+variable "upstream_partitions" {
+  description = "More partitions than the profile says, by topic: only uploads, follows and likes can have more."
+  type        = map(number)
+  default     = {}
+
+  validation {
+    condition     = length(setsubtract(keys(var.upstream_partitions), ["uploads", "follows", "likes"])) == 0
+    error_message = "Only uploads, follows and likes grow by adding partitions."
+  }
+}
+
 variable "upload_origins" {
   description = "Web origins whose pages may put uploads into the bucket by signed requests, and read photos by scripts: https://photos.example."
   type        = list(string)

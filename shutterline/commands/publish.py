@@ -19,7 +19,6 @@ from streams.jobs.minting import leased_minter
 from streams.kafka.producing.producer import Producer
 from streams.kafka.producing.publisher import KafkaPublisher
 from streams.stores.connect import connect
-from topics.partitioning import partition_of
 from topics.routing import route_of
 
 SOURCE = "/shutterline/publish"
@@ -109,9 +108,13 @@ async def _publish_one(event_name: str, fields: dict[str, object], console: Cons
     route = route_of(data)
     await require(kafka=settings.kafka)
     async with Producer(settings, timeout_ms=settings.worker_store_timeout_ms) as producer:
+        sizes = await producer.compare_sizes()
         publisher = KafkaPublisher(producer, namespace=settings.namespace, source=SOURCE)
         await publisher.publish(data, time_us=time_ns() // 1_000)
-    topic_name, partition = route.topic.named(settings.namespace), partition_of(route.topic, route.key_id)
+    topic_name, partition = (
+        route.topic.named(settings.namespace),
+        sizes.partition_of(route.topic, route.key_id),
+    )
     console.print(f"{event_name} published to {topic_name}, partition {partition}, key {route.key_id}")
     for name, value in data.model_dump(mode="json", exclude_none=True).items():
         console.print(f"  {name} {value}")

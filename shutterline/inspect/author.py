@@ -25,6 +25,7 @@ async def inspect_author(inspection: Inspection, author: UserId) -> list[Section
         await _cached(inspection, author),
         partitions(
             inspection.namespace,
+            inspection.sizes,
             (UPLOADS, author, None),
             (EDGES, author, None),
             (FANOUT, author, Lane.NORMAL),

@@ -20,7 +20,7 @@ async def inspect_photo(inspection: Inspection, photo: PhotoId) -> list[Section]
         await _waiting(inspection, photo),
         await set_section(inspection, SetKind.LIKERS, photo),
         await _cached(inspection, photo),
-        partitions(inspection.namespace, (LIKES, photo, None), (EDGES, photo, None)),
+        partitions(inspection.namespace, inspection.sizes, (LIKES, photo, None), (EDGES, photo, None)),
     ]
 
 

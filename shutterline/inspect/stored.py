@@ -14,7 +14,7 @@ from streams.stores.cassandra.inspect import CassandraInspect
 from streams.stores.connect import connect_clients, stores_of
 from streams.stores.redis.inspect import RedisInspect
 from topics.catalogue import Lane, Topic
-from topics.partitioning import partition_of
+from topics.sizes import SIZES, Sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,7 @@ class Inspection:
     cassandra: CassandraInspect
     redis: RedisInspect
     namespace: str
+    sizes: Sizes
 
 
 @asynccontextmanager
@@ -58,13 +59,14 @@ async def inspection() -> AsyncIterator[Inspection]:
             cassandra=CassandraInspect(clients.cassandra),
             redis=RedisInspect(clients.redis, namespace=settings.namespace),
             namespace=settings.namespace,
+            sizes=SIZES[settings.sizes],
         )
 
 
-def partitions(namespace: str, *keys: tuple[Topic, int, Lane | None]) -> Section:
+def partitions(namespace: str, sizes: Sizes, *keys: tuple[Topic, int, Lane | None]) -> Section:
     """In which partition of each topic the records about an id are."""
     facts = [
-        (topic.named(namespace) + (f" ({lane})" if lane else ""), str(partition_of(topic, key, lane)))
+        (topic.named(namespace) + (f" ({lane})" if lane else ""), str(sizes.partition_of(topic, key, lane)))
         for topic, key, lane in keys
     ]
     return Section("Partitions", tuple(facts))

@@ -18,7 +18,11 @@ async def inspect_user(inspection: Inspection, user: UserId) -> list[Section]:
         await _cached(inspection, user),
         await _following(inspection, user),
         partitions(
-            inspection.namespace, (FOLLOWS, user, None), (EDGES, user, None), (FANOUT, user, Lane.NORMAL)
+            inspection.namespace,
+            inspection.sizes,
+            (FOLLOWS, user, None),
+            (EDGES, user, None),
+            (FANOUT, user, Lane.NORMAL),
         ),
     ]
 

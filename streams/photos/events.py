@@ -13,6 +13,7 @@ from streams.photos.deleted import photo_deleted
 from streams.photos.uploaded import photos_uploaded
 from streams.ports.groups import PhotoStores
 from streams.ports.publishing import Outbox
+from topics.sizes import Sizes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,7 @@ class PhotoEvents:
     stores: PhotoStores
     outbox: Outbox
     limits: DeliveryLimits
+    sizes: Sizes
     original_poll_ms: int
     clock_ms: Callable[[], int] = unix_ms
 
@@ -47,6 +49,7 @@ class PhotoEvents:
             self.outbox,
             uploads,
             limits=self.limits,
+            sizes=self.sizes,
             now_ms=self.clock_ms(),
             original_poll_ms=self.original_poll_ms,
         )

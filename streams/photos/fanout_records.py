@@ -15,7 +15,7 @@ from streams.core.counted import RECORD_MEMBERS, bucket_ranges
 from streams.core.delivery import Delivery, Mode
 from streams.core.sets import SetSummary
 from topics.catalogue import FANOUT, Lane
-from topics.partitioning import partition_of
+from topics.sizes import Sizes
 
 
 def fanout_records(
@@ -23,6 +23,7 @@ def fanout_records(
     deliveries: Mapping[UserId, Delivery],
     followers: Mapping[int, SetSummary],
     ready_ms: int,
+    sizes: Sizes,
 ) -> dict[Lane, list[Deliverable]]:
     """Return for each lane what puts the photos on their authors' timelines, and those pushed on others'.
 
@@ -34,7 +35,7 @@ def fanout_records(
         of_author, by = followers[author], deliveries[author]
         pages = bucket_ranges(of_author.total, of_author.level) if by.mode is Mode.PUSH else []
         if len(pages) == 1 and by.lane is Lane.NORMAL:
-            shared[partition_of(FANOUT, author, Lane.NORMAL)].append((photo, author))
+            shared[sizes.partition_of(FANOUT, author, Lane.NORMAL)].append((photo, author))
             continue
         records[Lane.NORMAL].append(OwnPost(photo, author, ready_ms))
         records[by.lane].extend(

@@ -34,6 +34,7 @@ from streams.ports.photos import PulledAuthors
 from streams.ports.publishing import Outbox
 from streams.stores.cache.keys import photo_key, pull_list_key
 from topics.catalogue import Lane
+from topics.sizes import Sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ async def photos_ready(
     photos: Sequence[ReadyPhoto],
     *,
     limits: DeliveryLimits,
+    sizes: Sizes,
     now_ms: int,
 ) -> dict[PhotoId, Delivery]:
     """Make photos visible to others. Returns how each is delivered, which is also stored.
@@ -87,7 +89,7 @@ async def photos_ready(
                 for photo, author in listed
             ]
         ),
-        _deliver(outbox, stores.pulled_authors, listed, by_author, summaries, now_ms),
+        _deliver(outbox, stores.pulled_authors, listed, by_author, summaries, now_ms, sizes),
     )
     await asyncio.gather(
         stores.undelivered.end(listed),
@@ -111,6 +113,7 @@ async def _deliver(
     deliveries: Mapping[UserId, Delivery],
     followers: Mapping[int, SetSummary],
     now_ms: int,
+    sizes: Sizes,
 ) -> None:
     """Publish the pages of photos that are pushed, and add the authors of those that are pulled."""
     # What is pushed in the bulk lane is pulled, too: that lane may be behind for minutes.
@@ -121,5 +124,5 @@ async def _deliver(
             if delivery.lane is Lane.BULK or delivery.mode is Mode.PULL
         ]
     )
-    records = fanout_records(photos, deliveries, followers, now_ms)
+    records = fanout_records(photos, deliveries, followers, now_ms, sizes)
     await asyncio.gather(*(outbox.fanout(of_lane, lane) for lane, of_lane in records.items()))

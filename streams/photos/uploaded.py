@@ -21,6 +21,7 @@ from streams.ports.groups import PhotoStores
 from streams.ports.media import MediaObjects
 from streams.ports.publishing import Outbox
 from topics.catalogue import Lane
+from topics.sizes import Sizes
 
 
 async def photos_uploaded(
@@ -29,6 +30,7 @@ async def photos_uploaded(
     uploads: Sequence[PhotoUploaded],
     *,
     limits: DeliveryLimits,
+    sizes: Sizes,
     now_ms: int,
     original_poll_ms: int,
 ) -> list[PoisonEvent | None]:
@@ -60,6 +62,7 @@ async def photos_uploaded(
                 for photo in ready
             ],
             limits=limits,
+            sizes=sizes,
             now_ms=now_ms,
         ),
         _make_or_park(stores, outbox, waiting, now_ms=now_ms, original_poll_ms=original_poll_ms),

@@ -22,6 +22,7 @@ from streams.renditions.making import (
     row_to_make,
 )
 from topics.catalogue import Lane
+from topics.sizes import Sizes
 
 
 async def thumbnail_task(
@@ -32,6 +33,7 @@ async def thumbnail_task(
     rules: MakingRules,
     *,
     limits: DeliveryLimits,
+    sizes: Sizes,
 ) -> RenditionOutcome:
     """Handle a `ThumbnailTask`. May be repeated, also after a failure at any line.
 
@@ -57,7 +59,7 @@ async def thumbnail_task(
     # Deliver also if the thumbnail existed, because the worker that made it may have died before
     # the delivery.
     ready = ReadyPhoto(photo, author, renditions)
-    await photos_ready(stores, outbox, [ready], limits=limits, now_ms=rules.clock_ms())
+    await photos_ready(stores, outbox, [ready], limits=limits, sizes=sizes, now_ms=rules.clock_ms())
     # The photo may have been deleted or rejected meanwhile, and its objects removed before ours was put.
     # The full task finds a rejection.
     if await stores.photos.tombstones([(photo, author)]):

@@ -30,6 +30,7 @@ from streams.settings.part import (
     Namespaced,
     ProcessSettings,
     RetrySettings,
+    SizeSettings,
     TimeoutSettings,
 )
 from streams.settings.process import ApiProcessSettings, Settings, load
@@ -85,6 +86,7 @@ __all__ = [
     "S3Settings",
     "Settings",
     "ShareSettings",
+    "SizeSettings",
     "StoreSettings",
     "TimelineSettings",
     "TimeoutSettings",

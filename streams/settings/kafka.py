@@ -5,7 +5,14 @@ from types import MappingProxyType
 
 from pydantic import Field, PositiveInt, field_validator
 
-from streams.settings.part import BreakerSettings, EventSettings, Namespaced, Part, ProcessSettings
+from streams.settings.part import (
+    BreakerSettings,
+    EventSettings,
+    Namespaced,
+    Part,
+    ProcessSettings,
+    SizeSettings,
+)
 
 # What every one of our Kafka clients understands; `kafka/clients.py` translates it.
 KAFKA_SECURITY_VALUES: Mapping[str, Sequence[str] | None] = MappingProxyType(
@@ -23,7 +30,7 @@ KAFKA_SECURITY_VALUES: Mapping[str, Sequence[str] | None] = MappingProxyType(
 )
 
 
-class KafkaSettings(Namespaced, BreakerSettings):
+class KafkaSettings(Namespaced, BreakerSettings, SizeSettings):
     """The brokers: `host:port`, with commas between. TLS and credentials: JSON, with librdkafka's names."""
 
     kafka: str = "127.0.0.1:9092"

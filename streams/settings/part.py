@@ -6,6 +6,8 @@ from typing import Self
 from pydantic import Field, PositiveInt, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from topics.sizes import Profile
+
 
 class Part(BaseSettings):
     """Part of the settings: what one purpose needs."""
@@ -27,6 +29,12 @@ class Namespaced(Part):
     def keyspace(self) -> str:
         """The Cassandra keyspace of this namespace."""
         return "shutterline" + (f"_{self.namespace.rstrip('.')}" if self.namespace else "")
+
+
+class SizeSettings(Part):
+    """How large the system is. All processes have the same value, and refuse topics of another one."""
+
+    sizes: Profile = Profile.LOCAL  # `local`, `small` or `large`: how many partitions the topics have.
 
 
 class ProcessSettings(Part):

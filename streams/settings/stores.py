@@ -6,7 +6,7 @@ from pydantic import Field, PositiveInt, SecretStr
 
 from streams.settings.feed import EdgeSettings, TimelineSettings
 from streams.settings.media import UploadRateSettings
-from streams.settings.part import BreakerSettings, Namespaced
+from streams.settings.part import BreakerSettings, Namespaced, SizeSettings
 
 
 class CassandraSettings(Namespaced, BreakerSettings):
@@ -62,5 +62,6 @@ class StoreSettings(
     TimelineSettings,
     EdgeSettings,
     UploadRateSettings,
+    SizeSettings,
 ):
     """What connecting to the stores takes."""

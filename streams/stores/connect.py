@@ -49,6 +49,7 @@ from streams.stores.s3.objects import S3MediaObjects
 from streams.stores.s3.uploads import S3MediaUploads
 from streams.threads import in_thread
 from topics.catalogue import FANOUT
+from topics.sizes import SIZES, Profile
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -131,7 +132,10 @@ def stores_of(clients: StoreClients, settings: StoreSettings) -> Stores:
         StoreUnavailable: Cassandra did not answer, or the schema is not there yet.
     """
     database, redis, namespace = clients.cassandra, clients.redis, settings.namespace
-    cache, timelines = RedisCache(redis, namespace=namespace), _timelines(redis, settings, namespace)
+    cache, timelines = (
+        RedisCache(redis, namespace=namespace),
+        _timelines(redis, settings, namespace, settings.sizes),
+    )
     return Stores(
         photos=CassandraPhotos(database),
         author_photos=CassandraAuthorPhotos(database),
@@ -195,7 +199,9 @@ async def _bucket(settings: S3Settings) -> AsyncIterator[S3Bucket]:
         )
 
 
-def _timelines(redis: RedisClient, settings: TimelineSettings, namespace: str) -> RedisTimelines:
+def _timelines(
+    redis: RedisClient, settings: TimelineSettings, namespace: str, profile: Profile
+) -> RedisTimelines:
     return RedisTimelines(
         redis,
         namespace=namespace,
@@ -204,7 +210,7 @@ def _timelines(redis: RedisClient, settings: TimelineSettings, namespace: str) -
         renew_s=settings.timeline_renew_s,
         rebuild_ttl_ms=settings.rebuild_ttl_ms,
         merge_owners_max=settings.merge_owners_max,
-        fanout_partitions=FANOUT.partitions,
+        fanout_partitions=SIZES[profile].partitions(FANOUT),
     )
 
 

@@ -43,7 +43,7 @@ def wire_check(shared: SharedParts) -> Wired:
     app = make_app(
         settings,
         group,
-        {topic.named(settings.namespace): range(topic.partitions) for topic in handlers},
+        {topic.named(settings.namespace): shared.sizes.range_of(topic) for topic in handlers},
         poll_records_max=POLL_RECORDS_MAX,
         buffer_records_max=BUFFER_RECORDS_MAX,
     )
@@ -86,6 +86,7 @@ def event_handlers(shared: SharedParts) -> Mapping[Topic, tuple[EventsHandler, i
         stores=stores,
         outbox=outbox,
         limits=delivery_limits(settings),
+        sizes=shared.sizes,
         original_poll_ms=settings.original_poll_s * 1_000,
     )
     changes = edge_changes(stores, outbox)

@@ -50,7 +50,7 @@ def _wire_lane(
     app = make_app(
         settings,
         group,
-        {topic: FANOUT.range_of(lane)},
+        {topic: shared.sizes.range_of(FANOUT, lane)},
         poll_records_max=poll_records_max,
         buffer_records_max=buffer_records_max,
     )
@@ -67,7 +67,7 @@ def _wire_lane(
         ),
         topic=topic,
         group=group,
-        groups={group_of(namespace, lane_role): FANOUT.range_of(LANES[lane_role]) for lane_role in LANES},
+        groups={group_of(namespace, of): shared.sizes.range_of(FANOUT, LANES[of]) for of in LANES},
         owned=lambda: {partition for _, partition in assigned_partitions(app)},
         apply=applier.apply,
     )

@@ -19,6 +19,7 @@ from streams.kafka.producing.producer import Producer
 from streams.kafka.stages.decode_slots import DecodeSlots
 from streams.ports.groups import Stores
 from streams.settings import DeliverySettings, Settings
+from topics.sizes import Sizes
 
 # Runs until cancelled.
 Loop = Callable[[], Coroutine[Any, Any, None]]
@@ -35,6 +36,7 @@ class SharedParts:
     settings: Settings
     stores: Stores
     producer: Producer
+    sizes: Sizes
     outbox: KafkaOutbox
     offsets: Offsets
     progress: Progress

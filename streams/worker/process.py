@@ -15,15 +15,24 @@ from streams.kafka.producing.producer import Producer
 from streams.retrying import while_starting
 from streams.worker.parts import Loop, Wired
 from topics.catalogue import UPLOADS
+from topics.sizes import Sizes
 
 OWN_S = 1.0
 log = logging.getLogger(__name__)
 
 
-async def until_kafka_answers(producer: Producer, namespace: str) -> None:
-    """Wait until the topics exist and have leaders: a Faust app that cannot connect as it starts ends."""
+async def sizes_once_kafka_answers(producer: Producer, namespace: str) -> Sizes:
+    """Wait until the topics exist and have leaders: a Faust app that cannot connect as it starts ends.
+
+    Returns the sizes of the topics.
+
+    Raises:
+        TopicMismatch: They are not those of the profile.
+    """
     retrying = while_starting(on=StoreUnavailable, log=log)
     await retrying(producer.ping, UPLOADS.named(namespace))
+    sizes: Sizes = await retrying(producer.compare_sizes)
+    return sizes
 
 
 class Failure:

@@ -28,7 +28,7 @@ def _wire_lane(shared: SharedParts, role: Role) -> Wired:
     app = make_app(
         settings,
         group,
-        {topic: RENDITIONS.range_of(lane)},
+        {topic: shared.sizes.range_of(RENDITIONS, lane)},
         poll_records_max=settings.renditions_poll_records_max,
         buffer_records_max=settings.renditions_buffer_records_max,
     )
@@ -41,6 +41,7 @@ def _wire_lane(shared: SharedParts, role: Role) -> Wired:
         decoder=RetryingDecoder(children),
         rules=making_rules(settings, settings),
         limits=delivery_limits(settings),
+        sizes=shared.sizes,
         topic=topic,
         group=group,
         lane=lane,

@@ -24,7 +24,7 @@ from streams.worker.fanout import wire_bulk, wire_normal
 from streams.worker.media import decode_slots
 from streams.worker.monitoring import serve_metrics
 from streams.worker.parts import SharedParts, Wiring
-from streams.worker.process import Failure, Process, until_kafka_answers
+from streams.worker.process import Failure, Process, sizes_once_kafka_answers
 from streams.worker.renditions import wire_fulls, wire_thumbnails
 
 WIRINGS: Mapping[Role, Sequence[Wiring]] = MappingProxyType(
@@ -49,6 +49,7 @@ async def run_worker(roles: Collection[Role]) -> None:
 
     Raises:
         ValidationError: A setting is not valid.
+        TopicMismatch: The topics have other partitions than the settings say; nothing was consumed.
         Exception: A bug, or a consumer that stopped silently; the process must be restarted.
     """
     settings = load()
@@ -67,7 +68,7 @@ async def run_worker(roles: Collection[Role]) -> None:
             stores = await closing.enter_async_context(connect(settings, timeout_ms=timeout_ms))
             waits_for = "kafka"
             producer = await closing.enter_async_context(Producer(settings, timeout_ms=timeout_ms))
-            await until_kafka_answers(producer, settings.namespace)
+            sizes = await sizes_once_kafka_answers(producer, settings.namespace)
             clocks = Clocks.of_stores(
                 settings,
                 cassandra=stores.cassandra_clock,
@@ -80,7 +81,8 @@ async def run_worker(roles: Collection[Role]) -> None:
                 settings=settings,
                 stores=stores,
                 producer=producer,
-                outbox=KafkaOutbox(producer, settings.namespace),
+                sizes=sizes,
+                outbox=KafkaOutbox(producer, settings.namespace, sizes),
                 offsets=offsets,
                 progress=progress,
                 clocks=clocks,

@@ -82,7 +82,7 @@ class System:
         """Return how many records a topic has."""
         name = topic.named(self.deployment.namespace)
         ends = await Offsets(self.deployment.settings).ends(
-            [(name, partition) for partition in range(topic.partitions)]
+            [(name, partition) for partition in self.deployment.sizes.range_of(topic)]
         )
         return sum(ends.values())
 
@@ -168,8 +168,9 @@ async def _system(deployment: Deployment) -> AsyncIterator[System]:
         connect(settings, timeout_ms=TIMEOUT_MS) as stores,
         Producer(settings, timeout_ms=TIMEOUT_MS) as producer,
     ):
+        outbox = KafkaOutbox(producer, settings.namespace, await producer.compare_sizes())
         publisher = KafkaPublisher(producer, namespace=settings.namespace, source="/test")
-        job = CleaningJob(settings, settings, stores, KafkaOutbox(producer, settings.namespace), publisher)
+        job = CleaningJob(settings, settings, stores, outbox, publisher)
         yield System(deployment, stores, job)
 
 

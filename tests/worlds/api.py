@@ -40,7 +40,7 @@ from streams.stores.cache.keys import photo_key, pull_list_key
 from streams.stores.memory.health import MemoryStoreProbe
 from streams.stores.memory.stores import memory_stores
 from tests.worlds.deliveries import PUSHED
-from tests.worlds.kafka import FakeOffsets
+from tests.worlds.kafka import LOCAL, FakeOffsets
 from topics.catalogue import FANOUT
 from topics.routing import route_of
 
@@ -341,6 +341,7 @@ async def _world(memory: Stores | None, **overrides: object) -> World:
         publisher,
         queue,
         log_ends,
+        lambda: LOCAL,
         kafka_probe=cast(StoreProbe, switches["kafka_probe"]),
         # The lease is returned at the end, even if a test has made the store fail.
         ids=PhotoIds(memory.shard_leases, lambda: clock.ms),
@@ -354,7 +355,7 @@ async def _world(memory: Stores | None, **overrides: object) -> World:
         clock_us=clock.us,
         clock_s=lambda: clock.ms / 1_000,
     )
-    positions = dict.fromkeys(range(FANOUT.partitions), 0)
+    positions = dict.fromkeys(range(LOCAL.partitions(FANOUT)), 0)
     await stores.timelines.save_all_checkpoints(positions)
     await stores.timelines.confirm(positions)
     await services.pulled.refresh()

@@ -1,4 +1,4 @@
-"""Kafka without a server: a fake of the offsets that a broker reports."""
+"""Kafka without a server: the sizes of topics, and a fake of the offsets that a broker reports."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 from streams.errors import StoreUnavailable
 from streams.kafka.offsets.gaps import Gaps, NextRecord
 from streams.kafka.offsets.queued import BrokerOffsets, Log, Span
+from topics.sizes import SIZES, Profile
+
+# What the tests' topics have unless a test says otherwise.
+LOCAL = SIZES[Profile.LOCAL]
 
 
 @dataclass(slots=True)

@@ -47,6 +47,7 @@ from streams.stores.cache.keys import photo_key
 from streams.stores.memory.media import MemoryCdn
 from streams.stores.memory.stores import memory_stores
 from streams.timelines.fanout import backfill, photos_for_owners, put_photos
+from tests.worlds.kafka import LOCAL
 from topics.catalogue import Lane
 
 NOW_MS = 1_800_000_000_000
@@ -172,13 +173,16 @@ class World:
                     self.outbox,
                     [message],
                     limits=LIMITS,
+                    sizes=LOCAL,
                     now_ms=self.now_ms,
                     original_poll_ms=2_000,
                 )
             case PhotoDeleted():
                 await photo_deleted(self.stores, self.outbox, message)
             case ThumbnailTask():
-                await thumbnail_task(self.stores, self.outbox, decoder, message, self.rules, limits=LIMITS)
+                await thumbnail_task(
+                    self.stores, self.outbox, decoder, message, self.rules, limits=LIMITS, sizes=LOCAL
+                )
             case FullTask():
                 await full_task(self.stores, self.outbox, decoder, message, self.rules)
             case Rejection():

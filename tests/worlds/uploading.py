@@ -22,6 +22,7 @@ from streams.uploads.lifecycle import UploadLifecycle
 from streams.uploads.turns import UploadTurns
 from tests.worlds.api import World, make_world, media_key
 from tests.worlds.flaky_stores import FlakyStores, Moment, pause
+from tests.worlds.kafka import LOCAL
 
 ME, OTHER = 1, 2
 PART_BYTES = 10
@@ -161,6 +162,7 @@ def through(world: World, at: Callable[[Moment], Awaitable[None]]) -> FlakyStore
         publisher,
         world.queue,
         world.log_ends,
+        lambda: LOCAL,
         kafka_probe=cast(StoreProbe, world.switches["kafka_probe"]),
         ids=world.services.uploads.ids,
         media_keys=MediaKeys(KeyIds("local"), media_key()),

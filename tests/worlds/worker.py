@@ -15,7 +15,7 @@ from streams.ports.groups import Stores
 from streams.settings import ClockSettings, Settings
 from streams.stores.memory.stores import memory_stores
 from streams.worker.parts import SharedParts
-from tests.worlds.kafka import FakeOffsets
+from tests.worlds.kafka import LOCAL, FakeOffsets
 
 NOW_MS = 1_800_000_000_000
 
@@ -42,7 +42,8 @@ def shared_parts(run_dir: Path, stores: Stores | None = None, **settings: Any) -
         settings=Settings(run_dir=run_dir, namespace="t.", **settings),
         stores=stores or memory_stores(clock_ms=lambda: NOW_MS),
         producer=producer,
-        outbox=KafkaOutbox(producer, "t."),
+        sizes=LOCAL,
+        outbox=KafkaOutbox(producer, "t.", LOCAL),
         offsets=offsets,
         progress=Progress(),
         clocks=Clocks(ClockSettings(), {}),

@@ -13,6 +13,7 @@ variables {
   owner        = "feeds"
   region       = "eu-west-1"
   media_bucket = "photos-staging"
+  sizes        = "small"
   media_keys   = { first = "-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----\n" }
 }
 
@@ -48,9 +49,58 @@ run "a_namespace_is_in_the_prefix_and_before_the_topics" {
   }
 
   assert {
-    condition     = output.topics["blue.fanout"].partitions == local.catalogue["fanout"].partitions
+    condition     = output.topics["blue.fanout"].partitions == local.catalogue["fanout"].profiles["small"].partitions
     error_message = "Topics must be the catalogue's."
   }
+}
+
+run "topics_and_processes_have_the_same_profile" {
+  command = plan
+
+  variables {
+    sizes               = "large"
+    upstream_partitions = { likes = 96, uploads = 1 }
+  }
+
+  assert {
+    condition     = output.settings.SHUTTERLINE_SIZES == "large"
+    error_message = "Processes must be told the profile of the topics."
+  }
+
+  assert {
+    condition     = output.topics["edges"].partitions == local.catalogue["edges"].profiles["large"].partitions
+    error_message = "Topics must have the partitions of the profile."
+  }
+
+  assert {
+    condition     = output.topics["likes"].partitions == 96
+    error_message = "An upstream topic must be able to grow."
+  }
+
+  assert {
+    condition     = output.topics["uploads"].partitions == local.catalogue["uploads"].profiles["large"].partitions
+    error_message = "A topic must not have fewer partitions than the profile."
+  }
+}
+
+run "an_unknown_profile_is_refused" {
+  command = plan
+
+  variables {
+    sizes = "huge"
+  }
+
+  expect_failures = [var.sizes]
+}
+
+run "no_other_topic_grows_by_adding_partitions" {
+  command = plan
+
+  variables {
+    upstream_partitions = { fanout = 96 }
+  }
+
+  expect_failures = [var.upstream_partitions]
 }
 
 run "nothing_is_served_or_read_without_a_signature" {

@@ -42,7 +42,8 @@ async def _clean(console: Console) -> CleaningReport:
         Producer(settings, timeout_ms=timeout_ms) as producer,
     ):
         publisher = KafkaPublisher(producer, namespace=settings.namespace, source=settings.event_source)
-        job = CleaningJob(settings, settings, stores, KafkaOutbox(producer, settings.namespace), publisher)
+        outbox = KafkaOutbox(producer, settings.namespace, await producer.compare_sizes())
+        job = CleaningJob(settings, settings, stores, outbox, publisher)
         cleaning = asyncio.create_task(job.run_once(int(time() * 1_000), whole=True, report=report))
         # The total is unknown, so there is a clock instead of a bar.
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())

@@ -9,6 +9,7 @@ from streams.kafka.offsets.queued import BrokerOffsets, queued_records
 from streams.kafka.producing.producer import STORE
 from streams.roles import RENDITION_LANES, Role, group_of
 from topics.catalogue import RENDITIONS, Lane
+from topics.sizes import Sizes
 
 # If the last count and the last failure are older, `queued` asks the broker before it returns.
 FRESH_S = 1.0
@@ -21,12 +22,21 @@ RENDITIONS_PER_TASK: Mapping[Lane, int] = {Lane.THUMBNAIL: 1, Lane.FULL: 3}
 
 
 class RenditionsQueue:
-    """The number of queued renditions; the broker is asked only if somebody asks. `clock_s` is monotonic."""
+    """The number of queued renditions; the broker is asked only if somebody asks.
+
+    `clock_s` is monotonic. `sizes` may raise StoreUnavailable.
+    """
 
     def __init__(
-        self, offsets: BrokerOffsets, *, namespace: str, clock_s: Callable[[], float] = monotonic
+        self,
+        offsets: BrokerOffsets,
+        *,
+        namespace: str,
+        sizes: Callable[[], Sizes],
+        clock_s: Callable[[], float] = monotonic,
     ) -> None:
         self._offsets = offsets
+        self._sizes = sizes
         self._namespace = namespace
         self._clock_s = clock_s
         self._queued = 0
@@ -76,6 +86,6 @@ class RenditionsQueue:
             self._offsets,
             group=group_of(self._namespace, role),
             topic=RENDITIONS.named(self._namespace),
-            partitions=RENDITIONS.range_of(lane),
+            partitions=self._sizes().range_of(RENDITIONS, lane),
         )
         return tasks * RENDITIONS_PER_TASK[lane]

@@ -15,9 +15,10 @@ from schemas.events import EventType, encode_event
 from schemas.facts import UserFollowed
 from schemas.ids import parse_id
 from streams.kafka.clients import librdkafka_client
+from streams.kafka.producing.producer import sizes_on_broker
 from streams.settings import KafkaSettings
 from topics.catalogue import FOLLOWS
-from topics.partitioning import partition_of
+from topics.sizes import Sizes
 
 QUEUE_RECORDS_MAX = 50_000
 POLL_EVERY = 1_000
@@ -60,12 +61,16 @@ def _edge(fields: tuple[str, ...]) -> tuple[int, int]:
 
 @dataclass(slots=True)
 class EdgePublisher:
-    """Publishes edges without waiting for acknowledgements; `close` waits for all of them."""
+    """Publishes edges without waiting for acknowledgements; `close` waits for all of them.
+
+    Making one raises what `sizes_on_broker` raises.
+    """
 
     settings: KafkaSettings
     _failed: list[KafkaError] = field(default_factory=list, init=False)
     _producer: LibrdkafkaProducer = field(init=False)
     _topic: str = field(init=False)
+    _sizes: Sizes = field(init=False)
 
     def __post_init__(self) -> None:
         self._topic = FOLLOWS.named(self.settings.namespace)
@@ -79,6 +84,7 @@ class EdgePublisher:
                 "message.timeout.ms": ACKNOWLEDGE_MS_MAX,
             }
         )
+        self._sizes = sizes_on_broker(self._producer, self.settings)
 
     def publish(self, follower: int, followee: int) -> None:
         """Put the edge into the send queue; waits while the queue is full."""
@@ -86,7 +92,7 @@ class EdgePublisher:
         key, value, headers = encode_event(
             EventType.USER_FOLLOWED, data, id=str(uuid4()), source=SOURCE, time_us=time_ns() // 1_000
         )
-        partition = partition_of(FOLLOWS, follower)
+        partition = self._sizes.partition_of(FOLLOWS, follower)
         while not self._produced(key, value, headers, partition):
             self._producer.poll(0.1)
 
@@ -128,6 +134,7 @@ def load_edges(path: Path, settings: KafkaSettings, advance: Callable[[int], Non
     Raises:
         BadEdge: See `read_edges`; the edges before the bad line are published.
         KafkaException: A record was not acknowledged.
+        StoreUnavailable, TopicMismatch: See `sizes_on_broker`; nothing is published.
     """
     publisher, count = EdgePublisher(settings), 0
     try:

@@ -21,14 +21,15 @@ from schemas.internal import (
 )
 from streams.kafka.producing.producer import Outgoing, Producer
 from topics.catalogue import EDGES, FANOUT, RENDITIONS, Lane
-from topics.partitioning import partition_of, partition_of_page
+from topics.sizes import Sizes
 
 
 class KafkaOutbox:
     """Implements `streams.ports.publishing.Outbox` with Kafka."""
 
-    def __init__(self, producer: Producer, namespace: str) -> None:
+    def __init__(self, producer: Producer, namespace: str, sizes: Sizes) -> None:
         self._producer = producer
+        self._sizes = sizes
         self._edges = EDGES.named(namespace)
         self._fanout = FANOUT.named(namespace)
         self._renditions = RENDITIONS.named(namespace)
@@ -36,7 +37,7 @@ class KafkaOutbox:
     async def edges(self, records: Sequence[EdgeRecord]) -> None:
         by_partition: dict[int, list[EdgeRecord]] = defaultdict(list)
         for record in records:
-            by_partition[partition_of(EDGES, record.owner)].append(record)
+            by_partition[self._sizes.partition_of(EDGES, record.owner)].append(record)
         await self._producer.send(
             [
                 # Without a key: a record has the edges of several owners.
@@ -54,7 +55,7 @@ class KafkaOutbox:
             [
                 Outgoing(
                     self._renditions,
-                    partition_of(RENDITIONS, record.photo_id, lane),
+                    self._sizes.partition_of(RENDITIONS, record.photo_id, lane),
                     pack_id(record.photo_id),
                     encode_task(record),
                 )
@@ -66,14 +67,14 @@ class KafkaOutbox:
         match record:
             case FanoutPage():
                 key = record.author_id
-                partition = partition_of_page(FANOUT, key, record.bucket // record.buckets, lane)
+                partition = self._sizes.partition_of_page(FANOUT, key, record.bucket // record.buckets, lane)
             case FanoutPosts():
                 key = record.posts[0][1]
-                partition = partition_of(FANOUT, key, lane)
+                partition = self._sizes.partition_of(FANOUT, key, lane)
             case OwnPost():
                 key = record.author_id
-                partition = partition_of(FANOUT, key, lane)
+                partition = self._sizes.partition_of(FANOUT, key, lane)
             case Backfill():
                 key = record.follows[0][1]
-                partition = partition_of(FANOUT, key, lane)
+                partition = self._sizes.partition_of(FANOUT, key, lane)
         return Outgoing(self._fanout, partition, pack_id(key), encode_fanout(record))

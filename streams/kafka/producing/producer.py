@@ -22,7 +22,8 @@ from streams.kafka.clients import librdkafka_client
 from streams.settings import KafkaSettings
 from streams.stores.guard import StoreGuard, breaker_of
 from streams.threads import in_thread
-from topics.catalogue import DEAD_LETTER_BYTES_MAX
+from topics.catalogue import CATALOGUE, DEAD_LETTER_BYTES_MAX
+from topics.sizes import SIZES, Sizes
 
 log = logging.getLogger(__name__)
 STORE = "kafka"
@@ -61,6 +62,8 @@ class Producer:
             "topic.metadata.propagation.max.ms": 5_000,
         }
         self._producer = LibrdkafkaProducer(self._configuration)
+        self._settings = settings
+        self._sizes: Sizes | None = None
         # Replaced producers that still have deliveries to report.
         self._replaced: list[LibrdkafkaProducer] = []
         # No timeout here, because librdkafka has its own deadline: message.timeout.ms.
@@ -140,6 +143,26 @@ class Producer:
             self._replaced.append(producer)
             self._produced.set()
 
+    def sizes(self) -> Sizes:
+        """Return the sizes that the topics really have.
+
+        Raises:
+            StoreUnavailable: `compare_sizes` has not returned yet, so nothing may be published.
+        """
+        if self._sizes is None:
+            raise StoreUnavailable(STORE, "sizes", "the topics are not compared with the profile yet")
+        return self._sizes
+
+    async def compare_sizes(self) -> Sizes:
+        """Compare the topics on the broker with the profile; return what `sizes` returns from now on.
+
+        Raises:
+            StoreUnavailable: The brokers did not answer, or a topic does not exist yet.
+            TopicMismatch: Some topics have other partitions; the message names all of them.
+        """
+        self._sizes = await in_thread(sizes_on_broker, self._producer, self._settings)
+        return self._sizes
+
     async def ping(self, topic: str) -> None:
         """Check that every partition of the topic has a leader.
 
@@ -197,6 +220,26 @@ class Producer:
                     producer.poll(0)
                     if not len(producer):
                         self._replaced.remove(producer)
+
+
+def sizes_on_broker(client: LibrdkafkaProducer, settings: KafkaSettings) -> Sizes:
+    """Compare the topics on the broker with the profile; return the sizes that they really have. Blocks.
+
+    Raises:
+        StoreUnavailable: The brokers did not answer, or a topic does not exist yet.
+        TopicMismatch: Some topics have other partitions; the message names all of them.
+    """
+    try:
+        # Of all topics: a request that names one lets a broker create it.
+        topics = client.list_topics(timeout=PING_S_MAX).topics
+    except KafkaException as error:
+        raise StoreUnavailable(STORE, "sizes", str(error)) from error
+    counts = {name: len(topic.partitions) for name, topic in topics.items() if topic.error is None}
+    names = [topic.named(settings.namespace) for topic in CATALOGUE.values()]
+    missing = [name for name in names if name not in counts]
+    if missing:
+        raise StoreUnavailable(STORE, "sizes", f"without {', '.join(missing)}: run `shutterline topics`")
+    return SIZES[settings.sizes].on_broker(settings.namespace, counts)
 
 
 @dataclass(slots=True)

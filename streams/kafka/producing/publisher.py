@@ -7,12 +7,14 @@ from schemas.events import encode_event
 from schemas.facts import EventData
 from streams.kafka.producing.producer import Outgoing, Producer
 from topics.catalogue import UPLOADS
-from topics.partitioning import partition_of
 from topics.routing import route_of
 
 
 class KafkaPublisher:
-    """Publishes events; all in-sync replicas have acknowledged an event when `publish` returns."""
+    """Publishes events; all in-sync replicas have acknowledged an event when `publish` returns.
+
+    `producer` refuses to tell partitions until its topics are compared with the profile.
+    """
 
     def __init__(
         self,
@@ -37,13 +39,17 @@ class KafkaPublisher:
         key, value, headers = encode_event(
             route.event_type, event_data, id=self._new_id(), source=self._source, time_us=time_us
         )
-        topic, partition = route.topic.named(self._namespace), partition_of(route.topic, route.key_id)
-        await self._producer.send([Outgoing(topic, partition, key, value, headers)])
+        partition = self._producer.sizes().partition_of(route.topic, route.key_id)
+        await self._producer.send(
+            [Outgoing(route.topic.named(self._namespace), partition, key, value, headers)]
+        )
 
     async def ping(self) -> None:
         """Check that Kafka responds; a result of less than a second ago is reused.
 
         Raises:
-            StoreUnavailable: Kafka does not respond, or a partition has no leader.
+            StoreUnavailable: Kafka does not respond, a partition has no leader, or the topics were not
+                compared with the profile yet.
         """
+        self._producer.sizes()
         await self._producer.ping(UPLOADS.named(self._namespace))

@@ -26,7 +26,6 @@ from streams.kafka.stages.fanout_log import RecordLog
 from streams.metrics import REPAIRED_RECORDS, REPAIRS
 from streams.ports.timelines import Timelines
 from streams.settings import RetrySettings
-from topics.catalogue import FANOUT
 
 WATCH_S = 1.0
 UNKNOWN = -1  # Differs from every stored checkpoint, so a partition without a known one is checked.
@@ -131,10 +130,10 @@ class RedisCheckpoints:
 
     async def _check(self, partition: int, position: int) -> None:
         """Make Redis complete below `position`, then store a checkpoint of at least `position`."""
-        checkpoints = await self.timelines.checkpoints(range(FANOUT.partitions))
+        checkpoints = await self.timelines.checkpoints(self._partitions())
         if not checkpoints:
             await self._start_over("flushed")
-            checkpoints = await self.timelines.checkpoints(range(FANOUT.partitions))
+            checkpoints = await self.timelines.checkpoints(self._partitions())
         begin = await self._begin(partition)
         checkpoint = checkpoints.get(partition)
         if checkpoint is None or (checkpoint < begin and checkpoint < position):
@@ -164,12 +163,16 @@ class RedisCheckpoints:
         In this order, so that no checkpoint claims that an incomplete timeline is up to date.
         """
         removed = await self.timelines.forget_all()
-        positions: dict[int, int] = dict.fromkeys(range(FANOUT.partitions), 0)
+        positions: dict[int, int] = dict.fromkeys(self._partitions(), 0)
         for group, partitions in self.groups.items():
             positions |= await self.offsets.committed(group, self.topic, partitions)
         if await self.timelines.save_all_checkpoints(positions):
             log.warning("Redis is new or was flushed: %d timelines removed", removed)
         REPAIRS.labels(outcome).inc()
+
+    def _partitions(self) -> list[int]:
+        """Return the partitions of all lanes."""
+        return [partition for partitions in self.groups.values() for partition in partitions]
 
     async def _begin(self, partition: int) -> int:
         """Return the first offset that the partition's log still holds."""

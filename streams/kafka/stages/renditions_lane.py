@@ -33,6 +33,7 @@ from streams.renditions.thumbnail import thumbnail_task
 from streams.settings import RetrySettings
 from streams.stores.cdn.purging import STORE as EDGE
 from topics.catalogue import RENDITIONS, Lane
+from topics.sizes import Sizes
 
 WATCH_S = 5.0
 PUT_OFF_S = 1.0
@@ -54,6 +55,7 @@ class RenditionsLane:
     decoder: Decoder
     rules: MakingRules
     limits: DeliveryLimits
+    sizes: Sizes
     topic: str
     group: str
     lane: Lane
@@ -120,7 +122,7 @@ class RenditionsLane:
         if isinstance(task, FullTask):
             return await full_task(self.stores, self.outbox, self.decoder, task, self.rules)
         return await thumbnail_task(
-            self.stores, self.outbox, self.decoder, task, self.rules, limits=self.limits
+            self.stores, self.outbox, self.decoder, task, self.rules, limits=self.limits, sizes=self.sizes
         )
 
     async def watch(self, offsets: BrokerOffsets) -> None:
@@ -147,5 +149,5 @@ class RenditionsLane:
             offsets,
             group=self.group,
             topic=self.topic,
-            partitions=RENDITIONS.range_of(self.lane),
+            partitions=self.sizes.range_of(RENDITIONS, self.lane),
         )

@@ -22,6 +22,7 @@ from streams.stores.memory.revocations import MemoryRevocations
 from streams.stores.memory.timelines import MemoryActiveReaders, MemoryPageStarts, MemoryTimelines
 from streams.stores.memory.uploads import MemoryUploadLimit, MemoryUploads
 from topics.catalogue import FANOUT
+from topics.sizes import SIZES, Profile, Sizes
 
 
 def memory_stores(
@@ -36,6 +37,7 @@ def memory_stores(
     removal_mark_ttl_s: int = 600,
     shard_leases: int = OWN_SHARDS,
     uploads_per_minute: int = 5,
+    sizes: Sizes = SIZES[Profile.LOCAL],
     objects: MutableMapping[str, bytes] | None = None,
 ) -> Stores:
     """Make empty stores with the defaults of `streams.settings`, and a media bucket that holds `objects`.
@@ -51,7 +53,7 @@ def memory_stores(
         ttl_s=timeline_ttl_s,
         renew_s=timeline_renew_s,
         rebuild_ttl_ms=rebuild_ttl_ms,
-        fanout_partitions=FANOUT.partitions,
+        fanout_partitions=sizes.partitions(FANOUT),
     )
     return Stores(
         photos=photos,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from streams.ports.groups import Stores
+from tests.worlds.kafka import LOCAL
 from topics.catalogue import FANOUT
 
 NewId = Callable[[], int]
@@ -75,8 +76,8 @@ class CheckpointsSuite:
     async def test_a_store_is_verified_when_every_partition_is(self, stores: Stores) -> None:
         """`confirm` returns the partitions whose checkpoint differs from the given one. The store
         is not verified until they are confirmed, too."""
-        *most, last = range(FANOUT.partitions)
-        await stores.timelines.save_all_checkpoints(dict.fromkeys(range(FANOUT.partitions), 7))
+        *most, last = range(LOCAL.partitions(FANOUT))
+        await stores.timelines.save_all_checkpoints(dict.fromkeys(range(LOCAL.partitions(FANOUT)), 7))
 
         moved = await stores.timelines.confirm({**dict.fromkeys(most, 7), last: 8})
 

@@ -19,6 +19,7 @@ from streams.kafka.consuming.agent import Delivered, add_agent
 from streams.kafka.consuming.app import make_app
 from streams.settings import ConsumerSettings
 from tests.integration.conftest import DeploymentFactory
+from tests.worlds.kafka import LOCAL
 from topics.catalogue import FOLLOWS
 
 STOP_S_MAX = 5.0
@@ -30,7 +31,7 @@ def app_of(kafka: int, namespace: str, run_dir: Path, handled: list[Record]) -> 
     app = make_app(
         ConsumerSettings(kafka=f"127.0.0.1:{kafka}", run_dir=run_dir, process="w"),
         f"{namespace}away",
-        {topic: range(FOLLOWS.partitions)},
+        {topic: LOCAL.range_of(FOLLOWS)},
         poll_records_max=3,
         buffer_records_max=15,
     )

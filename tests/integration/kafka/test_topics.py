@@ -6,8 +6,10 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from topics.admin import TopicMismatch, ensure_topics
+from tests.worlds.kafka import LOCAL
+from topics.admin import ensure_topics
 from topics.catalogue import CATALOGUE, FANOUT, LIKES, RECORD_BYTES_MAX, UPLOADS
+from topics.sizes import TopicMismatch
 
 
 @pytest.fixture
@@ -28,21 +30,21 @@ def test_missing_topics_are_made_and_found_again(kafka_bootstrap: str, namespace
     """The first call creates all topics. The second call creates none and verifies all."""
     names = {topic.named(namespace) for topic in CATALOGUE.values()}
 
-    first = ensure_topics(kafka_bootstrap, namespace)
-    second = ensure_topics(kafka_bootstrap, namespace)
+    first = ensure_topics(kafka_bootstrap, namespace, LOCAL)
+    second = ensure_topics(kafka_bootstrap, namespace, LOCAL)
 
     assert (set(first.created), first.verified) == (names, ())
     assert (second.created, set(second.verified)) == ((), names)
 
 
-def test_partitions_on_the_broker_are_those_of_the_catalogue(kafka_bootstrap: str, namespace: str) -> None:
-    """Producers compute a record's partition from the number in the catalogue."""
-    ensure_topics(kafka_bootstrap, namespace)
+def test_partitions_on_the_broker_are_those_of_the_profile(kafka_bootstrap: str, namespace: str) -> None:
+    """Producers compute a record's partition from the number in the profile."""
+    ensure_topics(kafka_bootstrap, namespace, LOCAL)
 
     metadata = AdminClient({"bootstrap.servers": kafka_bootstrap}).list_topics(timeout=30).topics
 
     for topic in CATALOGUE.values():
-        assert len(metadata[topic.named(namespace)].partitions) == topic.partitions
+        assert len(metadata[topic.named(namespace)].partitions) == LOCAL.partitions(topic)
 
 
 def test_a_topic_with_other_partitions_is_refused(kafka_bootstrap: str, namespace: str) -> None:
@@ -51,8 +53,8 @@ def test_a_topic_with_other_partitions_is_refused(kafka_bootstrap: str, namespac
     name = FANOUT.named(namespace)
     make(kafka_bootstrap, NewTopic(name, num_partitions=4, config=dict(FANOUT.config)))
 
-    with pytest.raises(TopicMismatch, match="has 4 partitions, the catalogue says 8: drain it"):
-        ensure_topics(kafka_bootstrap, namespace)
+    with pytest.raises(TopicMismatch, match=r'has 4 partitions, the profile "local" says 8: .* drain it'):
+        ensure_topics(kafka_bootstrap, namespace, LOCAL)
 
 
 def test_a_topic_with_other_settings_is_refused_with_all_its_differences(
@@ -61,10 +63,13 @@ def test_a_topic_with_other_settings_is_refused_with_all_its_differences(
     """With a retention of one day, records that wait longer would be lost. With a limit of 1 MB,
     the largest records would be refused."""
     config = {"retention.ms": "86400000", "max.message.bytes": "1000000"}
-    make(kafka_bootstrap, NewTopic(LIKES.named(namespace), num_partitions=LIKES.partitions, config=config))
+    make(
+        kafka_bootstrap,
+        NewTopic(LIKES.named(namespace), num_partitions=LOCAL.partitions(LIKES), config=config),
+    )
 
     with pytest.raises(TopicMismatch) as caught:
-        ensure_topics(kafka_bootstrap, namespace)
+        ensure_topics(kafka_bootstrap, namespace, LOCAL)
 
     assert "has retention.ms=86400000, the catalogue says 604800000" in str(caught.value)
     assert "has max.message.bytes=1000000, the catalogue says 1114112" in str(caught.value)
@@ -72,7 +77,7 @@ def test_a_topic_with_other_settings_is_refused_with_all_its_differences(
 
 def test_a_record_of_one_mebibyte_with_headers_is_taken(kafka_bootstrap: str, namespace: str) -> None:
     """The record is uncompressed and as large as the contract allows."""
-    ensure_topics(kafka_bootstrap, namespace)
+    ensure_topics(kafka_bootstrap, namespace, LOCAL)
     failures: list[object] = []
     producer = Producer({"bootstrap.servers": kafka_bootstrap, "message.max.bytes": 2 * RECORD_BYTES_MAX})
 

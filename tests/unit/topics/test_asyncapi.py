@@ -56,14 +56,13 @@ def test_every_reference_leads_somewhere() -> None:
 
 @pytest.mark.parametrize("topic", OUTSIDE, ids=lambda topic: topic.name)
 def test_a_topic_has_a_message_for_each_of_its_events_in_both_modes(topic: Any) -> None:
-    """The Kafka binding has the maximum record size and the number of partitions."""
+    """The Kafka binding has the maximum record size."""
     channel = DOCUMENT["channels"][topic.name]
     binding = channel["bindings"]["kafka"]
 
     assert set(channel["messages"]) == {
         f"{event_type}.{mode}" for event_type in topic.event_types for mode in ("binary", "structured")
     }
-    assert binding["partitions"] == topic.partitions
     assert str(binding["topicConfiguration"]["max.message.bytes"]) == topic.config["max.message.bytes"]
 
 

@@ -6,10 +6,12 @@ from schemas.ids import PhotoId, UserId
 from schemas.internal import FanoutPage
 from streams.core.delivery import DeliveryLimits
 from streams.core.feed import Completeness
+from streams.errors import StoreUnavailable
 from streams.photos.ready import ReadyPhoto, photos_ready
 from streams.ports.publishing import Outbox
 from tests.worlds.api import RENDITIONS, Page, World, make_world
 from tests.worlds.flaky_stores import FlakyStores, Killed, Moment
+from tests.worlds.kafka import LOCAL
 from tests.worlds.renditions import LIMITS, Log
 from topics.catalogue import FANOUT, Lane
 
@@ -25,7 +27,7 @@ def shown(page: Page) -> tuple[list[int], Completeness]:
 
 async def ready(world: World, photo: int, author: int, outbox: Outbox, *, limits: DeliveryLimits) -> None:
     photos = [ReadyPhoto(PhotoId(photo), UserId(author), RENDITIONS)]
-    await photos_ready(world.stores, outbox, photos, limits=limits, now_ms=world.clock.ms)
+    await photos_ready(world.stores, outbox, photos, limits=limits, sizes=LOCAL, now_ms=world.clock.ms)
 
 
 @pytest.mark.parametrize("dies_at", ["invalidate", "edges", "fanout", "end"])
@@ -50,6 +52,7 @@ async def test_a_photo_whose_worker_died_before_it_delivered_is_on_complete_page
             flaky.around("outbox", outbox),
             [ReadyPhoto(PhotoId(9), UserId(2), RENDITIONS)],
             limits=LIMITS,
+            sizes=LOCAL,
             now_ms=world.clock.ms,
         )
     for _ in range(4):
@@ -72,8 +75,24 @@ async def test_a_bulk_lane_that_is_behind_makes_no_page_partial() -> None:
     outbox = Log()
     await ready(world, 9, 2, outbox, limits=EVERYBODY_IS_A_PUSHED_CELEBRITY)
     assert any(isinstance(record, FanoutPage) for record in outbox.fanout_log)
-    world.log_ends.end_of[FANOUT.name, FANOUT.range_of(Lane.BULK).start] = 1
+    world.log_ends.end_of[FANOUT.name, LOCAL.range_of(FANOUT, Lane.BULK).start] = 1
 
     for _ in range(9):
         await world.later(1)
     assert ([9, 8], Completeness.COMPLETE) == shown(await world.page(READER))
+
+
+async def test_no_page_is_complete_while_the_partitions_are_not_known() -> None:
+    """An API process that started without Kafka has not compared the topics with its profile."""
+    world = await make_world()
+    await world.page(READER)
+
+    def unknown() -> range:
+        raise StoreUnavailable("kafka", "sizes", "not compared")
+
+    world.services.delivery.partitions = unknown
+    with pytest.raises(StoreUnavailable):
+        await world.services.delivery.refresh()
+    world.clock.ms += 6_000
+    await world.services.pulled.refresh()
+    assert Completeness.PARTIAL is (await world.page(READER)).completeness

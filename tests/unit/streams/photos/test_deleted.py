@@ -7,6 +7,7 @@ from streams.photos.deleted import photo_deleted
 from streams.photos.uploaded import photos_uploaded
 from streams.stores.memory.stores import memory_stores
 from tests.worlds.flaky_stores import FlakyStores, Moment
+from tests.worlds.kafka import LOCAL
 from tests.worlds.renditions import AUTHOR, DELETED, LIMITS, NOW_MS, PHOTO, UPLOADED, Log
 
 
@@ -17,7 +18,7 @@ def flaky() -> FlakyStores:
 
 async def upload(flaky: FlakyStores) -> None:
     await photos_uploaded(
-        flaky.stores, Log(), [UPLOADED], limits=LIMITS, now_ms=NOW_MS, original_poll_ms=2_000
+        flaky.stores, Log(), [UPLOADED], limits=LIMITS, sizes=LOCAL, now_ms=NOW_MS, original_poll_ms=2_000
     )
 
 

@@ -9,6 +9,7 @@ from streams.core.delivery import DeliveryReason, Mode
 from streams.core.photos import Status
 from streams.photos.events import PhotoEvents
 from streams.stores.memory.stores import memory_stores
+from tests.worlds.kafka import LOCAL
 from tests.worlds.renditions import AUTHOR, DELETED, LIMITS, NOW_MS, PHOTO, UPLOADED, Log
 
 
@@ -27,6 +28,7 @@ def events() -> PhotoEvents:
         stores=memory_stores(clock_ms=lambda: NOW_MS),
         outbox=Log(),
         limits=LIMITS,
+        sizes=LOCAL,
         original_poll_ms=2_000,
         clock_ms=lambda: NOW_MS,
     )

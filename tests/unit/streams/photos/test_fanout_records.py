@@ -13,8 +13,8 @@ from streams.core.counted import BUCKETS, RECORD_MEMBERS
 from streams.core.delivery import Conditions, Delivery, DeliveryLimits, Mode, decide
 from streams.core.sets import BucketKey, SetSummary
 from streams.photos.fanout_records import fanout_records
+from tests.worlds.kafka import LOCAL
 from topics.catalogue import FANOUT, Lane
-from topics.partitioning import partition_of
 
 NOW_MS, STAMP = 1_800_000_000_000, 1 << 48 | 9
 EVERYBODY_IS_PUSHED = DeliveryLimits(celebrity_push_followers_max=10**9)
@@ -32,7 +32,7 @@ def records_of(
         UserId(author): decide(Conditions(followers=of_author.total, mode_by_size=Mode.PUSH), limits)
         for author, of_author in followers.items()
     }
-    return fanout_records(photos, deliveries, followers, NOW_MS), deliveries
+    return fanout_records(photos, deliveries, followers, NOW_MS, LOCAL), deliveries
 
 
 def targets_of(record: Deliverable) -> list[tuple[PhotoId, Target, int]]:
@@ -102,7 +102,7 @@ def test_every_photo_is_put_everywhere_once(authors: list[int], totals: list[int
             found.update(targets_of(record))
             if isinstance(record, FanoutPosts):
                 owners = [author for _, author, _, _ in record.posts]
-                partitions[record] = [partition_of(FANOUT, author, Lane.NORMAL) for author in owners]
+                partitions[record] = [LOCAL.partition_of(FANOUT, author, Lane.NORMAL) for author in owners]
                 weight = sum(followers[author].total + 1 for author in owners)
                 assert weight <= RECORD_MEMBERS or len(owners) == 1
     wanted = [(photo, author, 0) for photo, author in photos]

@@ -11,6 +11,7 @@ from streams.core import ring
 from streams.photos.uploaded import photos_uploaded
 from streams.stores.memory.stores import memory_stores
 from tests.worlds.flaky_stores import FlakyStores, Moment
+from tests.worlds.kafka import LOCAL
 from tests.worlds.renditions import (
     DELETED,
     FOLLOWER,
@@ -33,7 +34,9 @@ async def test_a_batch_writes_its_rows_twice_and_reads_them_once() -> None:
     """Facts, then rows and tombstones, then status and delivery in one statement a photo."""
     flaky = FlakyStores(memory_stores(clock_ms=lambda: NOW_MS))
     uploads = [WITH_THUMBNAIL.model_copy(update={"photo_id": PhotoId(PHOTO + n)}) for n in range(20)]
-    await photos_uploaded(flaky.stores, Log(), uploads, limits=LIMITS, now_ms=NOW_MS, original_poll_ms=2_000)
+    await photos_uploaded(
+        flaky.stores, Log(), uploads, limits=LIMITS, sizes=LOCAL, now_ms=NOW_MS, original_poll_ms=2_000
+    )
 
     calls = [moment.operation for moment in flaky.moments if moment.store == "photos" and not moment.done]
     assert calls == ["insert", "get", "tombstones", "mark_ready"]
@@ -50,7 +53,13 @@ async def test_copies_are_invalidated_before_anything_is_published_on_fanout() -
     flaky = FlakyStores(memory_stores(clock_ms=lambda: NOW_MS), at)
     outbox = flaky.around("outbox", Log())
     await photos_uploaded(
-        flaky.stores, outbox, [WITH_THUMBNAIL], limits=LIMITS, now_ms=NOW_MS, original_poll_ms=2_000
+        flaky.stores,
+        outbox,
+        [WITH_THUMBNAIL],
+        limits=LIMITS,
+        sizes=LOCAL,
+        now_ms=NOW_MS,
+        original_poll_ms=2_000,
     )
 
     moments = [(moment.operation, moment.done) for moment in flaky.moments]

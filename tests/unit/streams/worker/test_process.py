@@ -6,12 +6,30 @@ from unittest.mock import AsyncMock
 
 import pytest
 
+from streams import retrying
+from streams.errors import StoreUnavailable
 from streams.jobs.clocks import Clocks
 from streams.kafka.consuming.app import make_app
 from streams.kafka.consuming.progress import Progress
 from streams.settings import ClockSettings, ConsumerSettings
 from streams.worker.parts import Wired
-from streams.worker.process import Failure, Process
+from streams.worker.process import Failure, Process, sizes_once_kafka_answers
+from tests.worlds.kafka import LOCAL
+from topics.sizes import TopicMismatch
+
+
+async def test_a_worker_waits_for_kafka_but_not_for_topics_of_another_profile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A broker that does not answer yet is no mismatch."""
+    monkeypatch.setattr(retrying, "START_WAIT_FIRST_S", 0.001)
+    away = StoreUnavailable("kafka", "sizes", "down")
+    producer = AsyncMock()
+    producer.compare_sizes.side_effect = [away, away, LOCAL, away, TopicMismatch("topic fanout has 8")]
+
+    assert LOCAL == await sizes_once_kafka_answers(producer, "t.")
+    with pytest.raises(TopicMismatch):
+        await sizes_once_kafka_answers(producer, "t.")
 
 
 async def test_a_consumer_that_crashed_ends_the_process(

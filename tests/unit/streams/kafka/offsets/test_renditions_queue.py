@@ -7,11 +7,11 @@ import pytest
 from streams.errors import StoreUnavailable
 from streams.kafka.offsets.renditions_queue import AGE_S_MAX, FRESH_S, RenditionsQueue
 from streams.roles import RENDITION_LANES
-from tests.worlds.kafka import FakeOffsets
+from tests.worlds.kafka import LOCAL, FakeOffsets
 from topics.catalogue import RENDITIONS, Lane
 
 TOPIC = "t.renditions"
-THUMBNAILS, FULLS = RENDITIONS.range_of(Lane.THUMBNAIL), RENDITIONS.range_of(Lane.FULL)
+THUMBNAILS, FULLS = LOCAL.range_of(RENDITIONS, Lane.THUMBNAIL), LOCAL.range_of(RENDITIONS, Lane.FULL)
 
 
 async def test_a_full_task_counts_as_three() -> None:
@@ -25,14 +25,14 @@ async def test_a_full_task_counts_as_three() -> None:
     offsets.end_of[TOPIC, FULLS[1]] = 5
     offsets.commit_of["t.renditions-thumbnail", TOPIC, FULLS[1]] = 5
 
-    assert await RenditionsQueue(offsets, namespace="t.").queued() == 10 + 3 * 2 + 3 * 5
+    assert await RenditionsQueue(offsets, namespace="t.", sizes=lambda: LOCAL).queued() == 10 + 3 * 2 + 3 * 5
 
 
 async def test_a_count_is_used_while_it_is_fresh() -> None:
     """After that the broker is asked again, once for all who ask."""
     now_s = [0.0]
     offsets = FakeOffsets()
-    queue = RenditionsQueue(offsets, namespace="t.", clock_s=lambda: now_s[0])
+    queue = RenditionsQueue(offsets, namespace="t.", sizes=lambda: LOCAL, clock_s=lambda: now_s[0])
     await queue.queued()
     questions, offsets.end_of[TOPIC, THUMBNAILS[0]] = offsets.questions, 4
     now_s[0] = FRESH_S
@@ -47,7 +47,7 @@ async def test_an_old_count_is_used_for_seconds_while_the_broker_is_down() -> No
     """Callers do not all wait for it: it is asked once a second. Then the call raises instead of guessing."""
     now_s = [0.0]
     offsets = FakeOffsets()
-    queue = RenditionsQueue(offsets, namespace="t.", clock_s=lambda: now_s[0])
+    queue = RenditionsQueue(offsets, namespace="t.", sizes=lambda: LOCAL, clock_s=lambda: now_s[0])
     await queue.queued()
     offsets.is_down, offsets.end_of[TOPIC, THUMBNAILS[0]] = True, 4
     questions, now_s[0] = offsets.questions, AGE_S_MAX - 0.1

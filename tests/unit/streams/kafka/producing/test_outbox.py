@@ -9,8 +9,8 @@ from schemas.ids import PhotoId, UserId
 from schemas.internal import EDGES_A_RECORD_MAX, EdgeRecord, FanoutPosts, SetKind, decode_edges, encode_edges
 from streams.kafka.producing.outbox import KafkaOutbox
 from streams.kafka.producing.producer import Outgoing, Producer
+from tests.worlds.kafka import LOCAL
 from topics.catalogue import EDGES, FANOUT, Lane
-from topics.partitioning import partition_of
 
 
 class Sent:
@@ -32,14 +32,14 @@ async def test_each_edge_is_published_once_with_its_owners_others_in_order() -> 
     sent = Sent()
     edges = [like(number % 7 + 1, number) for number in range(1, 4 * EDGES_A_RECORD_MAX)]
 
-    await KafkaOutbox(cast(Producer, sent), "n.").edges(edges)
+    await KafkaOutbox(cast(Producer, sent), "n.", LOCAL).edges(edges)
 
     by_owner: dict[int, list[EdgeRecord]] = {}
     for record in sent.records:
         assert record.value is not None
         decoded = decode_edges(record.value)
         assert len(decoded) <= EDGES_A_RECORD_MAX
-        assert {record.partition} == {partition_of(EDGES, edge.owner) for edge in decoded}
+        assert {record.partition} == {LOCAL.partition_of(EDGES, edge.owner) for edge in decoded}
         for edge in decoded:
             by_owner.setdefault(edge.owner, []).append(edge)
     assert by_owner == {owner: [edge for edge in edges if edge.owner == owner] for owner in range(1, 8)}
@@ -48,7 +48,7 @@ async def test_each_edge_is_published_once_with_its_owners_others_in_order() -> 
 
 async def test_the_edges_of_one_owner_share_records() -> None:
     sent = Sent()
-    await KafkaOutbox(cast(Producer, sent), "").edges(
+    await KafkaOutbox(cast(Producer, sent), "", LOCAL).edges(
         [like(1, number + 1) for number in range(EDGES_A_RECORD_MAX + 1)]
     )
 
@@ -57,11 +57,11 @@ async def test_the_edges_of_one_owner_share_records() -> None:
 
 async def test_posts_go_to_the_partition_of_their_authors() -> None:
     sent = Sent()
-    await KafkaOutbox(cast(Producer, sent), "n.").fanout(
+    await KafkaOutbox(cast(Producer, sent), "n.", LOCAL).fanout(
         [FanoutPosts(1, ((PhotoId(20), UserId(author), 0, 0),)) for author in range(1, 30)], Lane.NORMAL
     )
 
-    partitions = [partition_of(FANOUT, author, Lane.NORMAL) for author in range(1, 30)]
+    partitions = [LOCAL.partition_of(FANOUT, author, Lane.NORMAL) for author in range(1, 30)]
     assert partitions == [record.partition for record in sent.records]
 
 

@@ -1,15 +1,23 @@
-"""Which errors of Kafka count as an outage, tested with librdkafka's own errors."""
+"""Which errors of Kafka count as an outage, tested with librdkafka's own errors; topics of a wrong size."""
 
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
+from schemas.facts import PhotoLiked
 from streams.errors import StoreUnavailable
+from streams.kafka.producing import load as loading
 from streams.kafka.producing import producer as producing
 from streams.kafka.producing.producer import Outgoing, Producer
+from streams.kafka.producing.publisher import KafkaPublisher
 from streams.settings import KafkaSettings
+from tests.worlds.kafka import LOCAL
+from topics.catalogue import CATALOGUE, LIKES
+from topics.sizes import Profile, TopicMismatch
 
 RECORD = Outgoing("uploads", 0, b"key", b"value")
 
@@ -19,6 +27,9 @@ class Broker:
 
     def __init__(self, *errors: KafkaError) -> None:
         self.errors = list(errors)
+        self.topics: dict[str, int] | None = {
+            topic.named("t."): LOCAL.partitions(topic) for topic in CATALOGUE.values()
+        }
         self.made = self.polls = 0
 
     def __call__(self, _: object) -> "FakeProducer":
@@ -39,6 +50,16 @@ class FakeProducer:
         if error is not None and error.fatal():
             self._fatal = error
         self._due.append(lambda: on_delivery(error, None))
+
+    def list_topics(self, *, timeout: float) -> SimpleNamespace:
+        if self._broker.topics is None:
+            raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+        return SimpleNamespace(
+            topics={
+                name: SimpleNamespace(error=None, partitions=dict.fromkeys(range(partitions)))
+                for name, partitions in self._broker.topics.items()
+            }
+        )
 
     def poll(self, _: float) -> int:
         self._broker.polls += 1
@@ -114,3 +135,81 @@ async def test_a_producer_is_polled_only_while_records_are_under_way(monkeypatch
 
     assert await send(broker, monkeypatch, times=3) == [None] * 3
     assert broker.polls == 3
+
+
+SMALL = KafkaSettings(namespace="t.", sizes=Profile.SMALL)
+LIKE = PhotoLiked(photo_id=20, user_id=1)
+
+
+def publisher_of(producer: Producer) -> KafkaPublisher:
+    return KafkaPublisher(producer, namespace="t.", source="/test")
+
+
+async def test_nothing_is_published_before_the_sizes_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An API process starts without Kafka, and must not use the partitions of another profile."""
+    broker = Broker()
+    broker.topics = None
+    monkeypatch.setattr(producing, "LibrdkafkaProducer", broker)
+    async with Producer(KafkaSettings(namespace="t."), timeout_ms=1_000) as producer:
+        publisher = publisher_of(producer)
+        for refused in (publisher.publish(LIKE, time_us=1), publisher.ping(), producer.compare_sizes()):
+            with pytest.raises(StoreUnavailable):
+                await refused
+        assert broker.polls == 0
+
+        broker.topics = Broker().topics
+        assert LOCAL == await producer.compare_sizes()
+        await publisher.publish(LIKE, time_us=1)
+
+    assert broker.polls > 0
+
+
+async def test_topics_of_another_profile_are_refused_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error ends the process: it is none of those that are waited for."""
+    broker = Broker()
+    monkeypatch.setattr(producing, "LibrdkafkaProducer", broker)
+    async with Producer(SMALL, timeout_ms=1_000) as producer:
+        with pytest.raises(
+            TopicMismatch, match=r'topic t\.fanout has 8 partitions, the profile "small" says 16'
+        ):
+            await producer.compare_sizes()
+        with pytest.raises(StoreUnavailable):
+            await publisher_of(producer).publish(LIKE, time_us=1)
+
+    assert broker.polls == 0
+
+
+async def test_a_topic_that_does_not_exist_yet_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be on its way; the line of log names it and the command that makes it."""
+    broker = Broker()
+    assert broker.topics is not None
+    del broker.topics["t.edges"]
+    monkeypatch.setattr(producing, "LibrdkafkaProducer", broker)
+    async with Producer(KafkaSettings(namespace="t."), timeout_ms=1_000) as producer:
+        with pytest.raises(StoreUnavailable, match=r"t\.edges: run `shutterline topics`"):
+            await producer.compare_sizes()
+
+
+async def test_events_use_all_partitions_of_an_upstream_topic_that_has_grown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broker = Broker()
+    assert broker.topics is not None
+    broker.topics[LIKES.named("t.")] = 40
+    monkeypatch.setattr(producing, "LibrdkafkaProducer", broker)
+    async with Producer(KafkaSettings(namespace="t."), timeout_ms=1_000) as producer:
+        sizes = await producer.compare_sizes()
+
+    assert (range(40), sizes) == (sizes.range_of(LIKES), producer.sizes())
+
+
+def test_a_load_into_topics_of_another_profile_publishes_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broker, file = Broker(), tmp_path / "edges.tsv"
+    file.write_text("1\t2\n")
+    monkeypatch.setattr(loading, "LibrdkafkaProducer", broker)
+
+    with pytest.raises(TopicMismatch, match=r"t\.fanout"):
+        loading.load_edges(file, SMALL, lambda _: None)
+    assert broker.polls == 0

@@ -21,7 +21,7 @@ from streams.settings import FanoutSettings, RetrySettings
 from streams.stores.memory.stores import memory_stores
 from tests.unit.streams.kafka.stages.test_redis_checkpoints import Log
 from tests.worlds.flaky_stores import FlakyStores, Moment
-from tests.worlds.kafka import FakeOffsets
+from tests.worlds.kafka import LOCAL, FakeOffsets
 from topics.catalogue import FANOUT, Lane
 
 NOW_MS = 1_800_000_000_000
@@ -75,7 +75,7 @@ class World:
 
     async def begin(self) -> None:
         timelines = self.stores.real.timelines
-        await timelines.save_all_checkpoints(dict.fromkeys(range(FANOUT.partitions), 0))
+        await timelines.save_all_checkpoints(dict.fromkeys(range(LOCAL.partitions(FANOUT)), 0))
         await timelines.begin_rebuild(AUTHOR, b"12345678")
         await timelines.finish_rebuild(AUTHOR, b"12345678", [], 0)
 

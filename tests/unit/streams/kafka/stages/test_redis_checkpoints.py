@@ -15,7 +15,7 @@ from streams.kafka.stages.fanout_log import RecordLog
 from streams.kafka.stages.redis_checkpoints import RedisCheckpoints
 from streams.settings import RetrySettings
 from streams.stores.memory.timelines import MemoryTimelines
-from tests.worlds.kafka import FakeOffsets
+from tests.worlds.kafka import LOCAL, FakeOffsets
 from topics.catalogue import FANOUT
 
 NOW_MS = 1_800_000_000_000
@@ -91,7 +91,7 @@ class Worker:
         self.offsets.commit_of[group, TOPIC, partition] = position
 
     async def stored(self) -> dict[int, int]:
-        return await self.timelines.checkpoints(range(FANOUT.partitions))
+        return await self.timelines.checkpoints(range(LOCAL.partitions(FANOUT)))
 
 
 def new_timelines() -> OrderedTimelines:
@@ -101,14 +101,14 @@ def new_timelines() -> OrderedTimelines:
         ttl_s=60,
         renew_s=30,
         rebuild_ttl_ms=30_000,
-        fanout_partitions=FANOUT.partitions,
+        fanout_partitions=LOCAL.partitions(FANOUT),
     )
 
 
 async def with_checkpoints(**positions: int) -> Worker:
     """A worker whose Redis has checkpoints for every partition; those not named are 0."""
     worker = Worker(new_timelines())
-    all_of_them = dict.fromkeys(range(FANOUT.partitions), 0)
+    all_of_them = dict.fromkeys(range(LOCAL.partitions(FANOUT)), 0)
     all_of_them.update({int(name.removeprefix("p")): position for name, position in positions.items()})
     await worker.timelines.save_all_checkpoints(all_of_them)
     return worker
@@ -355,7 +355,7 @@ async def test_a_checkpoint_ahead_of_the_position_is_not_moved_back() -> None:
 async def test_a_partition_that_was_checked_is_confirmed() -> None:
     """Pages say `partial` until Redis has the confirmation of every partition."""
     worker = await with_checkpoints()
-    for partition in range(FANOUT.partitions):
+    for partition in range(LOCAL.partitions(FANOUT)):
         assert not await worker.timelines.verified()
         await worker.checkpoints.ensure(partition, 0, always)
 

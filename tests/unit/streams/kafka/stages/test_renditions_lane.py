@@ -19,6 +19,7 @@ from streams.kafka.consuming.progress import GroupPartition, Progress
 from streams.kafka.stages.decode_slots import DecodeSlots
 from streams.kafka.stages.renditions_lane import RenditionsLane
 from streams.settings import Settings
+from tests.worlds.kafka import LOCAL
 from tests.worlds.renditions import AUTHOR, LIMITS, NOW_MS, PHOTO, UPLOADED, FakeDecoder, World
 from topics.catalogue import Lane
 
@@ -57,6 +58,7 @@ class Bench:
             decoder=self.decoder,
             rules=self.world.rules,
             limits=LIMITS,
+            sizes=LOCAL,
             topic="renditions",
             group="renditions-thumbnail",
             lane=lane,
