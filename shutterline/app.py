@@ -35,13 +35,12 @@ COMMANDS = {
     ),
     "topics": LazyCommand(
         RUN,
-        "shutterline.commands.prepare:topics",
-        "Create the topics that are missing; verify those that exist.",
-        "shutterline topics",
+        "shutterline.commands.topics:app",
+        "Create the topics that are missing; verify those that exist. Or let a topic grow.",
     ),
     "migrate": LazyCommand(
         RUN,
-        "shutterline.commands.prepare:migrate",
+        "shutterline.commands.migrate:migrate",
         "Bring Cassandra's tables up to date.",
         "shutterline migrate",
     ),

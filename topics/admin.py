@@ -1,4 +1,4 @@
-"""Create the catalogue's topics on a broker, and refuse topics that exist but differ.
+"""Create the catalogue's topics on a broker, refuse topics that exist but differ, and add partitions.
 
 The calls block. Deployments and the local stack make them; workers do not.
 """
@@ -13,6 +13,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (
     AdminClient,
     ConfigResource,
+    NewPartitions,
     NewTopic,
     ResourceType,
 )
@@ -31,6 +32,10 @@ _NOT_YET = {
     KafkaError.REQUEST_TIMED_OUT,
     KafkaError._TIMED_OUT,
 }
+
+
+class CannotGrow(Exception):
+    """A topic cannot get so many partitions; nothing about it was changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,10 @@ def ensure_topics(
     admin = AdminClient({**(client_config or {}), "bootstrap.servers": bootstrap})
     wanted = {topic.named(namespace): topic for topic in CATALOGUE.values()}
     existing = _partition_counts(admin)
+    # Before anything is created: topics of two profiles side by side would be worse than none.
+    _raise_if(
+        sizes.difference(topic, name, existing[name]) for name, topic in wanted.items() if name in existing
+    )
     missing = [
         _new_topic(name, topic, sizes.partitions(topic), replication_factor)
         for name, topic in wanted.items()
@@ -79,6 +88,39 @@ def ensure_topics(
     created = _create(admin, missing)
     _verify(wanted, sizes, _wait_for(admin, wanted), _configs(admin, wanted))
     return TopicsReport(created=created, verified=tuple(name for name in wanted if name not in created))
+
+
+def add_partitions(
+    bootstrap: str,
+    name: str,
+    partitions: int,
+    *,
+    client_config: Mapping[str, str | int | float | bool] | None = None,
+    is_dry_run: bool,
+) -> int:
+    """Let a topic, by its name on the broker, have `partitions`; returns how many it had.
+
+    In a dry run the broker checks everything and changes nothing. Otherwise the call returns once the
+    broker's metadata shows the new partitions.
+
+    Raises:
+        CannotGrow: There is no such topic, or it has as many already: Kafka never removes partitions.
+        KafkaException: The broker did not respond in time, or refused.
+        TimeoutError: The partitions did not appear in the metadata in time.
+    """
+    admin = AdminClient({**(client_config or {}), "bootstrap.servers": bootstrap})
+    before = _partition_counts(admin).get(name)
+    if before is None:
+        raise CannotGrow(f"there is no topic {name}: `shutterline topics` creates it")
+    if before >= partitions:
+        raise CannotGrow(f"topic {name} has {before} partitions; give more than that")
+    growing = admin.create_partitions(
+        [NewPartitions(name, partitions)], request_timeout=RESPONSE_S_MAX, validate_only=is_dry_run
+    )
+    growing[name].result()
+    if not is_dry_run:
+        _wait_for(admin, [name], partitions_min=partitions)
+    return before
 
 
 def _new_topic(name: str, topic: Topic, partitions: int, replication_factor: int) -> NewTopic:
@@ -128,12 +170,12 @@ def _partition_counts(admin: AdminClient) -> dict[str, int]:
     return {name: len(topic.partitions) for name, topic in topics.items() if topic.error is None}
 
 
-def _wait_for(admin: AdminClient, names: Iterable[str]) -> dict[str, int]:
-    """Wait until every name is in the metadata. Returns the partition counts by name."""
+def _wait_for(admin: AdminClient, names: Iterable[str], *, partitions_min: int = 1) -> dict[str, int]:
+    """Wait until every name is in the metadata, with its partitions. Returns their counts by name."""
     deadline_s = time.monotonic() + VISIBLE_S_MAX
     while True:
         counts = _partition_counts(admin)
-        absent = [name for name in names if name not in counts]
+        absent = [name for name in names if counts.get(name, 0) < partitions_min]
         if not absent:
             return counts
         if time.monotonic() > deadline_s:
@@ -157,14 +199,19 @@ def _verify(
     counts: Mapping[str, int],
     configs: Mapping[str, Mapping[str, str | None]],
 ) -> None:
-    wrong = [
+    _raise_if(
         difference
         for name, topic in wanted.items()
         for difference in (
-            *filter(None, [sizes.difference(topic, name, counts[name])]),
+            sizes.difference(topic, name, counts[name]),
             *_differences(name, topic, configs[name]),
         )
-    ]
+    )
+
+
+def _raise_if(differences: Iterable[str]) -> None:
+    """Raise the sentences that are not empty."""
+    wrong = [difference for difference in differences if difference]
     if wrong:
         raise TopicMismatch("; ".join(wrong))
 

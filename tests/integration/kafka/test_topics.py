@@ -48,13 +48,16 @@ def test_partitions_on_the_broker_are_those_of_the_profile(kafka_bootstrap: str,
 
 
 def test_a_topic_with_other_partitions_is_refused(kafka_bootstrap: str, namespace: str) -> None:
-    """With 4 partitions the bulk lane would have no partition. The topic is not changed, and the
-    error says what to do."""
+    """With 4 partitions the bulk lane would have no partition. The topic is not changed, no other is
+    created, and the error says what to do."""
     name = FANOUT.named(namespace)
     make(kafka_bootstrap, NewTopic(name, num_partitions=4, config=dict(FANOUT.config)))
 
     with pytest.raises(TopicMismatch, match=r'has 4 partitions, the profile "local" says 8: .* drain it'):
         ensure_topics(kafka_bootstrap, namespace, LOCAL)
+
+    topics = AdminClient({"bootstrap.servers": kafka_bootstrap}).list_topics(timeout=30).topics
+    assert [name] == [each for each in topics if each.startswith(namespace)]
 
 
 def test_a_topic_with_other_settings_is_refused_with_all_its_differences(

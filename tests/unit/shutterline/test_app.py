@@ -19,11 +19,11 @@ from streams.settings import Settings
 
 SECRET = "a secret of more than thirty-two bytes"
 STACK = ["up", "down", "status", "clean", "rotate-media-key", "demo"]
-RUNNING = ["topics", "migrate", "worker", "api", "warm", "resume", "rebuild", "warm-timelines", "clean-media"]
+RUNNING = ["migrate", "worker", "api", "warm", "resume", "rebuild", "warm-timelines", "clean-media"]
 COMMANDS = [*STACK, *RUNNING, "load", "token", "upload", "feed", "inspect", "check"]
 CHANGES = ["user.followed", "user.unfollowed", "photo.liked", "photo.unliked"]
 EVENTS = ["photo.uploaded", "photo.deleted", *CHANGES]
-GROUPS = {"publish": EVENTS, "revoke": ["key", "user", "token"]}
+GROUPS = {"publish": EVENTS, "revoke": ["key", "user", "token"], "topics": ["grow"]}
 
 
 @pytest.fixture(autouse=True)

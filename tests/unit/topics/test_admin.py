@@ -1,4 +1,7 @@
-"""Creating topics while brokers are not there yet; the rest needs a broker: `tests/integration/kafka`."""
+"""Creating topics while brokers are not there yet, and what does not grow.
+
+The rest needs a broker: `tests/integration/kafka`.
+"""
 
 from concurrent.futures import Future
 from typing import Any, cast
@@ -8,6 +11,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from topics import admin
+from topics.admin import CannotGrow, add_partitions
 
 NO_BROKERS = KafkaError.INVALID_REPLICATION_FACTOR
 
@@ -57,3 +61,15 @@ def test_brokers_that_never_come_are_an_error(monkeypatch: pytest.MonkeyPatch) -
 def test_another_refusal_is_an_error_at_once() -> None:
     with pytest.raises(KafkaException):
         _create(_Broker(a=[KafkaError.TOPIC_AUTHORIZATION_FAILED]), "a")
+
+
+@pytest.mark.parametrize(("name", "partitions"), [("likes", 6), ("likes", 5), ("absent", 9)])
+def test_what_cannot_grow_is_refused_before_the_broker_is_asked(
+    name: str, partitions: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kafka removes no partitions, and a topic that is missing is created with those of the profile."""
+    monkeypatch.setattr(admin, "AdminClient", lambda _: object())
+    monkeypatch.setattr(admin, "_partition_counts", lambda _: {"likes": 6})
+
+    with pytest.raises(CannotGrow, match=name):
+        add_partitions("", name, partitions, is_dry_run=False)

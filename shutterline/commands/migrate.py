@@ -1,4 +1,4 @@
-"""`shutterline topics` and `shutterline migrate`: what must exist before a worker or the API starts."""
+"""`shutterline migrate`: the tables must exist before a worker or the API starts."""
 
 import asyncio
 
@@ -7,25 +7,8 @@ from shutterline.terminal import terminal
 from streams.stores.cassandra.migrations import MigrationRefused
 from streams.stores.cassandra.migrations import migrate as apply
 from streams.stores.cassandra.session import make_cluster
-from topics.admin import ensure_topics
-from topics.sizes import SIZES
 
 CASSANDRA_TIMEOUT_S = 30.0
-
-
-@plain_failures()
-def topics() -> None:
-    """A topic that exists with other properties is a failure: nothing changes it silently."""
-    settings = load_settings()
-    asyncio.run(require(kafka=settings.kafka))
-    report = ensure_topics(
-        settings.kafka,
-        settings.namespace,
-        SIZES[settings.sizes],
-        client_config=settings.kafka_security,
-        replication_factor=settings.kafka_replicas,
-    )
-    terminal().print(f"{len(report.created)} topics created, {len(report.verified)} verified")
 
 
 @plain_failures()
