@@ -4,10 +4,11 @@ The calls block. Deployments and the local stack make them; workers do not.
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (
@@ -21,6 +22,7 @@ from confluent_kafka.admin import (
 from topics.catalogue import CATALOGUE, Topic
 from topics.sizes import Sizes, TopicMismatch
 
+T = TypeVar("T")
 RESPONSE_S_MAX = 30.0
 VISIBLE_S_MAX = 30.0
 BROKERS_S_MAX = 30.0
@@ -36,6 +38,10 @@ _NOT_YET = {
 
 class CannotGrow(Exception):
     """A topic cannot get so many partitions; nothing about it was changed."""
+
+
+class GroupsInUse(Exception):
+    """Consumer groups have members, so they are not deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +83,15 @@ def ensure_topics(
     wanted = {topic.named(namespace): topic for topic in CATALOGUE.values()}
     existing = _partition_counts(admin)
     # Before anything is created: topics of two profiles side by side would be worse than none.
-    _raise_if(
-        sizes.difference(topic, name, existing[name]) for name, topic in wanted.items() if name in existing
-    )
+    sizes.on_broker(namespace, existing)
     missing = [
         _new_topic(name, topic, sizes.partitions(topic), replication_factor)
         for name, topic in wanted.items()
         if name not in existing
     ]
     created = _create(admin, missing)
-    _verify(wanted, sizes, _wait_for(admin, wanted), _configs(admin, wanted))
+    sizes.on_broker(namespace, _wait_for(admin, wanted))  # Another process may have created some.
+    _verify(wanted, _configs(admin, wanted))
     return TopicsReport(created=created, verified=tuple(name for name in wanted if name not in created))
 
 
@@ -121,6 +126,68 @@ def add_partitions(
     if not is_dry_run:
         _wait_for(admin, [name], partitions_min=partitions)
     return before
+
+
+def partition_counts(bootstrap: str, client_config: Mapping[str, str | int | float | bool]) -> dict[str, int]:
+    """Return the partitions of every topic on the broker, by name.
+
+    Raises:
+        KafkaException: The broker did not respond in time.
+    """
+    return _partition_counts(AdminClient({**client_config, "bootstrap.servers": bootstrap}))
+
+
+def delete_groups(
+    bootstrap: str, groups: Sequence[str], client_config: Mapping[str, str | int | float | bool]
+) -> None:
+    """Delete consumer groups with their commits; one that does not exist is fine.
+
+    Raises:
+        GroupsInUse: Some have members. None was deleted, unless members joined meanwhile.
+        KafkaException: The broker did not respond in time, or refused.
+    """
+    admin = AdminClient({**client_config, "bootstrap.servers": bootstrap})
+    described = admin.describe_consumer_groups(list(groups), request_timeout=RESPONSE_S_MAX)
+    found = {group: _unless_missing(description) for group, description in described.items()}
+    in_use = [group for group, description in found.items() if description and description.members]
+    if in_use:
+        raise GroupsInUse(f"{', '.join(in_use)} have members: stop their workers")
+    for deletion in admin.delete_consumer_groups(list(groups), request_timeout=RESPONSE_S_MAX).values():
+        _unless_missing(deletion)
+
+
+def _unless_missing(answer: Future[T]) -> T | None:
+    """Return the result of a request about a group; None if there is no such group."""
+    try:
+        return answer.result()
+    except KafkaException as error:
+        code = error.args[0].code()
+        if code == KafkaError.NON_EMPTY_GROUP:
+            raise GroupsInUse(str(error)) from error
+        if code != KafkaError.GROUP_ID_NOT_FOUND:
+            raise
+        return None
+
+
+def delete_topics(
+    bootstrap: str, names: Sequence[str], client_config: Mapping[str, str | int | float | bool]
+) -> None:
+    """Delete topics; returns once the broker's metadata shows none of them.
+
+    Raises:
+        KafkaException: The broker did not respond in time, or refused.
+        TimeoutError: The topics did not disappear from the metadata in time.
+    """
+    if not names:
+        return
+    admin = AdminClient({**client_config, "bootstrap.servers": bootstrap})
+    for deletion in admin.delete_topics(list(names), request_timeout=RESPONSE_S_MAX).values():
+        deletion.result()
+    deadline_s = time.monotonic() + VISIBLE_S_MAX
+    while left := [name for name in names if name in _partition_counts(admin)]:
+        if time.monotonic() > deadline_s:
+            raise TimeoutError(f"waited {VISIBLE_S_MAX} s for {left} to disappear from the broker's metadata")
+        time.sleep(_POLL_S)
 
 
 def _new_topic(name: str, topic: Topic, partitions: int, replication_factor: int) -> NewTopic:
@@ -193,25 +260,12 @@ def _configs(admin: AdminClient, names: Iterable[str]) -> dict[str, dict[str, st
     }
 
 
-def _verify(
-    wanted: Mapping[str, Topic],
-    sizes: Sizes,
-    counts: Mapping[str, int],
-    configs: Mapping[str, Mapping[str, str | None]],
-) -> None:
-    _raise_if(
+def _verify(wanted: Mapping[str, Topic], configs: Mapping[str, Mapping[str, str | None]]) -> None:
+    wrong = [
         difference
         for name, topic in wanted.items()
-        for difference in (
-            sizes.difference(topic, name, counts[name]),
-            *_differences(name, topic, configs[name]),
-        )
-    )
-
-
-def _raise_if(differences: Iterable[str]) -> None:
-    """Raise the sentences that are not empty."""
-    wrong = [difference for difference in differences if difference]
+        for difference in _differences(name, topic, configs[name])
+    ]
     if wrong:
         raise TopicMismatch("; ".join(wrong))
 

@@ -32,6 +32,11 @@ from topics.catalogue import (
 # The partitions of each lane of a topic; of a topic without lanes, those of None.
 LaneCounts = Mapping[Lane | None, int]
 
+_REMEDY = (
+    "set SHUTTERLINE_SIZES to the profile that the topics were made with, or let them grow "
+    '(docs/operations.md, "Topics grow")'
+)
+
 
 class Profile(StrEnum):
     """The size of a system: one machine, about 1 million daily users, about 100 million."""
@@ -109,41 +114,30 @@ class Sizes:
     def on_broker(self, namespace: str, counts: Mapping[str, int]) -> Self:
         """Return the sizes that the topics really have: upstream topics may have more partitions than ours.
 
-        `counts` has the partitions of at least every topic of the catalogue, by the name on the broker.
+        They are written through any partitioner, and in any order. `counts` has the partitions of the
+        topics by the name on the broker; of those that are missing, the sizes are ours.
 
         Raises:
             TopicMismatch: Some topics differ otherwise; the message names all of them.
         """
-        wrong = [
-            difference
+        found = {
+            topic: counts[topic.named(namespace)]
             for topic in CATALOGUE.values()
-            if (difference := self.difference(topic, topic.named(namespace), counts[topic.named(namespace)]))
+            if topic.named(namespace) in counts
+        }
+        wrong = [
+            f'topic {topic.named(namespace)} has {partitions} partitions, the profile "{self.profile}" says '
+            f"{'at least ' if topic in OUTSIDE else ''}{self.partitions(topic)}"
+            for topic, partitions in found.items()
+            if partitions < self.partitions(topic)
+            or (partitions > self.partitions(topic) and topic not in OUTSIDE)
         ]
         if wrong:
-            raise TopicMismatch("; ".join(wrong))
+            raise TopicMismatch(f"{'; '.join(wrong)}: {_REMEDY}")
         upstream: dict[str, LaneCounts] = {
-            topic.name: {None: counts[topic.named(namespace)]} for topic in OUTSIDE
+            topic.name: {None: found[topic]} for topic in OUTSIDE if topic in found
         }
         return replace(self, counts={**self.counts, **upstream})
-
-    def difference(self, topic: Topic, name: str, partitions: int) -> str:
-        """Return a sentence about a topic whose number of partitions is wrong; empty if it is right.
-
-        A topic that upstream apps write may have more, because they use any partitioner anyway.
-        """
-        wanted, is_upstream = self.partitions(topic), topic in OUTSIDE
-        if partitions == wanted or (is_upstream and partitions > wanted):
-            return ""
-        remedy = (
-            "or add partitions"
-            if is_upstream
-            else "or drain it and create it again, because the partition of a key depends on the number"
-        )
-        return (
-            f'topic {name} has {partitions} partitions, the profile "{self.profile}" says '
-            f"{'at least ' if is_upstream else ''}{wanted}: set SHUTTERLINE_SIZES to the profile that the "
-            f"topics were made with, {remedy} (docs/operations.md says how topics grow)"
-        )
 
 
 def _sizes(

@@ -1,4 +1,4 @@
-"""`shutterline topics`: create and verify the topics before a process starts; let one grow later."""
+"""`shutterline topics`: create and verify the topics before a process starts; let them grow later."""
 
 import asyncio
 from typing import Annotated
@@ -6,13 +6,28 @@ from typing import Annotated
 import typer
 
 from shutterline.failures import CommandFailed, load_settings, plain_failures, require
+from shutterline.new_generation import INTERNAL, Generation, made_with
 from shutterline.terminal import terminal
-from topics.admin import CannotGrow, add_partitions, ensure_topics
-from topics.catalogue import OUTSIDE
+from streams.kafka.offsets.offsets import Offsets
+from streams.settings import KafkaSettings
+from streams.stores.connect import redis_client, timelines_of
+from topics.admin import (
+    CannotGrow,
+    GroupsInUse,
+    TopicsReport,
+    add_partitions,
+    delete_groups,
+    delete_topics,
+    ensure_topics,
+    partition_counts,
+)
+from topics.catalogue import FANOUT, OUTSIDE
 from topics.sizes import SIZES
 
 # At module level because its decorators are how typer learns the commands; it holds no state.
 app = typer.Typer(add_completion=False, epilog="Example: shutterline topics")
+
+Execute = Annotated[bool, typer.Option("--execute", help="Do it; otherwise only say it.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -26,14 +41,18 @@ def topics(context: typer.Context) -> None:
         return
     settings = load_settings()
     asyncio.run(require(kafka=settings.kafka))
-    report = ensure_topics(
+    report = _ensure(settings)
+    terminal().print(f"{len(report.created)} topics created, {len(report.verified)} verified")
+
+
+def _ensure(settings: KafkaSettings) -> TopicsReport:
+    return ensure_topics(
         settings.kafka,
         settings.namespace,
         SIZES[settings.sizes],
         client_config=settings.kafka_security,
         replication_factor=settings.kafka_replicas,
     )
-    terminal().print(f"{len(report.created)} topics created, {len(report.verified)} verified")
 
 
 @app.command("grow", epilog="Example: shutterline topics grow likes 96 --execute")
@@ -41,13 +60,13 @@ def topics(context: typer.Context) -> None:
 def grow(
     topic: Annotated[str, typer.Argument(help="uploads, follows or likes.")],
     partitions: Annotated[int, typer.Argument(min=1, help="How many it will have in all; never fewer.")],
-    execute: Annotated[bool, typer.Option("--execute", help="Do it; otherwise only say it.")] = False,
+    execute: Execute = False,
 ) -> None:
     """Add partitions to a topic that upstream apps write. Nothing has to stop for it."""
     growing = {outside.name: outside for outside in OUTSIDE}.get(topic)
     if growing is None:
         raise CommandFailed(
-            f"only {', '.join(each.name for each in OUTSIDE)} grow by adding partitions, not {topic}: "
+            f"Only {', '.join(each.name for each in OUTSIDE)} grow by adding partitions, not {topic}: "
             "docs/operations.md says how the others grow."
         )
     settings, console = load_settings(), terminal()
@@ -62,4 +81,61 @@ def grow(
     console.print(
         f"{name} had {before} partitions and has {partitions}. Restart every worker with the role check now: "
         "until then nobody reads the new ones. Then the API processes, so that they use them, too."
+    )
+
+
+@app.command("renew", epilog="Example: shutterline topics renew --execute")
+@plain_failures(GroupsInUse)
+def renew(execute: Execute = False) -> None:
+    """Create edges, fanout and renditions again with the partitions of SHUTTERLINE_SIZES.
+
+    Every record of them must have been handled. Every worker and API process must be stopped.
+    """
+    asyncio.run(_renew(execute=execute))
+
+
+async def _renew(*, execute: bool) -> None:
+    settings, console = load_settings(), terminal()
+    await require(kafka=settings.kafka, redis=settings.redis)
+    namespace, wanted, security = settings.namespace, SIZES[settings.sizes], settings.kafka_security
+    counts = partition_counts(settings.kafka, security)
+    growing = {
+        topic.name: wanted.partitions(topic)
+        for topic in OUTSIDE
+        if counts.get(topic.named(namespace), 0) < wanted.partitions(topic)
+    }
+    if growing:
+        commands = (f"`shutterline topics grow {name} {count}`" for name, count in growing.items())
+        raise CommandFailed(f"Nothing was changed. First: {', '.join(commands)}.")
+    former = made_with(namespace, counts)
+    if former is None:
+        raise CommandFailed("The topics edges, fanout and renditions have the partitions of no profile.")
+    redis = redis_client(settings, settings.worker_store_timeout_ms / 1_000)
+    try:
+        generation = Generation(
+            namespace,
+            [topic.named(namespace) for topic in INTERNAL if topic.named(namespace) in counts],
+            former,
+            Offsets(settings),
+            timelines_of(redis, settings),
+        )
+        if unhandled := await generation.unhandled():
+            raise CommandFailed(f"Nothing was changed, because {'; '.join(unhandled)}.")
+        if not execute:
+            console.print(
+                f"Everything of {', '.join(generation.names)} is handled: they can go from the profile "
+                f'"{former.profile}" to "{wanted.profile}". Stop all workers and API processes, then repeat '
+                "this with --execute."
+            )
+            return
+        # First what fails while a worker runs. After each step this may die, and be run again.
+        delete_groups(settings.kafka, generation.groups, security)
+        await generation.begin_at_zero(wanted.partitions(FANOUT))
+        delete_topics(settings.kafka, generation.names, security)
+    finally:
+        await redis.close()
+    report = _ensure(settings)
+    console.print(
+        f'{", ".join(report.created)} created for the profile "{wanted.profile}". Start the workers and the '
+        "API with it, and with a higher SHUTTERLINE_EDGES_GENERATION than before."
     )

@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 from streams.errors import StoreUnavailable
 from streams.ports.groups import Stores
 from streams.retrying import while_starting
-from streams.settings import CassandraSettings, RedisSettings, S3Settings, StoreSettings, TimelineSettings
+from streams.settings import CassandraSettings, RedisSettings, S3Settings, StoreSettings
 from streams.stores.cassandra.active_readers import CassandraActiveReaders
 from streams.stores.cassandra.authors import CassandraAuthors, CassandraPulledAuthors
 from streams.stores.cassandra.cleaning import (
@@ -49,7 +49,7 @@ from streams.stores.s3.objects import S3MediaObjects
 from streams.stores.s3.uploads import S3MediaUploads
 from streams.threads import in_thread
 from topics.catalogue import FANOUT
-from topics.sizes import SIZES, Profile
+from topics.sizes import SIZES
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -134,7 +134,7 @@ def stores_of(clients: StoreClients, settings: StoreSettings) -> Stores:
     database, redis, namespace = clients.cassandra, clients.redis, settings.namespace
     cache, timelines = (
         RedisCache(redis, namespace=namespace),
-        _timelines(redis, settings, namespace, settings.sizes),
+        timelines_of(redis, settings),
     )
     return Stores(
         photos=CassandraPhotos(database),
@@ -186,6 +186,20 @@ def redis_client(settings: RedisSettings, timeout_s: float) -> RedisClient:
     return RedisClient(settings.redis, breaker_of(settings), timeout_s)
 
 
+def timelines_of(redis: RedisClient, settings: StoreSettings) -> RedisTimelines:
+    """Make the timelines over a client; needs no server to be up yet."""
+    return RedisTimelines(
+        redis,
+        namespace=settings.namespace,
+        slots=settings.timeline_slots,
+        ttl_s=settings.timeline_ttl_s,
+        renew_s=settings.timeline_renew_s,
+        rebuild_ttl_ms=settings.rebuild_ttl_ms,
+        merge_owners_max=settings.merge_owners_max,
+        fanout_partitions=SIZES[settings.sizes].partitions(FANOUT),
+    )
+
+
 @asynccontextmanager
 async def _bucket(settings: S3Settings) -> AsyncIterator[S3Bucket]:
     transfer_timeout_s = settings.media_timeout_ms / 1_000
@@ -197,21 +211,6 @@ async def _bucket(settings: S3Settings) -> AsyncIterator[S3Bucket]:
             look_timeout_s=settings.media_look_timeout_ms / 1_000,
             transfer_timeout_s=transfer_timeout_s,
         )
-
-
-def _timelines(
-    redis: RedisClient, settings: TimelineSettings, namespace: str, profile: Profile
-) -> RedisTimelines:
-    return RedisTimelines(
-        redis,
-        namespace=namespace,
-        slots=settings.timeline_slots,
-        ttl_s=settings.timeline_ttl_s,
-        renew_s=settings.timeline_renew_s,
-        rebuild_ttl_ms=settings.rebuild_ttl_ms,
-        merge_owners_max=settings.merge_owners_max,
-        fanout_partitions=SIZES[profile].partitions(FANOUT),
-    )
 
 
 async def _connected(
