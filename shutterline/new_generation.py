@@ -10,6 +10,7 @@ log for one in the new log. If the command dies after that, a worker that is sta
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from streams.errors import StoreUnavailable
 from streams.kafka.offsets.queued import BrokerOffsets, queued_records
 from streams.ports.timelines import Timelines
 from streams.roles import LANES, RENDITION_LANES, Role, group_of
@@ -91,12 +92,15 @@ class Generation:
         """Let Redis have everything of a `fanout` of so many partitions whose offsets begin at 0.
 
         Raises:
-            StoreUnavailable: Some partitions may not be at 0.
+            StoreUnavailable: Some partitions may not be at 0, because Redis did not answer or a worker runs.
         """
         of_both = range(max(partitions, self.sizes.partitions(FANOUT)))
         checkpoints = await self.timelines.checkpoints(of_both)
         for partition in of_both:
-            await self.timelines.save_checkpoint(partition, 0, expected=checkpoints.get(partition))
+            if not await self.timelines.save_checkpoint(partition, 0, expected=checkpoints.get(partition)):
+                raise StoreUnavailable(
+                    "redis", "checkpoint", f"a worker has moved that of partition {partition}"
+                )
 
     def _range_of(self, topic: Topic, lane: Lane | None) -> range:
         exists = topic.named(self.namespace) in self.names
