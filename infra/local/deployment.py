@@ -33,7 +33,7 @@ from streams.stores.cassandra.session import make_cluster
 from topics.admin import ensure_topics
 from topics.catalogue import CATALOGUE, EDGES, FANOUT, FOLLOWS, LIKES, RENDITIONS, UPLOADS
 from topics.routing import route_of
-from topics.sizes import SIZES
+from topics.sizes import SIZES, Profile
 
 READY_S = 90.0
 LOOK_S = 0.1
@@ -63,6 +63,8 @@ class Deployment:
         self.environment = {
             **stack.environment(),
             "SHUTTERLINE_NAMESPACE": namespace,
+            # The processes also see the environment of this one, whose sizes may be those of the stack.
+            "SHUTTERLINE_SIZES": Profile.LOCAL.value,
             "SHUTTERLINE_API": f"http://127.0.0.1:{ports.unused((), _followed_by_free)}",
             **(environment or {}),
         }
