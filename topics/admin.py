@@ -137,13 +137,13 @@ def partition_counts(bootstrap: str, client_config: Mapping[str, str | int | flo
     return _partition_counts(AdminClient({**client_config, "bootstrap.servers": bootstrap}))
 
 
-def delete_groups(
-    bootstrap: str, groups: Sequence[str], client_config: Mapping[str, str | int | float | bool]
+def require_unused(
+    bootstrap: str, groups: Iterable[str], client_config: Mapping[str, str | int | float | bool]
 ) -> None:
-    """Delete consumer groups with their commits; one that does not exist is fine.
+    """Check that no consumer group has members.
 
     Raises:
-        GroupsInUse: Some have members. None was deleted, unless members joined meanwhile.
+        GroupsInUse: Some have; the message names them.
         KafkaException: The broker did not respond in time, or refused.
     """
     admin = AdminClient({**client_config, "bootstrap.servers": bootstrap})
@@ -152,6 +152,18 @@ def delete_groups(
     in_use = [group for group, description in found.items() if description and description.members]
     if in_use:
         raise GroupsInUse(f"{', '.join(in_use)} have members: stop their workers")
+
+
+def delete_groups(
+    bootstrap: str, groups: Iterable[str], client_config: Mapping[str, str | int | float | bool]
+) -> None:
+    """Delete consumer groups with their commits; one that does not exist is fine.
+
+    Raises:
+        GroupsInUse: One has members, and is not deleted.
+        KafkaException: The broker did not respond in time, or refused.
+    """
+    admin = AdminClient({**client_config, "bootstrap.servers": bootstrap})
     for deletion in admin.delete_consumer_groups(list(groups), request_timeout=RESPONSE_S_MAX).values():
         _unless_missing(deletion)
 

@@ -9,6 +9,7 @@ from shutterline.failures import CommandFailed, load_settings, plain_failures, r
 from shutterline.new_generation import INTERNAL, Generation, made_with
 from shutterline.terminal import terminal
 from streams.kafka.offsets.offsets import Offsets
+from streams.roles import Role, group_of
 from streams.settings import KafkaSettings
 from streams.stores.connect import redis_client, timelines_of
 from topics.admin import (
@@ -20,6 +21,7 @@ from topics.admin import (
     delete_topics,
     ensure_topics,
     partition_counts,
+    require_unused,
 )
 from topics.catalogue import FANOUT, OUTSIDE
 from topics.sizes import SIZES
@@ -119,6 +121,8 @@ async def _renew(*, execute: bool) -> None:
             Offsets(settings),
             timelines_of(redis, settings),
         )
+        if execute:  # Before the look at what is left: a worker may move work to a topic that was looked at.
+            require_unused(settings.kafka, [*generation.groups, group_of(namespace, Role.CHECK)], security)
         if unhandled := await generation.unhandled():
             raise CommandFailed(f"Nothing was changed, because {'; '.join(unhandled)}.")
         if not execute:
@@ -128,7 +132,7 @@ async def _renew(*, execute: bool) -> None:
                 "this with --execute."
             )
             return
-        # First what fails while a worker runs. After each step this may die, and be run again.
+        # First what fails if a worker was started. After each step this may die, and be run again.
         delete_groups(settings.kafka, generation.groups, security)
         await generation.begin_at_zero(wanted.partitions(FANOUT))
         delete_topics(settings.kafka, generation.names, security)
