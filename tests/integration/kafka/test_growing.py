@@ -12,6 +12,7 @@ from bench.traffic.readers import client_of, feed_of
 from bench.traffic.writing import Writing
 from infra.local.deployment import Deployment
 from infra.local.stack import Stack
+from schemas.facts import UserUnfollowed
 from streams.kafka.producing.producer import Producer
 from tests.integration.conftest import DeploymentFactory
 from topics.catalogue import EDGES, FANOUT, OUTSIDE
@@ -103,6 +104,8 @@ async def test_a_system_moves_to_a_larger_profile(larger: tuple[Deployment, Depl
         renewed = await topics(deployment, "renew", "--execute", **AS_SMALL)
         after.start_all()
         await later.until(20)
+        gone = UserUnfollowed(follower_id=readers[0], followee_id=authors[0])
+        await after.publish([after.outgoing(gone)])
         rest = Writing(client, later, [])
         await later.until(20)
         await rest.stop()
@@ -111,14 +114,17 @@ async def test_a_system_moves_to_a_larger_profile(larger: tuple[Deployment, Depl
 
         await writing.check()
         await rest.check()
-        feeds = {reader: await feed_of(client, reader) for reader in readers}
+        # Counted in the former generation, and once more in the new one.
+        author = await client.settled(f"/v1/users/{authors[0]}", authors[0])
+        feeds = {reader: await feed_of(client, reader) for reader in readers[1:]}
 
+    assert author["followers"] == len(readers) - 1
     assert in_use[0] == 1
     assert "have members: stop their workers" in in_use[1]
     assert (dry[0], renewed[0]) == (0, 0), (dry, renewed)
     assert 'from the profile "local" to "small"' in dry[1]
     assert after.sizes.partitions(EDGES) == 24
     assert after.sizes.partitions(FANOUT) == 16
-    assert feeds == dict.fromkeys(readers, sorted(posting.photos + later.photos, reverse=True))
+    assert feeds == dict.fromkeys(readers[1:], sorted(posting.photos + later.photos, reverse=True))
     assert after.metric("shutterline_timeline_repairs_total") == 0
     assert after.metric("shutterline_rebuilds_total", "api") == 0
