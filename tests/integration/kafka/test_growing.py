@@ -63,20 +63,23 @@ async def test_upstream_topics_grow_while_everything_runs(deploy: DeploymentFact
         await posting.until(20)
         writing = Writing(client, posting, [])
         await grow_upstream(deployment, {})
+        await posting.until(20)
+        await posting.stop()
         async with Producer(deployment.settings, timeout_ms=10_000) as producer:
             deployment.sizes = await producer.compare_sizes()
-        await posting.until(50)
+        later = Posting(deployment, authors)  # Its producer knows the new partitions.
+        await later.until(50)
         deployment.stop()
         deployment.start_all()
-        await posting.until(50)
+        await later.until(50)
         await writing.stop()
-        await posting.stop()
+        await later.stop()
         await deployment.drained()
         await writing.check()
         feeds = {reader: await feed_of(client, reader) for reader in readers}
 
     assert [12, 12, 12] == [deployment.sizes.partitions(topic) for topic in OUTSIDE]
-    assert feeds == dict.fromkeys(readers, posting.newest_first)
+    assert feeds == dict.fromkeys(readers, sorted(posting.photos + later.photos, reverse=True))
 
 
 async def test_a_system_moves_to_a_larger_profile(larger: tuple[Deployment, Deployment]) -> None:
