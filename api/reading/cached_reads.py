@@ -138,8 +138,9 @@ class CachedReads:
             },
         )
 
-    async def following(self, user: UserId) -> ReadResult[Following]:
-        return _without_times(await self.through.get(self.following_kind, [user]))
+    async def following(self, user: UserId, *, waits: bool = True) -> ReadResult[Following]:
+        """Whom the user follows. Raises TooManyReads: see `following_counts`."""
+        return _without_times(await self.through.get(self.following_kind, [user], waits=waits))
 
     def start_keys(self, user: UserId, authors: Sequence[int]) -> list[bytes]:
         """Return the keys whose values `start_of` takes."""

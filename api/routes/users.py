@@ -14,6 +14,10 @@ from schemas.ids import UserId
 from schemas.internal import SetKind
 from streams.stores.cache.database_reads import TooManyReads
 
+# A cached count is removed by each change of the user. From here on it takes several calls of the database to
+# count again, so the cached followees are counted, to which changes are appended.
+LARGE_FOLLOWEES = 2_000
+
 
 async def get_user(
     users: WithUsers, caller: ByCaller, user_id: Annotated[UserId, Depends(user_id_of)]
@@ -43,13 +47,19 @@ async def get_user(
 async def _followees(users: UserService, user: UserId, *, is_own: bool) -> int | None:
     """Return how many users the user follows, now or lately; None if it is not known.
 
-    Only the user waits until a large number is counted again: they may have changed it just now.
+    Only the user waits until a large number is read again: they may have changed it just now.
     """
     last = users.last_followees.get(user)
+    waits = is_own or last is None
     try:
-        counts = await users.reads.following_counts(user, waits=is_own or last is None)
+        if last is not None and last >= LARGE_FOLLOWEES:
+            following = await users.reads.following(user, waits=waits)
+            count = None if following.unknown else len(following.values[user])
+        else:
+            counts = await users.reads.following_counts(user, waits=waits)
+            count = None if counts.unknown else counts.values[user].followees
     except TooManyReads:
         return last
-    if not counts.unknown:
-        users.last_followees[user] = counts.values[user].followees
+    if count is not None:
+        users.last_followees[user] = count
     return users.last_followees.get(user)

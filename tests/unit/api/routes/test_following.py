@@ -10,7 +10,7 @@ from schemas.events import EventType
 from schemas.ids import UserId
 from streams.core.counted import Membership
 from streams.core.edges import OutgoingEdge
-from tests.unit.api.routes.requests import ME, OTHER, all_pages, status_of
+from tests.unit.api.routes.requests import ME, OTHER, all_pages, get, status_of
 from tests.worlds.api import another_process, make_world
 
 
@@ -204,6 +204,27 @@ async def test_counts_are_shown_without_reading_the_followees() -> None:
     assert shown == [3, 3, 3, 2]
     assert world.switches["outgoing_edges"].calls.count("following_counts") == 2
     assert "following_rows" not in world.switches["outgoing_edges"].calls
+
+
+async def test_a_large_count_is_right_after_each_change_without_a_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Others look at a user who follows and unfollows all the time."""
+    monkeypatch.setattr("api.routes.users.LARGE_FOLLOWEES", 3)
+    world = await make_world()
+    for followee in (3, 4, 5):
+        await world.follow(ME, followee)
+    for _ in range(2):
+        await get(world, f"/v1/users/{ME}", OTHER)
+    edges = world.switches["outgoing_edges"]
+    edges.calls.clear()
+    shown = []
+    for method in ("PUT", "DELETE") * 3:
+        assert await status_of(world, method, "/v1/social/follow/6") == 204
+        shown.append((await get(world, f"/v1/users/{ME}", OTHER))["following"])
+
+    assert shown == [4, 3] * 3
+    assert set(edges.calls) == {"state", "write"}
 
 
 async def test_an_unfollow_of_nobody_leaves_nothing() -> None:
