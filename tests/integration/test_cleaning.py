@@ -82,7 +82,7 @@ class System:
         """Return how many records a topic has."""
         name = topic.named(self.deployment.namespace)
         ends = await Offsets(self.deployment.settings).ends(
-            [(name, partition) for partition in self.deployment.sizes.range_of(topic)]
+            [(name, partition) for partition in range(self.deployment.sizes.partitions(topic))]
         )
         return sum(ends.values())
 
