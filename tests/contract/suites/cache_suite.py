@@ -273,7 +273,7 @@ class CacheTailSuite:
         assert await stores.cache.get([key]) == [None]
 
     async def test_a_lease_is_removed(self, stores: Stores, new_id: NewId) -> None:
-        """Whoever leased the key before may have read the database before the change."""
+        """A process that leased the key before may have read the database before the change."""
         leased, empty = keys_of(new_id, 2)
         token = await stores.cache.lease([leased])
         await stores.cache.append({leased: [record(7, LATER)], empty: [record(7, LATER)]})
