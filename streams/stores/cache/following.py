@@ -1,8 +1,8 @@
 """The cached copy of whom a user follows: a value with a tail, which own changes do not remove.
 
-A user of 10,000 followees who changes one and reads in turn would otherwise have all rows read each time.
-The versions of the tail are twice the time of a row, and one more if it is removed: so a removed row wins at
-equal times, as in the database. The details are `seen_ms`.
+Without the tail, each change of a user with 10,000 followees would make the next page read all their rows.
+The version of a tail's record is twice the time of the row, plus one if it is removed. So a removed row wins at
+equal times, as in the database. The detail of a record is `seen_ms`.
 """
 
 from array import array
@@ -25,7 +25,9 @@ _PAIR_BYTES = 16
 async def cache_follows(
     cache: Cache, edges: Sequence[tuple[UserId, int, Membership]], *, seen_ms: int
 ) -> None:
-    """Bring what is cached of the followers up to date. The rows must have been written at `seen_ms`.
+    """Append the changes to the followers' cached followees, and invalidate their cached counts.
+
+    The rows must have been written before, with `seen_ms`.
 
     May be repeated, late and in any order: a copy that cannot have a change is removed.
 

@@ -1,4 +1,4 @@
-"""What is promised of people: of authors, of those who are pulled or undelivered, and of active readers."""
+"""The contract of the stores of authors, pulled authors, undelivered photos and active readers."""
 
 import asyncio
 from collections.abc import Callable
