@@ -1,8 +1,8 @@
 """The cached copy of whom a user follows: a value with a tail, which own changes do not remove.
 
 Without the tail, each change of a user with 10,000 followees would make the next page read all their rows.
-The version of a tail's record is twice the time of the row, plus one if it is removed. So a removed row wins at
-equal times, as in the database. The detail of a record is `seen_ms`.
+The version of a tail's record is twice the time of the row, plus one if it is removed. So a removed row
+wins at equal times, as in the database. The detail of a record is `seen_ms`.
 """
 
 from array import array
@@ -27,7 +27,7 @@ async def cache_follows(
 ) -> None:
     """Append the changes to the followers' cached followees, and invalidate their cached counts.
 
-    The rows must have been written before, with `seen_ms`.
+    The rows must have been written before; `seen_ms` is the time of that, to about a second.
 
     May be repeated, late and in any order: a copy that cannot have a change is removed.
 

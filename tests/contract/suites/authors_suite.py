@@ -1,4 +1,4 @@
-"""The contract of the stores of authors, pulled authors, undelivered photos and active readers."""
+"""What the stores of authors, pulled authors, undelivered photos and active readers promise."""
 
 import asyncio
 from collections.abc import Callable
