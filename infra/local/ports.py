@@ -1,5 +1,6 @@
 """The ports of a stack: those that the environment names, else those of the last run, else free ones."""
 
+import itertools
 import json
 import random
 import socket
@@ -27,6 +28,11 @@ OWNERS: Mapping[str, str] = {
 # be in use at the next run.
 FIRST, LAST = 20_000, 29_999
 TRIES_MAX = 1_000
+# Ports are chosen in turn, so that one which is chosen and not listened on yet is not chosen again: from a
+# place at random, since two stacks may start in the same second, and in steps, since the API also uses the
+# ports behind its own. The step is a prime, so the turns come through the whole range.
+STEP = 7_919
+_turns = itertools.count(random.randrange(LAST), STEP)
 
 
 def is_free(port: int) -> bool:
@@ -109,10 +115,15 @@ def save(path: Path, ports: Mapping[str, int]) -> None:
 
 
 def unused(avoid: Collection[int], free: Callable[[int], bool] = is_free) -> int:
-    """A port that no program listens on, and none of `avoid`."""
-    # At random, so that two stacks that start in the same second do not choose the same port.
-    for _ in range(TRIES_MAX):
-        port = random.randint(FIRST, LAST)
+    """A port that no program listens on, and none of `avoid`.
+
+    A process gets the same port a second time only after all others.
+
+    Raises:
+        StackError: Too many ports in a row are taken.
+    """
+    for turn in itertools.islice(_turns, TRIES_MAX):
+        port = FIRST + turn % (LAST + 1 - FIRST)
         if port not in avoid and free(port):
             return port
     raise StackError(f"no free port found from {FIRST} to {LAST} in {TRIES_MAX} tries")

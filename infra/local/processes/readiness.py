@@ -24,7 +24,7 @@ def wait_ready(
 
     Raises:
         DaemonDiedError: One has ended; the message has the end of its log.
-        StackError: One did not answer within the deadline.
+        StackError: One did not answer within the deadline; the message has the end of its log.
     """
     progress = progress or Silent()
     waiting = dict(checks)
@@ -41,5 +41,8 @@ def wait_ready(
                 )
         if waiting and time.monotonic() > deadline:
             late = next(iter(waiting))
-            raise StackError(f"{late.name} did not answer within {deadline_s:g} s; see {late.log_file}")
+            raise StackError(
+                f"{late.name} did not answer within {deadline_s:g} s. "
+                f"The last lines of {late.log_file}:\n{late.log_tail()}"
+            )
         time.sleep(LOOK_INTERVAL_S if waiting else 0)

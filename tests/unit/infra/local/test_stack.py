@@ -79,6 +79,20 @@ class TestPorts:
 
         assert sorted(chosen.values()) == list(range(ports.FIRST, ports.LAST + 1))
 
+    def test_a_port_comes_again_only_after_all_others(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Two servers whose ports were chosen one after the other got the same one now and then."""
+        monkeypatch.setattr(ports, "LAST", ports.FIRST + 1_249)
+
+        chosen = [ports.unused((), free=lambda _port: True) for _ in range(1_250)]
+
+        assert sorted(chosen) == list(range(ports.FIRST, ports.LAST + 1))
+
+    def test_the_ports_behind_one_are_chosen_long_after_it(self) -> None:
+        """The API uses them without asking for them."""
+        chosen = [ports.unused((), free=lambda _port: True) for _ in range(100)]
+
+        assert not {port + behind for port in chosen for behind in (1, 2)} & set(chosen)
+
     def test_no_port_changes_while_a_process_runs(self) -> None:
         """A running worker knows Redis by its old address. If the port changed, the worker would
         lose its connection without an error message."""
@@ -305,11 +319,16 @@ class TestWaiting:
         assert time.monotonic() - began < 5
 
     def test_the_silent_are_named_when_the_deadline_passes(self, daemon: Daemon) -> None:
-        """The message also names the log file."""
-        run(daemon, *SLEEP)
+        """The message has the end of the log, too: the log of a test run may be gone when it is read."""
+        run(daemon, "sh", "-c", "echo no address yet; exec sleep 600")
+        wait_until("it has logged", lambda: daemon.log_tail() == "no address yet")
 
-        with pytest.raises(StackError, match=rf"worker-1 did not answer within 0 s; see {daemon.log_file}"):
+        with pytest.raises(StackError) as error:
             wait_ready({daemon: lambda: False}, deadline_s=0)
+
+        assert str(error.value) == (
+            f"worker-1 did not answer within 0 s. The last lines of {daemon.log_file}:\nno address yet"
+        )
 
     def test_a_signal_waits_for_the_end_of_what_must_not_be_cut(self) -> None:
         """If Ctrl-C came between the start of a process and the write of its pid file, no later
