@@ -195,9 +195,14 @@ class CachedReads:
         rows = await self.through.completed(self.photo_kind, photos, cached[:count])
         return rows, CachedLikes(totals, newest)
 
-    async def pull_lists(self, authors: Sequence[int]) -> ReadResult[PullList]:
-        """Each author's newest photos. A list shorter than `pull_list_ids_max` has all of them."""
-        return await self.through.get(self.pull_list_kind, authors)
+    async def pull_lists(self, authors: Sequence[int], *, may_be_cached: bool = True) -> ReadResult[PullList]:
+        """Each author's newest photos. A list shorter than `pull_list_ids_max` has all of them.
+
+        `may_be_cached` is false if the cache has just been asked for all of them and had none.
+        """
+        if may_be_cached:
+            return await self.through.get(self.pull_list_kind, authors)
+        return await self.through.completed(self.pull_list_kind, authors, [None] * len(authors))
 
     async def totals(self, kind: SetKind, owners: Sequence[int]) -> ReadResult[int]:
         return await self.through.get(self.total_kinds[kind], owners)

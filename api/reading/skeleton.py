@@ -66,10 +66,11 @@ class ListedAuthors:
 class Beginning:
     """What the first read of a page brought: whom the reader follows, and pull lists by author.
 
-    `start` has the timeline, which was read after the lists; None if Redis did not respond. `listed` is from
-    before all of this was read.
+    `asked` are the authors whose lists were asked for. `start` has the timeline, which was read after the
+    lists; None if Redis did not respond. `listed` is from before all of this was read.
     """
 
+    asked: frozenset[UserId]
     following: ReadResult[Following]
     lists: Mapping[int, PullList]
     start: PageStart | None
@@ -108,7 +109,7 @@ class FeedSources:
         with suppress(StoreUnavailable):  # Then the page comes from the database.
             start = await self.page_starts.read(self.reads.start_keys(reader, authors), reader)
         following, lists = await self.reads.start_of(reader, authors, None if start is None else start.cached)
-        return Beginning(following, lists.values, start, listed)
+        return Beginning(frozenset(authors), following, lists.values, start, listed)
 
     async def stored(
         self, reader: UserId, following: Following, below: int, beginning: Beginning
@@ -170,8 +171,12 @@ class FeedSources:
         start = beginning.start
         if start is not None and beginning.lists.keys() >= authors | {reader}:
             return self._sources(reader, authors, beginning.lists), Gaps(), start
-        lists, gaps = await self._pull_lists(reader, self._listed().among(following), below, beginning.lists)
-        return lists, gaps, await self.page_starts.read((), reader)
+        lists, gaps = await self._pull_lists(reader, self._listed().among(following), below, beginning)
+        # If there is no timeline, its rebuild begins after the lists were read, and finds one that was made
+        # meanwhile.
+        if start is None or start.timeline is not None:
+            start = await self.page_starts.read((), reader)
+        return lists, gaps, start
 
     def _remember(self, reader: UserId, authors: Collection[UserId]) -> None:
         if 0 < len(authors) <= AUTHORS_REMEMBERED_MAX:
@@ -180,13 +185,14 @@ class FeedSources:
             self._last_listed.pop(reader, None)
 
     async def _pull_lists(
-        self, reader: UserId, authors: Collection[UserId], below: int, known: Mapping[int, PullList]
+        self, reader: UserId, authors: Collection[UserId], below: int, beginning: Beginning
     ) -> tuple[Sequence[Source], Gaps]:
         if len(authors) > self.pull_lists_max:
             return [await self._window(reader, authors, below)], Gaps()
-        missing = [author for author in (*authors, reader) if author not in known]
-        read = await self.reads.pull_lists(missing)
-        lists = {**known, **read.values}
+        missing = [author for author in (*authors, reader) if author not in beginning.lists]
+        may_be_cached = beginning.start is None or not beginning.asked.issuperset(missing)
+        read = await self.reads.pull_lists(missing, may_be_cached=may_be_cached)
+        lists = {**beginning.lists, **read.values}
         return self._sources(reader, authors, lists), Gaps(missing=bool(read.unknown))
 
     def _sources(

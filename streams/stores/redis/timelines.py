@@ -127,9 +127,10 @@ class RedisTimelines(Timelines):
             await self._client.call("read", self._redis.expire, self._key(owner), self._ttl_s)
 
     async def begin_rebuild(self, owner: UserId, token: bytes) -> bool:
-        empty = ring.lay_out((), slots=self._slots, floor=0, version=0, token=token)
         created = await self._client.call(
-            "rebuild", self._client.ask, b"SET", self._key(owner), empty, b"NX", b"PX", self._rebuild_ttl
+            "rebuild",
+            self._client.ask,
+            *(b"SET", self._key(owner), self._begun(token), b"NX", b"PX", self._rebuild_ttl),
         )
         return bool(created)
 
@@ -137,15 +138,16 @@ class RedisTimelines(Timelines):
         self, owner: UserId, token: bytes, photos: Sequence[PhotoId], floor: int
     ) -> bool:
         key = self._key(owner)
+        value = self._begun(token)  # Most often nothing has been appended since, so this saves a read.
         for _ in range(SWAP_TRIES):
-            value = await self._client.call("rebuild", self._client.ask, b"GET", key)
-            if value is None or ring.token_of(value) != token:
-                return False
             stored = ring.parse(value)
             new = ring.rebuilt(stored, photos, floor=floor, slots=self._slots)
             args = [stored.guard, new, b"%d" % self._ttl_s]
             if await self._client.call("rebuild", self._client.ask_script, self._swap, [key], args):
                 return True
+            value = await self._client.call("rebuild", self._client.ask, b"GET", key)
+            if value is None or ring.token_of(value) != token:
+                return False
         raise StoreUnavailable(STORE, "rebuild", f"the timeline of {owner} changed {SWAP_TRIES} times")
 
     async def forget(self, owner: UserId) -> None:
@@ -211,6 +213,10 @@ class RedisTimelines(Timelines):
             ),
         )
         return {int(partition) for partition in moved}
+
+    def _begun(self, token: bytes) -> bytes:
+        """Return the timeline of a rebuild that has just begun."""
+        return ring.lay_out((), slots=self._slots, floor=0, version=0, token=token)
 
     def _key(self, owner: UserId) -> bytes:
         return self._prefix + pack_id(owner)
