@@ -10,6 +10,7 @@ log for one in the new log. If the command dies after that, a worker that is sta
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from streams.core.checkpoints import groups_by_checkpoint
 from streams.errors import StoreUnavailable
 from streams.kafka.offsets.queued import BrokerOffsets, queued_records
 from streams.ports.timelines import Timelines
@@ -95,12 +96,13 @@ class Generation:
             StoreUnavailable: Some partitions may not be at 0, because Redis did not answer or a worker runs.
         """
         of_both = range(max(partitions, self.sizes.partitions(FANOUT)))
-        checkpoints = await self.timelines.checkpoints(of_both)
+        by_group = await self.timelines.checkpoints_by_group(of_both)
         for partition in of_both:
-            if not await self.timelines.save_checkpoint(partition, 0, expected=checkpoints.get(partition)):
-                raise StoreUnavailable(
-                    "redis", "checkpoint", f"a worker has moved that of partition {partition}"
-                )
+            for checkpoint, groups in groups_by_checkpoint(by_group, partition):
+                if not await self.timelines.save_checkpoint(partition, 0, expected=checkpoint, groups=groups):
+                    raise StoreUnavailable(
+                        "redis", "checkpoint", f"a worker has moved that of partition {partition}"
+                    )
 
     def _range_of(self, topic: Topic, lane: Lane | None) -> range:
         exists = topic.named(self.namespace) in self.names

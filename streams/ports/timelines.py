@@ -24,7 +24,8 @@ class Timelines(Protocol):
     """The stored timelines (rings) of active readers. Only `fanout` and rebuilds write them.
 
     For each partition of `fanout` the store has a checkpoint: every record below that offset has
-    been applied to this store.
+    been applied to this store. A store of several servers has timelines in groups, numbered from 0, with a
+    checkpoint each, because it may lose some of them. Without `groups`, a call is about all of them.
     """
 
     async def append(self, puts: Sequence[PhotosForOwners]) -> int:
@@ -59,22 +60,29 @@ class Timelines(Protocol):
 
     async def forget(self, owner: UserId) -> None: ...
 
-    async def forget_all(self) -> int:
+    async def forget_all(self, groups: Collection[int] | None = None) -> int:
         """Remove every timeline; returns how many there were."""
 
     async def checkpoints(self, partitions: Sequence[int]) -> dict[int, int]:
         """Return the next offset to apply for each partition that has a checkpoint."""
 
-    async def save_checkpoint(self, partition: int, position: int, *, expected: int | None) -> bool:
-        """Store the checkpoint `position` if the stored one is `expected`; None is no checkpoint.
+    async def checkpoints_by_group(self, partitions: Sequence[int]) -> Sequence[Mapping[int, int]]:
+        """Like `checkpoints`, for each group."""
 
-        Returns False if the stored checkpoint differs: since the last checkpoint, this store has
-        lost its data or was restarted with older data. The records since then must be applied
-        again.
+    async def save_checkpoint(
+        self, partition: int, position: int, *, expected: int | None, groups: Collection[int] | None = None
+    ) -> bool:
+        """Store the checkpoint `position` where the stored one is `expected`; None is no checkpoint.
+
+        Returns False if a stored checkpoint is another than these two: since the last checkpoint, this store
+        has lost data or was restarted with older data. The records since then must be applied
+        again. The other groups may have the new checkpoint then, but `checkpoints` does not return it.
         """
 
-    async def save_all_checkpoints(self, positions: Mapping[int, int]) -> bool:
-        """Store all checkpoints at once if none of them exists.
+    async def save_all_checkpoints(
+        self, positions: Mapping[int, int], groups: Collection[int] | None = None
+    ) -> bool:
+        """Store all checkpoints of a group at once if it has none of them; returns whether all had none.
 
         This is the first write to a new or flushed store.
         """
@@ -87,7 +95,10 @@ class Timelines(Protocol):
         """
 
     async def confirm(self, expected: Mapping[int, int]) -> set[int]:
-        """Mark the partitions whose checkpoint is as expected as verified; returns the others."""
+        """Mark the partitions whose checkpoint is as expected as verified, in each group.
+
+        Returns those whose checkpoint is another in some group.
+        """
 
 
 @dataclass(frozen=True, slots=True)

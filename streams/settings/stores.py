@@ -21,9 +21,10 @@ class CassandraSettings(Namespaced, BreakerSettings):
 
 
 class RedisSettings(Namespaced, BreakerSettings):
-    """Timelines and the cache."""
+    """Timelines and the cache. Of a cluster, `redis` has the address of any server."""
 
     redis: str = "redis://127.0.0.1:6379/0"
+    redis_cluster: bool = False
 
 
 class S3Settings(Namespaced, BreakerSettings):

@@ -34,7 +34,9 @@ from streams.stores.cdn.purging import HttpCdn, cdn
 from streams.stores.guard import breaker_of, key_breakers_of
 from streams.stores.redis.budget import RedisRebuildBudget
 from streams.stores.redis.cache import RedisCache
-from streams.stores.redis.client import RedisClient
+from streams.stores.redis.connection.client import RedisClient
+from streams.stores.redis.connection.cluster import RedisCluster
+from streams.stores.redis.connection.server import RedisServer
 from streams.stores.redis.health import RedisStoreClock, RedisStoreProbe
 from streams.stores.redis.leases import RedisLeases
 from streams.stores.redis.pages import RedisPageStarts
@@ -183,7 +185,9 @@ def probes_of(clients: OnDemandClients, namespace: str) -> dict[str, Callable[[]
 
 def redis_client(settings: RedisSettings, timeout_s: float) -> RedisClient:
     """Make a client, which connects when it is first used. The caller must close it."""
-    return RedisClient(settings.redis, breaker_of(settings), timeout_s)
+    if settings.redis_cluster:
+        return RedisCluster(settings.redis, lambda: breaker_of(settings), timeout_s)
+    return RedisServer(settings.redis, breaker_of(settings), timeout_s)
 
 
 def timelines_of(redis: RedisClient, settings: StoreSettings) -> RedisTimelines:

@@ -50,7 +50,7 @@ async def test_appends_to_an_older_timeline_lose_nothing(
     timelines = stores_of(clients, deployment.settings).timelines
     owner = UserId(1 + arrivals)
     key = deployment.settings.namespace.encode() + b"t" + pack_id(owner)
-    await clients.redis.redis.set(key, older(arrivals), ex=60)
+    await clients.redis.ask(b"SET", key, older(arrivals), b"EX", b"60")
     photos = list(range(FIRST_PHOTO, FIRST_PHOTO + arrivals))
 
     for photo in range(5_000, 5_000 + 3 * SLOTS):
@@ -74,7 +74,7 @@ async def test_a_merge_into_an_older_timeline_gives_it_the_new_layout(
     timelines = stores_of(clients, deployment.settings).timelines
     owner = UserId(9_999)
     key = deployment.settings.namespace.encode() + b"t" + pack_id(owner)
-    await clients.redis.redis.set(key, older(3), ex=60)
+    await clients.redis.ask(b"SET", key, older(3), b"EX", b"60")
 
     assert await timelines.merge([owner], [PhotoId(FIRST_PHOTO - 1)]) == 1
 

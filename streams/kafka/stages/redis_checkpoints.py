@@ -4,7 +4,7 @@ For each partition of `fanout` Redis stores a checkpoint, the next offset to app
 owns a partition remembers the checkpoint that it stored last. If Redis has a different one:
 
 - If Redis has no checkpoint at all, it is new or was flushed. All timelines that are left are
-  removed. Each is rebuilt when its owner reads it.
+  removed. Each is rebuilt when its owner reads it. In a cluster this is judged for each group of timelines.
 - If the checkpoint is behind the committed offset, the records in between are read and applied
   again. They are merged by id, so a record that was applied already changes nothing.
 - If the checkpoint is behind the start of the log, some of the missing records cannot be read any
@@ -14,11 +14,12 @@ owns a partition remembers the checkpoint that it stored last. If Redis has a di
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from schemas.envelope import Record
+from streams.core.checkpoints import groups_by_checkpoint
 from streams.errors import StoreUnavailable
 from streams.kafka.consuming.waiting import PartitionRevoked, retry_until_available
 from streams.kafka.offsets.queued import BrokerOffsets
@@ -130,43 +131,48 @@ class RedisCheckpoints:
 
     async def _check(self, partition: int, position: int) -> None:
         """Make Redis complete below `position`, then store a checkpoint of at least `position`."""
-        checkpoints = await self.timelines.checkpoints(self._partitions())
-        if not checkpoints:
-            await self._start_over("flushed")
-            checkpoints = await self.timelines.checkpoints(self._partitions())
+        by_group = await self.timelines.checkpoints_by_group(self._partitions())
+        if new := [group for group, checkpoints in enumerate(by_group) if not checkpoints]:
+            await self._start_over(new, "flushed")
+            by_group = await self.timelines.checkpoints_by_group(self._partitions())
+        stored = groups_by_checkpoint(by_group, partition)
+        checkpoints = [checkpoint for checkpoint, _ in stored if checkpoint is not None]
+        # A worker may have died after it stored the checkpoint of some groups, and before the commit.
+        position = max(position, *checkpoints, 0)
         begin = await self._begin(partition)
-        checkpoint = checkpoints.get(partition)
-        if checkpoint is None or (checkpoint < begin and checkpoint < position):
-            await self._start_over("log_too_short")
-        elif checkpoint < position:
+        readable = [checkpoint for checkpoint in checkpoints if checkpoint >= min(begin, position)]
+        lost = [group for checkpoint, groups in stored if checkpoint not in readable for group in groups]
+        if lost:
+            await self._start_over(lost, "log_too_short")
+        if readable and min(readable) < position:
             log.warning(
                 "Redis came back older: applying fanout/%d from offset %d to %d again",
                 partition,
-                checkpoint,
+                min(readable),
                 position,
             )
-            await self._apply_again(partition, checkpoint, position)
+            await self._apply_again(partition, min(readable), position)
             REPAIRS.labels("repaired").inc()
-        position = max(position, checkpoint or 0)
-        if checkpoint != position and not await self.timelines.save_checkpoint(
-            partition, position, expected=checkpoint
-        ):
-            raise StoreUnavailable(
-                "redis", "checkpoint", f"the checkpoint of partition {partition} moved meanwhile"
-            )
+        for checkpoint, groups in stored:
+            if checkpoint != position and not await self.timelines.save_checkpoint(
+                partition, position, expected=checkpoint, groups=groups
+            ):
+                raise StoreUnavailable(
+                    "redis", "checkpoint", f"the checkpoint of partition {partition} moved meanwhile"
+                )
         self._positions[partition] = position
         await self.timelines.confirm({partition: position})
 
-    async def _start_over(self, outcome: str) -> None:
-        """Remove every timeline, then store all checkpoints if none exists.
+    async def _start_over(self, groups: Collection[int], outcome: str) -> None:
+        """Remove every timeline of the groups, then store all checkpoints of those that have none.
 
         In this order, so that no checkpoint claims that an incomplete timeline is up to date.
         """
-        removed = await self.timelines.forget_all()
+        removed = await self.timelines.forget_all(groups)
         positions: dict[int, int] = dict.fromkeys(self._partitions(), 0)
         for group, partitions in self.groups.items():
             positions |= await self.offsets.committed(group, self.topic, partitions)
-        if await self.timelines.save_all_checkpoints(positions):
+        if await self.timelines.save_all_checkpoints(positions, groups):
             log.warning("Redis is new or was flushed: %d timelines removed", removed)
         REPAIRS.labels(outcome).inc()
 

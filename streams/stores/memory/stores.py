@@ -39,9 +39,11 @@ def memory_stores(
     uploads_per_minute: int = 5,
     sizes: Sizes = SIZES[Profile.LOCAL],
     objects: MutableMapping[str, bytes] | None = None,
+    timeline_groups: int = 1,
 ) -> Stores:
     """Make empty stores with the defaults of `streams.settings`, and a media bucket that holds `objects`.
 
+    With several `timeline_groups` (a power of two, up to 256) timelines are as in a Redis Cluster.
     No store ever waits, so a call of a store never lets another task run.
     """
     removed_ttl_ms = removed_edge_ttl_s * 1_000
@@ -54,6 +56,7 @@ def memory_stores(
         renew_s=timeline_renew_s,
         rebuild_ttl_ms=rebuild_ttl_ms,
         fanout_partitions=sizes.partitions(FANOUT),
+        groups=timeline_groups,
     )
     return Stores(
         photos=photos,

@@ -9,8 +9,12 @@ from more_itertools import chunked, flatten
 
 from schemas.ids import PackedIds, PhotoId, UserId, pack_ids, unpack_ids
 from streams.core import ring
+from streams.core.counted import bucket_of
 from streams.ports.cache import Cache
 from streams.ports.timelines import ActiveReaders, PageStart, PageStarts, PhotosForOwners, Timelines
+
+# The level of a set of followers whose buckets are the groups of timelines.
+GROUPS_LEVEL = 2
 
 
 @dataclass(slots=True)
@@ -20,7 +24,7 @@ class _Stored:
 
 
 class MemoryTimelines(Timelines):
-    """The rings by owner, and the checkpoints by partition of `fanout`."""
+    """The rings by owner, and for each group the checkpoints by partition of `fanout`."""
 
     def __init__(
         self,
@@ -31,7 +35,9 @@ class MemoryTimelines(Timelines):
         renew_s: int,
         rebuild_ttl_ms: int,
         fanout_partitions: int,
+        groups: int = 1,
     ) -> None:
+        """`groups` is a power of two, at most 256."""
         self._clock_ms = clock_ms
         self._slots = slots
         self._ttl_ms = ttl_s * 1_000
@@ -39,8 +45,8 @@ class MemoryTimelines(Timelines):
         self._rebuild_ttl_ms = rebuild_ttl_ms
         self._fanout_partitions = fanout_partitions
         self._rings: dict[UserId, _Stored] = {}
-        self._checkpoints: dict[int, int] = {}
-        self._verified: set[int] = set()
+        self._checkpoints: list[dict[int, int]] = [{} for _ in range(groups)]
+        self._verified: list[set[int]] = [set() for _ in range(groups)]
 
     async def append(self, puts: Sequence[PhotosForOwners]) -> int:
         deliveries = 0
@@ -94,41 +100,71 @@ class MemoryTimelines(Timelines):
     async def forget(self, owner: UserId) -> None:
         self._rings.pop(owner, None)
 
-    async def forget_all(self) -> int:
-        forgotten = sum(self._timeline(owner) is not None for owner in list(self._rings))
-        self._rings.clear()
+    async def forget_all(self, groups: Collection[int] | None = None) -> int:
+        chosen = self._chosen(groups)
+        owners = [owner for owner in self._rings if self.group_of(owner) in chosen]
+        forgotten = sum(self._timeline(owner) is not None for owner in owners)
+        for owner in owners:
+            del self._rings[owner]
         return forgotten
 
+    def group_of(self, owner: UserId) -> int:
+        return bucket_of(owner, GROUPS_LEVEL) % len(self._checkpoints)
+
+    def lose(self, group: int) -> None:
+        """Be as if the server of the group's timelines had been replaced by an empty one."""
+        for owner in [owner for owner in self._rings if self.group_of(owner) == group]:
+            del self._rings[owner]
+        self._checkpoints[group].clear()
+        self._verified[group].clear()
+
     async def checkpoints(self, partitions: Sequence[int]) -> dict[int, int]:
-        return {
-            partition: self._checkpoints[partition]
-            for partition in partitions
-            if partition in self._checkpoints
-        }
+        return (await self.checkpoints_by_group(partitions))[0]
 
-    async def save_checkpoint(self, partition: int, position: int, *, expected: int | None) -> bool:
-        if self._checkpoints.get(partition) != expected:
-            return False
-        self._checkpoints[partition] = position
+    async def checkpoints_by_group(self, partitions: Sequence[int]) -> list[dict[int, int]]:
+        return [
+            {partition: stored[partition] for partition in partitions if partition in stored}
+            for stored in self._checkpoints
+        ]
+
+    async def save_checkpoint(
+        self, partition: int, position: int, *, expected: int | None, groups: Collection[int] | None = None
+    ) -> bool:
+        # The first group's is stored last.
+        for group in sorted(self._chosen(groups), reverse=True):
+            stored = self._checkpoints[group].get(partition)
+            if stored not in (expected, position):
+                return False
+            self._checkpoints[group][partition] = position
         return True
 
-    async def save_all_checkpoints(self, positions: Mapping[int, int]) -> bool:
-        if self._checkpoints.keys() & positions.keys():
-            return False
-        self._checkpoints.update(positions)
-        return True
+    async def save_all_checkpoints(
+        self, positions: Mapping[int, int], groups: Collection[int] | None = None
+    ) -> bool:
+        new = [
+            group for group in self._chosen(groups) if not self._checkpoints[group].keys() & positions.keys()
+        ]
+        for group in new:
+            self._checkpoints[group].update(positions)
+        return len(new) == len(self._chosen(groups))
 
     async def verified(self) -> bool:
-        return len(self._verified) >= self._fanout_partitions
+        return all(len(verified) >= self._fanout_partitions for verified in self._verified)
 
     async def confirm(self, expected: Mapping[int, int]) -> set[int]:
-        as_expected = {
-            partition
-            for partition, position in expected.items()
-            if self._checkpoints.get(partition) == position
-        }
-        self._verified |= as_expected
-        return set(expected) - as_expected
+        different = set()
+        for checkpoints, verified in zip(self._checkpoints, self._verified, strict=True):
+            as_expected = {
+                partition
+                for partition, position in expected.items()
+                if checkpoints.get(partition) == position
+            }
+            verified |= as_expected
+            different |= set(expected) - as_expected
+        return different
+
+    def _chosen(self, groups: Collection[int] | None) -> Collection[int]:
+        return range(len(self._checkpoints)) if groups is None else groups
 
     def _timeline(self, owner: UserId) -> _Stored | None:
         stored = self._rings.get(owner)

@@ -1,7 +1,7 @@
 """The budget of rebuilds that all processes share, in Redis."""
 
 from streams.ports.timelines import RebuildBudget
-from streams.stores.redis.client import RedisClient
+from streams.stores.redis.connection.client import RedisClient, load_script
 
 
 class RedisRebuildBudget(RebuildBudget):
@@ -14,7 +14,7 @@ class RedisRebuildBudget(RebuildBudget):
         # the limit.
         burst = max(1, per_s_max // 10)
         self._args = [b"%d" % max(1, per_s_max - burst), b"%d" % burst]
-        self._take = client.script("budget_take")
+        self._take = load_script("budget_take")
 
     async def take(self) -> bool:
         return bool(

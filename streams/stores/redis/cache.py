@@ -8,43 +8,50 @@ were invalidated after that data was saved.
 from collections.abc import Mapping, Sequence
 from secrets import token_bytes
 
+from more_itertools import flatten
+
 from streams.ports.cache import Cache
 from streams.stores.cache.tails import TAIL_RECORDS_MAX
-from streams.stores.redis.client import RedisClient
+from streams.stores.redis.connection.client import Command, NameOf, RedisClient, load_script
 
 LEASE_MS = 5_000  # Longer than a request may wait for the database.
 _VALUE, _LEASE = b"V", b"L"
 
 
 class RedisCache(Cache):
-    """Values and leases in one Redis server."""
+    """Values and leases in Redis."""
 
     def __init__(self, client: RedisClient, *, namespace: str) -> None:
         self._client = client
         self._prefix = namespace.encode() + b"y"
-        self._fill = client.script("cache_fill")
-        self._append = client.script("cache_append")
+        self._fill = load_script("cache_fill")
+        self._append = load_script("cache_append")
 
     async def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
         if not keys:
             return []
-        return values_of(
-            await self._client.call_in_incarnation(
-                "get cached", lambda incarnation: self._client.ask(*self.get_command(keys, incarnation))
-            )
-        )
 
-    def get_command(self, keys: Sequence[bytes], incarnation: bytes) -> tuple[bytes, ...]:
-        """Return the command whose reply `values_of` takes, for at least one key."""
-        return b"MGET", *self._names(keys, incarnation)
+        async def run(name: NameOf) -> list[bytes | None]:
+            names = self._names(keys, name)
+            together = self._client.together(names)
+            commands = [(b"MGET", *(names[at] for at in some)) for some in together]
+            replies = await self._client.ask_together(commands)
+            values = dict(zip(flatten(together), flatten(replies), strict=True))
+            return [values[at] for at in range(len(keys))]
+
+        return values_of(await self._client.call_in_incarnation("get cached", run))
+
+    def get_command(self, keys: Sequence[bytes], name: NameOf) -> Command:
+        """Return the command whose reply `values_of` takes, for at least one key, without a cluster."""
+        return b"MGET", *self._names(keys, name)
 
     async def lease(self, keys: Sequence[bytes]) -> bytes:
         token = token_bytes(8)
 
-        async def run(incarnation: bytes) -> None:
+        async def run(name: NameOf) -> None:
             value, life = _LEASE + token, b"%d" % LEASE_MS
             await self._client.ask_together(
-                [(b"SET", name, value, b"NX", b"PX", life) for name in self._names(keys, incarnation)]
+                [(b"SET", each, value, b"NX", b"PX", life) for each in self._names(keys, name)]
             )
 
         await self._client.call_in_incarnation("lease cached", run)
@@ -53,35 +60,40 @@ class RedisCache(Cache):
     async def fill(self, token: bytes, values: Mapping[bytes, bytes], ttl_s: int) -> None:
         if not values:
             return
-        args = [_LEASE + token, b"%d" % (ttl_s * 1_000), *(_VALUE + value for value in values.values())]
-        await self._client.call_in_incarnation(
-            "fill cached",
-            lambda incarnation: self._client.ask_script(
-                self._fill, self._names(list(values), incarnation), args
-            ),
-        )
+        stored = [_VALUE + value for value in values.values()]
+        args = [_LEASE + token, b"%d" % (ttl_s * 1_000)]
+
+        async def run(name: NameOf) -> None:
+            names = self._names(list(values), name)
+            calls = [
+                ([names[at] for at in some], [*args, *(stored[at] for at in some)])
+                for some in self._client.together(names)
+            ]
+            await self._client.ask_scripts(self._fill, calls)
+
+        await self._client.call_in_incarnation("fill cached", run)
 
     async def append(self, records: Mapping[bytes, Sequence[bytes]]) -> None:
-        async def run(incarnation: bytes) -> None:
-            names = self._names(list(records), incarnation)
+        async def run(name: NameOf) -> None:
             calls = [
-                ((name,), (b"%d" % TAIL_RECORDS_MAX, *changes))
-                for name, changes in zip(names, records.values(), strict=True)
+                ((each,), (b"%d" % TAIL_RECORDS_MAX, *changes))
+                for each, changes in zip(self._names(list(records), name), records.values(), strict=True)
             ]
             await self._client.ask_scripts(self._append, calls)
 
         await self._client.call_in_incarnation("append cached", run)
 
     async def invalidate(self, keys: Sequence[bytes]) -> None:
-        if keys:
-            await self._client.call_in_incarnation(
-                "invalidate cached",
-                lambda incarnation: self._client.ask(b"UNLINK", *self._names(keys, incarnation)),
-            )
+        if not keys:
+            return
 
-    def _names(self, keys: Sequence[bytes], incarnation: bytes) -> list[bytes]:
-        prefix = self._prefix + incarnation
-        return [prefix + key for key in keys]
+        async def run(name: NameOf) -> None:
+            await self._client.ask_together([(b"UNLINK", each) for each in self._names(keys, name)])
+
+        await self._client.call_in_incarnation("invalidate cached", run)
+
+    def _names(self, keys: Sequence[bytes], name: NameOf) -> list[bytes]:
+        return [name(self._prefix, key) for key in keys]
 
 
 def values_of(replies: Sequence[bytes | None]) -> list[bytes | None]:

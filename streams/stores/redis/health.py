@@ -1,7 +1,8 @@
 """The key that shows whether Redis takes writes and reads, and Redis's clock."""
 
+from streams.clock import unix_us
 from streams.ports.health import StoreClock, StoreProbe
-from streams.stores.redis.client import RedisClient
+from streams.stores.redis.connection.client import RedisClient
 
 LIFE_MS = b"60000"
 
@@ -19,11 +20,14 @@ class RedisStoreProbe(StoreProbe):
 
 
 class RedisStoreClock(StoreClock):
-    """The clock of the server."""
+    """The clock of the server; in a cluster, of the one that differs most from this process."""
 
     def __init__(self, client: RedisClient) -> None:
         self._client = client
 
     async def now_us(self) -> int:
-        seconds, microseconds = await self._client.call("TIME", self._client.ask, b"TIME")
-        return int(seconds) * 1_000_000 + int(microseconds)
+        differences: list[int] = []
+        for server in await self._client.servers():
+            seconds, microseconds = await server.call("TIME", server.ask, b"TIME")
+            differences.append(int(seconds) * 1_000_000 + int(microseconds) - unix_us())
+        return unix_us() + max(differences, key=abs)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from schemas.ids import pack_id
 from streams.stores.redis.cache import RedisCache
-from streams.stores.redis.client import RedisClient
+from streams.stores.redis.connection.client import RedisClient
+from streams.stores.redis.groups import groups_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +25,13 @@ class RedisInspect:
 
     def __init__(self, client: RedisClient, *, namespace: str) -> None:
         self._client = client
-        self._timelines = namespace.encode() + b"t"
+        self._prefix = namespace.encode() + b"t"
+        self._groups = groups_of(is_cluster=client.is_cluster)
         self.cache = RedisCache(client, namespace=namespace)
 
     async def timeline(self, owner: int) -> StoredTimeline | None:
         """Return the owner's timeline without renewing its TTL; None if there is none."""
-        redis, key = self._client.redis, self._timelines + pack_id(owner)
-        value = await self._client.call("inspect", redis.get, key)
-        if value is None:
-            return None
-        ttl_s = await self._client.call("inspect", redis.ttl, key)
-        memory_bytes = await self._client.call("inspect", redis.memory_usage, key)
-        return StoredTimeline(value, ttl_s, memory_bytes or 0)
+        key = self._prefix + self._groups.tags[self._groups.of(owner)] + pack_id(owner)
+        commands = [(b"GET", key), (b"TTL", key), (b"MEMORY", b"USAGE", key)]
+        value, ttl_s, memory_bytes = await self._client.call("inspect", self._client.ask_together, commands)
+        return None if value is None else StoredTimeline(value, ttl_s, memory_bytes or 0)

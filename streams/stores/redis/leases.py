@@ -1,7 +1,7 @@
 """The slots that all processes share, in Redis."""
 
 from streams.ports.leases import Leases
-from streams.stores.redis.client import RedisClient
+from streams.stores.redis.connection.client import RedisClient, load_script
 
 
 class RedisLeases(Leases):
@@ -10,7 +10,7 @@ class RedisLeases(Leases):
     def __init__(self, client: RedisClient, *, namespace: str) -> None:
         self._client = client
         self._prefix = f"{namespace}lease:"
-        self._take = client.script("lease_take")
+        self._take = load_script("lease_take")
 
     async def take(self, name: str, holder: str, *, slots_max: int, ttl_ms: int) -> bool:
         args = [holder.encode(), b"%d" % slots_max, b"%d" % ttl_ms]

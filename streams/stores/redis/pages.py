@@ -1,16 +1,17 @@
-"""What a page of the feed reads first, in one round trip."""
+"""What a page of the feed reads first: in one round trip, or in two if Redis is a cluster."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from schemas.ids import UserId
 from streams.ports.timelines import PageStart, PageStarts
 from streams.stores.redis.cache import RedisCache, values_of
-from streams.stores.redis.client import RedisClient
+from streams.stores.redis.connection.client import Command, NameOf, RedisClient
 from streams.stores.redis.timelines import RedisTimelines
 
 
 class RedisPageStarts(PageStarts):
-    """Reads one Redis server, which runs the commands of a connection in their order."""
+    """Reads the cache, then the timeline. One server runs the commands of a connection in their order."""
 
     def __init__(self, client: RedisClient, cache: RedisCache, timelines: RedisTimelines) -> None:
         self._client = client
@@ -18,17 +19,23 @@ class RedisPageStarts(PageStarts):
         self._timelines = timelines
 
     async def read(self, keys: Sequence[bytes], reader: UserId) -> PageStart:
+        values: Sequence[bytes | None] = []
+        if self._client.is_cluster:
+            values, keys = await self._cache.get(keys), ()
+
+        def commands(name: NameOf) -> list[Command]:
+            return [
+                *([self._cache.get_command(keys, name)] if keys else []),
+                *self._timelines.read_commands(reader),
+                self._timelines.verified_command(name, reader),
+            ]
+
+        async def run(name: NameOf) -> list[Any]:
+            return await self._client.ask_together(commands(name))
+
         # If the server has restarted, all commands are repeated, so their order holds.
-        *cached, value, ttl_s, partitions = await self._client.call_in_incarnation(
-            "begin a page",
-            lambda incarnation: self._client.ask_together(
-                [
-                    *([self._cache.get_command(keys, incarnation)] if keys else []),
-                    *self._timelines.read_commands(reader),
-                    self._timelines.verified_command(incarnation),
-                ]
-            ),
-        )
+        *cached, value, ttl_s, partitions = await self._client.call_in_incarnation("begin a page", run)
         await self._timelines.renew(reader, value, ttl_s)
-        values = values_of(cached[0]) if cached else []
+        if cached:
+            values = values_of(cached[0])
         return PageStart(values, value, self._timelines.are_verified(partitions))

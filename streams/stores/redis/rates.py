@@ -2,7 +2,7 @@
 
 from streams.core.limits.rates import Rate
 from streams.ports.rates import SharedRates
-from streams.stores.redis.client import RedisClient
+from streams.stores.redis.connection.client import RedisClient, load_script
 
 
 class RedisSharedRates(SharedRates):
@@ -11,7 +11,7 @@ class RedisSharedRates(SharedRates):
     def __init__(self, client: RedisClient, *, namespace: str) -> None:
         self._client = client
         self._prefix = f"{namespace}rate:"
-        self._spend = client.script("rate_spend")
+        self._spend = load_script("rate_spend")
 
     async def spend(self, bucket: str, tokens: int, rate: Rate) -> float:
         keys = [f"{self._prefix}{bucket}".encode()]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from schemas.ids import UserId, pack_id
 from streams.core.edges import OutgoingEdge
 from streams.ports.edges import RemovalMarks
-from streams.stores.redis.client import RedisClient
+from streams.stores.redis.connection.client import RedisClient
 
 _LETTERS = {OutgoingEdge.FOLLOWING: b"f", OutgoingEdge.LIKES: b"l"}
 
@@ -28,8 +28,8 @@ class RedisRemovalMarks(RemovalMarks):
     async def times(self, kind: OutgoingEdge, edges: Sequence[tuple[UserId, int]]) -> list[int | None]:
         if not edges:
             return []
-        names = [self._name(kind, *edge) for edge in edges]
-        marks = await self._client.call("get removed", self._client.ask, b"MGET", *names)
+        commands = [(b"GET", self._name(kind, *edge)) for edge in edges]
+        marks = await self._client.call("get removed", self._client.ask_together, commands)
         return [None if mark is None else int(mark) for mark in marks]
 
     def _name(self, kind: OutgoingEdge, member: UserId, owner: int) -> bytes:

@@ -1,29 +1,46 @@
 """Timelines in Redis: one string a reader, in the layout of `core/ring.py`.
 
-NAMESPACE t + owner         the timeline; the owner is 8 bytes
-NAMESPACE n + partition     the checkpoint of a partition of `fanout`
-NAMESPACE v + incarnation   the partitions whose worker found this server no older than its commits
+NAMESPACE t TAG owner                 the timeline; the owner is 8 bytes
+NAMESPACE n TAG partition             the checkpoint of a partition of `fanout`
+NAMESPACE v TAG incarnation           the partitions whose worker found this server no older than its commits
+
+In a cluster the tag is that of the owner's group (`groups.py`), and each group has checkpoints. All groups
+have the same ones, unless a server of some of them was lost or came back older. Those of the first group are
+stored last, so they say what all groups have. Without a cluster there are no tags.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import cast
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, cast
 
-from more_itertools import sliced
+from more_itertools import flatten, sliced
 
-from schemas.ids import PackedIds, PhotoId, UserId, pack_id, pack_ids
+from schemas.ids import ID_BYTES, PackedIds, PhotoId, UserId, pack_id, pack_ids, unpack_id
 from streams.core import ring
 from streams.errors import StoreUnavailable
 from streams.ports.timelines import PhotosForOwners, Timelines
-from streams.stores.redis.client import STORE, RedisClient
+from streams.stores.redis.connection.client import (
+    STORE,
+    Command,
+    KeysElsewhere,
+    NameOf,
+    RedisClient,
+    Script,
+    load_script,
+)
+from streams.stores.redis.groups import groups_of
 
 # A swap replaces a timeline that was read. It fails if an append has changed the timeline since;
 # then the timeline is read again, at most so many times.
 SWAP_TRIES = 20
 SCAN_KEYS = 1_000
 
+# What a script gets for owners of one group: the group, arguments, the owners.
+_Part = tuple[int, Sequence[bytes], PackedIds]
+
 
 class RedisTimelines(Timelines):
-    """The rings and checkpoints of one Redis server."""
+    """The rings and checkpoints of one Redis server, or of a cluster."""
 
     def __init__(
         self,
@@ -38,8 +55,9 @@ class RedisTimelines(Timelines):
         fanout_partitions: int,
     ) -> None:
         self._client = client
-        self._redis = client.redis
-        self._prefix = namespace.encode() + b"t"
+        self._groups = groups_of(is_cluster=client.is_cluster)
+        self._all_groups = range(len(self._groups.texts))
+        self._prefixes = [namespace.encode() + b"t" + tag for tag in self._groups.tags]
         self._checkpoints = namespace.encode() + b"n"
         self._verified = namespace.encode() + b"v"
         self._slots = slots
@@ -48,18 +66,19 @@ class RedisTimelines(Timelines):
         self._rebuild_ttl = b"%d" % rebuild_ttl_ms
         self._merge_owners_max = merge_owners_max
         self._fanout_partitions = fanout_partitions
-        self._append = client.script("timeline_append")
-        self._existing = client.script("timeline_existing")
-        self._swap = client.script("timeline_swap")
-        self._save_checkpoint = client.script("checkpoint")
-        self._confirm = client.script("confirm")
+        self._append = load_script("timeline_append")
+        self._existing = load_script("timeline_existing")
+        self._swap = load_script("timeline_swap")
+        self._save_checkpoint = load_script("checkpoint")
+        self._confirm = load_script("confirm")
 
     async def append(self, puts: Sequence[PhotosForOwners]) -> int:
-        packed = [value for put in puts for value in (pack_ids(put.photos), put.owners)]
-        args = [self._prefix, *packed]
-        return int(
-            await self._client.call("append", self._client.ask_script, self._append, [self._prefix], args)
-        )
+        parts = [
+            (group, [pack_ids(put.photos)], owners)
+            for put in puts
+            for group, owners in self._by_group(put.owners)
+        ]
+        return sum(await self._client.call("append", self._on_owners, self._append, parts))
 
     async def merge(self, owners: Sequence[UserId], photos: Sequence[PhotoId]) -> int:
         existing = 0
@@ -71,7 +90,9 @@ class RedisTimelines(Timelines):
         existing: set[bytes] = set()
         keys = [self._key(owner) for owner in owners]
         for _ in range(SWAP_TRIES):
-            values = await self._client.call("merge", self._redis.mget, keys)
+            values = await self._client.call(
+                "merge", self._client.ask_together, [(b"GET", key) for key in keys]
+            )
             swaps = []
             for key, value in zip(keys, values, strict=True):
                 if value is None:
@@ -80,37 +101,24 @@ class RedisTimelines(Timelines):
                 stored = ring.parse(value)
                 new = ring.merge(stored, photos, slots=self._slots)
                 if new is not None:
-                    swaps.append((key, stored.guard, new))
-            changed = await self._swap_all(swaps)
-            if not changed:
+                    swaps.append(([key], [stored.guard, new, b""]))
+            swapped = await self._client.call("merge", self._client.ask_scripts, self._swap, swaps)
+            keys = [key for ([key], _), is_swapped in zip(swaps, swapped, strict=True) if not is_swapped]
+            if not keys:
                 return len(existing)
-            keys = changed
         raise StoreUnavailable(STORE, "merge", f"{len(keys)} timelines changed {SWAP_TRIES} times")
 
-    async def _swap_all(self, swaps: Sequence[tuple[bytes, bytes, bytes]]) -> list[bytes]:
-        """Swap each (key, guard, bytes), keeping its TTL; returns the keys that had changed."""
-        if not swaps:
-            return []
-
-        async def run() -> list[int]:
-            pipe = self._redis.pipeline(transaction=False)
-            for key, guard, new in swaps:
-                await self._swap(keys=[key], args=[guard, new, ""], client=pipe)
-            return list(await pipe.execute())
-
-        swapped = await self._client.call("merge", run)
-        return [key for (key, _, _), is_swapped in zip(swaps, swapped, strict=True) if not is_swapped]
-
     async def existing(self, owners: PackedIds) -> PackedIds:
-        args = [self._prefix, owners]
-        return PackedIds(await self._client.call("existing", self._existing, keys=[self._prefix], args=args))
+        parts: list[_Part] = [(group, [], some) for group, some in self._by_group(owners)]
+        found = await self._client.call("existing", self._on_owners, self._existing, parts)
+        return PackedIds(b"".join(found))
 
     async def read(self, owner: UserId) -> bytes | None:
         value, ttl_s = await self._client.call("read", self._client.ask_together, self.read_commands(owner))
         await self.renew(owner, value, ttl_s)
         return cast(bytes | None, value)
 
-    def read_commands(self, owner: UserId) -> Sequence[tuple[bytes, ...]]:
+    def read_commands(self, owner: UserId) -> Sequence[Command]:
         """Return the commands for the ring's bytes and its TTL, which `renew` takes."""
         key = self._key(owner)
         return (b"GET", key), (b"TTL", key)
@@ -124,15 +132,12 @@ class RedisTimelines(Timelines):
             and ttl_s < self._ttl_s - self._renew_s
             and ring.token_of(value) == ring.NO_TOKEN
         ):
-            await self._client.call("read", self._redis.expire, self._key(owner), self._ttl_s)
+            command = (b"EXPIRE", self._key(owner), b"%d" % self._ttl_s)
+            await self._client.call("read", self._client.ask, *command)
 
     async def begin_rebuild(self, owner: UserId, token: bytes) -> bool:
-        created = await self._client.call(
-            "rebuild",
-            self._client.ask,
-            *(b"SET", self._key(owner), self._begun(token), b"NX", b"PX", self._rebuild_ttl),
-        )
-        return bool(created)
+        command = (b"SET", self._key(owner), self._begun(token), b"NX", b"PX", self._rebuild_ttl)
+        return bool(await self._client.call("rebuild", self._client.ask, *command))
 
     async def finish_rebuild(
         self, owner: UserId, token: bytes, photos: Sequence[PhotoId], floor: int
@@ -151,75 +156,187 @@ class RedisTimelines(Timelines):
         raise StoreUnavailable(STORE, "rebuild", f"the timeline of {owner} changed {SWAP_TRIES} times")
 
     async def forget(self, owner: UserId) -> None:
-        await self._client.call("forget", self._redis.unlink, self._key(owner))
+        await self._client.call("forget", self._client.ask, b"UNLINK", self._key(owner))
 
-    async def forget_all(self) -> int:
-        forgotten, cursor = 0, 0
-        # The namespace needs no escaping: it has only letters, digits and a dot.
-        pattern = self._prefix + b"????????"
+    async def forget_all(self, groups: Collection[int] | None = None) -> int:
+        prefixes = {self._prefixes[group] for group in self._chosen(groups)}
+        forgotten = 0
+        for server in await self._client.servers():
+            forgotten += await self._forget_on(server, prefixes)
+        return forgotten
+
+    async def _forget_on(self, server: RedisClient, prefixes: Collection[bytes]) -> int:
+        # The namespace needs no escaping: it has only letters, digits and a dot. A tag has no more.
+        pattern = self._prefixes[0][: -len(self._groups.tags[0]) or None]
+        pattern += b"?" * (len(self._groups.tags[0]) + ID_BYTES)
+        forgotten, cursor = 0, b"0"
         while True:
-            cursor, keys = await self._client.call(
-                "forget all", self._redis.scan, cursor, match=pattern, count=SCAN_KEYS
+            scan = (b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"%d" % SCAN_KEYS)
+            cursor, keys = await server.call("forget all", server.ask, *scan)
+            commands = [(b"UNLINK", key) for key in keys if key[:-ID_BYTES] in prefixes]
+            forgotten += sum(
+                await self._client.call("forget all", self._client.ask_together, commands) if commands else ()
             )
-            if keys:
-                forgotten += await self._client.call("forget all", self._redis.unlink, *keys)
-            if cursor == 0:
+            if cursor == b"0":
                 return forgotten
 
     async def checkpoints(self, partitions: Sequence[int]) -> dict[int, int]:
-        if not partitions:
-            return {}
-        keys = [self._checkpoint_key(partition) for partition in partitions]
-        values = await self._client.call("checkpoints", self._redis.mget, keys)
-        return {
-            partition: int(value)
-            for partition, value in zip(partitions, values, strict=True)
-            if value is not None
-        }
+        [first] = await self._checkpoints_of([0], partitions)
+        return first
 
-    async def save_checkpoint(self, partition: int, position: int, *, expected: int | None) -> bool:
-        args = [b"" if expected is None else b"%d" % expected, b"%d" % position]
-        key = self._checkpoint_key(partition)
-        return bool(
-            await self._client.call("checkpoint", self._client.ask_script, self._save_checkpoint, [key], args)
-        )
+    async def checkpoints_by_group(self, partitions: Sequence[int]) -> list[dict[int, int]]:
+        return await self._checkpoints_of(self._all_groups, partitions)
 
-    async def save_all_checkpoints(self, positions: Mapping[int, int]) -> bool:
-        values = {self._checkpoint_key(partition): position for partition, position in positions.items()}
-        return bool(await self._client.call("checkpoint", self._redis.msetnx, values))
+    async def save_checkpoint(
+        self, partition: int, position: int, *, expected: int | None, groups: Collection[int] | None = None
+    ) -> bool:
+        chosen = self._chosen(groups)
+        values = [b"" if expected is None else b"%d" % expected, b"%d" % position]
+        others, first = [group for group in chosen if group > 0], [group for group in chosen if group == 0]
+        return await self._save(others, partition, values) and await self._save(first, partition, values)
+
+    async def _save(self, groups: Sequence[int], partition: int, values: Sequence[bytes]) -> bool:
+        keys = [self._checkpoint_key(group, partition) for group in groups]
+
+        def args_of(indexes: Iterable[int]) -> list[bytes]:
+            return [*values, *(keys[at] for at in indexes)]
+
+        different = await self._client.call("checkpoint", self._on_keys, self._save_checkpoint, keys, args_of)
+        return not any(different)
+
+    async def save_all_checkpoints(
+        self, positions: Mapping[int, int], groups: Collection[int] | None = None
+    ) -> bool:
+        commands = [
+            (
+                b"MSETNX",
+                *flatten(
+                    (self._checkpoint_key(group, partition), b"%d" % position)
+                    for partition, position in positions.items()
+                ),
+            )
+            for group in self._chosen(groups)
+        ]
+        return all(await self._client.call("checkpoint", self._client.ask_together, commands))
 
     async def verified(self) -> bool:
-        return self.are_verified(
-            await self._client.call_in_incarnation(
-                "verified", lambda incarnation: self._client.ask(*self.verified_command(incarnation))
-            )
-        )
+        async def run(name: NameOf) -> list[int]:
+            commands = [self._verified_command(name, group) for group in self._all_groups]
+            return cast(list[int], await self._client.ask_together(commands))
 
-    def verified_command(self, incarnation: bytes) -> tuple[bytes, ...]:
-        """Return the command whose reply `are_verified` takes."""
-        return b"HLEN", self._verified + incarnation
+        return self.are_verified(min(await self._client.call_in_incarnation("verified", run)))
+
+    def verified_command(self, name: NameOf, owner: UserId) -> Command:
+        """Return the command whose reply `are_verified` takes, for the server of the owner's timeline."""
+        return self._verified_command(name, self._groups.of(owner))
+
+    def _verified_command(self, name: NameOf, group: int) -> Command:
+        return b"HLEN", name(self._verified, self._groups.texts[group])
 
     def are_verified(self, partitions: int) -> bool:
         return partitions >= self._fanout_partitions
 
     async def confirm(self, expected: Mapping[int, int]) -> set[int]:
         partitions = sorted(expected)
-        keys = [self._checkpoint_key(partition) for partition in partitions]
-        args = [b"%d" % value for partition in partitions for value in (partition, expected[partition])]
-        moved = await self._client.call_in_incarnation(
-            "confirm",
-            lambda incarnation: self._client.ask_script(
-                self._confirm, [self._verified + incarnation, *keys], args
-            ),
-        )
-        return {int(partition) for partition in moved}
+
+        def args_of(group: int, verified: bytes) -> list[bytes]:
+            values = (
+                (self._checkpoint_key(group, partition), b"%d" % partition, b"%d" % expected[partition])
+                for partition in partitions
+            )
+            return [verified, b"%d" % len(partitions), *flatten(values)]
+
+        async def run(name: NameOf) -> list[list[bytes]]:
+            names = [name(self._verified, text) for text in self._groups.texts]
+            return await self._on_keys(
+                self._confirm,
+                names,
+                lambda groups: [*flatten(args_of(group, names[group]) for group in groups)],
+            )
+
+        moved = await self._client.call_in_incarnation("confirm", run)
+        return {int(partition) for partition in flatten(moved)}
+
+    async def _on_owners(self, script: Script, parts: Sequence[_Part]) -> list[Any]:
+        """Call a script whose arguments are, in turns: a prefix, the arguments of a part, and owners."""
+        prefixes = [self._prefixes[group] for group, _, _ in parts]
+
+        def args_of(indexes: Iterable[int]) -> list[bytes]:
+            return [*flatten((prefixes[at], *parts[at][1], parts[at][2]) for at in indexes)]
+
+        try:
+            return await self._by_server(script, prefixes, args_of)
+        except KeysElsewhere:
+            # A slot is moving, and some of its timelines are there already. A call that declares its only
+            # timeline gets to it.
+            calls = [
+                ([self._prefixes[group] + owner], [self._prefixes[group], *args, owner])
+                for group, args, owners in parts
+                for owner in sliced(owners, ID_BYTES)
+            ]
+            return await self._client.ask_scripts(script, calls)
+
+    async def _on_keys(
+        self, script: Script, keys: Sequence[bytes], args_of: Callable[[Sequence[int]], Sequence[bytes]]
+    ) -> list[Any]:
+        """Call a script with the arguments for each of the keys, of which all are in slots of their own.
+
+        Raises:
+            StoreUnavailable: A slot is moving, so keys of it are on two servers.
+        """
+        try:
+            return await self._by_server(script, keys, args_of)
+        except KeysElsewhere:
+            try:
+                calls = [([key], args_of([at])) for at, key in enumerate(keys)]
+                return await self._client.ask_scripts(script, calls)
+            except KeysElsewhere as error:
+                raise StoreUnavailable(STORE, "checkpoints", "a slot is moving") from error
+
+    async def _by_server(
+        self, script: Script, keys: Sequence[bytes], args_of: Callable[[Sequence[int]], Sequence[bytes]]
+    ) -> list[Any]:
+        """Call a script once for each server, with the arguments for those of the keys that it has.
+
+        Raises:
+            KeysElsewhere: Slots have moved meanwhile, or are moving. Some of the calls may have been made.
+        """
+        calls = [(keys[some[0]], args_of(some)) for some in await self._client.by_server(keys)]
+        return await self._client.ask_scripts_at(script, calls)
+
+    async def _checkpoints_of(self, groups: Iterable[int], partitions: Sequence[int]) -> list[dict[int, int]]:
+        if not partitions:
+            return [{} for _ in groups]
+        commands = [
+            (b"MGET", *(self._checkpoint_key(group, partition) for partition in partitions))
+            for group in groups
+        ]
+        return [
+            {
+                partition: int(value)
+                for partition, value in zip(partitions, values, strict=True)
+                if value is not None
+            }
+            for values in await self._client.call("checkpoints", self._client.ask_together, commands)
+        ]
+
+    def _chosen(self, groups: Collection[int] | None) -> Collection[int]:
+        return self._all_groups if groups is None else groups
+
+    def _by_group(self, owners: PackedIds) -> Iterable[tuple[int, PackedIds]]:
+        if len(self._all_groups) == 1:
+            return [(0, owners)]
+        by_group: dict[int, list[bytes]] = defaultdict(list)
+        for owner in sliced(owners, ID_BYTES):
+            by_group[self._groups.of(unpack_id(owner))].append(owner)
+        return [(group, PackedIds(b"".join(some))) for group, some in by_group.items()]
 
     def _begun(self, token: bytes) -> bytes:
         """Return the timeline of a rebuild that has just begun."""
         return ring.lay_out((), slots=self._slots, floor=0, version=0, token=token)
 
     def _key(self, owner: UserId) -> bytes:
-        return self._prefix + pack_id(owner)
+        return self._prefixes[self._groups.of(owner)] + pack_id(owner)
 
-    def _checkpoint_key(self, partition: int) -> bytes:
-        return self._checkpoints + str(partition).encode()
+    def _checkpoint_key(self, group: int, partition: int) -> bytes:
+        return b"%b%b%d" % (self._checkpoints, self._groups.tags[group], partition)

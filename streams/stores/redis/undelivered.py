@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from schemas.ids import ID_BYTES, PhotoId, UserId, pack_id, unpack_id
 from streams.clock import unix_ms
 from streams.ports.photos import UndeliveredPhotos
-from streams.stores.redis.client import RedisClient
+from streams.stores.redis.connection.client import RedisClient
 
 # As long as a task may wait in the log. Its handler then ends the entry, if the photo still exists.
 KEPT_S = 7 * 86_400

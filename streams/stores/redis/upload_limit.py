@@ -2,7 +2,7 @@
 
 from schemas.ids import UserId
 from streams.ports.uploads import UploadLimit
-from streams.stores.redis.client import RedisClient
+from streams.stores.redis.connection.client import RedisClient, load_script
 
 WINDOW_MS = 60_000
 
@@ -14,15 +14,17 @@ class RedisUploadLimit(UploadLimit):
         self._client = client
         self._prefix = f"{namespace}uploads:"
         self._per_minute = per_minute
-        self._take = client.script("upload_take")
+        self._take = load_script("upload_take")
 
     async def take(self, user: UserId, name: str) -> int | None:
-        args = [name, self._per_minute, WINDOW_MS]
-        wait_ms = int(await self._client.call("uploads", self._take, keys=[self._key(user)], args=args))
-        return wait_ms or None
+        args = [name.encode(), b"%d" % self._per_minute, b"%d" % WINDOW_MS]
+        wait_ms = await self._client.call(
+            "uploads", self._client.ask_script, self._take, [self._key(user)], args
+        )
+        return int(wait_ms) or None
 
     async def give_back(self, user: UserId, name: str) -> None:
-        await self._client.call("uploads", self._client.redis.zrem, self._key(user), name)
+        await self._client.call("uploads", self._client.ask, b"ZREM", self._key(user), name.encode())
 
-    def _key(self, user: UserId) -> str:
-        return f"{self._prefix}{user}"
+    def _key(self, user: UserId) -> bytes:
+        return f"{self._prefix}{user}".encode()

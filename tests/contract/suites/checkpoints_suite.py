@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from schemas.ids import UserId
 from streams.ports.groups import Stores
 from tests.worlds.kafka import LOCAL
 from topics.catalogue import FANOUT
@@ -85,3 +86,52 @@ class CheckpointsSuite:
         assert not await stores.timelines.verified()
         assert set() == await stores.timelines.confirm({last: 7})
         assert await stores.timelines.verified()
+
+    async def test_every_group_has_its_own(self, stores: Stores, new_id: NewId) -> None:
+        """`checkpoints` says what all groups have: where one lacks it, the first one gets none."""
+        partition = new_id()
+        *others, last = range(len(await stores.timelines.checkpoints_by_group([partition])))
+
+        assert await stores.timelines.save_checkpoint(partition, 5, expected=None, groups=[last])
+
+        by_group = await stores.timelines.checkpoints_by_group([partition])
+        assert list(by_group) == [{} for _ in others] + [{partition: 5}]
+        assert await stores.timelines.checkpoints([partition]) == by_group[0]
+        assert not await stores.timelines.save_checkpoint(partition, 9, expected=None)
+        assert await stores.timelines.checkpoints([partition]) == by_group[0]
+        assert partition in await stores.timelines.confirm({partition: 9})
+
+    async def test_a_save_may_be_repeated(self, stores: Stores, new_id: NewId) -> None:
+        """Its reply may have been lost."""
+        partition = new_id()
+
+        for _ in range(2):
+            assert await stores.timelines.save_checkpoint(partition, 5, expected=None)
+
+        assert await stores.timelines.checkpoints([partition]) == {partition: 5}
+
+    async def test_all_are_noted_in_the_groups_that_have_none(self, stores: Stores, new_id: NewId) -> None:
+        partition = new_id()
+        groups = range(len(await stores.timelines.checkpoints_by_group([partition])))
+        assert await stores.timelines.save_all_checkpoints({partition: 5}, [groups[-1]])
+
+        assert await stores.timelines.save_all_checkpoints({partition: 3}, groups[:-1])
+        assert not await stores.timelines.save_all_checkpoints({partition: 4})
+
+        by_group = await stores.timelines.checkpoints_by_group([partition])
+        assert list(by_group) == [{partition: 3} for _ in groups[:-1]] + [{partition: 5}]
+
+    async def test_each_timeline_is_in_one_group(self, stores: Stores, new_id: NewId) -> None:
+        """So a group can be forgotten without the others."""
+        owners = [UserId(new_id()) for _ in range(40)]
+        await stores.timelines.forget_all()
+        for owner in owners:
+            assert await stores.timelines.begin_rebuild(owner, b"12345678")
+        groups = range(len(await stores.timelines.checkpoints_by_group([0])))
+
+        forgotten = [await stores.timelines.forget_all([group]) for group in groups[: len(groups) // 2]]
+        exist = [owner for owner in owners if await stores.timelines.read(owner) is not None]
+
+        assert sum(forgotten) + len(exist) == len(owners)
+        assert len(groups) == 1 or 0 < len(exist) < len(owners)
+        assert await stores.timelines.forget_all() == len(exist)

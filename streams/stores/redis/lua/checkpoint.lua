@@ -1,15 +1,22 @@
--- Store the checkpoint of a partition of `fanout`.
+#!lua flags=allow-cross-slot-keys
+-- Store the checkpoint of a partition of `fanout`, in each group of timelines.
 --
--- KEYS[1]  the partition's checkpoint
+-- KEYS     none, or the only key that the call uses; all are keys of this server
 -- ARGV[1]  the expected checkpoint, or '' if none is expected
 -- ARGV[2]  the new checkpoint: the next offset to apply
--- returns  1 if stored; 0 if the checkpoint is another, because this Redis was lost or came back older
+-- ARGV[3…] the partition's checkpoints, of groups on this server
+-- returns  how many are others, because their timelines were lost or came back older; these stay
 --
--- Atomic, because a write without the comparison would hide that records are missing.
+-- Atomic, because a write without the comparison would hide that records are missing. A group that has
+-- the new checkpoint already has all that it says: the call was repeated.
 
-local stored = redis.call('GET', KEYS[1])
-if (stored or '') ~= ARGV[1] then
-  return 0
+local different = 0
+for at = 3, #ARGV do
+  local stored = redis.call('GET', ARGV[at]) or ''
+  if stored == ARGV[1] then
+    redis.call('SET', ARGV[at], ARGV[2])
+  elseif stored ~= ARGV[2] then
+    different = different + 1
+  end
 end
-redis.call('SET', KEYS[1], ARGV[2])
-return 1
+return different

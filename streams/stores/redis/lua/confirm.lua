@@ -1,20 +1,27 @@
--- Mark the partitions of `fanout` for which this Redis is as new as the workers expect.
+#!lua flags=allow-cross-slot-keys
+-- Mark the partitions of `fanout` for which timelines are as new as the workers expect.
 --
--- KEYS[1]  the partitions that are verified since this start of the server
--- KEYS[2…] the checkpoints of the partitions
--- ARGV     for each checkpoint its partition and its expected value
--- returns  the partitions whose checkpoint is another or missing
+-- KEYS     none, or the only key that the call uses; all are keys of this server
+-- ARGV     for each group of timelines: the key of its partitions that are verified since this start of
+--          the server; their number; and for each its checkpoint's key, the partition, and the expected
+--          checkpoint
+-- returns  the partitions whose checkpoint is another or missing, once for each group
 --
 -- Atomic, because a server that is replaced between the comparison and the mark would
 -- otherwise be marked without a comparison.
 
 local different = {}
-for i = 2, #KEYS do
-  local partition, expected = ARGV[2 * i - 3], ARGV[2 * i - 2]
-  if redis.call('GET', KEYS[i]) == expected then
-    redis.call('HSET', KEYS[1], partition, expected)
-  else
-    different[#different + 1] = partition
+local at = 1
+while at <= #ARGV do
+  local verified, last = ARGV[at], at + 1 + 3 * ARGV[at + 1]
+  for place = at + 2, last, 3 do
+    local partition, expected = ARGV[place + 1], ARGV[place + 2]
+    if redis.call('GET', ARGV[place]) == expected then
+      redis.call('HSET', verified, partition, expected)
+    else
+      different[#different + 1] = partition
+    end
   end
+  at = last + 1
 end
 return different

@@ -1,9 +1,10 @@
+#!lua flags=allow-cross-slot-keys
 -- Append fresh photos to those timelines of many owners that exist.
 --
--- KEYS[1]  any timeline's key, so that the call reaches a node (not used)
--- ARGV[1]  prefix of timeline keys
--- ARGV[2…] in turns: photo ids, minted less than fresh_s_max ago, and the owners who get them; both
---          packed 8-byte ids, big-endian; at most append_owners_max owners in all
+-- KEYS     none, or the only key that the call uses; all are keys of this server
+-- ARGV     in turns: the prefix of keys of timelines, photo ids, minted less than fresh_s_max ago, and
+--          the owners who get them; ids are packed, 8 bytes each, big-endian; at most append_owners_max
+--          owners in all
 -- returns  how many deliveries that were: for each timeline that exists, the number of its photos
 --
 -- core/ring.py describes the layout. Photos are written behind the header, where one read and one
@@ -20,7 +21,6 @@
 -- numbers lose integers above 2^53.
 
 local call, sub, pack, unpack = redis.call, string.sub, struct.pack, struct.unpack
-local prefix = ARGV[1]
 local BLOCK, ID, MARK = 8, 8, 2147483648 -- MARK is 2^31.
 local FLOOR, HEADER = 16, 24
 local FIRST = HEADER + BLOCK * ID -- The bytes of the header and the first block.
@@ -72,8 +72,8 @@ local function append(key, head, photos)
 end
 
 local deliveries = 0
-for argument = 2, #ARGV, 2 do
-  local photos, owners = ARGV[argument], ARGV[argument + 1]
+for argument = 1, #ARGV, 3 do
+  local prefix, photos, owners = ARGV[argument], ARGV[argument + 1], ARGV[argument + 2]
   for at = 1, #owners, ID do
     local key = prefix .. sub(owners, at, at + ID - 1)
     local head = call('GETRANGE', key, 0, FIRST - 1)

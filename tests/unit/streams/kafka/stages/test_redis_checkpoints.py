@@ -1,7 +1,7 @@
 """Checkpoints show that Redis lost data or came back older; it gets exactly what is missing."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,13 +48,15 @@ class OrderedTimelines(MemoryTimelines):
         super().__init__(*args, **limits)
         self.order: list[str] = []
 
-    async def forget_all(self) -> int:
+    async def forget_all(self, groups: Collection[int] | None = None) -> int:
         self.order.append("forget_all")
-        return await super().forget_all()
+        return await super().forget_all(groups)
 
-    async def save_all_checkpoints(self, positions: Mapping[int, int]) -> bool:
+    async def save_all_checkpoints(
+        self, positions: Mapping[int, int], groups: Collection[int] | None = None
+    ) -> bool:
         self.order.append("save_all_checkpoints")
-        return await super().save_all_checkpoints(positions)
+        return await super().save_all_checkpoints(positions, groups)
 
 
 @dataclass(slots=True)
@@ -94,7 +96,7 @@ class Worker:
         return await self.timelines.checkpoints(range(LOCAL.partitions(FANOUT)))
 
 
-def new_timelines() -> OrderedTimelines:
+def new_timelines(groups: int = 1) -> OrderedTimelines:
     return OrderedTimelines(
         lambda: NOW_MS,
         slots=3,
@@ -102,12 +104,13 @@ def new_timelines() -> OrderedTimelines:
         renew_s=30,
         rebuild_ttl_ms=30_000,
         fanout_partitions=LOCAL.partitions(FANOUT),
+        groups=groups,
     )
 
 
-async def with_checkpoints(**positions: int) -> Worker:
+async def with_checkpoints(groups: int = 1, /, **positions: int) -> Worker:
     """A worker whose Redis has checkpoints for every partition; those not named are 0."""
-    worker = Worker(new_timelines())
+    worker = Worker(new_timelines(groups))
     all_of_them = dict.fromkeys(range(LOCAL.partitions(FANOUT)), 0)
     all_of_them.update({int(name.removeprefix("p")): position for name, position in positions.items()})
     await worker.timelines.save_all_checkpoints(all_of_them)
@@ -146,7 +149,7 @@ async def test_the_checkpoint_is_stored_after_the_repair() -> None:
     """A kill during the repair leaves the old checkpoint, so that the next worker repairs again."""
     worker = await with_checkpoints(p0=4)
     seen: list[int] = []
-    worker.while_applying = lambda: seen.append(worker.timelines._checkpoints[0])
+    worker.while_applying = lambda: seen.append(worker.timelines._checkpoints[0][0])
 
     await worker.checkpoints.ensure(0, 9, always)
 
@@ -332,7 +335,7 @@ async def test_a_checkpoint_that_moves_during_the_repair_is_read_again() -> None
 
     def go_back_once() -> None:
         if len(worker.applied) == 5:
-            worker.timelines._checkpoints[0] = 2
+            worker.timelines._checkpoints[0][0] = 2
 
     worker.while_applying = go_back_once
     async with asyncio.timeout(10):
@@ -404,3 +407,71 @@ async def test_the_watch_outlives_a_partition_that_is_revoked_during_its_repair(
     watching.cancel()
 
     assert (1, 2) in worker.applied
+
+
+@pytest.mark.law("L8")
+async def test_of_a_lost_server_only_its_timelines_are_forgotten() -> None:
+    """In a cluster, the timelines of the other servers stay as they are."""
+    worker = await with_checkpoints(4, p0=9)
+    timelines = worker.timelines
+    readers = {timelines.group_of(UserId(reader)): UserId(reader) for reader in range(1, 100)}
+    for reader in readers.values():
+        await timelines.begin_rebuild(reader, b"12345678")
+    worker.commit(0, 9)
+    timelines.lose(2)
+    await timelines.begin_rebuild(readers[2], b"12345678")  # Before a worker has noticed.
+
+    await worker.checkpoints.ensure(0, 9, always)
+
+    exist = {group for group, reader in readers.items() if await timelines.read(reader) is not None}
+    assert exist == {0, 1, 3}
+    assert worker.applied == []
+    assert await timelines.checkpoints_by_group([0]) == [{0: 9}] * 4
+
+
+@pytest.mark.law("L8")
+@pytest.mark.parametrize("older", [[2], [0], [0, 3], [1, 2, 3]])
+async def test_servers_that_come_back_older_get_what_they_lack(older: list[int]) -> None:
+    """For example a replica that took over and was 20 s behind. Nothing is forgotten."""
+    worker = await with_checkpoints(4, p0=9)
+    for group in older:
+        worker.timelines._checkpoints[group][0] = 3 + group
+    await worker.timelines.begin_rebuild(READER, b"12345678")
+
+    await worker.checkpoints.ensure(0, 9, always)
+
+    assert worker.applied == [(0, offset) for offset in range(3 + min(older), 9)]
+    assert await worker.timelines.checkpoints_by_group([0]) == [{0: 9}] * 4
+    assert await worker.timelines.read(READER) is not None
+
+
+@pytest.mark.law("L8")
+async def test_a_worker_may_die_between_the_checkpoints_of_two_groups() -> None:
+    """Its records are applied in every group then, and not committed. The others get the checkpoint, too."""
+    worker = await with_checkpoints(4, p0=5)
+    assert await worker.timelines.save_checkpoint(0, 9, expected=5, groups=[3, 2])
+    assert await worker.stored() == {partition: 5 if partition == 0 else 0 for partition in range(8)}
+
+    await worker.checkpoints.ensure(0, 5, always)
+
+    assert worker.applied == [(0, offset) for offset in range(5, 9)]
+    assert await worker.timelines.checkpoints_by_group([0]) == [{0: 9}] * 4
+    await worker.checkpoints.advance(0, 9, always)
+
+
+@pytest.mark.law("L8")
+async def test_one_group_that_differs_is_found_by_the_next_batch_and_by_the_watch() -> None:
+    worker = await with_checkpoints(4, p0=9)
+    await worker.checkpoints.ensure(0, 9, always)
+    worker.timelines._checkpoints[1][0] = 7
+    await worker.checkpoints.advance(0, 12, always)
+    assert worker.applied == [(0, offset) for offset in range(7, 12)]
+    assert await worker.timelines.checkpoints_by_group([0]) == [{0: 12}] * 4
+
+    worker.applied.clear()
+    worker.timelines._checkpoints[3][0] = 11
+    worker.commit(0, 12)
+    await worker.checkpoints.watch_once()
+
+    assert (0, 11) in worker.applied
+    assert await worker.timelines.checkpoints_by_group([0]) == [{0: 12}] * 4

@@ -9,7 +9,7 @@ from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import RedisError, ResponseError
 
 from bench.traffic.waiting import eventually
-from streams.stores.redis.shared import SharedConnection
+from streams.stores.redis.connection.shared import SharedConnection
 
 TIMEOUT_S = 0.05
 

@@ -18,7 +18,7 @@ from redis._parsers.base import BaseParser
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import RedisError
 
-from streams.stores.redis.idle import Checked
+from streams.stores.redis.connection.idle import Checked
 
 _NOTHING = object()
 
@@ -26,14 +26,22 @@ _NOTHING = object()
 class _Question:
     """Packed commands, and the future of their replies: a list, if they were asked together."""
 
-    __slots__ = ("answer", "asked_s", "packed", "replies", "replies_left")
+    __slots__ = ("answer", "asked_s", "packed", "raises", "replies", "replies_left")
 
     def __init__(
-        self, packed: bytes, count: int, answer: asyncio.Future[Any], asked_s: float, *, together: bool
+        self,
+        packed: bytes,
+        count: int,
+        answer: asyncio.Future[Any],
+        asked_s: float,
+        *,
+        together: bool,
+        raises: bool,
     ) -> None:
         self.packed = packed
         self.answer = answer
         self.asked_s = asked_s
+        self.raises = raises
         self.replies_left = count
         self.replies: list[Any] | None = [] if together else None
 
@@ -46,7 +54,7 @@ class _Question:
             return False
         if not self.answer.done():  # A caller whose deadline has passed has cancelled its future.
             error = next((one for one in self.replies or [reply] if isinstance(one, Exception)), None)
-            if error is None:
+            if error is None or not self.raises:
                 self.answer.set_result(reply if self.replies is None else self.replies)
             else:
                 self.answer.set_exception(error)
@@ -82,17 +90,20 @@ class SharedConnection:
         """
         return self._ask(_packed(command), 1, together=False)
 
-    def ask_together(self, commands: Iterable[tuple[bytes, ...]]) -> asyncio.Future[list[Any]]:
+    def ask_together(
+        self, commands: Iterable[tuple[bytes, ...]], *, raises: bool = True
+    ) -> asyncio.Future[list[Any]]:
         """Like `ask`, for several commands in this order; fails with the first error among the replies.
 
-        Without a command the server is not asked, and there are no replies.
+        With `raises` false, what the server refused is among the replies. Without a command the server is
+        not asked, and there are no replies.
         """
         packed = [_packed(command) for command in commands]
         if not packed:
             answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
             answer.set_result([])
             return answer
-        return self._ask(b"".join(packed), len(packed), together=True)
+        return self._ask(b"".join(packed), len(packed), together=True, raises=raises)
 
     async def close(self) -> None:
         """Disconnect. Pending commands fail with an error that the connection broke."""
@@ -104,11 +115,12 @@ class SharedConnection:
         self._break("it was closed")
         await self._connection.disconnect(nowait=True)
 
-    def _ask(self, packed: bytes, count: int, *, together: bool) -> asyncio.Future[Any]:
+    def _ask(self, packed: bytes, count: int, *, together: bool, raises: bool = True) -> asyncio.Future[Any]:
         # Remembered, because Python 3.11 asks the system for the process's id each time.
         loop = self._loop = self._loop or asyncio.get_running_loop()
         answer = loop.create_future()
-        self._unsent.append(_Question(packed, count, answer, loop.time(), together=together))
+        question = _Question(packed, count, answer, loop.time(), together=together, raises=raises)
+        self._unsent.append(question)
         if self._timer is None:
             self._timer = loop.call_later(self._timeout_s, self._check_time, loop)
         if self._next is None and not self._sent:

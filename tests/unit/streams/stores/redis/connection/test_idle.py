@@ -2,7 +2,7 @@
 
 from redis.asyncio.connection import Connection
 
-from streams.stores.redis.idle import SUSPECT_EVERY_S, Suspicion
+from streams.stores.redis.connection.idle import SUSPECT_EVERY_S, Suspicion
 
 
 def test_all_connections_made_before_a_reply_was_missed_are_suspected() -> None:

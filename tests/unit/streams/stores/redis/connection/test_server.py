@@ -11,7 +11,7 @@ from redis.exceptions import (
 
 from streams.core.limits.breaker import Breaker
 from streams.errors import StoreUnavailable
-from streams.stores.redis.client import RedisClient
+from streams.stores.redis.connection.server import RedisServer
 
 REFUSALS = [
     "OOM command not allowed when used memory > 'maxmemory'.",
@@ -58,8 +58,8 @@ async def failing(error: Exception) -> None:
     raise error
 
 
-def client() -> RedisClient:
-    return RedisClient("redis://127.0.0.1:1/0", Breaker(failures_max=100, open_s=1.0), 1.0)
+def client() -> RedisServer:
+    return RedisServer("redis://127.0.0.1:1/0", Breaker(failures_max=100, open_s=1.0), 1.0)
 
 
 @pytest.mark.parametrize("reply", REFUSALS)

@@ -1,37 +1,36 @@
-"""Redis for asyncio: bounded connections, a deadline, a breaker, and the server's incarnation.
-
-A Redis server may lose its data, or restart with older data. Every start of a server has a new run
-id. This client asks for it on each new connection and calls its first 16 characters the
-incarnation. Keys that must not be read after a restart carry the incarnation in their name.
-"""
+"""One Redis server for asyncio: bounded connections, a deadline, a breaker, and its incarnation."""
 
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from importlib.resources import files
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import Connection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.commands.core import AsyncScript
+from redis.exceptions import AskError, DataError, NoScriptError, RedisError, ResponseError, TryAgainError
 from redis.exceptions import ConnectionError as Disconnected
-from redis.exceptions import DataError, NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as NoReply
 from redis.maint_notifications import MaintNotificationsConfig
 
 from streams.core.limits.breaker import Breaker
 from streams.errors import StoreUnavailable
 from streams.stores.guard import StoreGuard
-from streams.stores.redis.idle import Suspicion, checked
-from streams.stores.redis.shared import SharedConnection
+from streams.stores.redis.connection.client import (
+    INCARNATION_TRIES,
+    STORE,
+    Command,
+    KeysElsewhere,
+    NameOf,
+    RedisClient,
+    Script,
+)
+from streams.stores.redis.connection.idle import Suspicion, checked
+from streams.stores.redis.connection.shared import SharedConnection
 
-STORE = "redis"
 CONNECTIONS_MAX = 64
-# If the incarnation changes three times within one operation, the server counts as down.
-INCARNATION_TRIES = 3
 # What a command raises on a connection whose peer has vanished.
 _CUT = (Disconnected, NoReply, TimeoutError)
 # The texts of errors of a command that our own code built wrongly. redis-py has one class,
@@ -46,12 +45,16 @@ _MALFORMED = re.compile(
 )
 
 
-class RedisClient:
-    """The connections of one process.
+# Of the text of the error of a script; the driver has no class for it.
+_ELSEWHERE = "non local key"
+# What a server of a cluster replies to a command on a key that it has not, or of which it has a part.
+Redirection = AskError | TryAgainError  # MovedError is an AskError.
 
-    Raises `StoreUnavailable` in an outage, and the driver's error if our own code built a wrong
-    command.
-    """
+
+class RedisServer(RedisClient):
+    """One server."""
+
+    is_cluster = False
 
     def __init__(self, url: str, breaker: Breaker, timeout_s: float) -> None:
         self._guard = StoreGuard(
@@ -61,7 +64,7 @@ class RedisClient:
             errors=(RedisError, OSError),
             is_final=_is_malformed,
         )
-        self._incarnation = b""
+        self.incarnation = b""  # Empty until it is known.
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=CONNECTIONS_MAX,
@@ -77,19 +80,11 @@ class RedisClient:
         )
         self._suspicion = Suspicion()
         pool.connection_class = checked(pool.connection_class, self._suspicion)
+        # For commands that may be slow; each has a connection of its own meanwhile.
         self.redis: Redis = Redis.from_pool(pool)
         self._shared = SharedConnection(pool.make_connection, timeout_s)
 
-    def script(self, name: str) -> AsyncScript:
-        """Register the script `lua/NAME.lua`, which is called by its hash."""
-        return self.redis.register_script((files("streams.stores.redis") / "lua" / f"{name}.lua").read_text())
-
     async def call(self, operation: str, run: Callable[..., Awaitable[Any]], *args: Any, **named: Any) -> Any:
-        """Return the result of `run(*args, **named)`, which is one round trip.
-
-        Raises:
-            StoreUnavailable: See `StoreGuard.run`.
-        """
         try:
             return await self._guard.run(operation, run, *args, **named)
         except StoreUnavailable as error:
@@ -101,62 +96,83 @@ class RedisClient:
             self._suspicion.suspect_all()
 
     def ask(self, *command: bytes) -> asyncio.Future[Any]:
-        """Send one plain command over the connection that all callers share; use it within `call`.
-
-        Replies come in the order of the commands.
-        """
         return self._shared.ask(*command)
 
-    def ask_together(self, commands: Iterable[tuple[bytes, ...]]) -> asyncio.Future[list[Any]]:
-        """Like `ask`, for several commands that the server runs in this order."""
+    def ask_together(self, commands: Iterable[Command]) -> asyncio.Future[list[Any]]:
+        """Like `ask`, for several commands that the server runs in this order, whatever their keys are."""
         return self._shared.ask_together(commands)
 
-    async def ask_script(self, script: AsyncScript, keys: Sequence[bytes], args: Sequence[bytes]) -> Any:
-        """Like `ask`, for a fast script. A slow script would delay all users of the connection."""
+    async def ask_script(self, script: Script, keys: Sequence[bytes], args: Sequence[bytes]) -> Any:
         [reply] = await self.ask_scripts(script, [(keys, args)])
         return reply
 
     async def ask_scripts(
-        self, script: AsyncScript, calls: Iterable[tuple[Sequence[bytes], Sequence[bytes]]]
+        self, script: Script, calls: Iterable[tuple[Sequence[bytes], Sequence[bytes]]]
     ) -> list[Any]:
-        """Like `ask_script`, for several calls, each with its keys and arguments. It may run one twice."""
-        sha = script.sha.encode()
-        commands = [(b"EVALSHA", sha, b"%d" % len(keys), *keys, *args) for keys, args in calls]
+        commands = [script.command(keys, args) for keys, args in calls]
         try:
             return await self.ask_together(commands)
         except NoScriptError:
-            await self.ask(b"SCRIPT", b"LOAD", str(script.script).encode())
+            await self.ask(b"SCRIPT", b"LOAD", script.text)
             return await self.ask_together(commands)
 
-    async def call_in_incarnation(self, operation: str, run: Callable[[bytes], Awaitable[Any]]) -> Any:
-        """Like `call`, for commands of `ask`; `run` gets the incarnation of the server that executes it.
+    async def ask_scripts_at(
+        self, script: Script, calls: Iterable[tuple[bytes, Sequence[bytes]]]
+    ) -> list[Any]:
+        return await self.ask_scripts(script, [((), args) for _, args in calls])
 
-        A connection to a restarted server learns the new incarnation before it carries a command.
-        So if the incarnation is unchanged after the reply, it is the one of the server that
-        replied.
+    async def ask_or_redirect(self, commands: Sequence[Command], script: Script | None) -> list[Any]:
+        """Like `ask_together`, on a server of a cluster; a reply may also be a `Redirection`.
+
+        `script` is the one that the commands call, if any.
         """
+        replies = await self._shared.ask_together(commands, raises=False)
+        if script is not None and any(isinstance(reply, NoScriptError) for reply in replies):
+            await self.ask(b"SCRIPT", b"LOAD", script.text)
+            replies = await self._shared.ask_together(commands, raises=False)
+        for reply in replies:
+            if isinstance(reply, Exception) and not isinstance(reply, Redirection):
+                if _ELSEWHERE in str(reply):
+                    raise KeysElsewhere from reply
+                raise reply
+        return replies
+
+    async def call_in_incarnation(self, operation: str, run: Callable[[NameOf], Awaitable[Any]]) -> Any:
+        # A connection to a restarted server learns the new incarnation before it carries a command.
+        # So if the incarnation is unchanged after the reply, it is the one of the server that
+        # replied.
         for _ in range(INCARNATION_TRIES):
-            incarnation = self._incarnation
+            incarnation = self.incarnation
             if incarnation:
                 try:
                     # Every command of `ask` has the client's deadline.
-                    result = await self._guard.judge(operation, partial(run, incarnation))
+                    result = await self._guard.judge(operation, partial(run, _names_in(incarnation)))
                 except StoreUnavailable as error:
                     self._suspect(error)
                     raise
-                if incarnation == self._incarnation:
+                if incarnation == self.incarnation:
                     return result
             else:
-                await self.call("PING", self._ping)
+                await self.learn_incarnation()
         raise StoreUnavailable(STORE, operation, "the server keeps restarting")
+
+    async def learn_incarnation(self) -> None:
+        """Connect. Raises StoreUnavailable."""
+        await self.call("PING", self.redis.ping)
+
+    def together(self, keys: Sequence[bytes]) -> Iterable[Sequence[int]]:
+        return [range(len(keys))] if keys else []
+
+    async def by_server(self, keys: Sequence[bytes]) -> Iterable[Sequence[int]]:
+        return self.together(keys)
+
+    async def servers(self) -> "Sequence[RedisServer]":
+        return [self]
 
     async def close(self) -> None:
         await self._shared.close()
         await self.redis.aclose()
         await self.redis.connection_pool.disconnect()
-
-    async def _ping(self) -> None:
-        await self.redis.ping()
 
     async def _connected(self, connection: Connection) -> None:
         await connection.on_connect()
@@ -167,7 +183,14 @@ class RedisClient:
         if run_id is None:
             raise Disconnected("the server does not tell its run id")
         self._suspicion.connected(connection)
-        self._incarnation = run_id.removeprefix("run_id:").strip()[:16].encode()
+        self.incarnation = run_id.removeprefix("run_id:").strip()[:16].encode()
+
+
+def _names_in(incarnation: bytes) -> NameOf:
+    def name(prefix: bytes, key: bytes) -> bytes:
+        return prefix + incarnation + key
+
+    return name
 
 
 def _is_malformed(error: Exception) -> bool:

@@ -1,0 +1,18 @@
+"""Checkpoints of the groups of timelines: which groups have the same one."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+
+def groups_by_checkpoint(
+    by_group: Sequence[Mapping[int, int]], partition: int
+) -> list[tuple[int | None, list[int]]]:
+    """Return each checkpoint of the partition with the groups that have it; that of the first group is last.
+
+    None is no checkpoint.
+    """
+    groups: dict[int | None, list[int]] = defaultdict(list)
+    for group, checkpoints in enumerate(by_group):
+        groups[checkpoints.get(partition)].append(group)
+    first = by_group[0].get(partition)
+    return sorted(groups.items(), key=lambda item: item[0] == first)

@@ -1,0 +1,273 @@
+"""A Redis Cluster for asyncio: which server has a key, and what to do while slots move.
+
+redis-py's cluster client reads which server has which slot. Commands go over a connection of our own to
+each server (`server.py`), whose deadline, breaker and incarnation are that server's alone.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from time import monotonic
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from redis.asyncio.cluster import RedisCluster as Topology
+from redis.crc import key_slot
+from redis.exceptions import AskError, MovedError, RedisClusterException, RedisError
+from redis.maint_notifications import MaintNotificationsConfig
+
+from streams.core.limits.breaker import Breaker
+from streams.errors import StoreUnavailable
+from streams.stores.redis.connection.client import (
+    INCARNATION_TRIES,
+    STORE,
+    Command,
+    NameOf,
+    RedisClient,
+    Script,
+)
+from streams.stores.redis.connection.server import Redirection, RedisServer
+
+# A slot moves in milliseconds. While it does, a command on several of its keys is refused.
+REDIRECTIONS_MAX = 8
+AGAIN_S = 0.02
+# A server that fails may have been replaced: so often all are asked, at most.
+LEARN_EVERY_S = 0.5
+
+
+class _Unknown(Exception):
+    """The incarnation of the server is not known yet."""
+
+    def __init__(self, server: RedisServer) -> None:
+        super().__init__()
+        self.server = server
+
+
+class RedisCluster(RedisClient):
+    """The primaries of one cluster, each with a client of its own."""
+
+    is_cluster = True
+
+    def __init__(self, url: str, make_breaker: Callable[[], Breaker], timeout_s: float) -> None:
+        """`url` has the address of any of the servers; its credentials and TLS are those of all."""
+        self._url = url
+        self._make_breaker = make_breaker
+        self._timeout_s = timeout_s
+        self._topology = Topology.from_url(
+            url,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            require_full_coverage=False,
+            maint_notifications_config=MaintNotificationsConfig(enabled=False),
+        )
+        self._servers: dict[str, RedisServer] = {}
+        self._of_slot: dict[int, RedisServer] = {}
+        self._learning: asyncio.Task[None] | None = None
+        self._learned_s = float("-inf")
+
+    async def call(self, operation: str, run: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+        return await run(*args)  # The guard of each server judges what is sent to it.
+
+    async def ask(self, *command: bytes) -> Any:
+        [reply] = await self.ask_together([command])
+        return reply
+
+    async def ask_together(self, commands: Iterable[Command]) -> list[Any]:
+        return await self._ask_each([(_key_of(command), command) for command in commands], None)
+
+    async def ask_script(self, script: Script, keys: Sequence[bytes], args: Sequence[bytes]) -> Any:
+        [reply] = await self.ask_scripts(script, [(keys, args)])
+        return reply
+
+    async def ask_scripts(
+        self, script: Script, calls: Iterable[tuple[Sequence[bytes], Sequence[bytes]]]
+    ) -> list[Any]:
+        return await self._ask_each([(keys[0], script.command(keys, args)) for keys, args in calls], script)
+
+    async def ask_scripts_at(
+        self, script: Script, calls: Iterable[tuple[bytes, Sequence[bytes]]]
+    ) -> list[Any]:
+        # If a key of a slot that is moving were declared, the server could pass the call on to the other
+        # one, which would take the keys that it has not got yet for missing.
+        return await self._ask_each([(key, script.command((), args)) for key, args in calls], script)
+
+    async def call_in_incarnation(self, operation: str, run: Callable[[NameOf], Awaitable[Any]]) -> Any:
+        tries_left = INCARNATION_TRIES
+        while tries_left:
+            used: dict[int, tuple[RedisServer, bytes]] = {}
+            await self._ready()
+            try:
+                result = await run(self._names(used))
+            except _Unknown as unknown:
+                await self._judged(unknown.server.learn_incarnation())
+                continue
+            # Where a slot has moved meanwhile, its keys have other names now.
+            if all(
+                self._of_slot.get(slot) is server and server.incarnation == incarnation
+                for slot, (server, incarnation) in used.items()
+            ):
+                return result
+            tries_left -= 1
+        raise StoreUnavailable(STORE, operation, "servers keep restarting, or slots moving")
+
+    def together(self, keys: Sequence[bytes]) -> Iterable[Sequence[int]]:
+        by_slot: dict[int, list[int]] = {}
+        for at, key in enumerate(keys):
+            by_slot.setdefault(key_slot(key), []).append(at)
+        return by_slot.values()
+
+    async def by_server(self, keys: Sequence[bytes]) -> Sequence[Sequence[int]]:
+        await self._ready()
+        by_server: dict[RedisServer, list[int]] = {}
+        for at, key in enumerate(keys):
+            by_server.setdefault(self._server_of(key_slot(key)), []).append(at)
+        return list(by_server.values())
+
+    async def servers(self) -> Sequence[RedisServer]:
+        await self._ready()
+        return list(dict.fromkeys(self._of_slot.values()))
+
+    async def close(self) -> None:
+        if self._learning is not None:
+            self._learning.cancel()
+            await asyncio.gather(self._learning, return_exceptions=True)
+        await asyncio.gather(*(server.close() for server in self._servers.values()))
+        # Its own `aclose` closes nothing, because it did not send a command.
+        for nodes in ("nodes_cache", "startup_nodes"):
+            await self._topology.nodes_manager.aclose(nodes)
+
+    async def _ask_each(self, commands: Sequence[tuple[bytes, Command]], script: Script | None) -> list[Any]:
+        """Return the reply to each command, from the server that has its key, which is beside it."""
+        await self._ready()
+        replies: dict[int, Any] = {}
+        left: Sequence[int] = range(len(commands))
+        for _ in range(REDIRECTIONS_MAX):
+            replies |= await self._ask_servers(commands, left, script)
+            left = [at for at in left if isinstance(replies[at], Redirection)]
+            if left:
+                replies |= await self._follow({at: (commands[at][1], replies[at]) for at in left}, script)
+                left = [at for at in left if isinstance(replies[at], Redirection)]
+            if not left:
+                return [replies[at] for at in range(len(commands))]
+        raise StoreUnavailable(STORE, _name_of(commands[left[0]][1]), f"redirected again: {replies[left[0]]}")
+
+    async def _ask_servers(
+        self, commands: Sequence[tuple[bytes, Command]], indexes: Iterable[int], script: Script | None
+    ) -> dict[int, Any]:
+        """Send those of the commands to the servers that have their keys, as far as is known."""
+        by_server: dict[RedisServer, list[int]] = defaultdict(list)
+        for at in indexes:
+            by_server[self._server_of(key_slot(commands[at][0]))].append(at)
+        asked = await asyncio.gather(
+            *(
+                self._ask_server(server, [commands[at][1] for at in some], script)
+                for server, some in by_server.items()
+            )
+        )
+        return {
+            at: reply
+            for some, replies in zip(by_server.values(), asked, strict=True)
+            for at, reply in zip(some, replies, strict=True)
+        }
+
+    async def _ask_server(
+        self, server: RedisServer, commands: Sequence[Command], script: Script | None
+    ) -> list[Any]:
+        operation = _name_of(commands[0])
+        replies: list[Any] = await self._judged(
+            server.call(operation, server.ask_or_redirect, commands, script)
+        )
+        return replies
+
+    async def _follow(
+        self, redirected: Mapping[int, tuple[Command, Redirection]], script: Script | None
+    ) -> dict[int, Any]:
+        """Learn which slots have moved; return the replies to commands on keys that are moving just now."""
+        replies: dict[int, Any] = {}
+        for at, (command, redirection) in redirected.items():
+            if isinstance(redirection, MovedError):
+                self._of_slot[redirection.slot_id] = self._server_at(redirection.host, redirection.port)
+            elif isinstance(redirection, AskError):
+                server = self._server_at(redirection.host, redirection.port)
+                _, replies[at] = await self._ask_server(server, [(b"ASKING",), command], script)
+        if len(replies) < len(redirected):
+            self._learn_soon()
+            await asyncio.sleep(AGAIN_S)
+        return replies
+
+    def _server_of(self, slot: int) -> RedisServer:
+        server = self._of_slot.get(slot)
+        if server is None:
+            self._learn_soon()
+            raise StoreUnavailable(STORE, "CLUSTER SLOTS", f"no server has slot {slot}")
+        return server
+
+    def _server_at(self, host: str, port: int) -> RedisServer:
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        server = self._servers.get(address)
+        if server is None:
+            url = urlsplit(self._url)
+            credentials, at, _ = url.netloc.rpartition("@")
+            url = url._replace(netloc=f"{credentials}{at}{address}")
+            server = RedisServer(urlunsplit(url), self._make_breaker(), self._timeout_s)
+            self._servers[address] = server
+        return server
+
+    def _names(self, used: MutableMapping[int, tuple[RedisServer, bytes]]) -> NameOf:
+        """Return a function that also notes in whose incarnation it has named a key, by its slot."""
+
+        def name(prefix: bytes, key: bytes) -> bytes:
+            tagged = b"%b{%b}" % (prefix, key)
+            slot = key_slot(tagged)
+            server = self._server_of(slot)
+            if not server.incarnation:
+                raise _Unknown(server)
+            used[slot] = server, server.incarnation
+            return tagged + server.incarnation
+
+        return name
+
+    async def _judged(self, asked: Awaitable[Any]) -> Any:
+        """Return what a server replies. If it does not, it may have been replaced."""
+        try:
+            return await asked
+        except StoreUnavailable:
+            self._learn_soon()
+            raise
+
+    async def _ready(self) -> None:
+        """Return when it is known which server has which slot."""
+        if not self._of_slot:
+            await asyncio.shield(self._learn())
+
+    def _learn_soon(self) -> None:
+        if monotonic() - self._learned_s >= LEARN_EVERY_S:
+            # Nobody waits for it. If it fails, the next command that fails begins it again.
+            self._learn().add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def _learn(self) -> "asyncio.Task[None]":
+        if self._learning is None or self._learning.done():
+            self._learning = asyncio.create_task(self._ask_topology(), name="redis cluster topology")
+        return self._learning
+
+    async def _ask_topology(self) -> None:
+        """Ask the servers which of them has which slot; raises StoreUnavailable."""
+        self._learned_s = monotonic()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._topology.nodes_manager.initialize()
+        except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
+            detail = f"{type(error).__name__} {error}"
+            raise StoreUnavailable(STORE, "CLUSTER SLOTS", detail) from error
+        slots = self._topology.nodes_manager.slots_cache
+        self._of_slot = {
+            slot: self._server_at(primary.host, int(primary.port)) for slot, (primary, *_) in slots.items()
+        }
+
+
+def _key_of(command: Command) -> bytes:
+    return command[2 if command[0] == b"MEMORY" else 1]
+
+
+def _name_of(command: Command) -> str:
+    return command[0].decode()

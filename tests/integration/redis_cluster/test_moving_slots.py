@@ -1,0 +1,214 @@
+"""Slots that move while timelines are written and read: nothing is lost, and nothing old is read."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from redis import Redis
+from redis.crc import key_slot
+
+from infra.local.servers.redis_cluster import RedisClusterServer
+from schemas.ids import PackedIds, PhotoId, UserId, compose_id, pack_id, pack_ids, unpack_ids
+from streams.clock import unix_ms
+from streams.core import ring
+from streams.ports.groups import Stores
+from streams.ports.timelines import PhotosForOwners
+from streams.stores.redis.groups import groups_of
+from tests.integration.redis_cluster.conftest import Cluster
+from tests.integration.redis_cluster.test_contracts import cluster_stores
+
+OWNERS = [UserId(number) for number in range(1, 2_001)]
+SLOTS = 600
+PHOTOS_MIN, PHOTOS_MAX = 50, 500
+POST_EVERY_S = 0.1
+MOVED = range(1_000)
+KEYS_A_MOVE = 3  # So that slots are on two servers for a while.
+TOKEN = b"12345678"
+
+
+@pytest.fixture
+def namespace() -> str:
+    return f"t{uuid4().hex[:8]}."
+
+
+@pytest.fixture
+async def stores(cluster: Cluster, namespace: str) -> AsyncIterator[Stores]:
+    async with cluster_stores(cluster, namespace, timeline_slots=SLOTS) as made:
+        yield made
+
+
+def begin_to_move(slot: int, source: RedisClusterServer, target: RedisClusterServer) -> None:
+    with Redis(port=source.port) as giving, Redis(port=target.port) as taking:
+        taking.cluster("SETSLOT", slot, "IMPORTING", giving.cluster("MYID"))
+        giving.cluster("SETSLOT", slot, "MIGRATING", taking.cluster("MYID"))
+
+
+def move_keys(slot: int, source: RedisClusterServer, target: RedisClusterServer, count: int) -> int:
+    """Move some keys of the slot; returns how many."""
+    with Redis(port=source.port) as giving:
+        # As two words, so that redis-py does not decode the keys.
+        keys = giving.execute_command("CLUSTER", "GETKEYSINSLOT", slot, count)
+        if keys:
+            giving.execute_command("MIGRATE", "127.0.0.1", target.port, "", 0, 5_000, "KEYS", *keys)
+        return len(keys)
+
+
+def end_move(slot: int, source: RedisClusterServer, target: RedisClusterServer) -> None:
+    with Redis(port=source.port) as giving, Redis(port=target.port) as taking:
+        for server in (taking, giving):
+            server.cluster("SETSLOT", slot, "NODE", taking.cluster("MYID"))
+
+
+def move_slot(slot: int, source: RedisClusterServer, target: RedisClusterServer) -> None:
+    """Move a slot as `redis-cli --cluster reshard` does, a few keys at a time."""
+    begin_to_move(slot, source, target)
+    while move_keys(slot, source, target, KEYS_A_MOVE):
+        pass
+    end_move(slot, source, target)
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Appends, reads, and a cache, until `is_over`; raises as soon as something is lost or old."""
+
+    stores: Stores
+    is_over: Callable[[], bool]
+    random: Random = field(default_factory=lambda: Random(7))
+    appended: list[PhotoId] = field(default_factory=list)
+    reads: int = 0
+    cached: int = 0
+
+    async def append(self) -> None:
+        while not self.is_over() or len(self.appended) < PHOTOS_MIN:
+            number = len(self.appended)
+            assert number < PHOTOS_MAX  # A timeline keeps all of them.
+            photo = PhotoId(compose_id(unix_ms(), 1, number))
+            for at in range(0, len(OWNERS), 500):
+                owners = PackedIds(pack_ids(OWNERS[at : at + 500]))
+                assert await self.stores.timelines.append([PhotosForOwners((photo,), owners)]) == 500
+            self.appended.append(photo)
+            await asyncio.sleep(POST_EVERY_S)
+
+    async def read(self) -> None:
+        while not self.is_over() or self.reads < 2_000:
+            owner, expected = self.random.choice(OWNERS), set(self.appended)
+            start = await self.stores.page_starts.read((), owner)
+            assert start.timeline is not None
+            assert expected <= ring.parse(start.timeline).ids
+            self.reads += 1
+
+    async def change_cache(self) -> None:
+        while not self.is_over():
+            keys = [b"s" + pack_id(self.random.randrange(1 << 40)) for _ in range(20)]
+            values = {key: pack_id(self.cached) for key in keys}
+            await self.stores.cache.fill(await self.stores.cache.lease(keys), values, 60)
+            for key, value in zip(keys, await self.stores.cache.get(keys), strict=True):
+                assert value in (None, values[key])
+            await self.stores.cache.invalidate(keys)
+            assert await self.stores.cache.get(keys) == [None] * len(keys)
+            self.cached += 1
+
+
+async def ids_of(stores: Stores, owners: Sequence[UserId]) -> set[frozenset[int]]:
+    """Return the different sets of photos that their timelines have."""
+    values = [await stores.timelines.read(owner) for owner in owners]
+    return {ring.parse(value).ids for value in values if value is not None}
+
+
+@pytest.mark.law("L8")
+async def test_slots_move_under_load(cluster: Cluster, stores: Stores) -> None:
+    """At least 100,000 deliveries and 2,000 reads, while 1,000 slots move from one server to another."""
+    for owner in OWNERS:
+        assert await stores.timelines.begin_rebuild(owner, TOKEN)
+        assert await stores.timelines.finish_rebuild(owner, TOKEN, [], 0)
+    source, target, _ = cluster.primaries
+
+    def move() -> None:
+        for slot in MOVED:
+            move_slot(slot, source, target)
+
+    moving = asyncio.create_task(asyncio.to_thread(move))
+    traffic = Traffic(stores, moving.done)
+    async with asyncio.timeout(180):
+        await asyncio.gather(moving, traffic.append(), traffic.read(), traffic.change_cache())
+
+    assert await ids_of(stores, OWNERS) == {frozenset(traffic.appended)}
+    assert len(await stores.timelines.existing(PackedIds(pack_ids(OWNERS[:1_000])))) == 8_000
+
+
+GROUP = 5
+IN_GROUP = [UserId(number) for number in range(1, 20_000) if groups_of(is_cluster=True).of(number) == GROUP]
+
+
+@pytest.mark.law("L8")
+async def test_a_slot_is_half_moved(cluster: Cluster, stores: Stores) -> None:
+    """Some timelines of a group are on one server, some on the other. Each call finds all of them."""
+    timelines, slot = stores.timelines, key_slot(groups_of(is_cluster=True).texts[GROUP])
+    source, target = _server_of(cluster, slot), cluster.primaries[2]
+    *owners, new, never = IN_GROUP
+    for owner in owners:
+        assert await timelines.begin_rebuild(owner, TOKEN)
+        assert await timelines.finish_rebuild(owner, TOKEN, [], 0)
+    assert await timelines.save_checkpoint(0, 5, expected=None)
+    begin_to_move(slot, source, target)
+    moved = move_keys(slot, source, target, len(owners) // 2)
+    assert 20 < moved < len(owners)
+
+    put = PhotosForOwners((PhotoId(7),), PackedIds(pack_ids([*OWNERS[:50], *IN_GROUP])))
+    assert await timelines.append([put]) == len(owners)
+    assert await timelines.merge(IN_GROUP, [PhotoId(3)]) == len(owners)
+    existing = await timelines.existing(PackedIds(pack_ids(IN_GROUP)))
+    assert sorted(unpack_ids(existing)) == owners
+    assert await ids_of(stores, owners) == {frozenset([3, 7])}
+    assert await timelines.begin_rebuild(new, TOKEN)
+    assert await timelines.finish_rebuild(new, TOKEN, [PhotoId(7), PhotoId(3)], 0)
+    assert await timelines.read(never) is None
+    assert await timelines.save_checkpoint(0, 6, expected=5)
+    assert not await timelines.save_checkpoint(0, 7, expected=5)
+
+    while move_keys(slot, source, target, KEYS_A_MOVE):
+        pass
+    end_move(slot, source, target)
+    assert await ids_of(stores, [*owners, new]) == {frozenset([3, 7])}
+    assert await timelines.checkpoints_by_group([0]) == [{0: 6}] * 256
+    assert await timelines.confirm({0: 6}) == set()
+    assert await timelines.forget_all([GROUP]) == len(owners) + 1
+
+
+@pytest.mark.law("L2")
+async def test_a_value_that_was_invalidated_where_its_slot_is_now_is_not_read(
+    cluster: Cluster, stores: Stores, namespace: str
+) -> None:
+    """A process that has not heard of a move still names the value by the server that had the slot."""
+    key = b"s" + pack_id(1)
+    slot = key_slot(key)
+    source = _server_of(cluster, slot)
+    target = next(server for server in cluster.primaries if server is not source)
+    await stores.cache.fill(await stores.cache.lease([key]), {key: b"old"}, 60)
+    assert await stores.cache.get([key]) == [b"old"]
+    move_slot(slot, source, target)
+
+    async with cluster_stores(cluster, namespace) as informed:
+        await informed.cache.invalidate([key])
+
+    assert await stores.cache.get([key]) == [None]
+    await stores.cache.fill(await stores.cache.lease([key]), {key: b"new"}, 60)
+    assert await stores.cache.get([key]) == [b"new"]
+
+
+def _server_of(cluster: Cluster, slot: int) -> RedisClusterServer:
+    """Return the primary that has the slot."""
+    for server in cluster.primaries:
+        with Redis(port=server.port) as client:
+            if slot in _slots_of(client.cluster("NODES"), f"127.0.0.1:{server.port}"):
+                return server
+    raise AssertionError(f"no server has slot {slot}")
+
+
+def _slots_of(nodes: Mapping[str, Any], address: str) -> set[int]:
+    ranges = [tuple(map(int, bounds)) for bounds in nodes[address]["slots"]]
+    return {slot for first, *last in ranges for slot in range(first, (last or [first])[0] + 1)}
