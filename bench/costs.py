@@ -84,6 +84,14 @@ class Contest:
                 if counts:
                     self.costs.add(line, contender, sample)
 
+    async def idle_cores(self) -> dict[str, float]:
+        """The cores that this checkout and the servers use without work."""
+        side = self.sides[0]
+        await side.resume()
+        idle_cores = await side.idle_cores()
+        side.pause()
+        return idle_cores
+
     async def hot_likes(self) -> dict[str, bool]:
         """Whether each side has counted the likes of the hot photo exactly."""
         exact = {}
@@ -154,6 +162,7 @@ async def run(arguments: argparse.Namespace, console: Console) -> None:
             "machine_busy": use.machine,
             "stolen_by_host": use.stolen,
             "hot_likes_exact": await contest.hot_likes() if HOT_LIKE in lines else {},
+            "idle": await contest.idle_cores(),
             "lines": contest.costs.as_json(),
         }
         await contest.floors.close()

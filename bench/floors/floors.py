@@ -213,4 +213,4 @@ class Floors:
         count = RIVAL_PHOTOS * len(STREAM_FRAMEWORK_OWNERS)
         use = CpuUse(before, CpuClock.read(self._stack))
         sample = Sample.of(use, count, took_s, {}, servers=RIVAL_SERVERS)
-        return Sample({**sample.cpu_ms, "client": 1_000 * used_s / count}, sample.rate)
+        return Sample({**sample.cpu_ms, "client": 1_000 * used_s / count}, sample.rate, sample.counted_s)

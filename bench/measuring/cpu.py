@@ -53,9 +53,13 @@ class CpuUse:
         """The CPU time of the process; 0 if there is no such process."""
         return self.after.processes.get(name, 0.0) - self.before.processes.get(name, 0.0)
 
+    @property
+    def took_s(self) -> float:
+        return self.after.at_s - self.before.at_s
+
     def cores(self, name: str) -> float:
         """How many cores the process used; more than 1 if it has several busy threads."""
-        return self.seconds(name) / (self.after.at_s - self.before.at_s)
+        return self.seconds(name) / self.took_s
 
     @property
     def machine(self) -> float:

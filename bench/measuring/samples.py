@@ -17,10 +17,15 @@ MAIN = "main"
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One measurement: milliseconds of CPU of each process for one piece of work, and pieces a second."""
+    """One measurement: milliseconds of CPU of each process for one piece of work, and pieces a second.
+
+    `counted_s` is the time during which that CPU was used, for one piece of work. It is longer than
+    1 / `rate`, because the last commits come after the last work.
+    """
 
     cpu_ms: Mapping[str, float]
     rate: float
+    counted_s: float
 
     @classmethod
     def of(
@@ -41,7 +46,7 @@ class Sample:
             process: 1_000 * use.seconds(names[process]) / count if process in names else 0.0
             for process in PROCESSES
         }
-        return cls(cpu_ms, count / took_s)
+        return cls(cpu_ms, count / took_s, use.took_s / count)
 
     @property
     def all_ms(self) -> float:
@@ -67,6 +72,7 @@ class Costs:
                 },
                 "cpu_ms_in_all": _spread([sample.all_ms for sample in samples]),
                 "rate": _spread([sample.rate for sample in samples]),
+                "counted_s": _spread([sample.counted_s for sample in samples]),
                 "against_main": self._ratios(line, contender),
             }
         return lines

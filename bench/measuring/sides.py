@@ -34,6 +34,7 @@ WORKING_CORES = 0.15
 LAG_LOOK_S = 0.5
 DRAINED_S_MAX = 600.0
 COUNT_CACHED_S = 40.0
+IDLE_S = 10.0
 RESUMED_S = 0.5  # For what a process does when it continues, such as late heartbeats.
 ENVIRONMENT = {
     # A paused process sends no heartbeats, and shall keep its partitions. Faust allows no more.
@@ -114,6 +115,13 @@ class Side:
         use = CpuUse(before, CpuClock.read(self._stack))
         namespace = self.deployment.namespace
         return Sample.of(use, count, took_s, {"worker": f"{namespace}worker-1", "api": f"{namespace}api"})
+
+    async def idle_cores(self) -> dict[str, float]:
+        """Return the cores that each kind of process uses while there is nothing to do."""
+        before = CpuClock.read(self._stack)
+        await asyncio.sleep(IDLE_S)
+        sample = self.sample(before, 1, IDLE_S)
+        return {name: used_ms / 1_000 / sample.counted_s for name, used_ms in sample.cpu_ms.items()}
 
     async def likes_of(self, photo: PhotoId, expected: int) -> int:
         """The photo's like count over HTTP; cached counts get time to become `expected`."""
