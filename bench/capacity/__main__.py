@@ -33,7 +33,7 @@ from bench.capacity.report import (
     partitions_table,
 )
 
-WIDTH = 120
+WIDTH = 112  # So that the output fits into a document, too.
 _MEANING = {
     "users": "users of a day",
     "uploads": "photos a second",
@@ -73,9 +73,12 @@ def _parser() -> argparse.ArgumentParser:
         shown = f"{_MEANING[each.name]}; the target system has {number(getattr(TARGET, each.name))}"
         parser.add_argument(f"--{each.name}", type=float, metavar="N", help=shown)
     parser.add_argument("--assume", nargs="+", default=[], metavar="NAME=VALUE", help="see below")
-    parser.add_argument("--coefficients", type=Path, metavar="FILE")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument("--check", type=Path, metavar="FILE")
+    for name, meaning in {
+        "coefficients": "take the costs from this result of a bench",
+        "json": "write every figure, with assumptions and sources, here",
+        "check": "compare the runs of this trial with their prediction",
+    }.items():
+        parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=meaning)
     return parser
 
 

@@ -46,8 +46,8 @@ def runs_in(result: Json) -> Iterator[Run]:
     Raises:
         CapacityError: There are none, or they have work of which the result has no line.
     """
-    if not result.get("runs"):
-        raise CapacityError("the result has no runs; it must be one of bench.capacity.trial")
+    if not result.get("runs") or not result.get("idle"):
+        raise CapacityError("the result has no runs or no idle; it must be one of bench.capacity.trial")
     lines = set(works_in(result))
     for run in result["runs"]:
         try:

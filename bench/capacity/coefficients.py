@@ -6,7 +6,7 @@ those of CPU by the result of `bench.costs` or of `bench.capacity.trial`.
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
@@ -76,11 +76,14 @@ class Coefficient:
 
 @dataclass(frozen=True, slots=True)
 class Coefficients:
-    """CPU by work and process, bytes by name, and the cores that a process without work uses."""
+    """CPU by work and process, and bytes by name.
+
+    `idle_cores` is what the processes use without work, if it was measured; it is then not part of `cpu_ms`.
+    """
 
     cpu_ms: Mapping[tuple[Work, Part], Coefficient]
     sizes: Mapping[str, Coefficient]
-    idle_cores: Mapping[Part, float]
+    idle_cores: Mapping[Part, float] = field(default_factory=dict)
 
     def ms(self, work: Work, part: Part) -> float:
         """Return milliseconds of CPU; 0 where the process has no part in the work."""
@@ -116,7 +119,7 @@ def taken_from(path: Path, otherwise: Coefficients) -> Coefficients:
                 )
         except (KeyError, TypeError, ValueError) as error:
             raise CapacityError(f"{path}: line {work.value}: {type(error).__name__} {error}") from error
-    return Coefficients(cpu_ms, otherwise.sizes, idle_cores or otherwise.idle_cores)
+    return Coefficients(cpu_ms, otherwise.sizes, idle_cores)
 
 
 def read_result(path: Path) -> Json:
@@ -217,6 +220,4 @@ COMMITTED = Coefficients(
             for name, (value, how, source) in _SIZES.items()
         }
     ),
-    # bench/README.md, "What a post costs": what a second without work costs. Redis is not among them.
-    idle_cores=MappingProxyType({Part.WORKER: 0.03, Part.API: 0.015, Part.CASSANDRA: 0.04, Part.KAFKA: 0.05}),
 )

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
-from typing import Self, cast
+from typing import Self
 
 from bench.capacity.coefficients import CapacityError
 
@@ -54,13 +54,11 @@ class About:
 
 
 def _guess(value: float, unit: str, meaning: str, highest: float = math.inf) -> float:
-    return cast(float, field(default=value, metadata={"about": About(unit, meaning, highest)}))
+    return field(default=value, metadata={"about": About(unit, meaning, highest)})
 
 
 def _choice(value: float, unit: str, meaning: str, highest: float = math.inf) -> float:
-    return cast(
-        float, field(default=value, metadata={"about": About(unit, meaning, highest, is_choice=True)})
-    )
+    return field(default=value, metadata={"about": About(unit, meaning, highest, is_choice=True)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,7 +74,7 @@ class Report:
             yield f"{verb}: {ceiling.name}, {number(ceiling.need)} of {number(ceiling.bound)}."
         most = self.effects[0]
         yield (
-            f"Matters most: {most.name}, {ABOUT[most.name].unit} {ABOUT[most.name].meaning}; "
+            f"Matters most: {most.name} ({ABOUT[most.name].unit} {ABOUT[most.name].meaning}), "
             f"{number(most.cores_at_half)} cores at half of {number(most.value)}, "
             f"{number(most.cores_at_double)} at twice."
         )

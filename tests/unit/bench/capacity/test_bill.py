@@ -173,6 +173,36 @@ def test_followers_beyond_those_of_the_measured_post_are_deliveries() -> None:
     assert 1.0 + 2.0 == pytest.approx(roles[Role.CHECK] + roles[Role.NORMAL] + roles[Role.BULK])
 
 
+def test_a_post_to_as_many_followers_as_measured_costs_what_was_measured() -> None:
+    """10,000 posts of 1 ms of Cassandra in three replicas are 30 cores, 60 % of 50, of 16 a node."""
+    load = Load(users=1, uploads=10_000, likes=1e-9, follows=1e-9, reads=1e-9, edges=1)
+    assumed = ASSUMED.with_values({"stored_days": 1e-6})
+
+    cassandra = component(bill(load, assumed, with_ms(post_cassandra=1.0)), "Cassandra nodes")
+
+    assert "CPU" == cassandra.binds
+    assert 50 / 16 == pytest.approx(cassandra.by_need[0].need)
+
+
+def test_a_worker_of_renditions_uses_two_cores() -> None:
+    """60 thumbnails of 0.1 s a second are 6 cores, 60 % of 10, two of them in each worker."""
+    load = replace(TARGET, uploads=60)
+
+    thumbnails = component(bill(load, ASSUMED.with_values({"thumbnail_cpu_s": 0.1})), "workers, thumbnail")
+
+    assert 5 == pytest.approx(thumbnails.by_need[0].need)
+    assert 2 * thumbnails.count == thumbnails.cores_in_all
+
+
+def test_objects_are_stored_for_their_days() -> None:
+    """10 photos a second at the peak are 5 on average, for 2 days, of 3 MB."""
+    assumed = ASSUMED.with_values({"stored_days": 2, "original_bytes": 2.9e6, "renditions_bytes": 1e5})
+
+    assert 5 * 2 * 86_400 * 3e6 / 1e12 == pytest.approx(
+        bill(replace(TARGET, uploads=10), assumed).storage_tb["S3"]
+    )
+
+
 def test_a_faster_core_needs_fewer_processes() -> None:
     """Twice as fast is half the cores in every limit of CPU."""
     fast = bill(assumed=ASSUMED.with_values({"core_speed": 2}))
@@ -243,6 +273,7 @@ def test_choices_are_no_uncertainty() -> None:
     [
         ({"fill": 1.5}, "fill is 1.5; it must be at most 1"),
         ({"core_speed": 0.0}, "core_speed is 0; it must be a number above 0"),
+        ({"core_speed": float("inf")}, "core_speed is inf; it must be a number above 0"),
         ({"core_speed": float("nan")}, "core_speed is nan; it must be a number above 0"),
         ({"kafka_replicas": 2.5}, "kafka_replicas is 2.5; it must be a whole number"),
         ({"speed": 1.0}, "no assumption is named 'speed'"),

@@ -69,7 +69,9 @@ def sizes_by_code() -> dict[str, float]:
         "backfill_in_record": len(encode_fanout(Backfill(((USER, OTHER),) * 50))) / 50,
         "rendition_task": len(encode_task(task)),
         "cached_photo": len(encode_photo(seen_photo(photo))),
-        "photo_row": len(encode_event("photo.uploaded.v1", uploaded, id="i", source="s", time_us=1)[1]),
+        "photo_row": len(
+            encode_event(route_of(uploaded).event_type, uploaded, id="i", source="s", time_us=1)[1]
+        ),
         "cached_followee": 16,
         "cached_like": 8,
     }

@@ -139,15 +139,18 @@ def test_a_trial_that_cannot_be_checked_is_one_line(
     assert message in capsys.readouterr().err
 
 
-def test_costs_alone_cannot_be_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A result of `bench.costs` has no runs."""
+@pytest.mark.parametrize("missing", ["runs", "idle"])
+def test_costs_alone_cannot_be_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], missing: str
+) -> None:
+    """A result of `bench.costs` has no runs. Without idle use, the costs would contain it twice."""
     path = trial(tmp_path)
-    path.write_text(json.dumps({**json.loads(path.read_text()), "runs": []}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), missing: {}}))
 
     with pytest.raises(SystemExit):
         main(["--check", str(path)])
 
-    assert "no runs" in capsys.readouterr().err
+    assert "it must be one of bench.capacity.trial" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("size", [1, 2])
