@@ -115,7 +115,7 @@ def make_role(server: RefusingCassandra) -> None:
 def second_node(stack: Stack) -> Iterator[RefusingCassandra]:
     """A running node in a cluster of its own, which has the role."""
     chosen: dict[str, int] = {}
-    for port in (NAME, "cassandra_storage", "jmx"):
+    for port in (NAME, f"{NAME}_storage", "jmx"):
         chosen[port] = ports.unused(chosen.values())
     server = RefusingCassandra(stack.home, shared_library(), chosen, dies_with_parent=True, name=NAME)
     server.start()

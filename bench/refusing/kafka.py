@@ -140,7 +140,7 @@ def full_disk(server: RefusingKafka) -> Iterator[None]:
 def second_broker(stack: Stack) -> Iterator[RefusingKafka]:
     """A broker beside the stack's own, and running."""
     taken = [ports.unused(())]
-    chosen = {NAME: taken[0], "kafka_controller": ports.unused(taken)}
+    chosen = {NAME: taken[0], f"{NAME}_controller": ports.unused(taken)}
     server = RefusingKafka(stack.home, shared_library(), chosen, dies_with_parent=True, name=NAME)
     server.start()
     try:

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from infra.local import ports
 from infra.local.errors import StackError
+from infra.local.layout import NODES_ALLOWED, Layout
 from infra.local.paths import PROJECT, Home
 from infra.local.processes import kernel
 from infra.local.processes.daemon import Daemon
@@ -28,8 +29,8 @@ MEDIA = "media-1"
 MIB = 1024 * 1024
 
 
-def up(home: Home, console: Console, *, servers_only: bool) -> None:
-    """Start what does not run yet; returns when everything is ready.
+def up(home: Home, console: Console, *, nodes: int | None, servers_only: bool) -> None:
+    """Start what does not run yet; returns when everything is ready. `nodes` is None for as many as before.
 
     If it is interrupted, it stops the processes that it has started, but none that ran before.
 
@@ -39,7 +40,8 @@ def up(home: Home, console: Console, *, servers_only: bool) -> None:
     """
     began = time.monotonic()
     with endings_interrupt(), exclusive(home.root, console.print), shown(console) as progress:
-        stack = Stack(home.root, wanted_ports=ports.given(os.environ))
+        layout = None if nodes is None else Layout(nodes)
+        stack = Stack(home.root, layout=layout, wanted_ports=ports.given(os.environ, _all_ports()))
         ran_before = stack.running()
         try:
             stack.start_servers(progress)
@@ -54,6 +56,10 @@ def up(home: Home, console: Console, *, servers_only: bool) -> None:
             raise
     took_s = time.monotonic() - began
     console.print(f"Ready after {took_s:.1f} s. The addresses are in {home.environment_file}", soft_wrap=True)
+
+
+def _all_ports() -> Mapping[str, str]:
+    return {port: owner for nodes in NODES_ALLOWED for port, owner in Layout(nodes).port_owners().items()}
 
 
 def down(home: Home, console: Console) -> None:

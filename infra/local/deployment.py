@@ -77,7 +77,11 @@ class Deployment:
     def prepare(self) -> None:
         """Make the topics and the keyspace, unless they exist."""
         ensure_topics(
-            self.settings.kafka, self.namespace, self.sizes, client_config=self.settings.kafka_security
+            self.settings.kafka,
+            self.namespace,
+            self.sizes,
+            replication_factor=self.settings.kafka_replicas,
+            client_config=self.settings.kafka_security,
         )
         cluster = make_cluster(self.settings, timeout_s=30.0)
         try:

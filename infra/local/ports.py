@@ -8,22 +8,10 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from infra.local.errors import StackError
+from infra.local.layout import Layout
 
-# Every port, and the process that listens on it.
-OWNERS: Mapping[str, str] = {
-    "kafka": "kafka",
-    "kafka_controller": "kafka",
-    "cassandra": "cassandra",
-    "cassandra_storage": "cassandra",
-    "redis": "redis",
-    "s3": "s3_gate",
-    "s3_store": "s3",
-    "shield": "shield",
-    "shield_status": "shield",
-    "edge": "edge",
-    "edge_status": "edge",
-    "api": "api",
-}
+# Every port, and the process that listens on it, in a stack of one node.
+OWNERS: Mapping[str, str] = Layout().port_owners()
 # Below 32768. From there on the kernel uses ports for outgoing connections, so a chosen port could
 # be in use at the next run.
 FIRST, LAST = 20_000, 29_999
@@ -47,15 +35,15 @@ def is_free(port: int) -> bool:
         return True
 
 
-def given(environment: Mapping[str, str]) -> dict[str, int]:
+def given(environment: Mapping[str, str], owners: Mapping[str, str] = OWNERS) -> dict[str, int]:
     """The ports named by SHUTTERLINE_KAFKA_PORT, SHUTTERLINE_API_PORT and so on.
 
     Raises:
         StackError: One of them is not a port, or two are the same.
     """
     ports: dict[str, int] = {}
-    for name in OWNERS:
-        variable = f"SHUTTERLINE_{name.upper()}_PORT"
+    for name in owners:
+        variable = variable_of(name)
         text = environment.get(variable)
         if text is None:
             continue
@@ -67,11 +55,17 @@ def given(environment: Mapping[str, str]) -> dict[str, int]:
     return ports
 
 
+def variable_of(name: str) -> str:
+    """The environment variable that names a port."""
+    return f"SHUTTERLINE_{name.upper().replace('-', '_')}_PORT"
+
+
 def choose(
     wanted: Mapping[str, int],
     remembered: Mapping[str, int],
     running: Collection[str],
     free: Callable[[int], bool] = is_free,
+    owners: Mapping[str, str] = OWNERS,
 ) -> dict[str, int]:
     """A port for each name, all different.
 
@@ -82,7 +76,7 @@ def choose(
         StackError: A port that has to be used is taken by another program, or differs from the one in use.
     """
     chosen: dict[str, int] = {}
-    for name, owner in OWNERS.items():
+    for name, owner in owners.items():
         port = wanted.get(name, remembered.get(name))
         if running and name in remembered and port != remembered[name]:
             raise StackError(
@@ -94,7 +88,7 @@ def choose(
         elif port is not None and (name in wanted or running):
             raise StackError(
                 f"port {port} of {name} is taken by another program: end that, or run `make down` and give "
-                f"another one with SHUTTERLINE_{name.upper()}_PORT"
+                f"another one with {variable_of(name)}"
             )
         else:
             chosen[name] = unused({*wanted.values(), *remembered.values(), *chosen.values()}, free)
@@ -107,7 +101,7 @@ def load(path: Path) -> dict[str, int]:
         stored = json.loads(path.read_text())
     except (FileNotFoundError, ValueError):
         return {}
-    return {name: port for name, port in stored.items() if name in OWNERS and isinstance(port, int)}
+    return {name: port for name, port in stored.items() if isinstance(port, int)}
 
 
 def save(path: Path, ports: Mapping[str, int]) -> None:

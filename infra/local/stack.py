@@ -15,6 +15,7 @@ from pathlib import Path
 from infra.local import media_keys, ports
 from infra.local.credentials import load_or_make
 from infra.local.errors import StackError
+from infra.local.layout import Layout, layout_of
 from infra.local.media_keys import MediaKey
 from infra.local.paths import PROJECT, Home, shared_library
 from infra.local.processes.daemon import Daemon, stop_all
@@ -26,6 +27,7 @@ from infra.local.servers.edge import EdgeServer, media_url
 from infra.local.servers.jars import missing
 from infra.local.servers.kafka import KafkaServer
 from infra.local.servers.redis import RedisServer
+from infra.local.servers.redis_cluster import RedisClusterServer, form_cluster
 from infra.local.servers.s3 import MEDIA_BUCKET, S3Server
 from infra.local.servers.s3_gate import S3GateServer
 from infra.local.servers.server import Server
@@ -53,21 +55,35 @@ class Stack:
         self,
         home: Path,
         *,
+        layout: Layout | None = None,
         wanted_ports: Mapping[str, int] | None = None,
         library: Path | None = None,
         dies_with_parent: bool = False,
     ) -> None:
         """`home` is made if it is missing; `library` has the jars (default: the project's).
 
+        Without a `layout`, the stack has that of its last run.
+
         With `dies_with_parent` the kernel ends everything together with the thread that started it, which
         should be the main one. Otherwise the stack outlives the program that starts it.
+
+        Raises:
+            StackError: The stack has another layout, and data.
         """
         self.home = Home(home.resolve())
         self._wanted = dict(wanted_ports or {})
         self._library = library or shared_library()
         self._dies_with_parent = dies_with_parent
         self._ports = ports.load(self.home.ports_file)
-        self._daemons: dict[str, Daemon] = {kind.kind: self._new_server(kind) for kind in KINDS}
+        self.layout = layout or layout_of(self._ports)
+        if self._ports and self.layout != layout_of(self._ports):
+            raise StackError(
+                f"the stack in {self.home.root} has {layout_of(self._ports).nodes} nodes and data, and is to "
+                f"have {self.layout.nodes}: run `make clean` first, which deletes the data"
+            )
+        self._daemons: dict[str, Daemon] = {
+            name: self._new_server(kind, name) for kind in KINDS for name in self.layout.names(kind.kind)
+        }
 
     def start_servers(self, progress: Progress | None = None) -> list[str]:
         """Start the servers that do not run, all at once, and return their names when every server answers.
@@ -90,6 +106,8 @@ class Stack:
             already_running=already_running,
             progress=progress,
         )
+        if clustered := [server for server in self._servers() if isinstance(server, RedisClusterServer)]:
+            form_cluster(clustered[: self.layout.nodes], clustered[self.layout.nodes :])
         return started
 
     def start_edge(self, name: str) -> EdgeServer:
@@ -126,7 +144,8 @@ class Stack:
 
     def choose_ports(self) -> None:
         """Choose the ports and store them for the next run."""
-        chosen = ports.choose(self._wanted, self._ports, self.running())
+        owners = self.layout.port_owners()
+        chosen = ports.choose(self._wanted, self._ports, self.running(), owners=owners)
         self.home.make_private()
         self._ports.update(chosen)  # In place: the servers hold the same mapping.
         ports.save(self.home.ports_file, chosen)
@@ -140,7 +159,7 @@ class Stack:
         daemon = self._daemons.get(name)
         if not isinstance(daemon, Server):
             raise StackError(
-                f"{name!r} is no server; the servers are {', '.join(kind.kind for kind in KINDS)}"
+                f"{name!r} is no server; the servers are {', '.join(each.name for each in self._servers())}"
             )
         return daemon
 
@@ -215,10 +234,18 @@ class Stack:
         # In the order of KINDS: the shield comes before the CDN edges.
         caches = [server for server in self._servers() if isinstance(server, CacheServer)]
         local = {name: f"127.0.0.1:{port}" for name, port in self._ports.items()}
+        of_kind = {
+            kind: ",".join(local[name] for name in self.layout.names(kind))
+            for kind in ("kafka", "cassandra", "redis")
+        }
+        replicas = str(self.layout.nodes)
         return {
-            "SHUTTERLINE_KAFKA": local["kafka"],
-            "SHUTTERLINE_CASSANDRA": local["cassandra"],
-            "SHUTTERLINE_REDIS": f"redis://{local['redis']}/0",
+            "SHUTTERLINE_KAFKA": of_kind["kafka"],
+            "SHUTTERLINE_KAFKA_REPLICAS": replicas,
+            "SHUTTERLINE_CASSANDRA": of_kind["cassandra"],
+            "SHUTTERLINE_CASSANDRA_REPLICATION": replicas,
+            "SHUTTERLINE_REDIS": f"redis://{of_kind['redis']}/0",
+            "SHUTTERLINE_REDIS_CLUSTER": str(int(self.layout.nodes > 1)),
             "SHUTTERLINE_S3": f"http://{local['s3']}",
             "SHUTTERLINE_S3_BUCKET": MEDIA_BUCKET,
             "SHUTTERLINE_S3_ACCESS_KEY": credentials.s3_access_key,
@@ -249,5 +276,14 @@ class Stack:
     def _servers(self) -> list[Server]:
         return [daemon for daemon in self._daemons.values() if isinstance(daemon, Server)]
 
-    def _new_server(self, kind: type[Server]) -> Server:
-        return kind(self.home, self._library, self._ports, dies_with_parent=self._dies_with_parent)
+    def _new_server(self, kind: type[Server], name: str) -> Server:
+        if kind is RedisServer and self.layout.nodes > 1:
+            kind = RedisClusterServer
+        return kind(
+            self.home,
+            self._library,
+            self._ports,
+            dies_with_parent=self._dies_with_parent,
+            name=name,
+            peers=self.layout.names(kind.kind),
+        )

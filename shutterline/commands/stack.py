@@ -6,16 +6,26 @@ import typer
 
 from infra.local import commands
 from infra.local.errors import StackError
+from infra.local.layout import NODES_ALLOWED
 from infra.local.paths import project_home
 from shutterline.failures import plain_failures
 from shutterline.terminal import terminal_of_own_text
+
+_NODES_HELP = "1, or 3: three brokers, three Cassandra nodes, a Redis Cluster; as many as before without it."
+
+
+def _allowed(nodes: int | None) -> int | None:
+    if nodes not in (None, *NODES_ALLOWED):
+        raise typer.BadParameter(f"{nodes} is not one of {', '.join(map(str, NODES_ALLOWED))}")
+    return nodes
 
 
 @plain_failures(StackError)
 def up(
     servers: Annotated[bool, typer.Option("--servers", help="Start the servers alone.")] = False,
+    nodes: Annotated[int | None, typer.Option(callback=_allowed, help=_NODES_HELP)] = None,
 ) -> None:
-    commands.up(project_home(), terminal_of_own_text(), servers_only=servers)
+    commands.up(project_home(), terminal_of_own_text(), nodes=nodes, servers_only=servers)
 
 
 @plain_failures(StackError)

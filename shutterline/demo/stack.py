@@ -27,7 +27,7 @@ def start(home: Home, console: Console) -> Deployment:
         console.print(f"{commands.WORKER} is restarted with {PUSH_SETTING}={PUSH_FOLLOWERS_MAX}")
         stack.stop_process(commands.WORKER)
     os.environ[PUSH_SETTING] = str(PUSH_FOLLOWERS_MAX)
-    commands.up(home, console, servers_only=False)
+    commands.up(home, console, nodes=None, servers_only=False)
     console.print(
         f"Photos of accounts with 10,000 to {PUSH_FOLLOWERS_MAX:,} followers are pushed through the bulk "
         f"lane here ({PUSH_SETTING}); by default readers pull them.",

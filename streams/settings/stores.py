@@ -21,7 +21,7 @@ class CassandraSettings(Namespaced, BreakerSettings):
 
 
 class RedisSettings(Namespaced, BreakerSettings):
-    """Timelines and the cache. Of a cluster, `redis` has the address of any server."""
+    """Timelines and the cache. Of a cluster, `redis` may have several `host:port`, with commas between."""
 
     redis: str = "redis://127.0.0.1:6379/0"
     redis_cluster: bool = False

@@ -1,4 +1,4 @@
-"""Cassandra: one node."""
+"""Cassandra: one node, or several of one ring."""
 
 import json
 from collections.abc import Sequence
@@ -10,6 +10,9 @@ from infra.local.servers.server import Server
 
 # Half of this heap would halve the speed of bulk writes; a larger heap helps only benchmarks.
 HEAP_FIRST, HEAP_MAX = "128m", "512m"
+
+# Murmur3Partitioner's tokens are 64-bit integers.
+TOKEN_MIN, TOKENS = -(2**63), 2**64
 
 # The start is short, because Cassandra does not wait for other nodes, uses a constant instead of
 # measuring the memory of a row for 2 s, and assumes two processors on every machine. The stop is
@@ -35,13 +38,20 @@ class CassandraServer(Server):
 
     def configure(self) -> None:
         folders = ("data", "commitlog", "saved_caches", "hints", "cdc_raw")
+        place = self.peers.index(self.name)
         self._write_conf(
             "cassandra.yaml",
             port=self.port,
-            storage_port=self.ports["cassandra_storage"],
+            storage_port=self._storage_port(self.name),
+            seeds=",".join(f"127.0.0.1:{self._storage_port(name)}" for name in self.peers),
+            # Equal parts of the ring, so that nodes which start at the same moment need not agree on them.
+            token=TOKEN_MIN + TOKENS * place // len(self.peers),
             # A JSON string is also a YAML string, whatever characters the path has.
             **{folder: json.dumps(str(self.data_dir / folder)) for folder in folders},
         )
+
+    def _storage_port(self, name: str) -> int:
+        return self.ports[f"{name}_storage"]
 
     def command(self) -> Sequence[str]:
         line = java(self.library, self.kind, agent="jamm-*.jar", heap=(HEAP_FIRST, HEAP_MAX))

@@ -24,14 +24,17 @@ class Server(Daemon, ABC):
         *,
         dies_with_parent: bool,
         name: str | None = None,
+        peers: Sequence[str] = (),
     ) -> None:
         """`ports` is read at every start, so that the stack can choose other ports while nothing runs.
 
-        The first server of a kind has the name of its kind; `name` is for further ones.
+        The first server of a kind has the name of its kind; `name` is for further ones. `peers` are the names
+        of all nodes of its cluster, itself among them; without it, it is the only one.
         """
         super().__init__(name or self.kind, home, dies_with_parent=dies_with_parent)
         self.library = library
         self.ports = ports
+        self.peers = peers or (self.name,)
 
     @property
     def port(self) -> int:

@@ -45,12 +45,7 @@ class SecuredKafka(KafkaServer):
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def configure(self) -> None:
-        properties = self._write_conf(
-            "server.properties",
-            port=self.port,
-            controller_port=self.ports["kafka_controller"],
-            data=self.data_dir,
-        )
+        properties = self._write_properties()
         text = properties.read_text().replace("PLAINTEXT://", "SASL_SSL://")
         text = text.replace("map=PLAINTEXT:PLAINTEXT", "map=SASL_SSL:SASL_SSL")
         text = text.replace("listener.name=PLAINTEXT", "listener.name=SASL_SSL")
@@ -105,7 +100,7 @@ def secured(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     taken: list[int] = []
     for _ in range(2):
         taken.append(ports.unused(taken))
-    chosen = {"kafka-secured": taken[0], "kafka_controller": taken[1]}
+    chosen = {"kafka-secured": taken[0], "kafka-secured_controller": taken[1]}
     server = SecuredKafka(stack.home, shared_library(), chosen, dies_with_parent=True, name="kafka-secured")
     server.identity, server.authority = write_identity(tmp_path_factory.mktemp("tls"))
     server.start()

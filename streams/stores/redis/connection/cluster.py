@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.cluster import RedisCluster as Topology
 from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError, RedisClusterException, RedisError
@@ -49,12 +50,16 @@ class RedisCluster(RedisClient):
     is_cluster = True
 
     def __init__(self, url: str, make_breaker: Callable[[], Breaker], timeout_s: float) -> None:
-        """`url` has the address of any of the servers; its credentials and TLS are those of all."""
-        self._url = url
+        """`url` has addresses of some of the servers, with commas between, and the credentials of all."""
+        self._url = urlsplit(url)
         self._make_breaker = make_breaker
         self._timeout_s = timeout_s
+        first, *others = self._url.netloc.rpartition("@")[2].split(",")
         self._topology = Topology.from_url(
-            url,
+            self._url_of(first),
+            startup_nodes=[
+                ClusterNode(host, int(port)) for host, _, port in (other.rpartition(":") for other in others)
+            ],
             socket_timeout=timeout_s,
             socket_connect_timeout=timeout_s,
             require_full_coverage=False,
@@ -206,12 +211,14 @@ class RedisCluster(RedisClient):
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         server = self._servers.get(address)
         if server is None:
-            url = urlsplit(self._url)
-            credentials, at, _ = url.netloc.rpartition("@")
-            url = url._replace(netloc=f"{credentials}{at}{address}")
-            server = RedisServer(urlunsplit(url), self._make_breaker(), self._timeout_s)
+            server = RedisServer(self._url_of(address), self._make_breaker(), self._timeout_s)
             self._servers[address] = server
         return server
+
+    def _url_of(self, address: str) -> str:
+        """Return the URL of one server."""
+        credentials, at, _ = self._url.netloc.rpartition("@")
+        return urlunsplit(self._url._replace(netloc=f"{credentials}{at}{address}"))
 
     def _names(self, used: MutableMapping[int, tuple[RedisServer, bytes]]) -> NameOf:
         """Return a function that also notes in whose incarnation it has named a key, by its slot."""

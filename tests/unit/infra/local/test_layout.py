@@ -1,0 +1,120 @@
+"""A stack of one node, and one of three nodes of Kafka, Cassandra and Redis."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from infra.local import ports
+from infra.local.errors import StackError
+from infra.local.layout import Layout, layout_of
+from infra.local.paths import private_folder
+from infra.local.servers.cassandra import CassandraServer
+from infra.local.servers.kafka import KafkaServer
+from infra.local.servers.redis_cluster import RedisClusterServer
+from infra.local.servers.server import Server
+from infra.local.stack import Stack
+
+THREE = Layout(3)
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Stack:
+    made = Stack(tmp_path / "stack", layout=THREE)
+    made.choose_ports()
+    return made
+
+
+def configured(server: Server, file: str) -> str:
+    """Let the server write its configuration; returns that file's text."""
+    for folder in (server.home.conf / server.name, server.data_dir):
+        private_folder(folder)
+    server.configure()
+    return (server.home.conf / server.name / file).read_text()
+
+
+def test_names_of_one_node_are_as_ever_and_of_three_have_numbers() -> None:
+    assert [Layout().names(kind) for kind in ("kafka", "redis", "s3")] == [("kafka",), ("redis",), ("s3",)]
+    assert THREE.names("kafka") == ("kafka-1", "kafka-2", "kafka-3")
+    assert THREE.names("redis") == tuple(f"redis-{number}" for number in range(1, 7))
+    assert THREE.names("s3") == ("s3",)
+
+
+@pytest.mark.parametrize("layout", [Layout(), THREE])
+def test_the_ports_of_a_run_tell_its_layout(layout: Layout) -> None:
+    """So `make down`, `status`, `clean` and a second `make up` need not be told."""
+    chosen = ports.choose({}, {}, (), owners=layout.port_owners())
+
+    assert layout_of(chosen) == layout
+    assert layout_of({}) == Layout()
+
+
+def test_a_stack_keeps_its_layout(stack: Stack) -> None:
+    again = Stack(stack.home.root)
+
+    assert again.layout == THREE
+    assert {each.name for each in again.processes()} >= {"kafka-3", "cassandra-3", "redis-6", "edge"}
+
+
+def test_another_layout_is_refused_until_the_stack_is_cleaned(stack: Stack) -> None:
+    """Its data are those of three nodes."""
+    with pytest.raises(StackError, match="has 3 nodes and data, and is to have 1: run `make clean` first"):
+        Stack(stack.home.root, layout=Layout())
+
+    stack.clean()
+    assert Stack(stack.home.root, layout=Layout()).layout == Layout()
+
+
+def test_programs_get_the_addresses_of_all_nodes(stack: Stack) -> None:
+    environment = stack.environment()
+    cassandra = [f"127.0.0.1:{stack.port(f'cassandra-{number}')}" for number in (1, 2, 3)]
+    redis = [f"127.0.0.1:{stack.port(f'redis-{number}')}" for number in range(1, 7)]
+
+    assert environment["SHUTTERLINE_CASSANDRA"] == ",".join(cassandra)
+    assert environment["SHUTTERLINE_REDIS"] == f"redis://{','.join(redis)}/0"
+    assert len(environment["SHUTTERLINE_KAFKA"].split(",")) == 3
+    assert environment["SHUTTERLINE_KAFKA_REPLICAS"] == "3"
+    assert environment["SHUTTERLINE_CASSANDRA_REPLICATION"] == "3"
+    assert environment["SHUTTERLINE_REDIS_CLUSTER"] == "1"
+
+
+def test_the_nodes_of_a_ring_know_each_other_and_have_equal_parts(stack: Stack) -> None:
+    tokens = []
+    for number in (1, 2, 3):
+        node = stack.server(f"cassandra-{number}")
+        assert isinstance(node, CassandraServer)
+        written = configured(node, "cassandra.yaml")
+        seeds = ",".join(f"127.0.0.1:{stack.port(f'cassandra-{each}_storage')}" for each in (1, 2, 3))
+        assert f'seeds: "{seeds}"' in written
+        tokens.append(int(written.split("initial_token: ")[1].split()[0]))
+
+    assert tokens[0] == -(2**63)
+    assert {later - earlier for earlier, later in pairwise(tokens)} == {2**64 // 3}
+
+
+def test_brokers_vote_together_and_two_of_three_are_enough(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(KafkaServer, "_format", lambda self, properties: None)
+    voters = ",".join(f"{each}@127.0.0.1:{stack.port(f'kafka-{each}_controller')}" for each in (1, 2, 3))
+
+    written = [configured(stack.server(f"kafka-{number}"), "server.properties") for number in (1, 2, 3)]
+
+    for number, text in enumerate(written, start=1):
+        assert f"\nnode.id={number}\ncontroller.quorum.voters={voters}\n" in text
+        assert "\nmin.insync.replicas=2\noffsets.topic.replication.factor=3\n" in text
+
+
+def test_each_server_of_a_cluster_has_a_port_for_the_others(stack: Stack) -> None:
+    server = stack.server("redis-4")
+    assert isinstance(server, RedisClusterServer)
+
+    assert f"\ncluster-port {stack.port('redis-4_bus')}\n" in configured(server, "cluster.conf")
+
+
+def test_a_port_of_a_node_is_named_by_a_variable_that_shells_allow() -> None:
+    owners = THREE.port_owners()
+
+    assert ports.given({"SHUTTERLINE_REDIS_6_PORT": "7006"}, owners) == {"redis-6": 7006}
+    with pytest.raises(StackError, match="SHUTTERLINE_KAFKA_2_PORT is 'x'"):
+        ports.given({"SHUTTERLINE_KAFKA_2_PORT": "x"}, owners)
