@@ -8,8 +8,7 @@ were invalidated after that data was saved.
 from collections.abc import Mapping, Sequence
 from secrets import token_bytes
 
-from more_itertools import flatten
-
+from streams.errors import StoreUnavailable
 from streams.ports.cache import Cache
 from streams.stores.cache.tails import TAIL_RECORDS_MAX
 from streams.stores.redis.connection.client import Command, NameOf, RedisClient, load_script
@@ -35,8 +34,11 @@ class RedisCache(Cache):
             names = self._names(keys, name)
             together = self._client.together(names)
             commands = [(b"MGET", *(names[at] for at in some)) for some in together]
-            replies = await self._client.ask_together(commands)
-            values = dict(zip(flatten(together), flatten(replies), strict=True))
+            values: dict[int, bytes | None] = {}
+            for some, reply in zip(together, await self._client.ask_reachable(commands), strict=True):
+                # What a server has that does not respond is read from the database.
+                found = [None] * len(some) if isinstance(reply, StoreUnavailable) else reply
+                values |= zip(some, found, strict=True)
             return [values[at] for at in range(len(keys))]
 
         return values_of(await self._client.call_in_incarnation("get cached", run))
@@ -50,6 +52,7 @@ class RedisCache(Cache):
 
         async def run(name: NameOf) -> None:
             value, life = _LEASE + token, b"%d" % LEASE_MS
+            # All, because a lease that arrives late, after an invalidation, must not be filled.
             await self._client.ask_together(
                 [(b"SET", each, value, b"NX", b"PX", life) for each in self._names(keys, name)]
             )

@@ -13,7 +13,7 @@ from redis.crc import key_slot
 from bench.traffic.waiting import eventually
 from infra.local.servers.redis_cluster import SLOTS
 from schemas.envelope import Record
-from schemas.ids import PhotoId, UserId
+from schemas.ids import PhotoId, UserId, pack_id
 from streams.core import ring
 from streams.errors import StoreUnavailable
 from streams.kafka.stages.fanout_log import RecordLog
@@ -105,10 +105,19 @@ async def test_an_older_replica_takes_over(cluster: Cluster, stores: Stores) -> 
     assert (await stores.page_starts.read((), lost[0])).is_verified
     before = await rings(stores)
     worker.merged.clear()
+    keys = [b"s" + pack_id(number) for number in range(200)]
+    await stores.cache.fill(await stores.cache.lease(keys), dict.fromkeys(keys, b"row"), 60)
 
     cluster.primaries[1].kill()
     # The others are served meanwhile.
     await asyncio.gather(*(stores.page_starts.read((), owner) for owner in others))
+    values = await stores.cache.get(keys)
+    assert 100 < values.count(b"row") < 200
+    assert values.count(None) == 200 - values.count(b"row")
+    with pytest.raises(StoreUnavailable):  # Law: an unfollow is not acknowledged then.
+        await stores.cache.invalidate(keys)
+    with pytest.raises(StoreUnavailable):
+        await stores.cache.lease(keys)
 
     async def has_taken_over() -> bool:
         start = await stores.page_starts.read((), lost[0])

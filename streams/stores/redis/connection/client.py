@@ -67,6 +67,13 @@ class RedisClient(Protocol):
     def ask_together(self, commands: Iterable[Command]) -> Awaitable[list[Any]]:
         """Like `ask`, for several commands; those on keys of one slot run in this order."""
 
+    async def ask_reachable(self, commands: Iterable[Command]) -> list[Any]:
+        """Like `ask_together`, but the reply from a server that does not respond is a `StoreUnavailable`.
+
+        Raises:
+            StoreUnavailable: No server responded.
+        """
+
     async def ask_script(self, script: Script, keys: Sequence[bytes], args: Sequence[bytes]) -> Any:
         """Call a script on keys of one slot."""
 

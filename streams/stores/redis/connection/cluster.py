@@ -78,7 +78,13 @@ class RedisCluster(RedisClient):
         return reply
 
     async def ask_together(self, commands: Iterable[Command]) -> list[Any]:
-        return await self._ask_each([(_key_of(command), command) for command in commands], None)
+        return _raised(await self._ask_each([(_key_of(command), command) for command in commands], None))
+
+    async def ask_reachable(self, commands: Iterable[Command]) -> list[Any]:
+        replies = await self._ask_each([(_key_of(command), command) for command in commands], None)
+        if all(isinstance(reply, StoreUnavailable) for reply in replies):
+            _raised(replies)
+        return replies
 
     async def ask_script(self, script: Script, keys: Sequence[bytes], args: Sequence[bytes]) -> Any:
         [reply] = await self.ask_scripts(script, [(keys, args)])
@@ -87,14 +93,16 @@ class RedisCluster(RedisClient):
     async def ask_scripts(
         self, script: Script, calls: Iterable[tuple[Sequence[bytes], Sequence[bytes]]]
     ) -> list[Any]:
-        return await self._ask_each([(keys[0], script.command(keys, args)) for keys, args in calls], script)
+        commands = [(keys[0], script.command(keys, args)) for keys, args in calls]
+        return _raised(await self._ask_each(commands, script))
 
     async def ask_scripts_at(
         self, script: Script, calls: Iterable[tuple[bytes, Sequence[bytes]]]
     ) -> list[Any]:
         # If a key of a slot that is moving were declared, the server could pass the call on to the other
         # one, which would take the keys that it has not got yet for missing.
-        return await self._ask_each([(key, script.command((), args)) for key, args in calls], script)
+        commands = [(key, script.command((), args)) for key, args in calls]
+        return _raised(await self._ask_each(commands, script))
 
     async def call_in_incarnation(self, operation: str, run: Callable[[NameOf], Awaitable[Any]]) -> Any:
         tries_left = INCARNATION_TRIES
@@ -142,7 +150,10 @@ class RedisCluster(RedisClient):
             await self._topology.nodes_manager.aclose(nodes)
 
     async def _ask_each(self, commands: Sequence[tuple[bytes, Command]], script: Script | None) -> list[Any]:
-        """Return the reply to each command, from the server that has its key, which is beside it."""
+        """Return the reply to each command, from the server that has its key, which is beside it.
+
+        It is a `StoreUnavailable` if that server does not respond.
+        """
         await self._ready()
         replies: dict[int, Any] = {}
         left: Sequence[int] = range(len(commands))
@@ -167,13 +178,18 @@ class RedisCluster(RedisClient):
             *(
                 self._ask_server(server, [commands[at][1] for at in some], script)
                 for server, some in by_server.items()
-            )
+            ),
+            return_exceptions=True,
         )
-        return {
-            at: reply
-            for some, replies in zip(by_server.values(), asked, strict=True)
-            for at, reply in zip(some, replies, strict=True)
-        }
+        replies: dict[int, Any] = {}
+        for some, their_replies in zip(by_server.values(), asked, strict=True):
+            if isinstance(their_replies, StoreUnavailable):
+                replies |= dict.fromkeys(some, their_replies)
+            elif isinstance(their_replies, BaseException):
+                raise their_replies
+            else:
+                replies |= zip(some, their_replies, strict=True)
+        return replies
 
     async def _ask_server(
         self, server: RedisServer, commands: Sequence[Command], script: Script | None
@@ -270,6 +286,14 @@ class RedisCluster(RedisClient):
         self._of_slot = {
             slot: self._server_at(primary.host, int(primary.port)) for slot, (primary, *_) in slots.items()
         }
+
+
+def _raised(replies: list[Any]) -> list[Any]:
+    """Return the replies, or raise the first `StoreUnavailable` among them."""
+    for reply in replies:
+        if isinstance(reply, StoreUnavailable):
+            raise reply
+    return replies
 
 
 def _key_of(command: Command) -> bytes:

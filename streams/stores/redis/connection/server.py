@@ -102,6 +102,9 @@ class RedisServer(RedisClient):
         """Like `ask`, for several commands that the server runs in this order, whatever their keys are."""
         return self._shared.ask_together(commands)
 
+    async def ask_reachable(self, commands: Iterable[Command]) -> list[Any]:
+        return await self.ask_together(commands)
+
     async def ask_script(self, script: Script, keys: Sequence[bytes], args: Sequence[bytes]) -> Any:
         [reply] = await self.ask_scripts(script, [(keys, args)])
         return reply
