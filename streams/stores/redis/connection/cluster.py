@@ -227,7 +227,8 @@ class RedisCluster(RedisClient):
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         server = self._servers.get(address)
         if server is None:
-            server = RedisServer(self._url_of(address), self._make_breaker(), self._timeout_s)
+            breaker, name = self._make_breaker(), f"{STORE} {address}"
+            server = RedisServer(self._url_of(address), breaker, self._timeout_s, name)
             self._servers[address] = server
         return server
 

@@ -56,9 +56,11 @@ class RedisServer(RedisClient):
 
     is_cluster = False
 
-    def __init__(self, url: str, breaker: Breaker, timeout_s: float) -> None:
+    def __init__(self, url: str, breaker: Breaker, timeout_s: float, store: str = STORE) -> None:
+        """`store` is its name in metrics and errors."""
+        self._store = store
         self._guard = StoreGuard(
-            STORE,
+            store,
             breaker,
             timeout_s=timeout_s,
             errors=(RedisError, OSError),
@@ -157,7 +159,7 @@ class RedisServer(RedisClient):
                     return result
             else:
                 await self.learn_incarnation()
-        raise StoreUnavailable(STORE, operation, "the server keeps restarting")
+        raise StoreUnavailable(self._store, operation, "the server keeps restarting")
 
     async def learn_incarnation(self) -> None:
         """Connect. Raises StoreUnavailable."""
