@@ -75,14 +75,19 @@ class Generation:
         if not partitions:
             return await self._left_behind()
         ends = await self.offsets.ends([(name, partition) for partition in partitions])
-        checkpoints = await self.timelines.checkpoints(partitions)
-        behind = [partition for (_, partition), end in ends.items() if checkpoints.get(partition, -1) < end]
+        by_group = await self.timelines.checkpoints_by_group(partitions)
+        behind = [
+            partition
+            for (_, partition), end in ends.items()
+            if any(checkpoints.get(partition, -1) < end for checkpoints in by_group)
+        ]
         return [f"Redis has not got all of {name}, partitions {behind}"] if behind else []
 
     async def _left_behind(self) -> list[str]:
         """Return a sentence if `fanout` was deleted by somebody else, who may not have waited for Redis."""
         of_all = range(max(sizes.partitions(FANOUT) for sizes in SIZES.values()))
-        if not any((await self.timelines.checkpoints(of_all)).values()):
+        by_group = await self.timelines.checkpoints_by_group(of_all)
+        if not any(position for checkpoints in by_group for position in checkpoints.values()):
             return []
         return [
             f"{FANOUT.named(self.namespace)} is gone, but Redis has places in it: empty Redis, "

@@ -172,8 +172,7 @@ class FeedSources:
         if start is not None and beginning.lists.keys() >= authors | {reader}:
             return self._sources(reader, authors, beginning.lists), Gaps(), start
         lists, gaps = await self._pull_lists(reader, self._listed().among(following), below, beginning)
-        # If there is no timeline, its rebuild begins after the lists were read, and finds one that was made
-        # meanwhile.
+        # Without a timeline there is nothing to read again: its rebuild begins after the lists were read.
         if start is None or start.timeline is not None:
             start = await self.page_starts.read((), reader)
         return lists, gaps, start

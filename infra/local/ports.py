@@ -73,8 +73,13 @@ def choose(
     addresses of the others.
 
     Raises:
-        StackError: A port that has to be used is taken by another program, or differs from the one in use.
+        StackError: A port that has to be used is taken by another program, or differs from the one in use;
+            or one is wanted that this stack does not have.
     """
+    if unknown := sorted(wanted.keys() - owners.keys()):
+        raise StackError(
+            f"{variable_of(unknown[0])} names no port of this stack; its ports are {', '.join(owners)}"
+        )
     chosen: dict[str, int] = {}
     for name, owner in owners.items():
         port = wanted.get(name, remembered.get(name))

@@ -34,7 +34,7 @@ class RedisClusterServer(RedisServer):
 def form_cluster(primaries: Sequence[RedisClusterServer], replicas: Sequence[RedisClusterServer]) -> None:
     """Make a cluster of servers that run: equal parts of the slots, and replicas of the first primaries.
 
-    Returns when all of them agree. Nothing happens if they are a cluster already.
+    Returns when all of them agree and serve. May be repeated, also after it was interrupted anywhere.
 
     Raises:
         StackError: They did not agree within `FORM_DEADLINE_S`.
@@ -42,21 +42,26 @@ def form_cluster(primaries: Sequence[RedisClusterServer], replicas: Sequence[Red
     servers = [*primaries, *replicas]
     clients: list[Any] = [Redis(port=server.port) for server in servers]
     try:
-        if _state(clients[0])["cluster_slots_assigned"] != "0":
-            return
-        bounds = pairwise(SLOTS * number // len(primaries) for number in range(len(primaries) + 1))
-        for number, (client, (begin, end)) in enumerate(zip(clients, bounds, strict=False), start=1):
-            client.execute_command("CLUSTER SET-CONFIG-EPOCH", number)
-            client.execute_command("CLUSTER ADDSLOTSRANGE", begin, end - 1)
-        for server in servers[1:]:
-            clients[0].execute_command("CLUSTER MEET", "127.0.0.1", server.port, server.bus_port)
-        _until(lambda: all(int(_state(client)["cluster_known_nodes"]) == len(servers) for client in clients))
-        for primary, replica in zip(clients, clients[len(primaries) :], strict=False):
-            replica.execute_command("CLUSTER REPLICATE", primary.execute_command("CLUSTER MYID"))
+        if any(int(_state(client)["cluster_slots_assigned"]) < SLOTS for client in clients):
+            _form(servers, clients, len(primaries))
         _until(lambda: all(_is_settled(client) for client in clients))
     finally:
         for client in clients:
             client.close()
+
+
+def _form(servers: Sequence[RedisClusterServer], clients: Sequence[Any], primaries: int) -> None:
+    """Take each step where it is missing."""
+    bounds = pairwise(SLOTS * number // primaries for number in range(primaries + 1))
+    for number, (client, (begin, end)) in enumerate(zip(clients, bounds, strict=False), start=1):
+        if _state(client)["cluster_slots_assigned"] == "0":
+            client.execute_command("CLUSTER ADDSLOTSRANGE", begin, end - 1)
+            client.execute_command("CLUSTER SET-CONFIG-EPOCH", number)
+    for server in servers[1:]:
+        clients[0].execute_command("CLUSTER MEET", "127.0.0.1", server.port, server.bus_port)
+    _until(lambda: all(int(_state(client)["cluster_known_nodes"]) == len(servers) for client in clients))
+    for primary, replica in zip(clients, clients[primaries:], strict=False):
+        replica.execute_command("CLUSTER REPLICATE", primary.execute_command("CLUSTER MYID"))
 
 
 def _state(client: Any) -> Mapping[str, str]:
@@ -66,7 +71,8 @@ def _state(client: Any) -> Mapping[str, str]:
 
 def _is_settled(client: Any) -> bool:
     """Whether the server serves all slots, and has its primary's data if it is a replica."""
-    if _state(client)["cluster_state"] != "ok":
+    state = _state(client)
+    if state["cluster_state"] != "ok" or int(state["cluster_slots_assigned"]) < SLOTS:
         return False
     replication = client.info("replication")
     return bool(replication["role"] == "master" or replication["master_link_status"] == "up")

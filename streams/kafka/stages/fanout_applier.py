@@ -19,6 +19,7 @@ from streams.timelines.fanout import backfill, calls_of, photos_for_owners, put_
 from topics.catalogue import Lane
 
 T = TypeVar("T")
+NEVER_MS = 2**63
 
 
 @dataclass(slots=True)
@@ -68,10 +69,14 @@ class FanoutApplier:
                 FRESHNESS.labels(self.lane.value).observe(max(0.0, age_s))
 
     async def _put(self, puts: Sequence[PhotosForOwners], is_assigned: Callable[[], bool]) -> None:
-        since_ms = self.clock_ms() - self.settings.fresh_s_max * 1_000
-        written = await self._call(
-            lambda: put_photos(self.stores, puts, fresh_since_ms=since_ms), is_assigned
-        )
+        since_ms = [self.clock_ms() - self.settings.fresh_s_max * 1_000]
+
+        def put() -> Awaitable[int]:
+            # A try that failed may have appended to many timelines, and each of its retries would do that
+            # again. A late photo is merged instead, so all are late from the second try on.
+            return put_photos(self.stores, puts, fresh_since_ms=since_ms.pop() if since_ms else NEVER_MS)
+
+        written = await self._call(put, is_assigned)
         DELIVERIES.labels(self.lane.value).inc(written)
 
     async def _backfill(self, record: Backfill, is_assigned: Callable[[], bool]) -> None:

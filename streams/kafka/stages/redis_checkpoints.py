@@ -145,14 +145,7 @@ class RedisCheckpoints:
         if lost:
             await self._start_over(lost, "log_too_short")
         if readable and min(readable) < position:
-            log.warning(
-                "Redis came back older: applying fanout/%d from offset %d to %d again",
-                partition,
-                min(readable),
-                position,
-            )
-            await self._apply_again(partition, min(readable), position)
-            REPAIRS.labels("repaired").inc()
+            await self._repair(partition, min(readable), position)
         for checkpoint, groups in stored:
             if checkpoint != position and not await self.timelines.save_checkpoint(
                 partition, position, expected=checkpoint, groups=groups
@@ -162,6 +155,16 @@ class RedisCheckpoints:
                 )
         self._positions[partition] = position
         await self.timelines.confirm({partition: position})
+
+    async def _repair(self, partition: int, begin: int, position: int) -> None:
+        log.warning(
+            "Redis, or a part of it, came back older: applying fanout/%d from offset %d to %d again",
+            partition,
+            begin,
+            position,
+        )
+        await self._apply_again(partition, begin, position)
+        REPAIRS.labels("repaired").inc()
 
     async def _start_over(self, groups: Collection[int], outcome: str) -> None:
         """Remove every timeline of the groups, then store all checkpoints of those that have none.

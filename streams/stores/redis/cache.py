@@ -1,8 +1,12 @@
 """The short-lived cache in Redis.
 
-A key holds either a lease (`L` and its token) or a value (`V` and its bytes). Keys contain the
-server's incarnation. Without it, a Redis that restarts with older data would return values that
-were invalidated after that data was saved.
+A key holds either a lease (`L`, the incarnation of the server, and a token) or a value (`V`, the
+incarnation, and its bytes). Those of another incarnation count as missing. A Redis that restarts with older
+data, or a replica that takes over, could otherwise return values that were invalidated after that data was
+saved.
+
+The incarnation is not in the key. In a cluster a slot may move to another server and back, and an
+invalidation must find the value wherever it is.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,10 +15,11 @@ from secrets import token_bytes
 from streams.errors import StoreUnavailable
 from streams.ports.cache import Cache
 from streams.stores.cache.tails import TAIL_RECORDS_MAX
-from streams.stores.redis.connection.client import Command, NameOf, RedisClient, load_script
+from streams.stores.redis.connection.client import INCARNATION_BYTES, Command, RedisClient, load_script
 
 LEASE_MS = 5_000  # Longer than a request may wait for the database.
 _VALUE, _LEASE = b"V", b"L"
+_HEADER_BYTES = 1 + INCARNATION_BYTES
 
 
 class RedisCache(Cache):
@@ -22,83 +27,88 @@ class RedisCache(Cache):
 
     def __init__(self, client: RedisClient, *, namespace: str) -> None:
         self._client = client
-        self._prefix = namespace.encode() + b"y"
+        self._prefix = namespace.encode() + b"z"
+        self._lease = load_script("cache_lease")
         self._fill = load_script("cache_fill")
         self._append = load_script("cache_append")
 
     async def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
         if not keys:
             return []
+        together, commands = self.get_commands(keys)
+        replies = await self._client.call("get cached", self._client.ask_reachable, commands)
+        return self.values_of(keys, together, replies)
 
-        async def run(name: NameOf) -> list[bytes | None]:
-            names = self._names(keys, name)
-            together = self._client.together(names)
-            commands = [(b"MGET", *(names[at] for at in some)) for some in together]
-            values: dict[int, bytes | None] = {}
-            for some, reply in zip(together, await self._client.ask_reachable(commands), strict=True):
-                # What a server has that does not respond is read from the database.
-                found = [None] * len(some) if isinstance(reply, StoreUnavailable) else reply
-                values |= zip(some, found, strict=True)
-            return [values[at] for at in range(len(keys))]
+    def get_commands(self, keys: Sequence[bytes]) -> tuple[Sequence[Sequence[int]], list[Command]]:
+        """Return which keys each command reads, and the commands; `values_of` takes their replies."""
+        names = self._names(keys)
+        together = list(self._client.together(names))
+        return together, [(b"MGET", *(names[at] for at in indexes)) for indexes in together]
 
-        return values_of(await self._client.call_in_incarnation("get cached", run))
+    def values_of(
+        self, keys: Sequence[bytes], together: Sequence[Sequence[int]], replies: Sequence[object]
+    ) -> list[bytes | None]:
+        """Return the cached values; None for a key that has a lease, or nothing.
 
-    def get_command(self, keys: Sequence[bytes], name: NameOf) -> Command:
-        """Return the command whose reply `values_of` takes, for at least one key, without a cluster."""
-        return b"MGET", *self._names(keys, name)
+        What a server has that does not respond is missing, too; its reply is a `StoreUnavailable`.
+        """
+        stored: list[bytes | None] = [None] * len(keys)
+        for indexes, reply in zip(together, replies, strict=True):
+            if not isinstance(reply, StoreUnavailable):
+                assert isinstance(reply, list)
+                for at, value in zip(indexes, reply, strict=True):
+                    stored[at] = value
+        # A connection learns the incarnation before its first reply, so that of each reply is known by now.
+        names = self._names(keys)
+        return [
+            value[_HEADER_BYTES:]
+            if value is not None and value[:_HEADER_BYTES] == _VALUE + self._client.incarnation_of(name)
+            else None
+            for name, value in zip(names, stored, strict=True)
+        ]
 
     async def lease(self, keys: Sequence[bytes]) -> bytes:
         token = token_bytes(8)
-
-        async def run(name: NameOf) -> None:
-            value, life = _LEASE + token, b"%d" % LEASE_MS
-            # All, because a lease that arrives late, after an invalidation, must not be filled.
-            await self._client.ask_together(
-                [(b"SET", each, value, b"NX", b"PX", life) for each in self._names(keys, name)]
+        names = self._names(keys)
+        await self._client.call("lease cached", self._client.learn_incarnations, names)
+        calls = [
+            (
+                [names[at] for at in indexes],
+                [_LEASE, self._incarnation(names, indexes), token, b"%d" % LEASE_MS],
             )
-
-        await self._client.call_in_incarnation("lease cached", run)
+            for indexes in self._client.together(names)
+        ]
+        # All, because a lease that arrives late, after an invalidation, must not be filled.
+        await self._client.call("lease cached", self._client.ask_scripts, self._lease, calls)
         return token
 
     async def fill(self, token: bytes, values: Mapping[bytes, bytes], ttl_s: int) -> None:
         if not values:
             return
-        stored = [_VALUE + value for value in values.values()]
-        args = [_LEASE + token, b"%d" % (ttl_s * 1_000)]
-
-        async def run(name: NameOf) -> None:
-            names = self._names(list(values), name)
-            calls = [
-                ([names[at] for at in some], [*args, *(stored[at] for at in some)])
-                for some in self._client.together(names)
-            ]
-            await self._client.ask_scripts(self._fill, calls)
-
-        await self._client.call_in_incarnation("fill cached", run)
+        names, stored = self._names(list(values)), list(values.values())
+        calls = []
+        for indexes in self._client.together(names):
+            incarnation = self._incarnation(names, indexes)
+            # If the server has restarted since, the lease has another incarnation.
+            args = [_LEASE + incarnation + token, b"%d" % (ttl_s * 1_000)]
+            args += [_VALUE + incarnation + stored[at] for at in indexes]
+            calls.append(([names[at] for at in indexes], args))
+        await self._client.call("fill cached", self._client.ask_scripts, self._fill, calls)
 
     async def append(self, records: Mapping[bytes, Sequence[bytes]]) -> None:
-        async def run(name: NameOf) -> None:
-            calls = [
-                ((each,), (b"%d" % TAIL_RECORDS_MAX, *changes))
-                for each, changes in zip(self._names(list(records), name), records.values(), strict=True)
-            ]
-            await self._client.ask_scripts(self._append, calls)
-
-        await self._client.call_in_incarnation("append cached", run)
+        calls = [
+            ((name,), (b"%d" % TAIL_RECORDS_MAX, *changes))
+            for name, changes in zip(self._names(list(records)), records.values(), strict=True)
+        ]
+        await self._client.call("append cached", self._client.ask_scripts, self._append, calls)
 
     async def invalidate(self, keys: Sequence[bytes]) -> None:
-        if not keys:
-            return
+        names = self._names(keys)
+        commands = [(b"UNLINK", *(names[at] for at in indexes)) for indexes in self._client.together(names)]
+        await self._client.call("invalidate cached", self._client.ask_together, commands)
 
-        async def run(name: NameOf) -> None:
-            await self._client.ask_together([(b"UNLINK", each) for each in self._names(keys, name)])
+    def _names(self, keys: Sequence[bytes]) -> list[bytes]:
+        return [self._prefix + key for key in keys]
 
-        await self._client.call_in_incarnation("invalidate cached", run)
-
-    def _names(self, keys: Sequence[bytes], name: NameOf) -> list[bytes]:
-        return [name(self._prefix, key) for key in keys]
-
-
-def values_of(replies: Sequence[bytes | None]) -> list[bytes | None]:
-    """Return the cached values; None for a key that has a lease or nothing."""
-    return [value[1:] if value is not None and value[:1] == _VALUE else None for value in replies]
+    def _incarnation(self, names: Sequence[bytes], indexes: Sequence[int]) -> bytes:
+        return self._client.incarnation_of(names[indexes[0]])

@@ -5,8 +5,8 @@ from typing import Any
 
 from schemas.ids import UserId
 from streams.ports.timelines import PageStart, PageStarts
-from streams.stores.redis.cache import RedisCache, values_of
-from streams.stores.redis.connection.client import Command, NameOf, RedisClient
+from streams.stores.redis.cache import RedisCache
+from streams.stores.redis.connection.client import NameOf, RedisClient
 from streams.stores.redis.timelines import RedisTimelines
 
 
@@ -22,20 +22,16 @@ class RedisPageStarts(PageStarts):
         values: Sequence[bytes | None] = []
         if self._client.is_cluster:
             values, keys = await self._cache.get(keys), ()
-
-        def commands(name: NameOf) -> list[Command]:
-            return [
-                *([self._cache.get_command(keys, name)] if keys else []),
-                *self._timelines.read_commands(reader),
-                self._timelines.verified_command(name, reader),
-            ]
+        together, commands = self._cache.get_commands(keys)
+        commands += self._timelines.read_commands(reader)
 
         async def run(name: NameOf) -> list[Any]:
-            return await self._client.ask_together(commands(name))
+            verified = await self._timelines.verified_command(name, reader)
+            return await self._client.ask_together([*commands, verified])
 
         # If the server has restarted, all commands are repeated, so their order holds.
         *cached, value, ttl_s, partitions = await self._client.call_in_incarnation("begin a page", run)
+        if keys:
+            values = self._cache.values_of(keys, together, cached)
         await self._timelines.renew(reader, value, ttl_s)
-        if cached:
-            values = values_of(cached[0])
         return PageStart(values, value, self._timelines.are_verified(partitions))

@@ -9,6 +9,7 @@ have the same ones, unless a server of some of them was lost or came back older.
 stored last, so they say what all groups have. Without a cluster there are no tags.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, cast
@@ -159,9 +160,9 @@ class RedisTimelines(Timelines):
         await self._client.call("forget", self._client.ask, b"UNLINK", self._key(owner))
 
     async def forget_all(self, groups: Collection[int] | None = None) -> int:
-        prefixes = {self._prefixes[group] for group in self._chosen(groups)}
+        prefixes = [self._prefixes[group] for group in self._chosen(groups)]
         forgotten = 0
-        for server in await self._client.servers():
+        for server in await self._client.servers(prefixes):
             forgotten += await self._forget_on(server, prefixes)
         return forgotten
 
@@ -201,8 +202,15 @@ class RedisTimelines(Timelines):
         def args_of(indexes: Iterable[int]) -> list[bytes]:
             return [*values, *(keys[at] for at in indexes)]
 
-        different = await self._client.call("checkpoint", self._on_keys, self._save_checkpoint, keys, args_of)
-        return not any(different)
+        async def run() -> list[int]:
+            try:
+                return await self._by_server(self._save_checkpoint, keys, args_of)
+            except KeysElsewhere:
+                # Slots are moving. A call that declares its only key gets to where it is.
+                calls = [([key], args_of([at])) for at, key in enumerate(keys)]
+                return await self._client.ask_scripts(self._save_checkpoint, calls)
+
+        return not any(await self._client.call("checkpoint", run))
 
     async def save_all_checkpoints(
         self, positions: Mapping[int, int], groups: Collection[int] | None = None
@@ -221,17 +229,17 @@ class RedisTimelines(Timelines):
 
     async def verified(self) -> bool:
         async def run(name: NameOf) -> list[int]:
-            commands = [self._verified_command(name, group) for group in self._all_groups]
+            commands = [await self._verified_command(name, group) for group in self._all_groups]
             return cast(list[int], await self._client.ask_together(commands))
 
         return self.are_verified(min(await self._client.call_in_incarnation("verified", run)))
 
-    def verified_command(self, name: NameOf, owner: UserId) -> Command:
+    async def verified_command(self, name: NameOf, owner: UserId) -> Command:
         """Return the command whose reply `are_verified` takes, for the server of the owner's timeline."""
-        return self._verified_command(name, self._groups.of(owner))
+        return await self._verified_command(name, self._groups.of(owner))
 
-    def _verified_command(self, name: NameOf, group: int) -> Command:
-        return b"HLEN", name(self._verified, self._groups.texts[group])
+    async def _verified_command(self, name: NameOf, group: int) -> Command:
+        return b"HLEN", await name(self._verified, self._groups.texts[group])
 
     def are_verified(self, partitions: int) -> bool:
         return partitions >= self._fanout_partitions
@@ -247,12 +255,18 @@ class RedisTimelines(Timelines):
             return [verified, b"%d" % len(partitions), *flatten(values)]
 
         async def run(name: NameOf) -> list[list[bytes]]:
-            names = [name(self._verified, text) for text in self._groups.texts]
-            return await self._on_keys(
-                self._confirm,
-                names,
-                lambda groups: [*flatten(args_of(group, names[group]) for group in groups)],
-            )
+            names = [await name(self._verified, text) for text in self._groups.texts]
+
+            def args_of_groups(groups: Iterable[int]) -> list[bytes]:
+                return [*flatten(args_of(group, names[group]) for group in groups)]
+
+            try:
+                return await self._by_server(self._confirm, names, args_of_groups)
+            except KeysElsewhere:
+                # Groups whose slots are moving are left out: their keys are on two servers.
+                return await self._each_where_possible(
+                    self._confirm, [(key, args_of_groups([group])) for group, key in enumerate(names)]
+                )
 
         moved = await self._client.call_in_incarnation("confirm", run)
         return {int(partition) for partition in flatten(moved)}
@@ -276,23 +290,6 @@ class RedisTimelines(Timelines):
             ]
             return await self._client.ask_scripts(script, calls)
 
-    async def _on_keys(
-        self, script: Script, keys: Sequence[bytes], args_of: Callable[[Sequence[int]], Sequence[bytes]]
-    ) -> list[Any]:
-        """Call a script with the arguments for each of the keys, of which all are in slots of their own.
-
-        Raises:
-            StoreUnavailable: A slot is moving, so keys of it are on two servers.
-        """
-        try:
-            return await self._by_server(script, keys, args_of)
-        except KeysElsewhere:
-            try:
-                calls = [([key], args_of([at])) for at, key in enumerate(keys)]
-                return await self._client.ask_scripts(script, calls)
-            except KeysElsewhere as error:
-                raise StoreUnavailable(STORE, "checkpoints", "a slot is moving") from error
-
     async def _by_server(
         self, script: Script, keys: Sequence[bytes], args_of: Callable[[Sequence[int]], Sequence[bytes]]
     ) -> list[Any]:
@@ -304,21 +301,28 @@ class RedisTimelines(Timelines):
         calls = [(keys[some[0]], args_of(some)) for some in await self._client.by_server(keys)]
         return await self._client.ask_scripts_at(script, calls)
 
+    async def _each_where_possible(
+        self, script: Script, calls: Sequence[tuple[bytes, Sequence[bytes]]]
+    ) -> list[Any]:
+        """Call a script for each key by itself; return the replies without those of `KeysElsewhere`."""
+        asked = (self._client.ask_scripts_at(script, [call]) for call in calls)
+        replies = []
+        for reply in await asyncio.gather(*asked, return_exceptions=True):
+            if isinstance(reply, BaseException) and not isinstance(reply, KeysElsewhere):
+                raise reply
+            replies += reply if isinstance(reply, list) else []
+        return replies
+
     async def _checkpoints_of(self, groups: Iterable[int], partitions: Sequence[int]) -> list[dict[int, int]]:
-        if not partitions:
-            return [{} for _ in groups]
-        commands = [
-            (b"MGET", *(self._checkpoint_key(group, partition) for partition in partitions))
-            for group in groups
-        ]
-        return [
-            {
-                partition: int(value)
-                for partition, value in zip(partitions, values, strict=True)
-                if value is not None
-            }
-            for values in await self._client.call("checkpoints", self._client.ask_together, commands)
-        ]
+        # One by one, because a server does not read several keys of a slot that is moving.
+        wanted = [(group, partition) for group in groups for partition in partitions]
+        commands = [(b"GET", self._checkpoint_key(*each)) for each in wanted]
+        values = await self._client.call("checkpoints", self._client.ask_together, commands)
+        checkpoints: dict[int, dict[int, int]] = {group: {} for group in groups}
+        for (group, partition), value in zip(wanted, values, strict=True):
+            if value is not None:
+                checkpoints[group][partition] = int(value)
+        return list(checkpoints.values())
 
     def _chosen(self, groups: Collection[int] | None) -> Collection[int]:
         return self._all_groups if groups is None else groups

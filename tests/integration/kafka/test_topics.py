@@ -1,5 +1,6 @@
 """Topics on a real broker: created as in the catalogue, and refused if their settings differ."""
 
+import time
 from uuid import uuid4
 
 import pytest
@@ -11,6 +12,8 @@ from topics.admin import ensure_topics
 from topics.catalogue import CATALOGUE, FANOUT, LIKES, RECORD_BYTES_MAX, UPLOADS
 from topics.sizes import TopicMismatch
 
+SHOWN_S_MAX = 30.0
+
 
 @pytest.fixture
 def namespace() -> str:
@@ -19,11 +22,16 @@ def namespace() -> str:
 
 
 def make(bootstrap: str, topic: NewTopic) -> None:
-    """Create a topic with settings that are not the catalogue's."""
+    """Create a topic with settings that are not the catalogue's; returns when the broker shows it."""
     # In a variable, because the client must exist until the result has arrived.
     admin = AdminClient({"bootstrap.servers": bootstrap})
     (answer,) = admin.create_topics([topic]).values()
     answer.result()
+    # The controller has it. A broker's metadata may be without it for a moment.
+    deadline = time.monotonic() + SHOWN_S_MAX
+    while topic.topic not in admin.list_topics(timeout=30).topics:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_missing_topics_are_made_and_found_again(kafka_bootstrap: str, namespace: str) -> None:

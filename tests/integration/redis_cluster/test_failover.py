@@ -10,8 +10,8 @@ import pytest
 from redis import Redis
 from redis.crc import key_slot
 
-from bench.traffic.waiting import eventually
-from infra.local.servers.redis_cluster import SLOTS
+from bench.traffic.waiting import eventually, wait_until
+from infra.local.servers.redis_cluster import SLOTS, RedisClusterServer
 from schemas.envelope import Record
 from schemas.ids import PhotoId, UserId, pack_id
 from streams.core import ring
@@ -71,9 +71,44 @@ class _Log(RecordLog):
 
 
 @pytest.fixture
-async def stores(cluster: Cluster) -> AsyncIterator[Stores]:
-    async with cluster_stores(cluster, f"t{uuid4().hex[:8]}.", merge_owners_max=64) as made:
+def namespace() -> str:
+    return f"t{uuid4().hex[:8]}."
+
+
+@pytest.fixture
+async def stores(cluster: Cluster, namespace: str) -> AsyncIterator[Stores]:
+    async with cluster_stores(cluster, namespace, merge_owners_max=64) as made:
         yield made
+
+
+def take_over(replica: RedisClusterServer) -> None:
+    """Let the replica become the primary, and the primary its replica, without a restart of either."""
+    with Redis(port=replica.port) as client:
+        client.execute_command("CLUSTER FAILOVER")
+        wait_until(
+            "it has taken over",
+            lambda: client.info("replication").get("slave0", {}).get("state") == "online",
+        )
+
+
+@pytest.mark.law("L2")
+async def test_what_a_primary_had_is_not_read_after_it_was_a_replica(
+    cluster: Cluster, stores: Stores
+) -> None:
+    """Another server may have lost an invalidation meanwhile. A process that runs all the time notices it."""
+    keys = [b"s" + pack_id(number) for number in range(60)]
+    await stores.cache.fill(await stores.cache.lease(keys), dict.fromkeys(keys, b"old"), 60)
+    assert await stores.cache.get(keys) == [b"old"] * 60
+
+    take_over(cluster.replicas[2])
+    served_by_replica = await stores.cache.get(keys)
+    take_over(cluster.primaries[2])
+    served_again = await stores.cache.get(keys)
+
+    assert 0 < served_by_replica.count(None) < 60
+    assert served_again == served_by_replica
+    await stores.cache.fill(await stores.cache.lease(keys), dict.fromkeys(keys, b"new"), 60)
+    assert set(await stores.cache.get(keys)) == {b"old", b"new"}
 
 
 def keep_replica_older(cluster: Cluster, number: int) -> None:
@@ -90,7 +125,7 @@ async def rings(stores: Stores) -> dict[UserId, ring.Ring]:
 
 
 @pytest.mark.law("L8")
-async def test_an_older_replica_takes_over(cluster: Cluster, stores: Stores) -> None:
+async def test_an_older_replica_takes_over(cluster: Cluster, stores: Stores, namespace: str) -> None:
     """Its readers' timelines get what they lack. Those of the others are not written, nor is any rebuilt."""
     worker = Worker(stores)
     for partition in range(LOCAL.partitions(FANOUT)):
@@ -114,6 +149,8 @@ async def test_an_older_replica_takes_over(cluster: Cluster, stores: Stores) -> 
     values = await stores.cache.get(keys)
     assert 100 < values.count(b"row") < 200
     assert values.count(None) == 200 - values.count(b"row")
+    async with cluster_stores(cluster, namespace) as of_new_process:
+        assert await of_new_process.cache.get(keys) == values
     with pytest.raises(StoreUnavailable):  # Law: an unfollow is not acknowledged then.
         await stores.cache.invalidate(keys)
     with pytest.raises(StoreUnavailable):

@@ -153,7 +153,7 @@ async def test_a_slot_is_half_moved(cluster: Cluster, stores: Stores) -> None:
     for owner in owners:
         assert await timelines.begin_rebuild(owner, TOKEN)
         assert await timelines.finish_rebuild(owner, TOKEN, [], 0)
-    assert await timelines.save_checkpoint(0, 5, expected=None)
+    assert await timelines.save_all_checkpoints(dict.fromkeys(range(8), 5))
     begin_to_move(slot, source, target)
     moved = move_keys(slot, source, target, len(owners) // 2)
     assert 20 < moved < len(owners)
@@ -169,6 +169,9 @@ async def test_a_slot_is_half_moved(cluster: Cluster, stores: Stores) -> None:
     assert await timelines.read(never) is None
     assert await timelines.save_checkpoint(0, 6, expected=5)
     assert not await timelines.save_checkpoint(0, 7, expected=5)
+    assert await timelines.checkpoints_by_group(range(8)) == [{0: 6, **dict.fromkeys(range(1, 8), 5)}] * 256
+    assert await timelines.confirm({0: 6, 1: 5}) == set()
+    assert await timelines.confirm({2: 4}) == {2}
 
     while move_keys(slot, source, target, KEYS_A_MOVE):
         pass
@@ -183,18 +186,44 @@ async def test_a_slot_is_half_moved(cluster: Cluster, stores: Stores) -> None:
 async def test_a_value_that_was_invalidated_where_its_slot_is_now_is_not_read(
     cluster: Cluster, stores: Stores, namespace: str
 ) -> None:
-    """A process that has not heard of a move still names the value by the server that had the slot."""
+    """A process that has not heard of the move asks where it was, also after the slot is back."""
     key = b"s" + pack_id(1)
-    slot = key_slot(key)
+    slot = key_slot(namespace.encode() + b"z" + key)
+    source = _server_of(cluster, slot)
+    target = next(server for server in cluster.primaries if server is not source)
+    for returns in (False, True):
+        await stores.cache.invalidate([key])
+        await stores.cache.fill(await stores.cache.lease([key]), {key: b"old"}, 60)
+        assert await stores.cache.get([key]) == [b"old"]
+        move_slot(slot, source, target)
+
+        async with cluster_stores(cluster, namespace) as informed:
+            await informed.cache.invalidate([key])
+        if returns:
+            move_slot(slot, target, source)
+
+        assert await stores.cache.get([key]) == [None]
+        await stores.cache.fill(await stores.cache.lease([key]), {key: b"new"}, 60)
+        assert await stores.cache.get([key]) == [b"new"]
+        if not returns:
+            move_slot(slot, target, source)
+
+
+@pytest.mark.law("L2")
+async def test_a_value_that_has_moved_is_not_read_and_is_replaced(
+    cluster: Cluster, stores: Stores, namespace: str
+) -> None:
+    """It is of the incarnation of another server, and may be older than an invalidation."""
+    key = b"s" + pack_id(2)
+    slot = key_slot(namespace.encode() + b"z" + key)
     source = _server_of(cluster, slot)
     target = next(server for server in cluster.primaries if server is not source)
     await stores.cache.fill(await stores.cache.lease([key]), {key: b"old"}, 60)
-    assert await stores.cache.get([key]) == [b"old"]
+    leased = await stores.cache.lease([key])
     move_slot(slot, source, target)
 
-    async with cluster_stores(cluster, namespace) as informed:
-        await informed.cache.invalidate([key])
-
+    assert await stores.cache.get([key]) == [None]
+    await stores.cache.fill(leased, {key: b"old"}, 60)
     assert await stores.cache.get([key]) == [None]
     await stores.cache.fill(await stores.cache.lease([key]), {key: b"new"}, 60)
     assert await stores.cache.get([key]) == [b"new"]

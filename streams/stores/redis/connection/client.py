@@ -1,8 +1,8 @@
 """What the stores ask of Redis: of one server (`server.py`), or of a cluster (`cluster.py`).
 
-A Redis server may lose its data, or restart with older data. Every start of a server has a new run
-id. Its first 16 characters are called the incarnation. Keys that must not be read after a restart carry
-the incarnation of their server in their name.
+A Redis server may lose its data, restart with older data, or be replaced by a replica that is older. Each
+start of a server has a new run id, and each server that becomes a primary a new replication id. The
+beginnings of both are called the incarnation. What must not be read in another incarnation carries it.
 
 In a cluster, the braces in a key are its hash tag: keys with the same text in braces are in one slot, and a
 slot is on one server.
@@ -15,17 +15,18 @@ from importlib.resources import files
 from typing import Any, Protocol
 
 STORE = "redis"
+INCARNATION_BYTES = 16
 # If the incarnation changes three times within one operation, the server counts as down.
 INCARNATION_TRIES = 3
 
 
 class KeysElsewhere(Exception):
-    """A script used a key that its server has not, or has not any more because its slot is moving."""
+    """A script used a key whose slot its server does not have, or is giving away."""
 
 
 Command = tuple[bytes, ...]
 # The name of a key in the incarnation of its server, from a prefix and the rest of the key.
-NameOf = Callable[[bytes, bytes], bytes]
+NameOf = Callable[[bytes, bytes], Awaitable[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,8 @@ class RedisClient(Protocol):
     async def ask_reachable(self, commands: Iterable[Command]) -> list[Any]:
         """Like `ask_together`, but the reply from a server that does not respond is a `StoreUnavailable`.
 
+        The incarnation of a server that responds is known afterwards.
+
         Raises:
             StoreUnavailable: No server responded.
         """
@@ -98,13 +101,19 @@ class RedisClient(Protocol):
         that replied.
         """
 
+    def incarnation_of(self, key: bytes) -> bytes:
+        """Return the incarnation of the server of a key, as it is known; empty before the first reply."""
+
+    async def learn_incarnations(self, keys: Sequence[bytes]) -> None:
+        """Learn those of the keys' servers that are not known, or not lately; use it within `call`."""
+
     def together(self, keys: Sequence[bytes]) -> Iterable[Sequence[int]]:
         """Return which of the keys one command may have: lists of indexes, each index once."""
 
     async def by_server(self, keys: Sequence[bytes]) -> Iterable[Sequence[int]]:
         """Return the indexes of the keys that are on one server, for each server."""
 
-    async def servers(self) -> "Sequence[RedisClient]":
-        """Return a client for each server that has keys; raises StoreUnavailable."""
+    async def servers(self, keys: Sequence[bytes] | None = None) -> "Sequence[RedisClient]":
+        """Return a client for each server that has some of the keys; for all servers without `keys`."""
 
     async def close(self) -> None: ...

@@ -19,6 +19,8 @@ from redis.maint_notifications import MaintNotificationsConfig
 
 from streams.core.limits.breaker import Breaker
 from streams.errors import StoreUnavailable
+from streams.metrics import BREAKER
+from streams.stores.guard import StoreGuard
 from streams.stores.redis.connection.client import (
     INCARNATION_TRIES,
     STORE,
@@ -29,19 +31,13 @@ from streams.stores.redis.connection.client import (
 )
 from streams.stores.redis.connection.server import Redirection, RedisServer
 
-# A slot moves in milliseconds. While it does, a command on several of its keys is refused.
+# So often a command is sent again while a slot moves, or while the servers do not agree on who has it.
 REDIRECTIONS_MAX = 8
 AGAIN_S = 0.02
-# A server that fails may have been replaced: so often all are asked, at most.
+# A server that fails may have been replaced: so often they are asked who has which slot, at most.
 LEARN_EVERY_S = 0.5
-
-
-class _Unknown(Exception):
-    """The incarnation of the server is not known yet."""
-
-    def __init__(self, server: RedisServer) -> None:
-        super().__init__()
-        self.server = server
+# Each server that is asked has this share of the time, because the first one may be the one that hangs.
+SHARE = 1 / 3
 
 
 class RedisCluster(RedisClient):
@@ -60,15 +56,24 @@ class RedisCluster(RedisClient):
             startup_nodes=[
                 ClusterNode(host, int(port)) for host, _, port in (other.rpartition(":") for other in others)
             ],
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
+            socket_timeout=timeout_s * SHARE,
+            socket_connect_timeout=timeout_s * SHARE,
             require_full_coverage=False,
+            # The given addresses stay good: all servers may come back with others behind the same name.
+            dynamic_startup_nodes=False,
             maint_notifications_config=MaintNotificationsConfig(enabled=False),
+        )
+        self._guard = StoreGuard(
+            STORE,
+            make_breaker(),
+            timeout_s=timeout_s,
+            errors=(RedisError, RedisClusterException, OSError),
         )
         self._servers: dict[str, RedisServer] = {}
         self._of_slot: dict[int, RedisServer] = {}
         self._learning: asyncio.Task[None] | None = None
         self._learned_s = float("-inf")
+        self._is_closed = False
 
     async def call(self, operation: str, run: Callable[..., Awaitable[Any]], *args: Any) -> Any:
         return await run(*args)  # The guard of each server judges what is sent to it.
@@ -105,42 +110,46 @@ class RedisCluster(RedisClient):
         return _raised(await self._ask_each(commands, script))
 
     async def call_in_incarnation(self, operation: str, run: Callable[[NameOf], Awaitable[Any]]) -> Any:
-        tries_left = INCARNATION_TRIES
-        while tries_left:
+        for _ in range(INCARNATION_TRIES):
             used: dict[int, tuple[RedisServer, bytes]] = {}
             await self._ready()
-            try:
-                result = await run(self._names(used))
-            except _Unknown as unknown:
-                await self._judged(unknown.server.learn_incarnation())
-                continue
-            # Where a slot has moved meanwhile, its keys have other names now.
+            result = await run(self._names(used))
+            # A slot may have moved meanwhile.
             if all(
                 self._of_slot.get(slot) is server and server.incarnation == incarnation
                 for slot, (server, incarnation) in used.items()
             ):
                 return result
-            tries_left -= 1
         raise StoreUnavailable(STORE, operation, "servers keep restarting, or slots moving")
 
+    def incarnation_of(self, key: bytes) -> bytes:
+        server = self._of_slot.get(key_slot(key))
+        return b"" if server is None else server.incarnation
+
+    async def learn_incarnations(self, keys: Sequence[bytes]) -> None:
+        await asyncio.gather(*(server.learn() for server in await self.servers(keys)))
+
     def together(self, keys: Sequence[bytes]) -> Iterable[Sequence[int]]:
-        by_slot: dict[int, list[int]] = {}
+        by_slot: dict[int, list[int]] = defaultdict(list)
         for at, key in enumerate(keys):
-            by_slot.setdefault(key_slot(key), []).append(at)
+            by_slot[key_slot(key)].append(at)
         return by_slot.values()
 
     async def by_server(self, keys: Sequence[bytes]) -> Sequence[Sequence[int]]:
         await self._ready()
-        by_server: dict[RedisServer, list[int]] = {}
+        by_server: dict[RedisServer, list[int]] = defaultdict(list)
         for at, key in enumerate(keys):
-            by_server.setdefault(self._server_of(key_slot(key)), []).append(at)
+            by_server[self._server_of(key_slot(key))].append(at)
         return list(by_server.values())
 
-    async def servers(self) -> Sequence[RedisServer]:
+    async def servers(self, keys: Sequence[bytes] | None = None) -> Sequence[RedisServer]:
         await self._ready()
-        return list(dict.fromkeys(self._of_slot.values()))
+        if keys is None:
+            return list(dict.fromkeys(self._of_slot.values()))
+        return list(dict.fromkeys(self._server_of(key_slot(key)) for key in keys))
 
     async def close(self) -> None:
+        self._is_closed = True
         if self._learning is not None:
             self._learning.cancel()
             await asyncio.gather(self._learning, return_exceptions=True)
@@ -158,7 +167,11 @@ class RedisCluster(RedisClient):
         replies: dict[int, Any] = {}
         left: Sequence[int] = range(len(commands))
         for _ in range(REDIRECTIONS_MAX):
-            replies |= await self._ask_servers(commands, left, script)
+            asked: dict[RedisServer, list[tuple[int, Command]]] = defaultdict(list)
+            for at in left:
+                key, command = commands[at]
+                asked[self._server_of(key_slot(key))].append((at, command))
+            replies |= await self._ask_servers(asked, script)
             left = [at for at in left if isinstance(replies[at], Redirection)]
             if left:
                 replies |= await self._follow({at: (commands[at][1], replies[at]) for at in left}, script)
@@ -168,49 +181,54 @@ class RedisCluster(RedisClient):
         raise StoreUnavailable(STORE, _name_of(commands[left[0]][1]), f"redirected again: {replies[left[0]]}")
 
     async def _ask_servers(
-        self, commands: Sequence[tuple[bytes, Command]], indexes: Iterable[int], script: Script | None
+        self,
+        asked: Mapping[RedisServer, Sequence[tuple[int, Command]]],
+        script: Script | None,
+        *,
+        asking: bool = False,
     ) -> dict[int, Any]:
-        """Send those of the commands to the servers that have their keys, as far as is known."""
-        by_server: dict[RedisServer, list[int]] = defaultdict(list)
-        for at in indexes:
-            by_server[self._server_of(key_slot(commands[at][0]))].append(at)
-        asked = await asyncio.gather(
+        """Send numbered commands to servers; with `asking`, on keys that are moving there."""
+        replies = await asyncio.gather(
             *(
-                self._ask_server(server, [commands[at][1] for at in some], script)
-                for server, some in by_server.items()
+                self._ask_server(server, [command for _, command in some], script, asking=asking)
+                for server, some in asked.items()
             ),
             return_exceptions=True,
         )
-        replies: dict[int, Any] = {}
-        for some, their_replies in zip(by_server.values(), asked, strict=True):
-            if isinstance(their_replies, StoreUnavailable):
-                replies |= dict.fromkeys(some, their_replies)
-            elif isinstance(their_replies, BaseException):
-                raise their_replies
-            else:
-                replies |= zip(some, their_replies, strict=True)
-        return replies
+        by_number: dict[int, Any] = {}
+        for numbered, theirs in zip(asked.values(), replies, strict=True):
+            if isinstance(theirs, StoreUnavailable):
+                self._learn_soon()  # It may have been replaced.
+                theirs = [theirs] * len(numbered)
+            elif isinstance(theirs, BaseException):
+                raise theirs
+            by_number |= zip((number for number, _ in numbered), theirs, strict=True)
+        return by_number
 
     async def _ask_server(
-        self, server: RedisServer, commands: Sequence[Command], script: Script | None
+        self, server: RedisServer, commands: Sequence[Command], script: Script | None, *, asking: bool
     ) -> list[Any]:
-        operation = _name_of(commands[0])
-        replies: list[Any] = await self._judged(
-            server.call(operation, server.ask_or_redirect, commands, script)
+        await server.learn()
+        if asking:
+            commands = [each for command in commands for each in ((b"ASKING",), command)]
+        replies: list[Any] = await server.call(
+            _name_of(commands[-1]), server.ask_or_redirect, commands, script
         )
-        return replies
+        return replies[1::2] if asking else replies
 
     async def _follow(
         self, redirected: Mapping[int, tuple[Command, Redirection]], script: Script | None
     ) -> dict[int, Any]:
         """Learn which slots have moved; return the replies to commands on keys that are moving just now."""
-        replies: dict[int, Any] = {}
+        moving: dict[RedisServer, list[tuple[int, Command]]] = defaultdict(list)
         for at, (command, redirection) in redirected.items():
             if isinstance(redirection, MovedError):
+                if slot_server := self._of_slot.get(redirection.slot_id):
+                    slot_server.forget_incarnation()  # It may be a primary again later.
                 self._of_slot[redirection.slot_id] = self._server_at(redirection.host, redirection.port)
             elif isinstance(redirection, AskError):
-                server = self._server_at(redirection.host, redirection.port)
-                _, replies[at] = await self._ask_server(server, [(b"ASKING",), command], script)
+                moving[self._server_at(redirection.host, redirection.port)].append((at, command))
+        replies = await self._ask_servers(moving, script, asking=True)
         if len(replies) < len(redirected):
             self._learn_soon()
             await asyncio.sleep(AGAIN_S)
@@ -240,24 +258,15 @@ class RedisCluster(RedisClient):
     def _names(self, used: MutableMapping[int, tuple[RedisServer, bytes]]) -> NameOf:
         """Return a function that also notes in whose incarnation it has named a key, by its slot."""
 
-        def name(prefix: bytes, key: bytes) -> bytes:
+        async def name(prefix: bytes, key: bytes) -> bytes:
             tagged = b"%b{%b}" % (prefix, key)
             slot = key_slot(tagged)
             server = self._server_of(slot)
-            if not server.incarnation:
-                raise _Unknown(server)
+            await server.learn()
             used[slot] = server, server.incarnation
             return tagged + server.incarnation
 
         return name
-
-    async def _judged(self, asked: Awaitable[Any]) -> Any:
-        """Return what a server replies. If it does not, it may have been replaced."""
-        try:
-            return await asked
-        except StoreUnavailable:
-            self._learn_soon()
-            raise
 
     async def _ready(self) -> None:
         """Return when it is known which server has which slot."""
@@ -265,7 +274,7 @@ class RedisCluster(RedisClient):
             await asyncio.shield(self._learn())
 
     def _learn_soon(self) -> None:
-        if monotonic() - self._learned_s >= LEARN_EVERY_S:
+        if not self._is_closed and monotonic() - self._learned_s >= LEARN_EVERY_S:
             # Nobody waits for it. If it fails, the next command that fails begins it again.
             self._learn().add_done_callback(lambda done: done.cancelled() or done.exception())
 
@@ -277,16 +286,24 @@ class RedisCluster(RedisClient):
     async def _ask_topology(self) -> None:
         """Ask the servers which of them has which slot; raises StoreUnavailable."""
         self._learned_s = monotonic()
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                await self._topology.nodes_manager.initialize()
-        except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
-            detail = f"{type(error).__name__} {error}"
-            raise StoreUnavailable(STORE, "CLUSTER SLOTS", detail) from error
+        await self._guard.run("CLUSTER SLOTS", self._topology.nodes_manager.initialize)
         slots = self._topology.nodes_manager.slots_cache
-        self._of_slot = {
-            slot: self._server_at(primary.host, int(primary.port)) for slot, (primary, *_) in slots.items()
+        # The same primary for thousands of slots, so each is looked up once.
+        servers = {
+            name: self._server_at(node.host, int(node.port))
+            for name, node in {primary.name: primary for primary, *_ in slots.values()}.items()
         }
+        self._of_slot = {slot: servers[primary.name] for slot, (primary, *_) in slots.items()}
+        await self._forget_all_but(servers.values())
+
+    async def _forget_all_but(self, servers: Iterable[RedisServer]) -> None:
+        """Close the connections to servers that have left, and forget the state of their breakers."""
+        there = set(servers)
+        for address, server in list(self._servers.items()):
+            if server not in there:
+                del self._servers[address]
+                await server.close()
+                BREAKER.remove(f"{STORE} {address}")
 
 
 def _raised(replies: list[Any]) -> list[Any]:

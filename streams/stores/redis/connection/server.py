@@ -4,13 +4,22 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
+from time import monotonic
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import Connection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import AskError, DataError, NoScriptError, RedisError, ResponseError, TryAgainError
+from redis.exceptions import (
+    AskError,
+    ClusterCrossSlotError,
+    DataError,
+    NoScriptError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import TimeoutError as NoReply
 from redis.maint_notifications import MaintNotificationsConfig
@@ -19,6 +28,7 @@ from streams.core.limits.breaker import Breaker
 from streams.errors import StoreUnavailable
 from streams.stores.guard import StoreGuard
 from streams.stores.redis.connection.client import (
+    INCARNATION_BYTES,
     INCARNATION_TRIES,
     STORE,
     Command,
@@ -30,7 +40,12 @@ from streams.stores.redis.connection.client import (
 from streams.stores.redis.connection.idle import Suspicion, checked
 from streams.stores.redis.connection.shared import SharedConnection
 
-CONNECTIONS_MAX = 64
+# Where INFO has the ids of which the incarnation is made.
+INFO_SECTIONS = (b"server", b"replication")
+IDS = ("run_id", "master_replid")
+# A primary may be replaced, and take over again, while nobody uses the connection to it. Without a replica
+# for an hour, it changes its replication id.
+LEARN_AGAIN_S = 10.0
 # What a command raises on a connection whose peer has vanished.
 _CUT = (Disconnected, NoReply, TimeoutError)
 # The texts of errors of a command that our own code built wrongly. redis-py has one class,
@@ -67,10 +82,9 @@ class RedisServer(RedisClient):
             is_final=_is_malformed,
         )
         self.incarnation = b""  # Empty until it is known.
-        pool = BlockingConnectionPool.from_url(
+        self._learned_s = float("-inf")
+        pool = ConnectionPool.from_url(
             url,
-            max_connections=CONNECTIONS_MAX,
-            timeout=timeout_s,
             socket_timeout=timeout_s,
             socket_connect_timeout=timeout_s,
             # Only the caller retries. A retry inside the driver could run on a restarted server,
@@ -82,13 +96,11 @@ class RedisServer(RedisClient):
         )
         self._suspicion = Suspicion()
         pool.connection_class = checked(pool.connection_class, self._suspicion)
-        # For commands that may be slow; each has a connection of its own meanwhile.
-        self.redis: Redis = Redis.from_pool(pool)
         self._shared = SharedConnection(pool.make_connection, timeout_s)
 
-    async def call(self, operation: str, run: Callable[..., Awaitable[Any]], *args: Any, **named: Any) -> Any:
+    async def call(self, operation: str, run: Callable[..., Awaitable[Any]], *args: Any) -> Any:
         try:
-            return await self._guard.run(operation, run, *args, **named)
+            return await self._guard.run(operation, run, *args)
         except StoreUnavailable as error:
             self._suspect(error)
             raise
@@ -105,6 +117,7 @@ class RedisServer(RedisClient):
         return self._shared.ask_together(commands)
 
     async def ask_reachable(self, commands: Iterable[Command]) -> list[Any]:
+        await self.learn_incarnations(())
         return await self.ask_together(commands)
 
     async def ask_script(self, script: Script, keys: Sequence[bytes], args: Sequence[bytes]) -> Any:
@@ -147,23 +160,40 @@ class RedisServer(RedisClient):
         # So if the incarnation is unchanged after the reply, it is the one of the server that
         # replied.
         for _ in range(INCARNATION_TRIES):
+            await self.learn()
             incarnation = self.incarnation
-            if incarnation:
-                try:
-                    # Every command of `ask` has the client's deadline.
-                    result = await self._guard.judge(operation, partial(run, _names_in(incarnation)))
-                except StoreUnavailable as error:
-                    self._suspect(error)
-                    raise
-                if incarnation == self.incarnation:
-                    return result
-            else:
-                await self.learn_incarnation()
+            try:
+                # Every command of `ask` has the client's deadline.
+                result = await self._guard.judge(operation, partial(run, _names_in(incarnation)))
+            except StoreUnavailable as error:
+                self._suspect(error)
+                raise
+            if incarnation == self.incarnation:
+                return result
         raise StoreUnavailable(self._store, operation, "the server keeps restarting")
 
-    async def learn_incarnation(self) -> None:
-        """Connect. Raises StoreUnavailable."""
-        await self.call("PING", self.redis.ping)
+    def incarnation_of(self, key: bytes) -> bytes:
+        return self.incarnation
+
+    async def learn_incarnations(self, keys: Sequence[bytes]) -> None:
+        if self._is_incarnation_due():
+            self._learned(await self.ask(b"INFO", *INFO_SECTIONS))
+
+    async def learn(self) -> None:
+        """Learn the incarnation, if it is not known, or not lately; raises StoreUnavailable."""
+        if self._is_incarnation_due():
+            await self.call("INFO", self.learn_incarnations, ())
+
+    def forget_incarnation(self) -> None:
+        """Learn it again before the next use."""
+        self._learned_s = float("-inf")
+
+    def _is_incarnation_due(self) -> bool:
+        return monotonic() - self._learned_s > LEARN_AGAIN_S
+
+    def _learned(self, info: Any) -> None:
+        self.incarnation = _incarnation(info)
+        self._learned_s = monotonic()
 
     def together(self, keys: Sequence[bytes]) -> Iterable[Sequence[int]]:
         return [range(len(keys))] if keys else []
@@ -171,28 +201,30 @@ class RedisServer(RedisClient):
     async def by_server(self, keys: Sequence[bytes]) -> Iterable[Sequence[int]]:
         return self.together(keys)
 
-    async def servers(self) -> "Sequence[RedisServer]":
+    async def servers(self, keys: Sequence[bytes] | None = None) -> "Sequence[RedisServer]":
         return [self]
 
     async def close(self) -> None:
         await self._shared.close()
-        await self.redis.aclose()
-        await self.redis.connection_pool.disconnect()
 
     async def _connected(self, connection: Connection) -> None:
         await connection.on_connect()
-        await connection.send_command("INFO", "server")
-        answer: Any = await connection.read_response()
-        text = answer.decode() if isinstance(answer, bytes) else str(answer)
-        run_id = next((line for line in text.splitlines() if line.startswith("run_id:")), None)
-        if run_id is None:
-            raise Disconnected("the server does not tell its run id")
+        await connection.send_command("INFO", *INFO_SECTIONS)
+        self._learned(await connection.read_response())
         self._suspicion.connected(connection)
-        self.incarnation = run_id.removeprefix("run_id:").strip()[:16].encode()
+
+
+def _incarnation(info: Any) -> bytes:
+    text = info.decode() if isinstance(info, bytes) else str(info)
+    facts = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    if not all(facts.get(name) for name in IDS):
+        raise Disconnected(f"the server does not tell its {' and '.join(IDS)}")
+    each = INCARNATION_BYTES // len(IDS)
+    return "".join(facts[name][:each] for name in IDS).encode()
 
 
 def _names_in(incarnation: bytes) -> NameOf:
-    def name(prefix: bytes, key: bytes) -> bytes:
+    async def name(prefix: bytes, key: bytes) -> bytes:
         return prefix + incarnation + key
 
     return name
@@ -204,6 +236,6 @@ def _is_malformed(error: Exception) -> bool:
     The subclasses of ResponseError are not malformed commands. They are refusals of a running
     server: out of memory, read-only, no permission, a part of a cluster that is down.
     """
-    if isinstance(error, DataError):
+    if isinstance(error, DataError | ClusterCrossSlotError):
         return True
     return type(error) is ResponseError and _MALFORMED.search(str(error)) is not None

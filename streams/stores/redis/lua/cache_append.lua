@@ -5,15 +5,17 @@
 -- ARGV[2…] the records, 24 bytes each
 -- returns  1 if the value has the records now, 0 if there is no value any more
 --
--- stores/cache/tails.py describes the layout, which begins behind the mark of a value, and says why a
--- record must be newer than all that the base was made from. The TTL stays what it was. Atomic, because
--- a fill between the read and the write would store a base that does not have the change.
+-- stores/cache/tails.py describes the layout, which begins behind the mark and the incarnation of a value,
+-- and says why a record must be newer than all that the base was made from. The TTL stays what it was. Atomic,
+-- because a fill between the read and the write would store a base that does not have the change.
 --
 -- Cost: 3 commands, and the search of a tail of 3 kB for each record. Numbers are compared as two
 -- halves, because Lua's numbers lose integers above 2^53, and its strings compare as the locale says.
 
 local call, sub, find, unpack = redis.call, string.sub, string.find, struct.unpack
-local MARK, HEADER, RECORD, NUMBER = 'V', 17, 24, 8
+local MARK, RECORD, NUMBER = 'V', 24, 8
+local NUMBERS = 17 -- Behind the mark and the incarnation.
+local HEADER = NUMBERS + 2 * NUMBER
 
 -- Whether the numbers in `bytes`, from the first one on, are greater than those in `others`.
 local function is_greater(bytes, others)
@@ -55,7 +57,7 @@ if sub(head, 1, 1) ~= MARK then
   call('UNLINK', KEYS[1])
   return 0
 end
-local newest, _, base_bytes = sub(head, 2, 1 + NUMBER), unpack('>I4I4', head, 2 + NUMBER)
+local newest, _, base_bytes = sub(head, NUMBERS + 1, NUMBERS + NUMBER), unpack('>I4I4', head, NUMBERS + NUMBER + 1)
 local stored = call('GETRANGE', KEYS[1], HEADER + base_bytes, -1)
 local tail = stored
 for i = 2, #ARGV do

@@ -17,7 +17,7 @@ while at <= #ARGV do
   for place = at + 2, last, 3 do
     local partition, expected = ARGV[place + 1], ARGV[place + 2]
     if redis.call('GET', ARGV[place]) == expected then
-      redis.call('HSET', verified, partition, expected)
+      redis.call('HSETNX', verified, partition, expected)
     else
       different[#different + 1] = partition
     end

@@ -131,7 +131,7 @@ async def test_a_timeline_that_may_be_older_than_the_log_makes_a_page_partial() 
     """Until the workers have verified the checkpoints of this Redis, its timelines may lack photos,
     so pages are not called complete."""
     world = await _warm()
-    world.switches["timelines"]._store._verified.clear()
+    world.switches["timelines"]._store._verified[0].clear()
 
     page = await world.page(READER)
 

@@ -270,3 +270,24 @@ async def test_the_watchdog_excuses_a_lane_only_while_it_applies_a_batch() -> No
     assert not any(stuck)
     assert [world.lane.progress.stuck({GROUP_PARTITION: 2}, -1.0) for _ in range(2)] == [[], []]
     assert world.lane.progress.stuck({GROUP_PARTITION: 3}, -1.0) == [GROUP_PARTITION]
+
+
+async def test_what_was_appended_before_a_store_failed_is_not_appended_again() -> None:
+    """While one server of several is away, the timelines of the others would fill with the same photos, and
+    push out older ones."""
+    world = await new_world()
+    failures = 5
+
+    def fail_after(moment: Moment) -> None:
+        nonlocal failures
+        if moment.done and moment.operation in ("append", "merge") and failures:
+            failures -= 1
+            raise StoreUnavailable("redis", moment.operation, "one of its servers is away")
+
+    world.at = fail_after
+    await world.deliver(0)
+
+    value = await world.stores.real.timelines.read(AUTHOR)
+    assert value is not None
+    assert list(ring.parse(value).slots).count(PHOTO) == 1
+    assert failures == 0

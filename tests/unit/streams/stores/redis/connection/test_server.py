@@ -31,13 +31,13 @@ REFUSALS = [
     "TRYAGAIN Multiple keys request during rehashing of slot",
     "MOVED 3999 127.0.0.1:6381",
     "ASK 3999 127.0.0.1:6381",
-    "CROSSSLOT Keys in request don't hash to the same slot",
     "EXECABORT Transaction discarded because of previous errors.",
     "UNKILLABLE Sorry the script already executed write commands.",
     "ERR max number of clients reached",
     "ERR DISABLED something that a later version of the server says",
 ]
 MALFORMED = [
+    "CROSSSLOT Keys in request don't hash to the same slot",
     "WRONGTYPE Operation against a key holding the wrong kind of value",
     "ERR wrong number of arguments for 'get' command",
     "ERR unknown command 'GTE', with args beginning with: 'a'",
