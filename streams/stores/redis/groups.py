@@ -3,8 +3,8 @@
 So whatever happens to a slot happens to both alike: it moves to another server, or its server is lost, or a
 replica takes over that is older. Without a cluster there is one group.
 
-A reader's group is the bucket of followers that the reader is in at level 2. So the page of an author with
-more than 16,000 followers, who are in buckets of this level or higher ones, lies on one server.
+A reader's group is the bucket of followers that the reader is in at level 2. An author with more than 16,000
+followers has them in buckets of this level or higher ones, so each of these buckets is on one server.
 """
 
 from collections.abc import Sequence

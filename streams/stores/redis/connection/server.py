@@ -1,4 +1,4 @@
-"""One Redis server for asyncio: bounded connections, a deadline, a breaker, and its incarnation."""
+"""One Redis server for asyncio: a connection, a deadline, a breaker, and its incarnation."""
 
 import asyncio
 import re
@@ -77,7 +77,7 @@ class RedisServer(RedisClient):
         self._guard = StoreGuard(
             store,
             breaker,
-            timeout_s=timeout_s,
+            timeout_s=None,  # Every command has the deadline of the shared connection.
             errors=(RedisError, OSError),
             is_final=_is_malformed,
         )
@@ -100,7 +100,7 @@ class RedisServer(RedisClient):
 
     async def call(self, operation: str, run: Callable[..., Awaitable[Any]], *args: Any) -> Any:
         try:
-            return await self._guard.run(operation, run, *args)
+            return await self._guard.judge(operation, partial(run, *args))
         except StoreUnavailable as error:
             self._suspect(error)
             raise
@@ -162,12 +162,7 @@ class RedisServer(RedisClient):
         for _ in range(INCARNATION_TRIES):
             await self.learn()
             incarnation = self.incarnation
-            try:
-                # Every command of `ask` has the client's deadline.
-                result = await self._guard.judge(operation, partial(run, _names_in(incarnation)))
-            except StoreUnavailable as error:
-                self._suspect(error)
-                raise
+            result = await self.call(operation, run, _names_in(incarnation))
             if incarnation == self.incarnation:
                 return result
         raise StoreUnavailable(self._store, operation, "the server keeps restarting")
