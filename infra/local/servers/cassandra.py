@@ -38,14 +38,14 @@ class CassandraServer(Server):
 
     def configure(self) -> None:
         folders = ("data", "commitlog", "saved_caches", "hints", "cdc_raw")
-        place = self.peers.index(self.name)
+        number = self.peers.index(self.name)
         self._write_conf(
             "cassandra.yaml",
             port=self.port,
             storage_port=self._storage_port(self.name),
             seeds=",".join(f"127.0.0.1:{self._storage_port(name)}" for name in self.peers),
             # Equal parts of the ring, so that nodes which start at the same moment need not agree on them.
-            token=TOKEN_MIN + TOKENS * place // len(self.peers),
+            token=TOKEN_MIN + TOKENS * number // len(self.peers),
             # A JSON string is also a YAML string, whatever characters the path has.
             **{folder: json.dumps(str(self.data_dir / folder)) for folder in folders},
         )

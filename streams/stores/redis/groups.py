@@ -43,12 +43,12 @@ def groups_of(*, is_cluster: bool) -> Groups:
         return Groups((b"",), (b"",))
     count = BUCKETS[LEVEL]
     apart = REDIS_CLUSTER_HASH_SLOTS // count
-    found: dict[int, bytes] = {}
+    text_of: dict[int, bytes] = {}
     for letters in product(_LETTERS, repeat=3):
         slot = key_slot(text := bytes(letters))
         if slot % apart == 0:
-            found.setdefault(slot // apart, text)
-            if len(found) == count:
+            text_of.setdefault(slot // apart, text)
+            if len(text_of) == count:
                 break
-    texts = tuple(found[group] for group in range(count))
+    texts = tuple(text_of[group] for group in range(count))
     return Groups(texts, tuple(b"{%b}" % text for text in texts))

@@ -110,9 +110,9 @@ class RedisTimelines(Timelines):
         raise StoreUnavailable(STORE, "merge", f"{len(keys)} timelines changed {SWAP_TRIES} times")
 
     async def existing(self, owners: PackedIds) -> PackedIds:
-        parts: list[_Part] = [(group, [], some) for group, some in self._by_group(owners)]
-        found = await self._client.call("existing", self._on_owners, self._existing, parts)
-        return PackedIds(b"".join(found))
+        parts: list[_Part] = [(group, [], members) for group, members in self._by_group(owners)]
+        existing = await self._client.call("existing", self._on_owners, self._existing, parts)
+        return PackedIds(b"".join(existing))
 
     async def read(self, owner: UserId) -> bytes | None:
         value, ttl_s = await self._client.call("read", self._client.ask_together, self.read_commands(owner))
@@ -298,7 +298,7 @@ class RedisTimelines(Timelines):
         Raises:
             KeysElsewhere: Slots have moved meanwhile, or are moving. Some of the calls may have been made.
         """
-        calls = [(keys[some[0]], args_of(some)) for some in await self._client.by_server(keys)]
+        calls = [(keys[indexes[0]], args_of(indexes)) for indexes in await self._client.by_server(keys)]
         return await self._client.ask_scripts_at(script, calls)
 
     async def _each_where_possible(
@@ -333,7 +333,7 @@ class RedisTimelines(Timelines):
         by_group: dict[int, list[bytes]] = defaultdict(list)
         for owner in sliced(owners, ID_BYTES):
             by_group[self._groups.of(unpack_id(owner))].append(owner)
-        return [(group, PackedIds(b"".join(some))) for group, some in by_group.items()]
+        return [(group, PackedIds(b"".join(members))) for group, members in by_group.items()]
 
     def _begun(self, token: bytes) -> bytes:
         """Return the timeline of a rebuild that has just begun."""

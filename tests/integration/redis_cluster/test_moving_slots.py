@@ -83,9 +83,8 @@ class Traffic:
     cached: int = 0
 
     async def append(self) -> None:
-        while not self.is_over() or len(self.appended) < PHOTOS_MIN:
-            number = len(self.appended)
-            assert number < PHOTOS_MAX  # A timeline keeps all of them.
+        # A timeline keeps all of them.
+        while (number := len(self.appended)) < PHOTOS_MIN or (not self.is_over() and number < PHOTOS_MAX):
             photo = PhotoId(compose_id(unix_ms(), 1, number))
             for at in range(0, len(OWNERS), 500):
                 owners = PackedIds(pack_ids(OWNERS[at : at + 500]))

@@ -190,8 +190,8 @@ class RedisCluster(RedisClient):
         """Send numbered commands to servers; with `asking`, on keys that are moving there."""
         replies = await asyncio.gather(
             *(
-                self._ask_server(server, [command for _, command in some], script, asking=asking)
-                for server, some in asked.items()
+                self._ask_server(server, [command for _, command in numbered], script, asking=asking)
+                for server, numbered in asked.items()
             ),
             return_exceptions=True,
         )

@@ -14,9 +14,9 @@ local different = {}
 local at = 1
 while at <= #ARGV do
   local verified, last = ARGV[at], at + 1 + 3 * ARGV[at + 1]
-  for place = at + 2, last, 3 do
-    local partition, expected = ARGV[place + 1], ARGV[place + 2]
-    if redis.call('GET', ARGV[place]) == expected then
+  for checkpoint = at + 2, last, 3 do
+    local partition, expected = ARGV[checkpoint + 1], ARGV[checkpoint + 2]
+    if redis.call('GET', ARGV[checkpoint]) == expected then
       redis.call('HSETNX', verified, partition, expected)
     else
       different[#different + 1] = partition
