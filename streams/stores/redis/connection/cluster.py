@@ -293,8 +293,9 @@ class RedisCluster(RedisClient):
             name: self._server_at(node.host, int(node.port))
             for name, node in {primary.name: primary for primary, *_ in slots.values()}.items()
         }
-        self._of_slot = {slot: servers[primary.name] for slot, (primary, *_) in slots.items()}
-        await self._forget_all_but(servers.values())
+        # A server that has just started may not know all slots; of those nothing new is known.
+        self._of_slot |= {slot: servers[primary.name] for slot, (primary, *_) in slots.items()}
+        await self._forget_all_but(self._of_slot.values())
 
     async def _forget_all_but(self, servers: Iterable[RedisServer]) -> None:
         """Close the connections to servers that have left, and forget the state of their breakers."""

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
 import pytest
+from redis.asyncio.cluster import ClusterNode, NodesManager
 from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError, TryAgainError
 
@@ -220,6 +221,26 @@ async def test_a_late_word_of_the_time_before_a_move_lets_no_invalidation_fail(
     await cache.invalidate([b"first"])
 
     assert other.keys == {}
+
+
+async def test_what_a_server_does_not_know_stays_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that has just started may know a part of the cluster. The connections to the others stay."""
+    client = RedisCluster("redis://a:1", lambda: Breaker(failures_max=5, open_s=1.0), 1.0)
+    known = {slot: [ClusterNode(host, 1)] for slot, host in enumerate("abc")}
+
+    async def initialize(manager: NodesManager) -> None:
+        manager.slots_cache = known
+
+    monkeypatch.setattr(NodesManager, "initialize", initialize)
+    first, second, third = await client.servers()
+    known = {0: [ClusterNode("c", 1)]}
+
+    await client._learn()
+    assert [client._of_slot[slot] for slot in range(3)] == [third, second, third]
+    assert set(client._servers.values()) == {second, third}
+    assert await client.servers() == [third, second]
+    assert first not in client._servers.values()
+    await client.close()
 
 
 async def test_a_closed_client_asks_nobody(servers: tuple[FakeServer, FakeServer]) -> None:
