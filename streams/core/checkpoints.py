@@ -1,7 +1,10 @@
-"""Checkpoints of the groups of timelines: which groups have the same one."""
+"""Checkpoints of the groups of timelines: which groups have the same one, and whose timelines they are of."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+
+# A reader's timeline is in the group of the bucket of followers that the reader is in at this level.
+GROUPS_LEVEL = 2
 
 
 def groups_by_checkpoint(

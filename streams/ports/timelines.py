@@ -97,7 +97,7 @@ class Timelines(Protocol):
     async def confirm(self, expected: Mapping[int, int]) -> set[int]:
         """Mark the partitions whose checkpoint is as expected as verified, in each group.
 
-        Returns those whose checkpoint is another in some group.
+        Returns the partitions whose checkpoint differs in at least one group.
         """
 
 

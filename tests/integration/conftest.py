@@ -5,8 +5,10 @@
 """
 
 import os
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from uuid import uuid4
 
@@ -20,6 +22,7 @@ from infra.local.processes.lock import exclusive
 from infra.local.stack import Stack
 from streams.settings import Settings
 from streams.stores.cassandra.session import make_cluster
+from tests.contract.passing_time import RealTime
 
 # With another folder, a second run can use its own servers at the same time. Each of several pytest
 # workers has its own folder.
@@ -77,6 +80,18 @@ def _drop_keyspaces(stack: Stack) -> None:
                 session.execute(f"DROP KEYSPACE IF EXISTS {keyspace}")
     finally:
         cluster.shutdown()
+
+
+@pytest.fixture
+def passing() -> RealTime:
+    """For the contract suites: time passes by itself."""
+    return RealTime()
+
+
+@pytest.fixture
+def new_id() -> Callable[[], int]:
+    """For the contract suites: ids that no other test uses."""
+    return count(random.randrange(1, 2**62)).__next__
 
 
 @pytest.fixture(scope="session")

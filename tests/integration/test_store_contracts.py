@@ -1,7 +1,6 @@
 """Cassandra, Redis and S3 do what the ports promise: they pass the same suites as the in-memory
 twins."""
 
-import random
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from itertools import count
@@ -21,7 +20,6 @@ from streams.stores.cassandra.coordination import CassandraShardLeases
 from streams.stores.cassandra.outgoing_edges import CassandraOutgoingEdges
 from streams.stores.connect import connect, connect_clients, stores_of
 from tests.contract import limits
-from tests.contract.passing_time import RealTime
 from tests.contract.suites.every_suite import *  # noqa: F403  # The list of the suites is there.
 from tests.contract.suites.media_suite import PutSigned
 
@@ -72,16 +70,6 @@ async def brief_stores(deployment: Deployment) -> AsyncIterator[Stores]:
     )
     async with connect(brief, timeout_ms=TIMEOUT_MS) as connected:
         yield connected
-
-
-@pytest.fixture
-def passing() -> RealTime:
-    return RealTime()
-
-
-@pytest.fixture
-def new_id() -> Callable[[], int]:
-    return count(random.randrange(1, 2**62)).__next__
 
 
 @pytest.fixture

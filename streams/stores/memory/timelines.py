@@ -9,12 +9,10 @@ from more_itertools import chunked, flatten
 
 from schemas.ids import PackedIds, PhotoId, UserId, pack_ids, unpack_ids
 from streams.core import ring
+from streams.core.checkpoints import GROUPS_LEVEL
 from streams.core.counted import bucket_of
 from streams.ports.cache import Cache
 from streams.ports.timelines import ActiveReaders, PageStart, PageStarts, PhotosForOwners, Timelines
-
-# The level of a set of followers whose buckets are the groups of timelines.
-GROUPS_LEVEL = 2
 
 
 @dataclass(slots=True)

@@ -35,31 +35,35 @@ class RedisCache(Cache):
     async def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
         if not keys:
             return []
-        together, commands = self.get_commands(keys)
+        names, together, commands = self.get_commands(keys)
         replies = await self._client.call("get cached", self._client.ask_reachable, commands)
-        return self.values_of(keys, together, replies)
+        return self.values_of(names, together, replies)
 
-    def get_commands(self, keys: Sequence[bytes]) -> tuple[Sequence[Sequence[int]], list[Command]]:
-        """Return which keys each command reads, and the commands; `values_of` takes their replies."""
+    def get_commands(
+        self, keys: Sequence[bytes]
+    ) -> tuple[Sequence[bytes], Sequence[Sequence[int]], list[Command]]:
+        """Return the names of the keys, which of them each command reads, and the commands.
+
+        `values_of` takes the first two and the replies.
+        """
         names = self._names(keys)
         together = list(self._client.together(names))
-        return together, [(b"MGET", *(names[at] for at in indexes)) for indexes in together]
+        return names, together, [(b"MGET", *(names[at] for at in indexes)) for indexes in together]
 
     def values_of(
-        self, keys: Sequence[bytes], together: Sequence[Sequence[int]], replies: Sequence[object]
+        self, names: Sequence[bytes], together: Sequence[Sequence[int]], replies: Sequence[object]
     ) -> list[bytes | None]:
         """Return the cached values; None for a key that has a lease, or nothing.
 
         What a server has that does not respond is missing, too; its reply is a `StoreUnavailable`.
         """
-        stored: list[bytes | None] = [None] * len(keys)
+        stored: list[bytes | None] = [None] * len(names)
         for indexes, reply in zip(together, replies, strict=True):
             if not isinstance(reply, StoreUnavailable):
                 assert isinstance(reply, list)
                 for at, value in zip(indexes, reply, strict=True):
                     stored[at] = value
         # A connection learns the incarnation before its first reply, so that of each reply is known by now.
-        names = self._names(keys)
         return [
             value[_HEADER_BYTES:]
             if value is not None and value[:_HEADER_BYTES] == _VALUE + self._client.incarnation_of(name)

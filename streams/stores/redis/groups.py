@@ -15,9 +15,9 @@ from string import ascii_lowercase, ascii_uppercase, digits
 
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
+from streams.core.checkpoints import GROUPS_LEVEL
 from streams.core.counted import BUCKETS, bucket_of
 
-LEVEL = 2
 _LETTERS = (digits + ascii_lowercase + ascii_uppercase).encode()
 
 
@@ -30,7 +30,7 @@ class Groups:
 
     def of(self, owner: int) -> int:
         """Return the group of a reader's timeline."""
-        return bucket_of(owner, LEVEL) if len(self.texts) > 1 else 0
+        return bucket_of(owner, GROUPS_LEVEL) if len(self.texts) > 1 else 0
 
 
 @lru_cache(2)
@@ -41,7 +41,7 @@ def groups_of(*, is_cluster: bool) -> Groups:
     """
     if not is_cluster:
         return Groups((b"",), (b"",))
-    count = BUCKETS[LEVEL]
+    count = BUCKETS[GROUPS_LEVEL]
     apart = REDIS_CLUSTER_HASH_SLOTS // count
     text_of: dict[int, bytes] = {}
     for letters in product(_LETTERS, repeat=3):

@@ -22,7 +22,7 @@ class RedisPageStarts(PageStarts):
         values: Sequence[bytes | None] = []
         if self._client.is_cluster:
             values, keys = await self._cache.get(keys), ()
-        together, commands = self._cache.get_commands(keys)
+        names, together, commands = self._cache.get_commands(keys)
         commands += self._timelines.read_commands(reader)
 
         async def run(name: NameOf) -> list[Any]:
@@ -32,6 +32,6 @@ class RedisPageStarts(PageStarts):
         # If the server has restarted, all commands are repeated, so their order holds.
         *cached, value, ttl_s, partitions = await self._client.call_in_incarnation("begin a page", run)
         if keys:
-            values = self._cache.values_of(keys, together, cached)
+            values = self._cache.values_of(names, together, cached)
         await self._timelines.renew(reader, value, ttl_s)
         return PageStart(values, value, self._timelines.are_verified(partitions))

@@ -1,18 +1,16 @@
 """Topics on a real broker: created as in the catalogue, and refused if their settings differ."""
 
-import time
 from uuid import uuid4
 
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from bench.traffic.waiting import wait_until
 from tests.worlds.kafka import LOCAL
 from topics.admin import ensure_topics
 from topics.catalogue import CATALOGUE, FANOUT, LIKES, RECORD_BYTES_MAX, UPLOADS
 from topics.sizes import TopicMismatch
-
-SHOWN_S_MAX = 30.0
 
 
 @pytest.fixture
@@ -28,10 +26,7 @@ def make(bootstrap: str, topic: NewTopic) -> None:
     (answer,) = admin.create_topics([topic]).values()
     answer.result()
     # The controller has it. A broker's metadata may be without it for a moment.
-    deadline = time.monotonic() + SHOWN_S_MAX
-    while topic.topic not in admin.list_topics(timeout=30).topics:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until("the broker shows it", lambda: topic.topic in admin.list_topics(timeout=30).topics)
 
 
 def test_missing_topics_are_made_and_found_again(kafka_bootstrap: str, namespace: str) -> None:

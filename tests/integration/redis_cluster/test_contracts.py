@@ -1,10 +1,8 @@
 """A Redis Cluster does what the ports promise: it passes the same suites as one server and the twins."""
 
-import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from itertools import count
 from uuid import uuid4
 
 import pytest
@@ -23,7 +21,6 @@ from streams.stores.redis.removal_marks import RedisRemovalMarks
 from streams.stores.redis.undelivered import RedisUndeliveredPhotos
 from streams.stores.redis.upload_limit import RedisUploadLimit
 from tests.contract import limits
-from tests.contract.passing_time import RealTime
 from tests.contract.suites.authors_suite import UndeliveredPhotosSuite
 from tests.contract.suites.budget_suite import LeasesSuite, RatesSuite, RebuildBudgetSuite
 from tests.contract.suites.cache_suite import CacheSuite, CacheTailSuite, PageStartsSuite
@@ -85,16 +82,6 @@ async def stores(cluster: Cluster, namespace: str) -> AsyncIterator[Stores]:
 async def brief_stores(cluster: Cluster, namespace: str) -> AsyncIterator[Stores]:
     async with cluster_stores(cluster, namespace, **BRIEF) as made:
         yield made
-
-
-@pytest.fixture
-def passing() -> RealTime:
-    return RealTime()
-
-
-@pytest.fixture
-def new_id() -> Callable[[], int]:
-    return count(random.randrange(1, 2**62)).__next__
 
 
 class TestTimelines(TimelinesSuite):

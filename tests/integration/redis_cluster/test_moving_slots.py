@@ -187,9 +187,7 @@ async def test_a_value_that_was_invalidated_where_its_slot_is_now_is_not_read(
 ) -> None:
     """A process that has not heard of the move asks where it was, also after the slot is back."""
     key = b"s" + pack_id(1)
-    slot = key_slot(namespace.encode() + b"z" + key)
-    source = _server_of(cluster, slot)
-    target = next(server for server in cluster.primaries if server is not source)
+    slot, source, target = _ends_of_move(cluster, namespace.encode() + b"z" + key)
     for returns in (False, True):
         await stores.cache.invalidate([key])
         await stores.cache.fill(await stores.cache.lease([key]), {key: b"old"}, 60)
@@ -214,9 +212,7 @@ async def test_a_value_that_has_moved_is_not_read_and_is_replaced(
 ) -> None:
     """It is of the incarnation of another server, and may be older than an invalidation."""
     key = b"s" + pack_id(2)
-    slot = key_slot(namespace.encode() + b"z" + key)
-    source = _server_of(cluster, slot)
-    target = next(server for server in cluster.primaries if server is not source)
+    slot, source, target = _ends_of_move(cluster, namespace.encode() + b"z" + key)
     await stores.cache.fill(await stores.cache.lease([key]), {key: b"old"}, 60)
     leased = await stores.cache.lease([key])
     move_slot(slot, source, target)
@@ -226,6 +222,13 @@ async def test_a_value_that_has_moved_is_not_read_and_is_replaced(
     assert await stores.cache.get([key]) == [None]
     await stores.cache.fill(await stores.cache.lease([key]), {key: b"new"}, 60)
     assert await stores.cache.get([key]) == [b"new"]
+
+
+def _ends_of_move(cluster: Cluster, key: bytes) -> tuple[int, RedisClusterServer, RedisClusterServer]:
+    """Return a key's slot, the primary that has it, and another primary."""
+    slot = key_slot(key)
+    source = _server_of(cluster, slot)
+    return slot, source, next(server for server in cluster.primaries if server is not source)
 
 
 def _server_of(cluster: Cluster, slot: int) -> RedisClusterServer:

@@ -4,8 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.crc import key_slot
 
+from streams.core.checkpoints import GROUPS_LEVEL
 from streams.core.counted import BUCKETS, bucket_of
-from streams.stores.redis.groups import LEVEL, groups_of
+from streams.stores.redis.groups import groups_of
+
+IDS = st.integers(0, 2**63 - 1)
 
 
 def test_their_slots_are_evenly_apart() -> None:
@@ -16,7 +19,9 @@ def test_their_slots_are_evenly_apart() -> None:
     assert {len(text) for text in groups.texts} == {3}
 
 
-@given(st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1), st.sampled_from(range(LEVEL, len(BUCKETS))))
+@given(
+    st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1), st.sampled_from(range(GROUPS_LEVEL, len(BUCKETS)))
+)
 def test_a_large_accounts_page_is_in_one_group(first: int, second: int, level: int) -> None:
     """Followers who are in the same bucket of this level or a higher one are in the same group."""
     of = groups_of(is_cluster=True).of
