@@ -4,7 +4,7 @@ import asyncio
 
 from shutterline.failures import CommandFailed, load_settings, plain_failures, require
 from shutterline.terminal import terminal
-from streams.stores.cassandra.migrations import MigrationRefused
+from streams.stores.cassandra.migrations import MigrationRefused, SchemaDisagreement
 from streams.stores.cassandra.migrations import migrate as apply
 from streams.stores.cassandra.session import make_cluster
 
@@ -19,7 +19,7 @@ def migrate() -> None:
     cluster = make_cluster(settings, timeout_s=CASSANDRA_TIMEOUT_S)
     try:
         applied = apply(cluster.connect(), settings)
-    except MigrationRefused as error:
+    except (MigrationRefused, SchemaDisagreement) as error:
         raise CommandFailed(str(error)) from error
     finally:
         cluster.shutdown()

@@ -6,10 +6,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from uuid import UUID
 
 from cassandra import InvalidRequest, OperationTimedOut
 from cassandra.cluster import NoHostAvailable, Session
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import (
+    RetryError,
+    Retrying,
+    retry_if_exception_type,
+    retry_if_result,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_fixed,
+    wait_random_exponential,
+)
 
 from streams.settings import CassandraSettings
 
@@ -18,12 +28,17 @@ _NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.cql")
 
 # A change of the schema takes seconds on a busy node. Meanwhile the driver may give up on its connections.
 TRIES_MAX, WAIT_S_MAX = 5, 5.0
+AGREEMENT_S_MAX, LOOK_S = 60.0, 0.05
 # The text of the error of `ALTER TABLE … ADD`; the driver has no class for it.
 _IS_THERE = "already exists"
 
 
 class MigrationRefused(Exception):
     """The migrations of this version of the code do not match those that were applied."""
+
+
+class SchemaDisagreement(Exception):
+    """After a statement the nodes have different schemas for too long. The statements before it are applied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +99,11 @@ def migrate(session: Session, settings: CassandraSettings) -> list[Migration]:
     Raises:
         MigrationRefused: See `to_apply`. Nothing has been applied then.
         NoHostAvailable, OperationTimedOut: Cassandra did not respond to any of `TRIES_MAX` tries.
+        SchemaDisagreement: See there; may be repeated.
     """
     keyspace = settings.keyspace
+    # The driver would wait for gossip, a second for each statement, and go on if the nodes did not agree.
+    session.cluster.max_schema_agreement_wait = 0
     retrying = Retrying(
         retry=retry_if_exception_type((NoHostAvailable, OperationTimedOut)),
         stop=stop_after_attempt(TRIES_MAX),
@@ -93,15 +111,18 @@ def migrate(session: Session, settings: CassandraSettings) -> list[Migration]:
         reraise=True,
     )
     execute = retrying.wraps(session.execute)
+    agree = retrying.wraps(_agree)
     execute(
         f"CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = {{'class': 'NetworkTopologyStrategy',"
         f" '{settings.cassandra_datacenter}': {settings.cassandra_replication}}}"
     )
+    agree(session)
     session.set_keyspace(keyspace)
     execute(
         "CREATE TABLE IF NOT EXISTS schema_migrations"
         " (version int PRIMARY KEY, name text, checksum text, applied_at timestamp)"
     )
+    agree(session)
     applied = dict(execute("SELECT version, checksum FROM schema_migrations"))
     pending = to_apply(read_migrations(), applied)
     for migration in pending:
@@ -111,8 +132,33 @@ def migrate(session: Session, settings: CassandraSettings) -> list[Migration]:
             # A process may have died before it noted that the column was added.
             if _IS_THERE not in str(error):
                 raise
+        agree(session)
         execute(
             "INSERT INTO schema_migrations (version, name, checksum, applied_at) VALUES (%s, %s, %s, %s)",
             (migration.version, migration.name, migration.checksum, datetime.now(UTC)),
         )
     return pending
+
+
+def _agree(session: Session) -> None:
+    """Wait until all nodes with which the session has connections have the same schema."""
+    waiting = Retrying(
+        retry=retry_if_result(lambda versions: len(set(versions.values())) > 1),
+        stop=stop_after_delay(AGREEMENT_S_MAX),
+        wait=wait_fixed(LOOK_S),
+    )
+    try:
+        waiting(_schema_versions, session)
+    except RetryError as error:
+        versions = ", ".join(f"{host} {version}" for host, version in error.last_attempt.result().items())
+        raise SchemaDisagreement(
+            f"the nodes have had different schemas for {AGREEMENT_S_MAX:g} s: {versions}; look for a node that "
+            "is overloaded or cut off (`nodetool describecluster`), then run `shutterline migrate` again"
+        ) from error
+
+
+def _schema_versions(session: Session) -> dict[str, UUID]:
+    query = "SELECT schema_version FROM system.local"
+    return {
+        str(host.endpoint): session.execute(query, host=host).one()[0] for host in session.get_pool_state()
+    }
