@@ -49,8 +49,9 @@ class NginxServer(Server):
     def reload(self) -> None:
         """Reload the configuration; requests under way finish with the old one, and none is lost.
 
-        Returns when no worker accepts requests with the old configuration. Nothing happens if the server
-        does not run: the next start reads the configuration anyway.
+        Returns when no worker accepts connections with the old configuration. A connection that was kept may
+        send one more request to it, within a second (`keepalive_min_timeout`). Nothing happens if the
+        server does not run: the next start reads the configuration anyway.
 
         Raises:
             StackError: The reload did not end in time; the log says why.

@@ -38,7 +38,7 @@ class MigrationRefused(Exception):
 
 
 class SchemaDisagreement(Exception):
-    """After a statement the nodes have different schemas for too long. The statements before it are applied."""
+    """After a statement the nodes had different schemas for too long. Those before it are applied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +152,8 @@ def _agree(session: Session) -> None:
     except RetryError as error:
         versions = ", ".join(f"{host} {version}" for host, version in error.last_attempt.result().items())
         raise SchemaDisagreement(
-            f"the nodes have had different schemas for {AGREEMENT_S_MAX:g} s: {versions}; look for a node that "
-            "is overloaded or cut off (`nodetool describecluster`), then run `shutterline migrate` again"
+            f"the nodes have had different schemas for {AGREEMENT_S_MAX:g} s: {versions}; look for a node "
+            "that is overloaded or cut off (`nodetool describecluster`), then run `shutterline migrate` again"
         ) from error
 
 

@@ -1,6 +1,9 @@
 """Which requests the edge refuses: every request without a valid signature by one of two keys."""
 
 import asyncio
+from contextlib import closing
+from http.client import HTTPConnection
+from threading import Event
 
 import pytest
 from botocore.exceptions import ClientError
@@ -13,7 +16,7 @@ from tests.integration.edge.photos import (
     clock_reaches,
     s3_client,
 )
-from tests.integration.plain_http import ask
+from tests.integration.plain_http import DEADLINE_S, ask
 
 
 class TestRefusals:
@@ -170,15 +173,24 @@ class TestKeys:
         first = load_or_make(photos.stack.home.secrets).media_keys[0]
         of_first = await photos.sign(key, signed_with=first)
         statuses: list[int] = []
-        rotating = asyncio.Event()
+        rotated = Event()
 
         async def viewer(edge: int) -> None:
-            while not rotating.is_set():
+            while not rotated.is_set():
                 statuses.append((await ask(photos.edges[edge], of_first)).status)
 
+        def keeping_viewer(edge: int) -> None:
+            with closing(HTTPConnection("127.0.0.1", photos.edges[edge], timeout=DEADLINE_S)) as connection:
+                while not rotated.is_set():
+                    connection.request("GET", of_first)
+                    response = connection.getresponse()
+                    response.read()
+                    statuses.append(response.status)
+
         viewers = [asyncio.create_task(viewer(number % 2)) for number in range(8)]
+        viewers += [asyncio.create_task(asyncio.to_thread(keeping_viewer, edge)) for edge in (0, 1)]
         second = await asyncio.to_thread(photos.stack.rotate_media_key)
-        rotating.set()
+        rotated.set()
         await asyncio.gather(*viewers)
         of_second = await photos.sign(key, signed_with=second)
         after_one = [(await ask(edge, url)).status for edge in photos.edges for url in (of_first, of_second)]
