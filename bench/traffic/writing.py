@@ -2,34 +2,28 @@
 
 import asyncio
 import io
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from itertools import cycle
-from types import MappingProxyType
 from uuid import uuid4
 
-import aiohttp
 from PIL import Image
 
 from bench.measuring.media_checks import missing
 from bench.traffic.events import fresh_photo_ids, fresh_users, original_key, upload
 from bench.traffic.posting import Posting
+from bench.traffic.requests import RETRY_S, Requests
 from bench.traffic.waiting import eventually
 from infra.local.deployment import Deployment
-from schemas.ids import PhotoId, UserId
-from shutterline.client.feed import FeedClient, Json
+from schemas.ids import PhotoId
+from shutterline.client.feed import Json
 from streams.errors import StoreUnavailable
 from streams.retrying import with_backoff
 from streams.stores.connect import connect
 
 FOLLOW_EVERY_S = LIKE_EVERY_S = 0.2
 UPLOAD_EVERY_S = 1.0
-RETRY_S = 0.5  # Whatever Retry-After says, so that the load goes on while a store refuses.
 READY_S_MAX = 120.0
-NO_ANSWER = 0
-# 404: the photo's event is not handled yet. 409: the first try of an upload is still under way.
-RETRIED = (404, 409, 429, 503)
 STORED = 60
 STORE_MS_MAX = 10_000
 IMAGE_TYPE = "image/jpeg"
@@ -41,15 +35,13 @@ class Writing:
 
     Again and again, a new user follows `followed` and likes the first photo of `posting`, an author
     uploads an image, and the event of one of `stored` is published; these photos have no renditions yet.
-    `statuses` counts the responses by kind of request and status.
     """
 
-    def __init__(self, client: FeedClient, posting: Posting, stored: Sequence[PhotoId]) -> None:
-        self.statuses: Counter[tuple[str, int]] = Counter()
+    def __init__(self, requests: Requests, posting: Posting, stored: Sequence[PhotoId] = ()) -> None:
         self.uploaded: list[PhotoId] = []
         (self.followed,) = fresh_users(1)
         self._followers = self._likers = 0
-        self._client = client
+        self._requests = requests
         self._posting = posting
         self._stored = stored
         self._going = True
@@ -86,7 +78,7 @@ class Writing:
     async def _follow(self) -> None:
         while self._going:
             (follower,) = fresh_users(1)
-            await self._acknowledged("follow", "PUT", f"/v1/social/follow/{self.followed}", follower)
+            await self._requests.acknowledged("follow", "PUT", f"/v1/social/follow/{self.followed}", follower)
             self._followers += 1
             await asyncio.sleep(FOLLOW_EVERY_S)
 
@@ -95,7 +87,7 @@ class Writing:
             await asyncio.sleep(LIKE_EVERY_S)
             (liker,) = fresh_users(1)
             path = f"/v1/photos/{self._posting.photos[0]}/like"
-            await self._acknowledged("like", "PUT", path, liker)
+            await self._requests.acknowledged("like", "PUT", path, liker)
             self._likers += 1
 
     async def _upload(self) -> None:
@@ -103,7 +95,9 @@ class Writing:
         while self._going:
             author = authors[len(self.uploaded) % len(authors)]
             headers = {"Content-Type": IMAGE_TYPE, "Idempotency-Key": uuid4().hex}
-            begun = await self._acknowledged("upload", "POST", "/v1/photos", author, headers, _image())
+            begun = await self._requests.acknowledged(
+                "upload", "POST", "/v1/photos", author, headers, _image()
+            )
             self.uploaded.append(PhotoId(int(begun["photo_id"])))
             await asyncio.sleep(UPLOAD_EVERY_S)
 
@@ -117,38 +111,8 @@ class Writing:
             self.uploaded.append(photo)
             await asyncio.sleep(UPLOAD_EVERY_S)
 
-    async def _acknowledged(
-        self,
-        kind: str,
-        method: str,
-        path: str,
-        user: UserId,
-        headers: Mapping[str, str] = MappingProxyType({}),
-        data: bytes | None = None,
-    ) -> Json:
-        """Repeat the request until it succeeds; returns the JSON of its response.
-
-        Raises:
-            AssertionError: The status is neither a success nor one that a client retries.
-        """
-        sent = {"Authorization": f"Bearer {self._client.token_of(user)}", **headers}
-        while True:
-            try:
-                async with self._client.http.request(
-                    method, f"{self._client.api}{path}", headers=sent, data=data
-                ) as response:
-                    self.statuses[kind, response.status] += 1
-                    if response.ok:
-                        body: Json = await response.json(content_type=None) or {}
-                        return body
-                    if response.status not in RETRIED:
-                        raise AssertionError(f"{method} {path}: {response.status} {await response.text()}")
-            except (aiohttp.ClientError, TimeoutError):
-                self.statuses[kind, NO_ANSWER] += 1
-            await asyncio.sleep(RETRY_S)
-
     async def _ask(self, path: str) -> Json:
-        return await self._client.settled(path, self._posting.authors[0])
+        return await self._requests.client.settled(path, self._posting.authors[0])
 
 
 async def store_originals(deployment: Deployment) -> list[PhotoId]:

@@ -17,6 +17,7 @@ import pytest
 from infra.local import ports
 from infra.local.deployment import Deployment
 from infra.local.errors import StackError
+from infra.local.layout import Layout
 from infra.local.paths import Home
 from infra.local.processes.lock import exclusive
 from infra.local.stack import Stack
@@ -29,7 +30,7 @@ from tests.contract.passing_time import RealTime
 HOME = Path(os.environ.get("SHUTTERLINE_TEST_HOME", ".local/test")) / os.environ.get(
     "PYTEST_XDIST_WORKER", ""
 )
-
+NODES_TESTS = Path(__file__).parent / "nodes"
 
 # The workers of a run choose ports for their servers at the same moments, so each chooses from a range of
 # its own: of 12 ports in 10,000 that two choose at random, one is the same once in 70 runs.
@@ -40,11 +41,18 @@ ports.FIRST += _WORKER * _PORTS
 ports.LAST = ports.FIRST + _PORTS - 1
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The tests of several nodes run only on several nodes."""
+    return True if collection_path == NODES_TESTS and config.getoption("nodes") == 1 else None
+
+
 @pytest.fixture(scope="session")
-def stack(started: list[Stack]) -> Iterator[Stack]:
+def stack(started: list[Stack], pytestconfig: pytest.Config) -> Iterator[Stack]:
     """One stack for the whole run. Its servers end with the run, also if the run is killed."""
-    with exclusive(Home(HOME.resolve()).root, print):
-        made = Stack(HOME, dies_with_parent=True)
+    layout = Layout(pytestconfig.getoption("nodes"))
+    home = HOME if layout.nodes == 1 else HOME / f"nodes-{layout.nodes}"
+    with exclusive(Home(home.resolve()).root, print):
+        made = Stack(home, layout=layout, dies_with_parent=True)
         made.clean()
         try:
             made.start_servers()
@@ -103,7 +111,8 @@ DeploymentFactory = Callable[..., Deployment]
 
 
 @contextmanager
-def _deployments(stack: Stack) -> Iterator[DeploymentFactory]:
+def deployments(stack: Stack) -> Iterator[DeploymentFactory]:
+    """Makes deployments, whose processes end with the context."""
     made: list[Deployment] = []
 
     def make(**settings: object) -> Deployment:
@@ -122,7 +131,7 @@ def _deployments(stack: Stack) -> Iterator[DeploymentFactory]:
 def deploy(stack: Stack) -> Iterator[DeploymentFactory]:
     """Makes deployments, each with its own namespace; settings by name. Their processes end with
     the test."""
-    with _deployments(stack) as make:
+    with deployments(stack) as make:
         yield make
 
 
@@ -142,7 +151,7 @@ def system(deploy: DeploymentFactory) -> DeploymentFactory:
 def shared(stack: Stack) -> Iterator[Deployment]:
     """One running deployment with default settings for all tests of a file. Each test uses its own
     users."""
-    with _deployments(stack) as make:
+    with deployments(stack) as make:
         deployment = make()
         deployment.start_all()
         yield deployment

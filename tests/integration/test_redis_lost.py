@@ -3,14 +3,12 @@ feed is correct again."""
 
 import asyncio
 import os
-import shutil
 import sys
 import time
 from collections.abc import Collection
 from pathlib import Path
 
 import pytest
-import redis
 
 from api.reading.reader_log import HOUR_S
 from bench.traffic.events import follows, fresh_photo_ids, fresh_users, upload
@@ -22,6 +20,7 @@ from infra.local.stack import Stack
 from schemas.ids import UserId
 from streams.jobs.warm_timelines import latest_readers
 from streams.stores.connect import connect
+from tests.integration.redis_servers import RedisServers
 from tests.integration.test_feeds import call
 
 DEADLINE_S = 60.0
@@ -34,21 +33,17 @@ async def test_a_redis_that_comes_back_older_is_repaired(
     """Rolled back under load to an older snapshot: feeds as if nothing had happened, no timeline rebuilt."""
     deployment = shared
     readers, authors = await everybody_follows_everybody(deployment)
-    server = stack.server("redis")
+    servers = RedisServers(stack)
     async with client_of(deployment) as client:
         for reader in readers:
             await feed_of(client, reader)
         rebuilt = deployment.metric("shutterline_rebuilds_total", "api")
         posting = Posting(deployment, authors)
         await posting.until(100)
-        await asyncio.to_thread(shutil.copytree, server.data_dir, tmp_path / "older")
+        await asyncio.to_thread(servers.copy, tmp_path)
         await posting.until(200)
         await deployment_applied(deployment)
-        server.kill()
-        shutil.rmtree(server.data_dir)
-        shutil.copytree(tmp_path / "older", server.data_dir)
-        server.start()
-        server.wait_ready()
+        await asyncio.to_thread(servers.roll_back, tmp_path)
         await posting.until(100)
         await posting.stop()
         await deployment.drained()
@@ -78,8 +73,7 @@ async def test_a_flushed_redis_is_filled_again(shared: Deployment, stack: Stack)
             await feed_of(client, reader)
         posting = Posting(deployment, authors)
         await posting.until(100)
-        with redis.Redis(port=stack.server("redis").port) as direct:
-            direct.flushall()
+        RedisServers(stack).flush()
         await posting.until(100)
         early = [await feed_of(client, reader) for reader in readers[::2]]
         await posting.stop()
@@ -103,8 +97,7 @@ async def test_timelines_are_warmed_before_their_owners_read(shared: Deployment,
         for reader in readers:
             await feed_of(client, reader)
         await recorded(deployment, readers)
-        with redis.Redis(port=stack.server("redis").port) as direct:
-            direct.flushall()
+        RedisServers(stack).flush()
         warmed = await warm_timelines(deployment)
         again = await warm_timelines(deployment)
         rebuilt = deployment.metric("shutterline_rebuilds_total", "api")
@@ -146,7 +139,7 @@ async def test_an_acknowledged_unfollow_survives_an_older_redis(
 ) -> None:
     """Law: no ghost. Copies of the old following set come back with the snapshot and are not believed."""
     deployment = shared
-    server = stack.server("redis")
+    servers = RedisServers(stack)
     [photo] = fresh_photo_ids(1)
     reader, author = fresh_users(2)
     async with client_of(deployment) as client:
@@ -154,12 +147,8 @@ async def test_an_acknowledged_unfollow_survives_an_older_redis(
         await deployment.publish([upload(deployment, photo, author)])
         await deployment.drained()
         assert [photo] == await feed_of(client, reader)
-        await asyncio.to_thread(shutil.copytree, server.data_dir, tmp_path / "older")
+        await asyncio.to_thread(servers.copy, tmp_path)
         assert 204 == await call(client, "DELETE", f"/v1/social/follow/{author}", reader)
-        server.kill()
-        shutil.rmtree(server.data_dir)
-        shutil.copytree(tmp_path / "older", server.data_dir)
-        server.start()
-        server.wait_ready()
+        await asyncio.to_thread(servers.roll_back, tmp_path)
 
         assert [] == (await client.walk(reader, depth=20)).ids

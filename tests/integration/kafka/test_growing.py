@@ -9,6 +9,7 @@ import pytest
 
 from bench.traffic.posting import Posting, everybody_follows_everybody
 from bench.traffic.readers import client_of, feed_of
+from bench.traffic.requests import Requests
 from bench.traffic.writing import Writing
 from infra.local.deployment import Deployment
 from infra.local.stack import Stack
@@ -61,7 +62,7 @@ async def test_upstream_topics_grow_while_everything_runs(deploy: DeploymentFact
     async with client_of(deployment) as client:
         posting = Posting(deployment, authors)
         await posting.until(20)
-        writing = Writing(client, posting, [])
+        writing = Writing(Requests(client), posting)
         await grow_upstream(deployment, {})
         await posting.until(20)
         await posting.stop()
@@ -92,7 +93,7 @@ async def test_a_system_moves_to_a_larger_profile(larger: tuple[Deployment, Depl
             await feed_of(client, reader)
         posting = Posting(deployment, authors)
         await posting.until(20)
-        writing = Writing(client, posting, [])
+        writing = Writing(Requests(client), posting)
         await posting.until(20)
         await writing.stop()
         await grow_upstream(deployment, AS_SMALL)
@@ -109,7 +110,7 @@ async def test_a_system_moves_to_a_larger_profile(larger: tuple[Deployment, Depl
         await later.until(20)
         gone = UserUnfollowed(follower_id=readers[0], followee_id=authors[0])
         await after.publish([after.outgoing(gone)])
-        rest = Writing(client, later, [])
+        rest = Writing(Requests(client), later)
         await later.until(20)
         await rest.stop()
         await later.stop()
