@@ -64,8 +64,8 @@ class Stack:
 
         Without a `layout`, the stack has that of its last run.
 
-        With `dies_with_parent` the kernel ends everything together with the thread that started it, which
-        should be the main one. Otherwise the stack outlives the program that starts it.
+        With `dies_with_parent` the kernel ends everything together with this process. Otherwise the stack
+        outlives it.
 
         Raises:
             StackError: The stack has another layout, and data.

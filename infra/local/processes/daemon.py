@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -23,6 +24,8 @@ LOG_TAIL_BYTES = 64 * 1024
 LOG_BYTES_MAX = 10 * 1_048_576
 # The end of a log is written within this time after its process has ended.
 LOG_END_S = 5.0
+# The kernel kills a process with the thread that started it: this one lasts, those of callers may not.
+_STARTER = ThreadPoolExecutor(1, thread_name_prefix="starter")
 
 
 class Daemon:
@@ -34,7 +37,7 @@ class Daemon:
     """
 
     def __init__(self, name: str, home: Home, *, dies_with_parent: bool = False) -> None:
-        """`dies_with_parent`: the kernel kills the process when the thread that started it ends."""
+        """`dies_with_parent`: the kernel kills the process when this one ends."""
         self.name = name
         self.home = home
         self._dies_with_parent = dies_with_parent
@@ -96,7 +99,8 @@ class Daemon:
         launch += [str(self.home.run), self.name, str(parent)]
         with deferred_interrupts():
             with self._log() as log:
-                self._child = subprocess.Popen(
+                self._child = _STARTER.submit(
+                    subprocess.Popen,
                     [*launch, *command],
                     env=dict(environment),
                     cwd=folder,
@@ -104,7 +108,7 @@ class Daemon:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                )
+                ).result()
             self._await_pid_file(self._child)
 
     def send(self, sent: signal.Signals) -> None:

@@ -178,10 +178,19 @@ class Offsets(BrokerOffsets):
 
 
 def _is_stale(error: KafkaException) -> bool:
-    """Return whether the client knows only an earlier leader, or none after a broken connection."""
+    """Return whether the client knows only an earlier leader, or none.
+
+    The codes are those after which Kafka's own clients look for leaders again (`InvalidMetadataException`),
+    and what librdkafka says after a broken connection. It repeats for minutes what it has heard once.
+    """
     return error.args[0].code() in (
         KafkaError.FENCED_LEADER_EPOCH,
-        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.KAFKA_STORAGE_ERROR,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.LISTENER_NOT_FOUND,
         KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.REPLICA_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError._UNKNOWN_PARTITION,
     )

@@ -83,7 +83,12 @@ async def test_the_ends_of_logs_are_asked_in_one_request() -> None:
 
 
 @pytest.mark.parametrize(
-    "stale", [refused(KafkaError.NOT_LEADER_FOR_PARTITION), failing(KafkaError._UNKNOWN_PARTITION)]
+    "stale",
+    [
+        refused(KafkaError.NOT_LEADER_FOR_PARTITION),
+        refused(KafkaError.LEADER_NOT_AVAILABLE),
+        failing(KafkaError._UNKNOWN_PARTITION),
+    ],
 )
 async def test_after_a_change_of_leader_a_new_client_is_asked(
     stale: Callable[[Sequence[TopicPartition]], list[Answered]],
