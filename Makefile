@@ -15,12 +15,15 @@ READY := $(VENV)/.ready
 SBOM := sbom.json
 # No server needed: sockets stay closed.
 TESTS := tests/unit tests/contract tests/simulation
+# What is guaranteed, on three nodes of Kafka, Cassandra and Redis.
+NODES_TESTS := $(addprefix tests/integration/,nodes test_feeds.py test_counts.py test_redis_lost.py \
+	test_dead_letters.py test_photos.py kafka/test_transactions.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check coverage style format docs sbom up down status clean servers prerequisites
+.PHONY: help demo test test-nodes check coverage style format docs sbom up down status clean servers prerequisites
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 demo: servers ## show the whole pipeline at work on real servers
 	@$(BIN)/shutterline demo
@@ -28,6 +31,9 @@ demo: servers ## show the whole pipeline at work on real servers
 test: style servers ## every check and every test, with real servers
 	@$(BIN)/python -m pytest -n 2 $(TESTS)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/integration
+
+test-nodes: servers ## the tests of what is guaranteed, on three nodes of each server, each of which is killed
+	@$(BIN)/python -m pytest --nodes 3 --durations 5 $(NODES_TESTS)
 
 check: style ## the fast loop: style, types, import rules, tests without servers
 	@$(BIN)/python -m pytest -n 2 --hypothesis-profile=quick $(TESTS)

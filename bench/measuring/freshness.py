@@ -6,12 +6,14 @@ Redis. The timeline is read every 20 ms; reading it more often takes CPU that th
 
 import asyncio
 import time
+from contextlib import suppress
 
 from bench.traffic.events import fresh_photo_ids, upload
 from infra.local.deployment import Deployment
 from schemas.facts import UserFollowed
 from schemas.ids import PhotoId, UserId
 from streams.core import ring
+from streams.errors import StoreUnavailable
 from streams.kafka.producing.producer import Producer
 from streams.ports.groups import Stores
 
@@ -61,8 +63,9 @@ async def freshness(deployment: Deployment, stores: Stores, posts: int) -> list[
 
 async def visible(stores: Stores, reader: UserId, photo: PhotoId, began: float) -> float:
     while time.monotonic() - began < GIVE_UP_S:
-        value = await stores.timelines.read(reader)
-        if value is not None and photo in ring.parse(value).ids:
-            return time.monotonic() - began
+        with suppress(StoreUnavailable):  # A bench may have killed the server.
+            value = await stores.timelines.read(reader)
+            if value is not None and photo in ring.parse(value).ids:
+                return time.monotonic() - began
         await asyncio.sleep(LOOK_S)
     raise TimeoutError(f"{photo} is not in the timeline of {reader} after {GIVE_UP_S:.0f} s")

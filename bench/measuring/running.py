@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from infra.local.deployment import Deployment
+from infra.local.layout import Layout
 from infra.local.stack import Stack
 from schemas.ids import UserId
 from shutterline.client.feed import FeedClient, Json, feed_client
@@ -43,9 +44,10 @@ def bench_arguments(
 
 
 @contextmanager
-def bench_stack() -> Iterator[Stack]:
+def bench_stack(nodes: int = 1) -> Iterator[Stack]:
     """An empty stack that ends with the bench."""
-    stack = Stack(HOME, dies_with_parent=True)
+    home = HOME if nodes == 1 else HOME / f"nodes-{nodes}"
+    stack = Stack(home, layout=Layout(nodes), dies_with_parent=True)
     stack.clean()
     stack.start_servers()
     try:

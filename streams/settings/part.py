@@ -59,7 +59,7 @@ class RetrySettings(Part):
     """How an operation is retried while its store is unavailable."""
 
     store_attempts_max: PositiveInt = 4
-    store_wait_s_max: PositiveInt = 5
+    store_wait_s_max: PositiveInt = 1
 
 
 class TimeoutSettings(Part):

@@ -7,11 +7,19 @@ import asyncio
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any, TypeAlias
 
 from cassandra import AuthenticationFailed, ConsistencyLevel, DriverException, InvalidRequest
 from cassandra.auth import PlainTextAuthProvider
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
+from cassandra.cluster import (
+    EXEC_PROFILE_DEFAULT,
+    Cluster,
+    ExecutionProfile,
+    NoHostAvailable,
+    ResultSet,
+    Session,
+)
 from cassandra.connection import ConnectionException
 from cassandra.policies import (
     ConstantReconnectionPolicy,
@@ -33,7 +41,8 @@ from streams.stores.guard import StoreGuard
 # A partition's position on the ring: Murmur3Partitioner's tokens are 64-bit integers.
 TOKEN_MIN, TOKEN_MAX = -(2**63), 2**63 - 1
 Row = tuple[Any, ...]
-_Result: TypeAlias = tuple[asyncio.Future[list[Row]], list[Row] | BaseException]
+_Page: TypeAlias = tuple[list[Row], bytes | None]  # Its rows, and the driver's name of the page after it.
+_Result: TypeAlias = tuple[asyncio.Future[_Page], _Page | BaseException]
 STORE = "cassandra"
 STATEMENTS_A_BATCH = 300
 IN_FLIGHT_MAX = 128  # More requests at once are slower, because the driver's CPU time is the limit.
@@ -108,21 +117,30 @@ class CassandraSession:
 
     async def _execute(self, statement: Statement) -> list[Row]:
         async with self._slots:
-            return await self._send(statement)
+            rows, following = await self._send(statement)
+            while following is not None:
+                more, following = await self._send(statement, following)
+                rows += more
+            return rows
 
-    def _send(self, statement: Statement) -> asyncio.Future[list[Row]]:
-        future: asyncio.Future[list[Row]] = asyncio.get_running_loop().create_future()
-        rows_so_far: list[Row] = []
-        response = self._session.execute_async(statement)
+    def _send(self, statement: Statement, page: bytes | None = None) -> asyncio.Future[_Page]:
+        """Ask for one page, the first one without `page`."""
+        future: asyncio.Future[_Page] = asyncio.get_running_loop().create_future()
+        response = self._session.execute_async(statement, paging_state=page)
+        # After a speculative retry the driver reports the answer of each node. The second one would also be
+        # taken for the next page, so each page is a request of its own, of which the first answer counts.
+        first = Lock()
 
-        def add_page(rows: list[Row] | None) -> None:
-            rows_so_far.extend(rows or ())
-            if response.has_more_pages:
-                response.start_fetching_next_page()
-            else:
-                self._results.put((future, rows_so_far))
+        def succeeded(rows: list[Row] | None) -> None:
+            if first.acquire(blocking=False):
+                following = ResultSet(response, rows).paging_state if response.has_more_pages else None
+                self._results.put((future, (rows or [], following)))
 
-        response.add_callbacks(add_page, lambda error: self._results.put((future, error)))
+        def failed(error: BaseException) -> None:
+            if first.acquire(blocking=False):
+                self._results.put((future, error))
+
+        response.add_callbacks(succeeded, failed)
         return future
 
 

@@ -4,17 +4,15 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
-from confluent_kafka.admin import AdminClient
-from redis import Redis
 
 from bench.traffic.outage import outage
 from bench.traffic.requests import NO_ANSWER
+from bench.traffic.servers import cassandra_node, leader, primary
 from infra.local.deployment import Deployment
 from infra.local.servers.server import Server
 from infra.local.stack import Stack
 from tests.integration.conftest import deployments
 from tests.integration.test_outages import assert_answered
-from topics.catalogue import FANOUT
 
 # A replica of Redis takes over after 4 to 9 s.
 AWAY_S = 10.0
@@ -29,26 +27,6 @@ def deployment(stack: Stack) -> Iterator[Deployment]:
         made.start_all()
         made.start_worker(SECOND_WORKER)
         yield made
-
-
-def leader(deployment: Deployment) -> Server:
-    """The broker that leads partition 0 of `fanout`."""
-    topics = AdminClient({"bootstrap.servers": deployment.settings.kafka}).list_topics(timeout=10).topics
-    number = topics[FANOUT.named(deployment.namespace)].partitions[0].leader
-    return deployment.stack.server(f"kafka-{number}")
-
-
-def primary(deployment: Deployment) -> Server:
-    stack = deployment.stack
-    for name in stack.layout.names("redis"):
-        with Redis(port=stack.server(name).port) as client:
-            if client.info("replication")["role"] == "master":
-                return stack.server(name)
-    raise AssertionError("no server of Redis is a primary")
-
-
-def cassandra_node(deployment: Deployment) -> Server:
-    return deployment.stack.server("cassandra-2")
 
 
 @pytest.mark.law("L7")

@@ -74,7 +74,7 @@ class FailingSession:
     def __init__(self, error: Exception) -> None:
         self._error = error
 
-    def execute_async(self, _: object) -> Response:
+    def execute_async(self, _: object, paging_state: bytes | None) -> Response:
         return Response(self._error)
 
 
@@ -154,7 +154,7 @@ async def test_a_slow_partition_does_not_open_the_breaker() -> None:
     asked: list[bytes] = []
 
     class Server:
-        def execute_async(self, statement: "OnePartition") -> Response:
+        def execute_async(self, statement: "OnePartition", paging_state: bytes | None) -> Response:
             asked.append(statement.routing_key)
             return Response(OperationTimedOut())
 
@@ -189,7 +189,7 @@ class SuccessfulSession:
     def __init__(self) -> None:
         self.sent: list[object] = []
 
-    def execute_async(self, statement: object) -> Written:
+    def execute_async(self, statement: object, paging_state: bytes | None) -> Written:
         self.sent.append(statement)
         return Written()
 
@@ -202,3 +202,40 @@ async def test_a_single_write_is_no_batch() -> None:
     await database.batch([(cast(PreparedStatement, statement), ())])
 
     assert session.sent == [statement]
+
+
+class AnsweredTwice:
+    """The future of a page that both of two nodes send, as the driver reports it; then one of them fails."""
+
+    def __init__(self, rows: list[tuple[int]], following: bytes | None) -> None:
+        self._rows = rows
+        self._paging_state, self._col_names, self._col_types = (
+            following,
+            (),
+            (),
+        )  # For the driver's ResultSet.
+        self.has_more_pages = following is not None
+
+    def add_callbacks(self, on_rows: Callable[[object], None], on_error: Callable[[Exception], None]) -> None:
+        on_rows(list(self._rows))
+        on_rows(list(self._rows))
+        on_error(OperationTimedOut())
+
+
+async def test_the_second_answer_after_a_speculative_retry_has_no_effect() -> None:
+    """Each row is there once, and the next page is that behind the first answer."""
+    pages = {None: ([(1,), (2,)], b"2"), b"2": ([(3,), (4,)], b"4"), b"4": ([(5,)], None)}
+    asked: list[bytes | None] = []
+
+    class Server:
+        def execute_async(self, _: object, paging_state: bytes | None) -> AnsweredTwice:
+            asked.append(paging_state)
+            return AnsweredTwice(*pages[paging_state])
+
+    session: Any = Server()
+    database = CassandraSession(session, Breaker(failures_max=9, open_s=1.0), 5.0)
+
+    rows = await database.rows(cast(PreparedStatement, Statement()))
+
+    assert rows == [(1,), (2,), (3,), (4,), (5,)]
+    assert asked == [None, b"2", b"4"]
