@@ -7,7 +7,6 @@ import asyncio
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from threading import Lock
 from typing import Any, TypeAlias
 
 from cassandra import AuthenticationFailed, ConsistencyLevel, DriverException, InvalidRequest
@@ -127,20 +126,14 @@ class CassandraSession:
         """Ask for one page, the first one without `page`."""
         future: asyncio.Future[_Page] = asyncio.get_running_loop().create_future()
         response = self._session.execute_async(statement, paging_state=page)
-        # After a speculative retry the driver reports the answer of each node. The second one would also be
-        # taken for the next page, so each page is a request of its own, of which the first answer counts.
-        first = Lock()
 
         def succeeded(rows: list[Row] | None) -> None:
-            if first.acquire(blocking=False):
-                following = ResultSet(response, rows).paging_state if response.has_more_pages else None
-                self._results.put((future, (rows or [], following)))
+            following = ResultSet(response, rows).paging_state if response.has_more_pages else None
+            self._results.put((future, (rows or [], following)))
 
-        def failed(error: BaseException) -> None:
-            if first.acquire(blocking=False):
-                self._results.put((future, error))
-
-        response.add_callbacks(succeeded, failed)
+        # After a speculative retry the driver reports the answer of each node, and would take the second one
+        # for the next page. So each page is a request of its own, whose future has the first answer.
+        response.add_callbacks(succeeded, lambda error: self._results.put((future, error)))
         return future
 
 
