@@ -33,13 +33,14 @@ SIDE_PIXELS = 1_200  # Above that of the largest rendition, so that all of them 
 class Writing:
     """Writes from its construction until `stop`.
 
-    Again and again, a new user follows `followed` and likes the first photo of `posting`, an author
+    Again and again, a new user follows `followed` and likes `liked`, a photo of `posting`, an author
     uploads an image, and the event of one of `stored` is published; these photos have no renditions yet.
     """
 
     def __init__(self, requests: Requests, posting: Posting, stored: Sequence[PhotoId] = ()) -> None:
         self.uploaded: list[PhotoId] = []
         (self.followed,) = fresh_users(1)
+        self.liked = posting.photos[len(posting.photos) // 2]
         self._followers = self._likers = 0
         self._requests = requests
         self._posting = posting
@@ -61,7 +62,7 @@ class Writing:
             TimeoutError: An upload does not have its renditions within `READY_S_MAX`.
         """
         user = await self._ask(f"/v1/users/{self.followed}")
-        photo = await self._ask(f"/v1/photos/{self._posting.photos[0]}")
+        photo = await self._ask(f"/v1/photos/{self.liked}")
         if (user["followers"], photo["like_count"]) != (self._followers, self._likers):
             raise AssertionError(
                 f"{user['followers']} followers of {self._followers}, {photo['like_count']} likes of"
@@ -86,8 +87,7 @@ class Writing:
         while self._going:
             await asyncio.sleep(LIKE_EVERY_S)
             (liker,) = fresh_users(1)
-            path = f"/v1/photos/{self._posting.photos[0]}/like"
-            await self._requests.acknowledged("like", "PUT", path, liker)
+            await self._requests.acknowledged("like", "PUT", f"/v1/photos/{self.liked}/like", liker)
             self._likers += 1
 
     async def _upload(self) -> None:

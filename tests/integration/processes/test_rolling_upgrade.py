@@ -79,18 +79,20 @@ async def test_an_upgrade_and_its_return_lose_nothing(versions: tuple[Deployment
         posting = Posting(after, authors)
         await posting.until(50)
         start(after, 2)
-        writings = [Writing(Requests(client), posting) for client in (old, new)]
+        of_old = Writing(Requests(old), posting)
+        await posting.until(50)
+        of_new = Writing(Requests(new), posting)
         removing = Removing(Requests(new), posting)
-        await posting.until(100)
+        await posting.until(50)
         await assert_cursors_are_shared(old, new, readers[0])
         assert before.metric("shutterline_deliveries_total", "worker-1") > 0
         assert after.metric("shutterline_deliveries_total", "worker-2") > 0
-        await writings[0].stop()
+        await of_old.stop()
         before.stop()
         await posting.until(50)
         start(before, 3)
         await posting.until(50)
-        await writings[1].stop()
+        await of_new.stop()
         await removing.stop()
         after.stop()
         await posting.until(50)
@@ -99,8 +101,8 @@ async def test_an_upgrade_and_its_return_lose_nothing(versions: tuple[Deployment
         seen_by_old = await feeds(old, readers)
         start(after, 4)
         seen_by_new = await feeds(new, readers)
-        for writing in writings:
-            await writing.check()
+        await of_old.check()
+        await of_new.check()
 
     expected = sorted({*posting.photos} - {*removing.deleted}, reverse=True)
     assert seen_by_old == dict.fromkeys(readers, expected)
