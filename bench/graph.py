@@ -1,9 +1,10 @@
 """Load a real graph through `follows`, then post and compare every sampled feed with the file.
 
-    python -m bench.graph PATH.tsv.gz [--posts 2000] [--readers 400] [--kill]
+    python -m bench.graph PATH.tsv.gz [--posts 2000] [--readers 400] [--kill] [--nodes 3]
 
 The expected feeds come from the file itself, not from the database. With --kill a second worker is
-started and killed with -9 while edges and posts are under way.
+started and killed with -9 while edges and posts are under way. With --nodes 3 there are three brokers,
+three nodes of Cassandra, and a Redis Cluster.
 """
 
 import argparse
@@ -94,7 +95,7 @@ async def difference(
 async def run(arguments: argparse.Namespace, console: Console) -> int:
     edges = read_graph(arguments.graph)
     chosen = random.Random(arguments.seed)
-    with bench_stack() as stack:
+    with bench_stack(arguments.nodes) as stack:
         deployment = Deployment(stack, "", {})
         deployment.prepare()
         deployment.start_worker()
@@ -158,7 +159,7 @@ async def measure(
 
 
 def main() -> int:
-    arguments = bench_arguments(__doc__, "graph", posts=2_000, readers=400, seed=1, kill=False)
+    arguments = bench_arguments(__doc__, "graph", posts=2_000, readers=400, seed=1, kill=False, nodes=1)
     return asyncio.run(run(arguments, Console()))
 
 

@@ -1,7 +1,7 @@
 """Which server of a stack of several nodes does something for a deployment now."""
 
 from confluent_kafka.admin import AdminClient
-from redis import Redis
+from redis.cluster import ClusterNode, RedisCluster
 
 from infra.local.deployment import Deployment
 from infra.local.servers.server import Server
@@ -23,10 +23,10 @@ def cassandra_node(deployment: Deployment) -> Server:
 
 
 def primary(deployment: Deployment) -> Server:
-    """The first primary of the Redis Cluster."""
+    """The primary of the Redis Cluster that has slot 0."""
     stack = deployment.stack
-    for name in stack.layout.names("redis"):
-        with Redis(port=stack.server(name).port) as client:
-            if client.info("replication")["role"] == "master":
-                return stack.server(name)
-    raise AssertionError("no server of Redis is a primary")
+    servers = [stack.server(name) for name in stack.layout.names("redis")]
+    nodes = [ClusterNode("127.0.0.1", server.port) for server in servers]  # type: ignore[no-untyped-call]
+    with RedisCluster(startup_nodes=nodes) as cluster:
+        port = cluster.nodes_manager.get_node_from_slot(0).port
+    return next(server for server in servers if server.port == port)

@@ -35,7 +35,7 @@ def deployment(stack: Stack) -> Iterator[Deployment]:
 async def test_a_server_that_is_killed_and_comes_back_loses_nothing(
     deployment: Deployment, chosen: Callable[[Deployment], Server], time: str
 ) -> None:
-    """Twice, as what took over the first time is killed the second time."""
+    """Twice: what took over is killed next, and what came back takes over again, in Kafka and Redis."""
     killed = chosen(deployment)
 
     reading = await outage(deployment, killed.kill, deployment.stack.start_servers, outage_s=AWAY_S)
