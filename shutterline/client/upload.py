@@ -5,6 +5,7 @@ same file of the same user is the same photo, and the API says which parts have 
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,7 +21,8 @@ from shutterline.client.feed import ApiRefused, Json, TokenOf, final
 from streams.errors import StoreUnavailable
 from streams.gathering import gather_bounded
 from streams.retrying import with_backoff
-from streams.settings import ApiSettings
+from streams.settings import ApiProcessSettings
+from streams.stores.tls import tls_context
 
 REQUEST_S = 60.0
 TRIES_MAX = 5
@@ -69,12 +71,16 @@ class PhotoFile:
 
 @dataclass(frozen=True, slots=True)
 class UploadClient:
-    """Uploads as any user. `waiting(seconds)` is called before each wait that Retry-After asks for."""
+    """Uploads as any user. `waiting(seconds)` is called before each wait that Retry-After asks for.
+
+    `s3_tls` verifies the certificate of signed URLs.
+    """
 
     http: aiohttp.ClientSession
     api: str
     token_of: TokenOf
     waiting: Callable[[float], None]
+    s3_tls: ssl.SSLContext
 
     async def upload(self, user: UserId, file: PhotoFile, caption: str, advance: Advance) -> PhotoId:
         """Upload the file; `advance` counts each byte once, also those that had arrived earlier.
@@ -132,7 +138,10 @@ class UploadClient:
     ) -> None:
         try:
             async with self.http.put(
-                request["url"], data=_chunks(file.path, start, size_bytes, sent), headers=request["headers"]
+                request["url"],
+                data=_chunks(file.path, start, size_bytes, sent),
+                headers=request["headers"],
+                ssl=self.s3_tls,
             ) as answer:
                 text = await answer.text()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -217,9 +226,10 @@ def _attempts() -> AsyncRetrying:
 
 @asynccontextmanager
 async def upload_client(
-    settings: ApiSettings, token_of: TokenOf, *, waiting: Callable[[float], None]
+    settings: ApiProcessSettings, token_of: TokenOf, *, waiting: Callable[[float], None]
 ) -> AsyncIterator[UploadClient]:
-    """A client of `settings.api`."""
+    """A client of `settings.api`, and of the media bucket with the URLs that the API signs."""
     timeout = aiohttp.ClientTimeout(total=REQUEST_S)
     async with aiohttp.ClientSession(timeout=timeout) as http:
-        yield UploadClient(http, settings.api.rstrip("/"), token_of, waiting)
+        tls = tls_context(settings.s3_tls_ca)
+        yield UploadClient(http, settings.api.rstrip("/"), token_of, waiting, tls)

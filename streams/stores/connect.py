@@ -1,5 +1,6 @@
 """Connect one process to the real stores."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -32,6 +33,8 @@ from streams.stores.cassandra.session import CassandraSession, open_session
 from streams.stores.cassandra.uploads import CassandraUploads
 from streams.stores.cdn.purging import HttpCdn, cdn
 from streams.stores.guard import breaker_of, key_breakers_of
+from streams.stores.redis.access import require_access as require_redis
+from streams.stores.redis.access import url_of
 from streams.stores.redis.budget import RedisRebuildBudget
 from streams.stores.redis.cache import RedisCache
 from streams.stores.redis.connection.client import RedisClient
@@ -45,6 +48,7 @@ from streams.stores.redis.removal_marks import RedisRemovalMarks
 from streams.stores.redis.timelines import RedisTimelines
 from streams.stores.redis.undelivered import RedisUndeliveredPhotos
 from streams.stores.redis.upload_limit import RedisUploadLimit
+from streams.stores.s3.access import require_access as require_s3
 from streams.stores.s3.bucket import S3Bucket, s3_client
 from streams.stores.s3.health import S3StoreProbe
 from streams.stores.s3.objects import S3MediaObjects
@@ -80,6 +84,9 @@ async def connect(settings: StoreSettings, *, timeout_ms: int) -> AsyncIterator[
 
     If Cassandra is down, this logs a warning and retries until it is up. Redis and S3 are connected
     when they are first used.
+
+    Raises:
+        StoreMisconfigured: Cassandra will never let this process in with these settings.
     """
     async with (
         on_demand_clients(settings, timeout_ms=timeout_ms) as clients,
@@ -99,6 +106,17 @@ async def on_demand_clients(settings: StoreSettings, *, timeout_ms: int) -> Asyn
             s3=await closing.enter_async_context(_bucket(settings)),
             cdn=await closing.enter_async_context(cdn(settings)),
         )
+
+
+async def require_access(clients: OnDemandClients, settings: StoreSettings) -> None:
+    """Return if Redis and S3 let this process in, or may do so later. Connecting to Cassandra asks it, too.
+
+    Only long-running processes ask: a command may need neither of them. Takes seconds at most.
+
+    Raises:
+        StoreMisconfigured: One never will with these settings. Nothing was written.
+    """
+    await asyncio.gather(require_redis(settings), require_s3(clients.s3, settings))
 
 
 @asynccontextmanager
@@ -186,8 +204,8 @@ def probes_of(clients: OnDemandClients, namespace: str) -> dict[str, Callable[[]
 def redis_client(settings: RedisSettings, timeout_s: float) -> RedisClient:
     """Make a client, which connects when it is first used. The caller must close it."""
     if settings.redis_cluster:
-        return RedisCluster(settings.redis, lambda: breaker_of(settings), timeout_s)
-    return RedisServer(settings.redis, breaker_of(settings), timeout_s)
+        return RedisCluster(url_of(settings), lambda: breaker_of(settings), timeout_s)
+    return RedisServer(url_of(settings), breaker_of(settings), timeout_s)
 
 
 def timelines_of(redis: RedisClient, settings: StoreSettings) -> RedisTimelines:

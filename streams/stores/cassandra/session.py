@@ -5,7 +5,7 @@ The driver reports results on its own thread; `LoopHandover` brings them to the 
 
 import asyncio
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -32,10 +32,11 @@ from cassandra.query import BatchStatement, BatchType, PreparedStatement, Statem
 from more_itertools import sliced
 
 from streams.core.limits.breaker import Breaker, KeyBreakers
-from streams.errors import StoreUnavailable
+from streams.errors import StoreMisconfigured, StoreUnavailable
 from streams.handover import LoopHandover
 from streams.settings import CassandraSettings
 from streams.stores.guard import StoreGuard
+from streams.stores.tls import require_certificate, tls_context
 
 # A partition's position on the ring: Murmur3Partitioner's tokens are 64-bit integers.
 TOKEN_MIN, TOKEN_MAX = -(2**63), 2**63 - 1
@@ -54,6 +55,9 @@ _ERRORS = (DriverException, NoHostAvailable, ErrorMessage, ConnectionException, 
 _NOT_OURS = re.compile(
     r"unconfigured table|(keyspace|table) \S+ does(n't| not) exist|guardrail \S+ violated", re.IGNORECASE
 )
+# The driver's class is the same for a role that may not log in now, and for a node that cannot read the
+# roles now. Both may change while we wait, so the text decides.
+_WRONG_LOGIN = re.compile(r"password are incorrect|requires authentication")
 CONNECT_TIMEOUT_S = 5.0  # May exceed a request's deadline, as no request waits for a new connection.
 
 
@@ -151,16 +155,59 @@ def open_session(settings: CassandraSettings, timeout_s: float) -> Session:
     """Connect to the keyspace; blocks its thread for seconds, longer if there are many nodes.
 
     Raises:
-        StoreUnavailable: No node answered, the login failed, or the keyspace is not there yet.
+        StoreUnavailable: No node answered, or the keyspace is not there yet.
+        StoreMisconfigured: The nodes will never let this process in with these settings.
     """
+    return connect_to(settings.keyspace, settings, timeout_s)
+
+
+def connect_to(keyspace: str | None, settings: CassandraSettings, timeout_s: float) -> Session:
+    """Like `open_session`, for a command that makes the keyspace. The caller shuts `session.cluster` down."""
     # Each try needs a new cluster, because a cluster that failed to connect is shut down.
     cluster = make_cluster(settings, timeout_s)
     try:
         with _outages_of("connect"):
-            return cluster.connect(settings.keyspace)
+            return cluster.connect(keyspace)
+    except StoreUnavailable as error:
+        cluster.shutdown()
+        refuse_settings(cluster, settings, error)
+        raise
     except BaseException:
         cluster.shutdown()
         raise
+
+
+def refuse_settings(cluster: Cluster, settings: CassandraSettings, error: Exception) -> None:
+    """Return if waiting may help after `error`, with which `cluster` failed to connect. Blocks for seconds.
+
+    Raises:
+        StoreMisconfigured: Every node refuses the login or has an invalid certificate, or no node is in the
+            data centre of the settings.
+    """
+    datacenters = sorted({host.datacenter for host in cluster.metadata.all_hosts() if host.datacenter})
+    if datacenters and settings.cassandra_datacenter not in datacenters:
+        raise StoreMisconfigured(
+            f"{STORE} at {settings.cassandra} has no data centre {settings.cassandra_datacenter!r}, only "
+            f"{', '.join(datacenters)}. Correct SHUTTERLINE_CASSANDRA_DATACENTER, then start again."
+        )
+    if _is_wrong_login(error.__cause__):
+        raise StoreMisconfigured.of_login(
+            STORE,
+            settings.cassandra,
+            settings.cassandra_username,
+            "SHUTTERLINE_CASSANDRA_USERNAME or SHUTTERLINE_CASSANDRA_PASSWORD",
+        )
+    if settings.cassandra_tls_ca is not None:
+        context = tls_context(settings.cassandra_tls_ca)
+        require_certificate(STORE, settings.cassandra.split(","), context, "SHUTTERLINE_CASSANDRA_TLS_CA")
+
+
+def _is_wrong_login(error: BaseException | None) -> bool:
+    """Return whether every node refused the login."""
+    if not isinstance(error, NoHostAvailable) or not isinstance(error.errors, Mapping):
+        return False
+    errors = error.errors.values()
+    return bool(errors) and all(_WRONG_LOGIN.search(str(one)) for one in errors)
 
 
 @contextmanager
@@ -230,7 +277,7 @@ def make_cluster(settings: CassandraSettings, timeout_s: float) -> Cluster:
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
         auth_provider=auth,
         connection_class=_PatientConnection,
-        ssl_context=_tls(settings),
+        ssl_context=None if settings.cassandra_tls_ca is None else tls_context(settings.cassandra_tls_ca),
         protocol_version=5,
         connect_timeout=CONNECT_TIMEOUT_S,
         control_connection_timeout=CONNECT_TIMEOUT_S,
@@ -238,11 +285,3 @@ def make_cluster(settings: CassandraSettings, timeout_s: float) -> Cluster:
         idle_heartbeat_timeout=2,
         reconnection_policy=ConstantReconnectionPolicy(1.0, None),
     )
-
-
-def _tls(settings: CassandraSettings) -> Any:
-    if settings.cassandra_tls_ca is None:
-        return None
-    import ssl
-
-    return ssl.create_default_context(cafile=str(settings.cassandra_tls_ca))

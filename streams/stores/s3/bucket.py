@@ -16,7 +16,7 @@ from streams.stores.guard import StoreGuard
 
 STORE = "s3"
 # ResponseParserError means that a body is truncated or is not XML. It is not a BotoCoreError.
-_ERRORS = (ClientError, BotoCoreError, ResponseParserError, aiohttp.ClientError, OSError)
+ERRORS = (ClientError, BotoCoreError, ResponseParserError, aiohttp.ClientError, OSError)
 _NOT_THERE = frozenset({"404", "NoSuchKey", "NotFound", "NoSuchUpload"})
 # The operations whose object or upload may not exist. For every other operation, a 404 means that
 # the bucket does not exist.
@@ -71,7 +71,7 @@ class S3Bucket:
             STORE,
             breaker,
             timeout_s=look_timeout_s,
-            errors=_ERRORS,
+            errors=ERRORS,
             is_final=_is_final,
             kind_of=_kind_of,
         )
@@ -138,9 +138,13 @@ def s3_client(settings: S3Settings, timeout_s: float) -> Any:
         region_name=settings.s3_region,
         aws_access_key_id=settings.s3_access_key or None,
         aws_secret_access_key=settings.s3_secret_key.get_secret_value() or None,
+        verify=None if settings.s3_tls_ca is None else str(settings.s3_tls_ca),
         config=AioConfig(
             signature_version="s3v4",
-            s3={"addressing_style": "path"},
+            # Over TLS the driver would send bodies in chunks with a checksum behind the last one, which many
+            # stores do not take. A signed hash protects a body as well, and is what goes over plain HTTP.
+            s3={"addressing_style": "path", "payload_signing_enabled": True},
+            request_checksum_calculation="when_required",
             connect_timeout=timeout_s,
             read_timeout=timeout_s,
             max_pool_connections=_CONNECTIONS_MAX,

@@ -10,6 +10,7 @@ import pytest
 from schemas.ids import UserId
 from shutterline.client.feed import ApiRefused
 from shutterline.client.upload import UploadClient
+from streams.stores.tls import tls_context
 
 
 class _Answer:
@@ -34,7 +35,11 @@ class _Session:
 
 def _client(session: _Session, waits_s: list[float]) -> UploadClient:
     return UploadClient(
-        cast(aiohttp.ClientSession, session), "http://api.test", lambda _: "token", waits_s.append
+        cast(aiohttp.ClientSession, session),
+        "http://api.test",
+        lambda _: "token",
+        waits_s.append,
+        tls_context(None),
     )
 
 
