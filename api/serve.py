@@ -34,9 +34,15 @@ from streams.kafka.producing.producer import Producer
 from streams.kafka.producing.publisher import KafkaPublisher
 from streams.metrics_file import metrics_file
 from streams.retrying import while_starting
-from streams.settings import ApiProcessSettings, ApiSettings, ConnectionSettings
+from streams.settings import ApiProcessSettings, ApiSettings, ConnectionSettings, StoreSettings
 from streams.stopping import on_stop_signal
-from streams.stores.connect import connect_stores, on_demand_clients, probes_of
+from streams.stores.connect import (
+    OnDemandClients,
+    connect_stores,
+    on_demand_clients,
+    probes_of,
+    require_access,
+)
 
 # A publish may take this share of a request's time, because the row is written after it.
 PUBLISH_SHARE = 0.5
@@ -77,6 +83,7 @@ async def serve(
     Raises:
         ValueError: A secret or a key is invalid.
         TopicMismatch: The topics have other partitions than the settings say; nothing was published.
+        StoreMisconfigured: A store will never let this process in with its settings; nothing was written.
         Exception: A bug outside of requests; the process has to be started again.
     """
     host, port = _address(settings)
@@ -94,8 +101,7 @@ async def serve(
         front = Front({**probes_of(clients, settings.namespace), "kafka": kafka_probe.check})
 
         async def work() -> None:
-            with suppress(StoreUnavailable):
-                await producer.compare_sizes()  # Where Kafka answers: before anything is written.
+            await _require_stores(producer, clients, settings)
             async with AsyncExitStack() as closing:
                 stores = await closing.enter_async_context(
                     connect_stores(clients, settings, timeout_ms=settings.store_timeout_ms)
@@ -135,6 +141,18 @@ async def serve(
         on_stop_signal(server.stop, within_s=settings.stop_s_max)
         when_parent_ends(server.stop)
         await _serve_while(work(), server, sockets)
+
+
+async def _require_stores(producer: Producer, clients: OnDemandClients, settings: StoreSettings) -> None:
+    """Ask the stores that answer, before anything is written, whether this process can work with them.
+
+    Raises: see `serve`.
+    """
+    try:
+        await producer.compare_sizes()
+    except StoreUnavailable:
+        await producer.require_access()
+    await require_access(clients, settings)
 
 
 async def _run_together(*loops: Callable[[], Coroutine[Any, Any, object]]) -> None:

@@ -14,7 +14,7 @@ import typer
 from shutterline.terminal import terminal
 
 if TYPE_CHECKING:  # Importing the settings takes longer than showing the help.
-    from streams.settings import Settings
+    from streams.settings import KafkaSettings, Settings
 
 CONNECT_S = 3.0
 INTERRUPTED = 130  # 128 plus the number of SIGINT, as in shells.
@@ -49,10 +49,10 @@ def sentence_for(error: Exception) -> str | None:
     from pydantic import ValidationError
 
     from schemas.sentences import validation_sentences
-    from streams.errors import StoreUnavailable
+    from streams.errors import StoreMisconfigured, StoreUnavailable
     from topics.sizes import TopicMismatch
 
-    if isinstance(error, CommandFailed | TopicMismatch):
+    if isinstance(error, CommandFailed | TopicMismatch | StoreMisconfigured):
         return str(error)
     if isinstance(error, StoreUnavailable):
         return f"{error}. Look at `shutterline status`, or try again."
@@ -84,12 +84,29 @@ async def require(**addresses: str) -> None:
     Raises:
         CommandFailed: One does not answer; names its address and what to do.
     """
-    silent = [f"{name} at {address}" for name, address in addresses.items() if not await _responds(address)]
+    silent = [
+        f"{name} at {address.rpartition('@')[2]}"  # Without the user and password of a URL.
+        for name, address in addresses.items()
+        if not await _responds(address)
+    ]
     if silent:
         raise CommandFailed(
             f"No answer from {' and '.join(silent)}. Start the local stack with `make up`, "
             "or say where it is with SHUTTERLINE_KAFKA, _CASSANDRA, _REDIS and _API."
         )
+
+
+async def require_kafka(settings: "KafkaSettings") -> None:
+    """Like `require`, for Kafka; and find out whether it lets us in, which its clients would try for minutes.
+
+    Raises:
+        StoreMisconfigured: It never will with these settings.
+    """
+    from streams.kafka.producing.access import require_access
+    from streams.threads import in_thread
+
+    await require(kafka=settings.kafka)
+    await in_thread(require_access, settings)
 
 
 async def _responds(address: str) -> bool:

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from shutterline.failures import CommandFailed, load_settings, plain_failures, require
+from shutterline.failures import CommandFailed, load_settings, plain_failures, require_kafka
 from shutterline.terminal import terminal
 from streams.kafka.producing.load import BadEdge, count_lines, load_edges
 
@@ -25,7 +25,7 @@ def load(
 ) -> None:
     """Returns when Kafka has acknowledged every edge."""
     settings, console = load_settings(), terminal()
-    asyncio.run(require(kafka=settings.kafka))
+    asyncio.run(require_kafka(settings))
     began_s = monotonic()
     with _bar(console) as bar:
         try:

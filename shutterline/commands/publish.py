@@ -13,7 +13,7 @@ from schemas.events import EVENT_KINDS, EventType
 from schemas.facts import EventData
 from schemas.sentences import validation_sentences
 from schemas.times import rfc3339
-from shutterline.failures import CommandFailed, load_settings, plain_failures, require
+from shutterline.failures import CommandFailed, load_settings, plain_failures, require, require_kafka
 from shutterline.terminal import terminal
 from streams.jobs.minting import leased_minter
 from streams.kafka.producing.producer import Producer
@@ -106,7 +106,7 @@ async def _publish_one(event_name: str, fields: dict[str, object], console: Cons
             fields["photo_id"] = await _minted()
     data = _checked(event_type, fields)
     route = route_of(data)
-    await require(kafka=settings.kafka)
+    await require_kafka(settings)
     async with Producer(settings, timeout_ms=settings.worker_store_timeout_ms) as producer:
         sizes = await producer.compare_sizes()
         publisher = KafkaPublisher(producer, namespace=settings.namespace, source=SOURCE)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from shutterline.failures import CommandFailed, load_settings, plain_failures, require
+from shutterline.failures import CommandFailed, load_settings, plain_failures, require, require_kafka
 from shutterline.new_generation import INTERNAL, Generation, made_with
 from shutterline.terminal import terminal
 from streams.kafka.offsets.offsets import Offsets
@@ -42,7 +42,7 @@ def topics(context: typer.Context) -> None:
     if context.invoked_subcommand is not None:
         return
     settings = load_settings()
-    asyncio.run(require(kafka=settings.kafka))
+    asyncio.run(require_kafka(settings))
     report = _ensure(settings)
     terminal().print(f"{len(report.created)} topics created, {len(report.verified)} verified")
 
@@ -72,7 +72,7 @@ def grow(
             "docs/operations.md says how the others grow."
         )
     settings, console = load_settings(), terminal()
-    asyncio.run(require(kafka=settings.kafka))
+    asyncio.run(require_kafka(settings))
     name = growing.named(settings.namespace)
     before = add_partitions(
         settings.kafka, name, partitions, client_config=settings.kafka_security, is_dry_run=not execute
@@ -98,7 +98,8 @@ def renew(execute: Execute = False) -> None:
 
 async def _renew(*, execute: bool) -> None:
     settings, console = load_settings(), terminal()
-    await require(kafka=settings.kafka, redis=settings.redis)
+    await require_kafka(settings)
+    await require(redis=settings.redis)
     namespace, wanted, security = settings.namespace, SIZES[settings.sizes], settings.kafka_security
     counts = partition_counts(settings.kafka, security)
     growing = {

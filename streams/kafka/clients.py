@@ -9,7 +9,6 @@ an open one not yet. For them a log ends at its last stable offset.
 """
 
 import ssl
-from collections.abc import Mapping
 from typing import Any
 
 import faust
@@ -19,6 +18,7 @@ from faust.types.auth import CredentialsT
 from streams.kafka.batches import Batches, RecordsBeforeError
 from streams.settings import KafkaSettings
 
+STORE = "kafka"
 READ_COMMITTED = "read_committed"
 # aiokafka's own cannot read all that a broker takes, and no argument of a consumer names another.
 fetcher.MemoryRecords = Batches
@@ -48,7 +48,7 @@ def aiokafka_consumer(settings: KafkaSettings) -> dict[str, Any]:
     return {
         "bootstrap_servers": settings.kafka,
         "security_protocol": security.get("security.protocol", "PLAINTEXT").upper(),
-        "ssl_context": _tls(security),
+        "ssl_context": kafka_tls(settings),
         "sasl_mechanism": security.get("sasl.mechanism", "PLAIN"),
         "sasl_plain_username": security.get("sasl.username"),
         "sasl_plain_password": security.get("sasl.password"),
@@ -60,7 +60,7 @@ def aiokafka_consumer(settings: KafkaSettings) -> dict[str, Any]:
 def faust_credentials(settings: KafkaSettings) -> CredentialsT | None:
     """Return the credentials of a Faust app; None for a broker that asks for none."""
     security = settings.kafka_security
-    tls = _tls(security)
+    tls = kafka_tls(settings)
     if security.get("security.protocol", "").upper().startswith("SASL"):
         return faust.SASLCredentials(
             username=security.get("sasl.username"),
@@ -71,7 +71,9 @@ def faust_credentials(settings: KafkaSettings) -> CredentialsT | None:
     return faust.SSLCredentials(tls) if tls is not None else None
 
 
-def _tls(security: Mapping[str, str]) -> ssl.SSLContext | None:
+def kafka_tls(settings: KafkaSettings) -> ssl.SSLContext | None:
+    """Return the context of a client that does not use librdkafka; None if Kafka is without TLS."""
+    security = settings.kafka_security
     if not security.get("security.protocol", "").upper().endswith("SSL"):
         return None
     context = ssl.create_default_context(cafile=security.get("ssl.ca.location"))

@@ -28,11 +28,19 @@ async def sizes_once_kafka_answers(producer: Producer, namespace: str) -> Sizes:
 
     Raises:
         TopicMismatch: They are not those of the profile.
+        StoreMisconfigured: Kafka will never let this process in with its settings.
     """
-    retrying = while_starting(on=StoreUnavailable, log=log)
-    await retrying(producer.ping, UPLOADS.named(namespace))
-    sizes: Sizes = await retrying(producer.compare_sizes)
-    return sizes
+
+    @while_starting(on=StoreUnavailable, log=log).wraps
+    async def compared() -> Sizes:
+        try:
+            await producer.ping(UPLOADS.named(namespace))
+            return await producer.compare_sizes()
+        except StoreUnavailable:
+            await producer.require_access()
+            raise
+
+    return await compared()
 
 
 class Failure:

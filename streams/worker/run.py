@@ -16,7 +16,7 @@ from streams.kafka.producing.producer import Producer
 from streams.roles import Role
 from streams.settings import load
 from streams.stopping import run_until_signal
-from streams.stores.connect import connect
+from streams.stores.connect import connect_stores, on_demand_clients, require_access
 from streams.worker.check import wire_check
 from streams.worker.cleaning import wire_cleaning
 from streams.worker.edges import wire_edges
@@ -50,6 +50,7 @@ async def run_worker(roles: Collection[Role]) -> None:
     Raises:
         ValidationError: A setting is not valid.
         TopicMismatch: The topics have other partitions than the settings say; nothing was consumed.
+        StoreMisconfigured: A store will never let this process in with its settings; nothing was written.
         Exception: A bug, or a consumer that stopped silently; the process must be restarted.
     """
     settings = load()
@@ -65,7 +66,11 @@ async def run_worker(roles: Collection[Role]) -> None:
         async with AsyncExitStack() as closing:
             # From the first second, so that a liveness probe leaves a process alone that waits.
             await closing.enter_async_context(serve_metrics(settings, missing))
-            stores = await closing.enter_async_context(connect(settings, timeout_ms=timeout_ms))
+            clients = await closing.enter_async_context(on_demand_clients(settings, timeout_ms=timeout_ms))
+            await require_access(clients, settings)
+            stores = await closing.enter_async_context(
+                connect_stores(clients, settings, timeout_ms=timeout_ms)
+            )
             waits_for = "kafka"
             producer = await closing.enter_async_context(Producer(settings, timeout_ms=timeout_ms))
             sizes = await sizes_once_kafka_answers(producer, settings.namespace)

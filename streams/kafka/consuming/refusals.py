@@ -5,7 +5,7 @@ import logging
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import GroupAuthorizationFailedError, KafkaError
 
-from streams.kafka.producing.producer import STORE
+from streams.kafka.clients import STORE
 from streams.metrics import STORE_ERRORS
 
 RETRY_S = 1.0

@@ -18,10 +18,9 @@ from confluent_kafka import (
 )
 
 from streams.errors import StoreUnavailable
-from streams.kafka.clients import librdkafka_consumer
+from streams.kafka.clients import STORE, librdkafka_consumer
 from streams.kafka.offsets.gaps import Gaps, NextRecord
 from streams.kafka.offsets.queued import BrokerOffsets, Log, Span
-from streams.kafka.producing.producer import STORE
 from streams.settings import KafkaSettings
 from streams.threads import in_thread
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from time import monotonic
 
 from streams.errors import StoreUnavailable
+from streams.kafka.clients import STORE
 from streams.kafka.offsets.queued import BrokerOffsets, queued_records
-from streams.kafka.producing.producer import STORE
 from streams.roles import RENDITION_LANES, Role, group_of
 from topics.catalogue import RENDITIONS, Lane
 from topics.sizes import Sizes

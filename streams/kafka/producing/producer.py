@@ -18,7 +18,8 @@ from confluent_kafka import Producer as LibrdkafkaProducer
 
 from streams.errors import StoreUnavailable
 from streams.handover import LoopHandover
-from streams.kafka.clients import librdkafka_client
+from streams.kafka.clients import STORE, librdkafka_client
+from streams.kafka.producing.access import require_access
 from streams.settings import KafkaSettings
 from streams.stores.guard import StoreGuard, breaker_of
 from streams.threads import in_thread
@@ -26,7 +27,6 @@ from topics.catalogue import CATALOGUE, DEAD_LETTER_BYTES_MAX
 from topics.sizes import SIZES, Sizes
 
 log = logging.getLogger(__name__)
-STORE = "kafka"
 POLL_S = 0.05
 FLUSH_S = 5.0
 PING_S_MAX = 1.0
@@ -162,6 +162,14 @@ class Producer:
         """
         self._sizes = await in_thread(sizes_on_broker, self._producer, self._settings)
         return self._sizes
+
+    async def require_access(self) -> None:
+        """Return if Kafka lets this process in, or may do so later; for after a failure of the start.
+
+        Raises:
+            StoreMisconfigured: It never will with these settings.
+        """
+        await in_thread(require_access, self._settings)
 
     async def ping(self, topic: str) -> None:
         """Check that every partition of the topic has a leader.

@@ -8,9 +8,8 @@ from aiokafka.errors import KafkaError
 
 from schemas.envelope import Record
 from streams.errors import StoreUnavailable
-from streams.kafka.clients import aiokafka_consumer
+from streams.kafka.clients import STORE, aiokafka_consumer
 from streams.kafka.consuming.fetched import record_of
-from streams.kafka.producing.producer import STORE
 from streams.settings import KafkaSettings
 
 POLL_MS = 1_000
