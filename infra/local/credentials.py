@@ -46,6 +46,37 @@ def load_or_make(folder: Path) -> Credentials:
     )
 
 
+# Whom the programs log in as at Kafka, Cassandra and Redis of a secured stack, and brokers at each other.
+USER, BROKER = "shutterline", "broker"
+
+
+@dataclass(frozen=True)
+class Logins:
+    """The passwords of a secured stack."""
+
+    kafka_password: str
+    kafka_broker_password: str
+    cassandra_password: str
+    cassandra_admin_password: str
+    redis_password: str
+
+
+def load_or_make_logins(folder: Path) -> Logins:
+    """The passwords in `folder`; those that are missing are made and stored."""
+    private_folder(folder)
+
+    def password(name: str) -> str:
+        return _stored(folder / name, lambda: secrets.token_hex(20))
+
+    return Logins(
+        kafka_password=password("kafka-password"),
+        kafka_broker_password=password("kafka-broker-password"),
+        cassandra_password=password("cassandra-password"),
+        cassandra_admin_password=password("cassandra-admin-password"),
+        redis_password=password("redis-password"),
+    )
+
+
 def _stored(path: Path, make: Callable[[], str]) -> str:
     if not path.exists():
         draft = path.with_name(f"{path.name}.{os.getpid()}.new")

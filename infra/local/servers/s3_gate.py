@@ -21,7 +21,7 @@ class S3GateServer(NginxServer):
 
     @property
     def port(self) -> int:
-        return self.ports["s3"]
+        return self._own_port("s3")
 
     def facts(self) -> Mapping[str, object]:
         credentials = load_or_make(self.home.secrets)

@@ -10,6 +10,9 @@ from infra.local.paths import TEMPLATES, Home, private_folder
 from infra.local.processes.daemon import Daemon
 from infra.local.processes.readiness import READY_DEADLINE_S, wait_ready
 
+# Where a terminator has the port NAME, the server itself listens at the port NAME_plain.
+PLAIN = "_plain"
+
 
 class Server(Daemon, ABC):
     """One real server. Each kind says how it is configured, what it runs and when it answers."""
@@ -75,6 +78,10 @@ class Server(Daemon, ABC):
     def responds(self) -> bool:
         """Whether it answers a request in its own protocol."""
 
+    def _own_port(self, name: str) -> int:
+        """The port at which the server of this port's name listens itself, without TLS."""
+        return self.ports.get(f"{name}{PLAIN}", self.ports[name])
+
     @property
     def _conf_dir(self) -> Path:
         return self.home.conf / self.name
@@ -86,3 +93,8 @@ class Server(Daemon, ABC):
         path.touch(mode=0o600)
         path.write_text(text)
         return path
+
+    def _append_conf(self, path: Path, template: str, **values: object) -> None:
+        """Fill in one more template beside this module and append it to what was written."""
+        text = Template((TEMPLATES / self.kind / template).read_text()).substitute(values)
+        path.write_text(path.read_text() + text)

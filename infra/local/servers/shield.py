@@ -17,7 +17,7 @@ class ShieldServer(CacheServer):
         return {
             **super().facts(),
             "edge_secret": credentials.edge_secret,
-            "s3_host": f"127.0.0.1:{self.ports['s3']}",
+            "s3_host": f"127.0.0.1:{self._own_port('s3')}",
             "s3_bucket": MEDIA_BUCKET,
             "s3_region": REGION,
             "s3_access_key": credentials.s3_read_access_key,
@@ -25,4 +25,4 @@ class ShieldServer(CacheServer):
         }
 
     def values(self) -> Mapping[str, object]:
-        return {**super().values(), "s3": self.ports["s3"]}
+        return {**super().values(), "s3": self._own_port("s3")}

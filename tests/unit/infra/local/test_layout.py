@@ -1,5 +1,7 @@
 """A stack of one node, and one of three nodes of Kafka, Cassandra and Redis."""
 
+import json
+import subprocess
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,11 +11,13 @@ from infra.local import ports
 from infra.local.errors import StackError
 from infra.local.layout import Layout, layout_of
 from infra.local.paths import private_folder
+from infra.local.secured.certificates import Authority
 from infra.local.servers.cassandra import CassandraServer
 from infra.local.servers.kafka import KafkaServer
 from infra.local.servers.redis_cluster import RedisClusterServer
 from infra.local.servers.server import Server
 from infra.local.stack import Stack
+from streams.settings import Settings
 
 THREE = Layout(3)
 
@@ -40,7 +44,7 @@ def test_names_of_one_node_are_as_ever_and_of_three_have_numbers() -> None:
     assert THREE.names("s3") == ("s3",)
 
 
-@pytest.mark.parametrize("layout", [Layout(), THREE])
+@pytest.mark.parametrize("layout", [Layout(), THREE, Layout(secured=True), Layout(3, secured=True)])
 def test_the_ports_of_a_run_tell_its_layout(layout: Layout) -> None:
     """So `make down`, `status`, `clean` and a second `make up` need not be told."""
     chosen = ports.choose({}, {}, (), owners=layout.port_owners())
@@ -63,6 +67,46 @@ def test_another_layout_is_refused_until_the_stack_is_cleaned(stack: Stack) -> N
 
     stack.clean()
     assert Stack(stack.home.root, layout=Layout()).layout == Layout()
+
+
+def test_a_stack_with_data_does_not_become_secured(tmp_path: Path) -> None:
+    """Its Kafka and Cassandra know no user. One that is secured stays so without being told."""
+    Stack(tmp_path / "open").choose_ports()
+    Stack(tmp_path / "secured", secured=True).choose_ports()
+
+    with pytest.raises(StackError, match="has 1 nodes and data, and is to have 1 with TLS"):
+        Stack(tmp_path / "open", secured=True)
+    assert Stack(tmp_path / "secured", layout=Layout()).layout == Layout(secured=True)
+
+
+def test_programs_of_a_secured_stack_get_logins_and_authorities(tmp_path: Path) -> None:
+    """A shell reads the file of the environment as our own programs do."""
+    stack = Stack(tmp_path / "stack", secured=True)
+    stack.choose_ports()
+    environment, file = stack.environment(), stack.write_environment()
+    show = f"set -a; . {file}; printenv SHUTTERLINE_KAFKA_SECURITY"
+
+    shown = subprocess.run(["sh", "-c", show], capture_output=True, text=True, check=True).stdout
+
+    assert json.loads(shown) == json.loads(environment["SHUTTERLINE_KAFKA_SECURITY"])
+    read = Settings(_env_file=file)
+    assert read.kafka_security == json.loads(shown)
+    assert (read.redis, str(read.redis_tls_ca)) == (
+        environment["SHUTTERLINE_REDIS"],
+        environment["SHUTTERLINE_REDIS_TLS_CA"],
+    )
+    assert read.redis.startswith("rediss://shutterline:")
+    assert read.s3 == f"https://127.0.0.1:{stack.port('s3')}"
+
+
+def test_private_keys_are_for_their_owner_alone(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    identity = authority.identity("kafka")
+
+    assert {0o600} == {path.stat().st_mode & 0o777 for path in identity.parent.iterdir()}
+    assert 0o700 == identity.parent.stat().st_mode & 0o777
+    assert "PRIVATE KEY" not in authority.file.read_text()
+    assert identity.read_bytes() == Authority(tmp_path).identity("kafka").read_bytes()
 
 
 def test_programs_get_the_addresses_of_all_nodes(stack: Stack) -> None:
