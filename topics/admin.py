@@ -263,13 +263,21 @@ def _wait_for(admin: AdminClient, names: Iterable[str], *, partitions_min: int =
 
 
 def _configs(admin: AdminClient, names: Iterable[str]) -> dict[str, dict[str, str | None]]:
-    """Every setting of every topic, as the broker has it."""
+    """Every setting of every topic, as a broker has it; that one may hear of new topics after the others."""
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
-    descriptions = admin.describe_configs(resources, request_timeout=RESPONSE_S_MAX)
-    return {
-        resource.name: {key: entry.value for key, entry in description.result().items()}
-        for resource, description in descriptions.items()
-    }
+    deadline_s = time.monotonic() + VISIBLE_S_MAX
+    while True:
+        descriptions = admin.describe_configs(resources, request_timeout=RESPONSE_S_MAX)
+        try:
+            return {
+                resource.name: {key: entry.value for key, entry in description.result().items()}
+                for resource, description in descriptions.items()
+            }
+        except KafkaException as error:
+            is_unknown = error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+            if not is_unknown or time.monotonic() > deadline_s:
+                raise
+        time.sleep(_POLL_S)
 
 
 def _verify(wanted: Mapping[str, Topic], configs: Mapping[str, Mapping[str, str | None]]) -> None:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from topics import admin
 from topics.admin import CannotGrow, add_partitions
@@ -27,11 +27,14 @@ class _Broker:
         self.asked.append([topic.topic for topic in topics])
         return {topic.topic: self._answer(topic.topic) for topic in topics}
 
-    def _answer(self, name: str) -> Future[None]:
-        answer: Future[None] = Future()
+    def describe_configs(self, resources: list[ConfigResource], **options: Any) -> dict[Any, Future[Any]]:
+        return {resource: self._answer(resource.name, {}) for resource in resources}
+
+    def _answer(self, name: str, result: Any = None) -> Future[Any]:
+        answer: Future[Any] = Future()
         code = self._answers[name].pop(0)
         if code is None:
-            answer.set_result(None)
+            answer.set_result(result)
         else:
             answer.set_exception(KafkaException(KafkaError(code)))
         return answer
@@ -61,6 +64,13 @@ def test_brokers_that_never_come_are_an_error(monkeypatch: pytest.MonkeyPatch) -
 def test_another_refusal_is_an_error_at_once() -> None:
     with pytest.raises(KafkaException):
         _create(_Broker(a=[KafkaError.TOPIC_AUTHORIZATION_FAILED]), "a")
+
+
+def test_a_broker_that_has_not_heard_of_a_new_topic_is_asked_again() -> None:
+    """Another one has shown it already."""
+    broker = _Broker(a=[KafkaError.UNKNOWN_TOPIC_OR_PART, None], b=[None, None])
+
+    assert admin._configs(cast(AdminClient, broker), ["a", "b"]) == {"a": {}, "b": {}}
 
 
 @pytest.mark.parametrize(("name", "partitions"), [("likes", 6), ("likes", 5), ("absent", 9)])
