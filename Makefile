@@ -17,7 +17,7 @@ SBOM := sbom.json
 TESTS := tests/unit tests/contract tests/simulation
 # What is guaranteed, on three nodes of Kafka, Cassandra and Redis.
 NODES_TESTS := $(addprefix tests/integration/,nodes test_feeds.py test_counts.py test_redis_lost.py \
-	test_dead_letters.py test_photos.py kafka/test_transactions.py)
+	test_dead_letters.py kafka/test_transactions.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-nodes check coverage style format docs sbom up down status clean servers prerequisites
