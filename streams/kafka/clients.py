@@ -20,6 +20,9 @@ from streams.settings import KafkaSettings
 
 STORE = "kafka"
 READ_COMMITTED = "read_committed"
+# aiokafka looks for a new leader after some errors only: without this, a partition whose first offset it asks a
+# former leader for would stand still for five minutes.
+METADATA_MS_MAX = 3_000
 # aiokafka's own cannot read all that a broker takes, and no argument of a consumer names another.
 fetcher.MemoryRecords = Batches
 fetcher.PartitionRecords = RecordsBeforeError
@@ -54,6 +57,7 @@ def aiokafka_consumer(settings: KafkaSettings) -> dict[str, Any]:
         "sasl_plain_password": security.get("sasl.password"),
         "enable_auto_commit": False,
         "isolation_level": READ_COMMITTED,
+        "metadata_max_age_ms": METADATA_MS_MAX,
     }
 
 

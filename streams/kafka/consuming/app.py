@@ -8,7 +8,7 @@ from faust.types import TransportT
 from mode.exceptions import MaxRestartsExceeded
 from mode.utils.times import rate_limit
 
-from streams.kafka.clients import faust_credentials
+from streams.kafka.clients import METADATA_MS_MAX, faust_credentials
 from streams.kafka.consuming.assignor import range_assignor
 from streams.kafka.consuming.transport import CommittedTransport
 from streams.settings import ConsumerSettings
@@ -78,6 +78,7 @@ def make_app(
         broker_session_timeout=settings.session_timeout_s,
         broker_heartbeat_interval=settings.heartbeat_ms / 1_000,
         broker_request_timeout=30.0,
+        consumer_metadata_max_age_ms=METADATA_MS_MAX,
     )
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from api.reading.delivery_poller import AGE_S_MAX
 from streams.kafka.consuming.app import assigned_partitions, is_balanced, make_app
 from streams.settings import ConsumerSettings
 
@@ -21,6 +22,13 @@ async def test_an_app_is_a_consumer_of_the_group(tmp_path: Path) -> None:
     assert (3, 5) == (app.conf.broker_max_poll_records, app.conf.stream_buffer_maxsize)
     assert 0.3 == app.conf.broker_commit_interval
     assert (tmp_path / "faust-w").is_dir()
+
+
+async def test_a_former_leader_is_not_asked_for_longer_than_a_page_may_wait(tmp_path: Path) -> None:
+    """aiokafka goes on asking it where a partition begins, until it looks for all leaders again."""
+    app = make_app(settings(tmp_path), "g", {"t": range(3)}, poll_records_max=3, buffer_records_max=15)
+
+    assert app.conf.consumer_metadata_max_age_ms < AGE_S_MAX * 1_000
 
 
 async def test_several_apps_fit_into_one_process(tmp_path: Path) -> None:
