@@ -20,8 +20,8 @@ from streams.settings import KafkaSettings
 
 STORE = "kafka"
 READ_COMMITTED = "read_committed"
-# aiokafka looks for a new leader after some errors only: without this, a partition whose first offset it asks a
-# former leader for would stand still for five minutes.
+# aiokafka looks for a new leader after some errors only: without this, a partition whose first offset it asks
+# a former leader for would stand still for five minutes.
 METADATA_MS_MAX = 3_000
 # aiokafka's own cannot read all that a broker takes, and no argument of a consumer names another.
 fetcher.MemoryRecords = Batches

@@ -1,6 +1,6 @@
 """Kill each kind of server of three nodes under load, and start it again: how long do posts wait?
 
-    python -m bench.nodes [--rounds 2] [--posts 400]
+    python -m bench.nodes.kills [--rounds 2] [--posts 400]
 
 There are two workers, and twenty ordinary posts a second. A quarter into each run one server is killed
 with -9, and started again halfway: the broker that leads partition 0 of `fanout`, a node of Cassandra, a

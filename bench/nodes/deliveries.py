@@ -1,6 +1,6 @@
 """What deliveries of a large account cost on one node of each server, and on three, in turns.
 
-    python -m bench.cluster [--rounds 3] [--deliveries 2000000]
+    python -m bench.nodes.deliveries [--rounds 3] [--deliveries 2000000]
 
 One worker delivers photos of an account whose 50,000 followers have timelines, through the bulk lane. The
 bench prints deliveries a second, from the first record that is published, and the calls of scripts for each
