@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import NoReturn
@@ -58,6 +59,7 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
     retry_s: float = RETRY_S
     _writers: dict[int, SetWriter] = field(default_factory=dict, init=False)
     _generation: int = field(default=0, init=False)
+    _owned: set[GroupPartition] = field(default_factory=set, init=False)
     ready: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     async def run(self) -> None:
@@ -103,7 +105,8 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
         self._writers.clear()
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        self.progress.own(self.group, {self._group_partition(partition) for partition in assigned})
+        self._owned = {self._group_partition(partition) for partition in assigned}
+        self.progress.own(self.group, self._owned)
         self.ready.set()
 
     async def _poll_and_rest(self, consumer: AIOKafkaConsumer) -> None:
@@ -127,13 +130,17 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
         def is_assigned() -> bool:
             return generation == self._generation
 
-        await asyncio.gather(
-            *(
-                self._apply(consumer, partition, records, is_assigned)
-                for partition, records in fetched.items()
-                if records
+        with ExitStack() as waiting:
+            # While one partition waits for a store, the others are not read either.
+            for owned in self._owned:
+                waiting.enter_context(self.progress.excused(owned))
+            await asyncio.gather(
+                *(
+                    self._apply(consumer, partition, records, is_assigned)
+                    for partition, records in fetched.items()
+                    if records
+                )
             )
-        )
         return self.clock_s() - began_s
 
     async def _apply(
@@ -148,23 +155,22 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
             edge for record in records if record.value is not None for edge in decode_edges(record.value)
         ]
         writer, group_partition = self._writer(partition.partition), self._group_partition(partition)
-        # aiokafka retries a commit without a limit, as long as the group's coordinator is away.
-        with self.progress.excused(group_partition):
-            try:
-                await retry_until_available(
-                    self.retry, lambda: writer.apply(edges, begin, end), is_assigned=is_assigned
-                )
-            except PartitionRevoked:
-                return  # The next owner applies the batch again.
-            if not is_assigned():
-                return
-            self.progress.handled(group_partition, end)
-            for kind, count in Counter(edge.kind.value for edge in edges).items():
-                EDGES_APPLIED.labels(kind).inc(count)
-            await self._commit(consumer, partition, end)
+        try:
+            await retry_until_available(
+                self.retry, lambda: writer.apply(edges, begin, end), is_assigned=is_assigned
+            )
+        except PartitionRevoked:
+            return  # The next owner applies the batch again.
+        if not is_assigned():
+            return
+        self.progress.handled(group_partition, end)
+        for kind, count in Counter(edge.kind.value for edge in edges).items():
+            EDGES_APPLIED.labels(kind).inc(count)
+        await self._commit(consumer, partition, end)
 
     async def _commit(self, consumer: AIOKafkaConsumer, partition: TopicPartition, end: int) -> None:
         try:
+            # aiokafka retries this without a limit, as long as the group's coordinator is away.
             await consumer.commit({partition: end})
         except KafkaError as error:
             # The next commit covers this batch, too, or the next owner applies it again. The error

@@ -122,6 +122,33 @@ async def test_a_commit_that_fails_leaves_no_batch_behind(error: KafkaError) -> 
 
 
 @pytest.mark.law("L7")
+async def test_no_partition_counts_as_stuck_while_another_waits_for_a_store() -> None:
+    """The loop reads none of them meanwhile. A worker that ended then would wait again after its start."""
+    now_s = [0.0]
+    stores = memory_stores(clock_ms=lambda: 1_800_000_000_000)
+    held = HeldSets(stores.counted_sets)
+    consumer = Consumer([{SLOW: [like(1, PHOTO, 0)]}], UnknownError())
+    loop = loop_over(consumer, held, stores)
+    loop.progress.clock_s = lambda: now_s[0]
+    await loop.on_partitions_assigned([SLOW, OTHER])
+    running = asyncio.create_task(loop.run())
+    await eventually("the batch to begin", lambda: consumer.polled == 1)
+    ends = dict.fromkeys(loop.progress.owned(), 7)
+
+    for _ in range(3):
+        now_s[0] += 61.0
+        assert [] == loop.progress.stuck(ends, still_s_max=60.0)
+    held.may_write.set()
+    await eventually("the batch to be committed", lambda: consumer.commits)
+    await eventually("the next poll", lambda: not any(s.excuses for s in loop.progress._states.values()))
+    now_s[0] += 61.0
+    stuck = loop.progress.stuck(ends, still_s_max=60.0)
+    running.cancel()
+
+    assert [OTHER.partition] == [partition.partition for partition in stuck]
+
+
+@pytest.mark.law("L7")
 async def test_a_batch_whose_partition_is_revoked_meanwhile_is_not_committed() -> None:
     """Its next owner applies it again; a commit of ours could pass what that owner has not applied."""
     stores = memory_stores(clock_ms=lambda: 1_800_000_000_000)
