@@ -9,7 +9,6 @@ back, and how many timelines were rebuilt, which should be none.
 """
 
 import asyncio
-import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -19,6 +18,7 @@ from rich.console import Console
 from bench.measuring.running import bench_arguments, bench_stack
 from bench.traffic.posting import Posting, everybody_follows_everybody
 from bench.traffic.readers import client_of, feed_of
+from bench.traffic.redis_servers import RedisServers
 from infra.local.deployment import Deployment
 from infra.local.stack import Stack
 
@@ -30,17 +30,12 @@ AFTER_S = 5.0
 
 
 async def roll_back(stack: Stack, seconds: float) -> float:
-    """Restore the data that the server had `seconds` ago; returns the time at which it was ready."""
-    server = stack.server("redis")
-    with tempfile.TemporaryDirectory() as folder:
-        older = Path(folder) / "older"
-        await asyncio.to_thread(shutil.copytree, server.data_dir, older)
+    """Restore the data that Redis had `seconds` ago; returns the time at which it was ready."""
+    servers = RedisServers(stack)
+    with tempfile.TemporaryDirectory() as older:
+        await asyncio.to_thread(servers.copy, Path(older))
         await asyncio.sleep(seconds)
-        server.kill()
-        shutil.rmtree(server.data_dir)
-        shutil.copytree(older, server.data_dir)
-        server.start()
-        await asyncio.to_thread(server.wait_ready)
+        await asyncio.to_thread(servers.roll_back, Path(older))
     return time.monotonic()
 
 

@@ -10,7 +10,7 @@ import aiohttp
 
 from bench.traffic.posting import Posting, everybody_follows_everybody
 from bench.traffic.readers import client_of, feed_of
-from bench.traffic.removing import Removing
+from bench.traffic.removing import PAGE_PHOTOS, Removing
 from bench.traffic.requests import NO_ANSWER, Requests
 from bench.traffic.writing import Writing, store_originals
 from infra.local.deployment import Deployment
@@ -21,7 +21,6 @@ OUTAGE_S = 6.0
 DEADLINE_S = 2.0  # settings.request_deadline_ms: how long the API may take for a request.
 SLOW_S = 2.0  # How long a slow server takes for each answer.
 READ_EVERY_S = 0.05
-PAGE_PHOTOS = 20
 READERS_AT_ONCE = 4
 PHOTOS_BEFORE = PHOTOS_AFTER = 50
 DRAIN_S_MAX = 240.0

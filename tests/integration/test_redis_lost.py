@@ -14,13 +14,13 @@ from api.reading.reader_log import HOUR_S
 from bench.traffic.events import follows, fresh_photo_ids, fresh_users, upload
 from bench.traffic.posting import Posting, everybody_follows_everybody
 from bench.traffic.readers import client_of, feed_of
+from bench.traffic.redis_servers import RedisServers
 from bench.traffic.waiting import eventually
 from infra.local.deployment import Deployment
 from infra.local.stack import Stack
 from schemas.ids import UserId
 from streams.jobs.warm_timelines import latest_readers
 from streams.stores.connect import connect
-from tests.integration.redis_servers import RedisServers
 from tests.integration.test_feeds import call
 
 DEADLINE_S = 60.0

@@ -59,7 +59,6 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
     retry_s: float = RETRY_S
     _writers: dict[int, SetWriter] = field(default_factory=dict, init=False)
     _generation: int = field(default=0, init=False)
-    _owned: set[GroupPartition] = field(default_factory=set, init=False)
     ready: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     async def run(self) -> None:
@@ -105,8 +104,7 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
         self._writers.clear()
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        self._owned = {self._group_partition(partition) for partition in assigned}
-        self.progress.own(self.group, self._owned)
+        self.progress.own(self.group, {self._group_partition(partition) for partition in assigned})
         self.ready.set()
 
     async def _poll_and_rest(self, consumer: AIOKafkaConsumer) -> None:
@@ -132,8 +130,9 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
 
         with ExitStack() as waiting:
             # While one partition waits for a store, the others are not read either.
-            for owned in self._owned:
-                waiting.enter_context(self.progress.excused(owned))
+            for owned in self.progress.owned():
+                if owned.group == self.group:
+                    waiting.enter_context(self.progress.excused(owned))
             await asyncio.gather(
                 *(
                     self._apply(consumer, partition, records, is_assigned)
