@@ -79,7 +79,7 @@ def ensure_topics(
             `BROKERS_S_MAX`.
         TimeoutError: A topic did not appear in the metadata in time.
     """
-    admin = AdminClient({**(client_config or {}), "bootstrap.servers": bootstrap})
+    admin = _client(bootstrap, client_config or {})
     wanted = {topic.named(namespace): topic for topic in CATALOGUE.values()}
     existing = _partition_counts(admin)
     # Before anything is created: topics of two profiles side by side would be worse than none.
@@ -113,7 +113,7 @@ def add_partitions(
         KafkaException: The broker did not respond in time, or refused.
         TimeoutError: The partitions did not appear in the metadata in time.
     """
-    admin = AdminClient({**(client_config or {}), "bootstrap.servers": bootstrap})
+    admin = _client(bootstrap, client_config or {})
     before = _partition_counts(admin).get(name)
     if before is None:
         raise CannotGrow(f"there is no topic {name}: `shutterline topics` creates it")
@@ -134,7 +134,7 @@ def partition_counts(bootstrap: str, client_config: Mapping[str, str | int | flo
     Raises:
         KafkaException: The broker did not respond in time.
     """
-    return _partition_counts(AdminClient({**client_config, "bootstrap.servers": bootstrap}))
+    return _partition_counts(_client(bootstrap, client_config))
 
 
 def require_unused(
@@ -146,7 +146,7 @@ def require_unused(
         GroupsInUse: Some have; the message names them.
         KafkaException: The broker did not respond in time, or refused.
     """
-    admin = AdminClient({**client_config, "bootstrap.servers": bootstrap})
+    admin = _client(bootstrap, client_config)
     described = admin.describe_consumer_groups(list(groups), request_timeout=RESPONSE_S_MAX)
     found = {group: _unless_missing(description) for group, description in described.items()}
     in_use = [group for group, description in found.items() if description and description.members]
@@ -163,7 +163,7 @@ def delete_groups(
         GroupsInUse: One has members, and is not deleted.
         KafkaException: The broker did not respond in time, or refused.
     """
-    admin = AdminClient({**client_config, "bootstrap.servers": bootstrap})
+    admin = _client(bootstrap, client_config)
     for deletion in admin.delete_consumer_groups(list(groups), request_timeout=RESPONSE_S_MAX).values():
         _unless_missing(deletion)
 
@@ -192,7 +192,7 @@ def delete_topics(
     """
     if not names:
         return
-    admin = AdminClient({**client_config, "bootstrap.servers": bootstrap})
+    admin = _client(bootstrap, client_config)
     for deletion in admin.delete_topics(list(names), request_timeout=RESPONSE_S_MAX).values():
         deletion.result()
     deadline_s = time.monotonic() + VISIBLE_S_MAX
@@ -211,6 +211,11 @@ def _new_topic(name: str, topic: Topic, partitions: int, replication_factor: int
         replication_factor=replication_factor,
         config={**topic.config, "min.insync.replicas": str(in_sync)},
     )
+
+
+def _client(bootstrap: str, client_config: Mapping[str, str | int | float | bool]) -> AdminClient:
+    # Below errors: librdkafka writes to stderr itself, also while it closes. What fails is raised.
+    return AdminClient({"log_level": 2, **client_config, "bootstrap.servers": bootstrap})
 
 
 def _create(admin: AdminClient, missing: list[NewTopic]) -> tuple[str, ...]:

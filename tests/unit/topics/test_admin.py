@@ -45,6 +45,14 @@ def _create(broker: _Broker, *names: str) -> tuple[str, ...]:
     return admin._create(cast(AdminClient, broker), topics)
 
 
+def test_the_client_writes_nothing_to_stderr_itself(capfd: pytest.CaptureFixture[str]) -> None:
+    """librdkafka logs each try to connect, and at its end what it drops: no lines of a command's output."""
+    with pytest.raises(KafkaException):
+        admin._client("127.0.0.1:9", {}).list_topics(timeout=0.2)
+
+    assert ("", "") == capfd.readouterr()
+
+
 def test_a_broker_that_is_fenced_is_waited_for() -> None:
     """What was created meanwhile is not asked for again; what another process created is not ours."""
     broker = _Broker(a=[NO_BROKERS, None], b=[None], c=[NO_BROKERS, KafkaError.TOPIC_ALREADY_EXISTS])
