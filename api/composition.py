@@ -40,6 +40,7 @@ from streams.core.limits.follow_limit import FollowLimit
 from streams.core.limits.rates import Rate
 from streams.fairness import FairSlots, Shares
 from streams.jobs.clocks import Clocks
+from streams.overload.known_posts import KnownDeferredPosts
 from streams.ports.edges import OutgoingEdges
 from streams.ports.groups import (
     ApiStores,
@@ -113,7 +114,8 @@ def make_services(
     pulled = PulledAuthorsPoller(
         stores.pulled_authors, settings.pulled_authors_refresh_ms / 1_000, clock_s=clock_s
     )
-    delivery = _delivery(log_ends, stores, FANOUT.named(settings.namespace), sizes, clock_s)
+    topic = FANOUT.named(settings.namespace)
+    delivery = _delivery(log_ends, stores, topic, sizes, lambda: clock_us() // 1_000, clock_s)
     # Most rebuilds take less than a second, so at least `rebuilds_in_flight_max` end each second.
     rebuilds = RetryQueue(rate_min=settings.rebuilds_in_flight_max, s_max=settings.retry_after_s_max)
     rebuilder = _rebuilder(settings, stores, reads, settings.pull_list_ids_max, rebuilds)
@@ -161,6 +163,7 @@ def _delivery(
     stores: ApiStores,
     topic: str,
     sizes: Callable[[], Sizes],
+    clock_ms: Callable[[], int],
     clock_s: Callable[[], float],
 ) -> DeliveryPoller:
     return DeliveryPoller(
@@ -168,6 +171,7 @@ def _delivery(
         stores.timelines,
         stores.undelivered,
         stores.cache,
+        KnownDeferredPosts(stores.deferred, clock_ms),
         topic,
         lambda: sizes().range_of(FANOUT, Lane.NORMAL),
         clock_s,

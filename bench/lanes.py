@@ -1,8 +1,8 @@
 """How fresh normal posts are with and without millions of queued bulk deliveries, in turns.
 
-    python -m bench.lanes [--rounds 4] [--posts 300] [--backlog 3000000]
+    python -m bench.lanes [--rounds 4] [--posts 300] [--backlog 3000000] [--workers 1]
 
-One worker does everything. In each round ordinary authors first post while nothing else happens.
+Every worker does everything. In each round ordinary authors first post while nothing else happens.
 Then pages of a giant account (50,000 followers with timelines) are queued on the bulk lane until
 they add up to the backlog, and the ordinary authors post again. Freshness is the time from just
 before `photo.uploaded` is published until the photo is in the follower's timeline in Redis, which
@@ -28,7 +28,8 @@ async def run(arguments: argparse.Namespace, console: Console) -> None:
     with bench_stack() as stack:
         deployment = Deployment(stack, "", {})
         deployment.prepare()
-        deployment.start_worker()
+        for number in range(arguments.workers):
+            deployment.start_worker(f"worker-{number + 1}")
         async with connect(deployment.settings, timeout_ms=20_000) as stores:
             with console.status("making the network"):
                 await make_readers(deployment, stores)
@@ -68,7 +69,7 @@ def p99(seconds: Sequence[float]) -> float:
 
 
 def main() -> None:
-    asyncio.run(run(bench_arguments(__doc__, rounds=4, posts=300, backlog=3_000_000), Console()))
+    asyncio.run(run(bench_arguments(__doc__, rounds=4, posts=300, backlog=3_000_000, workers=1), Console()))
 
 
 if __name__ == "__main__":

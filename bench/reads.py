@@ -1,8 +1,8 @@
-"""Feed reads with 50 pulled authors at a steady rate, and 5,000 cold readers at once.
+"""Feed reads with pulled authors at a steady rate, and cold readers at once.
 
-    python -m bench.reads [--rate 200] [--seconds 30] [--cold 5000]
+    python -m bench.reads [--pulled 50] [--rate 200] [--seconds 30] [--cold 5000]
 
-One API process. Every author is a celebrity here, so every page merges 50 pull lists, and
+One API process. Every author is a celebrity here, so every page merges a pull list for each, and
 every photo has its four renditions, so every page signs 80 URLs.
 """
 
@@ -23,7 +23,6 @@ from schemas.ids import UserId
 from shutterline.client.feed import TokenOf, feed_client
 from shutterline.tokens import tokens_for
 
-AUTHORS = [UserId(number) for number in range(1, 51)]
 READERS = [UserId(number) for number in range(1_000, 1_200)]
 COLD_FROM = 100_000
 COLD_FOLLOWEES = 10
@@ -31,10 +30,12 @@ PHOTOS_EACH = 40
 WARM_UP_S = 3.0
 
 
-async def make_network(deployment: Deployment, cold: Sequence[UserId]) -> None:
-    edges = [(reader, author) for reader in READERS for author in AUTHORS]
+async def make_network(deployment: Deployment, authors: Sequence[UserId], cold: Sequence[UserId]) -> None:
+    edges = [(reader, author) for reader in READERS for author in authors]
     edges += [
-        (reader, AUTHORS[(reader + k) % len(AUTHORS)]) for reader in cold for k in range(COLD_FOLLOWEES)
+        (reader, authors[(reader + k) % len(authors)])
+        for reader in cold
+        for k in range(min(COLD_FOLLOWEES, len(authors)))
     ]
     await deployment.publish(
         deployment.outgoing(UserFollowed(follower_id=follower, followee_id=followee))
@@ -42,10 +43,10 @@ async def make_network(deployment: Deployment, cold: Sequence[UserId]) -> None:
     )
     await deployment.drained(1_200)
     for _ in range(PHOTOS_EACH):
-        photos = fresh_photo_ids(len(AUTHORS))
+        photos = fresh_photo_ids(len(authors))
         await deployment.publish(
             deployment.outgoing(photo_of(photo, author))
-            for photo, author in zip(photos, AUTHORS, strict=True)
+            for photo, author in zip(photos, authors, strict=True)
         )
     await deployment.drained(600)
 
@@ -61,7 +62,7 @@ async def measure_steady(
     load = await steady(deployment, READERS, token_of, rate, seconds)
     use = CpuUse(before, CpuClock.read(deployment.stack))
     console.print(
-        f"{rate} reads a second, 50 pulled authors, {max(load.page_bytes):,} bytes a page: "
+        f"{rate} reads a second, {max(load.page_bytes):,} bytes a page: "
         f"{percentiles(load.took_s)}; {dict(load.answers)}"
     )
     console.print(f"{use.each(len(load.took_s))}; {use.limit('api')}")
@@ -83,6 +84,7 @@ async def measure_cold(
 
 
 async def run(arguments: argparse.Namespace, console: Console) -> None:
+    authors = [UserId(number) for number in range(1, arguments.pulled + 1)]
     cold = [UserId(COLD_FROM + number) for number in range(arguments.cold)]
     with bench_stack() as stack:
         deployment = Deployment(
@@ -91,15 +93,16 @@ async def run(arguments: argparse.Namespace, console: Console) -> None:
         deployment.prepare()
         deployment.start_all()
         with console.status("making the network"):
-            await make_network(deployment, cold)
+            await make_network(deployment, authors, cold)
         token_of = tokens_for(deployment.settings)
         await measure_steady(deployment, token_of, arguments.rate, arguments.seconds, console)
-        await measure_cold(deployment, token_of, cold, console)
+        if cold:
+            await measure_cold(deployment, token_of, cold, console)
         deployment.stop()
 
 
 def main() -> None:
-    asyncio.run(run(bench_arguments(__doc__, rate=200, seconds=30, cold=5_000), Console()))
+    asyncio.run(run(bench_arguments(__doc__, pulled=50, rate=200, seconds=30, cold=5_000), Console()))
 
 
 if __name__ == "__main__":

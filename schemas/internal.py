@@ -125,6 +125,9 @@ class Backfill:
     follows: tuple[tuple[UserId, UserId], ...]
 
 
+# The header of a record of `fanout` that says how many deliveries it may be, in decimal digits. It is not
+# among the fields, so that an older worker reads the record.
+DELIVERIES = "deliveries"
 Deliverable = FanoutPosts | FanoutPage | OwnPost
 FanoutRecord = Deliverable | Backfill
 _TYPES: dict[str, type[FanoutPosts | FanoutPage | OwnPost | Backfill]] = {

@@ -23,6 +23,18 @@ FRESHNESS = Histogram(
     # The objective is 5 s, the target is 2 s.
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300),
 )
+BACKLOG_DELIVERIES = Gauge(
+    "shutterline_fanout_backlog_deliveries", "Deliveries of the records that are not committed yet.", ["lane"]
+)
+BACKLOG_RECORDS = Gauge("shutterline_fanout_backlog_records", "Records that are not committed yet.", ["lane"])
+SWITCH = Gauge(
+    "shutterline_overload_switch", "1 while too much work has the switch on: breaker, shedding.", ["switch"]
+)
+DEFERRED_POSTS = Gauge(
+    "shutterline_deferred_posts",
+    "Posts that readers pull one by one, by their push: due, postponed until a switch is off, or sent.",
+    ["push"],
+)
 RETRIES = Counter("shutterline_store_retries", "Tries that a store did not answer.", ["store"])
 WAITING = Gauge("shutterline_waiting_for_store", "Records that wait for a store to come back.")
 STORE_ERRORS = Counter(

@@ -24,6 +24,7 @@ UNITS = {
     "ms": "milliseconds",
     "bytes": "bytes",
     "pixels": "pixels",
+    "deliveries": "deliveries",
     "records": "records",
     "photos": "photos",
     "followers": "followers",

@@ -132,8 +132,13 @@ FANOUT = Topic(
     # Days, not hours: if Redis restarts with older data, workers repair it from this log.
     retention_ms=2 * _DAY_MS,
     owner="pipeline",
-    # Pages of ready photos; backfills of new follows.
-    producers=(Participant.CHECK, Participant.RENDITIONS_THUMBNAIL, Participant.EDGES),
+    # Pages of ready photos; backfills of new follows; pages of posts that were deferred.
+    producers=(
+        Participant.CHECK,
+        Participant.RENDITIONS_THUMBNAIL,
+        Participant.EDGES,
+        Participant.FANOUT_BULK,
+    ),
     consumers=(Participant.FANOUT_NORMAL, Participant.FANOUT_BULK),
 )
 RENDITIONS = Topic(
@@ -165,13 +170,33 @@ CLOCK = Topic(
     broker_time=True,
 )
 
+# What too much work has switched on or off: for the people who operate the system, and for audits.
+OPERATIONS = Topic(
+    name="operations",
+    key="switch",
+    retention_ms=90 * _DAY_MS,
+    owner="pipeline",
+    producers=(
+        Participant.CHECK,
+        Participant.EDGES,
+        Participant.FANOUT_NORMAL,
+        Participant.FANOUT_BULK,
+        Participant.RENDITIONS_THUMBNAIL,
+        Participant.RENDITIONS_FULL,
+    ),
+    consumers=(Participant.OPERATORS,),
+)
+
 OUTSIDE = (UPLOADS, FOLLOWS, LIKES)
 _DEAD_LETTERS_OF: Mapping[str, Topic] = MappingProxyType(
     {topic.name: _dead_letters(topic) for topic in OUTSIDE}
 )
 
 CATALOGUE: Mapping[str, Topic] = MappingProxyType(
-    {topic.name: topic for topic in (*OUTSIDE, EDGES, FANOUT, RENDITIONS, CLOCK, *_DEAD_LETTERS_OF.values())}
+    {
+        topic.name: topic
+        for topic in (*OUTSIDE, EDGES, FANOUT, RENDITIONS, CLOCK, OPERATIONS, *_DEAD_LETTERS_OF.values())
+    }
 )
 
 

@@ -151,7 +151,7 @@ def _sizes(
     renditions: tuple[int, int],
 ) -> Sizes:
     """Return the sizes of a profile; `fanout` and `renditions` are by lane, in the order of the catalogue."""
-    # The clock and the dead letters: one partition is enough at any size.
+    # The clock, operations and the dead letters: one partition is enough at any size.
     single: dict[str, LaneCounts] = {name: {None: 1} for name in CATALOGUE}
     return Sizes(
         profile,

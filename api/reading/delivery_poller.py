@@ -8,6 +8,7 @@ from typing import Protocol
 
 from schemas.ids import PhotoId, UserId
 from streams.core.delivery_age import DeliveryAge
+from streams.overload.known_posts import KnownDeferredPosts
 from streams.polling import poll
 from streams.ports.cache import Cache
 from streams.ports.photos import UndeliveredPhotos
@@ -30,9 +31,9 @@ class LogEnds(Protocol):
 
 @dataclass(slots=True)
 class DeliveryPoller:
-    """Asks Kafka and Redis every `POLL_S` seconds how far the normal lane of `fanout` has been applied.
+    """Asks every `POLL_S` seconds how far the normal lane of `fanout` has been applied, and what is deferred.
 
-    What the bulk lane delivers is pulled as well, so no page waits for it.
+    What the bulk lane delivers is pulled as well, so no page waits for it: `deferred` is known to be as new.
 
     `topic` is the name of `fanout` on the broker, and `partitions` returns those of the lane; it may raise
     StoreUnavailable. `clock_s` is monotonic. No request asks anything for it.
@@ -42,6 +43,7 @@ class DeliveryPoller:
     timelines: Timelines
     undelivered: UndeliveredPhotos
     cache: Cache
+    deferred: KnownDeferredPosts
     topic: str
     partitions: Callable[[], range]
     clock_s: Callable[[], float] = monotonic
@@ -49,8 +51,8 @@ class DeliveryPoller:
     _seen: Mapping[PhotoId, UserId] = field(default_factory=dict, init=False)
 
     def is_current(self) -> bool:
-        """Whether every photo that became ready more than 5 s ago is in the timelines, or has a pulled
-        or an undelivered author."""
+        """Whether every photo that became ready more than 5 s ago is in the timelines, is deferred, or has a
+        pulled or an undelivered author."""
         applied_s = self._age.applied_s
         return applied_s is not None and self.clock_s() - applied_s <= AGE_S_MAX
 
@@ -62,7 +64,7 @@ class DeliveryPoller:
         """Ask once.
 
         Raises:
-            StoreUnavailable: Kafka or Redis did not respond; the last answer grows older.
+            StoreUnavailable: A store did not respond; the last answer grows older.
         """
         now_s = self.clock_s()
         # Read before the ends: a photo that is not in it any more was published, and counts in the ends.
@@ -73,6 +75,8 @@ class DeliveryPoller:
         keys = [key for photo, author in stuck for key in (photo_key(photo), pull_list_key(author))]
         await self.cache.invalidate(keys)
         self._seen = undelivered
+        # A photo that was deferred meanwhile is in it, because it was stored before it left `undelivered`.
+        await self.deferred.refresh()
         partitions = self.partitions()
         ends = await self.ends.ends([(self.topic, partition) for partition in partitions])
         # The checkpoints are read after the ends, so a record that is published and applied in between

@@ -1,4 +1,4 @@
-"""The sources of a feed's photo ids: pull lists and the timeline, and below those the database.
+"""The sources of a feed's photo ids: pull lists, deferred photos and the timeline, and below the database.
 
 Pull lists are read before the timeline. A photo leaves a pull list only after it has been in
 the timelines for a minute, so in this order no photo is missed by both reads.
@@ -121,7 +121,7 @@ class FeedSources:
             timeline, timeline_gaps = await self._timeline(reader, start)
         except StoreUnavailable:
             return (), gaps
-        return [*lists, timeline], gaps | timeline_gaps
+        return [*lists, *self._deferred(reader, following), timeline], gaps | timeline_gaps
 
     async def must_wait(self, reader: UserId) -> bool:
         """Whether the reader has no timeline and its rebuild must wait until another one ends."""
@@ -207,6 +207,12 @@ class FeedSources:
             for author in (*authors, reader)
             if (photos := lists.get(author)) is not None
         ]
+
+    def _deferred(self, reader: UserId, following: Following) -> Sequence[Source]:
+        """Return the deferred photos, which one leaves a minute after it is in the timelines."""
+        known = self.delivery.deferred
+        photos = known.photos_of(following.keys()) + known.photos_of((reader,))
+        return [Source(photos, END)] if photos else ()
 
     async def _timeline(self, reader: UserId, start: PageStart) -> tuple[Source, Gaps]:
         value = start.timeline

@@ -41,6 +41,9 @@ ENVIRONMENT = {
     "SHUTTERLINE_SESSION_TIMEOUT_S": "30",
     # Large accounts are pushed through the bulk lane, and nobody is pulled.
     "SHUTTERLINE_CELEBRITY_PUSH_FOLLOWERS_MAX": "1000000",
+    # Without a pace, because what is measured is the lane.
+    "SHUTTERLINE_POST_DELIVERIES_PER_S": "100000000",
+    "SHUTTERLINE_BULK_DELIVERIES_PER_S": "100000000",
     # A new followee counts as pulled for so long.
     "SHUTTERLINE_RECENT_FOLLOW_S": "1",
 }
@@ -144,7 +147,8 @@ class Side:
             # Twice, because during one look work can move to a topic that was looked at already.
             while looks_at_nothing < 2:
                 queued = await asyncio.to_thread(queued_records, self._admin, self.deployment.namespace)
-                looks_at_nothing = 0 if queued else looks_at_nothing + 1
+                is_nothing = not queued and not await self.deployment.deferred()
+                looks_at_nothing = looks_at_nothing + 1 if is_nothing else 0
                 await asyncio.sleep(LAG_LOOK_S)
 
     async def _working_s(self, done: asyncio.Event) -> float:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from infra.local import ports
+from infra.local.deferred import DeferredCount
 from infra.local.errors import StackError
 from infra.local.paths import PROJECT
 from infra.local.processes.daemon import Daemon
@@ -73,6 +74,7 @@ class Deployment:
         self._started: set[str] = set()
         self._has_media = False
         self._offsets: Offsets | None = None
+        self._deferred = DeferredCount(self.settings)
 
     def prepare(self) -> None:
         """Make the topics and the keyspace, unless they exist."""
@@ -130,6 +132,7 @@ class Deployment:
 
     def stop(self) -> None:
         """Stop the processes of this deployment."""
+        self._deferred.close()
         with ThreadPoolExecutor() as threads:
             list(threads.map(self.stack.stop_process, sorted(self._started)))
 
@@ -195,7 +198,9 @@ class Deployment:
         return lags
 
     async def drained(self, deadline_s: float = 120.0) -> float:
-        """Wait until every group has committed everything; returns how many seconds that took.
+        """Wait until every group has committed everything, and every deferred post is pushed.
+
+        Returns how many seconds that took.
 
         Raises:
             TimeoutError: Names what is left, or what Kafka said.
@@ -212,14 +217,27 @@ class Deployment:
             await asyncio.sleep(max(LOOK_S, (time.monotonic() - began) / 100))
 
     async def _left(self) -> dict[str, int] | StoreUnavailable | None:
-        """The lag; None without one. A broker that was held up may not know its groups for a moment."""
+        """What is left; None if nothing is. A broker that was held up may not know its groups."""
         try:
             # Read the lag twice: during one reading, work can move from a topic that is still to be
             # read to one that was read already.
-            lags = [await self.lag(), await self.lag()]
+            for lag in (await self.lag(), await self.lag()):
+                if any(lag.values()):
+                    return lag
+            if deferred := await self.deferred():
+                return {"deferred posts": deferred}
+            lag = await self.lag()  # The last of them may have been published meanwhile.
         except StoreUnavailable as error:
             return error
-        return lags[-1] if any(any(lag.values()) for lag in lags) else None
+        return lag if any(lag.values()) else None
+
+    async def deferred(self) -> int:
+        """Return how many posts are deferred and not published yet.
+
+        Raises:
+            StoreUnavailable: Cassandra does not answer.
+        """
+        return await asyncio.to_thread(self._deferred.read)
 
     def metric(self, name: str, process: str = "worker-1") -> float:
         """The sum of the samples of one process that begin with `name`: a name, or one with its labels.

@@ -4,10 +4,14 @@ A photo is *pushed* (its id is appended to every follower's stored timeline) or
 *pulled* (readers merge the author's newest photos). The decision is stored with the
 photo. So when an author crosses a threshold, no photo is lost or shown twice.
 
+A pulled photo may be *deferred*: readers pull that photo alone, and not its author's list, until it has been
+pushed, too. That is so for every push that could not be done in time.
+
 Pure: `photos/ready.py` reads the conditions and executes the decision.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from topics.catalogue import Lane
@@ -25,15 +29,31 @@ class DeliveryReason(StrEnum):
     FOLLOWERS_UNKNOWN = "followers_unknown"
     CELEBRITY = "celebrity"
     CELEBRITY_PUSHED = "celebrity_pushed"
+    SLOW_PUSH = "slow_push"
+    BREAKER = "breaker"
+    SHED = "shed"
+
+
+# Pushes that wait until there is less to do.
+POSTPONED_REASONS = frozenset({DeliveryReason.BREAKER, DeliveryReason.SHED})
+# The others begin at once, but take longer than a page may wait for.
+DEFERRED_REASONS = POSTPONED_REASONS | {DeliveryReason.CELEBRITY_PUSHED, DeliveryReason.SLOW_PUSH}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryLimits:
-    """Thresholds between push and pull, in followers."""
+    """Thresholds between push and pull, in followers, and what a push may take.
+
+    `post_deliveries_per_s` is the pace of one post; a push that would end later than `push_s_max` after the
+    photo is ready is deferred.
+    """
 
     pull_followers_min: int = 10_000
     push_again_followers_max: int = 8_999
     celebrity_push_followers_max: int = 0  # 0: no celebrity is pushed
+    shed_followers_min: int = 10
+    post_deliveries_per_s: int = 50_000
+    push_s_max: float = 5.0
 
     def __post_init__(self) -> None:
         # Without a gap, the mode of an author at the threshold would change all the time.
@@ -42,11 +62,27 @@ class DeliveryLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Overload:
+    """How much there is to do when the photo becomes ready.
+
+    `oldest_s` is the age in seconds of the oldest record of the normal lane that is not applied yet.
+    """
+
+    is_breaker_open: bool = False
+    is_shedding: bool = False
+    oldest_s: float = 0.0
+
+
+NO_OVERLOAD = Overload()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
     """What is known when the photo becomes ready; `mode_by_size` is from the previous decision."""
 
     followers: int | None  # None: not known at this time
     mode_by_size: Mode
+    overload: Overload = NO_OVERLOAD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,12 +99,18 @@ class Delivery:
     reason: DeliveryReason
     mode_by_size: Mode | None
 
+    @property
+    def is_deferred(self) -> bool:
+        """Whether readers pull the photo by itself, until it is pushed."""
+        return self.reason in DEFERRED_REASONS
+
 
 def decide(now: Conditions, limits: DeliveryLimits) -> Delivery:
     """Choose push or pull, and the lane, for a photo that has just become ready.
 
     The lane depends only on the number of followers, so that a forced or mistaken push of a huge
-    account never fills the normal lane. An unknown number selects the bulk lane.
+    account never fills the normal lane. An unknown number selects the bulk lane. Deferred photos are pushed
+    later through the bulk lane.
     """
     if now.followers is None:
         return Delivery(
@@ -76,15 +118,43 @@ def decide(now: Conditions, limits: DeliveryLimits) -> Delivery:
         )
     lane = Lane.NORMAL if now.followers < limits.pull_followers_min else Lane.BULK
     by_size = Mode.PULL if _is_celebrity(now.followers, now.mode_by_size, limits) else Mode.PUSH
-    mode, reason = by_size, DeliveryReason.FEW_FOLLOWERS
-    if by_size is Mode.PULL:
-        reason = DeliveryReason.CELEBRITY
-        if now.followers <= limits.celebrity_push_followers_max:
-            mode, reason = Mode.PUSH, DeliveryReason.CELEBRITY_PUSHED
-    return Delivery(mode=mode, lane=lane, reason=reason, mode_by_size=by_size)
+    reason = _reason(now.followers, by_size, lane, now.overload, limits)
+    delivery = Delivery(mode=Mode.PUSH, lane=lane, reason=reason, mode_by_size=by_size)
+    if delivery.is_deferred:
+        return replace(delivery, mode=Mode.PULL, lane=Lane.BULK)
+    return replace(delivery, mode=by_size)
+
+
+def _reason(
+    followers: int, by_size: Mode, lane: Lane, overload: Overload, limits: DeliveryLimits
+) -> DeliveryReason:
+    if by_size is Mode.PULL and followers > limits.celebrity_push_followers_max:
+        return DeliveryReason.CELEBRITY
+    if overload.is_breaker_open:
+        return DeliveryReason.BREAKER
+    if lane is Lane.BULK or by_size is Mode.PULL:
+        return DeliveryReason.CELEBRITY_PUSHED
+    if overload.is_shedding and followers < limits.shed_followers_min:
+        return DeliveryReason.SHED
+    if overload.oldest_s + followers / limits.post_deliveries_per_s > limits.push_s_max:
+        return DeliveryReason.SLOW_PUSH
+    return DeliveryReason.FEW_FOLLOWERS
 
 
 def _is_celebrity(followers: int, mode_by_size: Mode, limits: DeliveryLimits) -> bool:
     if mode_by_size is Mode.PULL:
         return followers > limits.push_again_followers_max
     return followers >= limits.pull_followers_min
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRules:
+    """By what a process decides: its limits, and `overload`, which returns how much there is to do."""
+
+    limits: DeliveryLimits
+    overload: Callable[[], Overload]
+
+    def decide(self, followers: int | None, mode_by_size: Mode) -> Delivery:
+        """Choose push or pull as `decide` does."""
+        now = Conditions(followers=followers, mode_by_size=mode_by_size, overload=self.overload())
+        return decide(now, self.limits)

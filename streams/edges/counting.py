@@ -27,7 +27,7 @@ from streams.edges.writes import copy_to_level, has_pages, packed, summary_write
 from streams.errors import StoreUnavailable
 from streams.ports.cache import Cache
 from streams.ports.edges import CountedSets
-from streams.ports.publishing import Outbox
+from streams.ports.publishing import FanoutMessage, Outbox
 from streams.stores.cache.keys import count_key
 from topics.catalogue import Lane
 
@@ -204,7 +204,10 @@ class SetWriter:
             if key.kind is SetKind.FOLLOWERS
             for member in result.joined
         ]
-        backfills = [Backfill(tuple(follows)) for follows in chunked(joined, self.backfill_follows_max)]
+        backfills = [
+            FanoutMessage(Backfill(tuple(follows)), len(follows))
+            for follows in chunked(joined, self.backfill_follows_max)
+        ]
         if backfills:
             await self.outbox.fanout(backfills, Lane.NORMAL)
 

@@ -8,7 +8,7 @@ from schemas.envelope import PoisonEvent
 from schemas.events import Event
 from schemas.facts import PhotoDeleted, PhotoUploaded
 from streams.clock import unix_ms
-from streams.core.delivery import DeliveryLimits
+from streams.core.delivery import DeliveryRules
 from streams.photos.deleted import photo_deleted
 from streams.photos.uploaded import photos_uploaded
 from streams.ports.groups import PhotoStores
@@ -22,7 +22,7 @@ class PhotoEvents:
 
     stores: PhotoStores
     outbox: Outbox
-    limits: DeliveryLimits
+    delivery_rules: DeliveryRules
     sizes: Sizes
     original_poll_ms: int
     clock_ms: Callable[[], int] = unix_ms
@@ -48,7 +48,7 @@ class PhotoEvents:
             self.stores,
             self.outbox,
             uploads,
-            limits=self.limits,
+            delivery_rules=self.delivery_rules,
             sizes=self.sizes,
             now_ms=self.clock_ms(),
             original_poll_ms=self.original_poll_ms,

@@ -1,11 +1,11 @@
 """Photos have their thumbnails: mark them ready, count them, and deliver them.
 
 Law: no lost post. The order is: first the entry in the author's list, then the decision by the
-follower set, then the photo's row, then its delivery (its pages are acknowledged, or its author is
-added to the pulled authors), then the caller's commit. Every follower gets the photo in one of two
-cases. If the follower's row was written before the delivery reads its bucket, the delivery includes
-the follower. Otherwise the follower's backfill reads the author's list: a backfill is requested after
-the follower's row is written, and the photo's entry is older than that.
+follower set, then the photo's row, then its delivery (its pages are acknowledged, it is stored as
+deferred, or its author is added to the pulled authors), then the caller's commit. Every follower gets the
+photo in one of two cases. If the follower's row was written before the delivery reads its bucket, the
+delivery includes the follower. Otherwise the follower's backfill reads the author's list: a backfill is
+requested after the follower's row is written, and the photo's entry is older than that.
 
 Until their delivery is acknowledged, photos are among the undelivered ones, which readers pull. So a
 worker may die between any two lines.
@@ -24,13 +24,14 @@ from dataclasses import dataclass
 
 from schemas.ids import PhotoId, UserId
 from schemas.internal import READY_TIME_US, EdgeRecord, SetKind
-from streams.core.delivery import Conditions, Delivery, DeliveryLimits, Mode, decide
+from streams.core.delivery import Delivery, DeliveryRules, Mode
+from streams.core.overload.deferral import DeferredPost
 from streams.core.photos import StoredRendition
 from streams.core.sets import SetSummary
 from streams.metrics import DECISIONS
-from streams.photos.fanout_records import fanout_records
+from streams.photos.fanout_messages import fanout_messages
 from streams.ports.groups import PhotoStores
-from streams.ports.photos import PulledAuthors
+from streams.ports.photos import DeferredPosts, PulledAuthors
 from streams.ports.publishing import Outbox
 from streams.stores.cache.keys import photo_key, pull_list_key
 from topics.catalogue import Lane
@@ -51,7 +52,7 @@ async def photos_ready(
     outbox: Outbox,
     photos: Sequence[ReadyPhoto],
     *,
-    limits: DeliveryLimits,
+    delivery_rules: DeliveryRules,
     sizes: Sizes,
     now_ms: int,
 ) -> dict[PhotoId, Delivery]:
@@ -72,8 +73,7 @@ async def photos_ready(
         stores.counted_sets.summaries(SetKind.FOLLOWERS, authors), stores.authors.modes_by_size(authors)
     )
     by_author = {
-        author: decide(Conditions(followers=summaries[author].total, mode_by_size=remembered[author]), limits)
-        for author in authors
+        author: delivery_rules.decide(summaries[author].total, remembered[author]) for author in authors
     }
     deliveries = {photo: by_author[author] for photo, author in listed}
     # Once the rows say ready, no page that says `complete` may lack the photos.
@@ -89,7 +89,7 @@ async def photos_ready(
                 for photo, author in listed
             ]
         ),
-        _deliver(outbox, stores.pulled_authors, listed, by_author, summaries, now_ms, sizes),
+        _deliver(outbox, stores.pulled_authors, stores.deferred, listed, by_author, summaries, now_ms, sizes),
     )
     await asyncio.gather(
         stores.undelivered.end(listed),
@@ -109,20 +109,35 @@ async def photos_ready(
 async def _deliver(
     outbox: Outbox,
     pulled_authors: PulledAuthors,
+    deferred: DeferredPosts,
     photos: Sequence[tuple[PhotoId, UserId]],
     deliveries: Mapping[UserId, Delivery],
     followers: Mapping[int, SetSummary],
     now_ms: int,
     sizes: Sizes,
 ) -> None:
-    """Publish the pages of photos that are pushed, and add the authors of those that are pulled."""
-    # What is pushed in the bulk lane is pulled, too: that lane may be behind for minutes.
-    await pulled_authors.add(
-        [
-            author
-            for author, delivery in deliveries.items()
-            if delivery.lane is Lane.BULK or delivery.mode is Mode.PULL
-        ]
+    """Publish the pages of photos that are pushed; store photos that are deferred, and authors to pull."""
+    await asyncio.gather(
+        pulled_authors.add(
+            [
+                author
+                for author, delivery in deliveries.items()
+                if delivery.mode is Mode.PULL and not delivery.is_deferred
+            ]
+        ),
+        deferred.add(
+            [
+                DeferredPost(
+                    photo_id=photo,
+                    author_id=author,
+                    reason=deliveries[author].reason,
+                    followers=followers[author].total,
+                    ready_ms=now_ms,
+                )
+                for photo, author in photos
+                if deliveries[author].is_deferred
+            ]
+        ),
     )
-    records = fanout_records(photos, deliveries, followers, now_ms, sizes)
-    await asyncio.gather(*(outbox.fanout(of_lane, lane) for lane, of_lane in records.items()))
+    at_once = [(photo, author) for photo, author in photos if not deliveries[author].is_deferred]
+    await outbox.fanout(fanout_messages(at_once, deliveries, followers, now_ms, sizes), Lane.NORMAL)

@@ -10,7 +10,7 @@ from schemas.envelope import PoisonEvent
 from schemas.facts import PhotoUploaded
 from schemas.ids import PhotoId, UserId
 from schemas.internal import ThumbnailTask
-from streams.core.delivery import DeliveryLimits
+from streams.core.delivery import DeliveryRules
 from streams.core.photos import ParkedPhoto, Photo, Status, StoredRendition
 from streams.core.renditions import THUMBNAIL
 from streams.errors import StoreUnavailable
@@ -29,7 +29,7 @@ async def photos_uploaded(
     outbox: Outbox,
     uploads: Sequence[PhotoUploaded],
     *,
-    limits: DeliveryLimits,
+    delivery_rules: DeliveryRules,
     sizes: Sizes,
     now_ms: int,
     original_poll_ms: int,
@@ -61,7 +61,7 @@ async def photos_uploaded(
                 ReadyPhoto(photo.photo_id, photo.author_id, _lacking(inserted.rows[photo.photo_id], photo))
                 for photo in ready
             ],
-            limits=limits,
+            delivery_rules=delivery_rules,
             sizes=sizes,
             now_ms=now_ms,
         ),

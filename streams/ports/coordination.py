@@ -1,12 +1,15 @@
-"""Ports for what processes agree on: stopped and stuck partitions, and shards for minting ids.
+"""Ports for what processes agree on: stopped and stuck partitions, switches, and shards for minting ids.
 
 Implemented by the real store and by its in-memory twin. Every method raises
 `StoreUnavailable` when nothing is known about what it was asked for; every method may be
 repeated.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
+
+from streams.core.overload.switches import Switch, SwitchState
 
 STUCK_LIFE_S = 86_400
 
@@ -48,6 +51,23 @@ class StuckPartitions(Protocol):
         Returns the count with this one. At another offset it begins at 1 again. Only the partition's
         owner calls it, so two calls at once are not counted exactly.
         """
+
+
+class Switches(Protocol):
+    """The switches that protect the pipeline from overload; all processes see one order of their moves."""
+
+    async def states(self) -> Mapping[Switch, SwitchState]:
+        """Return every switch; one that never moved is off, and its version is 0."""
+
+    async def move(self, state: SwitchState) -> bool:
+        """Store the next state of a switch, whose version is one more than the stored one.
+
+        Returns whether it was stored: another process may have moved the switch before. After an error it
+        may have been stored.
+        """
+
+    async def announced(self, state: SwitchState) -> None:
+        """Store that this move is on the topic `operations`; nothing happens if it is not the last one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,12 +9,20 @@ from dataclasses import dataclass
 from streams.ports.cache import Cache
 from streams.ports.cdn import Cdn
 from streams.ports.cleaning import CleaningPositions, MissingObjects, PhotoScan
-from streams.ports.coordination import ShardLeases, StoppedPartitions, StuckPartitions
+from streams.ports.coordination import ShardLeases, StoppedPartitions, StuckPartitions, Switches
 from streams.ports.edges import CountedSets, OutgoingEdges, RemovalMarks
 from streams.ports.health import StoreClock, StoreProbe
 from streams.ports.leases import Leases
 from streams.ports.media import MediaObjects, MediaUploads
-from streams.ports.photos import AuthorPhotos, Authors, ParkedPhotos, Photos, PulledAuthors, UndeliveredPhotos
+from streams.ports.photos import (
+    AuthorPhotos,
+    Authors,
+    DeferredPosts,
+    ParkedPhotos,
+    Photos,
+    PulledAuthors,
+    UndeliveredPhotos,
+)
 from streams.ports.rates import SharedRates
 from streams.ports.revocations import Revocations
 from streams.ports.timelines import ActiveReaders, PageStarts, RebuildBudget, Timelines
@@ -32,6 +40,7 @@ class PhotoStores:
     authors: Authors
     pulled_authors: PulledAuthors
     undelivered: UndeliveredPhotos
+    deferred: DeferredPosts
     parked: ParkedPhotos
     counted_sets: CountedSets
     media_objects: MediaObjects
@@ -80,10 +89,11 @@ class CleaningStores(UploadStores):
 
 @dataclass(frozen=True, kw_only=True)
 class CoordinationStores:
-    """What processes agree on: stopped partitions, and shards for minting ids."""
+    """What processes agree on: stopped partitions, switches, and shards for minting ids."""
 
     stopped_partitions: StoppedPartitions
     stuck_partitions: StuckPartitions
+    switches: Switches
     shard_leases: ShardLeases
 
 

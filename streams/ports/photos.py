@@ -10,6 +10,7 @@ from typing import Protocol
 
 from schemas.ids import PhotoId, UserId
 from streams.core.delivery import Delivery, Mode
+from streams.core.overload.deferral import DeferredPost
 from streams.core.photos import AuthorPhoto, ParkedPhoto, Photo, StoredRendition
 
 
@@ -116,6 +117,31 @@ class UndeliveredPhotos(Protocol):
 
     async def all(self) -> Mapping[PhotoId, UserId]:
         """Return the author of each such photo."""
+
+
+class DeferredPosts(Protocol):
+    """Deferred posts by the period in which they became ready."""
+
+    async def add(self, posts: Collection[DeferredPost]) -> None:
+        """Store the posts. If one is stored already, what is known of its push stays."""
+
+    async def periods(self) -> Mapping[int, int]:
+        """Return every period that may have posts, with a version.
+
+        It changes with `add`, and when `save_progress` says that a push was sent.
+        """
+
+    async def of_period(self, period: int) -> list[DeferredPost]:
+        """Return the posts of a period by photo id, ascending."""
+
+    async def save_progress(self, posts: Collection[DeferredPost]) -> None:
+        """Store how far each push has come. Not for a post that was removed."""
+
+    async def remove(self, posts: Collection[DeferredPost]) -> None:
+        """Remove posts that are in all timelines."""
+
+    async def forget(self, period: int, version: int) -> None:
+        """Forget a period without posts, unless it has a later version by now."""
 
 
 class ParkedPhotos(Protocol):

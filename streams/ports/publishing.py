@@ -1,11 +1,20 @@
 """Ports that write to Kafka. Every write waits until Kafka has acknowledged it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from schemas.facts import EventData
 from schemas.internal import EdgeRecord, FanoutRecord, RenditionTask
 from topics.catalogue import Lane
+
+
+@dataclass(frozen=True, slots=True)
+class FanoutMessage:
+    """A record of `fanout`, and about how many timelines may get something by it."""
+
+    record: FanoutRecord
+    deliveries: int
 
 
 class Outbox(Protocol):
@@ -17,7 +26,8 @@ class Outbox(Protocol):
 
     async def edges(self, records: Sequence[EdgeRecord]) -> None: ...
 
-    async def fanout(self, records: Sequence[FanoutRecord], lane: Lane) -> None: ...
+    async def fanout(self, messages: Sequence[FanoutMessage], lane: Lane) -> Mapping[int, int]:
+        """Publish to a lane; returns for each partition the offset after the last of the records."""
 
     async def renditions(self, tasks: Sequence[RenditionTask], lane: Lane) -> None: ...
 

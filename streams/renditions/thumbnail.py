@@ -5,7 +5,7 @@ the delivery, then the task for the larger renditions, then the caller's commit.
 """
 
 from schemas.internal import FullTask, ThumbnailTask
-from streams.core.delivery import DeliveryLimits
+from streams.core.delivery import DeliveryRules
 from streams.core.renditions import LARGER, THUMBNAIL
 from streams.media.rejected import Rejected
 from streams.photos.deleted import delete_photo
@@ -32,7 +32,7 @@ async def thumbnail_task(
     task: ThumbnailTask,
     rules: MakingRules,
     *,
-    limits: DeliveryLimits,
+    delivery_rules: DeliveryRules,
     sizes: Sizes,
 ) -> RenditionOutcome:
     """Handle a `ThumbnailTask`. May be repeated, also after a failure at any line.
@@ -59,7 +59,9 @@ async def thumbnail_task(
     # Deliver also if the thumbnail existed, because the worker that made it may have died before
     # the delivery.
     ready = ReadyPhoto(photo, author, renditions)
-    await photos_ready(stores, outbox, [ready], limits=limits, sizes=sizes, now_ms=rules.clock_ms())
+    await photos_ready(
+        stores, outbox, [ready], delivery_rules=delivery_rules, sizes=sizes, now_ms=rules.clock_ms()
+    )
     # The photo may have been deleted or rejected meanwhile, and its objects removed before ours was put.
     # The full task finds a rejection.
     if await stores.photos.tombstones([(photo, author)]):

@@ -13,6 +13,7 @@ from streams.settings.feed import (
     EdgeSettings,
     FanoutSettings,
     FeedSettings,
+    OverloadSettings,
     PhotoUrlSettings,
     TimelineSettings,
 )
@@ -76,6 +77,7 @@ __all__ = [
     "KafkaSettings",
     "Namespaced",
     "OriginalSettings",
+    "OverloadSettings",
     "PhotoUrlSettings",
     "ProcessSettings",
     "RateSettings",

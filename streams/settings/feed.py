@@ -60,6 +60,30 @@ class DeliverySettings(Part):
         return self
 
 
+class OverloadSettings(Part):
+    """When posts are deferred because there is too much to do, and how fast large ones are pushed."""
+
+    breaker_open_deliveries: PositiveInt = 5_000_000  # All posts are deferred above this backlog.
+    breaker_close_deliveries: PositiveInt = 100_000
+    shed_lag_records: PositiveInt = 100_000  # Posts of small authors are deferred above so many records.
+    shed_end_lag_records: PositiveInt = 50_000
+    shed_followers_min: PositiveInt = 10
+    push_s_max: PositiveInt = 5  # A push that would take longer is deferred.
+    post_deliveries_per_s: PositiveInt = 50_000
+    bulk_deliveries_per_s: PositiveInt = 100_000
+    deferred_after_applied_s: PositiveInt = 60  # Then readers no longer pull the post.
+
+    @model_validator(mode="after")
+    def _leaves_gaps(self) -> Self:
+        for off, on in (
+            ("breaker_close_deliveries", "breaker_open_deliveries"),
+            ("shed_end_lag_records", "shed_lag_records"),
+        ):
+            if getattr(self, off) > getattr(self, on):
+                raise ValueError(f"{off}={getattr(self, off)} must not exceed {on}={getattr(self, on)}")
+        return self
+
+
 class TimelineSettings(Part):
     """Stored timelines and their rebuilds."""
 

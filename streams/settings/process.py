@@ -5,7 +5,13 @@ from typing import Self
 
 from pydantic import model_validator
 
-from streams.settings.feed import DeliverySettings, FanoutSettings, FeedSettings, PhotoUrlSettings
+from streams.settings.feed import (
+    DeliverySettings,
+    FanoutSettings,
+    FeedSettings,
+    OverloadSettings,
+    PhotoUrlSettings,
+)
 from streams.settings.kafka import CheckSettings, ConsumerSettings, KafkaSettings
 from streams.settings.media import CleaningSettings, RenditionSettings, UploadSettings
 from streams.settings.part import (
@@ -77,6 +83,7 @@ class Settings(
     RenditionSettings,
     CleaningSettings,
     DeliverySettings,
+    OverloadSettings,
     FanoutSettings,
     CheckSettings,
     WarmSettings,

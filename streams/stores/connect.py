@@ -12,7 +12,6 @@ from streams.ports.groups import Stores
 from streams.retrying import while_starting
 from streams.settings import CassandraSettings, RedisSettings, S3Settings, StoreSettings
 from streams.stores.cassandra.active_readers import CassandraActiveReaders
-from streams.stores.cassandra.authors import CassandraAuthors, CassandraPulledAuthors
 from streams.stores.cassandra.cleaning import (
     CassandraCleaningPositions,
     CassandraMissingObjects,
@@ -22,8 +21,10 @@ from streams.stores.cassandra.coordination import (
     CassandraShardLeases,
     CassandraStoppedPartitions,
     CassandraStuckPartitions,
+    CassandraSwitches,
 )
 from streams.stores.cassandra.counted import CassandraCountedSets
+from streams.stores.cassandra.delivery import CassandraAuthors, CassandraDeferredPosts, CassandraPulledAuthors
 from streams.stores.cassandra.health import CassandraStoreClock, CassandraStoreProbe
 from streams.stores.cassandra.outgoing_edges import CassandraOutgoingEdges
 from streams.stores.cassandra.parked import CassandraParkedPhotos
@@ -165,9 +166,11 @@ def stores_of(clients: StoreClients, settings: StoreSettings) -> Stores:
         authors=CassandraAuthors(database),
         pulled_authors=CassandraPulledAuthors(database),
         undelivered=RedisUndeliveredPhotos(redis, namespace=namespace),
+        deferred=CassandraDeferredPosts(database),
         parked=CassandraParkedPhotos(database),
         stopped_partitions=CassandraStoppedPartitions(database),
         stuck_partitions=CassandraStuckPartitions(database),
+        switches=CassandraSwitches(database),
         revocations=CassandraRevocations(database),
         media_objects=S3MediaObjects(clients.s3),
         media_uploads=S3MediaUploads(clients.s3),

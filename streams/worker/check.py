@@ -25,7 +25,7 @@ from streams.ports.publishing import Outbox
 from streams.retrying import api_row_waits_s
 from streams.roles import Role, group_of
 from streams.settings import ClockSettings, RetrySettings
-from streams.worker.parts import SharedParts, Wired, delivery_limits
+from streams.worker.parts import SharedParts, Wired, delivery_rules
 from topics.catalogue import FOLLOWS, LIKES, UPLOADS, Topic
 
 POLL_RECORDS_MAX = 500
@@ -85,7 +85,7 @@ def event_handlers(shared: SharedParts) -> Mapping[Topic, tuple[EventsHandler, i
     photos = PhotoEvents(
         stores=stores,
         outbox=outbox,
-        limits=delivery_limits(settings),
+        delivery_rules=delivery_rules(shared),
         sizes=shared.sizes,
         original_poll_ms=settings.original_poll_s * 1_000,
     )

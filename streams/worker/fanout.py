@@ -9,8 +9,9 @@ from streams.kafka.stages.fanout_lane import FanoutLane
 from streams.kafka.stages.fanout_log import FanoutLog
 from streams.kafka.stages.redis_checkpoints import RedisCheckpoints
 from streams.roles import LANES, Role, group_of
-from streams.worker.parts import SharedParts, Wired
-from topics.catalogue import FANOUT
+from streams.worker.overload import settler
+from streams.worker.parts import Loop, SharedParts, Wired
+from topics.catalogue import FANOUT, Lane
 
 
 def wire_normal(shared: SharedParts) -> Wired:
@@ -54,6 +55,10 @@ def _wire_lane(
         poll_records_max=poll_records_max,
         buffer_records_max=buffer_records_max,
     )
+
+    def owned() -> set[int]:
+        return {partition for _, partition in assigned_partitions(app)}
+
     calls = asyncio.Semaphore(calls_in_flight_max)
     applier = FanoutApplier(settings, settings, shared.stores, lane, calls, shared.throttle)
     checkpoints = RedisCheckpoints(
@@ -68,7 +73,7 @@ def _wire_lane(
         topic=topic,
         group=group,
         groups={group_of(namespace, of): shared.sizes.range_of(FANOUT, LANES[of]) for of in LANES},
-        owned=lambda: {partition for _, partition in assigned_partitions(app)},
+        owned=owned,
         apply=applier.apply,
     )
     add_agent(
@@ -79,5 +84,8 @@ def _wire_lane(
         batch_records_max=settings.fanout_batch_records_max,
         fatal=shared.fatal,
     )
+    loops: list[Loop] = [checkpoints.watch]
+    if lane is Lane.BULK:
+        loops.append(settler(shared, owned).run)
     # Until all partitions are verified, feed pages are `partial`, so the worker is not ready.
-    return Wired(apps=[app], loops=[checkpoints.watch], is_ready=checkpoints.is_verified)
+    return Wired(apps=[app], loops=loops, is_ready=checkpoints.is_verified)

@@ -8,7 +8,7 @@ from typing import Any
 
 import faust
 
-from streams.core.delivery import DeliveryLimits
+from streams.core.delivery import DeliveryLimits, DeliveryRules
 from streams.jobs.clocks import Clocks
 from streams.kafka.consuming.agent import Fatal
 from streams.kafka.consuming.progress import Progress
@@ -17,8 +17,9 @@ from streams.kafka.offsets.offsets import Offsets
 from streams.kafka.producing.outbox import KafkaOutbox
 from streams.kafka.producing.producer import Producer
 from streams.kafka.stages.decode_slots import DecodeSlots
+from streams.overload.watch import OverloadWatch
 from streams.ports.groups import Stores
-from streams.settings import DeliverySettings, Settings
+from streams.settings import DeliverySettings, OverloadSettings, Settings
 from topics.sizes import Sizes
 
 # Runs until cancelled.
@@ -41,6 +42,7 @@ class SharedParts:
     offsets: Offsets
     progress: Progress
     clocks: Clocks
+    overload: OverloadWatch
     throttle: BackgroundThrottle
     decode_slots: DecodeSlots
     large_turn: asyncio.Lock
@@ -63,10 +65,18 @@ class Wired:
 Wiring = Callable[[SharedParts], Wired]
 
 
-def delivery_limits(settings: DeliverySettings) -> DeliveryLimits:
-    """Return the thresholds between push and pull."""
+def delivery_limits(settings: DeliverySettings, overload: OverloadSettings) -> DeliveryLimits:
+    """Return the thresholds between push and pull, and what a push may take."""
     return DeliveryLimits(
         pull_followers_min=settings.pull_followers_min,
         push_again_followers_max=settings.push_again_followers_max,
         celebrity_push_followers_max=settings.celebrity_push_followers_max,
+        shed_followers_min=overload.shed_followers_min,
+        post_deliveries_per_s=overload.post_deliveries_per_s,
+        push_s_max=overload.push_s_max,
     )
+
+
+def delivery_rules(shared: SharedParts) -> DeliveryRules:
+    """Return by what this process decides how photos are delivered."""
+    return DeliveryRules(delivery_limits(shared.settings, shared.settings), shared.overload.now)

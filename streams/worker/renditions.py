@@ -8,7 +8,7 @@ from streams.kafka.stages.renditions_lane import RenditionsLane
 from streams.renditions.retrying_decoder import RetryingDecoder
 from streams.roles import RENDITION_LANES, Role, group_of
 from streams.worker.media import decoders, making_rules
-from streams.worker.parts import SharedParts, Wired, delivery_limits
+from streams.worker.parts import SharedParts, Wired, delivery_rules
 from topics.catalogue import RENDITIONS
 
 
@@ -40,7 +40,7 @@ def _wire_lane(shared: SharedParts, role: Role) -> Wired:
         outbox=shared.outbox,
         decoder=RetryingDecoder(children),
         rules=making_rules(settings, settings),
-        limits=delivery_limits(settings),
+        delivery_rules=delivery_rules(shared),
         sizes=shared.sizes,
         topic=topic,
         group=group,

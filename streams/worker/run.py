@@ -23,6 +23,7 @@ from streams.worker.edges import wire_edges
 from streams.worker.fanout import wire_bulk, wire_normal
 from streams.worker.media import decode_slots
 from streams.worker.monitoring import serve_metrics
+from streams.worker.overload import overload_watch
 from streams.worker.parts import SharedParts, Wiring
 from streams.worker.process import Failure, Process, sizes_once_kafka_answers
 from streams.worker.renditions import wire_fulls, wire_thumbnails
@@ -74,14 +75,15 @@ async def run_worker(roles: Collection[Role]) -> None:
             waits_for = "kafka"
             producer = await closing.enter_async_context(Producer(settings, timeout_ms=timeout_ms))
             sizes = await sizes_once_kafka_answers(producer, settings.namespace)
+            kafka_clock = KafkaClock(producer, namespace=settings.namespace)
             clocks = Clocks.of_stores(
-                settings,
-                cassandra=stores.cassandra_clock,
-                redis=stores.redis_clock,
-                kafka=KafkaClock(producer, namespace=settings.namespace),
+                settings, cassandra=stores.cassandra_clock, redis=stores.redis_clock, kafka=kafka_clock
             )
             await clocks.compare()  # Before the first event is judged.
             offsets = Offsets(settings)
+            overload = await overload_watch(
+                settings, settings, stores.deferred, stores.switches, producer, offsets, sizes
+            )
             shared = SharedParts(
                 settings=settings,
                 stores=stores,
@@ -91,6 +93,7 @@ async def run_worker(roles: Collection[Role]) -> None:
                 offsets=offsets,
                 progress=progress,
                 clocks=clocks,
+                overload=overload,
                 throttle=BackgroundThrottle(settings.bulk_rest_ratio, settings.bulk_rest_ms_max / 1_000),
                 decode_slots=decode_slots(settings),
                 large_turn=asyncio.Lock(),
@@ -105,7 +108,8 @@ async def run_worker(roles: Collection[Role]) -> None:
                 look_s=min(LOOK_S, settings.watchdog_s / 4),
             )
             wired = [wire(shared) for wire in wirings_of(roles)]
-            process = Process(wired, progress, failure, clocks, loops=[watchdog.run, clocks.run])
+            loops = [watchdog.run, clocks.run, overload.run]
+            process = Process(wired, progress, failure, clocks, loops=loops)
             await process.run()
 
     await run_until_signal(work(), within_s=settings.stop_s_max)

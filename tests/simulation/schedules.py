@@ -5,17 +5,18 @@ schedule of steps, kills and failures drives them, so the same schedule always g
 run. A store that loses or rolls back acknowledged writes is not modelled.
 """
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from schemas.internal import Backfill, EdgeRecord, FanoutRecord, RenditionTask, SetKind
+from schemas.internal import Backfill, EdgeRecord, RenditionTask, SetKind
 from streams.core.counted import Membership
 from streams.core.sets import BucketWrite
 from streams.edges.counting import SetWriter
 from streams.errors import StoreUnavailable
 from streams.ports.edges import CountedSets
 from streams.ports.groups import Stores
+from streams.ports.publishing import FanoutMessage
 from streams.stores.memory.stores import memory_stores
 from tests.worlds.flaky_stores import FlakyStores, Moment, fail, pause
 from topics.catalogue import Lane
@@ -148,12 +149,13 @@ class _Outbox:
     async def renditions(self, tasks: Sequence[RenditionTask], lane: Lane) -> None:
         raise AssertionError("the writer of the sets makes no renditions")
 
-    async def fanout(self, records: Sequence[FanoutRecord], lane: Lane) -> None:
+    async def fanout(self, messages: Sequence[FanoutMessage], lane: Lane) -> Mapping[int, int]:
         await self.at(Moment(0, "outbox", "fanout", done=False))
-        for record in records:
-            assert isinstance(record, Backfill)
-            self.world.backfilled.update(record.follows)
+        for message in messages:
+            assert isinstance(message.record, Backfill)
+            self.world.backfilled.update(message.record.follows)
         await self.at(Moment(0, "outbox", "fanout", done=True))
+        return {}
 
 
 class _LateWrites:

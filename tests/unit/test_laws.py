@@ -7,7 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-LAWS = [f"L{number}" for number in range(1, 15)]
+LAWS = [f"L{number}" for number in range(1, 16)]
 
 _LAW_LINE = re.compile(r"^- \*\*(L\d+) .*$", re.MULTILINE)
 _LINK = re.compile(r"\]\((tests/[^)]+)\)")

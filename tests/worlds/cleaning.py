@@ -1,19 +1,20 @@
 """A world for the tests of the cleaning: stores in memory, a clock moved by hand, an outbox."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 
 from schemas.facts import EventData, PhotoUploaded
 from schemas.ids import PhotoId, compose_id
-from schemas.internal import EdgeRecord, FanoutRecord, RemovalTask, RenditionTask
+from schemas.internal import EdgeRecord, RemovalTask, RenditionTask
 from streams.core.object_keys import ObjectKeys
 from streams.core.photos import Photo, StoredRendition
 from streams.jobs.cleaning.job import PAGE_MAX, RETRY_S, CleaningJob
 from streams.jobs.cleaning.report import CleaningReport, Inconsistency
 from streams.photos.begun import photo_begun
 from streams.ports.groups import CleaningStores, Stores
+from streams.ports.publishing import FanoutMessage
 from streams.settings import Settings
 from streams.stores.memory.stores import memory_stores
 from tests.worlds.abandoned import AUTHOR
@@ -35,7 +36,7 @@ class Tasks:
     async def edges(self, records: Sequence[EdgeRecord]) -> None:
         self.edge_records += records
 
-    async def fanout(self, records: Sequence[FanoutRecord], lane: Lane) -> None:
+    async def fanout(self, messages: Sequence[FanoutMessage], lane: Lane) -> Mapping[int, int]:
         raise AssertionError("the cleaning delivers nothing")
 
     async def renditions(self, tasks: Sequence[RenditionTask], lane: Lane) -> None:

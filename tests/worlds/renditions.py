@@ -5,7 +5,7 @@ handler fails, the task is handled again, as by a consumer.
 """
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -37,7 +37,7 @@ from streams.photos.deleted import photo_deleted
 from streams.photos.rejected import photo_rejected
 from streams.photos.uploaded import photos_uploaded
 from streams.ports.groups import Stores
-from streams.ports.publishing import Outbox
+from streams.ports.publishing import FanoutMessage, Outbox
 from streams.renditions.full import full_task
 from streams.renditions.making import Decoder, MakingRules
 from streams.renditions.removal import removal_task
@@ -47,8 +47,9 @@ from streams.stores.cache.keys import photo_key
 from streams.stores.memory.media import MemoryCdn
 from streams.stores.memory.stores import memory_stores
 from streams.timelines.fanout import backfill, photos_for_owners, put_photos
+from tests.worlds.deliveries import rules_of
 from tests.worlds.kafka import LOCAL
-from topics.catalogue import Lane
+from topics.catalogue import FANOUT, Lane
 
 NOW_MS = 1_800_000_000_000
 AUTHOR, FOLLOWER = UserId(7), UserId(8)
@@ -57,7 +58,7 @@ SETTINGS = Settings(original_poll_s=2, original_wait_s_max=600)
 KEYS = ObjectKeys(SETTINGS.object_prefix)
 # The key of an upload over HTTP, so that the original is our object and may be removed.
 ORIGINAL = KEYS.original(PHOTO)
-LIMITS = DeliveryLimits(pull_followers_min=3, push_again_followers_max=2, celebrity_push_followers_max=0)
+RULES = rules_of(DeliveryLimits(pull_followers_min=3, push_again_followers_max=2))
 TRIES_MAX = 5
 
 
@@ -106,14 +107,18 @@ class Log:
 
     edges_log: list[EdgeRecord] = field(default_factory=list)
     fanout_log: list[FanoutRecord] = field(default_factory=list)
+    fanout_lanes: list[Lane] = field(default_factory=list)
     waiting: deque[RenditionTask] = field(default_factory=deque)
     lanes: list[tuple[str, Lane]] = field(default_factory=list)
 
     async def edges(self, records: Sequence[EdgeRecord]) -> None:
         self.edges_log += records
 
-    async def fanout(self, records: Sequence[FanoutRecord], lane: Lane) -> None:
-        self.fanout_log += records
+    async def fanout(self, messages: Sequence[FanoutMessage], lane: Lane) -> Mapping[int, int]:
+        """All records of a lane are in its first partition."""
+        self.fanout_log += [message.record for message in messages]
+        self.fanout_lanes += [lane] * len(messages)
+        return {LOCAL.range_of(FANOUT, lane).start: self.fanout_lanes.count(lane)}
 
     async def renditions(self, tasks: Sequence[RenditionTask], lane: Lane) -> None:
         self.waiting += tasks
@@ -172,7 +177,7 @@ class World:
                     self.stores,
                     self.outbox,
                     [message],
-                    limits=LIMITS,
+                    delivery_rules=RULES,
                     sizes=LOCAL,
                     now_ms=self.now_ms,
                     original_poll_ms=2_000,
@@ -181,7 +186,7 @@ class World:
                 await photo_deleted(self.stores, self.outbox, message)
             case ThumbnailTask():
                 await thumbnail_task(
-                    self.stores, self.outbox, decoder, message, self.rules, limits=LIMITS, sizes=LOCAL
+                    self.stores, self.outbox, decoder, message, self.rules, delivery_rules=RULES, sizes=LOCAL
                 )
             case FullTask():
                 await full_task(self.stores, self.outbox, decoder, message, self.rules)

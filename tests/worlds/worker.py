@@ -15,6 +15,7 @@ from streams.ports.groups import Stores
 from streams.settings import ClockSettings, Settings
 from streams.stores.memory.stores import memory_stores
 from streams.worker.parts import SharedParts
+from tests.worlds.deliveries import OverloadWorld
 from tests.worlds.kafka import LOCAL, FakeOffsets
 
 NOW_MS = 1_800_000_000_000
@@ -29,6 +30,10 @@ class FakeProducer:
     async def send(self, records: list[Outgoing]) -> None:
         self.sent += records
 
+    async def ends_of(self, records: list[Outgoing]) -> dict[tuple[str, int], int]:
+        self.sent += records
+        return {(record.topic, record.partition): len(self.sent) for record in records}
+
 
 def shared_parts(run_dir: Path, stores: Stores | None = None, **settings: Any) -> SharedParts:
     """Return the shared parts; `fatal` raises the error that it gets, so a bug fails the test."""
@@ -38,15 +43,18 @@ def shared_parts(run_dir: Path, stores: Stores | None = None, **settings: Any) -
     def fatal(error: BaseException) -> None:
         raise error
 
+    all_settings = Settings(run_dir=run_dir, namespace="t.", **settings)
+    stores = stores or memory_stores(clock_ms=lambda: NOW_MS)
     return SharedParts(
-        settings=Settings(run_dir=run_dir, namespace="t.", **settings),
-        stores=stores or memory_stores(clock_ms=lambda: NOW_MS),
+        settings=all_settings,
+        stores=stores,
         producer=producer,
         sizes=LOCAL,
         outbox=KafkaOutbox(producer, "t.", LOCAL),
         offsets=offsets,
         progress=Progress(),
         clocks=Clocks(ClockSettings(), {}),
+        overload=OverloadWorld(all_settings, stores).watch,
         throttle=BackgroundThrottle(rest_ratio=3, rest_s_max=0.0),
         decode_slots=DecodeSlots(thumbnails_max=3, fulls_max=3),
         large_turn=asyncio.Lock(),

@@ -1,18 +1,18 @@
 """Publish the handlers' records to the internal topics."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from more_itertools import sliced
 
 from schemas.ids import pack_id
 from schemas.internal import (
+    DELIVERIES,
     EDGES_A_RECORD_MAX,
     Backfill,
     EdgeRecord,
     FanoutPage,
     FanoutPosts,
-    FanoutRecord,
     OwnPost,
     RenditionTask,
     encode_edges,
@@ -20,6 +20,7 @@ from schemas.internal import (
     encode_task,
 )
 from streams.kafka.producing.producer import Outgoing, Producer
+from streams.ports.publishing import FanoutMessage
 from topics.catalogue import EDGES, FANOUT, RENDITIONS, Lane
 from topics.sizes import Sizes
 
@@ -47,8 +48,9 @@ class KafkaOutbox:
             ]
         )
 
-    async def fanout(self, records: Sequence[FanoutRecord], lane: Lane) -> None:
-        await self._producer.send([self._record(record, lane) for record in records])
+    async def fanout(self, messages: Sequence[FanoutMessage], lane: Lane) -> Mapping[int, int]:
+        ends = await self._producer.ends_of([self._record(message, lane) for message in messages])
+        return {partition: end for (_, partition), end in ends.items()}
 
     async def renditions(self, tasks: Sequence[RenditionTask], lane: Lane) -> None:
         await self._producer.send(
@@ -63,7 +65,8 @@ class KafkaOutbox:
             ]
         )
 
-    def _record(self, record: FanoutRecord, lane: Lane) -> Outgoing:
+    def _record(self, message: FanoutMessage, lane: Lane) -> Outgoing:
+        record = message.record
         match record:
             case FanoutPage():
                 key = record.author_id
@@ -77,4 +80,5 @@ class KafkaOutbox:
             case Backfill():
                 key = record.follows[0][1]
                 partition = self._sizes.partition_of(FANOUT, key, lane)
-        return Outgoing(self._fanout, partition, pack_id(key), encode_fanout(record))
+        headers = [(DELIVERIES, b"%d" % message.deliveries)]
+        return Outgoing(self._fanout, partition, pack_id(key), encode_fanout(record), headers)

@@ -104,9 +104,20 @@ class Producer:
         if records:
             await self._guard.run("produce", self._send, records)
 
-    async def _send(self, records: Sequence[Outgoing], appended: list[tuple[int, int]] | None = None) -> None:
-        """Publish; `appended` gets the kind and value of each acknowledged record's timestamp."""
-        sending = _Sending(asyncio.get_running_loop().create_future(), len(records), appended)
+    async def ends_of(self, records: Sequence[Outgoing]) -> dict[tuple[str, int], int]:
+        """Publish as `send` does; return for each topic and partition the offset after the last record."""
+        acknowledged: list[Message] = []
+        if records:
+            await self._guard.run("produce", self._send, records, acknowledged)
+        ends: dict[tuple[str, int], int] = {}
+        for message in acknowledged:
+            log_name = message.topic(), message.partition()
+            ends[log_name] = max(ends.get(log_name, 0), message.offset() + 1)
+        return ends
+
+    async def _send(self, records: Sequence[Outgoing], acknowledged: list[Message] | None = None) -> None:
+        """Publish; `acknowledged` gets what the brokers say of each record."""
+        sending = _Sending(asyncio.get_running_loop().create_future(), len(records), acknowledged)
         producer = self._producer
         for record in records:
             self._produce(record, sending)
@@ -122,9 +133,11 @@ class Producer:
         Raises:
             StoreUnavailable: It was not acknowledged in time, or the topic has no `broker_time`.
         """
-        appended: list[tuple[int, int]] = []
-        await self._guard.run("produce", self._send, [record], appended)
-        kind, unix_ms = appended[0]
+        acknowledged: list[Message] = []
+        await self._guard.run("produce", self._send, [record], acknowledged)
+        kind: int
+        unix_ms: int
+        kind, unix_ms = acknowledged[0].timestamp()
         if kind != TIMESTAMP_LOG_APPEND_TIME:
             raise StoreUnavailable(
                 STORE, "clock", f"the records of {record.topic} have their producer's time"
@@ -213,8 +226,8 @@ class Producer:
 
     def _delivered(self, sending: "_Sending", error: KafkaError | None, message: Message) -> None:
         """Runs in the polling thread."""
-        if sending.appended is not None and error is None:
-            sending.appended.append(message.timestamp())
+        if sending.acknowledged is not None and error is None:
+            sending.acknowledged.append(message)
         self._reports.put((sending, error))
 
     def _poll(self) -> None:
@@ -259,7 +272,7 @@ class _Sending:
 
     done: asyncio.Future[Exception | None]
     missing: int
-    appended: list[tuple[int, int]] | None = None
+    acknowledged: list[Message] | None = None
     error: Exception | None = None
 
     def delivered(self, error: Exception | None) -> None:

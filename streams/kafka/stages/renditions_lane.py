@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from schemas.ids import PhotoId
 from schemas.internal import FullTask, RemovalTask, RenditionTask, ThumbnailTask, decode_task
 from streams.clock import unix_ms
-from streams.core.delivery import DeliveryLimits
+from streams.core.delivery import DeliveryRules
 from streams.errors import StoreUnavailable
 from streams.kafka.consuming.agent import Delivered
 from streams.kafka.consuming.progress import GroupPartition, Progress
@@ -54,7 +54,7 @@ class RenditionsLane:
     outbox: Outbox
     decoder: Decoder
     rules: MakingRules
-    limits: DeliveryLimits
+    delivery_rules: DeliveryRules
     sizes: Sizes
     topic: str
     group: str
@@ -122,7 +122,13 @@ class RenditionsLane:
         if isinstance(task, FullTask):
             return await full_task(self.stores, self.outbox, self.decoder, task, self.rules)
         return await thumbnail_task(
-            self.stores, self.outbox, self.decoder, task, self.rules, limits=self.limits, sizes=self.sizes
+            self.stores,
+            self.outbox,
+            self.decoder,
+            task,
+            self.rules,
+            delivery_rules=self.delivery_rules,
+            sizes=self.sizes,
         )
 
     async def watch(self, offsets: BrokerOffsets) -> None:

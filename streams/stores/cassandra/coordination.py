@@ -1,10 +1,12 @@
-"""What processes agree on, in Cassandra: shard leases, stopped and stuck partitions."""
+"""What processes agree on, in Cassandra: shard leases, stopped and stuck partitions, switches."""
 
 import random
+from collections.abc import Mapping
 from uuid import UUID
 
 from schemas.ids import OWN_SHARDS
 from schemas.times import as_utc, ms_of, utc_datetime_of_ms
+from streams.core.overload.switches import Switch, SwitchState
 from streams.ports.coordination import (
     STUCK_LIFE_S,
     ShardLease,
@@ -12,6 +14,7 @@ from streams.ports.coordination import (
     Stop,
     StoppedPartitions,
     StuckPartitions,
+    Switches,
 )
 from streams.stores.cassandra.session import CassandraSession
 
@@ -143,3 +146,52 @@ class CassandraStuckPartitions(StuckPartitions):
         ended = 1 + next((times for stored, times in rows if stored == position), 0)
         await self._session.rows(self._write, group, topic, partition, position, ended)
         return ended
+
+
+class CassandraSwitches(Switches):
+    """Table `switches`, written only by compare-and-set."""
+
+    def __init__(self, session: CassandraSession) -> None:
+        self._session = session
+        self._select = session.prepare(
+            "SELECT switch, is_on, since, measured, version, is_announced FROM switches WHERE shard = 0"
+        )
+        self._insert = session.prepare(
+            "INSERT INTO switches (shard, switch, is_on, since, measured, version, is_announced)"
+            " VALUES (0, ?, ?, ?, ?, ?, ?) IF NOT EXISTS",
+            idempotent=False,
+        )
+        self._move = session.prepare(
+            "UPDATE switches SET is_on = ?, since = ?, measured = ?, version = ?, is_announced = ?"
+            " WHERE shard = 0 AND switch = ? IF version = ?",
+            idempotent=False,
+        )
+        self._announced = session.prepare(
+            "UPDATE switches SET is_announced = true WHERE shard = 0 AND switch = ? IF version = ?",
+            idempotent=False,
+        )
+
+    async def states(self) -> Mapping[Switch, SwitchState]:
+        states = {switch: SwitchState(switch=switch) for switch in Switch}
+        for switch, is_on, since, measured, version, is_announced in await self._session.rows(self._select):
+            states[Switch(switch)] = SwitchState(
+                switch=Switch(switch),
+                is_on=is_on,
+                since_ms=ms_of(as_utc(since)),
+                measured=measured,
+                version=version,
+                is_announced=is_announced,
+            )
+        return states
+
+    async def move(self, state: SwitchState) -> bool:
+        since = utc_datetime_of_ms(state.since_ms)
+        values = (state.is_on, since, state.measured, state.version, state.is_announced)
+        if state.version == 1:
+            rows = await self._session.rows(self._insert, state.switch.value, *values)
+        else:
+            rows = await self._session.rows(self._move, *values, state.switch.value, state.version - 1)
+        return bool(rows[0][0])
+
+    async def announced(self, state: SwitchState) -> None:
+        await self._session.rows(self._announced, state.switch.value, state.version)

@@ -1,8 +1,9 @@
-"""Shard leases, stopped partitions and stuck partitions in memory."""
+"""Shard leases, stopped and stuck partitions, and switches in memory."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
+from streams.core.overload.switches import Switch, SwitchState
 from streams.ports.coordination import (
     STUCK_LIFE_S,
     ShardLease,
@@ -10,6 +11,7 @@ from streams.ports.coordination import (
     Stop,
     StoppedPartitions,
     StuckPartitions,
+    Switches,
 )
 
 LEASE_LIFE_MS = 60_000
@@ -87,3 +89,23 @@ class MemoryStuckPartitions(StuckPartitions):
         ended = 1 + (times if stored == position and expires_ms > now_ms else 0)
         self._ended[group, topic, partition] = (position, ended, now_ms + STUCK_LIFE_S * 1_000)
         return ended
+
+
+class MemorySwitches(Switches):
+    """The last state of each switch."""
+
+    def __init__(self) -> None:
+        self._states = {switch: SwitchState(switch=switch) for switch in Switch}
+
+    async def states(self) -> Mapping[Switch, SwitchState]:
+        return dict(self._states)
+
+    async def move(self, state: SwitchState) -> bool:
+        if self._states[state.switch].version != state.version - 1:
+            return False
+        self._states[state.switch] = state
+        return True
+
+    async def announced(self, state: SwitchState) -> None:
+        if self._states[state.switch].version == state.version:
+            self._states[state.switch] = replace(self._states[state.switch], is_announced=True)

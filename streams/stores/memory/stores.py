@@ -4,7 +4,6 @@ from collections.abc import Callable, MutableMapping
 
 from schemas.ids import OWN_SHARDS
 from streams.ports.groups import Stores
-from streams.stores.memory.authors import MemoryAuthors, MemoryPulledAuthors, MemoryUndeliveredPhotos
 from streams.stores.memory.budget import MemoryLeases, MemoryRebuildBudget, MemorySharedRates
 from streams.stores.memory.cache import MemoryCache
 from streams.stores.memory.cleaning import MemoryCleaningPositions, MemoryMissingObjects, MemoryPhotoScan
@@ -12,8 +11,15 @@ from streams.stores.memory.coordination import (
     MemoryShardLeases,
     MemoryStoppedPartitions,
     MemoryStuckPartitions,
+    MemorySwitches,
 )
 from streams.stores.memory.counted import MemoryCountedSets
+from streams.stores.memory.delivery import (
+    MemoryAuthors,
+    MemoryDeferredPosts,
+    MemoryPulledAuthors,
+    MemoryUndeliveredPhotos,
+)
 from streams.stores.memory.health import MemoryStoreClock, MemoryStoreProbe
 from streams.stores.memory.media import MemoryCdn, MemoryMediaObjects, MemoryMediaUploads
 from streams.stores.memory.outgoing_edges import MemoryOutgoingEdges, MemoryRemovalMarks
@@ -67,9 +73,11 @@ def memory_stores(
         authors=MemoryAuthors(),
         pulled_authors=MemoryPulledAuthors(),
         undelivered=MemoryUndeliveredPhotos(),
+        deferred=MemoryDeferredPosts(),
         parked=MemoryParkedPhotos(),
         stopped_partitions=MemoryStoppedPartitions(),
         stuck_partitions=MemoryStuckPartitions(clock_ms),
+        switches=MemorySwitches(),
         revocations=MemoryRevocations(clock_ms),
         media_objects=MemoryMediaObjects(bucket, clock_ms),
         media_uploads=MemoryMediaUploads(bucket, clock_ms),

@@ -1,4 +1,4 @@
-"""What stops, stuck partitions, shard leases, probes and clocks promise."""
+"""What stops, stuck partitions, switches, shard leases, probes and clocks promise."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from streams.core.overload.switches import Switch, SwitchState
 from streams.ports.coordination import Stop
 from streams.ports.groups import Stores
 from tests.contract.limits import SHARDS
@@ -54,6 +55,46 @@ class StoppedPartitionsSuite:
             await stores.stopped_partitions.stop(stored)
 
         assert await stores.stopped_partitions.stops(group) == [again, elsewhere]
+
+
+class SwitchesSuite:
+    async def last(self, stores: Stores, switch: Switch) -> SwitchState:
+        return (await stores.switches.states())[switch]
+
+    async def test_one_of_several_moves_at_once_is_stored(self, stores: Stores) -> None:
+        """Two workers find that the breaker must open; one of them opens it, and both know."""
+        before = await self.last(stores, Switch.BREAKER)
+        moves = [
+            SwitchState(
+                switch=Switch.BREAKER,
+                is_on=not before.is_on,
+                since_ms=1_790_000_000_123 + number,
+                measured=5_000_000_001 + number,
+                version=before.version + 1,
+                is_announced=False,
+            )
+            for number in range(5)
+        ]
+        stored = await asyncio.gather(*map(stores.switches.move, moves))
+
+        [winner] = [move for move, was_stored in zip(moves, stored, strict=True) if was_stored]
+        assert await self.last(stores, Switch.BREAKER) == winner
+        assert not await stores.switches.move(replace(winner, version=winner.version + 2))
+        await stores.switches.announced(winner)
+        assert await self.last(stores, Switch.BREAKER) == replace(winner, is_announced=True)
+
+    async def test_only_the_last_move_can_be_announced(self, stores: Stores) -> None:
+        """A worker that was away for a while announces an older one; the other switch is as it was."""
+        other = await self.last(stores, Switch.BREAKER)
+        first = replace(
+            await self.last(stores, Switch.SHEDDING), since_ms=1_790_000_000_000, is_announced=False
+        )
+        for number in (1, 2):
+            assert await stores.switches.move(replace(first, version=first.version + number))
+        await stores.switches.announced(replace(first, version=first.version + 1))
+
+        assert not (await self.last(stores, Switch.SHEDDING)).is_announced
+        assert await self.last(stores, Switch.BREAKER) == other
 
 
 class StuckPartitionsSuite:

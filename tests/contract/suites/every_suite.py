@@ -1,11 +1,5 @@
 """Every suite as a class that pytest collects; a test module imports all of them and has the fixtures."""
 
-from tests.contract.suites.authors_suite import (
-    ActiveReadersSuite,
-    AuthorsSuite,
-    PulledAuthorsSuite,
-    UndeliveredPhotosSuite,
-)
 from tests.contract.suites.budget_suite import LeasesSuite, RatesSuite, RebuildBudgetSuite
 from tests.contract.suites.cache_suite import CacheSuite, CacheTailSuite, PageStartsSuite
 from tests.contract.suites.checkpoints_suite import CheckpointsSuite
@@ -21,8 +15,16 @@ from tests.contract.suites.coordination_suite import (
     StoreClockSuite,
     StoreProbeSuite,
     StuckPartitionsSuite,
+    SwitchesSuite,
 )
 from tests.contract.suites.counted_suite import CountedSetsSuite
+from tests.contract.suites.delivery_suite import (
+    ActiveReadersSuite,
+    AuthorsSuite,
+    DeferredPostsSuite,
+    PulledAuthorsSuite,
+    UndeliveredPhotosSuite,
+)
 from tests.contract.suites.edges_suite import OutgoingEdgesSuite
 from tests.contract.suites.media_suite import MediaObjectsSuite, OriginalsSuite, PartsSuite, SignedPutSuite
 from tests.contract.suites.parked_suite import ParkedPhotosSuite
@@ -40,6 +42,7 @@ __all__ = [
     "TestCheckpoints",
     "TestCleaningPositions",
     "TestCountedSets",
+    "TestDeferredPosts",
     "TestForgottenRenditions",
     "TestLeases",
     "TestMediaObjects",
@@ -62,6 +65,8 @@ __all__ = [
     "TestStoppedPartitions",
     "TestStoreClock",
     "TestStoreProbe",
+    "TestStuckPartitions",
+    "TestSwitches",
     "TestTimelines",
     "TestUndeliveredPhotos",
     "TestUploadKeys",
@@ -79,6 +84,10 @@ class TestPulledAuthors(PulledAuthorsSuite):
 
 
 class TestUndeliveredPhotos(UndeliveredPhotosSuite):
+    pass
+
+
+class TestDeferredPosts(DeferredPostsSuite):
     pass
 
 
@@ -167,6 +176,10 @@ class TestStoppedPartitions(StoppedPartitionsSuite):
 
 
 class TestStuckPartitions(StuckPartitionsSuite):
+    pass
+
+
+class TestSwitches(SwitchesSuite):
     pass
 
 

@@ -21,11 +21,11 @@ from streams.stores.redis.removal_marks import RedisRemovalMarks
 from streams.stores.redis.undelivered import RedisUndeliveredPhotos
 from streams.stores.redis.upload_limit import RedisUploadLimit
 from tests.contract import limits
-from tests.contract.suites.authors_suite import UndeliveredPhotosSuite
 from tests.contract.suites.budget_suite import LeasesSuite, RatesSuite, RebuildBudgetSuite
 from tests.contract.suites.cache_suite import CacheSuite, CacheTailSuite, PageStartsSuite
 from tests.contract.suites.checkpoints_suite import CheckpointsSuite
 from tests.contract.suites.coordination_suite import StoreClockSuite, StoreProbeSuite
+from tests.contract.suites.delivery_suite import UndeliveredPhotosSuite
 from tests.contract.suites.timelines_suite import RebuildSuite, RingBytesSuite, TimelinesSuite
 from tests.contract.suites.uploads_suite import UploadLimitSuite
 from tests.integration.redis_cluster.conftest import Cluster

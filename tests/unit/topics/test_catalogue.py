@@ -28,7 +28,7 @@ OWN = (EDGES, FANOUT, RENDITIONS)
 
 
 def test_the_catalogue_has_the_topics_of_the_contract() -> None:
-    """There are three public topics with their dead-letter topics, three internal topics, and the clock."""
+    """Three public topics with their dead-letter topics, three internal ones, the clock and operations."""
     expected = {
         "uploads": 7 * DAY_MS,
         "follows": 7 * DAY_MS,
@@ -37,6 +37,7 @@ def test_the_catalogue_has_the_topics_of_the_contract() -> None:
         "fanout": 2 * DAY_MS,
         "renditions": 7 * DAY_MS,
         "clock": 3_600_000,
+        "operations": 90 * DAY_MS,
         "uploads-dlq": 30 * DAY_MS,
         "follows-dlq": 30 * DAY_MS,
         "likes-dlq": 30 * DAY_MS,

@@ -9,7 +9,17 @@ import grimp
 import pytest
 
 from streams.roles import LANES, RENDITION_LANES, Role, group_of
-from topics.catalogue import CATALOGUE, CLOCK, EDGES, FANOUT, OUTSIDE, RENDITIONS, Participant, Topic
+from topics.catalogue import (
+    CATALOGUE,
+    CLOCK,
+    EDGES,
+    FANOUT,
+    OPERATIONS,
+    OUTSIDE,
+    RENDITIONS,
+    Participant,
+    Topic,
+)
 
 ROOT = Path(__file__).parents[3]
 # The wiring module of each worker process, and its participants in the catalogue. Both lanes of
@@ -22,7 +32,7 @@ WIRINGS = {
     "streams.worker.cleaning": {Participant.CLEANING},
 }
 OWN = (EDGES, FANOUT, RENDITIONS)
-DEAD_LETTERS = [topic for topic in CATALOGUE.values() if topic not in (*OUTSIDE, *OWN, CLOCK)]
+DEAD_LETTERS = [topic for topic in CATALOGUE.values() if topic not in (*OUTSIDE, *OWN, CLOCK, OPERATIONS)]
 
 
 @cache
@@ -65,6 +75,12 @@ def test_consumers_are_the_groups_that_read_the_topic(topics: list[Topic], roles
     """Their names are those of the consumer groups in the lag metrics."""
     for topic in topics:
         assert [group_of("", role) for role in roles] == list(topic.consumers), topic.name
+
+
+def test_every_worker_may_move_a_switch() -> None:
+    """Operators read the topic."""
+    assert {group_of("", role) for role in Role} == set(OPERATIONS.producers)
+    assert (Participant.OPERATORS,) == OPERATIONS.consumers
 
 
 def test_dead_letters_are_written_by_who_reads_their_topic() -> None:

@@ -3,33 +3,31 @@
 import pytest
 
 from schemas.ids import PhotoId, UserId
-from schemas.internal import FanoutPage
-from streams.core.delivery import DeliveryLimits
+from streams.core.delivery import DeliveryLimits, DeliveryRules, Overload
 from streams.core.feed import Completeness
 from streams.errors import StoreUnavailable
 from streams.photos.ready import ReadyPhoto, photos_ready
 from streams.ports.publishing import Outbox
 from tests.worlds.api import RENDITIONS, Page, World, make_world
+from tests.worlds.deliveries import rules_of
 from tests.worlds.flaky_stores import FlakyStores, Killed, Moment
 from tests.worlds.kafka import LOCAL
-from tests.worlds.renditions import LIMITS, Log
-from topics.catalogue import FANOUT, Lane
+from tests.worlds.renditions import RULES, Log
 
 READER = 1
-EVERYBODY_IS_A_PUSHED_CELEBRITY = DeliveryLimits(
-    pull_followers_min=0, push_again_followers_max=-1, celebrity_push_followers_max=10
-)
+BREAKER_IS_OPEN = rules_of(DeliveryLimits(), Overload(is_breaker_open=True))
 
 
 def shown(page: Page) -> tuple[list[int], Completeness]:
     return page.ids, page.completeness
 
 
-async def ready(world: World, photo: int, author: int, outbox: Outbox, *, limits: DeliveryLimits) -> None:
+async def ready(world: World, photo: int, author: int, outbox: Outbox, *, rules: DeliveryRules) -> None:
     photos = [ReadyPhoto(PhotoId(photo), UserId(author), RENDITIONS)]
-    await photos_ready(world.stores, outbox, photos, limits=limits, sizes=LOCAL, now_ms=world.clock.ms)
+    await photos_ready(world.stores, outbox, photos, delivery_rules=rules, sizes=LOCAL, now_ms=world.clock.ms)
 
 
+@pytest.mark.law("L15")
 @pytest.mark.parametrize("dies_at", ["invalidate", "edges", "fanout", "end"])
 async def test_a_photo_whose_worker_died_before_it_delivered_is_on_complete_pages(dies_at: str) -> None:
     """Its author counts as pulled until another worker has delivered it, which takes 10 s and more."""
@@ -51,7 +49,7 @@ async def test_a_photo_whose_worker_died_before_it_delivered_is_on_complete_page
             flaky.stores,
             flaky.around("outbox", outbox),
             [ReadyPhoto(PhotoId(9), UserId(2), RENDITIONS)],
-            limits=LIMITS,
+            delivery_rules=RULES,
             sizes=LOCAL,
             now_ms=world.clock.ms,
         )
@@ -59,27 +57,34 @@ async def test_a_photo_whose_worker_died_before_it_delivered_is_on_complete_page
         await world.later(1)
     assert ([9], Completeness.COMPLETE) == shown(await world.page(READER))
 
-    await ready(world, 9, 2, outbox, limits=LIMITS)
+    await ready(world, 9, 2, outbox, rules=RULES)
     assert {} == await world.stores.undelivered.all()
 
 
-async def test_a_bulk_lane_that_is_behind_makes_no_page_partial() -> None:
-    """Posts of its authors are pulled as well, so even their followers miss nothing."""
+@pytest.mark.law("L15")
+async def test_a_deferred_photo_is_on_the_pages_of_followers_and_its_author() -> None:
+    """Within a second, and nobody else's. Its author is not pulled, and nothing was published."""
     world = await make_world()
-    await world.follow(READER, 2)
-    await world.follow(READER, 3)
+    for reader, followee in ((READER, 2), (READER, 3), (5, 3)):
+        await world.follow(reader, followee)
     await world.later(120)
-    await world.page(READER)
-    await world.post(8, 3, followers=(READER,))
+    for reader in (READER, 2, 5):
+        await world.page(reader)
+    await world.post(8, 3, followers=(READER, 5))
     await world.upload(9, 2)
     outbox = Log()
-    await ready(world, 9, 2, outbox, limits=EVERYBODY_IS_A_PUSHED_CELEBRITY)
-    assert any(isinstance(record, FanoutPage) for record in outbox.fanout_log)
-    world.log_ends.end_of[FANOUT.name, LOCAL.range_of(FANOUT, Lane.BULK).start] = 1
+    await ready(world, 9, 2, outbox, rules=BREAKER_IS_OPEN)
+    assert not outbox.fanout_log
+    assert frozenset() == await world.stores.pulled_authors.all()
 
     for _ in range(9):
         await world.later(1)
     assert ([9, 8], Completeness.COMPLETE) == shown(await world.page(READER))
+    assert ([9], Completeness.COMPLETE) == shown(await world.page(2))
+    assert ([8], Completeness.COMPLETE) == shown(await world.page(5))
+
+    await world.follow(READER, 2, removed=True)
+    assert ([8], Completeness.COMPLETE) == shown(await world.page(READER))
 
 
 async def test_no_page_is_complete_while_the_partitions_are_not_known() -> None:

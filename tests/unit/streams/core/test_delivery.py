@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.core.delivery import Conditions, DeliveryLimits, DeliveryReason, Mode, decide
+from streams.core.delivery import Conditions, DeliveryLimits, DeliveryReason, Mode, Overload, decide
 from topics.catalogue import Lane
 
 LIMITS = DeliveryLimits(pull_followers_min=10, push_again_followers_max=7)
@@ -53,10 +53,11 @@ def test_an_unknown_size_is_a_giants(mode_by_size: Mode) -> None:
 
 @given(conditions, limits)
 def test_a_large_account_never_takes_the_normal_lane(now: Conditions, any_limits: DeliveryLimits) -> None:
-    """10 followers or more, or an unknown number, always mean the bulk lane."""
+    """10 followers or more, or an unknown number, always mean the bulk lane; so does a deferred push."""
     large = now.followers is None or now.followers >= any_limits.pull_followers_min
+    decided = decide(now, any_limits)
 
-    assert decide(now, any_limits).lane == (Lane.BULK if large else Lane.NORMAL)
+    assert decided.lane == (Lane.BULK if large or decided.is_deferred else Lane.NORMAL)
 
 
 @given(st.lists(st.integers(6, 11), min_size=2, max_size=40))
@@ -72,16 +73,53 @@ def test_no_flapping_inside_the_gap(counts: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("followers", "expected"), [(9, Mode.PUSH), (10, Mode.PUSH), (20, Mode.PUSH), (21, Mode.PULL)]
+    ("followers", "reason"),
+    [
+        (9, DeliveryReason.FEW_FOLLOWERS),
+        (10, DeliveryReason.CELEBRITY_PUSHED),
+        (20, DeliveryReason.CELEBRITY_PUSHED),
+        (21, DeliveryReason.CELEBRITY),
+    ],
 )
-def test_celebrities_up_to_the_setting_are_pushed_through_bulk(followers: int, expected: Mode) -> None:
+def test_celebrities_up_to_the_setting_are_pushed_later(followers: int, reason: DeliveryReason) -> None:
     """Above the setting they are pulled; if the setting is 0, all celebrities are pulled."""
     pushed = replace(LIMITS, celebrity_push_followers_max=20)
     decided = decide(replace(SMALL, followers=followers), pushed)
 
-    assert decided.mode is expected
+    assert decided.reason is reason
+    assert decided.is_deferred == (10 <= followers <= 20)
     assert decided.lane is (Lane.NORMAL if followers < 10 else Lane.BULK)
-    assert (decided.reason is DeliveryReason.CELEBRITY_PUSHED) == (10 <= followers <= 20)
+
+
+OPEN, SHEDDING = Overload(is_breaker_open=True), Overload(is_shedding=True)
+
+
+@pytest.mark.parametrize(
+    ("overload", "followers", "reason"),
+    [
+        (OPEN, 0, DeliveryReason.BREAKER),
+        (OPEN, 9, DeliveryReason.BREAKER),
+        (OPEN, 10, DeliveryReason.CELEBRITY),
+        (replace(OPEN, is_shedding=True), 2, DeliveryReason.BREAKER),
+        (SHEDDING, 2, DeliveryReason.SHED),
+        (SHEDDING, 3, DeliveryReason.FEW_FOLLOWERS),
+        (Overload(oldest_s=4.0), 4, DeliveryReason.FEW_FOLLOWERS),
+        (Overload(oldest_s=4.0), 5, DeliveryReason.SLOW_PUSH),
+        (Overload(oldest_s=5.1), 0, DeliveryReason.SLOW_PUSH),
+    ],
+)
+def test_what_cannot_be_pushed_in_time_is_deferred(
+    overload: Overload, followers: int, reason: DeliveryReason
+) -> None:
+    """All posts while the breaker is open; those of small authors while shedding; and pushes that would end
+    more than 5 s after the photo is ready, at 4 followers a second."""
+    limits = replace(LIMITS, shed_followers_min=3, post_deliveries_per_s=4)
+    now = Conditions(followers=followers, mode_by_size=Mode.PUSH, overload=overload)
+    decided = decide(now, limits)
+
+    assert decided.reason is reason
+    assert decided.is_deferred == (reason not in (DeliveryReason.CELEBRITY, DeliveryReason.FEW_FOLLOWERS))
+    assert decided.mode is (Mode.PUSH if reason is DeliveryReason.FEW_FOLLOWERS else Mode.PULL)
 
 
 @given(conditions, limits)

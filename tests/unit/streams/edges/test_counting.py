@@ -3,17 +3,17 @@
 `tests/simulation` tests that its counts are exact, whatever happens.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
 
 from schemas.ids import UserId
-from schemas.internal import Backfill, EdgeRecord, FanoutRecord, RenditionTask, SetKind
+from schemas.internal import Backfill, EdgeRecord, RenditionTask, SetKind
 from streams.edges.counting import KNOWN_ROWS_MAX, SetWriter
 from streams.errors import StoreUnavailable
 from streams.ports.edges import CountedSets
-from streams.ports.publishing import Outbox
+from streams.ports.publishing import FanoutMessage, Outbox
 from streams.stores.memory.stores import memory_stores
 from tests.worlds.flaky_stores import FlakyStores, Moment, fail
 from topics.catalogue import Lane
@@ -35,11 +35,12 @@ class Backfills(Outbox):
     requested: list[Backfill] = field(default_factory=list)
     followers: list[int] = field(default_factory=list)
 
-    async def fanout(self, records: Sequence[FanoutRecord], lane: Lane) -> None:
+    async def fanout(self, messages: Sequence[FanoutMessage], lane: Lane) -> Mapping[int, int]:
         assert lane is Lane.NORMAL
-        self.requested += [record for record in records if isinstance(record, Backfill)]
+        self.requested += [message.record for message in messages if isinstance(message.record, Backfill)]
         summaries = await self.counted_sets.summaries(SetKind.FOLLOWERS, [AUTHOR])
         self.followers.append(summaries[AUTHOR].total)
+        return {}
 
     async def edges(self, records: Sequence[EdgeRecord]) -> None:
         raise AssertionError("the writer of counted sets reads this topic; it never writes it")

@@ -8,7 +8,7 @@ from streams.photos.uploaded import photos_uploaded
 from streams.stores.memory.stores import memory_stores
 from tests.worlds.flaky_stores import FlakyStores, Moment
 from tests.worlds.kafka import LOCAL
-from tests.worlds.renditions import AUTHOR, DELETED, LIMITS, NOW_MS, PHOTO, UPLOADED, Log
+from tests.worlds.renditions import AUTHOR, DELETED, NOW_MS, PHOTO, RULES, UPLOADED, Log
 
 
 @pytest.fixture
@@ -18,7 +18,13 @@ def flaky() -> FlakyStores:
 
 async def upload(flaky: FlakyStores) -> None:
     await photos_uploaded(
-        flaky.stores, Log(), [UPLOADED], limits=LIMITS, sizes=LOCAL, now_ms=NOW_MS, original_poll_ms=2_000
+        flaky.stores,
+        Log(),
+        [UPLOADED],
+        delivery_rules=RULES,
+        sizes=LOCAL,
+        now_ms=NOW_MS,
+        original_poll_ms=2_000,
     )
 
 

@@ -10,7 +10,7 @@ from streams.core.photos import Status
 from streams.photos.events import PhotoEvents
 from streams.stores.memory.stores import memory_stores
 from tests.worlds.kafka import LOCAL
-from tests.worlds.renditions import AUTHOR, DELETED, LIMITS, NOW_MS, PHOTO, UPLOADED, Log
+from tests.worlds.renditions import AUTHOR, DELETED, NOW_MS, PHOTO, RULES, UPLOADED, Log
 
 
 def event(event_type: EventType, data: EventData) -> Event:
@@ -27,7 +27,7 @@ def events() -> PhotoEvents:
     return PhotoEvents(
         stores=memory_stores(clock_ms=lambda: NOW_MS),
         outbox=Log(),
-        limits=LIMITS,
+        delivery_rules=RULES,
         sizes=LOCAL,
         original_poll_ms=2_000,
         clock_ms=lambda: NOW_MS,

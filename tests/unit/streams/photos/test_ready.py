@@ -15,9 +15,9 @@ from tests.worlds.kafka import LOCAL
 from tests.worlds.renditions import (
     DELETED,
     FOLLOWER,
-    LIMITS,
     NOW_MS,
     PHOTO,
+    RULES,
     UPLOADED,
     Log,
     Message,
@@ -35,7 +35,7 @@ async def test_a_batch_writes_its_rows_twice_and_reads_them_once() -> None:
     flaky = FlakyStores(memory_stores(clock_ms=lambda: NOW_MS))
     uploads = [WITH_THUMBNAIL.model_copy(update={"photo_id": PhotoId(PHOTO + n)}) for n in range(20)]
     await photos_uploaded(
-        flaky.stores, Log(), uploads, limits=LIMITS, sizes=LOCAL, now_ms=NOW_MS, original_poll_ms=2_000
+        flaky.stores, Log(), uploads, delivery_rules=RULES, sizes=LOCAL, now_ms=NOW_MS, original_poll_ms=2_000
     )
 
     calls = [moment.operation for moment in flaky.moments if moment.store == "photos" and not moment.done]
@@ -56,7 +56,7 @@ async def test_copies_are_invalidated_before_anything_is_published_on_fanout() -
         flaky.stores,
         outbox,
         [WITH_THUMBNAIL],
-        limits=LIMITS,
+        delivery_rules=RULES,
         sizes=LOCAL,
         now_ms=NOW_MS,
         original_poll_ms=2_000,

@@ -14,7 +14,7 @@ from streams.photos.uploaded import photos_uploaded
 from streams.stores.memory.stores import memory_stores
 from tests.worlds.deliveries import PUSHED
 from tests.worlds.kafka import LOCAL
-from tests.worlds.renditions import AUTHOR, LIMITS, NOW_MS, PHOTO, UPLOADED, Log
+from tests.worlds.renditions import AUTHOR, NOW_MS, PHOTO, RULES, UPLOADED, Log
 
 
 def rejections() -> float:
@@ -25,7 +25,7 @@ async def test_a_repeated_rejection_is_counted_once() -> None:
     """If Kafka delivers a task again, only the removal is queued again."""
     stores, log, before = memory_stores(clock_ms=lambda: NOW_MS), Log(), rejections()
     await photos_uploaded(
-        stores, log, [UPLOADED], limits=LIMITS, sizes=LOCAL, now_ms=NOW_MS, original_poll_ms=2_000
+        stores, log, [UPLOADED], delivery_rules=RULES, sizes=LOCAL, now_ms=NOW_MS, original_poll_ms=2_000
     )
     for _ in range(3):
         await photo_rejected(stores, log, PHOTO, AUTHOR, "broken")
@@ -41,7 +41,7 @@ async def test_a_photo_whose_event_was_dead_lettered_is_rejected() -> None:
     """Its author sees the reason; repeating it changes nothing."""
     stores, log = memory_stores(clock_ms=lambda: NOW_MS), Log()
     await photos_uploaded(
-        stores, log, [UPLOADED], limits=LIMITS, sizes=LOCAL, now_ms=NOW_MS, original_poll_ms=2_000
+        stores, log, [UPLOADED], delivery_rules=RULES, sizes=LOCAL, now_ms=NOW_MS, original_poll_ms=2_000
     )
     for reason in (REASON, "invalid_data"):
         await upload_dead_lettered(stores, log, PHOTO, AUTHOR, reason)
@@ -56,7 +56,7 @@ async def test_a_row_that_the_api_writes_after_the_dead_letter_is_rejected() -> 
     rejecting = asyncio.create_task(upload_dead_lettered(stores, log, PHOTO, AUTHOR, REASON))
     await asyncio.sleep(0)  # It has looked in vain.
     await photos_uploaded(
-        stores, log, [UPLOADED], limits=LIMITS, sizes=LOCAL, now_ms=NOW_MS, original_poll_ms=2_000
+        stores, log, [UPLOADED], delivery_rules=RULES, sizes=LOCAL, now_ms=NOW_MS, original_poll_ms=2_000
     )
     await rejecting
 
@@ -70,7 +70,7 @@ async def test_a_dead_letter_touches_no_other_photo() -> None:
     assert await stores.photos.get([PHOTO]) == {}
 
     await photos_uploaded(
-        stores, log, [UPLOADED], limits=LIMITS, sizes=LOCAL, now_ms=NOW_MS, original_poll_ms=2_000
+        stores, log, [UPLOADED], delivery_rules=RULES, sizes=LOCAL, now_ms=NOW_MS, original_poll_ms=2_000
     )
     await upload_dead_lettered(stores, log, PHOTO, UserId(AUTHOR + 1), REASON)
     assert (await stores.photos.get([PHOTO]))[PHOTO].status is Status.PROCESSING

@@ -1,14 +1,24 @@
 """Edges are published in records of many, each in the partition of its owner, in order."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import cast
 
 import pytest
 
 from schemas.ids import PhotoId, UserId
-from schemas.internal import EDGES_A_RECORD_MAX, EdgeRecord, FanoutPosts, SetKind, decode_edges, encode_edges
+from schemas.internal import (
+    DELIVERIES,
+    EDGES_A_RECORD_MAX,
+    EdgeRecord,
+    FanoutPosts,
+    SetKind,
+    decode_edges,
+    encode_edges,
+)
 from streams.kafka.producing.outbox import KafkaOutbox
 from streams.kafka.producing.producer import Outgoing, Producer
+from streams.ports.publishing import FanoutMessage
 from tests.worlds.kafka import LOCAL
 from topics.catalogue import EDGES, FANOUT, Lane
 
@@ -21,6 +31,10 @@ class Sent:
 
     async def send(self, records: Sequence[Outgoing]) -> None:
         self.records += records
+
+    async def ends_of(self, records: Sequence[Outgoing]) -> dict[tuple[str, int], int]:
+        await self.send(records)
+        return Counter((record.topic, record.partition) for record in self.records)
 
 
 def like(owner: int, member: int) -> EdgeRecord:
@@ -57,12 +71,20 @@ async def test_the_edges_of_one_owner_share_records() -> None:
 
 async def test_posts_go_to_the_partition_of_their_authors() -> None:
     sent = Sent()
-    await KafkaOutbox(cast(Producer, sent), "n.", LOCAL).fanout(
-        [FanoutPosts(1, ((PhotoId(20), UserId(author), 0, 0),)) for author in range(1, 30)], Lane.NORMAL
+    ends = await KafkaOutbox(cast(Producer, sent), "n.", LOCAL).fanout(
+        [
+            FanoutMessage(FanoutPosts(1, ((PhotoId(20), UserId(author), 0, 0),)), author)
+            for author in range(1, 30)
+        ],
+        Lane.NORMAL,
     )
 
     partitions = [LOCAL.partition_of(FANOUT, author, Lane.NORMAL) for author in range(1, 30)]
     assert partitions == [record.partition for record in sent.records]
+    assert [[(DELIVERIES, b"%d" % author)] for author in range(1, 30)] == [
+        record.headers for record in sent.records
+    ]
+    assert {partition: partitions.count(partition) for partition in set(partitions)} == ends
 
 
 @pytest.mark.parametrize(

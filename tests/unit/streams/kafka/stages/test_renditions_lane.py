@@ -20,7 +20,7 @@ from streams.kafka.stages.decode_slots import DecodeSlots
 from streams.kafka.stages.renditions_lane import RenditionsLane
 from streams.settings import Settings
 from tests.worlds.kafka import LOCAL
-from tests.worlds.renditions import AUTHOR, LIMITS, NOW_MS, PHOTO, UPLOADED, FakeDecoder, World
+from tests.worlds.renditions import AUTHOR, NOW_MS, PHOTO, RULES, UPLOADED, FakeDecoder, World
 from topics.catalogue import Lane
 
 WITHIN_S = 10.0
@@ -57,7 +57,7 @@ class Bench:
             outbox=self.world.outbox,
             decoder=self.decoder,
             rules=self.world.rules,
-            limits=LIMITS,
+            delivery_rules=RULES,
             sizes=LOCAL,
             topic="renditions",
             group="renditions-thumbnail",

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -12,12 +13,12 @@ from schemas.internal import Deliverable, FanoutPage, FanoutPosts, OwnPost, SetK
 from streams.core.counted import BUCKETS, RECORD_MEMBERS
 from streams.core.delivery import Conditions, Delivery, DeliveryLimits, Mode, decide
 from streams.core.sets import BucketKey, SetSummary
-from streams.photos.fanout_records import fanout_records
+from streams.photos.fanout_messages import fanout_messages
 from tests.worlds.kafka import LOCAL
 from topics.catalogue import FANOUT, Lane
 
 NOW_MS, STAMP = 1_800_000_000_000, 1 << 48 | 9
-EVERYBODY_IS_PUSHED = DeliveryLimits(celebrity_push_followers_max=10**9)
+EVERYBODY_IS_PUSHED = DeliveryLimits(pull_followers_min=10**9, push_s_max=10**9)
 
 # Where a photo is put: the timeline of its author, or those of a bucket of followers.
 Target = UserId | BucketKey
@@ -27,12 +28,13 @@ def records_of(
     photos: Sequence[tuple[PhotoId, UserId]],
     followers: Mapping[int, SetSummary],
     limits: DeliveryLimits = EVERYBODY_IS_PUSHED,
-) -> tuple[dict[Lane, list[Deliverable]], dict[UserId, Delivery]]:
+) -> tuple[list[Deliverable], dict[UserId, Delivery]]:
     deliveries = {
         UserId(author): decide(Conditions(followers=of_author.total, mode_by_size=Mode.PUSH), limits)
         for author, of_author in followers.items()
     }
-    return fanout_records(photos, deliveries, followers, NOW_MS, LOCAL), deliveries
+    messages = fanout_messages(photos, deliveries, followers, NOW_MS, LOCAL)
+    return [cast(Deliverable, message.record) for message in messages], deliveries
 
 
 def targets_of(record: Deliverable) -> list[tuple[PhotoId, Target, int]]:
@@ -63,8 +65,7 @@ def of(author: UserId, level: int, bucket: int) -> BucketKey:
 def test_a_large_author_has_a_record_for_every_thousand_followers(level: int, total: int, count: int) -> None:
     """However full the buckets are. The author's own timeline has a record, too."""
     author, photo = UserId(7), PhotoId(20)
-    by_lane, _ = records_of([(photo, author)], {author: SetSummary(level, total, STAMP)})
-    records = [record for of_lane in by_lane.values() for record in of_lane]
+    records, _ = records_of([(photo, author)], {author: SetSummary(level, total, STAMP)})
 
     wanted = [(photo, author, 0), *((photo, of(author, level, n), STAMP) for n in range(BUCKETS[level]))]
     assert Counter(target for record in records for target in targets_of(record)) == Counter(wanted)
@@ -75,10 +76,9 @@ def test_posts_of_small_authors_share_records() -> None:
     """A hundred posts of authors with 200 followers are about twenty records, not two hundred."""
     authors = [UserId(number) for number in range(101, 121)]
     photos = [(PhotoId(number), authors[number % 20]) for number in range(1, 101)]
-    by_lane, _ = records_of(photos, {author: SetSummary(0, 200, STAMP) for author in authors})
+    records, _ = records_of(photos, {author: SetSummary(0, 200, STAMP) for author in authors})
 
-    assert 20 <= len(by_lane[Lane.NORMAL]) <= 30
-    assert not by_lane[Lane.BULK]
+    assert 20 <= len(records) <= 30
 
 
 @pytest.mark.law("L1")
@@ -93,18 +93,17 @@ def test_every_photo_is_put_everywhere_once(authors: list[int], totals: list[int
         n: SetSummary(0 if total <= RECORD_MEMBERS else 1, total, STAMP + n)
         for n, total in enumerate(totals, 1)
     }
-    by_lane, deliveries = records_of(photos, followers, DeliveryLimits())
+    records, deliveries = records_of(photos, followers, DeliveryLimits())
 
     found: Counter[tuple[PhotoId, Target, int]] = Counter()
     partitions = defaultdict(list)
-    for of_lane in by_lane.values():
-        for record in of_lane:
-            found.update(targets_of(record))
-            if isinstance(record, FanoutPosts):
-                owners = [author for _, author, _, _ in record.posts]
-                partitions[record] = [LOCAL.partition_of(FANOUT, author, Lane.NORMAL) for author in owners]
-                weight = sum(followers[author].total + 1 for author in owners)
-                assert weight <= RECORD_MEMBERS or len(owners) == 1
+    for record in records:
+        found.update(targets_of(record))
+        if isinstance(record, FanoutPosts):
+            owners = [author for _, author, _, _ in record.posts]
+            partitions[record] = [LOCAL.partition_of(FANOUT, author, Lane.NORMAL) for author in owners]
+            weight = sum(followers[author].total + 1 for author in owners)
+            assert weight <= RECORD_MEMBERS or len(owners) == 1
     wanted = [(photo, author, 0) for photo, author in photos]
     for photo, author in photos:
         if deliveries[author].mode is Mode.PUSH:
