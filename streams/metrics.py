@@ -30,6 +30,10 @@ BACKLOG_RECORDS = Gauge("shutterline_fanout_backlog_records", "Records that are 
 SWITCH = Gauge(
     "shutterline_overload_switch", "1 while too much work has the switch on: breaker, shedding.", ["switch"]
 )
+BULK_BUDGET = Gauge(
+    "shutterline_bulk_budget_deliveries_per_second",
+    "What the worker that settles may publish a second; it gives way when Redis or the normal lane is slow.",
+)
 DEFERRED_POSTS = Gauge(
     "shutterline_deferred_posts",
     "Posts that readers pull one by one, by their push: due, postponed until a switch is off, or sent.",

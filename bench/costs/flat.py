@@ -1,12 +1,12 @@
 """Whether a delivery costs the same for few followers and for many, and for few timelines and for many.
 
-    python -m bench.costs.flat [--rounds 3] [--deliveries 1000000]
+    python -m bench.costs.flat [--rounds 5]
 
-One worker delivers photos through the bulk lane, in turns: of accounts of 1,000 to 1,000,000 followers,
-while Redis has 300,000 timelines, and before that of the first two accounts while it has 1,000 and 10,000.
-Of the account of 1,000,000 every follower beyond the first 300,000 has no timeline, so the bench counts
-followers that were looked at as well as those who got the photo. CPU is that of the worker, Redis, Kafka and
-Cassandra together.
+One worker delivers a photo of each of 200 accounts of 1,000 followers, of 20 of 10,000, of 2 of 100,000, and
+of one of 1,000,000, in turns, through the bulk lane; first while Redis has few timelines, then 300,000. So a
+page of followers is read once for each photo, whatever the size. Of the account of 1,000,000 every follower
+beyond the first 300,000 has no timeline, so the bench counts followers that were looked at. CPU is that of the
+worker, Redis, Kafka and Cassandra together.
 """
 
 import argparse
@@ -20,15 +20,21 @@ from rich.progress import Progress
 from rich.table import Table
 
 from bench.measuring.cpu import CpuClock, CpuUse
-from bench.measuring.freshness import follow
 from bench.measuring.giant import giant_followers, materialise_all, queue_bulk
 from bench.measuring.running import bench_arguments, bench_stack
+from bench.traffic.events import follows
 from infra.local.deployment import Deployment
 from schemas.ids import UserId
 from streams.ports.groups import Stores
 from streams.stores.connect import connect
 
-FOLLOWERS = {UserId(1): 1_000, UserId(2): 10_000, UserId(3): 100_000, UserId(4): 1_000_000}
+# The accounts by how many followers each has.
+ACCOUNTS = {
+    1_000: [UserId(number) for number in range(1_001, 1_201)],
+    10_000: [UserId(number) for number in range(2_001, 2_021)],
+    100_000: [UserId(3_001), UserId(3_002)],
+    1_000_000: [UserId(4_001)],
+}
 TIMELINES = (1_000, 10_000, 300_000)
 PROCESSES = ("worker-1", "redis", "kafka", "cassandra")
 SECONDS_MAX = 600.0
@@ -37,44 +43,45 @@ SECONDS_MAX = 600.0
 Figures = dict[tuple[int, int], list[tuple[float, float]]]
 
 
-async def deliver(
-    deployment: Deployment, stores: Stores, giant: UserId, deliveries: int
-) -> tuple[float, float]:
-    """Deliver so many times to the giant's followers; microseconds of CPU of one, and deliveries a second."""
+async def deliver(deployment: Deployment, stores: Stores, followers: int) -> tuple[float, float]:
+    """Deliver a photo of each account of that size; microseconds of CPU of one, and deliveries a second."""
     before = CpuClock.read(deployment.stack)
-    photos = await queue_bulk(deployment, stores, deliveries, giant=giant, followers=FOLLOWERS[giant])
+    for account in ACCOUNTS[followers]:
+        await queue_bulk(deployment, stores, followers, giant=account, followers=followers)
     await deployment.drained(SECONDS_MAX)
     use = CpuUse(before, CpuClock.read(deployment.stack))
-    count = photos * FOLLOWERS[giant]
+    count = len(ACCOUNTS[followers]) * followers
     return 1e6 * sum(map(use.seconds, PROCESSES)) / count, count / use.took_s
 
 
 async def make_networks(deployment: Deployment, console: Console) -> None:
     with Progress(console=console) as progress:
-        bar = progress.add_task("making followers", total=sum(FOLLOWERS.values()))
-        for giant, count in FOLLOWERS.items():
-            await follow(deployment, [(follower, giant) for follower in giant_followers(count)])
-            progress.advance(bar, count)
+        bar = progress.add_task(
+            "making followers", total=sum(count * len(some) for count, some in ACCOUNTS.items())
+        )
+        for count, accounts in ACCOUNTS.items():
+            for account in accounts:
+                edges = [(follower, account) for follower in giant_followers(count)]
+                await deployment.publish(follows(deployment, edges))
+                progress.advance(bar, count)
+        await deployment.drained(SECONDS_MAX)
 
 
 async def measure(
     deployment: Deployment, stores: Stores, arguments: argparse.Namespace, console: Console
 ) -> Figures:
     figures: Figures = defaultdict(list)
-    await deliver(deployment, stores, UserId(1), arguments.deliveries)  # Warms up the processes.
+    await deliver(deployment, stores, min(ACCOUNTS))  # Warms up the processes.
     existing = 0
     for timelines in TIMELINES:
         with console.status(f"making {timelines:,} timelines"):
             await materialise_all(stores, giant_followers(timelines)[existing:])
         existing = timelines
-        giants = [
-            giant for giant, count in FOLLOWERS.items() if timelines in (TIMELINES[-1], max(timelines, count))
-        ]
+        sizes = [count for count in ACCOUNTS if timelines in (TIMELINES[-1], max(timelines, count))]
         for number in range(arguments.rounds):
-            for giant in giants:
-                with console.status(f"round {number + 1}: {FOLLOWERS[giant]:,} followers"):
-                    figure = await deliver(deployment, stores, giant, arguments.deliveries)
-                figures[timelines, FOLLOWERS[giant]].append(figure)
+            for followers in sizes:
+                with console.status(f"round {number + 1}: {followers:,} followers"):
+                    figures[timelines, followers].append(await deliver(deployment, stores, followers))
     return figures
 
 
@@ -110,7 +117,7 @@ async def run(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def main() -> None:
-    asyncio.run(run(bench_arguments(__doc__, rounds=3, deliveries=1_000_000), Console()))
+    asyncio.run(run(bench_arguments(__doc__, rounds=5), Console()))
 
 
 if __name__ == "__main__":

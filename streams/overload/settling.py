@@ -14,6 +14,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from time import monotonic
@@ -22,13 +23,16 @@ from schemas.ids import PhotoId
 from schemas.internal import OwnPost, SetKind
 from streams.clock import unix_ms
 from streams.core.counted import BUCKETS
+from streams.core.overload.budget import BulkBudget
 from streams.core.overload.deferral import DeferredPost
 from streams.core.overload.pace import Pace
 from streams.core.sets import SetSummary
 from streams.errors import StoreUnavailable
+from streams.metrics import BULK_BUDGET
 from streams.overload.watch import OverloadWatch
 from streams.photos.fanout_messages import is_one_record, pages_of, shared_messages
 from streams.ports.edges import CountedSets
+from streams.ports.health import StoreProbe
 from streams.ports.photos import DeferredPosts
 from streams.ports.publishing import FanoutMessage, Outbox
 from streams.settings import OverloadSettings
@@ -36,6 +40,7 @@ from topics.catalogue import Lane
 from topics.sizes import Sizes
 
 TURN_S = 0.1
+MEASURE_S = 1.0
 LATE_S_MAX = 0.2  # A turn that comes later than this does not make up for all of it.
 PUSHES_MAX = 256  # Posts that take turns.
 # Commits, and what this process knows of them, are up to two seconds old. With less in flight a push would
@@ -69,17 +74,25 @@ class Settler:
     counted_sets: CountedSets
     outbox: Outbox
     watch: OverloadWatch
+    redis_probe: StoreProbe
     sizes: Sizes
     owns: Callable[[], bool]
     clock_ms: Callable[[], int] = unix_ms
     clock_s: Callable[[], float] = monotonic
-    _budget: Pace = field(init=False)
+    _budget: BulkBudget = field(init=False)
+    _pace_of_all: Pace = field(init=False)
+    _measured_s: float = field(init=False)
     _pushes: dict[PhotoId, _Push] = field(default_factory=dict, init=False)
     _published: deque[tuple[float, int]] = field(default_factory=deque, init=False)
     _applied_s: dict[PhotoId, float] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        self._budget = self._pace(self.settings.bulk_deliveries_per_s)
+        settings = self.settings
+        self._budget = BulkBudget(
+            settings.bulk_deliveries_per_s, settings.bulk_redis_ms_max, settings.bulk_oldest_s_max
+        )
+        self._pace_of_all = self._pace(self._budget.per_s)
+        self._measured_s = self.clock_s()
 
     async def run(self) -> None:
         """Settle until cancelled."""
@@ -102,6 +115,9 @@ class Settler:
             self._applied_s.clear()
             return
         now_s = self.clock_s()
+        if now_s - self._measured_s >= MEASURE_S:
+            self._measured_s = now_s
+            await self._measure()
         try:
             while await self._publish(now_s):
                 pass
@@ -109,6 +125,16 @@ class Settler:
             self._pushes.clear()  # What is stored says where to go on.
             raise
         await self._remove_applied(now_s)
+
+    async def _measure(self) -> None:
+        """Adjust the budget to how quick Redis and the normal lane are."""
+        began_s = self.clock_s()
+        with suppress(StoreUnavailable):  # That took as long as the call may take.
+            await self.redis_probe.check()
+        redis_ms = 1_000 * (self.clock_s() - began_s)
+        self._budget.observe(redis_ms=redis_ms, oldest_s=self.watch.now().oldest_s)
+        self._pace_of_all.per_s = self._budget.per_s
+        BULK_BUDGET.set(self._budget.per_s)
 
     async def _publish(self, now_s: float) -> bool:
         """Publish a round of turns; returns whether there may be another one."""
@@ -171,7 +197,7 @@ class Settler:
         while not is_done:
             is_done = True
             for push in self._pushes.values():
-                if room <= 0 or not self._budget.is_free(now_s):
+                if room <= 0 or not self._pace_of_all.is_free(now_s):
                     return records, shared
                 if push.post.is_sent:
                     continue
@@ -189,7 +215,7 @@ class Settler:
                     deliveries = record.deliveries
                     push.pace.spend(deliveries, now_s)
                 push.touched = True
-                self._budget.spend(deliveries, now_s)
+                self._pace_of_all.spend(deliveries, now_s)
                 room -= deliveries
                 is_done = False
         return records, shared

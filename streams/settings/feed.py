@@ -71,6 +71,8 @@ class OverloadSettings(Part):
     push_s_max: PositiveInt = 5  # A push that would take longer is deferred.
     post_deliveries_per_s: PositiveInt = 50_000
     bulk_deliveries_per_s: PositiveInt = 100_000
+    bulk_redis_ms_max: PositiveInt = 50  # The budget is halved while a call of Redis takes longer,
+    bulk_oldest_s_max: PositiveInt = 3  # or the oldest record of the normal lane is older.
     deferred_after_applied_s: PositiveInt = 60  # Then readers no longer pull the post.
 
     @model_validator(mode="after")

@@ -58,6 +58,7 @@ def settler(shared: SharedParts, owned: Callable[[], set[int]]) -> Settler:
         shared.stores.counted_sets,
         shared.outbox,
         shared.overload,
+        shared.stores.redis_probe,
         shared.sizes,
         owns=lambda: first in owned(),
     )

@@ -53,6 +53,7 @@ class World:
     settings: OverloadSettings = SETTINGS
     applied_per_s: int = 10_000_000
     now_s: float = 0.0
+    redis_s: float = 0.0
     log: list[tuple[float, int, FanoutMessage]] = field(default_factory=list)
     overload: OverloadWorld = field(init=False)
     settler: Settler = field(init=False)
@@ -75,6 +76,7 @@ class World:
             sets,
             self,
             self.overload.watch,
+            self,
             LOCAL,
             owns=lambda: True,
             clock_ms=lambda: self.overload.now_ms,
@@ -87,6 +89,10 @@ class World:
             self.log.append((self.now_s, BULK[len(self.log) % len(BULK)], message))
         ends = Counter(partition for _, partition, _ in self.log)
         return dict(ends)
+
+    async def check(self) -> None:
+        """The probe of Redis takes `redis_s`."""
+        self.now_s += self.redis_s
 
     async def edges(self, records: object) -> None:
         raise AssertionError
@@ -222,6 +228,22 @@ async def test_ten_giants_and_small_posts_share_the_budget() -> None:
     shared_s = [at_s for at_s, _, message in world.log if isinstance(message.record, FanoutPosts)]
     assert max(shared_s) <= 1 + 1.5 * fair_s / 2
     assert len(world.published()) == 410
+
+
+async def test_the_lane_gives_way_while_redis_is_slow() -> None:
+    """To a twentieth of its budget, and comes back."""
+    world = World({1: 1_000_000, 2: 1_000_000})
+    await world.defer(1, 7)
+    await world.defer(2, 8)
+    world.redis_s = 0.051
+    await world.go(15)
+    late = sum(message.deliveries for at_s, _, message in world.log if at_s >= 8) / 7
+    assert 3_000 <= late <= 8_000
+
+    world.redis_s = 0.0
+    await world.go(25)
+    again = sum(message.deliveries for at_s, _, message in world.log if at_s >= world.now_s - 3) / 3
+    assert 90_000 <= again <= 120_000
 
 
 async def test_what_is_settled_never_opens_the_breaker() -> None:
