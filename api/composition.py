@@ -115,7 +115,9 @@ def make_services(
         stores.pulled_authors, settings.pulled_authors_refresh_ms / 1_000, clock_s=clock_s
     )
     topic = FANOUT.named(settings.namespace)
-    delivery = _delivery(log_ends, stores, topic, sizes, lambda: clock_us() // 1_000, clock_s)
+    delivery = _delivery(
+        log_ends, stores, settings.deferred_posts_max, topic, sizes, lambda: clock_us() // 1_000, clock_s
+    )
     # Most rebuilds take less than a second, so at least `rebuilds_in_flight_max` end each second.
     rebuilds = RetryQueue(rate_min=settings.rebuilds_in_flight_max, s_max=settings.retry_after_s_max)
     rebuilder = _rebuilder(settings, stores, reads, settings.pull_list_ids_max, rebuilds)
@@ -161,6 +163,7 @@ def make_services(
 def _delivery(
     log_ends: LogEnds,
     stores: ApiStores,
+    deferred_posts_max: int,
     topic: str,
     sizes: Callable[[], Sizes],
     clock_ms: Callable[[], int],
@@ -171,7 +174,7 @@ def _delivery(
         stores.timelines,
         stores.undelivered,
         stores.cache,
-        KnownDeferredPosts(stores.deferred, clock_ms),
+        KnownDeferredPosts(stores.deferred, deferred_posts_max, clock_ms),
         topic,
         lambda: sizes().range_of(FANOUT, Lane.NORMAL),
         clock_s,

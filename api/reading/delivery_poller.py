@@ -8,6 +8,7 @@ from typing import Protocol
 
 from schemas.ids import PhotoId, UserId
 from streams.core.delivery_age import DeliveryAge
+from streams.errors import StoreUnavailable
 from streams.overload.known_posts import KnownDeferredPosts
 from streams.polling import poll
 from streams.ports.cache import Cache
@@ -77,6 +78,8 @@ class DeliveryPoller:
         self._seen = undelivered
         # A photo that was deferred meanwhile is in it, because it was stored before it left `undelivered`.
         await self.deferred.refresh()
+        if not self.deferred.is_whole:
+            raise StoreUnavailable("cassandra", "deferred posts", f"more than {self.deferred.posts_max:,}")
         partitions = self.partitions()
         ends = await self.ends.ends([(self.topic, partition) for partition in partitions])
         # The checkpoints are read after the ends, so a record that is published and applied in between

@@ -5,8 +5,8 @@
 One worker delivers a photo of each of 200 accounts of 1,000 followers, of 20 of 10,000, of 2 of 100,000, and
 of one of 1,000,000, in turns, through the bulk lane; first while Redis has few timelines, then 300,000. So a
 page of followers is read once for each photo, whatever the size. Of the account of 1,000,000 every follower
-beyond the first 300,000 has no timeline, so the bench counts followers that were looked at. CPU is that of the
-worker, Redis, Kafka and Cassandra together.
+beyond the first 300,000 has no timeline, so the bench counts followers that were looked at. CPU is that of
+the worker, Redis, Kafka and Cassandra together.
 """
 
 import argparse

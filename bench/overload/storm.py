@@ -7,8 +7,8 @@ The 300 accounts of the graph with the most followers post until so many deliver
 serves the lanes. Then ordinary accounts post, 50 a second, each looked for on the page of a follower, and two
 workers serve the lanes. With --kill one of them is killed with -9 every 10 s, and another one started.
 Readers read all the time; no page may show a photo twice, and at the end each feed is compared with the
-graph. With --openings, the limits are so small that pages of a giant account open the breaker again and again,
-so many times.
+graph. With --openings, the limits are so small that pages of a giant account open the breaker again and
+again, so many times.
 """
 
 import argparse

@@ -29,13 +29,13 @@ class DeferredCount:
                 self._cluster = make_cluster(self._settings, timeout_s=ANSWER_S_MAX)
                 self._cluster.schema_metadata_enabled = False  # It would be read for each deployment.
                 self._session = self._cluster.connect(self._settings.keyspace)
-            rows = self._session.execute("SELECT author_id, is_sent FROM deferred_posts")
+            rows = self._session.execute("SELECT is_sent FROM deferred_posts")
         except InvalidRequest:
             return 0  # A checkout that is compared with this one may not have the table.
         except (DriverException, NoHostAvailable) as error:
             self.close()
             raise StoreUnavailable(STORE, "deferred posts", str(error)) from error
-        return sum(author is not None and not is_sent for author, is_sent in rows)
+        return sum(not is_sent for (is_sent,) in rows)
 
     def close(self) -> None:
         """Close the session; `read` opens another one."""

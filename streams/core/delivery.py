@@ -10,8 +10,8 @@ pushed, too. That is so for every push that could not be done in time.
 Pure: `photos/ready.py` reads the conditions and executes the decision.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from topics.catalogue import Lane
@@ -65,12 +65,12 @@ class DeliveryLimits:
 class Overload:
     """How much there is to do when the photo becomes ready.
 
-    `oldest_s` is the age in seconds of the oldest record of the normal lane that is not applied yet.
+    `oldest_s` is for how many seconds the oldest record of each partition of the normal lane has waited.
     """
 
     is_breaker_open: bool = False
     is_shedding: bool = False
-    oldest_s: float = 0.0
+    oldest_s: Mapping[int, float] = field(default_factory=dict)
 
 
 NO_OVERLOAD = Overload()
@@ -78,11 +78,16 @@ NO_OVERLOAD = Overload()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
-    """What is known when the photo becomes ready; `mode_by_size` is from the previous decision."""
+    """What is known when the photo becomes ready; `mode_by_size` is from the previous decision.
+
+    `waits_s` is how long its records would wait for those before them.
+    """
 
     followers: int | None  # None: not known at this time
     mode_by_size: Mode
-    overload: Overload = NO_OVERLOAD
+    is_breaker_open: bool = False
+    is_shedding: bool = False
+    waits_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,25 +123,23 @@ def decide(now: Conditions, limits: DeliveryLimits) -> Delivery:
         )
     lane = Lane.NORMAL if now.followers < limits.pull_followers_min else Lane.BULK
     by_size = Mode.PULL if _is_celebrity(now.followers, now.mode_by_size, limits) else Mode.PUSH
-    reason = _reason(now.followers, by_size, lane, now.overload, limits)
+    reason = _reason(now.followers, by_size, now, limits)
     delivery = Delivery(mode=Mode.PUSH, lane=lane, reason=reason, mode_by_size=by_size)
     if delivery.is_deferred:
         return replace(delivery, mode=Mode.PULL, lane=Lane.BULK)
     return replace(delivery, mode=by_size)
 
 
-def _reason(
-    followers: int, by_size: Mode, lane: Lane, overload: Overload, limits: DeliveryLimits
-) -> DeliveryReason:
+def _reason(followers: int, by_size: Mode, now: Conditions, limits: DeliveryLimits) -> DeliveryReason:
     if by_size is Mode.PULL and followers > limits.celebrity_push_followers_max:
         return DeliveryReason.CELEBRITY
-    if overload.is_breaker_open:
+    if now.is_breaker_open:
         return DeliveryReason.BREAKER
-    if lane is Lane.BULK or by_size is Mode.PULL:
+    if by_size is Mode.PULL:
         return DeliveryReason.CELEBRITY_PUSHED
-    if overload.is_shedding and followers < limits.shed_followers_min:
+    if now.is_shedding and followers < limits.shed_followers_min:
         return DeliveryReason.SHED
-    if overload.oldest_s + followers / limits.post_deliveries_per_s > limits.push_s_max:
+    if now.waits_s + followers / limits.post_deliveries_per_s > limits.push_s_max:
         return DeliveryReason.SLOW_PUSH
     return DeliveryReason.FEW_FOLLOWERS
 
@@ -154,7 +157,14 @@ class DeliveryRules:
     limits: DeliveryLimits
     overload: Callable[[], Overload]
 
-    def decide(self, followers: int | None, mode_by_size: Mode) -> Delivery:
-        """Choose push or pull as `decide` does."""
-        now = Conditions(followers=followers, mode_by_size=mode_by_size, overload=self.overload())
+    def decide(self, followers: int | None, mode_by_size: Mode, partitions: Collection[int]) -> Delivery:
+        """Choose push or pull as `decide` does; `partitions` are those of the records of a push."""
+        overload = self.overload()
+        now = Conditions(
+            followers=followers,
+            mode_by_size=mode_by_size,
+            is_breaker_open=overload.is_breaker_open,
+            is_shedding=overload.is_shedding,
+            waits_s=max((overload.oldest_s.get(partition, 0.0) for partition in partitions), default=0.0),
+        )
         return decide(now, self.limits)

@@ -14,15 +14,16 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from math import inf
+from statistics import median
 from time import monotonic
 
 from schemas.ids import PhotoId
 from schemas.internal import OwnPost, SetKind
 from streams.clock import unix_ms
-from streams.core.counted import BUCKETS
+from streams.core.counted import BUCKETS, RECORD_MEMBERS
 from streams.core.overload.budget import BulkBudget
 from streams.core.overload.deferral import DeferredPost
 from streams.core.overload.pace import Pace
@@ -42,10 +43,12 @@ from topics.sizes import Sizes
 TURN_S = 0.1
 MEASURE_S = 1.0
 LATE_S_MAX = 0.2  # A turn that comes later than this does not make up for all of it.
-PUSHES_MAX = 256  # Posts that take turns.
+PUSHES_MAX = 256  # Posts that take turns, of which at most half are large.
 # Commits, and what this process knows of them, are up to two seconds old. With less in flight a push would
 # be slower than its pace.
 IN_FLIGHT_S = 3
+# Of the waiting posts of each kind, when places are given to them.
+LOOKED_AT_MAX = 1_000
 # A record that was published so long before a look at the log was seen by it.
 SEEN_S_MAX = 1.0
 log = logging.getLogger(__name__)
@@ -59,10 +62,9 @@ class _Push:
     followers: SetSummary
     pace: Pace
     records: Iterator[tuple[FanoutMessage, int]] | None  # With the first bucket after it.
-    touched: bool = False
-
-    def deliveries(self) -> int:
-        return self.followers.total + 1
+    chosen: int = 0  # Deliveries of the records that are being published.
+    # Ends of the logs after records of this post, and their deliveries, until they are applied.
+    in_flight: deque[tuple[Mapping[int, int], int]] = field(default_factory=deque)
 
 
 @dataclass(slots=True)
@@ -118,21 +120,25 @@ class Settler:
         if now_s - self._measured_s >= MEASURE_S:
             self._measured_s = now_s
             await self._measure()
+            await self._remove_applied(now_s)
         try:
             while await self._publish(now_s):
                 pass
         except StoreUnavailable:
             self._pushes.clear()  # What is stored says where to go on.
             raise
-        await self._remove_applied(now_s)
 
     async def _measure(self) -> None:
         """Adjust the budget to how quick Redis and the normal lane are."""
         began_s = self.clock_s()
-        with suppress(StoreUnavailable):  # That took as long as the call may take.
+        try:
             await self.redis_probe.check()
-        redis_ms = 1_000 * (self.clock_s() - began_s)
-        self._budget.observe(redis_ms=redis_ms, oldest_s=self.watch.now().oldest_s)
+            redis_ms = 1_000 * (self.clock_s() - began_s)
+        except StoreUnavailable:
+            redis_ms = inf
+        # Of most partitions: one that stands still says nothing of what the bulk lane uses.
+        oldest_s = median(self.watch.now().oldest_s.values() or [0.0])
+        self._budget.observe(redis_ms=redis_ms, oldest_s=oldest_s)
         self._pace_of_all.per_s = self._budget.per_s
         BULK_BUDGET.set(self._budget.per_s)
 
@@ -154,21 +160,24 @@ class Settler:
         return True
 
     async def _begin(self) -> None:
-        """Let further posts take turns, the oldest first."""
+        """Let further posts take turns, the oldest first; large ones leave places to others."""
         known = self.watch.known
-        waiting = [known.due] if self.watch.is_postponing() else [known.due, known.postponed]
-        wanted = PUSHES_MAX - len(self._pushes)
-        posts = [
-            post
-            for some in waiting
-            for post in islice((each for each in some.values() if each.photo_id not in self._pushes), wanted)
-        ]
-        posts = sorted(posts, key=lambda post: (post.ready_ms, post.photo_id))[:wanted]
+        kinds = [known.due] if self.watch.is_postponing() else [known.due, known.postponed]
+        posts: list[DeferredPost] = []
+        for is_large in (False, True):
+            free = PUSHES_MAX // 2 - sum(_is_large(push.post) is is_large for push in self._pushes.values())
+            waiting = (
+                post
+                for kind in kinds
+                for post in islice(kind.values(), LOOKED_AT_MAX)
+                if post.photo_id not in self._pushes and _is_large(post) is is_large
+            )
+            posts += islice(waiting, max(0, free))
         if not posts:
             return
         authors = list({post.author_id for post in posts})
         followers = await self.counted_sets.summaries(SetKind.FOLLOWERS, authors)
-        for post in posts:
+        for post in sorted(posts, key=lambda post: post.photo_id):
             self._pushes[post.photo_id] = self._push(post, followers[post.author_id])
 
     def _push(self, post: DeferredPost, followers: SetSummary) -> _Push:
@@ -189,14 +198,17 @@ class Settler:
             yield page, page.record.bucket + page.record.buckets  # type: ignore[union-attr]
 
     def _choose(self, now_s: float) -> tuple[list[FanoutMessage], Sequence[_Push]]:
-        """Return the records of the next turns, and the posts whose records are still to be made."""
+        """Return the records of the next turns, and the posts whose records are still to be made.
+
+        Who has had a turn goes to the end, so that the next call begins with those who waited.
+        """
         room = self._room()
         records: list[FanoutMessage] = []
         shared: list[_Push] = []
-        is_done = False
-        while not is_done:
-            is_done = True
-            for push in self._pushes.values():
+        had_turn = True
+        while had_turn:
+            had_turn = False
+            for photo, push in list(self._pushes.items()):
                 if room <= 0 or not self._pace_of_all.is_free(now_s):
                     return records, shared
                 if push.post.is_sent:
@@ -204,21 +216,30 @@ class Settler:
                 if push.records is None:
                     shared.append(push)
                     push.post = replace(push.post, is_sent=True)
-                    deliveries = push.deliveries()
-                else:
-                    if not push.pace.is_free(now_s):
-                        continue
+                    deliveries = push.followers.total + 1
+                elif push.pace.is_free(now_s) and self._may_be_in_flight(push):
                     record, next_bucket = next(push.records)
                     is_sent = next_bucket == BUCKETS[push.followers.level]
                     push.post = replace(push.post, next_bucket=next_bucket, is_sent=is_sent)
                     records.append(record)
                     deliveries = record.deliveries
                     push.pace.spend(deliveries, now_s)
-                push.touched = True
+                else:
+                    continue
+                push.chosen += deliveries
                 self._pace_of_all.spend(deliveries, now_s)
                 room -= deliveries
-                is_done = False
+                self._pushes[photo] = self._pushes.pop(photo)
+                had_turn = True
         return records, shared
+
+    def _may_be_in_flight(self, push: _Push) -> bool:
+        """Whether more of the post may be in the log: the lane applies as fast as it can what has waited."""
+        committed = self.watch.backlog.committed
+        while push.in_flight and _reached(push.in_flight[0][0], committed):
+            push.in_flight.popleft()
+        in_flight = push.chosen + sum(deliveries for _, deliveries in push.in_flight)
+        return in_flight <= IN_FLIGHT_S * self.settings.post_deliveries_per_s
 
     def _room(self) -> int:
         """Return how many deliveries may be published now; one record may when nothing is in flight.
@@ -237,12 +258,13 @@ class Settler:
 
     async def _save(self, ends: Mapping[int, int]) -> None:
         """Store what was published; `ends` may be later than the ends of a post's own records."""
-        touched = [push for push in self._pushes.values() if push.touched]
-        for push in touched:
+        published = [push for push in self._pushes.values() if push.chosen]
+        for push in published:
             push.post = replace(push.post, ends={**push.post.ends, **ends})
-        await self.deferred.save_progress([push.post for push in touched])
-        for push in touched:
-            push.touched = False
+            push.in_flight.append((ends, push.chosen))
+            push.chosen = 0
+        await self.deferred.save_progress([push.post for push in published])
+        for push in published:
             self.watch.known.put(push.post)
             if push.post.is_sent:
                 del self._pushes[push.post.photo_id]
@@ -252,7 +274,7 @@ class Settler:
         for photo in self._applied_s.keys() - known.sent.keys():
             del self._applied_s[photo]
         for photo, post in known.sent.items():
-            if photo not in self._applied_s and _is_applied(post, committed):
+            if photo not in self._applied_s and _reached(post.ends, committed):
                 self._applied_s[photo] = now_s
         over = [
             known.sent[photo]
@@ -269,5 +291,9 @@ class Settler:
         return Pace(per_s, LATE_S_MAX, self.clock_s())
 
 
-def _is_applied(post: DeferredPost, committed: Mapping[int, int]) -> bool:
-    return all(committed.get(partition, 0) >= end for partition, end in post.ends.items())
+def _reached(ends: Mapping[int, int], committed: Mapping[int, int]) -> bool:
+    return all(committed.get(partition, 0) >= end for partition, end in ends.items())
+
+
+def _is_large(post: DeferredPost) -> bool:
+    return post.followers > RECORD_MEMBERS

@@ -75,15 +75,17 @@ class OverloadWatch:
         await self.known.refresh()
         states = dict(await self.switches.states())
         for switch, (measured, limits) in self._measured(lanes).items():
-            if not states[switch].is_announced:
-                await self._announce(states[switch])
             next_state = moved(states[switch], measured, limits, self.clock_ms())
             if next_state is not None and await self.switches.move(next_state):
                 log.warning("%s", sentence(next_state))
                 states[switch] = next_state
-                await self._announce(next_state)
+        # What is known is used before it is announced, which Kafka may refuse.
         self._use(lanes, states)
         self.lanes, self.refreshed_s = lanes, began_s
+        for state in states.values():
+            if not state.is_announced:
+                await self.announce(state)
+                await self.switches.announced(state)
 
     async def run(self) -> None:
         """Refresh every `REFRESH_S` seconds; runs until cancelled."""
@@ -103,16 +105,15 @@ class OverloadWatch:
             ),
         }
 
-    async def _announce(self, state: SwitchState) -> None:
-        await self.announce(state)
-        await self.switches.announced(state)
-
     def _use(self, lanes: Mapping[Lane, LaneBacklog], states: Mapping[Switch, SwitchState]) -> None:
-        oldest_ms = lanes[Lane.NORMAL].oldest_ms
+        now_ms = self.clock_ms()
         self._now = Overload(
             is_breaker_open=states[Switch.BREAKER].is_on,
             is_shedding=states[Switch.SHEDDING].is_on,
-            oldest_s=0.0 if oldest_ms is None else max(0, self.clock_ms() - oldest_ms) / 1_000,
+            oldest_s={
+                partition: 0.0 if oldest_ms is None else max(0, now_ms - oldest_ms) / 1_000
+                for partition, oldest_ms in lanes[Lane.NORMAL].oldest_ms.items()
+            },
         )
         for switch, state in states.items():
             SWITCH.labels(switch.value).set(state.is_on)

@@ -48,6 +48,13 @@ def is_one_record(followers: SetSummary) -> bool:
     return len(bucket_ranges(followers.total, followers.level)) == 1
 
 
+def partitions_of(author: UserId, followers: SetSummary, sizes: Sizes) -> Sequence[int]:
+    """Return the partitions of the normal lane to which a post's records go; many pages go to all."""
+    if is_one_record(followers):
+        return [sizes.partition_of(FANOUT, author, Lane.NORMAL)]
+    return sizes.range_of(FANOUT, Lane.NORMAL)
+
+
 def pages_of(
     photo: PhotoId, author: UserId, followers: SetSummary, ready_ms: int, *, first_bucket: int = 0
 ) -> list[FanoutMessage]:

@@ -29,7 +29,7 @@ from streams.core.overload.deferral import DeferredPost
 from streams.core.photos import StoredRendition
 from streams.core.sets import SetSummary
 from streams.metrics import DECISIONS
-from streams.photos.fanout_messages import fanout_messages
+from streams.photos.fanout_messages import fanout_messages, partitions_of
 from streams.ports.groups import PhotoStores
 from streams.ports.photos import DeferredPosts, PulledAuthors
 from streams.ports.publishing import Outbox
@@ -73,7 +73,10 @@ async def photos_ready(
         stores.counted_sets.summaries(SetKind.FOLLOWERS, authors), stores.authors.modes_by_size(authors)
     )
     by_author = {
-        author: delivery_rules.decide(summaries[author].total, remembered[author]) for author in authors
+        author: delivery_rules.decide(
+            summaries[author].total, remembered[author], partitions_of(author, summaries[author], sizes)
+        )
+        for author in authors
     }
     deliveries = {photo: by_author[author] for photo, author in listed}
     # Once the rows say ready, no page that says `complete` may lack the photos.

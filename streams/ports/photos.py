@@ -135,7 +135,7 @@ class DeferredPosts(Protocol):
         """Return the posts of a period by photo id, ascending."""
 
     async def save_progress(self, posts: Collection[DeferredPost]) -> None:
-        """Store how far each push has come. Not for a post that was removed."""
+        """Store how far each push has come. A post that was removed meanwhile is deferred again."""
 
     async def remove(self, posts: Collection[DeferredPost]) -> None:
         """Remove posts that are in all timelines."""

@@ -37,6 +37,8 @@ class CacheSettings(ShareSettings):
 class FeedSettings(CacheSettings):
     """How a page of a feed is made."""
 
+    # Deferred posts that an API process holds, 450 bytes each. With more of them no page is complete.
+    deferred_posts_max: PositiveInt = 1_000_000
     feed_window_ids: PositiveInt = 500
     recent_follow_s: PositiveInt = 60
     pulled_authors_refresh_ms: PositiveInt = 1_000
@@ -71,8 +73,10 @@ class OverloadSettings(Part):
     push_s_max: PositiveInt = 5  # A push that would take longer is deferred.
     post_deliveries_per_s: PositiveInt = 50_000
     bulk_deliveries_per_s: PositiveInt = 100_000
-    bulk_redis_ms_max: PositiveInt = 50  # The budget is halved while a call of Redis takes longer,
-    bulk_oldest_s_max: PositiveInt = 3  # or the oldest record of the normal lane is older.
+    # The bulk lane's rate is halved each second in which a call of Redis takes longer,
+    bulk_redis_ms_max: PositiveInt = 50
+    # or in which records of most partitions of the normal lane have waited for longer.
+    bulk_oldest_s_max: PositiveInt = 3
     deferred_after_applied_s: PositiveInt = 60  # Then readers no longer pull the post.
 
     @model_validator(mode="after")

@@ -20,6 +20,8 @@ from streams.worker.parts import SharedParts
 from topics.catalogue import FANOUT, OPERATIONS, Lane
 from topics.sizes import Sizes
 
+# Of deferred posts, the oldest, which is what the settler needs: 450 MB.
+POSTS_MAX = 1_000_000
 log = logging.getLogger(__name__)
 
 
@@ -36,7 +38,7 @@ async def overload_watch(
     watch = OverloadWatch(
         settings,
         FanoutBacklog(kafka, offsets, sizes),
-        KnownDeferredPosts(deferred),
+        KnownDeferredPosts(deferred, POSTS_MAX),
         switches,
         _announcing(producer, kafka.namespace),
     )

@@ -70,7 +70,7 @@ class OverloadWorld:
         return OverloadWatch(
             self.settings,
             self.backlog,
-            KnownDeferredPosts(self.stores.deferred, lambda: self.now_ms),
+            KnownDeferredPosts(self.stores.deferred, 1_000_000, lambda: self.now_ms),
             self.stores.switches,
             self._announce,
             clock_ms=lambda: self.now_ms,

@@ -1,4 +1,4 @@
-"""How much of `fanout` is not committed yet, by lane: deliveries, records, and the age of the oldest."""
+"""How much of `fanout` is not committed yet: deliveries, records, and since when the oldest waits."""
 
 from array import array
 from collections.abc import Mapping
@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class LaneBacklog:
-    """What waits in a lane; `oldest_ms` is when its oldest record was appended, None without one."""
+    """What waits in a lane; `oldest_ms` is when each partition's oldest record was seen, None without one."""
 
     deliveries: int = 0
     records: int = 0
-    oldest_ms: int | None = None
+    oldest_ms: Mapping[int, int | None] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -59,9 +59,8 @@ class PartitionBacklog:
 
 def lane_backlog(partitions: Mapping[int, PartitionBacklog]) -> LaneBacklog:
     """Return what waits in the partitions of one lane."""
-    oldest = [each.oldest_ms for each in partitions.values() if each.oldest_ms is not None]
     return LaneBacklog(
         deliveries=sum(each.deliveries for each in partitions.values()),
         records=sum(each.records for each in partitions.values()),
-        oldest_ms=min(oldest, default=None),
+        oldest_ms={partition: each.oldest_ms for partition, each in partitions.items()},
     )

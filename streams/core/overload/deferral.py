@@ -1,16 +1,18 @@
 """Deferred posts: readers pull each by itself, until it is in all timelines.
 
-They are stored by the period in which they became ready, so that a process which knows most of them reads
-only what has changed.
+They are stored by the period in which their ids were minted, so that a process which knows most of them
+reads only what has changed, and a post that is deferred again is the same row.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
-from schemas.ids import PhotoId, UserId
+from schemas.ids import PhotoId, UserId, id_ms
 from streams.core.delivery import DeliveryReason
 
 PERIOD_MS = 10_000
+NO_ENDS: Mapping[int, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +31,7 @@ class DeferredPost:
     ready_ms: int
     level: int = 0
     next_bucket: int = 0
-    ends: Mapping[int, int] = field(default_factory=dict)
+    ends: Mapping[int, int] = field(default_factory=lambda: NO_ENDS)
     is_sent: bool = False
 
     @property
@@ -39,5 +41,5 @@ class DeferredPost:
 
     @property
     def period(self) -> int:
-        """The period in which the photo became ready; periods are numbered since 1970."""
-        return self.ready_ms // PERIOD_MS
+        """The period in which the photo's id was minted; periods are numbered since 1970."""
+        return id_ms(self.photo_id) // PERIOD_MS

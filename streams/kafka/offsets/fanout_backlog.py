@@ -4,12 +4,14 @@ Each record says how many deliveries it may be. A counter would drift: a worker 
 its count. The header of each record is read once, and the committed offsets say which of them still count.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from time import monotonic
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from schemas.internal import DELIVERIES
+from streams.clock import unix_ms
 from streams.core.counted import RECORD_MEMBERS
 from streams.core.overload.backlog import LaneBacklog, PartitionBacklog, lane_backlog
 from streams.errors import StoreUnavailable
@@ -23,13 +25,12 @@ from topics.sizes import Sizes
 
 BACKLOG = "shutterline-backlog"  # A client must have a group id; no consumer group uses this one.
 RECORDS_A_CALL = 10_000
-# Of a read that has not reached the end of each log yet.
-FIRST_S_MAX = 10.0
-FETCH = {
-    "enable.partition.eof": True,
+POLL_S = 0.05
+# A look at the log must have reached the ends that it had before; at the first look that may be all of it.
+LOOK_S_MAX = 5.0
+CLIENT = {
+    "enable.partition.eof": True,  # It tells the position where the last offsets have no records.
     "auto.offset.reset": "earliest",
-    # The broker answers as soon as there is a record, so that an idle lane costs a request in 5 s.
-    "fetch.wait.max.ms": 5_000,
     "queued.max.messages.kbytes": 16_384,
 }
 
@@ -44,6 +45,7 @@ class FanoutBacklog:
         sizes: Sizes,
         *,
         new_consumer: Any = Consumer,
+        clock_ms: Callable[[], int] = unix_ms,
     ) -> None:
         self._settings = settings
         self._offsets = offsets
@@ -53,10 +55,12 @@ class FanoutBacklog:
             for role, lane in LANES.items()
         }
         self._new_consumer = new_consumer
+        self._clock_ms = clock_ms
         self._consumer: Any = None
         self._partitions: dict[int, PartitionBacklog] = {}
-        self._reading: set[int] = set()  # Whose end has not been reached since the client was made.
+        self._positions: dict[int, int] = {}
         self._committed: dict[int, int] = {}
+        self._is_first = True
 
     @property
     def committed(self) -> Mapping[int, int]:
@@ -67,16 +71,22 @@ class FanoutBacklog:
         """Return what waits in each lane now.
 
         Raises:
-            StoreUnavailable: The brokers did not answer, or the log is not read to its end yet.
+            StoreUnavailable: The brokers did not answer, or the log could not be read to its end in time.
         """
         for group, partitions in self._lanes.values():
             self._committed |= await self._offsets.committed(group, self._topic, partitions)
+        logs = [
+            (self._topic, partition) for _, partitions in self._lanes.values() for partition in partitions
+        ]
+        ends = {partition: end for (_, partition), end in (await self._offsets.ends(logs)).items()}
         try:
-            await in_thread(self._fetch)
+            await in_thread(self._follow, ends)
         except KafkaException as error:
             broken, self._consumer = self._consumer, None  # The next read begins at the commits.
-            await in_thread(broken.close)
+            if broken is not None:
+                await in_thread(broken.close)
             raise StoreUnavailable(STORE, "backlog", str(error)) from error
+        self._is_first = False
         for partition, backlog in self._partitions.items():
             backlog.commit(self._committed.get(partition, 0))
         return {
@@ -84,39 +94,38 @@ class FanoutBacklog:
             for lane, (_, partitions) in self._lanes.items()
         }
 
-    def _fetch(self) -> None:
+    def _follow(self, ends: Mapping[int, int]) -> None:
+        """Read the log up to `ends`."""
         if self._consumer is None:
-            self._begin()
-        wait_s = FIRST_S_MAX / 100
-        for _ in range(100):
-            while messages := self._consumer.consume(RECORDS_A_CALL, timeout=wait_s if self._reading else 0):
-                self._take(messages)
-            if not self._reading:
-                return
-        raise StoreUnavailable(STORE, "backlog", f"partitions {sorted(self._reading)} are not read yet")
+            self._begin(ends)
+        deadline_s = monotonic() + LOOK_S_MAX
+        while behind := [partition for partition, end in ends.items() if self._positions[partition] < end]:
+            self._take(self._consumer.consume(RECORDS_A_CALL, timeout=POLL_S))
+            if monotonic() > deadline_s:
+                raise StoreUnavailable(STORE, "backlog", f"partitions {behind} are not read to their ends")
 
-    def _begin(self) -> None:
-        partitions = [partition for _, some in self._lanes.values() for partition in some]
-        consumer = self._new_consumer({**librdkafka_consumer(self._settings, BACKLOG), **FETCH})
-        consumer.assign(
-            [
-                TopicPartition(self._topic, partition, self._committed.get(partition, OFFSET_BEGINNING))
-                for partition in partitions
-            ]
+    def _begin(self, partitions: Iterable[int]) -> None:
+        self._positions = {partition: self._committed.get(partition, 0) for partition in partitions}
+        self._partitions = {partition: PartitionBacklog() for partition in self._positions}
+        self._is_first = True
+        self._consumer = self._new_consumer({**librdkafka_consumer(self._settings, BACKLOG), **CLIENT})
+        self._consumer.assign(
+            [TopicPartition(self._topic, partition, offset) for partition, offset in self._positions.items()]
         )
-        self._consumer = consumer
-        self._partitions = {partition: PartitionBacklog() for partition in partitions}
-        self._reading = set(partitions)
 
     def _take(self, messages: Sequence[Any]) -> None:
+        now_ms = self._clock_ms()
         for message in messages:
             error = message.error()
+            partition, offset = message.partition(), message.offset()
             if error is None:
-                self._partitions[message.partition()].add(
-                    message.offset(), message.timestamp()[1], _deliveries(message.headers())
-                )
+                # The producer's clock may differ from this one, so its time counts only for what was there
+                # before this process looked.
+                seen_ms = min(now_ms, message.timestamp()[1]) if self._is_first else now_ms
+                self._partitions[partition].add(offset, seen_ms, _deliveries(message.headers()))
+                self._positions[partition] = offset + 1
             elif error.code() == KafkaError._PARTITION_EOF:
-                self._reading.discard(message.partition())
+                self._positions[partition] = max(self._positions[partition], offset)
             elif message.topic() is not None:
                 raise KafkaException(error)
             # Otherwise one broker is away; the others may lead all of these logs.

@@ -105,14 +105,21 @@ class Producer:
             await self._guard.run("produce", self._send, records)
 
     async def ends_of(self, records: Sequence[Outgoing]) -> dict[tuple[str, int], int]:
-        """Publish as `send` does; return for each topic and partition the offset after the last record."""
+        """Publish as `send` does; return for each topic and partition the offset after the last record.
+
+        Raises:
+            StoreUnavailable: See `send`; also if a broker does not say where a record is.
+        """
         acknowledged: list[Message] = []
         if records:
             await self._guard.run("produce", self._send, records, acknowledged)
         ends: dict[tuple[str, int], int] = {}
         for message in acknowledged:
+            offset = message.offset()
+            if offset is None or offset < 0:  # Acknowledged as a repetition of a record that was written.
+                raise StoreUnavailable(STORE, "produce", "a record was acknowledged without its offset")
             log_name = message.topic(), message.partition()
-            ends[log_name] = max(ends.get(log_name, 0), message.offset() + 1)
+            ends[log_name] = max(ends.get(log_name, 0), offset + 1)
         return ends
 
     async def _send(self, records: Sequence[Outgoing], acknowledged: list[Message] | None = None) -> None:

@@ -8,7 +8,7 @@ from more_itertools import sliced
 
 from schemas.ids import UserId
 from streams.core.delivery import DeliveryReason, Mode
-from streams.core.overload.deferral import DeferredPost
+from streams.core.overload.deferral import NO_ENDS, DeferredPost
 from streams.ports.photos import Authors, DeferredPosts, PulledAuthors
 from streams.stores.cassandra.session import CassandraSession
 
@@ -81,8 +81,8 @@ class CassandraDeferredPosts(DeferredPosts):
             " FROM deferred_posts WHERE period = ?"
         )
         self._save = session.prepare(
-            "UPDATE deferred_posts SET level = ?, next_bucket = ?, ends = ?, is_sent = ?"
-            " WHERE period = ? AND photo_id = ?"
+            "INSERT INTO deferred_posts (period, photo_id, author_id, reason, followers, ready_ms, level,"
+            " next_bucket, ends, is_sent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         )
         self._remove = session.prepare("DELETE FROM deferred_posts WHERE period = ? AND photo_id = ?")
         self._forget = session.prepare(
@@ -90,22 +90,7 @@ class CassandraDeferredPosts(DeferredPosts):
         )
 
     async def add(self, posts: Collection[DeferredPost]) -> None:
-        await self._session.batches(
-            [
-                (
-                    self._add,
-                    (
-                        post.period,
-                        post.photo_id,
-                        post.author_id,
-                        post.reason.value,
-                        post.followers,
-                        post.ready_ms,
-                    ),
-                )
-                for post in posts
-            ]
-        )
+        await self._session.batches([(self._add, _facts(post)) for post in posts])
         await self._list({post.period for post in posts})
 
     async def periods(self) -> Mapping[int, int]:
@@ -122,7 +107,7 @@ class CassandraDeferredPosts(DeferredPosts):
                 ready_ms=ready_ms,
                 level=level or 0,
                 next_bucket=next_bucket or 0,
-                ends=dict(ends or {}),
+                ends=dict(ends) if ends else NO_ENDS,
                 is_sent=bool(is_sent),
             )
             for (
@@ -136,23 +121,15 @@ class CassandraDeferredPosts(DeferredPosts):
                 ends,
                 is_sent,
             ) in await self._session.rows(self._of_period, period)
-            # An owner that had lost its partition may have stored progress after the post was removed.
-            if author is not None
         ]
 
     async def save_progress(self, posts: Collection[DeferredPost]) -> None:
+        # With all facts, so that no part of a row is left of a post that was removed meanwhile.
         await self._session.batches(
             [
                 (
                     self._save,
-                    (
-                        post.level,
-                        post.next_bucket,
-                        dict(post.ends),
-                        post.is_sent,
-                        post.period,
-                        post.photo_id,
-                    ),
+                    (*_facts(post), post.level, post.next_bucket, dict(post.ends), post.is_sent),
                 )
                 for post in posts
             ]
@@ -167,3 +144,14 @@ class CassandraDeferredPosts(DeferredPosts):
 
     async def _list(self, periods: Collection[int]) -> None:
         await self._session.batches([(self._touch, (period,)) for period in periods])
+
+
+def _facts(post: DeferredPost) -> tuple[object, ...]:
+    return (
+        post.period,
+        post.photo_id,
+        post.author_id,
+        post.reason.value,
+        post.followers,
+        post.ready_ms,
+    )

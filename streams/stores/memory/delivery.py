@@ -88,8 +88,7 @@ class MemoryDeferredPosts(DeferredPosts):
 
     async def save_progress(self, posts: Collection[DeferredPost]) -> None:
         for post in posts:
-            if post.photo_id in self._posts.get(post.period, {}):
-                self._posts[post.period][post.photo_id] = post
+            self._posts.setdefault(post.period, {})[post.photo_id] = post
         self._change({post.period for post in posts if post.is_sent})
 
     async def remove(self, posts: Collection[DeferredPost]) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
-from schemas.ids import PhotoId, UserId
+from schemas.ids import PhotoId, UserId, compose_id, id_ms
 from streams.core.delivery import DeliveryReason, Mode
 from streams.core.overload.deferral import PERIOD_MS, DeferredPost
 from streams.ports.groups import Stores
@@ -72,22 +72,30 @@ class UndeliveredPhotosSuite:
 
 
 class DeferredPostsSuite:
-    def post(self, new_id: NewId, period: int) -> DeferredPost:
-        return DeferredPost(
-            photo_id=PhotoId(new_id()),
-            author_id=UserId(new_id()),
-            reason=DeliveryReason.BREAKER,
-            followers=3_000_000_000,
-            ready_ms=period * PERIOD_MS + PERIOD_MS - 1,
-        )
+    def posts(self, new_id: NewId, *counts: int) -> list[list[DeferredPost]]:
+        """Make so many posts in each of successive periods that no other test uses."""
+        some_ms = id_ms(PhotoId(new_id())) // PERIOD_MS * PERIOD_MS
+        return [
+            [
+                DeferredPost(
+                    photo_id=PhotoId(compose_id(some_ms + number * PERIOD_MS, 1, place)),
+                    author_id=UserId(new_id()),
+                    reason=DeliveryReason.BREAKER,
+                    followers=3_000_000_000,
+                    ready_ms=some_ms + 3_600_000,
+                )
+                for place in range(count)
+            ]
+            for number, count in enumerate(counts)
+        ]
 
     async def test_posts_are_read_by_their_period_in_order(self, stores: Stores, new_id: NewId) -> None:
         """As they were stored, however often; a period without posts is not listed."""
-        period = new_id() % 2**40
-        posts = [self.post(new_id, period) for _ in range(5)]
+        posts, [later] = self.posts(new_id, 5, 1)
+        period = posts[0].period
         for some in (posts[3:], posts[:2], posts):
             await stores.deferred.add(some)
-        await stores.deferred.add([later := self.post(new_id, period + 1)])
+        await stores.deferred.add([later])
         await stores.deferred.add([])
 
         assert await stores.deferred.of_period(period) == posts
@@ -102,8 +110,8 @@ class DeferredPostsSuite:
         self, stores: Stores, new_id: NewId
     ) -> None:
         """It does not while a push is under way, so nobody reads the period again for that."""
-        period = new_id() % 2**40
-        one, two = self.post(new_id, period), self.post(new_id, period)
+        [[one, two]] = self.posts(new_id, 2)
+        period = one.period
         versions = []
         await stores.deferred.add([one])
         versions.append((await stores.deferred.periods())[period])
@@ -120,26 +128,30 @@ class DeferredPostsSuite:
         self, stores: Stores, new_id: NewId
     ) -> None:
         """Its event may come twice; what was published need not be published again."""
-        post = self.post(new_id, new_id() % 2**40)
+        [[post]] = self.posts(new_id, 1)
         await stores.deferred.add([post])
         pushed = replace(post, level=1, next_bucket=16, ends={6: 2**40, 7: 1}, is_sent=True)
         await stores.deferred.save_progress([pushed])
-        await stores.deferred.add([post])
+        await stores.deferred.add([replace(post, reason=DeliveryReason.SHED, ready_ms=post.ready_ms + 5)])
 
-        assert await stores.deferred.of_period(post.period) == [pushed]
+        expected = replace(pushed, reason=DeliveryReason.SHED, ready_ms=post.ready_ms + 5)
+        assert await stores.deferred.of_period(post.period) == [expected]
 
-    async def test_a_removed_post_stays_removed_and_its_period_can_be_forgotten(
+    async def test_a_removed_post_is_gone_and_its_period_can_be_forgotten(
         self, stores: Stores, new_id: NewId
     ) -> None:
-        """Progress that is stored late brings no post back. Each call may be repeated."""
-        period = new_id() % 2**40
-        post, other = self.post(new_id, period), self.post(new_id, period)
+        """Progress that is stored late brings the whole post back, so it is settled again. Each call may be
+        repeated."""
+        [[post, other]] = self.posts(new_id, 2)
+        period = post.period
         await stores.deferred.add([post, other])
         for _ in range(2):
             await stores.deferred.remove([post])
-        await stores.deferred.save_progress([replace(post, next_bucket=3)])
         assert await stores.deferred.of_period(period) == [other]
-        await stores.deferred.remove([other])
+        late = replace(post, next_bucket=3)
+        await stores.deferred.save_progress([late])
+        assert await stores.deferred.of_period(period) == [late, other]
+        await stores.deferred.remove([late, other])
         version = (await stores.deferred.periods())[period]
         for _ in range(2):
             await stores.deferred.forget(period, version)
@@ -149,11 +161,12 @@ class DeferredPostsSuite:
 
     async def test_a_period_that_was_added_to_is_not_forgotten(self, stores: Stores, new_id: NewId) -> None:
         """Who forgets it has read it before; what came since is listed."""
-        period = new_id() % 2**40
-        await stores.deferred.add([first := self.post(new_id, period)])
+        [[first, second]] = self.posts(new_id, 2)
+        period = first.period
+        await stores.deferred.add([first])
         version = (await stores.deferred.periods())[period]
         await stores.deferred.remove([first])
-        await stores.deferred.add([second := self.post(new_id, period)])
+        await stores.deferred.add([second])
         await stores.deferred.forget(period, version)
 
         assert period in await stores.deferred.periods()

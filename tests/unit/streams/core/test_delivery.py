@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.core.delivery import Conditions, DeliveryLimits, DeliveryReason, Mode, Overload, decide
+from streams.core.delivery import (
+    Conditions,
+    DeliveryLimits,
+    DeliveryReason,
+    DeliveryRules,
+    Mode,
+    Overload,
+    decide,
+)
 from topics.catalogue import Lane
 
 LIMITS = DeliveryLimits(pull_followers_min=10, push_again_followers_max=7)
@@ -92,6 +100,7 @@ def test_celebrities_up_to_the_setting_are_pushed_later(followers: int, reason: 
 
 
 OPEN, SHEDDING = Overload(is_breaker_open=True), Overload(is_shedding=True)
+PARTITIONS = (2, 4)  # Of the post's records.
 
 
 @pytest.mark.parametrize(
@@ -103,19 +112,19 @@ OPEN, SHEDDING = Overload(is_breaker_open=True), Overload(is_shedding=True)
         (replace(OPEN, is_shedding=True), 2, DeliveryReason.BREAKER),
         (SHEDDING, 2, DeliveryReason.SHED),
         (SHEDDING, 3, DeliveryReason.FEW_FOLLOWERS),
-        (Overload(oldest_s=4.0), 4, DeliveryReason.FEW_FOLLOWERS),
-        (Overload(oldest_s=4.0), 5, DeliveryReason.SLOW_PUSH),
-        (Overload(oldest_s=5.1), 0, DeliveryReason.SLOW_PUSH),
+        (Overload(oldest_s={2: 1.0, 4: 4.0}), 4, DeliveryReason.FEW_FOLLOWERS),
+        (Overload(oldest_s={2: 1.0, 4: 4.0}), 5, DeliveryReason.SLOW_PUSH),
+        (Overload(oldest_s={4: 5.1}), 0, DeliveryReason.SLOW_PUSH),
+        (Overload(oldest_s={1: 99.0, 3: 99.0}), 5, DeliveryReason.FEW_FOLLOWERS),
     ],
 )
 def test_what_cannot_be_pushed_in_time_is_deferred(
     overload: Overload, followers: int, reason: DeliveryReason
 ) -> None:
     """All posts while the breaker is open; those of small authors while shedding; and pushes that would end
-    more than 5 s after the photo is ready, at 4 followers a second."""
+    more than 5 s after the photo is ready, at 4 followers a second. Other partitions do not matter."""
     limits = replace(LIMITS, shed_followers_min=3, post_deliveries_per_s=4)
-    now = Conditions(followers=followers, mode_by_size=Mode.PUSH, overload=overload)
-    decided = decide(now, limits)
+    decided = DeliveryRules(limits, lambda: overload).decide(followers, Mode.PUSH, PARTITIONS)
 
     assert decided.reason is reason
     assert decided.is_deferred == (reason not in (DeliveryReason.CELEBRITY, DeliveryReason.FEW_FOLLOWERS))

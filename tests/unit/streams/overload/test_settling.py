@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Any
 
 import pytest
@@ -91,7 +92,9 @@ class World:
         return dict(ends)
 
     async def check(self) -> None:
-        """The probe of Redis takes `redis_s`."""
+        """The probe of Redis takes `redis_s`; if that is infinite, it is refused at once."""
+        if self.redis_s == inf:
+            raise StoreUnavailable("redis", "probe", "its breaker is open")
         self.now_s += self.redis_s
 
     async def edges(self, records: object) -> None:
@@ -230,12 +233,13 @@ async def test_ten_giants_and_small_posts_share_the_budget() -> None:
     assert len(world.published()) == 410
 
 
-async def test_the_lane_gives_way_while_redis_is_slow() -> None:
+@pytest.mark.parametrize("redis_s", [0.051, inf])
+async def test_the_lane_gives_way_while_redis_is_slow(redis_s: float) -> None:
     """To a twentieth of its budget, and comes back."""
     world = World({1: 1_000_000, 2: 1_000_000})
     await world.defer(1, 7)
     await world.defer(2, 8)
-    world.redis_s = 0.051
+    world.redis_s = redis_s
     await world.go(15)
     late = sum(message.deliveries for at_s, _, message in world.log if at_s >= 8) / 7
     assert 3_000 <= late <= 8_000
@@ -244,6 +248,54 @@ async def test_the_lane_gives_way_while_redis_is_slow() -> None:
     await world.go(25)
     again = sum(message.deliveries for at_s, _, message in world.log if at_s >= world.now_s - 3) / 3
     assert 90_000 <= again <= 120_000
+
+
+async def test_nobody_waits_for_many_giants() -> None:
+    """Thirty giants advance alike, also with the least budget, and small posts are done in a few turns."""
+    world = World(dict.fromkeys(range(1, 31), 1_000_000) | {99: 50})
+    for author in range(1, 31):
+        await world.defer(author, author)
+    await world.go(5)
+    await world.defer(99, *range(100, 105))
+    world.redis_s = inf
+    await world.go(15)
+
+    done: Counter[int] = Counter()
+    small_s = []
+    for at_s, _, message in world.log:
+        if isinstance(message.record, FanoutPage):
+            done[message.record.photo_id] += message.deliveries
+        elif isinstance(message.record, FanoutPosts):
+            small_s.append(at_s)
+    assert len(done) == 30
+    assert max(done.values()) - min(done.values()) <= 3_000
+    assert max(small_s) <= 7
+
+
+async def test_a_lane_that_stood_still_gets_no_burst_of_one_post() -> None:
+    """It applies as fast as it can what has waited, so only some seconds of a post may wait."""
+    world = World({1: 2_000_000}, applied_per_s=0)
+    world._credit = -1.0
+    await world.defer(1, 7)
+    await world.go(30)
+
+    in_log = sum(message.deliveries for _, _, message in world.log)
+    assert 150_000 <= in_log <= 155_000
+
+
+async def test_after_an_outage_the_oldest_posts_go_on_first() -> None:
+    world = World(dict.fromkeys(range(1, 400), 20_000))
+    for author in range(1, 400):
+        await world.defer(author, author)
+    await world.go(3)
+    begun = {message.record.photo_id for _, _, message in world.log if isinstance(message.record, FanoutPage)}
+    world.settler._pushes.clear()  # As after a store that did not answer.
+    before = len(world.log)
+    await world.go(3)
+
+    went_on = [m.record.photo_id for _, _, m in world.log[before:] if isinstance(m.record, FanoutPage)]
+    assert begun <= set(range(1, 129))
+    assert set(went_on) <= set(range(1, 129))
 
 
 async def test_what_is_settled_never_opens_the_breaker() -> None:

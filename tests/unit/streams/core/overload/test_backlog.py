@@ -34,9 +34,9 @@ def test_it_is_the_sum_over_the_records_that_are_not_committed(steps: list[tuple
 
 def test_a_lane_has_the_sums_and_the_oldest_of_its_partitions() -> None:
     partitions = {number: PartitionBacklog() for number in range(3)}
-    assert lane_backlog(partitions) == LaneBacklog()
+    assert lane_backlog(partitions) == LaneBacklog(oldest_ms=dict.fromkeys(range(3)))
     partitions[0].add(5, 70, 10)
     partitions[2].add(9, 60, 5)
     partitions[2].add(10, 80, 1)
 
-    assert lane_backlog(partitions) == LaneBacklog(deliveries=16, records=3, oldest_ms=60)
+    assert lane_backlog(partitions) == LaneBacklog(16, 3, {0: 70, 1: None, 2: 60})

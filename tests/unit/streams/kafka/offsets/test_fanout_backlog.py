@@ -18,7 +18,6 @@ from tests.worlds.kafka import LOCAL, FakeOffsets
 from topics.catalogue import FANOUT, Lane
 
 NORMAL, BULK = LOCAL.range_of(FANOUT, Lane.NORMAL), LOCAL.range_of(FANOUT, Lane.BULK)
-EMPTY = LaneBacklog()
 
 
 @dataclass
@@ -52,11 +51,16 @@ class Message:
 
 @dataclass
 class Broker:
-    """Clients get the messages that are queued; a new one gets those from its offsets on."""
+    """Clients get the messages that are queued; a new one gets those from its offsets on.
 
+    The client of a partition that is `silent` hears nothing of it.
+    """
+
+    offsets: FakeOffsets = field(default_factory=FakeOffsets)
     messages: list[Message] = field(default_factory=list)
     queue: deque[Message] = field(default_factory=deque)
     assigned: list[dict[int, int]] = field(default_factory=list)
+    silent: set[int] = field(default_factory=set)
     closed: int = 0
     fails: bool = False
 
@@ -66,22 +70,28 @@ class Broker:
         return self
 
     def assign(self, partitions: Sequence[TopicPartition]) -> None:
+        if self.fails:
+            raise KafkaException(KafkaError(KafkaError._ALL_BROKERS_DOWN))
         assert {partition.topic for partition in partitions} == {"n.fanout"}
         offsets = {partition.partition: partition.offset for partition in partitions}
         self.assigned.append(offsets)
         self.queue.clear()
         for number, offset in offsets.items():
             self.queue += [each for each in self.messages if each.number == number and each.at >= offset]
-            self.queue.append(Message(number, code=KafkaError._PARTITION_EOF))
+            end = self.offsets.end_of.get(("n.fanout", number), 0)
+            self.queue.append(Message(number, end, code=KafkaError._PARTITION_EOF))
 
     def publish(self, message: Message) -> None:
         self.messages.append(message)
         self.queue.append(message)
+        if message.code is None:
+            self.offsets.end_of["n.fanout", message.number] = message.at + 1
 
     def consume(self, count: int, timeout: float) -> list[Message]:
         if self.fails:
             raise KafkaException(KafkaError(KafkaError._ALL_BROKERS_DOWN))
-        return [self.queue.popleft() for _ in range(min(count, len(self.queue), 3))]
+        some = [self.queue.popleft() for _ in range(min(count, len(self.queue), 3))]
+        return [message for message in some if message.number not in self.silent]
 
     def close(self) -> None:
         self.closed += 1
@@ -91,65 +101,107 @@ def record(partition: int, offset: int, deliveries: int) -> Message:
     return Message(partition, offset, [("other", b"x"), (DELIVERIES, b"%d" % deliveries)])
 
 
-def backlog_of(broker: Broker, offsets: FakeOffsets) -> FanoutBacklog:
-    return FanoutBacklog(KafkaSettings(namespace="n."), offsets, LOCAL, new_consumer=broker.client)
+def backlog_of(broker: Broker, now_ms: int = 9_000) -> FanoutBacklog:
+    return FanoutBacklog(
+        KafkaSettings(namespace="n."),
+        broker.offsets,
+        LOCAL,
+        new_consumer=broker.client,
+        clock_ms=lambda: now_ms,
+    )
+
+
+def commit(broker: Broker, partition: int, offset: int) -> None:
+    group = "n.fanout-normal" if partition in NORMAL else "n.fanout-bulk"
+    broker.offsets.commit_of[group, "n.fanout", partition] = offset
+
+
+def waiting(lane: LaneBacklog) -> tuple[int, int, dict[int, int]]:
+    oldest = {partition: oldest for partition, oldest in lane.oldest_ms.items() if oldest is not None}
+    return lane.deliveries, lane.records, oldest
 
 
 async def test_records_count_from_their_publication_to_their_commit() -> None:
-    """By lane, at the first read and at every later one."""
-    broker, offsets = Broker(), FakeOffsets()
-    offsets.commit_of["n.fanout-normal", "n.fanout", 1] = 5
+    """By lane, at the first read and at every later one. What was there before has its producer's time."""
+    broker = Broker()
+    commit(broker, 1, 5)
     for message in (record(1, 4, 1_000), record(1, 5, 30), record(0, 0, 7), record(BULK[0], 3, 900)):
-        broker.messages.append(message)
-    backlog = backlog_of(broker, offsets)
-    assert await backlog.read() == {
-        Lane.NORMAL: LaneBacklog(37, 2, 1_000),
-        Lane.BULK: LaneBacklog(900, 1, 1_003),
-    }
+        broker.publish(message)
+    backlog = backlog_of(broker)
+    lanes = await backlog.read()
+    assert waiting(lanes[Lane.NORMAL]) == (37, 2, {0: 1_000, 1: 1_005})
+    assert waiting(lanes[Lane.BULK]) == (900, 1, {BULK[0]: 1_003})
     assert broker.assigned[0][1] == 5
     assert broker.assigned[0].keys() == {*NORMAL, *BULK}
 
     broker.publish(record(BULK[1], 0, 11))
-    offsets.commit_of["n.fanout-bulk", "n.fanout", BULK[0]] = 4
-    offsets.commit_of["n.fanout-normal", "n.fanout", 0] = 1
-    assert await backlog.read() == {
-        Lane.NORMAL: LaneBacklog(30, 1, 1_005),
-        Lane.BULK: LaneBacklog(11, 1, 1_000),
-    }
+    commit(broker, BULK[0], 4)
+    commit(broker, 0, 1)
+    lanes = await backlog.read()
+    assert waiting(lanes[Lane.NORMAL]) == (30, 1, {1: 1_005})
+    assert waiting(lanes[Lane.BULK]) == (11, 1, {BULK[1]: 9_000})
     assert backlog.committed[BULK[0]] == 4
     assert len(broker.assigned) == 1
 
 
+async def test_a_producer_whose_clock_is_ahead_makes_nothing_younger_than_now() -> None:
+    broker = Broker()
+    broker.publish(record(0, 0, 1))
+    assert waiting((await backlog_of(broker, now_ms=500).read())[Lane.NORMAL]) == (1, 1, {0: 500})
+
+
 async def test_a_record_of_an_older_worker_counts_as_a_page() -> None:
-    broker, offsets = Broker(), FakeOffsets()
-    broker.messages.append(Message(0, 0, None))
-    assert (await backlog_of(broker, offsets).read())[Lane.NORMAL] == LaneBacklog(1_000, 1, 1_000)
+    broker = Broker()
+    broker.publish(Message(0, 0, None))
+    assert waiting((await backlog_of(broker).read())[Lane.NORMAL]) == (1_000, 1, {0: 1_000})
+
+
+async def test_offsets_without_records_are_not_waited_for() -> None:
+    """The log begins after the commit, or ends with offsets that have no record."""
+    broker = Broker()
+    broker.offsets.end_of["n.fanout", 0] = 70
+    commit(broker, 0, 3)
+    assert waiting((await backlog_of(broker).read())[Lane.NORMAL]) == (0, 0, {})
 
 
 async def test_after_an_error_the_log_is_read_from_the_commits_again() -> None:
     """The client that failed is closed. One broker that is away is no error of a partition."""
-    broker, offsets = Broker(), FakeOffsets()
-    backlog = backlog_of(broker, offsets)
-    broker.messages.append(record(0, 0, 7))
+    broker = Broker()
+    backlog = backlog_of(broker)
+    broker.publish(record(0, 0, 7))
     await backlog.read()
     broker.publish(Message(0, code=KafkaError._TRANSPORT, name=None))
     assert (await backlog.read())[Lane.NORMAL].deliveries == 7
 
+    broker.publish(record(0, 1, 8))
+    commit(broker, 0, 1)
     broker.fails = True
-    with pytest.raises(StoreUnavailable):
-        await backlog.read()
+    for _ in range(2):  # At the second time the new client fails.
+        with pytest.raises(StoreUnavailable):
+            await backlog.read()
     broker.fails = False
-    broker.messages.append(record(0, 1, 8))
-    offsets.commit_of["n.fanout-normal", "n.fanout", 0] = 1
-    assert (await backlog.read())[Lane.NORMAL] == LaneBacklog(8, 1, 1_001)
-    assert (len(broker.assigned), broker.closed) == (2, 1)
+    assert waiting((await backlog.read())[Lane.NORMAL])[:2] == (8, 1)
+    assert (len(broker.assigned), broker.closed) == (2, 2)
 
 
-async def test_nothing_is_said_before_every_log_was_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half a backlog would close a breaker that must stay open."""
-    monkeypatch.setattr(fanout_backlog, "FIRST_S_MAX", 0.0)
-    broker, offsets = Broker(), FakeOffsets()
-    backlog = backlog_of(broker, offsets)
-    broker.assign = lambda partitions: None  # type: ignore[method-assign]
-    with pytest.raises(StoreUnavailable, match="not read yet"):
+async def test_nothing_is_said_while_a_log_cannot_be_read_to_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Half a backlog would close a breaker that must stay open: at the start, and when a broker is cut off
+    later. What comes meanwhile from others does not put off the answer."""
+    monkeypatch.setattr(fanout_backlog, "LOOK_S_MAX", 0.02)
+    broker = Broker()
+    broker.publish(record(1, 0, 5))
+    broker.silent = {1}
+    backlog = backlog_of(broker)
+    for offset in range(3):
+        broker.publish(record(0, offset, 7))
+        with pytest.raises(StoreUnavailable, match=r"\[1\] are not read"):
+            await backlog.read()
+    broker.silent = set()
+    broker.publish(record(1, 1, 6))
+    assert (await backlog.read())[Lane.NORMAL].deliveries > 0
+    broker.silent = {1}
+    broker.publish(record(1, 2, 6))
+    with pytest.raises(StoreUnavailable, match=r"\[1\] are not read"):
         await backlog.read()
