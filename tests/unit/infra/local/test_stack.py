@@ -277,7 +277,7 @@ class TestDaemon:
                 chatty,
                 "sh",
                 "-c",
-                f"echo {text}; trap 'printf \"the end \\377\"; exit' TERM; sleep 600 & wait",
+                f"trap 'printf \"the end \\377\"; exit' TERM; echo {text}; sleep 600 & wait",
             )
             wait_until("it has logged", partial(_ends_with, chatty, text))
             chatty.stop()
