@@ -181,10 +181,10 @@ async def test_a_giants_post_is_seen_at_once_and_pushed_evenly_through_a_kill(
 
 @pytest.mark.law("L15")
 async def test_shedding_defers_posts_of_small_authors_alone(deploy: DeploymentFactory) -> None:
-    """Thirty records wait; an author with two followers is seen at once, one with twelve waits his turn."""
+    """Ten records wait; an author with two followers is seen at once, one with twelve waits his turn."""
     # Otherwise the posts that wait for longer than 5 s would be deferred for that.
     deployment = deploy(
-        shed_lag_records=20, shed_end_lag_records=5, deferred_after_applied_s=1, push_s_max=600
+        shed_lag_records=8, shed_end_lag_records=3, deferred_after_applied_s=1, push_s_max=600
     )
     deployment.start_worker("worker-1", [Role.CHECK, Role.EDGES])
     lanes = [Role.NORMAL, Role.BULK]
@@ -197,7 +197,7 @@ async def test_shedding_defers_posts_of_small_authors_alone(deploy: DeploymentFa
         await deployment.drained()
         deployment.stack.stop_process(f"{deployment.namespace}worker-2")
         queued = []
-        for author in crowded * 3:  # One after the other, so that each has a record of its own.
+        for author in crowded:  # One after the other, so that each has a record of its own.
             queued += fresh_photo_ids(1)
             await deployment.publish([upload(deployment, queued[-1], author)])
             await check_drained(deployment)
