@@ -1,9 +1,9 @@
 """The values of a page, read through the cache. Each kind takes one call a page, whatever its length."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import Self, TypeVar
+from typing import Self
 
 from schemas.ids import ID_MAX, PhotoId, UserId
 from schemas.internal import SetKind
@@ -11,7 +11,6 @@ from streams.core.edges import EraLikes, Following, FollowingCounts, FollowingRo
 from streams.core.eras import era_of, eras_of
 from streams.core.photos import PullList, SeenPhoto
 from streams.errors import StoreUnavailable
-from streams.joined_reads import JoinedReads
 from streams.ports.edges import CountedSets, OutgoingEdges
 from streams.ports.photos import AuthorPhotos, Photos
 from streams.settings import CacheSettings
@@ -40,8 +39,6 @@ from streams.stores.cache.keys import (
     pull_list_key,
 )
 from streams.stores.cache.read_through import CachedKind, ReadResult, ReadThrough, known
-
-V = TypeVar("V")
 
 # An upload invalidates the cached value "no such photo". The TTL is short so that such values of
 # ids that a client invents do not fill the cache.
@@ -115,7 +112,7 @@ class CachedReads:
                 key=photo_key,
                 encode=encode_photo,
                 decode=lru_cache(PHOTOS_DECODED_MAX)(decode_photo),
-                load=_joined(partial(_load_photos, photos)),
+                load=partial(_load_photos, photos),
                 ttl_s=settings.photo_copy_s,
                 absent=NO_PHOTO,
                 absent_ttl_s=ABSENT_PHOTO_CACHED_S,
@@ -125,8 +122,9 @@ class CachedReads:
                 key=pull_list_key,
                 encode=encode_pull_list,
                 decode=decode_pull_list,
-                load=_joined(partial(_load_pull_lists, author_photos, settings.pull_list_ids_max)),
+                load=partial(_load_pull_lists, author_photos, settings.pull_list_ids_max),
                 ttl_s=settings.pull_list_copy_s,
+                joined=True,
             ),
             total_kinds={
                 kind: CachedKind(
@@ -134,7 +132,7 @@ class CachedReads:
                     key=partial(count_key, kind),
                     encode=encode_total,
                     decode=decode_total,
-                    load=_joined(partial(_load_totals, counted_sets, kind)),
+                    load=partial(_load_totals, counted_sets, kind),
                     ttl_s=settings.count_copy_s,
                 )
                 for kind in SetKind
@@ -245,23 +243,6 @@ class CachedReads:
             load=partial(_load_likes, self.outgoing_edges, user, self.likes_cached_max),
             ttl_s=LIKES_CACHED_S,
         )
-
-
-def _joined(
-    load: Callable[[Sequence[int]], Awaitable[Mapping[int, V]]],
-) -> Callable[[Sequence[int]], Awaitable[Mapping[int, V]]]:
-    """Let requests that miss the same value at the same time read it together.
-
-    When the value of a hot photo or a giant's list expires, all requests of a moment miss it. A shared read
-    began after each of them took its lease.
-    """
-    reads = JoinedReads(load)
-
-    async def joined(ids: Sequence[int]) -> Mapping[int, V]:
-        values = await reads.get(ids)
-        return {id_: values[id_] for id_ in ids if id_ in values}
-
-    return joined
 
 
 def _without_times(rows: ReadResult[FollowingRows]) -> ReadResult[Following]:

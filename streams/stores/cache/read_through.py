@@ -8,9 +8,11 @@ caches nothing.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 from streams.errors import StoreUnavailable
+from streams.joined_reads import JoinedReads
 from streams.ports.cache import Cache
 from streams.stores.cache.database_reads import DatabaseReads
 from streams.stores.cache.large_reads import LargeReads
@@ -27,6 +29,9 @@ class CachedKind(Generic[V]):
 
     A kind that is `large` is read for one id at a time. Its loads take as long as that id's value is
     large, so an id has at most one load under way, and its next load waits.
+
+    A kind that is `joined` is loaded together for all requests that miss values of it while a load is under
+    way: many readers share a giant's list, and miss it in the moment in which it expires.
     """
 
     name: str
@@ -38,6 +43,7 @@ class CachedKind(Generic[V]):
     absent: bytes | None = None
     absent_ttl_s: int = 1
     large: bool = False
+    joined: bool = False
 
 
 @dataclass(slots=True)
@@ -61,6 +67,7 @@ class ReadThrough:
     reads: DatabaseReads
     count: Callable[[str, int, int], None]
     large_reads: LargeReads
+    _joined: dict[str, JoinedReads[int, Any]] = field(default_factory=dict, init=False)
 
     async def get(self, kind: CachedKind[V], ids: Sequence[int], *, waits: bool = True) -> ReadResult[V]:
         """Read the cache with one call, and load the missing ids with one call of `load`.
@@ -104,8 +111,8 @@ class ReadThrough:
     ) -> ReadResult[V]:
         token = await self._lease(kind, missing) if result.cache_answered else None
         try:
-            async with self.reads.slot():
-                loaded = await kind.load(missing)
+            # Each lease is older than the load, also where the load is that of several requests.
+            loaded = await (self._join(kind, missing) if kind.joined else self._in_slot(kind, missing))
         except StoreUnavailable:
             result.unknown = frozenset(missing)
             return result
@@ -113,6 +120,15 @@ class ReadThrough:
         if token is not None:
             await self._fill(kind, token, missing, loaded)
         return result
+
+    async def _in_slot(self, kind: CachedKind[V], ids: Sequence[int]) -> Mapping[int, V]:
+        async with self.reads.slot():
+            return await kind.load(ids)
+
+    async def _join(self, kind: CachedKind[V], ids: Sequence[int]) -> Mapping[int, V]:
+        reads = self._joined.setdefault(kind.name, JoinedReads(partial(self._in_slot, kind)))
+        values = await reads.get(ids)
+        return {id_: values[id_] for id_ in ids if id_ in values}
 
     async def _from_cache(self, kind: CachedKind[V], ids: Sequence[int]) -> Sequence[bytes | None] | None:
         try:

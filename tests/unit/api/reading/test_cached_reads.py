@@ -1,5 +1,6 @@
 """Cached pages: what they show while a store is down or behind, and after a write."""
 
+import asyncio
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +20,7 @@ from streams.core.eras import era_of
 from streams.core.feed import Completeness
 from streams.edges.changed import likes_changed
 from streams.stores.cache.database_reads import TooManyReads
-from streams.stores.cache.keys import following_key, likes_key
+from streams.stores.cache.keys import following_key, likes_key, pull_list_key
 from tests.worlds.api import World, make_world
 
 READER = 1
@@ -229,3 +230,24 @@ async def test_older_likes_need_a_slot_of_the_database() -> None:
             await reads.liked(UserId(READER), photos, {})
 
     assert cached == {10, 11}
+
+
+async def test_readers_who_miss_a_giants_list_at_once_read_it_together() -> None:
+    """It has expired: fifty readers ask the database once, and once more for those who came meanwhile."""
+    world = await make_world()
+    readers = range(100, 150)
+    for reader in readers:
+        await world.follow(reader, 3)
+    await world.post(11, 3)
+    await world.pull(3)
+    await world.later(120)
+    for reader in readers:
+        await world.page(reader)
+    await world.stores.cache.invalidate([pull_list_key(3)])
+    calls = world.switches["author_photos"].calls
+    calls.clear()
+
+    pages = await asyncio.gather(*(world.page(reader) for reader in readers))
+
+    assert [([11], Completeness.COMPLETE)] * 50 == [(page.ids, page.completeness) for page in pages]
+    assert calls in (["newest"], ["newest"] * 2)
