@@ -15,7 +15,7 @@ import argparse
 import asyncio
 import random
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -108,12 +108,13 @@ class Posts:
     ) -> None:
         """Let ordinary accounts post at a steady rate, and look for each post on a follower's page."""
         accounts = ordinary_accounts(network)[:count]
+        followed = Counter(follower for account in accounts for follower in network[account])
 
         async def post(number: int) -> None:
             await asyncio.sleep(number * ORDINARY_EVERY_S)
             author = accounts[number % len(accounts)]
-            # Not always the first one, whom many of these accounts share: her rate is limited.
-            reader = network[author][number % len(network[author])]
+            # Not one who follows many of these accounts: her next 20 posts would hide this one.
+            reader = min(network[author], key=followed.__getitem__)
             [photo] = fresh_photo_ids(1)
             self.by_author[author].append(photo)
             began_s = time.monotonic()
