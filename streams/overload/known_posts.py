@@ -23,7 +23,7 @@ class KnownDeferredPosts:
     """Posts by what is to be done with them; all mappings are in the order in which their ids were minted.
 
     Only the settler changes posts; it tells its own process with `put` and `drop`, and others read it. A post
-    takes about 450 bytes. Of more than `posts_max` only the oldest are known, and `is_whole` is false.
+    takes about 470 bytes. Of more than `posts_max` only the oldest are known, and `is_whole` is false.
     """
 
     deferred: DeferredPosts

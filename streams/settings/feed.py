@@ -37,7 +37,7 @@ class CacheSettings(ShareSettings):
 class FeedSettings(CacheSettings):
     """How a page of a feed is made."""
 
-    # Deferred posts that an API process holds, 450 bytes each. With more of them no page is complete.
+    # Deferred posts that an API process holds, 470 bytes each. With more of them no page is complete.
     deferred_posts_max: PositiveInt = 1_000_000
     feed_window_ids: PositiveInt = 500
     recent_follow_s: PositiveInt = 60

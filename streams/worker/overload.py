@@ -20,7 +20,7 @@ from streams.worker.parts import SharedParts
 from topics.catalogue import FANOUT, OPERATIONS, Lane
 from topics.sizes import Sizes
 
-# Of deferred posts, the oldest, which is what the settler needs: 450 MB.
+# Of deferred posts, the oldest, which is what the settler needs: 470 MB.
 POSTS_MAX = 1_000_000
 log = logging.getLogger(__name__)
 
