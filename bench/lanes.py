@@ -3,10 +3,10 @@
     python -m bench.lanes [--rounds 4] [--posts 300] [--backlog 3000000] [--workers 1]
 
 Every worker does everything. In each round ordinary authors first post while nothing else happens.
-Then pages of a giant account (50,000 followers with timelines) are queued on the bulk lane until
-they add up to the backlog, and the ordinary authors post again. Freshness is the time from just
-before `photo.uploaded` is published until the photo is in the follower's timeline in Redis, which
-is read every 20 ms.
+Then a giant account (50,000 followers with timelines, pushed by a setting) posts until its deliveries
+add up to the backlog, which is settled through the bulk lane, and the ordinary authors post again.
+Freshness is the time from just before `photo.uploaded` is published until the photo is in the follower's
+timeline in Redis, which is read every 20 ms.
 """
 
 import argparse
@@ -16,17 +16,17 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from bench.measuring.freshness import freshness, make_readers
-from bench.measuring.giant import GIANT_FOLLOWERS, make_giant, queue_bulk
+from bench.measuring.giant import GIANT, GIANT_FOLLOWERS, make_giant
 from bench.measuring.running import bench_arguments, bench_stack, percentiles
+from bench.traffic.events import fresh_photo_ids, upload
 from infra.local.deployment import Deployment
 from streams.ports.groups import Stores
-from streams.roles import Role, group_of
 from streams.stores.connect import connect
 
 
 async def run(arguments: argparse.Namespace, console: Console) -> None:
     with bench_stack() as stack:
-        deployment = Deployment(stack, "", {})
+        deployment = Deployment(stack, "", {"SHUTTERLINE_CELEBRITY_PUSH_FOLLOWERS_MAX": "1000000"})
         deployment.prepare()
         for number in range(arguments.workers):
             deployment.start_worker(f"worker-{number + 1}")
@@ -46,15 +46,15 @@ async def rounds(
 ) -> tuple[list[float], list[float]]:
     calm: list[float] = []
     busy: list[float] = []
-    bulk = group_of(deployment.namespace, Role.BULK)
     for number in range(arguments.rounds):
         without = await freshness(deployment, stores, arguments.posts)
-        photos = await queue_bulk(deployment, stores, arguments.backlog)
+        photos = fresh_photo_ids(-(-arguments.backlog // GIANT_FOLLOWERS))
+        await deployment.publish(upload(deployment, photo, GIANT) for photo in photos)
         beside = await freshness(deployment, stores, arguments.posts)
-        left = (await deployment.lag())[bulk]
+        left = await deployment.deferred()
         console.print(
             f"round {number + 1}: without {percentiles(without)}; with {percentiles(beside)}; "
-            f"{photos} photos of {GIANT_FOLLOWERS:,} followers queued, {left} pages still after the last post"
+            f"{len(photos)} photos of {GIANT_FOLLOWERS:,} followers posted, {left} not pushed yet at the end"
         )
         calm += without
         busy += beside
