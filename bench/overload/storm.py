@@ -36,8 +36,9 @@ from infra.local.errors import StackError
 from schemas.ids import PhotoId, UserId
 from shutterline.client.feed import FeedClient
 from streams.errors import StoreUnavailable
+from streams.kafka.producing.producer import Producer
 from streams.ports.groups import Stores
-from streams.roles import Role
+from streams.roles import Role, group_of
 from streams.stores.connect import connect
 
 LARGE_ACCOUNTS = 300
@@ -110,7 +111,7 @@ class Posts:
         accounts = ordinary_accounts(network)[:count]
         followed = Counter(follower for account in accounts for follower in network[account])
 
-        async def post(number: int) -> None:
+        async def post(number: int, producer: Producer) -> None:
             await asyncio.sleep(number * ORDINARY_EVERY_S)
             author = accounts[number % len(accounts)]
             # Not one who follows many of these accounts: her next 20 posts would hide this one.
@@ -118,14 +119,15 @@ class Posts:
             [photo] = fresh_photo_ids(1)
             self.by_author[author].append(photo)
             began_s = time.monotonic()
-            await deployment.publish([upload(deployment, photo, author)])
+            await producer.send([upload(deployment, photo, author)])
             while str(photo) not in await _shown(client, reader):
                 if time.monotonic() - began_s > GIVE_UP_S:
                     raise TimeoutError(f"{photo} of {author} is not seen")
                 await asyncio.sleep(LOOK_S)
             self.seen_s.append(time.monotonic() - began_s)
 
-        await asyncio.gather(*(post(number) for number in range(count)))
+        async with Producer(deployment.settings, timeout_ms=60_000) as producer:
+            await asyncio.gather(*(post(number, producer) for number in range(count)))
 
 
 async def _shown(client: FeedClient, reader: UserId) -> set[str]:
@@ -189,6 +191,8 @@ async def storm(
                 await posts.large(deployment, large, POSTS_A_BATCH)
                 progress.advance(bar, POSTS_A_BATCH)
         await eventually("the breaker is open", lambda: _answer(is_open(deployment)), GIVE_UP_S)
+        # What comes now waits for nothing but the lanes.
+        await eventually("all posts are handled", lambda: _handled(deployment), GIVE_UP_S)
         console.print(
             f"{wanted * average:,.0f} deliveries posted, {backlog(deployment):,.0f} of them in the log; the "
             f"breaker is open after {time.monotonic() - began_s:.1f} s"
@@ -228,6 +232,11 @@ async def open_again(
 async def _answer(value: bool) -> bool:
     await asyncio.sleep(LOOK_S)
     return value
+
+
+async def _handled(deployment: Deployment) -> bool:
+    await asyncio.sleep(LOOK_S)
+    return (await deployment.lag())[group_of(deployment.namespace, Role.CHECK)] == 0
 
 
 async def _pushed(deployment: Deployment) -> bool:
