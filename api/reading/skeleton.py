@@ -211,8 +211,9 @@ class FeedSources:
     def _deferred(self, reader: UserId, following: Following) -> Sequence[Source]:
         """Return the deferred photos, which one leaves a minute after it is in the timelines."""
         known = self.delivery.deferred
-        photos = known.photos_of(following.keys()) + known.photos_of((reader,))
-        return [Source(photos, END)] if photos else ()
+        # Two sources, because the ids of each must descend.
+        by_authors = known.photos_of(following.keys()), known.photos_of((reader,))
+        return [Source(photos, END) for photos in by_authors if photos]
 
     async def _timeline(self, reader: UserId, start: PageStart) -> tuple[Source, Gaps]:
         value = start.timeline

@@ -87,6 +87,30 @@ async def test_a_deferred_photo_is_on_the_pages_of_followers_and_its_author() ->
     assert ([8], Completeness.COMPLETE) == shown(await world.page(READER))
 
 
+@pytest.mark.law("L4")
+async def test_a_walk_shows_own_and_followed_deferred_photos_once() -> None:
+    """Whatever the sizes of pages. The reader's own ids are among those of others."""
+    world = await make_world()
+    await world.follow(READER, 2)
+    await world.later(120)
+    await world.page(READER)
+    outbox = Log()
+    for photo, author in ((11, READER), (12, 2), (13, READER), (14, 2), (15, 2), (16, READER), (17, 2)):
+        await world.upload(photo, author)
+        await ready(world, photo, author, outbox, rules=BREAKER_IS_OPEN)
+    await world.later(1)
+
+    for limit in (1, 2, 3, 5, 20):
+        shown: list[int] = []
+        below: int | None = None
+        for _ in range(8):
+            page = await world.page(READER, limit, below)
+            shown, below = shown + page.ids, page.below
+            if below is None:
+                break
+        assert shown == [17, 16, 15, 14, 13, 12, 11]
+
+
 async def test_no_page_is_complete_while_the_partitions_are_not_known() -> None:
     """An API process that started without Kafka has not compared the topics with its profile."""
     world = await make_world()
