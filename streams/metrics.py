@@ -32,7 +32,7 @@ SWITCH = Gauge(
 )
 BULK_BUDGET = Gauge(
     "shutterline_bulk_budget_deliveries_per_second",
-    "What the worker that settles may publish a second; it gives way when Redis or the normal lane is slow.",
+    "What the worker that settles may publish a second; lower while Redis or the normal lane is slow.",
 )
 DEFERRED_POSTS = Gauge(
     "shutterline_deferred_posts",

@@ -1,4 +1,4 @@
-"""Checkpoints of the groups of timelines: which groups have the same one, and whose timelines they are of."""
+"""Checkpoints: whether they are at given ends, and which groups of timelines have the same ones."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -19,3 +19,8 @@ def groups_by_checkpoint(
         groups[checkpoints.get(partition)].append(group)
     first = by_group[0].get(partition)
     return sorted(groups.items(), key=lambda item: item[0] == first)
+
+
+def reached(ends: Mapping[int, int], positions: Mapping[int, int]) -> bool:
+    """Whether the position of each partition, 0 if it has none, is at its end or beyond it."""
+    return all(positions.get(partition, 0) >= end for partition, end in ends.items())

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from schemas.ids import UserId
+from streams.core.checkpoints import reached
 
 # One a second is enough for the 5 s that matter. An older one that is not applied yet says no more than
 # the oldest of these.
@@ -44,9 +45,5 @@ class DeliveryAge:
         A partition without a checkpoint counts as one of which nothing has been applied.
         """
         self._moments.append((now_s, undelivered, ends))
-        while self._moments and _reached(self._moments[0][2], checkpoints):
+        while self._moments and reached(self._moments[0][2], checkpoints):
             self.applied_s, self.undelivered, _ = self._moments.popleft()
-
-
-def _reached(ends: Mapping[int, int], checkpoints: Mapping[int, int]) -> bool:
-    return all(checkpoints.get(partition, 0) >= end for partition, end in ends.items())

@@ -23,6 +23,7 @@ from time import monotonic
 from schemas.ids import PhotoId
 from schemas.internal import OwnPost, SetKind
 from streams.clock import unix_ms
+from streams.core.checkpoints import reached
 from streams.core.counted import BUCKETS, RECORD_MEMBERS
 from streams.core.overload.budget import BulkBudget
 from streams.core.overload.deferral import DeferredPost
@@ -236,7 +237,7 @@ class Settler:
     def _may_be_in_flight(self, push: _Push) -> bool:
         """Whether more of the post may be in the log: the lane applies as fast as it can what has waited."""
         committed = self.watch.backlog.committed
-        while push.in_flight and _reached(push.in_flight[0][0], committed):
+        while push.in_flight and reached(push.in_flight[0][0], committed):
             push.in_flight.popleft()
         in_flight = push.chosen + sum(deliveries for _, deliveries in push.in_flight)
         return in_flight <= IN_FLIGHT_S * self.settings.post_deliveries_per_s
@@ -274,7 +275,7 @@ class Settler:
         for photo in self._applied_s.keys() - known.sent.keys():
             del self._applied_s[photo]
         for photo, post in known.sent.items():
-            if photo not in self._applied_s and _reached(post.ends, committed):
+            if photo not in self._applied_s and reached(post.ends, committed):
                 self._applied_s[photo] = now_s
         over = [
             known.sent[photo]
@@ -289,10 +290,6 @@ class Settler:
 
     def _pace(self, per_s: int) -> Pace:
         return Pace(per_s, LATE_S_MAX, self.clock_s())
-
-
-def _reached(ends: Mapping[int, int], committed: Mapping[int, int]) -> bool:
-    return all(committed.get(partition, 0) >= end for partition, end in ends.items())
 
 
 def _is_large(post: DeferredPost) -> bool:

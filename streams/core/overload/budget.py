@@ -1,7 +1,7 @@
-"""The budget of the bulk lane, which gives way when others need what it uses. Pure.
+"""The budget of the bulk lane, which falls while Redis or the normal lane is slow. Pure.
 
 It is halved each second in which Redis is slow or the normal lane is late, and otherwise grows by a
-twentieth of its maximum: so it gives way at once, and takes half a minute to come back.
+twentieth of its maximum: so it falls at once, and takes half a minute to recover.
 """
 
 from dataclasses import dataclass, field

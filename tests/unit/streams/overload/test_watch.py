@@ -89,7 +89,7 @@ async def test_slow_pushes_are_backlog_and_postponed_posts_are_not(world: Overlo
 
 
 async def test_all_workers_see_one_order_of_moves(world: OverloadWorld) -> None:
-    """Whoever measures first moves, the others follow, and a worker that starts knows it at once."""
+    """The first that measures moves it, the others follow, and a worker that starts knows it at once."""
     workers = [world.watch, world.worker()]
     for deliveries in (101, 5, 101):
         waits(world, deliveries=deliveries)

@@ -1,4 +1,4 @@
-"""The bulk lane gives way at once when others are slow, and comes back slowly."""
+"""The budget of the bulk lane falls at once when others are slow, and recovers slowly."""
 
 import pytest
 from hypothesis import given

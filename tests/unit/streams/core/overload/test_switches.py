@@ -45,7 +45,7 @@ def test_it_never_flaps(measured: list[int]) -> None:
 
 
 def test_a_move_that_is_not_announced_stays() -> None:
-    """Whoever sees it next announces it first."""
+    """The next worker that sees it announces it first."""
     assert moved(replace(ON, is_announced=False), 0, LIMITS, 0) is None
 
 
