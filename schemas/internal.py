@@ -79,6 +79,33 @@ def decode_edges(value: bytes) -> list[EdgeRecord]:
     return edges
 
 
+# The header of a record of `edges` that asks for a recount. Such a record has no value, so that an older
+# worker skips it.
+RECOUNT = "recount"
+_BUCKET = struct.Struct(">BqBi")
+# The set, its owner, level and bucket.
+Bucket = tuple[SetKind, int, int, int]
+
+
+def encode_recount(buckets: Sequence[Bucket]) -> bytes:
+    """The buckets one after the other, 14 bytes each."""
+    return b"".join(_BUCKET.pack(_SET_NUMBERS[kind], *bucket) for kind, *bucket in buckets)
+
+
+def decode_recount(value: bytes) -> list[Bucket]:
+    """Read the header `RECOUNT`.
+
+    Raises:
+        ValueError: The bytes are not buckets, or a set is unknown.
+    """
+    if len(value) % _BUCKET.size:
+        raise ValueError(f"{len(value)} bytes are not buckets of {_BUCKET.size} bytes: {value.hex()}")
+    buckets = list(_BUCKET.iter_unpack(value))
+    if unknown := {number for number, *_ in buckets} - _SETS.keys():
+        raise ValueError(f"a recount of unknown sets: {sorted(unknown)}")
+    return [(_SETS[number], *bucket) for number, *bucket in buckets]
+
+
 @dataclass(frozen=True, slots=True)
 class FanoutPage:
     """Put a photo on the timelines of its author's followers in `buckets` buckets, from `bucket` on.

@@ -89,6 +89,12 @@ COMMANDS = {
         "Reconcile media bucket and database: end abandoned uploads, delete orphans, repair what is lost.",
         "shutterline clean-media",
     ),
+    "audit": LazyCommand(
+        RUN,
+        "shutterline.commands.audit:audit",
+        "Compare what is stored twice: edges, counts, lists, timelines. Or repair it.",
+        "shutterline audit --repair",
+    ),
     "demo": LazyCommand(
         TRY,
         "shutterline.commands.demo:demo",

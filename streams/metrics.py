@@ -114,6 +114,15 @@ UPLOADS_COMPLETED = Counter(
 )
 UPLOADS_REFUSED = Counter("shutterline_uploads_refused", "Uploads that were refused, by reason.", ["reason"])
 
+# The audit.
+AUDIT_FOUND = Counter("shutterline_audit_differences", "Stored things that differ from others.", ["drift"])
+AUDIT_LEFT = Counter("shutterline_audit_unrepaired", "Differences that could not be repaired.", ["drift"])
+AUDIT_RATIO = Gauge(
+    "shutterline_audit_differences_ratio",
+    "Share of the comparisons of the last pass that differed, in the graph or in timelines.",
+    ["compared"],
+)
+
 # Cleaning.
 UPLOADS_UNFINISHED = Gauge(
     "shutterline_uploads_unfinished", "Uploads that the last pass found unfinished an hour after their start."

@@ -1,7 +1,7 @@
 """Compare the counts that are shown with a recount of the rows, bucket by bucket."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from more_itertools import sliced
@@ -11,7 +11,7 @@ from schemas.internal import SetKind
 from shutterline.check.report import Finding, FindingKind
 from shutterline.check.stores import CheckedStores
 from shutterline.client.feed import Json
-from streams.core.counted import BUCKETS
+from streams.core.counted import BUCKETS, Membership
 from streams.core.sets import BucketKey
 from streams.ports.edges import CountedSets
 
@@ -31,7 +31,7 @@ class Recount:
     """
 
     total: int
-    members: Sequence[int]
+    members: Mapping[int, Membership]
     pages_differ: int
 
     def differs_from(self, shown: int) -> bool:
@@ -45,17 +45,16 @@ class Recount:
 async def recount(counted_sets: CountedSets, kind: SetKind, owner: int) -> Recount:
     """Count the rows of all buckets of the set's current level."""
     summary = (await counted_sets.summaries(kind, [owner]))[owner]
-    members: list[int] = []
+    members: dict[int, Membership] = {}
     pages_differ = 0
     for buckets in sliced(range(BUCKETS[summary.level]), BUCKETS_A_TIME):
         keys = [BucketKey(kind, owner, summary.level, bucket) for bucket in buckets]
         pages = await counted_sets.members(keys) if kind is SetKind.FOLLOWERS else {}
-        rows_of_buckets = await asyncio.gather(*(counted_sets.bucket(key) for key in keys))
-        for key, rows in zip(keys, rows_of_buckets, strict=True):
-            present = [member for member, state in rows.items() if not state.removed]
-            members += present
+        states = await asyncio.gather(*(counted_sets.bucket(key) for key in keys))
+        for key, state in zip(keys, states, strict=True):
+            members |= {member: state.rows[member] for member in state.members}
             if key in pages:
-                pages_differ += len(set(present).symmetric_difference(unpack_ids(pages[key])))
+                pages_differ += len(set(state.members).symmetric_difference(unpack_ids(pages[key])))
     return Recount(summary.total, members, pages_differ)
 
 

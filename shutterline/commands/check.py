@@ -15,8 +15,8 @@ from shutterline.client.feed import ApiRefused
 from shutterline.failures import CommandFailed, load_settings, plain_failures, require
 from shutterline.terminal import styled, terminal
 from shutterline.tokens import tokens_for
-from streams.stores.cassandra.sample import CassandraSample
-from streams.stores.connect import connect_clients, stores_of
+from streams.jobs.audit.job import sampled_users
+from streams.stores.connect import connect
 
 WAITING_SLACK_S = 300  # For the pipeline itself, after the longest waits that the settings allow.
 
@@ -44,11 +44,11 @@ def check(
 async def _check(users: int, seed: int, depth: int, console: Console) -> CheckReport:
     settings = load_settings()
     await require(cassandra=settings.cassandra, redis=settings.redis, api=settings.api)
-    async with connect_clients(settings, timeout_ms=settings.worker_store_timeout_ms) as clients:
-        sample = await CassandraSample(clients.cassandra).users(users, seed)
+    async with connect(settings, timeout_ms=settings.worker_store_timeout_ms) as stores:
+        parts = sampled_users(stores.user_scan, users, seed, part_max=users)
+        sample = sorted({user async for some in parts for user in some})
         if not sample:
             raise CommandFailed("Nobody follows and nobody posts yet: load edges or run the demo first.")
-        stores = stores_of(clients, settings)
         with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
             task = bar.add_task("checking", total=len(sample))
             return await check_users(

@@ -1,7 +1,7 @@
 """`shutterline rebuild`: rebuild timelines from Cassandra."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -16,7 +16,7 @@ from streams.errors import StoreUnavailable
 from streams.ports.timelines import Timelines
 from streams.retrying import until_true
 from streams.stores.connect import connect
-from streams.timelines.rebuild import Rebuilder
+from streams.timelines.rebuild import Rebuilder, database_rebuilder
 
 REBUILD_S_MAX = 30.0
 TRIES = 5
@@ -72,18 +72,7 @@ async def _rebuild_users(users: Sequence[UserId], console: Console) -> list[User
     settings = load_settings()
     await require(cassandra=settings.cassandra, redis=settings.redis)
     async with connect(settings, timeout_ms=settings.worker_store_timeout_ms) as stores:
-
-        async def followees_of(owner: UserId) -> list[UserId]:
-            return list(await stores.outgoing_edges.following(owner))
-
-        count: Callable[[object], None] = lambda _: None  # noqa: E731 - nobody scrapes a command.
-        rebuilder = Rebuilder(
-            stores=stores,
-            followees_of=followees_of,
-            timeline_ids=settings.timeline_ids,
-            in_flight_max=settings.rebuilds_in_flight_max,
-            count=count,
-        )
+        rebuilder = database_rebuilder(stores, stores.outgoing_edges, settings)
         shown = track(users, "rebuilding", console=console, transient=True, disable=not console.is_terminal)
         try:
             return [user for user in shown if not await _rebuild(stores.timelines, rebuilder, user)]

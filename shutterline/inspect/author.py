@@ -40,7 +40,7 @@ async def set_section(inspection: Inspection, kind: SetKind, owner: int) -> Sect
     summary = (await counted.summaries(kind, [owner]))[owner]
     bucket_counts = await counted.bucket_counts(kind, owner, summary.level)
     shown = sorted(bucket_counts)[:BUCKETS_SHOWN_MAX]
-    rows = await asyncio.gather(
+    states = await asyncio.gather(
         *(counted.bucket(BucketKey(kind, owner, summary.level, bucket)) for bucket in shown)
     )
     facts = [
@@ -50,11 +50,10 @@ async def set_section(inspection: Inspection, kind: SetKind, owner: int) -> Sect
             f"{summary.level}, {BUCKETS[summary.level]} buckets, {len(bucket_counts)} of them with a count",
         ),
     ]
-    for bucket, members in zip(shown, rows, strict=True):
-        present = [member for member, state in sorted(members.items()) if not state.removed]
-        detail = (
-            f"count {bucket_counts[bucket]}, rows {len(present)}, removed {len(members) - len(present)}: "
-        )
+    for bucket, state in zip(shown, states, strict=True):
+        present = sorted(state.members)
+        removed = len(state.rows) - len(present)
+        detail = f"count {bucket_counts[bucket]}, rows {len(present)}, removed {removed}: "
         facts.append((f"bucket {bucket}", detail + listed(present, len(present))))
     if len(bucket_counts) > len(shown):
         facts.append(("", f"and {len(bucket_counts) - len(shown)} more buckets"))

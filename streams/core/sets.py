@@ -30,11 +30,29 @@ class BucketKey:
 
 @dataclass(frozen=True, slots=True)
 class BucketState:
-    """A bucket's count and the requested rows; with `is_whole`, `rows` are all of its rows."""
+    """A bucket's count and the requested rows; with `is_whole`, `rows` are all of its rows.
+
+    `stamp` is the stamp of the stored count, 0 if there is none.
+    """
 
     rows: Mapping[int, Membership]
     count: int
     is_whole: bool
+    stamp: int = field(default=0, compare=False)
+
+    @property
+    def members(self) -> list[int]:
+        """The members among the rows, without those that were removed."""
+        return [member for member, state in self.rows.items() if not state.removed]
+
+
+@dataclass(frozen=True, slots=True)
+class BucketHead:
+    """What is stored beside the rows of a bucket; a stamp is 0 where there is no count or no page."""
+
+    count_stamp: int
+    page: PackedIds | None
+    page_stamp: int
 
 
 @dataclass(frozen=True, slots=True)

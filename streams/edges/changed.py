@@ -49,6 +49,19 @@ async def follows_changed(
         for event in events
         if isinstance(event.data, FollowChange)
     ]
+    await write_follows(outgoing_edges, removal_marks, cache, outbox, edges, clock_ms=clock_ms)
+
+
+async def write_follows(
+    outgoing_edges: OutgoingEdges,
+    removal_marks: RemovalMarks,
+    cache: Cache,
+    outbox: Outbox,
+    edges: Sequence[Edge],
+    *,
+    clock_ms: Callable[[], int] = unix_ms,
+) -> None:
+    """Do what `follows_changed` does, for edges."""
     edges = await _write(outgoing_edges, removal_marks, OutgoingEdge.FOLLOWING, edges)
     # Before the events are acknowledged: a reader of the old cached set would see ghost photos.
     await cache_follows(cache, edges, seen_ms=clock_ms())
@@ -72,6 +85,17 @@ async def likes_changed(
         for event in events
         if isinstance(event.data, LikeChange)
     ]
+    await write_likes(outgoing_edges, removal_marks, cache, outbox, edges)
+
+
+async def write_likes(
+    outgoing_edges: OutgoingEdges,
+    removal_marks: RemovalMarks,
+    cache: Cache,
+    outbox: Outbox,
+    edges: Sequence[Edge],
+) -> None:
+    """Do what `likes_changed` does, for edges."""
     edges = await _write(outgoing_edges, removal_marks, OutgoingEdge.LIKES, edges)
     await cache.invalidate(list({likes_key(member, era_of(photo)) for member, photo, _ in edges}))
     await outbox.edges([_record(SetKind.LIKERS, *edge) for edge in edges])

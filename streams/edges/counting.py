@@ -10,10 +10,13 @@ wins. If a batch is delivered again, its rows are already written, so the batch 
 If a set outgrows its level, it is copied to a higher level, stamped with the offset where the batch
 begins, and then its level is raised. The old rows are not removed, because records of `fanout` may
 still name their pages.
+
+The audit finds counts and pages that differ from their rows. It asks for a recount in a record of the
+topic, so this stays the only writer.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from more_itertools import chunked
@@ -36,6 +39,10 @@ KNOWN_MAX = 50_000
 # Rows of larger sets are not cached, because reading one row costs less than caching them all.
 KNOWN_ROWS_MAX = 32
 INVALIDATED_A_CALL_MAX = 1_000
+# Each `edges_generation` (settings) has room for 2^48 offsets. At 100,000 records a second in one
+# partition, that is 89 years.
+OFFSET_BITS = 48
+OFFSET_MAX = (1 << OFFSET_BITS) - 1
 
 
 @dataclass(slots=True)
@@ -69,10 +76,51 @@ class SetWriter:
             self._known.forget_all()
             raise
 
+    async def recount(self, keys: Collection[BucketKey], end: int) -> None:
+        """Count the rows of these buckets again; `end` is the offset after the record that asks for it.
+
+        May be repeated. A bucket of a lower level than its set's is left out, because nobody counts by it.
+
+        Raises:
+            StoreUnavailable: Some of the counts may be written; call it again.
+        """
+        self._known.forget_all()  # What is stored is not what this writer wrote.
+        stamp, by_set = self._stamp(end), defaultdict(list)
+        for key in keys:
+            by_set[key.kind, key.owner].append(key)
+        for set_id, summary in (await self._summaries(by_set)).items():
+            await self._recount(summary, [key for key in by_set[set_id] if key.level == summary.level], stamp)
+        await self._invalidate_counts(by_set)
+
+    async def _recount(self, summary: SetSummary, keys: Sequence[BucketKey], stamp: int) -> None:
+        """Recount buckets of one set, all of its level."""
+        for key in keys:
+            state, head = await self.counted_sets.bucket(key), await self.counted_sets.head(key)
+            members = state.members
+            paged = has_pages(key.kind, key.level, page_level_min=self.page_level_min)
+            after, total = self._after(stamp, max(state.stamp, head.page_stamp)), None
+            if key.level == 0:
+                after = max(after, self._after(stamp, summary.stamp))
+                total = SetSummary(level=0, total=len(members))
+            page = packed(members) if paged else None
+            await self.counted_sets.write([BucketWrite(key, {}, len(members), total, after, page)])
+        if keys and summary.level > 0:
+            set_id = keys[0].kind, keys[0].owner
+            counts = await self.counted_sets.bucket_counts(*set_id, summary.level)
+            recounted = SetSummary(level=summary.level, total=sum(counts.values()))
+            after = self._after(stamp, summary.stamp)
+            await self.counted_sets.write([summary_write(set_id, recounted, after)])
+
     def _stamp(self, offset: int) -> int:
-        # Each `edges_generation` (settings) has room for 2^48 offsets. At 100,000 records a second
-        # in one partition, that is 89 years.
-        return self.generation << 48 | offset
+        return self.generation << OFFSET_BITS | offset
+
+    def _after(self, stamp: int, stored: int) -> int:
+        """Return the stamp that replaces a value with the stamp `stored`.
+
+        A stored stamp is later than all offsets if somebody changed the value by hand. Otherwise an older
+        writer must lose, so `stamp` stays what it is.
+        """
+        return stored + 1 if stored > self._stamp(OFFSET_MAX) else stamp
 
     async def _apply(self, records: Sequence[EdgeRecord], begin: int, end: int) -> None:
         changes: dict[SetId, list[Change]] = defaultdict(list)
@@ -88,7 +136,9 @@ class SetWriter:
         # Backfills are requested after the rows are written. So if a photo is too new for a
         # backfill, its fan-out reads the new rows.
         await self._request_backfills(folds)
-        await self._invalidate_counts(folds)
+        await self._invalidate_counts(
+            {(key.kind, key.owner) for key, (_, result) in folds.items() if result.rows}
+        )
 
     async def _summaries(self, set_ids: Iterable[SetId]) -> dict[SetId, SetSummary]:
         summaries: dict[SetId, SetSummary] = {}
@@ -171,22 +221,25 @@ class SetWriter:
         written: dict[SetId, SetSummary] = {}
         touched: dict[SetId, dict[int, int]] = defaultdict(dict)
         writes: list[BucketWrite] = []
-        for key, (_, result) in folds.items():
+        for key, (state, result) in folds.items():
+            set_id, after = (key.kind, key.owner), self._after(stamp, state.stamp)
             summary: SetSummary | None = None
             if key.level == 0:
-                summary = written[key.kind, key.owner] = SetSummary(level=0, total=result.count, stamp=stamp)
+                after = max(after, self._after(stamp, summaries[set_id].stamp))
+                summary = written[set_id] = SetSummary(level=0, total=result.count, stamp=after)
             else:
-                touched[key.kind, key.owner][key.bucket] = result.count
-            writes.append(BucketWrite(key, result.rows, result.count, summary, stamp, pages.get(key)))
+                touched[set_id][key.bucket] = result.count
+            writes.append(BucketWrite(key, result.rows, result.count, summary, after, pages.get(key)))
         await self.counted_sets.write(writes)
         totals = []
         for set_id, touched_counts in touched.items():
             level = summaries[set_id].level
             bucket_counts = await self._bucket_counts(set_id, level)
             bucket_counts.update(touched_counts)
-            summary = SetSummary(level=level, total=sum(bucket_counts.values()), stamp=stamp)
+            after = self._after(stamp, summaries[set_id].stamp)
+            summary = SetSummary(level=level, total=sum(bucket_counts.values()), stamp=after)
             written[set_id] = summary
-            totals.append(summary_write(set_id, summary, stamp))
+            totals.append(summary_write(set_id, summary, after))
         await self.counted_sets.write(totals)
         return written
 
@@ -211,10 +264,10 @@ class SetWriter:
         if backfills:
             await self.outbox.fanout(backfills, Lane.NORMAL)
 
-    async def _invalidate_counts(self, folds: Folds) -> None:
-        keys = {count_key(key.kind, key.owner) for key, (_, result) in folds.items() if result.rows}
+    async def _invalidate_counts(self, set_ids: Iterable[SetId]) -> None:
+        keys = sorted({count_key(kind, owner) for kind, owner in set_ids})
         try:
-            for some_keys in chunked(sorted(keys), INVALIDATED_A_CALL_MAX):
+            for some_keys in chunked(keys, INVALIDATED_A_CALL_MAX):
                 await self.cache.invalidate(some_keys)
         except StoreUnavailable:
             pass  # Cached counts expire within seconds, so counting need not wait for Redis.

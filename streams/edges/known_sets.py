@@ -67,7 +67,9 @@ class KnownSets:
         for key in keys:
             known = self._sets.get((key.kind, key.owner)) if key.level == 0 else None
             if known is not None and known.rows is not None:
-                states[key] = BucketState(known.rows, known.summary.total, is_whole=True)
+                states[key] = BucketState(
+                    known.rows, known.summary.total, is_whole=True, stamp=known.summary.stamp
+                )
         return states
 
     def remember(self, written: Mapping[SetId, SetSummary], folds: Folds) -> None:

@@ -47,7 +47,7 @@ async def copy_to_level(
     rows: dict[int, dict[int, Membership]] = defaultdict(dict)
     for bucket in range(BUCKETS[summary.level]):
         stored = await counted_sets.bucket(BucketKey(kind, owner, summary.level, bucket))
-        for member, state in stored.items():
+        for member, state in stored.rows.items():
             rows[bucket_of(member, level)][member] = state
     paged = has_pages(kind, level, page_level_min=page_level_min)
     await counted_sets.write(

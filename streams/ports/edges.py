@@ -6,13 +6,21 @@ repeated.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from enum import StrEnum
 from typing import Protocol
 
 from schemas.ids import PackedIds, PhotoId, UserId
 from schemas.internal import SetKind
 from streams.core.counted import Membership
 from streams.core.edges import EraLikes, Following, FollowingCounts, FollowingRows, OutgoingEdge
-from streams.core.sets import BucketKey, BucketState, BucketWrite, SetSummary
+from streams.core.sets import BucketHead, BucketKey, BucketState, BucketWrite, SetSummary
+
+
+class ScannedUsers(StrEnum):
+    """Which users a scan is of."""
+
+    FOLLOWERS = "followers"
+    AUTHORS = "authors"
 
 
 class OutgoingEdges(Protocol):
@@ -45,6 +53,13 @@ class OutgoingEdges(Protocol):
 
         Reads up to `count` rows, which include removed likes.
         """
+
+
+class UserScan(Protocol):
+    """A scan of all users who follow or post, in an order of the store's choice, as `PhotoScan` is one."""
+
+    async def after(self, users: ScannedUsers, position: int, *, limit: int) -> Sequence[tuple[int, UserId]]:
+        """Return up to `limit` (position, user) pairs that follow `position`; none at the end."""
 
 
 class RemovalMarks(Protocol):
@@ -82,8 +97,11 @@ class CountedSets(Protocol):
         a later time.
         """
 
-    async def bucket(self, key: BucketKey) -> dict[int, Membership]:
-        """Return all rows of one bucket, removed ones included."""
+    async def bucket(self, key: BucketKey) -> BucketState:
+        """Return all rows of one bucket, removed ones included, and its count, as of one moment."""
+
+    async def head(self, key: BucketKey) -> BucketHead:
+        """Return what is stored beside the rows of one bucket."""
 
     async def bucket_counts(self, kind: SetKind, owner: int, level: int) -> dict[int, int]:
         """Return the count of each bucket that has one, by bucket."""

@@ -10,7 +10,7 @@ from streams.ports.cache import Cache
 from streams.ports.cdn import Cdn
 from streams.ports.cleaning import CleaningPositions, MissingObjects, PhotoScan
 from streams.ports.coordination import ShardLeases, StoppedPartitions, StuckPartitions, Switches
-from streams.ports.edges import CountedSets, OutgoingEdges, RemovalMarks
+from streams.ports.edges import CountedSets, OutgoingEdges, RemovalMarks, UserScan
 from streams.ports.health import StoreClock, StoreProbe
 from streams.ports.leases import Leases
 from streams.ports.media import MediaObjects, MediaUploads
@@ -69,6 +69,13 @@ class TimelineStores:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AuditStores(PhotoStores, EdgeStores, TimelineStores):
+    """The audit, which compares what is stored twice."""
+
+    user_scan: UserScan
+
+
+@dataclass(frozen=True, kw_only=True)
 class UploadStores(PhotoStores):
     """An upload over HTTP from its first byte until its photo is in the pipeline."""
 
@@ -120,5 +127,5 @@ class ApiStores(UploadStores, EdgeStores, TimelineStores, HealthStores):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stores(CleaningStores, ApiStores, CoordinationStores):
+class Stores(CleaningStores, ApiStores, AuditStores, CoordinationStores):
     """Every store of a process; made by `stores/connect.py` or `stores/memory/stores.py`."""

@@ -72,6 +72,12 @@ class AuthorPhotos(Protocol):
 
     async def remove(self, author: UserId, photo: PhotoId) -> None: ...
 
+    async def repair(self, author: UserId, photo: PhotoId, *, is_listed: bool) -> None:
+        """List the photo as ready or remove it, also if somebody changed its row by hand.
+
+        It counts as later than everything before. The other methods then have no effect on the row.
+        """
+
     async def newest(
         self, authors: Sequence[UserId], *, below: int, each_max: int
     ) -> dict[UserId, list[AuthorPhoto]]:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from schemas.facts import EventData
 from schemas.internal import EdgeRecord, FanoutRecord, RenditionTask
+from streams.core.sets import BucketKey
 from topics.catalogue import Lane
 
 
@@ -30,6 +31,13 @@ class Outbox(Protocol):
         """Publish to a lane; returns for each partition the offset after the last of the records."""
 
     async def renditions(self, tasks: Sequence[RenditionTask], lane: Lane) -> None: ...
+
+
+class Recounts(Protocol):
+    """Writes the topic `edges`, with the promises of `Outbox`."""
+
+    async def recount(self, buckets: Sequence[BucketKey]) -> None:
+        """Ask the writer of each set to count the rows of its buckets again."""
 
 
 class EventPublisher(Protocol):

@@ -44,6 +44,9 @@ class Timelines(Protocol):
     async def read(self, owner: UserId) -> bytes | None:
         """Return the ring's bytes (`core.ring.parse`), renew its TTL; None without a timeline."""
 
+    async def peek(self, owner: UserId) -> bytes | None:
+        """Like `read`, but leave the TTL as it is: the owner did not ask."""
+
     async def begin_rebuild(self, owner: UserId, token: bytes) -> bool:
         """Create an empty timeline that holds `token`, the mark of this rebuild.
 

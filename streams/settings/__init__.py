@@ -8,6 +8,7 @@ This is the door: everybody imports the parts from here.
 """
 
 from streams.settings.feed import (
+    AuditSettings,
     CacheSettings,
     DeliverySettings,
     EdgeSettings,
@@ -58,6 +59,7 @@ __all__ = [
     "AccessLogSettings",
     "ApiProcessSettings",
     "ApiSettings",
+    "AuditSettings",
     "BreakerSettings",
     "CacheSettings",
     "CassandraSettings",

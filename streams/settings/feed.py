@@ -144,3 +144,13 @@ class EdgeSettings(Part):
     edges_rest_ms_max: PositiveInt = 1_000  # After a batch that took longer, as much longer.
     removed_edge_ttl_s: PositiveInt = 28 * 86_400
     removal_mark_ttl_s: PositiveInt = 600  # Of a removal over HTTP of an edge that has no row.
+
+
+class AuditSettings(DeliverySettings, TimelineSettings, EdgeSettings):
+    """The audit, which compares what is stored twice and repairs it."""
+
+    audit_interval_s: PositiveInt = 600  # In this time so many users are looked at, evenly.
+    audit_users: PositiveInt = 10_000
+    audit_edges_a_user: PositiveInt = 100  # Of each kind and direction, chosen anew each time.
+    audit_buckets_a_set: PositiveInt = 256  # That is all of up to 256,000 followers.
+    audit_wait_s_max: PositiveInt = 60  # Until the logs are applied; with a longer backlog nothing is judged.

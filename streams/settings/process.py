@@ -6,6 +6,7 @@ from typing import Self
 from pydantic import model_validator
 
 from streams.settings.feed import (
+    AuditSettings,
     DeliverySettings,
     FanoutSettings,
     FeedSettings,
@@ -82,6 +83,7 @@ class Settings(
     RetrySettings,
     RenditionSettings,
     CleaningSettings,
+    AuditSettings,
     DeliverySettings,
     OverloadSettings,
     FanoutSettings,

@@ -32,6 +32,7 @@ from streams.stores.cassandra.photos import CassandraAuthorPhotos, CassandraPhot
 from streams.stores.cassandra.revocations import CassandraRevocations
 from streams.stores.cassandra.session import CassandraSession, open_session
 from streams.stores.cassandra.uploads import CassandraUploads
+from streams.stores.cassandra.user_scan import CassandraUserScan
 from streams.stores.cdn.purging import HttpCdn, cdn
 from streams.stores.guard import breaker_of, key_breakers_of
 from streams.stores.redis.access import require_access as require_redis
@@ -161,6 +162,7 @@ def stores_of(clients: StoreClients, settings: StoreSettings) -> Stores:
         photos=CassandraPhotos(database),
         author_photos=CassandraAuthorPhotos(database),
         outgoing_edges=CassandraOutgoingEdges(database, settings.removed_edge_ttl_s),
+        user_scan=CassandraUserScan(database),
         removal_marks=RedisRemovalMarks(redis, namespace=namespace, ttl_s=settings.removal_mark_ttl_s),
         counted_sets=CassandraCountedSets(database, settings.removed_edge_ttl_s),
         authors=CassandraAuthors(database),

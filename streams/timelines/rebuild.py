@@ -27,7 +27,9 @@ from streams.core.feed import TOP, Source
 from streams.core.ring import TOKEN_BYTES
 from streams.errors import StoreUnavailable
 from streams.limited_log import LimitedLog
+from streams.ports.edges import OutgoingEdges
 from streams.ports.groups import TimelineStores
+from streams.settings import TimelineSettings
 from streams.stores.cache.database_reads import TooManyReads
 from streams.timelines.newest import newest_of
 
@@ -155,3 +157,23 @@ class Rebuilder:
             await self.stores.timelines.forget(owner)
         except StoreUnavailable as error:
             self._outages.warning("begun", "an unfinished timeline expires by itself: %s", error)
+
+
+def database_rebuilder(
+    stores: TimelineStores, outgoing_edges: OutgoingEdges, settings: TimelineSettings
+) -> Rebuilder:
+    """Return a rebuilder that reads everything from the database, and whose outcomes nobody counts."""
+
+    async def followees_of(owner: UserId) -> list[UserId]:
+        return list(await outgoing_edges.following(owner))
+
+    def count(_: RebuildOutcome) -> None:
+        return
+
+    return Rebuilder(
+        stores=stores,
+        followees_of=followees_of,
+        timeline_ids=settings.timeline_ids,
+        in_flight_max=settings.rebuilds_in_flight_max,
+        count=count,
+    )

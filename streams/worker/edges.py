@@ -1,12 +1,13 @@
-"""The role `edges`: the batch loop that counts follows, likes and ready photos."""
+"""The role `edges`: the batch loop that counts follows, likes and ready photos, and the audit."""
 
 from streams.kafka.stages.edges_loop import EdgesLoop
 from streams.roles import Role, group_of
+from streams.worker.audit import audit_job
 from streams.worker.parts import SharedParts, Wired
 
 
 def wire_edges(shared: SharedParts) -> Wired:
-    """Consume `edges` without Faust."""
+    """Consume `edges` without Faust; the owner of its first partition audits."""
     group = group_of(shared.settings.namespace, Role.EDGES)
     loop = EdgesLoop(
         consuming=shared.settings,
@@ -18,4 +19,4 @@ def wire_edges(shared: SharedParts) -> Wired:
         group=group,
         progress=shared.progress,
     )
-    return Wired(loops=[loop.run], is_ready=loop.ready.is_set)
+    return Wired(loops=[loop.run, audit_job(shared, group).run], is_ready=loop.ready.is_set)

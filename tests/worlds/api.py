@@ -330,6 +330,7 @@ async def _world(memory: Stores | None, **overrides: object) -> World:
         clock_ms=lambda: clock.ms,
         timeline_slots=settings.timeline_slots,
         rebuilds_per_s_max=settings.rebuilds_per_s_max,
+        removed_edge_ttl_s=settings.removed_edge_ttl_s,
         uploads_per_minute=settings.uploads_per_minute,
     )
     switches = {store.name: Switchable(getattr(memory, store.name), store.name) for store in fields(Stores)}

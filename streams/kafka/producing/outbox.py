@@ -9,7 +9,9 @@ from schemas.ids import pack_id
 from schemas.internal import (
     DELIVERIES,
     EDGES_A_RECORD_MAX,
+    RECOUNT,
     Backfill,
+    Bucket,
     EdgeRecord,
     FanoutPage,
     FanoutPosts,
@@ -17,8 +19,10 @@ from schemas.internal import (
     RenditionTask,
     encode_edges,
     encode_fanout,
+    encode_recount,
     encode_task,
 )
+from streams.core.sets import BucketKey
 from streams.kafka.producing.producer import Outgoing, Producer
 from streams.ports.publishing import FanoutMessage
 from topics.catalogue import EDGES, FANOUT, RENDITIONS, Lane
@@ -26,7 +30,7 @@ from topics.sizes import Sizes
 
 
 class KafkaOutbox:
-    """Implements `streams.ports.publishing.Outbox` with Kafka."""
+    """Implements `Outbox` and `Recounts` of `streams.ports.publishing` with Kafka."""
 
     def __init__(self, producer: Producer, namespace: str, sizes: Sizes) -> None:
         self._producer = producer
@@ -43,6 +47,19 @@ class KafkaOutbox:
             [
                 # Without a key: a record has the edges of several owners.
                 Outgoing(self._edges, partition, None, encode_edges(some))
+                for partition, of_partition in by_partition.items()
+                for some in sliced(of_partition, EDGES_A_RECORD_MAX)
+            ]
+        )
+
+    async def recount(self, buckets: Sequence[BucketKey]) -> None:
+        by_partition: dict[int, list[Bucket]] = defaultdict(list)
+        for key in buckets:
+            partition = self._sizes.partition_of(EDGES, key.owner)
+            by_partition[partition].append((key.kind, key.owner, key.level, key.bucket))
+        await self._producer.send(
+            [
+                Outgoing(self._edges, partition, None, None, [(RECOUNT, encode_recount(some))])
                 for partition, of_partition in by_partition.items()
                 for some in sliced(of_partition, EDGES_A_RECORD_MAX)
             ]

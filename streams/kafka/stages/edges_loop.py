@@ -8,9 +8,11 @@ batch is applied again.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby
 from time import monotonic
 from typing import NoReturn
 
@@ -18,7 +20,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import KafkaError
 
-from schemas.internal import decode_edges
+from schemas.internal import RECOUNT, Bucket, EdgeRecord, decode_edges, decode_recount
+from streams.core.sets import BucketKey
 from streams.edges.counting import SetWriter
 from streams.kafka.clients import aiokafka_consumer
 from streams.kafka.consuming.partitions import PartitionConsumer
@@ -37,6 +40,40 @@ POLL_MS = 1_000  # Records end a poll at once; the errors of the group are looke
 # The watchdog detects a stuck process instead.
 POLL_INTERVAL_MS_MAX = 24 * 3_600_000
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Records of one partition, with the offsets [begin, end): edges, or buckets to recount."""
+
+    begin: int
+    end: int
+    edges: Sequence[EdgeRecord]
+    recounts: Sequence[BucketKey]
+
+    async def apply(self, writer: SetWriter) -> None:
+        if self.edges:
+            await writer.apply(self.edges, self.begin, self.end)
+        if self.recounts:
+            await writer.recount(self.recounts, self.end)
+
+
+def _batches(records: Iterable[ConsumerRecord[bytes, bytes]]) -> Iterator[_Batch]:
+    """Yield the records in order. Recounts are batches of their own: no other count may have their stamp."""
+    for _, group in groupby(records, key=lambda record: RECOUNT in dict(record.headers)):
+        some = list(group)
+        yield _Batch(
+            begin=some[0].offset,
+            end=some[-1].offset + 1,
+            edges=[
+                edge for record in some if record.value is not None for edge in decode_edges(record.value)
+            ],
+            recounts=[BucketKey(*bucket) for record in some for bucket in _recounted(record)],
+        )
+
+
+def _recounted(record: ConsumerRecord[bytes, bytes]) -> list[Bucket]:
+    return [bucket for name, value in record.headers if name == RECOUNT for bucket in decode_recount(value)]
 
 
 @dataclass(slots=True)
@@ -149,23 +186,21 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
         records: Sequence[ConsumerRecord[bytes, bytes]],
         is_assigned: Callable[[], bool],
     ) -> None:
-        begin, end = records[0].offset, records[-1].offset + 1
-        edges = [
-            edge for record in records if record.value is not None for edge in decode_edges(record.value)
-        ]
-        writer, group_partition = self._writer(partition.partition), self._group_partition(partition)
-        try:
-            await retry_until_available(
-                self.retry, lambda: writer.apply(edges, begin, end), is_assigned=is_assigned
-            )
-        except PartitionRevoked:
-            return  # The next owner applies the batch again.
-        if not is_assigned():
-            return
-        self.progress.handled(group_partition, end)
-        for kind, count in Counter(edge.kind.value for edge in edges).items():
-            EDGES_APPLIED.labels(kind).inc(count)
-        await self._commit(consumer, partition, end)
+        for batch in _batches(records):
+            try:
+                await retry_until_available(
+                    self.retry,
+                    partial(batch.apply, self._writer(partition.partition)),
+                    is_assigned=is_assigned,
+                )
+            except PartitionRevoked:
+                return  # The next owner applies the batch again.
+            if not is_assigned():
+                return
+            self.progress.handled(self._group_partition(partition), batch.end)
+            for kind, count in Counter(edge.kind.value for edge in batch.edges).items():
+                EDGES_APPLIED.labels(kind).inc(count)
+            await self._commit(consumer, partition, batch.end)
 
     async def _commit(self, consumer: AIOKafkaConsumer, partition: TopicPartition, end: int) -> None:
         try:

@@ -16,7 +16,7 @@ from more_itertools import sliced
 from schemas.ids import PackedIds, pack_ids
 from schemas.internal import SetKind
 from streams.core.counted import BUCKETS, PAGE_LEVEL_MIN, Membership
-from streams.core.sets import BucketKey, BucketState, BucketWrite, SetSummary
+from streams.core.sets import BucketHead, BucketKey, BucketState, BucketWrite, SetSummary
 from streams.ports.edges import CountedSets
 from streams.stores.cassandra.session import STATEMENTS_A_BATCH, CassandraSession, Row
 
@@ -139,9 +139,18 @@ class CassandraCountedSets(CountedSets):
             batches[-1].extend(self._tables[write.key.kind].statements(write))
         await asyncio.gather(*(self._session.batch(batch) for batch in batches if batch))
 
-    async def bucket(self, key: BucketKey) -> dict[int, Membership]:
+    async def bucket(self, key: BucketKey) -> BucketState:
         rows = await self._session.rows(self._tables[key.kind].rows, key.owner, key.level, key.bucket)
-        return dict(_state(rows, is_whole=True).rows)
+        return _state(rows, is_whole=True)
+
+    async def head(self, key: BucketKey) -> BucketHead:
+        statement = self._tables[key.kind].head
+        rows = await self._session.rows(statement, key.owner, key.level, key.bucket)
+        if not rows:
+            return BucketHead(0, None, 0)
+        count_stamp, *page = rows[0]
+        stored, page_stamp = page or (None, None)
+        return BucketHead(count_stamp or 0, stored and PackedIds(stored), page_stamp or 0)
 
     async def bucket_counts(self, kind: SetKind, owner: int, level: int) -> dict[int, int]:
         table = self._tables[kind]
@@ -199,15 +208,16 @@ class CassandraCountedSets(CountedSets):
 
 
 def _state(rows: Sequence[Row], *, is_whole: bool) -> BucketState:
-    """Make a bucket's state of its rows (member, removed, time, count), which one call has read."""
+    """Make a bucket's state of its rows (member, removed, time, count, stamp), which one call has read."""
     return BucketState(
         rows={
             member: Membership(time_us=time_us, removed=removed)
-            for member, removed, time_us, _ in rows
+            for member, removed, time_us, *_ in rows
             if member  # Skips the marker, and the empty row of a partition that has only its count.
         },
         count=(rows[0][3] or 0) if rows else 0,
         is_whole=is_whole,
+        stamp=(rows[0][4] or 0) if rows else 0,
     )
 
 
@@ -217,7 +227,7 @@ class _Table:
     def __init__(self, session: CassandraSession, kind: SetKind, removed_ttl_s: int) -> None:
         table = kind.value
         bucket = "owner_id = ? AND level = ? AND bucket = ?"
-        row = "member_id, removed, WRITETIME(removed), live"
+        row = "member_id, removed, WRITETIME(removed), live, WRITETIME(live)"
         insert = f"INSERT INTO {table} (owner_id, level, bucket, member_id, removed)"
         self.summaries = session.prepare(
             f"SELECT DISTINCT owner_id, level_now, total, WRITETIME(total) FROM {table}"
@@ -232,6 +242,8 @@ class _Table:
             f"SELECT owner_id, {row} FROM {table}"
             " WHERE owner_id IN ? AND level = ? AND bucket = ? AND member_id IN ?"
         )
+        page = ", page, WRITETIME(page)" if kind is SetKind.FOLLOWERS else ""
+        self.head = session.prepare(f"SELECT DISTINCT WRITETIME(live){page} FROM {table} WHERE {bucket}")
         self.members = session.prepare(f"SELECT member_id, removed FROM {table} WHERE {bucket}")
         self.page = session.prepare(
             f"SELECT member_id, removed FROM {table} WHERE {bucket} AND member_id > ? LIMIT ?"

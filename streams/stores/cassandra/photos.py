@@ -184,6 +184,13 @@ class CassandraAuthorPhotos(AuthorPhotos):
         self._remove = session.prepare(
             f"DELETE FROM photos_by_author USING TIMESTAMP {_REMOVED} WHERE author_id = ? AND photo_id = ?"
         )
+        # With the current time as timestamp, which is later than all others.
+        self._repair_listed = session.prepare(
+            "INSERT INTO photos_by_author (author_id, photo_id, ready) VALUES (?, ?, true)"
+        )
+        self._repair_removed = session.prepare(
+            "DELETE FROM photos_by_author WHERE author_id = ? AND photo_id = ?"
+        )
         self._newest = session.prepare(
             "SELECT author_id, photo_id, ready FROM photos_by_author WHERE author_id IN ? AND photo_id < ?"
             " PER PARTITION LIMIT ?"
@@ -198,6 +205,10 @@ class CassandraAuthorPhotos(AuthorPhotos):
 
     async def remove(self, author: UserId, photo: PhotoId) -> None:
         await self._session.rows(self._remove, author, photo)
+
+    async def repair(self, author: UserId, photo: PhotoId, *, is_listed: bool) -> None:
+        statement = self._repair_listed if is_listed else self._repair_removed
+        await self._session.rows(statement, author, photo)
 
     async def newest(
         self, authors: Sequence[UserId], *, below: int, each_max: int

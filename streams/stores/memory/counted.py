@@ -1,13 +1,12 @@
 """Counted sets in memory: the rows and the count of a bucket are written together."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from schemas.ids import PackedIds, pack_ids
 from schemas.internal import SetKind
-from streams.core.counted import Membership
-from streams.core.sets import BucketKey, BucketState, BucketWrite, SetSummary
+from streams.core.sets import BucketHead, BucketKey, BucketState, BucketWrite, SetSummary
 from streams.ports.edges import CountedSets
 from streams.stores.memory.rows import LatestRows
 
@@ -47,6 +46,10 @@ class _Bucket:
             self.level.put(write.summary.level, write.stamp)
             self.total.put(write.summary.total, write.stamp)
 
+    def state(self) -> BucketState:
+        stamp = max(0, self.count.stamp)
+        return BucketState(dict(self.rows.items()), self.count.value or 0, is_whole=True, stamp=stamp)
+
     def members(self) -> list[int]:
         return [member for member, state in self.rows.items() if not state.removed]
 
@@ -74,18 +77,21 @@ class MemoryCountedSets(CountedSets):
 
     def _state(self, key: BucketKey, members: Collection[int]) -> BucketState:
         bucket = self._bucket(key)
-        count = bucket.count.value or 0
         if key.level == 0:
-            return BucketState(dict(bucket.rows.items()), count, is_whole=True)
+            return bucket.state()
         rows = {member: state for member in members if (state := bucket.rows.get(member)) is not None}
-        return BucketState(rows, count, is_whole=False)
+        return replace(bucket.state(), rows=rows, is_whole=False)
 
     async def write(self, writes: Sequence[BucketWrite]) -> None:
         for write in writes:
             self._buckets.setdefault(write.key, self._bucket(write.key)).write(write)
 
-    async def bucket(self, key: BucketKey) -> dict[int, Membership]:
-        return dict(self._bucket(key).rows.items())
+    async def bucket(self, key: BucketKey) -> BucketState:
+        return self._bucket(key).state()
+
+    async def head(self, key: BucketKey) -> BucketHead:
+        bucket = self._bucket(key)
+        return BucketHead(max(0, bucket.count.stamp), bucket.page.value, max(0, bucket.page.stamp))
 
     async def bucket_counts(self, kind: SetKind, owner: int, level: int) -> dict[int, int]:
         return {

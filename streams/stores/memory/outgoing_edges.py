@@ -7,7 +7,8 @@ from streams.core.counted import Membership
 from streams.core.edges import EraLikes, Following, FollowingCounts, FollowingRows, OutgoingEdge
 from streams.core.eras import era_of
 from streams.core.feed import END
-from streams.ports.edges import OutgoingEdges, RemovalMarks
+from streams.ports.edges import OutgoingEdges, RemovalMarks, ScannedUsers, UserScan
+from streams.stores.memory.photos import MemoryAuthorPhotos
 from streams.stores.memory.rows import LatestRows
 
 
@@ -67,8 +68,25 @@ class MemoryOutgoingEdges(OutgoingEdges):
             floor=newest[0][0] - 1 if len(newest) == count else END,
         )
 
+    def followers(self) -> set[UserId]:
+        """Return everybody who has a row of a follow."""
+        return {member for kind, member in self._rows if kind is OutgoingEdge.FOLLOWING}
+
     def _member_rows(self, kind: OutgoingEdge, member: UserId) -> LatestRows:
         return self._rows.setdefault((kind, member), LatestRows(self._clock_ms, self._removed_ttl_ms))
+
+
+class MemoryUserScan(UserScan):
+    """Scans in the order of ids, which are the positions."""
+
+    def __init__(self, outgoing_edges: MemoryOutgoingEdges, author_photos: MemoryAuthorPhotos) -> None:
+        self._ids = {
+            ScannedUsers.FOLLOWERS: outgoing_edges.followers,
+            ScannedUsers.AUTHORS: author_photos.authors,
+        }
+
+    async def after(self, users: ScannedUsers, position: int, *, limit: int) -> Sequence[tuple[int, UserId]]:
+        return [(user, user) for user in sorted(self._ids[users]()) if user > position][:limit]
 
 
 class MemoryRemovalMarks(RemovalMarks):

@@ -78,6 +78,7 @@ class MemoryAuthorPhotos(AuthorPhotos):
         self._ready: dict[UserId, dict[PhotoId, bool]] = defaultdict(dict)
         self._removed: set[tuple[UserId, PhotoId]] = set()
         self._rejected: set[tuple[UserId, PhotoId]] = set()
+        self._repaired: dict[tuple[UserId, PhotoId], bool] = {}
 
     async def add(self, photos: Collection[tuple[PhotoId, UserId]], *, ready: bool) -> None:
         for photo, author in photos:
@@ -89,17 +90,29 @@ class MemoryAuthorPhotos(AuthorPhotos):
     async def remove(self, author: UserId, photo: PhotoId) -> None:
         self._removed.add((author, photo))
 
+    async def repair(self, author: UserId, photo: PhotoId, *, is_listed: bool) -> None:
+        self._ready[author].setdefault(photo, True)
+        self._repaired[author, photo] = is_listed
+
     async def newest(
         self, authors: Sequence[UserId], *, below: int, each_max: int
     ) -> dict[UserId, list[AuthorPhoto]]:
         return {author: self._newest(author, below)[:each_max] for author in authors}
 
+    def authors(self) -> set[UserId]:
+        """Return everybody who has a list."""
+        return set(self._ready)
+
     def _newest(self, author: UserId, below: int) -> list[AuthorPhoto]:
         return [
-            AuthorPhoto(photo_id=photo, ready=ready and (author, photo) not in self._rejected)
-            for photo, ready in sorted(self._ready[author].items(), reverse=True)
-            if photo < below and (author, photo) not in self._removed
+            AuthorPhoto(photo_id=photo, ready=self._is_ready(author, photo))
+            for photo in sorted(self._ready[author], reverse=True)
+            if photo < below and self._repaired.get((author, photo), (author, photo) not in self._removed)
         ]
+
+    def _is_ready(self, author: UserId, photo: PhotoId) -> bool:
+        is_ready = self._ready[author][photo] and (author, photo) not in self._rejected
+        return self._repaired.get((author, photo), is_ready)
 
 
 class MemoryParkedPhotos(ParkedPhotos):

@@ -22,7 +22,7 @@ from streams.stores.memory.delivery import (
 )
 from streams.stores.memory.health import MemoryStoreClock, MemoryStoreProbe
 from streams.stores.memory.media import MemoryCdn, MemoryMediaObjects, MemoryMediaUploads
-from streams.stores.memory.outgoing_edges import MemoryOutgoingEdges, MemoryRemovalMarks
+from streams.stores.memory.outgoing_edges import MemoryOutgoingEdges, MemoryRemovalMarks, MemoryUserScan
 from streams.stores.memory.photos import MemoryAuthorPhotos, MemoryParkedPhotos, MemoryPhotos
 from streams.stores.memory.revocations import MemoryRevocations
 from streams.stores.memory.timelines import MemoryActiveReaders, MemoryPageStarts, MemoryTimelines
@@ -54,7 +54,8 @@ def memory_stores(
     """
     removed_ttl_ms = removed_edge_ttl_s * 1_000
     bucket: MutableMapping[str, bytes] = {} if objects is None else objects
-    photos, cache = MemoryPhotos(), MemoryCache(clock_ms)
+    photos, author_photos, cache = MemoryPhotos(), MemoryAuthorPhotos(), MemoryCache(clock_ms)
+    outgoing_edges = MemoryOutgoingEdges(clock_ms, removed_ttl_ms)
     timelines = MemoryTimelines(
         clock_ms,
         slots=timeline_slots,
@@ -66,8 +67,9 @@ def memory_stores(
     )
     return Stores(
         photos=photos,
-        author_photos=MemoryAuthorPhotos(),
-        outgoing_edges=MemoryOutgoingEdges(clock_ms, removed_ttl_ms),
+        author_photos=author_photos,
+        outgoing_edges=outgoing_edges,
+        user_scan=MemoryUserScan(outgoing_edges, author_photos),
         removal_marks=MemoryRemovalMarks(clock_ms, removal_mark_ttl_s * 1_000),
         counted_sets=MemoryCountedSets(clock_ms, removed_ttl_ms),
         authors=MemoryAuthors(),

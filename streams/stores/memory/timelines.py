@@ -78,6 +78,10 @@ class MemoryTimelines(Timelines):
             stored.expires_ms = self._clock_ms() + self._ttl_ms
         return stored.value
 
+    async def peek(self, owner: UserId) -> bytes | None:
+        stored = self._timeline(owner)
+        return None if stored is None else stored.value
+
     async def begin_rebuild(self, owner: UserId, token: bytes) -> bool:
         if self._timeline(owner) is not None:
             return False

@@ -136,6 +136,9 @@ class RedisTimelines(Timelines):
             command = (b"EXPIRE", self._key(owner), b"%d" % self._ttl_s)
             await self._client.call("read", self._client.ask, *command)
 
+    async def peek(self, owner: UserId) -> bytes | None:
+        return cast(bytes | None, await self._client.call("peek", self._client.ask, b"GET", self._key(owner)))
+
     async def begin_rebuild(self, owner: UserId, token: bytes) -> bool:
         command = (b"SET", self._key(owner), self._begun(token), b"NX", b"PX", self._rebuild_ttl)
         return bool(await self._client.call("rebuild", self._client.ask, *command))

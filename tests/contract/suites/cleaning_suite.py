@@ -1,16 +1,23 @@
 """What the stores of the cleaning job promise, and what the job needs from the other stores."""
 
+from collections import Counter
 from collections.abc import Callable
 
-from schemas.ids import PhotoId
+import pytest
+
+from schemas.ids import PhotoId, UserId
+from streams.core.counted import Membership
+from streams.core.edges import OutgoingEdge
 from streams.core.photos import StoredRendition
 from streams.ports.cleaning import POSITION_MIN, CleaningScan
+from streams.ports.edges import ScannedUsers
 from streams.ports.groups import Stores
 from tests.contract.passing_time import PassingTime
 from tests.contract.suites.photos_suite import photo_by
 from tests.worlds.deliveries import PUSHED
 
 NewId = Callable[[], int]
+NOW_US = 1_790_000_000_000_000
 MADE = {
     name: StoredRendition(object_key=f"r/{name}", width=1, height=1)
     for name in ("thumbnail", "small", "large")
@@ -31,6 +38,29 @@ class PhotoScanSuite:
         ids = [photo for _, photo in met]
         assert len(ids) == len(set(ids))
         assert {photo.photo_id for photo in photos} <= set(ids)
+        assert sorted(met) == met
+
+
+class UserScanSuite:
+    @pytest.mark.parametrize("users", ScannedUsers)
+    async def test_a_walk_meets_every_user_once(
+        self, stores: Stores, new_id: NewId, users: ScannedUsers
+    ) -> None:
+        """Also those with several rows. The pages are ordered by position, and the last one is empty."""
+        expected = [UserId(new_id()) for _ in range(7)]
+        for user in expected:
+            for other in (new_id(), new_id()):
+                if users is ScannedUsers.FOLLOWERS:
+                    state = Membership(NOW_US, removed=False)
+                    await stores.outgoing_edges.write(OutgoingEdge.FOLLOWING, user, other, state)
+                else:
+                    await stores.author_photos.add([(PhotoId(other), user)], ready=True)
+        met: list[tuple[int, UserId]] = []
+        while page := await stores.user_scan.after(users, met[-1][0] if met else POSITION_MIN, limit=3):
+            assert len(page) <= 3
+            met += page
+
+        assert [1] == list({Counter(user for _, user in met)[user] for user in expected})
         assert sorted(met) == met
 
 

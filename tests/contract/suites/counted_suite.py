@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from schemas.ids import PackedIds, pack_ids, unpack_ids
 from schemas.internal import SetKind
 from streams.core.counted import Membership
-from streams.core.sets import BucketKey, BucketState, BucketWrite, SetSummary
+from streams.core.sets import BucketHead, BucketKey, BucketState, BucketWrite, SetSummary
 from streams.ports.groups import Stores
 from tests.contract.passing_time import PassingTime
 
@@ -95,7 +95,7 @@ class CountedSetsSuite:
 
         assert await stores.counted_sets.summaries(kind, owners) == dict.fromkeys(owners, SetSummary())
         assert await read(stores, {key: [1]}) == {key: ({}, 0)}
-        assert await stores.counted_sets.bucket(key) == {}
+        assert (await stores.counted_sets.bucket(key)).rows == {}
         assert await stores.counted_sets.bucket_counts(kind, key.owner, 0) == {}
         assert await members_of(stores, key) == ()
         assert await stores.counted_sets.page(key, after=0, limit=10) == []
@@ -110,10 +110,26 @@ class CountedSetsSuite:
         for _ in range(2):
             await stores.counted_sets.write([write])
 
-            assert await stores.counted_sets.bucket(key) == {3: IN, 5: OUT, 7: IN}
+            assert (await stores.counted_sets.bucket(key)).rows == {3: IN, 5: OUT, 7: IN}
             assert await live_of(stores, key) == 2
             assert await head_of(stores, key) == SetSummary(level=0, total=2)
             assert await stores.counted_sets.bucket_counts(kind, key.owner, 0) == {0: 2}
+
+    @pytest.mark.parametrize("level", [0, 2])
+    async def test_stamps_of_count_and_page_are_returned(
+        self, stores: Stores, new_id: NewId, level: int
+    ) -> None:
+        """Each has its own, because a write without a page leaves the page. No count has the stamp 0."""
+        key = BucketKey(SetKind.FOLLOWERS, new_id(), level, 0)
+        empty = await stores.counted_sets.head(key)
+        await stores.counted_sets.write([writing(key, {7: IN}, count=1, page=[7], stamp=5)])
+        await stores.counted_sets.write([writing(key, {8: IN}, count=2, stamp=9)])
+        head, state = await stores.counted_sets.head(key), await stores.counted_sets.bucket(key)
+
+        assert empty == BucketHead(0, None, 0)
+        assert head == BucketHead(9, PackedIds(pack_ids([7])), 5)
+        assert (state.count, state.stamp, sorted(state.members)) == (2, 9, [7, 8])
+        assert (await stores.counted_sets.read({key: [7]}, totals={}))[key].stamp == 9
 
     async def test_kinds_owners_levels_and_buckets_are_apart(self, stores: Stores, new_id: NewId) -> None:
         """A write to one bucket changes no other bucket, also when one call reads all of them."""
@@ -228,7 +244,7 @@ class CountedSetsSuite:
         await stores.counted_sets.write([writing(key, {2: IN}, stamp=2)])
         await stores.counted_sets.write([writing(key, summary=SetSummary(level=1, total=3), stamp=2)])
 
-        assert await stores.counted_sets.bucket(key) == {1: IN, 2: IN}
+        assert (await stores.counted_sets.bucket(key)).rows == {1: IN, 2: IN}
         assert await live_of(stores, key) == 1
         assert await head_of(stores, key) == SetSummary(level=1, total=3)
 
@@ -249,7 +265,7 @@ class CountedSetsSuite:
         for stamp, state in zip((2, 1), states, strict=True):
             await stores.counted_sets.write([writing(key, {1: state}, stamp=stamp)])
 
-        assert await stores.counted_sets.bucket(key) == {1: expected}
+        assert (await stores.counted_sets.bucket(key)).rows == {1: expected}
 
     @settings(
         max_examples=20,
@@ -284,7 +300,7 @@ class CountedSetsSuite:
         await stores.counted_sets.write([writing(key, rows, count=3, summary=SetSummary(level=0, total=3))])
 
         assert await members_of(stores, key) == (ids[0], ids[1], ids[3])
-        assert await stores.counted_sets.bucket(key) == rows
+        assert (await stores.counted_sets.bucket(key)).rows == rows
 
     @pytest.mark.parametrize("order", list(permutations([(1, (8, 9)), (2, (3, 5, 9))])))
     async def test_a_page_is_read_in_place_of_the_rows(
@@ -300,7 +316,7 @@ class CountedSetsSuite:
         await stores.counted_sets.write([writing(key, count=0, stamp=4, page=())])
 
         assert await members_of(stores, key) == ()
-        assert await stores.counted_sets.bucket(key) == {7: IN}
+        assert (await stores.counted_sets.bucket(key)).rows == {7: IN}
 
     async def test_without_a_page_the_rows_are_read(self, stores: Stores, new_id: NewId) -> None:
         """Members of a bucket without a page come from its rows, also if the same call reads a
@@ -357,7 +373,7 @@ class CountedSetsSuite:
         rows = dict.fromkeys(range(1, 1201), IN)
         await stores.counted_sets.write([writing(key, rows, count=1_200)])
 
-        assert await stores.counted_sets.bucket(key) == rows
+        assert (await stores.counted_sets.bucket(key)).rows == rows
         assert await members_of(stores, key) == tuple(rows)
 
     async def test_many_buckets_are_written_by_one_call(self, stores: Stores, new_id: NewId) -> None:
@@ -403,7 +419,7 @@ class CountedSetsSuite:
         await brief_stores.counted_sets.write([writing(key, {1: LATER_OUT}, count=1, stamp=2)])
 
         async def cleared() -> bool:
-            return 1 not in await brief_stores.counted_sets.bucket(key)
+            return 1 not in (await brief_stores.counted_sets.bucket(key)).rows
 
         await passing.until(cleared, "a removed row is cleared away")
 

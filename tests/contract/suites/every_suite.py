@@ -8,6 +8,7 @@ from tests.contract.suites.cleaning_suite import (
     ForgottenRenditionsSuite,
     MissingObjectsSuite,
     PhotoScanSuite,
+    UserScanSuite,
 )
 from tests.contract.suites.coordination_suite import (
     ShardLeasesSuite,
@@ -72,6 +73,7 @@ __all__ = [
     "TestUploadKeys",
     "TestUploadLimit",
     "TestUploads",
+    "TestUserScan",
 ]
 
 
@@ -116,6 +118,10 @@ class TestCheckpoints(CheckpointsSuite):
 
 
 class TestPhotoScan(PhotoScanSuite):
+    pass
+
+
+class TestUserScan(UserScanSuite):
     pass
 
 

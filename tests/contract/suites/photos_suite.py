@@ -252,6 +252,21 @@ class AuthorPhotosSuite:
 
         assert found == {author: [AuthorPhoto(photo_id=photo, ready=True)]}
 
+    async def test_a_repair_is_later_than_everything(self, stores: Stores, new_id: NewId) -> None:
+        """A removed photo is listed, a rejected one is ready, and a listed one is removed, for good."""
+        author, removed, rejected, listed = UserId(new_id()), *(PhotoId(new_id()) for _ in range(3))
+        await stores.author_photos.add([(listed, author), (rejected, author)], ready=True)
+        await stores.author_photos.reject(author, rejected)
+        await stores.author_photos.remove(author, removed)
+        for photo in (removed, rejected):
+            await stores.author_photos.repair(author, photo, is_listed=True)
+        await stores.author_photos.repair(author, listed, is_listed=False)
+        await stores.author_photos.add([(listed, author)], ready=True)
+        await stores.author_photos.remove(author, removed)
+        found = await stores.author_photos.newest([author], below=ID_MAX, each_max=5)
+
+        assert found == {author: [AuthorPhoto(rejected, ready=True), AuthorPhoto(removed, ready=True)]}
+
     async def test_what_is_not_ready_is_listed_as_such(self, stores: Stores, new_id: NewId) -> None:
         """The author sees a photo that is not ready. The callers decide which other users see
         it."""

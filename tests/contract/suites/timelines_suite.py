@@ -47,6 +47,12 @@ async def ring_of(stores: Stores, owner: UserId) -> ring.Ring:
 
 
 class TimelinesSuite:
+    async def test_a_peek_is_a_read(self, stores: Stores, new_id: NewId) -> None:
+        owner = await whole(stores, new_id, [3, 5])
+
+        assert await stores.timelines.peek(owner) == await stores.timelines.read(owner)
+        assert await stores.timelines.peek(UserId(new_id())) is None
+
     async def test_only_timelines_that_exist_are_written(self, stores: Stores, new_id: NewId) -> None:
         """`append` and `merge` return how many of the timelines exist. They never create a
         timeline."""

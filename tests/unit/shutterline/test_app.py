@@ -19,7 +19,7 @@ from streams.settings import Settings
 
 SECRET = "a secret of more than thirty-two bytes"
 STACK = ["up", "down", "status", "clean", "rotate-media-key", "demo"]
-RUNNING = ["migrate", "worker", "api", "warm", "resume", "rebuild", "warm-timelines", "clean-media"]
+RUNNING = ["migrate", "worker", "api", "warm", "resume", "rebuild", "warm-timelines", "clean-media", "audit"]
 COMMANDS = [*STACK, *RUNNING, "load", "token", "upload", "feed", "inspect", "check"]
 CHANGES = ["user.followed", "user.unfollowed", "photo.liked", "photo.unliked"]
 EVENTS = ["photo.uploaded", "photo.deleted", *CHANGES]

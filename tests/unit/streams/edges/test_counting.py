@@ -10,6 +10,7 @@ import pytest
 
 from schemas.ids import UserId
 from schemas.internal import Backfill, EdgeRecord, RenditionTask, SetKind
+from streams.core.sets import BucketKey, BucketWrite, SetSummary
 from streams.edges.counting import KNOWN_ROWS_MAX, SetWriter
 from streams.errors import StoreUnavailable
 from streams.ports.edges import CountedSets
@@ -132,3 +133,42 @@ async def test_a_backfill_is_requested_after_its_follower_is_written(flaky: Flak
 
     assert [Backfill(((UserId(member), AUTHOR),)) for member in (1, 2)] == backfills.requested
     assert [2] == backfills.followers
+
+
+@pytest.mark.parametrize("level", [0, 1])
+@pytest.mark.parametrize("planted_stamp", [5, 1_790_000_000_000_000])
+async def test_a_recount_writes_what_the_rows_say(flaky: FlakyStores, level: int, planted_stamp: int) -> None:
+    """Whoever wrote the wrong count, also by hand with a time as its stamp; the batches after it go on."""
+    writer = writer_of(flaky)
+    writer.bucket_members_max = 1_000 if level == 0 else 2
+    await writer.apply([like(member) for member in range(1, 6)], 0, 5)
+    key = BucketKey(SetKind.LIKERS, PHOTO, level, 0)
+    stored = (await flaky.real.counted_sets.bucket(key)).count
+    summary = SetSummary(level=level, total=99)
+    first = BucketKey(SetKind.LIKERS, PHOTO, 0, 0)
+    await flaky.real.counted_sets.write(
+        [
+            BucketWrite(key, {}, count=99, summary=None, stamp=1 << 48 | planted_stamp),
+            BucketWrite(first, {}, count=None, summary=summary, stamp=1 << 48 | planted_stamp),
+        ]
+    )
+    for _ in range(2):
+        await writer.recount([key], 6)
+
+        assert (await flaky.real.counted_sets.bucket(key)).count == stored
+        assert await count(flaky) == 5
+    await writer.apply([like(6), like(7)], 6, 8)
+
+    assert await count(flaky) == 7
+
+
+async def test_a_recount_of_an_earlier_level_does_nothing(flaky: FlakyStores) -> None:
+    """The set was copied since the record was written, and the copy was counted."""
+    writer = writer_of(flaky)
+    writer.bucket_members_max = 2
+    await writer.apply([like(member) for member in range(1, 6)], 0, 5)
+    flaky.moments.clear()
+    await writer.recount([BucketKey(SetKind.LIKERS, PHOTO, 0, 0)], 6)
+
+    assert "write" not in {moment.operation for moment in flaky.moments}
+    assert await count(flaky) == 5

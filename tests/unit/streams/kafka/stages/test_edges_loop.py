@@ -12,8 +12,8 @@ from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError, KafkaError, UnknownError
 
 from bench.traffic.waiting import eventually
-from schemas.internal import EdgeRecord, SetKind, encode_edges
-from streams.core.sets import BucketWrite
+from schemas.internal import RECOUNT, EdgeRecord, SetKind, encode_edges, encode_recount
+from streams.core.sets import BucketKey, BucketWrite, SetSummary
 from streams.kafka.consuming.partitions import PartitionConsumer
 from streams.kafka.consuming.progress import Progress
 from streams.kafka.stages.edges_loop import EdgesLoop
@@ -32,7 +32,12 @@ TURNS = 50  # Turns of the event loop. If the batch loop went on, it would poll 
 
 def like(member: int, owner: int, offset: int) -> SimpleNamespace:
     edge = EdgeRecord(SetKind.LIKERS, member, owner, 1, removed=False)
-    return SimpleNamespace(offset=offset, value=encode_edges([edge]))
+    return SimpleNamespace(offset=offset, value=encode_edges([edge]), headers=())
+
+
+def recount(owner: int, offset: int) -> SimpleNamespace:
+    buckets = encode_recount([(SetKind.LIKERS, owner, 0, 0)])
+    return SimpleNamespace(offset=offset, value=None, headers=((RECOUNT, buckets),))
 
 
 @dataclass
@@ -260,3 +265,19 @@ async def test_an_edge_is_counted_although_another_partition_cannot_be_read() ->
     await eventually("the likes to be counted", total)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_recount_is_a_batch_of_its_own() -> None:
+    """It comes between two batches of edges, as in the log: its count must not have another's stamp."""
+    stores = memory_stores(clock_ms=lambda: 1_800_000_000_000)
+    key = BucketKey(SetKind.LIKERS, PHOTO, 0, 0)
+    wrong = BucketWrite(key, {}, count=99, summary=SetSummary(level=0, total=99), stamp=1)
+    await stores.counted_sets.write([wrong])
+    consumer = Consumer([{OTHER: [like(1, PHOTO, 0), recount(PHOTO, 1), like(2, PHOTO, 2)]}], UnknownError())
+    running = asyncio.create_task(loop_over(consumer, stores.counted_sets, stores).run())
+    await eventually("all batches to be committed", lambda: len(consumer.commits) == 3)
+    running.cancel()
+
+    assert consumer.commits == [(OTHER, 1), (OTHER, 2), (OTHER, 3)]
+    assert (await stores.counted_sets.summaries(SetKind.LIKERS, [PHOTO]))[PHOTO].total == 2
+    assert (await stores.counted_sets.bucket(key)).count == 2

@@ -1,0 +1,108 @@
+"""Audit all the time: `audit_users` of `audit_interval_s`, one part after the other.
+
+Each pass begins at another user, and looks at nobody twice. Two workers that do this at once do some of it
+twice.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from random import Random
+from time import monotonic
+
+from schemas.ids import UserId
+from streams import metrics
+from streams.core.audit import TIMELINE_DRIFT
+from streams.errors import StoreUnavailable
+from streams.jobs.audit.audit import Audited, Auditor
+from streams.limited_log import LimitedLog
+from streams.ports.cleaning import POSITION_MAX, POSITION_MIN
+from streams.ports.edges import ScannedUsers, UserScan
+from streams.settings import AuditSettings
+from streams.stores.cache.database_reads import TooManyReads
+
+log = logging.getLogger(__name__)
+PART_S = 10.0
+# Of those who are looked at. Authors are scanned, too, because some of them follow nobody.
+AUTHORS_SHARE = 0.25
+
+
+async def sampled_users(
+    scan: UserScan, count: int, seed: int, *, part_max: int
+) -> AsyncIterator[list[UserId]]:
+    """Yield up to `count` followers and authors, at most `part_max` at a time. Some are both.
+
+    Raises:
+        StoreUnavailable: The database did not respond.
+    """
+    authors = int(count * AUTHORS_SHARE)
+    for users, wanted in ((ScannedUsers.AUTHORS, authors), (ScannedUsers.FOLLOWERS, count - authors)):
+        begin = Random(seed).randint(POSITION_MIN, POSITION_MAX)
+        position, has_wrapped = begin, False
+        while wanted > 0:
+            page = await scan.after(users, position, limit=min(part_max, wanted))
+            if has_wrapped:
+                page = [(at, user) for at, user in page if at <= begin]
+            if page:
+                yield [user for _, user in page]
+                wanted, position = wanted - len(page), page[-1][0]
+            elif has_wrapped:
+                break
+            else:
+                position, has_wrapped = POSITION_MIN, True
+
+
+@dataclass(slots=True)
+class AuditJob:
+    """Runs the audit while `is_owner()` is true. `auditor_of` makes one from the seed of a pass."""
+
+    settings: AuditSettings
+    scan: UserScan
+    auditor_of: Callable[[int], Auditor]
+    is_owner: Callable[[], bool]
+    clock_s: Callable[[], float] = monotonic
+    _outages: LimitedLog = field(default_factory=lambda: LimitedLog(log), init=False)
+
+    async def run(self) -> None:
+        """Audit until cancelled. The first pass begins after an interval: a process that starts is busy."""
+        rng = Random()
+        while True:
+            await asyncio.sleep(self.settings.audit_interval_s)
+            try:
+                await self.run_once(rng.getrandbits(32))
+            except (StoreUnavailable, TooManyReads) as error:
+                self._outages.warning("audit", "the audit goes on with the next pass: %s", error)
+
+    async def run_once(self, seed: int) -> None:
+        settings = self.settings
+        part_max = max(1, int(settings.audit_users * PART_S / settings.audit_interval_s))
+        auditor, total = self.auditor_of(seed), Audited()
+        parts = sampled_users(self.scan, settings.audit_users, seed, part_max=part_max)
+        async for users in parts:
+            if not self.is_owner():
+                return
+            began_s = self.clock_s()
+            total += await auditor.audit(users)
+            await asyncio.sleep(max(0.0, PART_S - (self.clock_s() - began_s)))
+        export(total)
+
+
+def export(audited: Audited) -> None:
+    """Set the metrics of a pass, and log what it found."""
+    in_timelines = sum(difference.drift in TIMELINE_DRIFT for difference in audited.found)
+    for compared, count, found in (
+        ("graph", audited.graph, len(audited.found) - in_timelines),
+        ("timelines", audited.timelines, in_timelines),
+    ):
+        metrics.AUDIT_RATIO.labels(compared).set(found / count if count else 0.0)
+    for counter, differences in ((metrics.AUDIT_FOUND, audited.found), (metrics.AUDIT_LEFT, audited.left)):
+        for difference in differences:
+            counter.labels(difference.drift.value).inc()
+    if audited.found:
+        log.warning(
+            "the audit found %d differences at %d users and repaired %d",
+            len(audited.found),
+            audited.users,
+            len(audited.found) - len(audited.left),
+        )

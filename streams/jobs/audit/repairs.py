@@ -1,0 +1,100 @@
+"""Repair differences through those who write the tables at other times, so that each set has one writer."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from schemas.ids import UserId
+from schemas.internal import LEFT_TIME_US, READY_TIME_US, EdgeRecord, SetKind
+from streams.clock import unix_us
+from streams.core.audit import (
+    Difference,
+    ListPhoto,
+    PullAuthor,
+    RebuildTimeline,
+    StateEdge,
+    StateReady,
+)
+from streams.core.edges import OutgoingEdge
+from streams.core.sets import BucketKey
+from streams.edges.changed import Edge, write_follows, write_likes
+from streams.ports.groups import AuditStores
+from streams.ports.publishing import Outbox, Recounts
+from streams.stores.cache.keys import pull_list_key
+from streams.timelines.rebuild import Rebuilder
+
+REBUILD_S_MAX = 10.0
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Repairs:
+    """Repairs what is found; every repair may be repeated.
+
+    A row that somebody deleted by hand hides whatever was written before that moment. So with `is_forced`,
+    rows are written as of now. Without, they are written as of their event, and a later event that is still
+    on its way wins, as always.
+    """
+
+    stores: AuditStores
+    outbox: Outbox
+    recounts: Recounts
+    rebuilder: Rebuilder
+    clock_us: Callable[[], int] = unix_us
+
+    async def repair(self, differences: Sequence[Difference], *, is_forced: bool) -> None:
+        """Repair what can be.
+
+        Raises:
+            StoreUnavailable: Some of it may be repaired; call it again.
+        """
+        await self._edges(
+            [each.repair for each in differences if isinstance(each.repair, StateEdge)], is_forced
+        )
+        await self._ready(
+            [each.repair for each in differences if isinstance(each.repair, StateReady)], is_forced
+        )
+        for photo in (each.repair for each in differences if isinstance(each.repair, ListPhoto)):
+            await self._list(photo, is_forced)
+        pulled = [each.repair.author for each in differences if isinstance(each.repair, PullAuthor)]
+        await self.stores.pulled_authors.add(pulled)
+        buckets = {each.repair for each in differences if isinstance(each.repair, BucketKey)}
+        if buckets:
+            await self.recounts.recount(sorted(buckets, key=lambda key: (key.kind, key.owner, key.bucket)))
+        for owner in {each.repair.owner for each in differences if isinstance(each.repair, RebuildTimeline)}:
+            await self._rebuild(owner)
+
+    async def _edges(self, stated: Sequence[StateEdge], is_forced: bool) -> None:
+        edges: dict[OutgoingEdge, list[Edge]] = {kind: [] for kind in OutgoingEdge}
+        for edge in stated:
+            state = replace(edge.state, time_us=self.clock_us()) if is_forced else edge.state
+            edges[edge.kind].append((edge.member, edge.owner, state))
+        ports = (self.stores.outgoing_edges, self.stores.removal_marks, self.stores.cache, self.outbox)
+        if follows := edges[OutgoingEdge.FOLLOWING]:
+            await write_follows(*ports, follows)
+        if likes := edges[OutgoingEdge.LIKES]:
+            await write_likes(*ports, likes)
+
+    async def _ready(self, stated: Sequence[StateReady], is_forced: bool) -> None:
+        records = []
+        for ready in stated:
+            time_us = READY_TIME_US if ready.is_ready else LEFT_TIME_US
+            time_us = self.clock_us() if is_forced else time_us
+            removed = not ready.is_ready
+            records.append(EdgeRecord(SetKind.READY_PHOTOS, ready.photo, ready.author, time_us, removed))
+        if records:
+            await self.outbox.edges(records)
+
+    async def _list(self, photo: ListPhoto, is_forced: bool) -> None:
+        if is_forced:
+            await self.stores.author_photos.repair(photo.author, photo.photo, is_listed=photo.is_listed)
+        elif photo.is_listed:
+            await self.stores.author_photos.add([(photo.photo, photo.author)], ready=True)
+        else:
+            await self.stores.author_photos.remove(photo.author, photo.photo)
+        await self.stores.cache.invalidate([pull_list_key(photo.author)])
+
+    async def _rebuild(self, owner: UserId) -> None:
+        await self.stores.timelines.forget(owner)
+        await asyncio.shield(self.rebuilder.rebuild(owner, wait_s=REBUILD_S_MAX))

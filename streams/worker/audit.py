@@ -1,0 +1,24 @@
+"""The audit of the worker that owns the first partition of `edges`."""
+
+from streams.jobs.audit.audit import Auditor, make_auditor
+from streams.jobs.audit.job import AuditJob
+from streams.jobs.audit.repairs import Repairs
+from streams.kafka.consuming.progress import GroupPartition
+from streams.kafka.offsets.applied import Applied, stages_of
+from streams.timelines.rebuild import database_rebuilder
+from streams.worker.parts import SharedParts
+from topics.catalogue import EDGES
+
+
+def audit_job(shared: SharedParts, group: str) -> AuditJob:
+    """Return the job; `group` is the one that reads `edges`."""
+    settings, stores = shared.settings, shared.stores
+    first = GroupPartition(group, EDGES.named(settings.namespace), 0)
+    applied = Applied(shared.offsets, stages_of(settings.namespace, shared.sizes), settings.audit_wait_s_max)
+    rebuilder = database_rebuilder(stores, stores.outgoing_edges, settings)
+    repairs = Repairs(stores, shared.outbox, shared.outbox, rebuilder)
+
+    def auditor_of(seed: int) -> Auditor:
+        return make_auditor(stores, settings, applied.wait, repairs, seed)
+
+    return AuditJob(settings, stores.user_scan, auditor_of, lambda: first in shared.progress.owned())

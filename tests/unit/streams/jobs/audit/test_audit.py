@@ -1,0 +1,242 @@
+"""The audit finds what was changed by hand in each table and in a timeline, and repairs it."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from schemas.ids import PackedIds, PhotoId, first_id_at, pack_ids
+from schemas.internal import SetKind
+from streams.core.audit import Drift
+from streams.core.counted import Membership
+from streams.core.delivery import Mode
+from streams.core.edges import OutgoingEdge
+from streams.core.ring import parse
+from streams.core.sets import BucketKey, BucketWrite, SetSummary
+from streams.ports.timelines import PhotosForOwners
+from tests.unit.streams.jobs.audit.world import AUTHOR, ME, OTHER, PHOTOS, AuditWorld, make_audit_world
+from tests.worlds.api import NOW_MS
+
+FOLLOWERS = BucketKey(SetKind.FOLLOWERS, AUTHOR, 0, 0)
+LIKERS = BucketKey(SetKind.LIKERS, PHOTOS[0], 0, 0)
+READY = BucketKey(SetKind.READY_PHOTOS, AUTHOR, 0, 0)
+GHOST = PhotoId(first_id_at(NOW_MS - 1_800_000))
+
+
+async def _lose_following(world: AuditWorld) -> None:
+    await world.delete_row(OutgoingEdge.FOLLOWING, ME, AUTHOR)
+
+
+async def _lose_follower(world: AuditWorld) -> None:
+    await world.delete_member(FOLLOWERS, ME)
+
+
+async def _lose_like(world: AuditWorld) -> None:
+    await world.delete_row(OutgoingEdge.LIKES, ME, PHOTOS[0])
+
+
+async def _lose_liker(world: AuditWorld) -> None:
+    await world.delete_member(LIKERS, ME)
+
+
+async def _lose_ready_photo(world: AuditWorld) -> None:
+    await world.delete_member(READY, PHOTOS[1])
+
+
+async def _lose_entry(world: AuditWorld) -> None:
+    await world.api.memory.author_photos.remove(AUTHOR, PHOTOS[1])
+
+
+async def _miscount(world: AuditWorld) -> None:
+    stamp = world.api.clock.us()  # As `UPDATE followers SET live = 99` would have it.
+    await world.write(BucketWrite(FOLLOWERS, {}, count=99, summary=None, stamp=stamp))
+
+
+async def _wrong_total(world: AuditWorld) -> None:
+    summary = SetSummary(level=0, total=99)
+    await world.write(BucketWrite(LIKERS, {}, count=None, summary=summary, stamp=world.api.clock.us()))
+
+
+async def _wrong_page(world: AuditWorld) -> None:
+    page = PackedIds(pack_ids([ME, OTHER]))
+    stamp = world.api.clock.us()
+    await world.write(BucketWrite(FOLLOWERS, {}, count=1, summary=None, stamp=stamp, page=page))
+
+
+async def _lose_pulled(world: AuditWorld) -> None:
+    await world.api.memory.authors.remember_modes({AUTHOR: Mode.PULL})
+
+
+async def _ghost(world: AuditWorld) -> None:
+    await world.api.upload(GHOST, OTHER)
+    await _append(world, GHOST)
+
+
+async def _double(world: AuditWorld) -> None:
+    await _append(world, PHOTOS[2])
+
+
+async def _miss(world: AuditWorld) -> None:
+    """A photo that is in no timeline, although its row says that it was pushed."""
+    await world.api.memory.timelines.forget(ME)
+    await world.api.page(ME)
+    photo = PhotoId(GHOST + 1)
+    owner, world.api.memory.timelines.append = world.api.memory.timelines.append, _nothing  # type: ignore[method-assign]
+    await world.api.post(photo, AUTHOR)
+    world.api.memory.timelines.append = owner  # type: ignore[method-assign]
+
+
+async def _nothing(puts: object) -> int:
+    return 0
+
+
+async def _append(world: AuditWorld, photo: PhotoId) -> None:
+    await world.api.memory.timelines.append([PhotosForOwners((photo,), PackedIds(pack_ids([ME])))])
+
+
+PLANTED = {
+    Drift.FOLLOWING: _lose_following,
+    Drift.FOLLOWERS: _lose_follower,
+    Drift.LIKES: _lose_like,
+    Drift.LIKERS: _lose_liker,
+    Drift.READY_PHOTOS: _lose_ready_photo,
+    Drift.AUTHOR_PHOTOS: _lose_entry,
+    Drift.PULLED_AUTHORS: _lose_pulled,
+    Drift.COUNTS: _miscount,
+    Drift.EXTRA: _ghost,
+    Drift.DOUBLED: _double,
+}
+
+
+async def test_nothing_differs_in_a_sound_world() -> None:
+    """Both sides of a follow and of a like, both lists of five photos, three counts, and a timeline."""
+    world = await make_audit_world()
+    audited = await world.audit()
+
+    assert audited.found == ()
+    assert audited.users == 2
+    assert audited.timelines == len(PHOTOS)
+
+
+@pytest.mark.parametrize(("drift", "plant"), PLANTED.items())
+async def test_what_is_changed_by_hand_is_found_and_repaired(
+    drift: Drift, plant: Callable[[AuditWorld], Awaitable[None]]
+) -> None:
+    """One pass finds it and repairs it, also where somebody's write is later than any that a worker makes."""
+    world = await make_audit_world()
+    await plant(world)
+    looked = await world.audit(repair=False)
+    repaired = await world.audit()
+    after = await world.audit()
+
+    assert drift in {each.drift for each in looked.found}
+    assert looked.left == looked.found
+    assert {each.drift for each in repaired.found} == {each.drift for each in looked.found}
+    assert repaired.left == ()
+    assert after.found == ()
+
+
+async def test_a_wrong_page_of_followers_is_packed_again() -> None:
+    """Fan-out reads the page, so OTHER would get photos and nobody would see why."""
+    world = await make_audit_world(page_level_min=0)
+    await _wrong_page(world)
+    repaired = await world.audit()
+
+    assert [each.drift for each in repaired.found] == [Drift.PAGES]
+    assert repaired.left == ()
+    assert (await world.api.memory.counted_sets.members([FOLLOWERS]))[FOLLOWERS] == pack_ids([ME])
+
+
+async def test_counting_goes_on_after_a_count_that_was_changed_by_hand() -> None:
+    """The write by hand has a later stamp than all batches of the log, which must not lose against it."""
+    world = await make_audit_world()
+    await _miscount(world)
+    await world.audit()
+    await world.follow(OTHER, AUTHOR)
+    [summary] = (await world.api.memory.counted_sets.summaries(SetKind.FOLLOWERS, [AUTHOR])).values()
+
+    assert summary.total == 2
+    assert (await world.api.memory.counted_sets.bucket(FOLLOWERS)).count == 2
+
+
+async def test_a_wrong_total_is_counted_again() -> None:
+    world = await make_audit_world()
+    await _wrong_total(world)
+    repaired = await world.audit(AUTHOR)
+    [summary] = (await world.api.memory.counted_sets.summaries(SetKind.LIKERS, [PHOTOS[0]])).values()
+
+    assert [each.drift for each in repaired.found] == [Drift.COUNTS]
+    assert summary.total == 1
+
+
+async def test_a_photo_that_a_timeline_lacks_is_found() -> None:
+    """The page shows it after the repair."""
+    world = await make_audit_world()
+    await _miss(world)
+    missed = (await world.api.page(ME)).ids
+    repaired = await world.audit()
+
+    assert GHOST + 1 not in missed
+    assert Drift.MISSING in {each.drift for each in repaired.found}
+    assert GHOST + 1 in (await world.api.page(ME)).ids
+
+
+async def test_a_ghost_is_gone_from_the_timeline() -> None:
+    world = await make_audit_world()
+    await _ghost(world)
+    await world.audit()
+    value = await world.api.memory.timelines.peek(ME)
+
+    assert value is not None
+    assert parse(value).ids == set(PHOTOS)
+
+
+async def test_what_is_on_its_way_is_no_drift() -> None:
+    """The first look finds a follow that is not counted yet. The second comes after the log is applied."""
+    world = await make_audit_world()
+    world.is_holding = True
+    await world.follow(OTHER, AUTHOR)
+    audited = await world.audit(OTHER, AUTHOR, repair=False)
+
+    assert audited.found == ()
+    assert audited.is_judged
+
+
+async def test_nothing_is_judged_while_workers_are_behind() -> None:
+    """Otherwise a backlog would look like the loss of everything in it."""
+    world = await make_audit_world()
+    world.is_holding = world.is_behind = True
+    await world.follow(OTHER, AUTHOR)
+    audited = await world.audit(OTHER)
+
+    assert not audited.is_judged
+    assert audited.found == ()
+
+
+async def test_the_later_side_of_an_edge_is_right() -> None:
+    """An unfollow that only one side knows is repaired to an unfollow, whichever side that is."""
+    world = await make_audit_world()
+    removed = Membership(world.api.clock.us(), removed=True)
+    await world.write(BucketWrite(FOLLOWERS, {ME: removed}, count=0, summary=SetSummary(), stamp=1 << 49))
+    repaired = await world.audit()
+
+    assert [each.drift for each in repaired.found] == [Drift.FOLLOWING]
+    assert await world.api.memory.outgoing_edges.following(ME) == {}
+
+
+async def test_a_missing_photo_row_cannot_be_repaired() -> None:
+    """It is reported, and left."""
+    world = await make_audit_world()
+    await world.api.memory.author_photos.add([(GHOST, AUTHOR)], ready=True)
+    repaired = await world.audit(AUTHOR)
+
+    assert [(each.drift, each.member) for each in repaired.left] == [(Drift.PHOTOS, GHOST)]
+
+
+async def test_a_look_does_not_keep_timelines() -> None:
+    """A timeline lives as long as its owner reads."""
+    world = await make_audit_world()
+    await world.api.later(72 * 3_600 - 200)
+    await world.audit(repair=False)
+    await world.api.later(200)
+
+    assert await world.api.memory.timelines.peek(ME) is None
