@@ -1,9 +1,9 @@
 """Repair differences through those who write the tables at other times, so that each set has one writer."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from schemas.ids import UserId
 from schemas.internal import LEFT_TIME_US, READY_TIME_US, EdgeRecord, SetKind
@@ -16,16 +16,17 @@ from streams.core.audit import (
     StateEdge,
     StateReady,
 )
+from streams.core.counted import bucket_of
 from streams.core.edges import OutgoingEdge
 from streams.core.sets import BucketKey
 from streams.edges.changed import Edge, write_follows, write_likes
+from streams.jobs.audit.edges import SETS
 from streams.ports.groups import AuditStores
 from streams.ports.publishing import Outbox, Recounts
 from streams.stores.cache.keys import pull_list_key
 from streams.timelines.rebuild import Rebuilder
 
 REBUILD_S_MAX = 10.0
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +50,38 @@ class Repairs:
         Raises:
             StoreUnavailable: Some of it may be repaired; call it again.
         """
-        await self._edges(
-            [each.repair for each in differences if isinstance(each.repair, StateEdge)], is_forced
-        )
-        await self._ready(
-            [each.repair for each in differences if isinstance(each.repair, StateReady)], is_forced
-        )
-        for photo in (each.repair for each in differences if isinstance(each.repair, ListPhoto)):
-            await self._list(photo, is_forced)
-        pulled = [each.repair.author for each in differences if isinstance(each.repair, PullAuthor)]
-        await self.stores.pulled_authors.add(pulled)
-        buckets = {each.repair for each in differences if isinstance(each.repair, BucketKey)}
+        repairs = [difference.repair for difference in differences]
+        edges = [repair for repair in repairs if isinstance(repair, StateEdge)]
+        ready = [repair for repair in repairs if isinstance(repair, StateReady)]
+        await self._edges(edges, is_forced)
+        await self._ready(ready, is_forced)
+        # A row that is written and stays hidden was counted nevertheless.
+        buckets = {
+            *[repair for repair in repairs if isinstance(repair, BucketKey)],
+            *await self._buckets([(SETS[edge.kind], edge.owner, edge.member) for edge in edges]),
+            *await self._buckets([(SetKind.READY_PHOTOS, each.author, each.photo) for each in ready]),
+        }
         if buckets:
             await self.recounts.recount(sorted(buckets, key=lambda key: (key.kind, key.owner, key.bucket)))
-        for owner in {each.repair.owner for each in differences if isinstance(each.repair, RebuildTimeline)}:
+        for photo in (repair for repair in repairs if isinstance(repair, ListPhoto)):
+            await self._list(photo, is_forced)
+        pulled = [repair.author for repair in repairs if isinstance(repair, PullAuthor)]
+        await self.stores.pulled_authors.add(pulled)
+        for owner in {repair.owner for repair in repairs if isinstance(repair, RebuildTimeline)}:
             await self._rebuild(owner)
+
+    async def _buckets(self, rows: Sequence[tuple[SetKind, int, int]]) -> set[BucketKey]:
+        """Return the bucket of each (set, owner, member)."""
+        by_kind: dict[SetKind, list[tuple[int, int]]] = defaultdict(list)
+        for kind, owner, member in rows:
+            by_kind[kind].append((owner, member))
+        keys = set()
+        for kind, some in by_kind.items():
+            summaries = await self.stores.counted_sets.summaries(kind, list({owner for owner, _ in some}))
+            for owner, member in some:
+                level = summaries[owner].level
+                keys.add(BucketKey(kind, owner, level, bucket_of(member, level)))
+        return keys
 
     async def _edges(self, stated: Sequence[StateEdge], is_forced: bool) -> None:
         edges: dict[OutgoingEdge, list[Edge]] = {kind: [] for kind in OutgoingEdge}

@@ -1,20 +1,22 @@
 """The audit finds what was changed by hand in each table and in a timeline, and repairs it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
-from schemas.ids import PackedIds, PhotoId, first_id_at, pack_ids
-from schemas.internal import SetKind
+from schemas.ids import PackedIds, PhotoId, UserId, first_id_at, pack_ids
+from schemas.internal import READY_TIME_US, EdgeRecord, SetKind
 from streams.core.audit import Drift
 from streams.core.counted import Membership
-from streams.core.delivery import Mode
+from streams.core.delivery import DeliveryReason, Mode
 from streams.core.edges import OutgoingEdge
+from streams.core.overload.deferral import DeferredPost
 from streams.core.ring import parse
-from streams.core.sets import BucketKey, BucketWrite, SetSummary
+from streams.core.sets import BucketHead, BucketKey, BucketWrite, SetSummary
 from streams.ports.timelines import PhotosForOwners
 from tests.unit.streams.jobs.audit.world import AUTHOR, ME, OTHER, PHOTOS, AuditWorld, make_audit_world
-from tests.worlds.api import NOW_MS
+from tests.worlds.api import NOW_MS, RENDITIONS
+from tests.worlds.deliveries import PUSHED
 
 FOLLOWERS = BucketKey(SetKind.FOLLOWERS, AUTHOR, 0, 0)
 LIKERS = BucketKey(SetKind.LIKERS, PHOTOS[0], 0, 0)
@@ -77,16 +79,14 @@ async def _double(world: AuditWorld) -> None:
 
 async def _miss(world: AuditWorld) -> None:
     """A photo that is in no timeline, although its row says that it was pushed."""
-    await world.api.memory.timelines.forget(ME)
-    await world.api.page(ME)
-    photo = PhotoId(GHOST + 1)
-    owner, world.api.memory.timelines.append = world.api.memory.timelines.append, _nothing  # type: ignore[method-assign]
-    await world.api.post(photo, AUTHOR)
-    world.api.memory.timelines.append = owner  # type: ignore[method-assign]
+    await _post_without_delivery(world, PhotoId(GHOST + 1), AUTHOR)
 
 
-async def _nothing(puts: object) -> int:
-    return 0
+async def _post_without_delivery(world: AuditWorld, photo: PhotoId, author: UserId) -> None:
+    await world.api.upload(photo, author)
+    await world.api.memory.photos.mark_ready({photo: RENDITIONS}, {photo: PUSHED})
+    await world.api.memory.author_photos.add([(photo, author)], ready=True)
+    await world.edges([EdgeRecord(SetKind.READY_PHOTOS, photo, author, READY_TIME_US, removed=False)])
 
 
 async def _append(world: AuditWorld, photo: PhotoId) -> None:
@@ -132,6 +132,22 @@ async def test_what_is_changed_by_hand_is_found_and_repaired(
     assert looked.left == looked.found
     assert {each.drift for each in repaired.found} == {each.drift for each in looked.found}
     assert repaired.left == ()
+    assert after.found == ()
+
+
+@pytest.mark.parametrize("plant", [_lose_follower, _lose_liker, _lose_ready_photo])
+@pytest.mark.parametrize("order", [(ME, AUTHOR), (AUTHOR, ME)])
+async def test_a_repaired_row_is_counted_once(
+    plant: Callable[[AuditWorld], Awaitable[None]], order: Sequence[UserId]
+) -> None:
+    """Also if reader and author are audited one after the other. The first try is hidden by the deletion, but
+    counted."""
+    world = await make_audit_world(known_rows_max=0)
+    await plant(world)
+    for user in order:
+        await world.audit(user)
+    after = await world.audit()
+
     assert after.found == ()
 
 
@@ -240,3 +256,65 @@ async def test_a_look_does_not_keep_timelines() -> None:
     await world.api.later(200)
 
     assert await world.api.memory.timelines.peek(ME) is None
+
+
+async def test_a_bucket_that_is_written_meanwhile_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its count and its page are read after its rows, so they may be of a later batch."""
+    world = await make_audit_world(page_level_min=0)
+    sets, followers = world.api.memory.counted_sets, iter(range(100, 200))
+    head = sets.head
+
+    async def follow_first(key: BucketKey) -> BucketHead:
+        if key.kind is SetKind.FOLLOWERS:
+            await world.follow(UserId(next(followers)), AUTHOR)
+        return await head(key)
+
+    monkeypatch.setattr(sets, "head", follow_first)
+    audited = await world.audit(AUTHOR)
+
+    assert audited.found == ()
+
+
+async def test_a_timeline_that_is_being_rebuilt_is_not_judged() -> None:
+    """It is empty but for what was appended since."""
+    world = await make_audit_world()
+    await world.api.memory.timelines.forget(ME)
+    await world.api.memory.timelines.begin_rebuild(ME, b"a token!")
+    audited = await world.audit()
+
+    assert (audited.found, audited.timelines) == ((), 0)
+
+
+async def test_photos_that_readers_pull_are_not_missing() -> None:
+    """Of a pulled author, deferred ones, and those that are not delivered yet."""
+    world = await make_audit_world()
+    stores = world.api.memory
+    for author in (AUTHOR, OTHER, UserId(4)):
+        await world.follow(ME, author)
+        await _post_without_delivery(world, PhotoId(GHOST + author), author)
+    await world.api.pull(AUTHOR)
+    post = DeferredPost(
+        photo_id=PhotoId(GHOST + OTHER),
+        author_id=OTHER,
+        reason=DeliveryReason.BREAKER,
+        followers=1,
+        ready_ms=NOW_MS,
+    )
+    await stores.deferred.add([post])
+    await stores.undelivered.begin([(PhotoId(GHOST + 4), UserId(4))])
+    audited = await world.audit(ME)
+
+    assert audited.found == ()
+
+
+async def test_a_repaired_list_is_not_hidden_by_its_copy() -> None:
+    """Readers who pull the author see the photo with the next page."""
+    world = await make_audit_world()
+    await _lose_entry(world)
+    await world.api.memory.timelines.forget(ME)
+    await world.api.pull(AUTHOR)
+    before = (await world.api.page(ME)).ids
+    await world.audit(AUTHOR)
+
+    assert PHOTOS[1] not in before
+    assert PHOTOS[1] in (await world.api.page(ME)).ids

@@ -29,11 +29,12 @@ class AuditWorld:
     """ME follows AUTHOR, who has posted `PHOTOS`, and likes the first of them; nothing differs.
 
     The log is applied when the auditor waits for it, and at once unless `is_holding`. With `is_behind` that
-    takes too long. `page_level_min` as of `SetWriter`.
+    takes too long. `page_level_min` and `known_rows_max` as of `SetWriter`.
     """
 
     api: Api
     page_level_min: int
+    known_rows_max: int
     is_holding: bool = False
     is_behind: bool = False
     log: list[EdgeRecord] = field(default_factory=list)
@@ -49,6 +50,7 @@ class AuditWorld:
             backfill_follows_max=10,
             generation=1,
             page_level_min=self.page_level_min,
+            known_rows_max=self.known_rows_max,
         )
 
     async def follow(self, follower: UserId, followee: UserId) -> None:
@@ -116,8 +118,8 @@ class AuditWorld:
         return await replace(auditor, clock_ms=lambda: self.api.clock.ms).audit(users or (ME, AUTHOR))
 
 
-async def make_audit_world(*, page_level_min: int = 2) -> AuditWorld:
-    world = AuditWorld(await make_world(removed_edge_ttl_s=ROW_LIFE_S), page_level_min)
+async def make_audit_world(*, page_level_min: int = 2, known_rows_max: int = 32) -> AuditWorld:
+    world = AuditWorld(await make_world(removed_edge_ttl_s=ROW_LIFE_S), page_level_min, known_rows_max)
     await world.follow(ME, AUTHOR)
     for photo in PHOTOS:
         await world.api.post(photo, AUTHOR)
