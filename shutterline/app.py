@@ -68,18 +68,23 @@ COMMANDS = {
         "Resume a consumer group that stopped at its dead-letter limit.",
         "shutterline resume check",
     ),
+    "dead-letters": LazyCommand(
+        RUN,
+        "shutterline.commands.dead_letters.app:app",
+        "List, show, replay or discard records that could not be handled.",
+    ),
     "revoke": LazyCommand(
         RUN, "shutterline.commands.revoke:app", "Refuse a signing key, a user's tokens or one token."
     ),
     "rebuild": LazyCommand(
         RUN,
-        "shutterline.commands.rebuild:rebuild",
+        "shutterline.commands.timelines.rebuild:rebuild",
         "Rebuild timelines from Cassandra: those of some users now, or all as they are read.",
         "shutterline rebuild 7 8, or shutterline rebuild --all",
     ),
     "warm-timelines": LazyCommand(
         RUN,
-        "shutterline.commands.warm_timelines:warm",
+        "shutterline.commands.timelines.warm:warm",
         "Rebuild missing timelines after a loss of Redis, those of the latest readers first.",
         "shutterline warm-timelines --limit 10000",
     ),

@@ -11,6 +11,14 @@ EVENTS = Counter(
     ["topic", "outcome"],
 )
 DEAD_LETTERS = Counter("shutterline_dead_letters", "Records put on a dead-letter topic.", ["topic", "reason"])
+DEAD_LETTERS_WAITING = Gauge(
+    "shutterline_dead_letters_waiting", "Dead letters that were neither replayed nor discarded.", ["topic"]
+)
+DEAD_LETTERS_OLDEST = Gauge(
+    "shutterline_dead_letters_oldest_age_seconds",
+    "Since when the oldest dead letter that was neither replayed nor discarded waits; 0 where there is none.",
+    ["topic"],
+)
 EDGES = Counter("shutterline_edges", "Edges applied to their other side.", ["kind"])
 DELIVERIES = Counter("shutterline_deliveries", "Timelines that were given a photo.", ["lane"])
 DECISIONS = Counter(

@@ -86,7 +86,8 @@ def _outside(name: str, key: str, producers: tuple[Participant, ...]) -> Topic:
         key=key,
         retention_ms=7 * _DAY_MS,
         owner="pipeline",
-        producers=(Participant.UPSTREAM_APPS, *producers),
+        # Operators replay dead letters.
+        producers=(Participant.UPSTREAM_APPS, *producers, Participant.OPERATORS),
         consumers=(Participant.CHECK,),
         event_types=_types_on(name),
     )
@@ -170,10 +171,11 @@ CLOCK = Topic(
     broker_time=True,
 )
 
-# What too much work has switched on or off: for the people who operate the system, and for audits.
+# What too much work has switched on or off, and what operators have done to dead letters: for the people who
+# operate the system, and for audits.
 OPERATIONS = Topic(
     name="operations",
-    key="switch",
+    key="switch or run",
     retention_ms=90 * _DAY_MS,
     owner="pipeline",
     producers=(
@@ -183,6 +185,7 @@ OPERATIONS = Topic(
         Participant.FANOUT_BULK,
         Participant.RENDITIONS_THUMBNAIL,
         Participant.RENDITIONS_FULL,
+        Participant.OPERATORS,
     ),
     consumers=(Participant.OPERATORS,),
 )
@@ -198,6 +201,11 @@ CATALOGUE: Mapping[str, Topic] = MappingProxyType(
         for topic in (*OUTSIDE, EDGES, FANOUT, RENDITIONS, CLOCK, OPERATIONS, *_DEAD_LETTERS_OF.values())
     }
 )
+
+
+def topics_with_dead_letters() -> tuple[Topic, ...]:
+    """Every topic whose records may become dead letters, in the order of the catalogue."""
+    return tuple(topic for topic in CATALOGUE.values() if topic.name in _DEAD_LETTERS_OF)
 
 
 def dead_letter_of(topic: Topic) -> Topic:

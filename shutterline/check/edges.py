@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from schemas.ids import UserId
 from shutterline.check.report import Finding, FindingKind
 from shutterline.check.stores import CheckedStores
-from streams.core.audit import Drift
 from streams.core.counted import Membership
 from streams.core.edges import OutgoingEdge
+from streams.jobs.audit.drift import Drift
 from streams.jobs.audit.edges import EdgesLook
 
 # A giant has too many followers to read a row for each; some of them are a sample of all.

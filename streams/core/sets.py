@@ -47,7 +47,7 @@ class BucketState:
 
 
 @dataclass(frozen=True, slots=True)
-class BucketHead:
+class StoredPage:
     """What is stored beside the rows of a bucket; a stamp is 0 where there is no count or no page."""
 
     count_stamp: int

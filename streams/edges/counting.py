@@ -95,10 +95,10 @@ class SetWriter:
     async def _recount(self, summary: SetSummary, keys: Sequence[BucketKey], stamp: int) -> None:
         """Recount buckets of one set, all of its level."""
         for key in keys:
-            state, head = await self.counted_sets.bucket(key), await self.counted_sets.head(key)
+            state, stored = await self.counted_sets.bucket(key), await self.counted_sets.stored_page(key)
             members = state.members
             paged = has_pages(key.kind, key.level, page_level_min=self.page_level_min)
-            after, total = self._after(stamp, max(state.stamp, head.page_stamp)), None
+            after, total = self._after(stamp, max(state.stamp, stored.page_stamp)), None
             if key.level == 0:
                 after = max(after, self._after(stamp, summary.stamp))
                 total = SetSummary(level=0, total=len(members))

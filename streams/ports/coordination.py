@@ -1,17 +1,20 @@
-"""Ports for what processes agree on: stopped and stuck partitions, switches, and shards for minting ids.
+"""Ports for what processes agree on: stopped and stuck partitions, handled dead letters, switches, and shards
+for minting ids.
 
 Implemented by the real store and by its in-memory twin. Every method raises
 `StoreUnavailable` when nothing is known about what it was asked for; every method may be
 repeated.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from streams.core.overload.switches import Switch, SwitchState
 
 STUCK_LIFE_S = 86_400
+LETTERS_A_BLOCK = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +53,40 @@ class StuckPartitions(Protocol):
 
         Returns the count with this one. At another offset it begins at 1 again. Only the partition's
         owner calls it, so two calls at once are not counted exactly.
+        """
+
+
+class Outcome(StrEnum):
+    """What an operator has done to a dead letter."""
+
+    REPLAYED = "replayed"
+    DISCARDED = "discarded"
+
+
+@dataclass(frozen=True, slots=True)
+class HandledLetter:
+    """A dead letter that was replayed or discarded. `timestamp_ms` is Kafka's of the letter.
+
+    If somebody creates the topic again, another letter has the offset, and another time.
+    """
+
+    offset: int
+    timestamp_ms: int
+    outcome: Outcome
+
+
+class HandledDeadLetters(Protocol):
+    """Which dead letters were replayed or discarded. `topic` is the dead-letter topic's catalogue name."""
+
+    async def of_block(self, topic: str, partition: int, block: int) -> Mapping[int, HandledLetter]:
+        """Return by offset what was handled of a block of `LETTERS_A_BLOCK` offsets, numbered from 0."""
+
+    async def mark(
+        self, topic: str, partition: int, letters: Sequence[HandledLetter], *, run: str, life_s: int
+    ) -> None:
+        """Store the letters as handled by the run, a UUID, for `life_s` seconds; a later mark replaces it.
+
+        After an error some may be stored.
         """
 
 

@@ -13,7 +13,7 @@ from schemas.ids import PackedIds, PhotoId, UserId
 from schemas.internal import SetKind
 from streams.core.counted import Membership
 from streams.core.edges import EraLikes, Following, FollowingCounts, FollowingRows, OutgoingEdge
-from streams.core.sets import BucketHead, BucketKey, BucketState, BucketWrite, SetSummary
+from streams.core.sets import BucketKey, BucketState, BucketWrite, SetSummary, StoredPage
 
 
 class ScannedUsers(StrEnum):
@@ -100,7 +100,7 @@ class CountedSets(Protocol):
     async def bucket(self, key: BucketKey) -> BucketState:
         """Return all rows of one bucket, removed ones included, and its count, as of one moment."""
 
-    async def head(self, key: BucketKey) -> BucketHead:
+    async def stored_page(self, key: BucketKey) -> StoredPage:
         """Return what is stored beside the rows of one bucket."""
 
     async def bucket_counts(self, kind: SetKind, owner: int, level: int) -> dict[int, int]:

@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from streams.ports.cache import Cache
 from streams.ports.cdn import Cdn
 from streams.ports.cleaning import CleaningPositions, MissingObjects, PhotoScan
-from streams.ports.coordination import ShardLeases, StoppedPartitions, StuckPartitions, Switches
+from streams.ports.coordination import (
+    HandledDeadLetters,
+    ShardLeases,
+    StoppedPartitions,
+    StuckPartitions,
+    Switches,
+)
 from streams.ports.edges import CountedSets, OutgoingEdges, RemovalMarks, UserScan
 from streams.ports.health import StoreClock, StoreProbe
 from streams.ports.leases import Leases
@@ -96,10 +102,11 @@ class CleaningStores(UploadStores):
 
 @dataclass(frozen=True, kw_only=True)
 class CoordinationStores:
-    """What processes agree on: stopped partitions, switches, and shards for minting ids."""
+    """What processes agree on: stopped partitions, handled dead letters, switches, shards for minting ids."""
 
     stopped_partitions: StoppedPartitions
     stuck_partitions: StuckPartitions
+    handled_dead_letters: HandledDeadLetters
     switches: Switches
     shard_leases: ShardLeases
 

@@ -23,6 +23,7 @@ from streams.settings.kafka import (
     ConsumerSettings,
     DeadLetterSettings,
     KafkaSettings,
+    ReplaySettings,
 )
 from streams.settings.media import CleaningSettings, OriginalSettings, RenditionSettings, UploadSettings
 from streams.settings.part import (
@@ -85,6 +86,7 @@ __all__ = [
     "RateSettings",
     "RedisSettings",
     "RenditionSettings",
+    "ReplaySettings",
     "RequestSettings",
     "RetrySettings",
     "S3Settings",

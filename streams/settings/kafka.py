@@ -69,6 +69,16 @@ class DeadLetterSettings(Part):
     dead_letters_sources_set_aside_max: PositiveInt = 8  # Of a partition; then it stops.
 
 
+class ReplaySettings(Part):
+    """How dead letters are replayed."""
+
+    # How often one record is handled at most: first, and then by replays. Whatever fails three times is not
+    # cured by another one.
+    dead_letter_attempts_max: PositiveInt = 3
+    # In all. A hundredth of what one worker checks, so a replay delays nobody's new events.
+    dead_letter_replays_per_s: PositiveInt = 100
+
+
 class CheckSettings(DeadLetterSettings, EventSettings):
     """The check stage: batches in records."""
 

@@ -13,7 +13,7 @@ from streams.settings.feed import (
     OverloadSettings,
     PhotoUrlSettings,
 )
-from streams.settings.kafka import CheckSettings, ConsumerSettings, KafkaSettings
+from streams.settings.kafka import CheckSettings, ConsumerSettings, KafkaSettings, ReplaySettings
 from streams.settings.media import CleaningSettings, RenditionSettings, UploadSettings
 from streams.settings.part import (
     ClockSettings,
@@ -88,6 +88,7 @@ class Settings(
     OverloadSettings,
     FanoutSettings,
     CheckSettings,
+    ReplaySettings,
     WarmSettings,
 ):
     """Every setting of a process. `load()` reads them from the environment.

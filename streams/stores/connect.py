@@ -18,6 +18,7 @@ from streams.stores.cassandra.cleaning import (
     CassandraPhotoScan,
 )
 from streams.stores.cassandra.coordination import (
+    CassandraHandledDeadLetters,
     CassandraShardLeases,
     CassandraStoppedPartitions,
     CassandraStuckPartitions,
@@ -172,6 +173,7 @@ def stores_of(clients: StoreClients, settings: StoreSettings) -> Stores:
         parked=CassandraParkedPhotos(database),
         stopped_partitions=CassandraStoppedPartitions(database),
         stuck_partitions=CassandraStuckPartitions(database),
+        handled_dead_letters=CassandraHandledDeadLetters(database),
         switches=CassandraSwitches(database),
         revocations=CassandraRevocations(database),
         media_objects=S3MediaObjects(clients.s3),

@@ -1,8 +1,11 @@
 """Events that can never succeed become one unchanged dead letter each. The events around them are
 handled."""
 
+import asyncio
+import signal
 import time
 from random import Random
+from typing import Any
 
 import orjson
 import pytest
@@ -10,15 +13,19 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.default_records import DefaultRecordBatch
 from confluent_kafka import Consumer, Message, TopicPartition
+from typer.testing import CliRunner
 
 from bench.traffic.events import follows, fresh_photo_ids, upload
 from bench.traffic.readers import client_of, feed_of
 from bench.traffic.waiting import eventually
 from infra.local.deployment import Deployment
+from schemas.events import FUTURE_MS_MAX
 from schemas.facts import PhotoDeleted, PhotoLiked, UserFollowed
 from schemas.ids import PhotoId, UserId, first_id_at
 from schemas.internal import SetKind
+from shutterline import app as command_line
 from streams.kafka.producing.producer import Outgoing
+from streams.stopping import STOP_SIGNALS
 from streams.stores.connect import connect
 from tests.integration.conftest import DeploymentFactory
 from tests.worlds.kafka_batches import packed_batch
@@ -26,6 +33,7 @@ from tests.worlds.kafka_batches import packed_batch
 READER, AUTHOR, OTHER = UserId(1), UserId(2), UserId(3)
 Header = tuple[str, bytes | None]
 DEADLINE_S = 30.0
+VALID_AFTER_S = 5
 
 
 def read_all(deployment: Deployment, topic: str, count: int) -> list[Message]:
@@ -248,3 +256,119 @@ async def test_one_bad_source_does_not_stop_the_others(system: DeploymentFactory
     async with connect(deployment.settings, timeout_ms=5_000) as stores:
         assert (await stores.counted_sets.summaries(SetKind.FOLLOWERS, [AUTHOR]))[AUTHOR].total == 1
         assert await stores.stopped_partitions.stops(f"{deployment.namespace}check") == []
+
+
+def dead_letters(deployment: Deployment, *arguments: str) -> str:
+    """Run the command as an operator does, but in this process; returns what it shows."""
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    try:
+        result = CliRunner().invoke(
+            command_line.app, ["dead-letters", *arguments], env={**deployment.environment, "COLUMNS": "300"}
+        )
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def groups(deployment: Deployment) -> dict[str, tuple[int, int, int]]:
+    """Return how many dead letters of each reason wait, were replayed and were discarded."""
+    listing = orjson.loads(dead_letters(deployment, "list", "--topic", "follows", "--json"))
+    return {
+        group["reason"]: (group["waiting"], group["replayed"], group["discarded"])
+        for group in listing["groups"]
+    }
+
+
+@pytest.mark.law("L7")
+def test_dead_letters_are_replayed_once_their_cause_is_gone(system: DeploymentFactory) -> None:
+    """Three follows from the future, which comes; a record that always fails; and one to discard."""
+    deployment = system(dead_letter_attempts_max=2)
+    valid_s = time.time() + VALID_AFTER_S
+    time_us = int(valid_s * 1_000_000) + FUTURE_MS_MAX * 1_000
+    good = deployment.outgoing(UserFollowed(follower_id=READER, followee_id=AUTHOR), partition=0)
+    early = [
+        deployment.outgoing(
+            UserFollowed(follower_id=UserId(10 + number), followee_id=AUTHOR), time_us=time_us, partition=0
+        )
+        for number in range(3)
+    ]
+    bad = [broken(good, value=b"\x1b[2J"), broken(good, value=b'{"follower_id": "1"}')]
+    asyncio.run(published(deployment, [bad[0], *early, bad[1], good]))
+
+    assert groups(deployment) == {
+        "not_json": (1, 0, 0),
+        "from_the_future": (3, 0, 0),
+        "invalid_data": (1, 0, 0),
+    }
+    shown = dead_letters(deployment, "show", "follows", "0", "0")
+    assert "1b 5b 32 4a" in shown
+    assert "\x1b" not in shown
+    rehearsed = dead_letters(deployment, "replay", "--topic", "follows", "--reason", "from_the_future")
+    assert "3 of follows with from_the_future would be replayed" in rehearsed
+    assert [] == operations(deployment)
+    assert 6 == len(records_of(deployment, "follows"))
+
+    time.sleep(max(0.0, valid_s - time.time()))  # Until the events are valid.
+    dead_letters(deployment, "discard", "--reason", "not_json", "--by", "ada", "--execute")
+    dead_letters(deployment, "replay", "--by", "ada", "--execute")
+    asyncio.run(published(deployment, []))
+    again = dead_letters(deployment, "replay", "--by", "ada", "--execute")
+
+    assert "0 replayed" in again
+    assert "1 left: all attempts used" in again
+    assert groups(deployment) == {
+        "not_json": (0, 0, 1),
+        "from_the_future": (0, 3, 0),
+        "invalid_data": (1, 1, 0),
+    }
+    assert 4 == asyncio.run(followers(deployment))
+    replayed = records_of(deployment, "follows")[6:]
+    assert [
+        (sent.key, sent.value, [*sent.headers, ("shutterline_attempt", b"2")]) for sent in (*early, bad[1])
+    ] == [(record.key(), record.value(), record.headers()) for record in replayed]
+    assert [
+        *[("discard", "started", 0), ("discard", "finished", 1)],
+        *[("replay", "started", 0), ("replay", "finished", 4)],
+        *[("replay", "started", 0), ("replay", "finished", 0)],
+    ] == operations(deployment)
+
+
+async def published(deployment: Deployment, records: list[Outgoing]) -> None:
+    await deployment.publish(records)
+    await deployment.drained()
+
+
+async def followers(deployment: Deployment) -> int:
+    async with connect(deployment.settings, timeout_ms=5_000) as stores:
+        return (await stores.counted_sets.summaries(SetKind.FOLLOWERS, [AUTHOR]))[AUTHOR].total
+
+
+def operations(deployment: Deployment) -> list[tuple[str, str, int]]:
+    """Return what the topic `operations` says of dead letters: the action, its state, how many."""
+    said = [orjson.loads(record.value()) for record in records_of(deployment, "operations")]
+    return [
+        (
+            record["action"],
+            record["state"],
+            record["counts"].get("replayed", 0) + record["counts"].get("discarded", 0),
+        )
+        for record in said
+        if record["type"] == "dead_letters_run"
+    ]
+
+
+def records_of(deployment: Deployment, topic: str) -> list[Any]:
+    """Return every record of partition 0."""
+    name = f"{deployment.namespace}{topic}"
+    consumer = Consumer({"bootstrap.servers": deployment.settings.kafka, "group.id": "test", "log_level": 0})
+    _, end = consumer.get_watermark_offsets(TopicPartition(name, 0), timeout=DEADLINE_S)
+    consumer.assign([TopicPartition(name, 0, 0)])
+    records: list[Any] = []
+    while len(records) < end:
+        message = consumer.poll(DEADLINE_S)
+        assert message is not None, f"{len(records)} of {end} records after {DEADLINE_S} s"
+        records += [message] if message.error() is None else []
+    consumer.close()
+    return records

@@ -12,10 +12,10 @@ from typing import TypeAlias
 from schemas.ids import UserId, first_id_at
 from schemas.internal import SetKind
 from streams.clock import unix_ms
-from streams.core.audit import Compared, Difference
 from streams.core.edges import OutgoingEdge
 from streams.core.eras import era_of
 from streams.gathering import gather_bounded
+from streams.jobs.audit.drift import Compared, Difference
 from streams.jobs.audit.edges import EdgesLook
 from streams.jobs.audit.photos import PhotosLook
 from streams.jobs.audit.repairs import Repairs

@@ -6,11 +6,11 @@ from random import Random
 
 from schemas.ids import UserId, unpack_ids
 from schemas.internal import SetKind
-from streams.core.audit import Compared, Difference, Drift, compare_edge, is_in
 from streams.core.counted import BUCKETS, Membership, bucket_of
 from streams.core.edges import OutgoingEdge
-from streams.core.sets import BucketHead, BucketKey, BucketState, SetSummary
+from streams.core.sets import BucketKey, BucketState, SetSummary, StoredPage
 from streams.gathering import gather_bounded
+from streams.jobs.audit.drift import Compared, Difference, Drift, compare_edge, is_in
 from streams.ports.edges import CountedSets, OutgoingEdges
 
 SETS = {OutgoingEdge.FOLLOWING: SetKind.FOLLOWERS, OutgoingEdge.LIKES: SetKind.LIKERS}
@@ -81,8 +81,8 @@ class EdgesLook:
         async def bucket(number: int) -> None:
             nonlocal compared, total
             key = BucketKey(kind, owner, level, number)
-            state, head = await self.counted_sets.bucket(key), await self.counted_sets.head(key)
-            compared += _compare_bucket(key, state, head)
+            state, stored = await self.counted_sets.bucket(key), await self.counted_sets.stored_page(key)
+            compared += _compare_bucket(key, state, stored)
             total += state.count
             if len(rows) < ROWS_MAX:
                 rows.update(state.rows)
@@ -114,14 +114,14 @@ class EdgesLook:
         return Random(f"{self.seed} {of}").sample(ids, min(len(ids), self.edges_max))
 
 
-def _compare_bucket(key: BucketKey, state: BucketState, head: BucketHead) -> Compared:
+def _compare_bucket(key: BucketKey, state: BucketState, stored: StoredPage) -> Compared:
     """Compare a bucket's count and page with its rows, unless it was written between the two reads."""
-    if head.count_stamp != state.stamp:
+    if stored.count_stamp != state.stamp:
         return Compared()
     differences = []
     members = set(state.members)
     if state.count != len(members):
         differences.append(Difference(Drift.COUNTS, key.owner, key.bucket, key))
-    if head.page is not None and set(unpack_ids(head.page)) != members:
+    if stored.page is not None and set(unpack_ids(stored.page)) != members:
         differences.append(Difference(Drift.PAGES, key.owner, key.bucket, key))
     return Compared(graph=1, differences=tuple(differences))

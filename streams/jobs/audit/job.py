@@ -13,9 +13,9 @@ from time import monotonic
 
 from schemas.ids import UserId
 from streams import metrics
-from streams.core.audit import TIMELINE_DRIFT
 from streams.errors import StoreUnavailable
 from streams.jobs.audit.audit import Audited, Auditor
+from streams.jobs.audit.drift import TIMELINE_DRIFT
 from streams.limited_log import LimitedLog
 from streams.ports.cleaning import POSITION_MAX, POSITION_MIN
 from streams.ports.edges import ScannedUsers, UserScan

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from schemas.ids import ID_MAX, PhotoId, UserId
-from streams.core.audit import Compared, Difference, Drift, ListPhoto, PullAuthor, StateReady
 from streams.core.counted import bucket_of
 from streams.core.delivery import Mode
 from streams.core.photos import AuthorPhoto, Status
+from streams.jobs.audit.drift import Compared, Difference, Drift, ListPhoto, PullAuthor, StateReady
 from streams.jobs.audit.edges import SetLook
 from streams.ports.photos import AuthorPhotos, Authors, Photos, PulledAuthors
 

@@ -8,7 +8,11 @@ from dataclasses import dataclass, replace
 from schemas.ids import UserId
 from schemas.internal import LEFT_TIME_US, READY_TIME_US, EdgeRecord, SetKind
 from streams.clock import unix_us
-from streams.core.audit import (
+from streams.core.counted import bucket_of
+from streams.core.edges import OutgoingEdge
+from streams.core.sets import BucketKey
+from streams.edges.changed import Edge, write_follows, write_likes
+from streams.jobs.audit.drift import (
     Difference,
     ListPhoto,
     PullAuthor,
@@ -16,10 +20,6 @@ from streams.core.audit import (
     StateEdge,
     StateReady,
 )
-from streams.core.counted import bucket_of
-from streams.core.edges import OutgoingEdge
-from streams.core.sets import BucketKey
-from streams.edges.changed import Edge, write_follows, write_likes
 from streams.jobs.audit.edges import SETS
 from streams.ports.groups import AuditStores
 from streams.ports.publishing import Outbox, Recounts

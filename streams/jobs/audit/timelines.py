@@ -7,11 +7,11 @@ from more_itertools import sliced
 
 from schemas.ids import PhotoId, UserId, id_ms
 from streams.clock import unix_ms
-from streams.core.audit import Compared, compare_timeline
 from streams.core.edges import Following, OutgoingEdge
 from streams.core.feed import TOP
 from streams.core.overload.deferral import PERIOD_MS
 from streams.core.ring import NO_TOKEN, Ring, parse
+from streams.jobs.audit.drift import Compared, compare_timeline
 from streams.ports.edges import OutgoingEdges
 from streams.ports.photos import AuthorPhotos, DeferredPosts, Photos, PulledAuthors, UndeliveredPhotos
 from streams.ports.timelines import Timelines

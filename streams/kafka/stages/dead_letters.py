@@ -13,14 +13,11 @@ from schemas.dead_letter_headers import dead_letter_headers
 from schemas.envelope import PoisonEvent, Record
 from schemas.times import utc_datetime_of_ms
 from streams.clock import unix_ms
+from streams.core.dead_letters import record_bytes_max
 from streams.kafka.consuming.waiting import retry_until_available
 from streams.kafka.producing.producer import Outgoing
 from streams.settings import RetrySettings
 from topics.catalogue import DEAD_LETTER_BYTES_MAX, Topic, dead_letter_of
-
-# What Kafka's format adds to a batch of one record, and to each header, at most.
-BATCH_FRAME_BYTES_MAX = 100
-HEADER_FRAME_BYTES_MAX = 10
 
 
 class DeadLetterProducer(Protocol):
@@ -64,7 +61,11 @@ class DeadLetters:
         empty = replace(record, key=None, value=None, headers=())
         parts = ((record, ""), (without_value, "value"), (empty, "key, value, headers"))
         letters = (self._letter_of(part, poison, left_out) for part, left_out in parts)
-        return next(letter for letter in letters if _bytes_at_most(letter) <= DEAD_LETTER_BYTES_MAX)
+        return next(
+            letter
+            for letter in letters
+            if record_bytes_max(letter.key, letter.value, letter.headers) <= DEAD_LETTER_BYTES_MAX
+        )
 
     def _letter_of(self, record: Record, poison: PoisonEvent, left_out: str) -> Outgoing:
         headers = dead_letter_headers(
@@ -72,18 +73,9 @@ class DeadLetters:
             reason=poison.reason,
             error=poison.error,
             group=self.group,
-            attempt=1,
             failed_at=utc_datetime_of_ms(self.clock_ms()),
             left_out=left_out,
         )
         return Outgoing(
             dead_letter_of(self.topic).named(self.namespace), 0, record.key, record.value, headers
         )
-
-
-def _bytes_at_most(letter: Outgoing) -> int:
-    """Return the size of a batch that has only this record and is not compressed."""
-    headers = sum(
-        len(name.encode()) + len(value or b"") + HEADER_FRAME_BYTES_MAX for name, value in letter.headers
-    )
-    return len(letter.key or b"") + len(letter.value or b"") + headers + BATCH_FRAME_BYTES_MAX

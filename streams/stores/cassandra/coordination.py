@@ -1,14 +1,19 @@
-"""What processes agree on, in Cassandra: shard leases, stopped and stuck partitions, switches."""
+"""What processes agree on, in Cassandra: shard leases, stopped and stuck partitions, handled dead letters,
+switches."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from schemas.ids import OWN_SHARDS
 from schemas.times import as_utc, ms_of, utc_datetime_of_ms
 from streams.core.overload.switches import Switch, SwitchState
 from streams.ports.coordination import (
+    LETTERS_A_BLOCK,
     STUCK_LIFE_S,
+    HandledDeadLetters,
+    HandledLetter,
+    Outcome,
     ShardLease,
     ShardLeases,
     Stop,
@@ -146,6 +151,51 @@ class CassandraStuckPartitions(StuckPartitions):
         ended = 1 + next((times for stored, times in rows if stored == position), 0)
         await self._session.rows(self._write, group, topic, partition, position, ended)
         return ended
+
+
+class CassandraHandledDeadLetters(HandledDeadLetters):
+    """Table `handled_dead_letters`. Each row may be written again, in any order."""
+
+    def __init__(self, session: CassandraSession) -> None:
+        self._session = session
+        self._of_block = session.prepare(
+            "SELECT position, letter_at, outcome FROM handled_dead_letters"
+            " WHERE topic = ? AND partition = ? AND block = ?"
+        )
+        self._mark = session.prepare(
+            "INSERT INTO handled_dead_letters (topic, partition, block, position, letter_at, outcome, run)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?) USING TTL ?"
+        )
+
+    async def of_block(self, topic: str, partition: int, block: int) -> Mapping[int, HandledLetter]:
+        return {
+            position: HandledLetter(position, ms_of(as_utc(letter_at)), Outcome(outcome))
+            for position, letter_at, outcome in await self._session.rows(
+                self._of_block, topic, partition, block
+            )
+        }
+
+    async def mark(
+        self, topic: str, partition: int, letters: Sequence[HandledLetter], *, run: str, life_s: int
+    ) -> None:
+        await self._session.batches(
+            [
+                (
+                    self._mark,
+                    (
+                        topic,
+                        partition,
+                        letter.offset // LETTERS_A_BLOCK,
+                        letter.offset,
+                        utc_datetime_of_ms(letter.timestamp_ms),
+                        letter.outcome.value,
+                        UUID(run),
+                        life_s,
+                    ),
+                )
+                for letter in letters
+            ]
+        )
 
 
 class CassandraSwitches(Switches):

@@ -16,7 +16,7 @@ from more_itertools import sliced
 from schemas.ids import PackedIds, pack_ids
 from schemas.internal import SetKind
 from streams.core.counted import BUCKETS, PAGE_LEVEL_MIN, Membership
-from streams.core.sets import BucketHead, BucketKey, BucketState, BucketWrite, SetSummary
+from streams.core.sets import BucketKey, BucketState, BucketWrite, SetSummary, StoredPage
 from streams.ports.edges import CountedSets
 from streams.stores.cassandra.session import STATEMENTS_A_BATCH, CassandraSession, Row
 
@@ -143,14 +143,14 @@ class CassandraCountedSets(CountedSets):
         rows = await self._session.rows(self._tables[key.kind].rows, key.owner, key.level, key.bucket)
         return _state(rows, is_whole=True)
 
-    async def head(self, key: BucketKey) -> BucketHead:
-        statement = self._tables[key.kind].head
+    async def stored_page(self, key: BucketKey) -> StoredPage:
+        statement = self._tables[key.kind].stored_page
         rows = await self._session.rows(statement, key.owner, key.level, key.bucket)
         if not rows:
-            return BucketHead(0, None, 0)
+            return StoredPage(0, None, 0)
         count_stamp, *page = rows[0]
         stored, page_stamp = page or (None, None)
-        return BucketHead(count_stamp or 0, stored and PackedIds(stored), page_stamp or 0)
+        return StoredPage(count_stamp or 0, stored and PackedIds(stored), page_stamp or 0)
 
     async def bucket_counts(self, kind: SetKind, owner: int, level: int) -> dict[int, int]:
         table = self._tables[kind]
@@ -243,7 +243,9 @@ class _Table:
             " WHERE owner_id IN ? AND level = ? AND bucket = ? AND member_id IN ?"
         )
         page = ", page, WRITETIME(page)" if kind is SetKind.FOLLOWERS else ""
-        self.head = session.prepare(f"SELECT DISTINCT WRITETIME(live){page} FROM {table} WHERE {bucket}")
+        self.stored_page = session.prepare(
+            f"SELECT DISTINCT WRITETIME(live){page} FROM {table} WHERE {bucket}"
+        )
         self.members = session.prepare(f"SELECT member_id, removed FROM {table} WHERE {bucket}")
         self.page = session.prepare(
             f"SELECT member_id, removed FROM {table} WHERE {bucket} AND member_id > ? LIMIT ?"

@@ -1,11 +1,14 @@
-"""Shard leases, stopped and stuck partitions, and switches in memory."""
+"""Shard leases, stopped and stuck partitions, handled dead letters, and switches in memory."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from streams.core.overload.switches import Switch, SwitchState
 from streams.ports.coordination import (
+    LETTERS_A_BLOCK,
     STUCK_LIFE_S,
+    HandledDeadLetters,
+    HandledLetter,
     ShardLease,
     ShardLeases,
     Stop,
@@ -89,6 +92,27 @@ class MemoryStuckPartitions(StuckPartitions):
         ended = 1 + (times if stored == position and expires_ms > now_ms else 0)
         self._ended[group, topic, partition] = (position, ended, now_ms + STUCK_LIFE_S * 1_000)
         return ended
+
+
+class MemoryHandledDeadLetters(HandledDeadLetters):
+    """By block and offset: the letter, and when it is forgotten."""
+
+    def __init__(self, clock_ms: Callable[[], int]) -> None:
+        self._clock_ms = clock_ms
+        self._blocks: dict[tuple[str, int, int], dict[int, tuple[HandledLetter, int]]] = {}
+
+    async def of_block(self, topic: str, partition: int, block: int) -> Mapping[int, HandledLetter]:
+        now_ms = self._clock_ms()
+        stored = self._blocks.get((topic, partition, block), {})
+        return {offset: letter for offset, (letter, expires_ms) in stored.items() if expires_ms > now_ms}
+
+    async def mark(
+        self, topic: str, partition: int, letters: Sequence[HandledLetter], *, run: str, life_s: int
+    ) -> None:
+        expires_ms = self._clock_ms() + life_s * 1_000
+        for letter in letters:
+            block = self._blocks.setdefault((topic, partition, letter.offset // LETTERS_A_BLOCK), {})
+            block[letter.offset] = (letter, expires_ms)
 
 
 class MemorySwitches(Switches):

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from schemas.ids import PackedIds, pack_ids
 from schemas.internal import SetKind
-from streams.core.sets import BucketHead, BucketKey, BucketState, BucketWrite, SetSummary
+from streams.core.sets import BucketKey, BucketState, BucketWrite, SetSummary, StoredPage
 from streams.ports.edges import CountedSets
 from streams.stores.memory.rows import LatestRows
 
@@ -89,9 +89,9 @@ class MemoryCountedSets(CountedSets):
     async def bucket(self, key: BucketKey) -> BucketState:
         return self._bucket(key).state()
 
-    async def head(self, key: BucketKey) -> BucketHead:
+    async def stored_page(self, key: BucketKey) -> StoredPage:
         bucket = self._bucket(key)
-        return BucketHead(max(0, bucket.count.stamp), bucket.page.value, max(0, bucket.page.stamp))
+        return StoredPage(max(0, bucket.count.stamp), bucket.page.value, max(0, bucket.page.stamp))
 
     async def bucket_counts(self, kind: SetKind, owner: int, level: int) -> dict[int, int]:
         return {

@@ -3,11 +3,12 @@
 from collections.abc import Callable, MutableMapping
 
 from schemas.ids import OWN_SHARDS
-from streams.ports.groups import Stores
+from streams.ports.groups import HealthStores, Stores
 from streams.stores.memory.budget import MemoryLeases, MemoryRebuildBudget, MemorySharedRates
 from streams.stores.memory.cache import MemoryCache
 from streams.stores.memory.cleaning import MemoryCleaningPositions, MemoryMissingObjects, MemoryPhotoScan
 from streams.stores.memory.coordination import (
+    MemoryHandledDeadLetters,
     MemoryShardLeases,
     MemoryStoppedPartitions,
     MemoryStuckPartitions,
@@ -52,10 +53,9 @@ def memory_stores(
     With several `timeline_groups` (a power of two, up to 256) timelines are as in a Redis Cluster.
     No store ever waits, so a call of a store never lets another task run.
     """
-    removed_ttl_ms = removed_edge_ttl_s * 1_000
     bucket: MutableMapping[str, bytes] = {} if objects is None else objects
     photos, author_photos, cache = MemoryPhotos(), MemoryAuthorPhotos(), MemoryCache(clock_ms)
-    outgoing_edges = MemoryOutgoingEdges(clock_ms, removed_ttl_ms)
+    outgoing_edges = MemoryOutgoingEdges(clock_ms, removed_edge_ttl_s * 1_000)
     timelines = MemoryTimelines(
         clock_ms,
         slots=timeline_slots,
@@ -71,7 +71,7 @@ def memory_stores(
         outgoing_edges=outgoing_edges,
         user_scan=MemoryUserScan(outgoing_edges, author_photos),
         removal_marks=MemoryRemovalMarks(clock_ms, removal_mark_ttl_s * 1_000),
-        counted_sets=MemoryCountedSets(clock_ms, removed_ttl_ms),
+        counted_sets=MemoryCountedSets(clock_ms, removed_edge_ttl_s * 1_000),
         authors=MemoryAuthors(),
         pulled_authors=MemoryPulledAuthors(),
         undelivered=MemoryUndeliveredPhotos(),
@@ -79,6 +79,7 @@ def memory_stores(
         parked=MemoryParkedPhotos(),
         stopped_partitions=MemoryStoppedPartitions(),
         stuck_partitions=MemoryStuckPartitions(clock_ms),
+        handled_dead_letters=MemoryHandledDeadLetters(clock_ms),
         switches=MemorySwitches(),
         revocations=MemoryRevocations(clock_ms),
         media_objects=MemoryMediaObjects(bucket, clock_ms),
@@ -90,11 +91,7 @@ def memory_stores(
         cleaning_positions=MemoryCleaningPositions(),
         cdn=MemoryCdn(),
         timelines=timelines,
-        cassandra_probe=MemoryStoreProbe(),
-        redis_probe=MemoryStoreProbe(),
-        s3_probe=MemoryStoreProbe(),
-        cassandra_clock=MemoryStoreClock(clock_ms),
-        redis_clock=MemoryStoreClock(clock_ms),
+        **vars(_health(clock_ms)),
         cache=cache,
         active_readers=MemoryActiveReaders(),
         page_starts=MemoryPageStarts(cache, timelines),
@@ -102,4 +99,14 @@ def memory_stores(
         leases=MemoryLeases(clock_ms),
         shard_leases=MemoryShardLeases(shard_leases),
         rebuild_budget=MemoryRebuildBudget(rebuilds_per_s_max, lambda: clock_ms() / 1_000),
+    )
+
+
+def _health(clock_ms: Callable[[], int]) -> HealthStores:
+    return HealthStores(
+        cassandra_probe=MemoryStoreProbe(),
+        redis_probe=MemoryStoreProbe(),
+        s3_probe=MemoryStoreProbe(),
+        cassandra_clock=MemoryStoreClock(clock_ms),
+        redis_clock=MemoryStoreClock(clock_ms),
     )

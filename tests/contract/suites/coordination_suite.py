@@ -8,9 +8,10 @@ from uuid import uuid4
 import pytest
 
 from streams.core.overload.switches import Switch, SwitchState
-from streams.ports.coordination import Stop
+from streams.ports.coordination import HandledLetter, Outcome, Stop
 from streams.ports.groups import Stores
 from tests.contract.limits import SHARDS
+from tests.contract.passing_time import PassingTime
 
 NewId = Callable[[], int]
 # A lease is valid for one minute, so two minutes later it has expired.
@@ -55,6 +56,46 @@ class StoppedPartitionsSuite:
             await stores.stopped_partitions.stop(stored)
 
         assert await stores.stopped_partitions.stops(group) == [again, elsewhere]
+
+
+class HandledDeadLettersSuite:
+    RUN = "0b7f5c3e-8a43-4a3e-9a58-3f5f1c2b7d10"
+
+    async def test_what_is_marked_is_found_by_its_offset(self, stores: Stores, new_id: NewId) -> None:
+        """In its own block of its own topic and partition, in any number."""
+        topic, handled = f"likes-dlq-{new_id()}", stores.handled_dead_letters
+        letters = [
+            HandledLetter(offset, 1_790_000_000_123 + offset, Outcome.REPLAYED)
+            for offset in range(9_900, 10_300)
+        ]
+        for _ in range(2):
+            await handled.mark(topic, 0, letters, run=self.RUN, life_s=60)
+
+        blocks = [await handled.of_block(topic, 0, block) for block in range(3)]
+        assert [letters[:100], letters[100:], []] == [list(block.values()) for block in blocks]
+        assert all(offset == letter.offset for block in blocks for offset, letter in block.items())
+        assert {} == await handled.of_block(topic, 1, 0) == await handled.of_block(f"{topic}-2", 0, 0)
+
+    async def test_a_later_mark_replaces_the_earlier(self, stores: Stores, new_id: NewId) -> None:
+        """A letter of another time has the offset, because the topic was created again."""
+        topic, handled = f"likes-dlq-{new_id()}", stores.handled_dead_letters
+        later = HandledLetter(7, 1_790_000_000_999, Outcome.DISCARDED)
+        for letter in (HandledLetter(7, 1_790_000_000_123, Outcome.REPLAYED), later):
+            await handled.mark(topic, 0, [letter], run=self.RUN, life_s=60)
+
+        assert {7: later} == await handled.of_block(topic, 0, 0)
+
+    async def test_marks_expire(self, stores: Stores, passing: PassingTime, new_id: NewId) -> None:
+        """Their letters have expired before them."""
+        topic, handled = f"likes-dlq-{new_id()}", stores.handled_dead_letters
+        brief, lasting = (HandledLetter(offset, 1, Outcome.REPLAYED) for offset in (1, 2))
+        await handled.mark(topic, 0, [brief], run=self.RUN, life_s=1)
+        await handled.mark(topic, 0, [lasting], run=self.RUN, life_s=60)
+
+        async def expired() -> bool:
+            return await handled.of_block(topic, 0, 0) == {2: lasting}
+
+        await passing.until(expired, "the mark expires")
 
 
 class SwitchesSuite:

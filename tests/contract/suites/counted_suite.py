@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from schemas.ids import PackedIds, pack_ids, unpack_ids
 from schemas.internal import SetKind
 from streams.core.counted import Membership
-from streams.core.sets import BucketHead, BucketKey, BucketState, BucketWrite, SetSummary
+from streams.core.sets import BucketKey, BucketState, BucketWrite, SetSummary, StoredPage
 from streams.ports.groups import Stores
 from tests.contract.passing_time import PassingTime
 
@@ -121,13 +121,13 @@ class CountedSetsSuite:
     ) -> None:
         """Each has its own, because a write without a page leaves the page. No count has the stamp 0."""
         key = BucketKey(SetKind.FOLLOWERS, new_id(), level, 0)
-        empty = await stores.counted_sets.head(key)
+        empty = await stores.counted_sets.stored_page(key)
         await stores.counted_sets.write([writing(key, {7: IN}, count=1, page=[7], stamp=5)])
         await stores.counted_sets.write([writing(key, {8: IN}, count=2, stamp=9)])
-        head, state = await stores.counted_sets.head(key), await stores.counted_sets.bucket(key)
+        stored, state = await stores.counted_sets.stored_page(key), await stores.counted_sets.bucket(key)
 
-        assert empty == BucketHead(0, None, 0)
-        assert head == BucketHead(9, PackedIds(pack_ids([7])), 5)
+        assert empty == StoredPage(0, None, 0)
+        assert stored == StoredPage(9, PackedIds(pack_ids([7])), 5)
         assert (state.count, state.stamp, sorted(state.members)) == (2, 9, [7, 8])
         assert (await stores.counted_sets.read({key: [7]}, totals={}))[key].stamp == 9
 

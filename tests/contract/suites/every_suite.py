@@ -11,6 +11,7 @@ from tests.contract.suites.cleaning_suite import (
     UserScanSuite,
 )
 from tests.contract.suites.coordination_suite import (
+    HandledDeadLettersSuite,
     ShardLeasesSuite,
     StoppedPartitionsSuite,
     StoreClockSuite,
@@ -45,6 +46,7 @@ __all__ = [
     "TestCountedSets",
     "TestDeferredPosts",
     "TestForgottenRenditions",
+    "TestHandledDeadLetters",
     "TestLeases",
     "TestMediaObjects",
     "TestMissingObjects",
@@ -182,6 +184,10 @@ class TestStoppedPartitions(StoppedPartitionsSuite):
 
 
 class TestStuckPartitions(StuckPartitionsSuite):
+    pass
+
+
+class TestHandledDeadLetters(HandledDeadLettersSuite):
     pass
 
 

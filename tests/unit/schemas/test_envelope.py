@@ -332,7 +332,7 @@ FAILED_AT = datetime(2026, 1, 31, 13, 0, tzinfo=timezone(timedelta(hours=1)))
 
 def dead(letter: Record, error: str = "'x' must be y") -> list[tuple[str, bytes | None]]:
     return dead_letter_headers(
-        letter, reason=Reason.NOT_JSON, error=error, group="likes-check", attempt=1, failed_at=FAILED_AT
+        letter, reason=Reason.NOT_JSON, error=error, group="likes-check", failed_at=FAILED_AT
     )
 
 

@@ -23,7 +23,12 @@ RUNNING = ["migrate", "worker", "api", "warm", "resume", "rebuild", "warm-timeli
 COMMANDS = [*STACK, *RUNNING, "load", "token", "upload", "feed", "inspect", "check"]
 CHANGES = ["user.followed", "user.unfollowed", "photo.liked", "photo.unliked"]
 EVENTS = ["photo.uploaded", "photo.deleted", *CHANGES]
-GROUPS = {"publish": EVENTS, "revoke": ["key", "user", "token"], "topics": ["grow", "renew"]}
+GROUPS = {
+    "publish": EVENTS,
+    "revoke": ["key", "user", "token"],
+    "topics": ["grow", "renew"],
+    "dead-letters": ["list", "show", "replay", "discard"],
+}
 
 
 @pytest.fixture(autouse=True)

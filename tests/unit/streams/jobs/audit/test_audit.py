@@ -6,13 +6,13 @@ import pytest
 
 from schemas.ids import PackedIds, PhotoId, UserId, first_id_at, pack_ids
 from schemas.internal import READY_TIME_US, EdgeRecord, SetKind
-from streams.core.audit import Drift
 from streams.core.counted import Membership
 from streams.core.delivery import DeliveryReason, Mode
 from streams.core.edges import OutgoingEdge
 from streams.core.overload.deferral import DeferredPost
 from streams.core.ring import parse
-from streams.core.sets import BucketHead, BucketKey, BucketWrite, SetSummary
+from streams.core.sets import BucketKey, BucketWrite, SetSummary, StoredPage
+from streams.jobs.audit.drift import Drift
 from streams.ports.timelines import PhotosForOwners
 from tests.unit.streams.jobs.audit.world import AUTHOR, ME, OTHER, PHOTOS, AuditWorld, make_audit_world
 from tests.worlds.api import NOW_MS, RENDITIONS
@@ -262,14 +262,14 @@ async def test_a_bucket_that_is_written_meanwhile_is_not_judged(monkeypatch: pyt
     """Its count and its page are read after its rows, so they may be of a later batch."""
     world = await make_audit_world(page_level_min=0)
     sets, followers = world.api.memory.counted_sets, iter(range(100, 200))
-    head = sets.head
+    read = sets.stored_page
 
-    async def follow_first(key: BucketKey) -> BucketHead:
+    async def follow_first(key: BucketKey) -> StoredPage:
         if key.kind is SetKind.FOLLOWERS:
             await world.follow(UserId(next(followers)), AUTHOR)
-        return await head(key)
+        return await read(key)
 
-    monkeypatch.setattr(sets, "head", follow_first)
+    monkeypatch.setattr(sets, "stored_page", follow_first)
     audited = await world.audit(AUTHOR)
 
     assert audited.found == ()

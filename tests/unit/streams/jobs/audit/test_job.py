@@ -10,10 +10,10 @@ import pytest
 from prometheus_client import REGISTRY
 
 from schemas.ids import PhotoId, UserId
-from streams.core.audit import Difference, Drift
 from streams.core.counted import Membership
 from streams.core.edges import OutgoingEdge
 from streams.jobs.audit.audit import Audited, Auditor
+from streams.jobs.audit.drift import Difference, Drift
 from streams.jobs.audit.job import AuditJob, sampled_users
 from streams.settings import AuditSettings
 from streams.stores.memory.stores import memory_stores

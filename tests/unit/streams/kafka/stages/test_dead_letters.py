@@ -84,3 +84,11 @@ async def test_the_producer_refuses_no_dead_letter_because_of_its_size(value: by
 
         with pytest.raises(PartitionRevoked):
             await letters.publish([(record(value), POISON)], lambda: False)
+
+
+async def test_a_replayed_record_that_fails_again_carries_on_its_attempt() -> None:
+    """Otherwise it could be replayed for ever."""
+    again = await letter_of(record(b"{}", headers=[*HEADERS, ("shutterline_attempt", b"2")]))
+
+    assert dict(again.headers)["shutterline_attempt"] == b"2"
+    assert [name for name, _ in again.headers] == [*dict(HEADERS), *ADDED_HEADERS]
