@@ -17,13 +17,11 @@ from api.http.rate_limiter import RateLimiter
 from api.http.retry_after import RetryQueue
 from api.photo_ids import PhotoIds
 from api.readiness import Probe, Readiness
-from api.reading.cached_reads import CachedReads
 from api.reading.delivery_poller import DeliveryPoller, LogEnds
 from api.reading.media_keys import MediaKeys, MediaKeysPoller
 from api.reading.present import PhotoRenderer
 from api.reading.pulled_authors import PulledAuthorsPoller
 from api.reading.reader_log import ReaderLog
-from api.reading.rebuild_reads import followees_of, newest_photos_of
 from api.reading.signed_urls import UrlSigner
 from api.reading.skeleton import FeedSources
 from api.services import (
@@ -64,10 +62,12 @@ from streams.settings import (
     TokenSettings,
     UploadSettings,
 )
+from streams.stores.cache.cached_reads import CachedReads
 from streams.stores.cache.database_reads import DatabaseReads
 from streams.stores.cache.large_reads import LargeReads, OneAtATime
 from streams.stores.cache.read_through import ReadThrough
 from streams.timelines.rebuild import Rebuilder, RebuildOutcome
+from streams.timelines.rebuild_reads import followees_of, newest_photos_of
 from streams.uploads.admission import RenditionsQueue
 from streams.uploads.intake import UploadIntake
 from streams.uploads.turns import UploadTurns

@@ -8,13 +8,13 @@ from cachetools import TLRUCache
 
 from api.edge_writer import EdgeWriter, StoredEdge
 from api.http.problems import Problem, too_many, unavailable
-from api.reading.cached_reads import CachedReads
 from schemas.facts import UserFollowed, UserUnfollowed
 from schemas.ids import UserId
 from streams.core.counted import Membership
 from streams.core.edges import FollowingCounts, OutgoingEdge
 from streams.core.limits.follow_limit import FollowLimit, Verdict
 from streams.ports.cache import Cache
+from streams.stores.cache.cached_reads import CachedReads
 from streams.stores.cache.following import cache_follows
 from streams.stores.cache.keys import following_key
 from streams.stores.cache.large_reads import OneAtATime

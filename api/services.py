@@ -17,7 +17,6 @@ from api.http.rate_limiter import RateLimiter
 from api.http.retry_after import RetryQueue
 from api.photo_ids import PhotoIds
 from api.readiness import Readiness
-from api.reading.cached_reads import CachedReads
 from api.reading.delivery_poller import DeliveryPoller
 from api.reading.media_keys import MediaKeysPoller
 from api.reading.present import PhotoRenderer
@@ -32,6 +31,7 @@ from streams.ports.cache import Cache
 from streams.ports.edges import CountedSets
 from streams.ports.groups import PhotoStores
 from streams.ports.publishing import EventPublisher
+from streams.stores.cache.cached_reads import CachedReads
 from streams.timelines.rebuild import Rebuilder
 from streams.uploads.intake import UploadIntake
 from streams.uploads.turns import UploadTurns

@@ -69,6 +69,15 @@ REPAIRS = Counter(
     "shutterline_timeline_repairs", "Partitions applied again because Redis came back older.", ["outcome"]
 )
 REPAIRED_RECORDS = Counter("shutterline_timeline_repaired_records", "Records of fanout applied again.")
+TIMELINES_MISSING = Gauge(
+    "shutterline_timelines_missing_ratio", "Share of the latest readers without a timeline, at the last look."
+)
+WARMED = Counter(
+    "shutterline_warmed_timelines", "Rebuilds of lost timelines that no reader asked for.", ["outcome"]
+)
+WARMING_HOURS_LEFT = Gauge(
+    "shutterline_warming_hours_left", "Hours whose readers the pass that runs still goes over; 0 without one."
+)
 STOPPED = Gauge("shutterline_stopped_partitions", "Partitions that wait for an operator.", ["group"])
 SOURCES_SET_ASIDE = Gauge(
     "shutterline_sources_set_aside",

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from api.reading.cached_reads import CachedLikes, CachedReads
 from api.reading.present import Likes, PhotoRenderer
 from schemas.ids import PhotoId, UserId
 from schemas.internal import SetKind
@@ -12,6 +11,7 @@ from streams.core.edges import EraLikes
 from streams.core.feed import Gaps
 from streams.core.photos import SeenPhoto
 from streams.errors import StoreUnavailable
+from streams.stores.cache.cached_reads import CachedLikes, CachedReads
 from streams.stores.cache.read_through import ReadResult
 
 NONE_CACHED = CachedLikes()

@@ -1,4 +1,4 @@
-"""Which readers asked for their feeds in this hour, for `shutterline warm-timelines`."""
+"""Which readers asked for their feeds in this hour, so that lost timelines are rebuilt in this order."""
 
 import logging
 from collections.abc import Callable
@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 
 from schemas.ids import UserId
 from streams.polling import poll
-from streams.ports.timelines import ActiveReaders
+from streams.ports.timelines import HOUR_S, ActiveReaders
 
 log = logging.getLogger(__name__)
 
-HOUR_S = 3_600
 RECORD_S = 5.0
 # 20 MB. If more read in an hour, some are recorded twice.
 READERS_MAX = 200_000

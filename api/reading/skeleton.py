@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 
 from cachetools import LRUCache
 
-from api.reading.cached_reads import CachedReads
 from api.reading.delivery_poller import DeliveryPoller
 from api.reading.pulled_authors import PulledAuthorsPoller
 from schemas.ids import UserId, pack_id
@@ -26,14 +25,10 @@ from streams.errors import StoreUnavailable
 from streams.ports.photos import AuthorPhotos
 from streams.ports.timelines import PageStart, PageStarts, Timelines
 from streams.settings import FeedSettings
+from streams.stores.cache.cached_reads import PULL_LISTS_MAX, CachedReads
 from streams.stores.cache.read_through import ReadResult
 from streams.timelines.newest import AUTHORS_A_CALL, CALLS_IN_FLIGHT_MAX, newest_of
 from streams.timelines.rebuild import Rebuilder, RebuildOutcome
-
-# Above this number of lists, one window of the database over their authors costs less. 256 lists of
-# 100 pairs are 400 kB from Redis, and a reader who has just followed thousands of authors would
-# have thousands of lists.
-PULL_LISTS_MAX = 256
 
 # A window of more authors takes several rounds of calls. At 10,000 followees these are 157 calls, so each
 # reader has one at a time, and rests after it.

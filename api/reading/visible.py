@@ -1,10 +1,10 @@
 """One photo that the reader may see, or a problem."""
 
 from api.http.problems import not_found, unavailable
-from api.reading.cached_reads import CachedReads
 from api.reading.rules import is_visible
 from schemas.ids import PhotoId, UserId
 from streams.core.photos import SeenPhoto
+from streams.stores.cache.cached_reads import CachedReads
 
 
 async def visible_photo(reads: CachedReads, reader: UserId, photo_id: PhotoId) -> SeenPhoto:

@@ -8,7 +8,7 @@ from bench.capacity.load import DAY_S, Assumptions, Load
 from streams.roles import Role
 from topics.catalogue import EDGES, FANOUT, FOLLOWS, LIKES, RENDITIONS, UPLOADS, Topic
 
-# What the API caches of a user's likes: `LIKES_CACHED_MAX` in api/reading/cached_reads.py.
+# What the API caches of a user's likes: `LIKES_CACHED_MAX` in streams/stores/cache/cached_reads.py.
 CACHED_LIKES_MAX = 500
 PAGE_PHOTOS = 20
 FANOUT_RECORD_DELIVERIES = 1_000

@@ -13,6 +13,9 @@ together with the header. When the first block is full, it moves to the place of
 The floor rises to the greatest id that it overwrites, so that the ring is always complete above its
 floor. At least all but 7 of the slots then hold photos above the floor.
 
+`timeline_insert.lua` inserts a late photo before the newer ones, which move by one slot. So the photos
+stay in the order in which they are overwritten, and none is overwritten before an older one.
+
 Everything else computes a new layout here and swaps it in if the first 16 bytes have not changed.
 
 Until 2026-11-29 there was no first block: slot 0 followed the header, the arrivals modulo the slots
@@ -21,9 +24,12 @@ were the slot to write next, and bit 31 of the arrivals was not set. Such values
 """
 
 from array import array
+from bisect import bisect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from sys import byteorder
+
+from more_itertools import chunked, flatten
 
 HEADER_BYTES = 24
 GUARD_BYTES = 16
@@ -106,6 +112,43 @@ def lay_out(ids: Iterable[int], *, slots: int, floor: int, version: int, token: 
             body.tobytes(),
         )
     )
+
+
+def inserted(value: bytes, photo: int) -> bytes:
+    """Return the ring's bytes with a late photo inserted before the newer ones.
+
+    Nothing changes if it is in the ring already, or is not above the floor. If a full ring has room for
+    it only among the photos that are overwritten next, the floor rises to it instead, and the version
+    with the floor. Photos that were appended out of order are passed as a binary search passes them.
+    """
+    ring = parse(value)
+    if photo <= ring.floor or photo in ring.slots:
+        return value
+    first, *others = chunked(ring.slots, BLOCK)
+    arrivals, floor = ring.arrivals, ring.floor
+    moved = max(0, arrivals - 1) // BLOCK
+    oldest = max(0, moved - len(others))
+    is_first_full = arrivals == (moved + 1) * BLOCK
+    in_order = [
+        *flatten(others[block % len(others)] for block in range(oldest, moved)),
+        *first[: arrivals - moved * BLOCK],
+    ]
+    place = bisect(in_order, photo)
+    if is_first_full and moved >= len(others):
+        if place < BLOCK:
+            version = ((ring.version + 1) & 0xFFFFFFFF).to_bytes(4)
+            return value[:4] + version + ring.token + photo.to_bytes(8) + value[HEADER_BYTES:]
+        floor = max(floor, *in_order[:BLOCK])
+    in_order.insert(place, photo)
+    blocks = [*chunked(in_order, BLOCK)]
+    for block, photos in enumerate(blocks[:-1], start=oldest):
+        others[block % len(others)] = photos
+    first[: len(blocks[-1])] = blocks[-1]
+    body = array("Q", [*first, *flatten(others)])
+    if byteorder == "little":
+        body.byteswap()
+    count = (ARRIVALS_MARK + arrivals + 1).to_bytes(4)
+    return count + value[4:GUARD_BYTES] + floor.to_bytes(8) + body.tobytes()
 
 
 def merge(ring: Ring, late: Iterable[int], *, slots: int) -> bytes | None:

@@ -11,10 +11,17 @@ from dataclasses import dataclass, field
 
 from schemas.ids import PackedIds, UserId, pack_ids, unpack_ids
 from streams.errors import StoreUnavailable
+from streams.fairness import Shares
 from streams.gathering import gather_bounded
-from streams.ports.timelines import ActiveReaders, Timelines
-from streams.stores.cache.database_reads import TooManyReads
+from streams.ports.groups import ApiStores
+from streams.ports.timelines import HOUR_S, ActiveReaders, Timelines
+from streams.settings import FeedSettings, TimelineSettings
+from streams.stores.cache.cached_reads import CachedReads
+from streams.stores.cache.database_reads import DatabaseReads, TooManyReads
+from streams.stores.cache.large_reads import LargeReads
+from streams.stores.cache.read_through import ReadThrough
 from streams.timelines.rebuild import Rebuilder, RebuildOutcome
+from streams.timelines.rebuild_reads import followees_of, newest_photos_of
 
 PAGE_READERS = 1_000
 TRIES = 5
@@ -38,6 +45,44 @@ class WarmedTimelines:
 
     def count(self, outcome: RebuildOutcome) -> None:
         self.outcomes[outcome] += 1
+
+
+def hours_of(now_s: float, timeline_ttl_s: int) -> range:
+    """Return the hours in which the owners of today's timelines read, the latest first.
+
+    Who read last before that has no timeline to lose.
+    """
+    hour = int(now_s) // HOUR_S
+    return range(hour, hour - timeline_ttl_s // HOUR_S - 1, -1)
+
+
+def warming_rebuilder(
+    settings: TimelineSettings,
+    reading: FeedSettings,
+    stores: ApiStores,
+    count: Callable[[RebuildOutcome], None],
+    *,
+    in_flight_max: int,
+) -> Rebuilder:
+    """Make a rebuilder for no request. Its reads share nothing with those of readers but the stores."""
+    everything = Shares(user=1.0, address=1.0)
+    database = DatabaseReads(reading.database_reads_in_flight_max, REBUILD_S_MAX, everything)
+    reads = CachedReads.of(
+        ReadThrough(stores.cache, database, lambda *_: None, LargeReads(REBUILD_S_MAX)),
+        reading,
+        outgoing_edges=stores.outgoing_edges,
+        photos=stores.photos,
+        author_photos=stores.author_photos,
+        counted_sets=stores.counted_sets,
+    )
+    return Rebuilder(
+        stores=stores,
+        followees_of=followees_of(reads),
+        timeline_ids=settings.timeline_ids,
+        in_flight_max=in_flight_max,
+        count=count,
+        known_of=newest_photos_of(reads, reading.pull_list_ids_max),
+    )
 
 
 async def latest_readers(active_readers: ActiveReaders, hours: Iterable[int], limit: int) -> list[UserId]:
@@ -91,13 +136,13 @@ async def warm_timelines(
 
     for first in range(0, len(readers), PAGE_READERS):
         page = readers[first : first + PAGE_READERS]
-        missing = await _missing(timelines, page)
+        missing = await without_timeline(timelines, page)
         warmed.readers += len(page)
         warmed.existed += len(page) - len(missing)
         done += len(page) - len(missing)
         for _ in range(TRIES):
             await gather_bounded(missing, rebuild, at_once=rebuilder.in_flight_max)
-            missing = await _missing(timelines, missing)
+            missing = await without_timeline(timelines, missing)
             if not missing:
                 break
             # The budget of all rebuilds a second was spent, or a store did not answer.
@@ -107,7 +152,8 @@ async def warm_timelines(
         progressed(done)
 
 
-async def _missing(timelines: Timelines, readers: Sequence[UserId]) -> list[UserId]:
+async def without_timeline(timelines: Timelines, readers: Sequence[UserId]) -> list[UserId]:
+    """Return those of the readers, at most 1,000, who have no timeline."""
     if not readers:
         return []
     existing = set(unpack_ids(await timelines.existing(PackedIds(pack_ids(readers)))))

@@ -35,8 +35,11 @@ class Timelines(Protocol):
         timeline that exists, the number of its photos.
         """
 
-    async def merge(self, owners: Sequence[UserId], photos: Sequence[PhotoId]) -> int:
-        """Merge late photos by id into the timelines that exist; returns how many there were."""
+    async def insert(self, owners: PackedIds, photos: Sequence[PhotoId]) -> int:
+        """Insert a few late photos by id into the timelines that exist; returns like `append`."""
+
+    async def merge(self, owner: UserId, photos: Sequence[PhotoId]) -> bool:
+        """Merge many photos by id into a timeline at once; returns whether it exists."""
 
     async def existing(self, owners: PackedIds) -> PackedIds:
         """Return those of `owners` (at most 1,000) who have a timeline."""
@@ -133,6 +136,9 @@ class RebuildBudget(Protocol):
 
     async def take(self) -> bool:
         """Return whether one more rebuild may begin now."""
+
+
+HOUR_S = 3_600
 
 
 class ActiveReaders(Protocol):

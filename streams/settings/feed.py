@@ -99,12 +99,14 @@ class TimelineSettings(Part):
     timeline_renew_s: PositiveInt = 3600
     fresh_s_max: PositiveInt = 60
     append_owners_max: int = Field(default=500, ge=1, le=1_000)
-    merge_owners_max: PositiveInt = 64
+    insert_ids_max: PositiveInt = 200  # 3 ms of Redis; 5 ms for photos that are days late.
     follower_page_copy_s: PositiveInt = 3_600  # Who posts again within an hour finds it.
     rebuilds_per_s_max: PositiveInt = 1_000
     rebuilds_in_flight_max: PositiveInt = 16
     rebuild_ttl_ms: PositiveInt = 30_000
     warm_timelines_in_flight_max: PositiveInt = 64
+    lost_timelines_per_s_max: PositiveInt = 200  # Of the budget; readers have the rest.
+    lost_timelines_in_flight_max: PositiveInt = 8
 
     @model_validator(mode="after")
     def _fits_the_ring(self) -> Self:

@@ -224,7 +224,7 @@ def timelines_of(redis: RedisClient, settings: StoreSettings) -> RedisTimelines:
         ttl_s=settings.timeline_ttl_s,
         renew_s=settings.timeline_renew_s,
         rebuild_ttl_ms=settings.rebuild_ttl_ms,
-        merge_owners_max=settings.merge_owners_max,
+        insert_ids_max=settings.insert_ids_max,
         fanout_partitions=SIZES[settings.sizes].partitions(FANOUT),
     )
 

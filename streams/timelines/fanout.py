@@ -1,9 +1,9 @@
 """Apply records of `fanout`: put photos on timelines. Only this and rebuilds write timelines.
 
-Fresh photos are appended with one script call for every 500 owners. A late photo is merged by id,
-so that an old photo never pushes out a newer one. Every function may be repeated, because readers
-remove repeated ids. Every function may raise StoreUnavailable: then it is not known what was
-written, and the call must be repeated.
+Fresh photos are appended with one script call for every 500 owners. Late photos are inserted by id,
+so that an old photo never pushes out a newer one. The many photos of a backfill are merged at once.
+Every function may be repeated, because readers remove repeated ids. Every function may raise
+StoreUnavailable: then it is not known what was written, and the call must be repeated.
 """
 
 from collections import defaultdict
@@ -83,8 +83,7 @@ async def put_photos(stores: TimelineStores, puts: Sequence[PhotosForOwners], *,
     for put in puts:
         late = [photo for photo in put.photos if id_ms(photo) <= fresh_since_ms]
         if late:
-            owners = [UserId(owner) for owner in unpack_ids(put.owners)]
-            written += len(late) * await stores.timelines.merge(owners, late)
+            written += await stores.timelines.insert(put.owners, late)
         if len(late) < len(put.photos):
             photos = tuple(photo for photo in put.photos if id_ms(photo) > fresh_since_ms)
             fresh.append(PhotosForOwners(photos, put.owners))
@@ -108,7 +107,7 @@ async def backfill(stores: TimelineStores, record: Backfill, *, photos_max: int)
     photos = {author: [each.photo_id for each in some if each.ready] for author, some in newest.items()}
     return sum(
         [
-            await stores.timelines.merge([owner], [photo for author in some for photo in photos[author]])
+            await stores.timelines.merge(owner, [photo for author in some for photo in photos[author]])
             for owner, some in wanted.items()
         ]
     )

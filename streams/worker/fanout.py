@@ -9,6 +9,7 @@ from streams.kafka.stages.fanout_lane import FanoutLane
 from streams.kafka.stages.fanout_log import FanoutLog
 from streams.kafka.stages.redis_checkpoints import RedisCheckpoints
 from streams.roles import LANES, Role, group_of
+from streams.worker.lost_timelines import lost_timelines
 from streams.worker.overload import settler
 from streams.worker.parts import Loop, SharedParts, Wired
 from topics.catalogue import FANOUT, Lane
@@ -86,6 +87,7 @@ def _wire_lane(
     )
     loops: list[Loop] = [checkpoints.watch]
     if lane is Lane.BULK:
-        loops.append(settler(shared, owned).run)
+        first = shared.sizes.range_of(FANOUT, lane).start
+        loops += [settler(shared, owned).run, lost_timelines(shared, lambda: first in owned()).run]
     # Until all partitions are verified, feed pages are `partial`, so the worker is not ready.
     return Wired(apps=[app], loops=loops, is_ready=checkpoints.is_verified)

@@ -2,6 +2,7 @@
 same bytes as this model."""
 
 import struct
+from bisect import bisect
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -30,6 +31,29 @@ class RingModel:
             self.blocks[oldest] = self.blocks[0].copy()
         self.blocks[0][used] = photo
         self.arrivals += 1
+
+    def insert(self, photo: int) -> None:
+        if photo <= self.floor or photo in self._ids():
+            return
+        blocks = len(self.blocks) - 1
+        numbers = range(max(0, (self.arrivals - 1) // BLOCK - blocks) * BLOCK, self.arrivals)
+        arrived = [self.blocks[block][at] for block, at in map(self._place, numbers)]
+        behind = bisect(arrived, photo)
+        if behind < BLOCK and len(numbers) == self.slots:
+            self.floor = photo
+            self.version += 1
+            return
+        moved = [photo, *arrived[behind:]]
+        self.append(moved[-1])
+        for number, each in enumerate(moved, start=self.arrivals - len(moved)):
+            block, at = self._place(number)
+            self.blocks[block][at] = each
+
+    def _place(self, number: int) -> tuple[int, int]:
+        """Return the block, and the place in it, of the photo that arrived as `number`."""
+        block = number // BLOCK
+        is_newest = block == (self.arrivals - 1) // BLOCK
+        return (0 if is_newest else 1 + block % (len(self.blocks) - 1)), number % BLOCK
 
     def merge(self, photos: Iterable[int]) -> None:
         ids = self._ids()

@@ -76,7 +76,33 @@ async def test_a_merge_into_an_older_timeline_gives_it_the_new_layout(
     key = deployment.settings.namespace.encode() + b"t" + pack_id(owner)
     await clients.redis.ask(b"SET", key, older(3), b"EX", b"60")
 
-    assert await timelines.merge([owner], [PhotoId(FIRST_PHOTO - 1)]) == 1
+    assert await timelines.merge(owner, [PhotoId(FIRST_PHOTO - 1)])
 
     ids = range(FIRST_PHOTO - 1, FIRST_PHOTO + 3)
     assert await timelines.read(owner) == ring.lay_out(ids, slots=SLOTS, floor=0, version=6)
+
+
+@pytest.mark.law("L1")
+@pytest.mark.parametrize("arrivals", range(0, 3 * SLOTS, 7))
+async def test_inserts_into_an_older_timeline_lose_nothing(
+    clients: StoreClients, deployment: Deployment, arrivals: int
+) -> None:
+    """Wherever its next slot is: every late photo above the floor is there, beside all that was."""
+    timelines = stores_of(clients, deployment.settings).timelines
+    owner = UserId(20_000 + arrivals)
+    key = deployment.settings.namespace.encode() + b"t" + pack_id(owner)
+    await clients.redis.ask(b"SET", key, older(arrivals), b"EX", b"60")
+    photos = set(range(FIRST_PHOTO, FIRST_PHOTO + arrivals))
+
+    for photo in range(5_000, 5_000 + 2 * SLOTS, 10):
+        before = ring.parse(await timelines.read(owner) or b"").floor
+        late = [PhotoId(number) for number in (photo - 5, photo - 15, FIRST_PHOTO - 1) if number > before]
+        owners = PackedIds(pack_id(owner))
+        assert await timelines.append([PhotosForOwners((PhotoId(photo),), owners)]) == 1
+        assert await timelines.insert(owners, late) == len(late)
+        assert await timelines.insert(owners, late) == len(late)
+        photos |= {photo, *late}
+        stored = ring.parse(await timelines.read(owner) or b"")
+
+        assert before <= stored.floor
+        assert {photo for photo in photos if photo > stored.floor} <= stored.ids

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from api.reading.reader_log import HOUR_S
 from bench.traffic.events import follows, fresh_photo_ids, fresh_users, upload
 from bench.traffic.posting import Posting, everybody_follows_everybody
 from bench.traffic.readers import client_of, feed_of
@@ -20,6 +19,7 @@ from infra.local.deployment import Deployment
 from infra.local.stack import Stack
 from schemas.ids import UserId
 from streams.jobs.warm_timelines import latest_readers
+from streams.ports.timelines import HOUR_S
 from streams.stores.connect import connect
 from tests.integration.test_feeds import call
 

@@ -36,7 +36,7 @@ def deployment(stack: Stack) -> Deployment:
         "SHUTTERLINE_TIMELINE_IDS": str(limits.SLOTS),
         "SHUTTERLINE_REBUILDS_PER_S_MAX": str(limits.REBUILDS_PER_S_MAX),
         # The limit is below the suites' numbers of owners, so one call becomes several requests.
-        "SHUTTERLINE_MERGE_OWNERS_MAX": "16",
+        "SHUTTERLINE_INSERT_IDS_MAX": "16",
     }
     made = Deployment(stack, f"t{uuid4().hex[:8]}.", environment)
     made.prepare()

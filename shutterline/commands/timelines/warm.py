@@ -8,20 +8,16 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from api.reading.cached_reads import CachedReads
-from api.reading.reader_log import HOUR_S
-from api.reading.rebuild_reads import followees_of, newest_photos_of
 from shutterline.failures import CommandFailed, load_settings, plain_failures, require
 from shutterline.terminal import terminal
-from streams.fairness import Shares
-from streams.jobs.warm_timelines import REBUILD_S_MAX, WarmedTimelines, latest_readers, warm_timelines
-from streams.ports.groups import ApiStores
-from streams.settings import CacheSettings
-from streams.stores.cache.database_reads import DatabaseReads
-from streams.stores.cache.large_reads import LargeReads
-from streams.stores.cache.read_through import ReadThrough
+from streams.jobs.warm_timelines import (
+    WarmedTimelines,
+    hours_of,
+    latest_readers,
+    warm_timelines,
+    warming_rebuilder,
+)
 from streams.stores.connect import connect
-from streams.timelines.rebuild import Rebuilder
 
 READERS_MAX = 1_000_000  # 100 MB, as each is remembered.
 
@@ -50,19 +46,11 @@ async def _warm(limit: int, warmed: WarmedTimelines, console: Console) -> float:
     """Returns how many seconds it took, without those until the readers were known."""
     settings = load_settings()
     await require(cassandra=settings.cassandra, redis=settings.redis)
-    hour = int(time.time()) // HOUR_S
     async with connect(settings, timeout_ms=settings.worker_store_timeout_ms) as stores:
-        reads = _reads(settings, stores)
-        rebuilder = Rebuilder(
-            stores=stores,
-            followees_of=followees_of(reads),
-            timeline_ids=settings.timeline_ids,
-            in_flight_max=settings.warm_timelines_in_flight_max,
-            count=warmed.count,
-            known_of=newest_photos_of(reads, settings.pull_list_ids_max),
+        rebuilder = warming_rebuilder(
+            settings, settings, stores, warmed.count, in_flight_max=settings.warm_timelines_in_flight_max
         )
-        # Who read last before that has no timeline to lose.
-        hours = range(hour, hour - settings.timeline_ttl_s // HOUR_S - 1, -1)
+        hours = hours_of(time.time(), settings.timeline_ttl_s)
         readers = await latest_readers(stores.active_readers, hours, limit)
         with _bar(console) as bar:
             task = bar.add_task("", total=len(readers), rate=0.0)
@@ -87,17 +75,4 @@ def _bar(console: Console) -> Progress:
         console=console,
         transient=True,
         disable=not console.is_terminal,
-    )
-
-
-def _reads(settings: CacheSettings, stores: ApiStores) -> CachedReads:
-    everything = Shares(user=1.0, address=1.0)  # Nobody else reads in this process.
-    database = DatabaseReads(settings.database_reads_in_flight_max, REBUILD_S_MAX, everything)
-    return CachedReads.of(
-        ReadThrough(stores.cache, database, lambda *_: None, LargeReads(REBUILD_S_MAX)),
-        settings,
-        outgoing_edges=stores.outgoing_edges,
-        photos=stores.photos,
-        author_photos=stores.author_photos,
-        counted_sets=stores.counted_sets,
     )

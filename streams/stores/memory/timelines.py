@@ -4,6 +4,7 @@ who reads them."""
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 from more_itertools import chunked, flatten
 
@@ -56,12 +57,22 @@ class MemoryTimelines(Timelines):
                     deliveries += len(put.photos)
         return deliveries
 
-    async def merge(self, owners: Sequence[UserId], photos: Sequence[PhotoId]) -> int:
-        exist = [stored for owner in set(owners) if (stored := self._timeline(owner)) is not None]
-        for stored in exist:
-            merged = ring.merge(ring.parse(stored.value), photos, slots=self._slots)
-            stored.value = stored.value if merged is None else merged
-        return len(exist)
+    async def insert(self, owners: PackedIds, photos: Sequence[PhotoId]) -> int:
+        late = sorted(set(photos))
+        deliveries = 0
+        for owner in unpack_ids(owners):
+            stored = self._timeline(UserId(owner))
+            if stored is not None:
+                stored.value = reduce(ring.inserted, late, stored.value)
+                deliveries += len(late)
+        return deliveries
+
+    async def merge(self, owner: UserId, photos: Sequence[PhotoId]) -> bool:
+        stored = self._timeline(owner)
+        if stored is None:
+            return False
+        stored.value = ring.merge(ring.parse(stored.value), photos, slots=self._slots) or stored.value
+        return True
 
     async def existing(self, owners: PackedIds) -> PackedIds:
         exist = [owner for owner in unpack_ids(owners) if self._timeline(UserId(owner)) is not None]

@@ -52,7 +52,7 @@ class RedisTimelines(Timelines):
         ttl_s: int,
         renew_s: int,
         rebuild_ttl_ms: int,
-        merge_owners_max: int,
+        insert_ids_max: int,
         fanout_partitions: int,
     ) -> None:
         self._client = client
@@ -65,9 +65,10 @@ class RedisTimelines(Timelines):
         self._ttl_s = ttl_s
         self._renew_s = renew_s
         self._rebuild_ttl = b"%d" % rebuild_ttl_ms
-        self._merge_owners_max = merge_owners_max
+        self._insert_ids_max = insert_ids_max
         self._fanout_partitions = fanout_partitions
         self._append = load_script("timeline_append")
+        self._insert = load_script("timeline_insert")
         self._existing = load_script("timeline_existing")
         self._swap = load_script("timeline_swap")
         self._save_checkpoint = load_script("checkpoint")
@@ -81,33 +82,27 @@ class RedisTimelines(Timelines):
         ]
         return sum(await self._client.call("append", self._on_owners, self._append, parts))
 
-    async def merge(self, owners: Sequence[UserId], photos: Sequence[PhotoId]) -> int:
-        existing = 0
-        for page in sliced(owners, self._merge_owners_max):
-            existing += await self._merge_page(page, photos)
-        return existing
+    async def insert(self, owners: PackedIds, photos: Sequence[PhotoId]) -> int:
+        deliveries = 0
+        for some in sliced(sorted(set(photos)), self._insert_ids_max):
+            for page in sliced(owners, self._insert_ids_max // len(some) * ID_BYTES):
+                parts = [(group, [pack_ids(some)], part) for group, part in self._by_group(PackedIds(page))]
+                deliveries += sum(await self._client.call("insert", self._on_owners, self._insert, parts))
+        return deliveries
 
-    async def _merge_page(self, owners: Sequence[UserId], photos: Sequence[PhotoId]) -> int:
-        existing: set[bytes] = set()
-        keys = [self._key(owner) for owner in owners]
+    async def merge(self, owner: UserId, photos: Sequence[PhotoId]) -> bool:
+        key = self._key(owner)
         for _ in range(SWAP_TRIES):
-            values = await self._client.call(
-                "merge", self._client.ask_together, [(b"GET", key) for key in keys]
-            )
-            swaps = []
-            for key, value in zip(keys, values, strict=True):
-                if value is None:
-                    continue
-                existing.add(key)
-                stored = ring.parse(value)
-                new = ring.merge(stored, photos, slots=self._slots)
-                if new is not None:
-                    swaps.append(([key], [stored.guard, new, b""]))
-            swapped = await self._client.call("merge", self._client.ask_scripts, self._swap, swaps)
-            keys = [key for ([key], _), is_swapped in zip(swaps, swapped, strict=True) if not is_swapped]
-            if not keys:
-                return len(existing)
-        raise StoreUnavailable(STORE, "merge", f"{len(keys)} timelines changed {SWAP_TRIES} times")
+            value = await self._client.call("merge", self._client.ask, b"GET", key)
+            if value is None:
+                return False
+            stored = ring.parse(value)
+            new = ring.merge(stored, photos, slots=self._slots)
+            if new is None or await self._client.call(
+                "merge", self._client.ask_script, self._swap, [key], [stored.guard, new, b""]
+            ):
+                return True
+        raise StoreUnavailable(STORE, "merge", f"the timeline of {owner} changed {SWAP_TRIES} times")
 
     async def existing(self, owners: PackedIds) -> PackedIds:
         parts: list[_Part] = [(group, [], members) for group, members in self._by_group(owners)]

@@ -54,16 +54,20 @@ class TimelinesSuite:
         assert await stores.timelines.peek(UserId(new_id())) is None
 
     async def test_only_timelines_that_exist_are_written(self, stores: Stores, new_id: NewId) -> None:
-        """`append` and `merge` return how many of the timelines exist. They never create a
-        timeline."""
+        """`append` and `insert` return the deliveries to timelines that exist, `merge` whether the
+        timeline exists. They never create a timeline."""
         there, not_there = await whole(stores, new_id), UserId(new_id())
 
         assert await append(stores, [7], not_there, there) == 1
         assert await append(stores, [7]) == 0
-        assert await stores.timelines.merge([not_there, there], photos(8)) == 1
-        assert await stores.timelines.merge([], photos(8)) == 0
+        assert await stores.timelines.insert(packed(not_there, there), photos(8)) == 1
+        assert await stores.timelines.insert(packed(there), photos(9, 8, 9)) == 2
+        assert await stores.timelines.insert(packed(), photos(8)) == 0
+        assert await stores.timelines.insert(packed(there), []) == 0
+        assert await stores.timelines.merge(there, photos(10))
+        assert not await stores.timelines.merge(not_there, photos(10))
         assert await stores.timelines.read(not_there) is None
-        assert (await ring_of(stores, there)).ids == {7, 8}
+        assert (await ring_of(stores, there)).ids == {7, 8, 9, 10}
 
     async def test_existing_names_those_who_have_one(self, stores: Stores, new_id: NewId) -> None:
         """`existing` returns the owners who have a timeline, also one under rebuild. Without owners
@@ -77,15 +81,15 @@ class TimelinesSuite:
         assert await stores.timelines.existing(packed()) == b""
 
     async def test_many_owners_are_written_by_one_call(self, stores: Stores, new_id: NewId) -> None:
-        """Merges name more owners than fit into one request."""
+        """Inserts name more owners than fit into one request."""
         owners = [UserId(new_id()) for _ in range(140)]
         for owner in owners[::2]:
             await stores.timelines.begin_rebuild(owner, TOKEN)
 
         assert await append(stores, [7], *owners) == 70
-        assert await stores.timelines.merge(owners, photos(8)) == 70
+        assert await stores.timelines.insert(packed(*owners), photos(8, 6)) == 140
         for owner in owners[::2]:
-            assert (await ring_of(stores, owner)).ids == {7, 8}
+            assert (await ring_of(stores, owner)).ids == {6, 7, 8}
 
     async def test_photos_of_several_authors_are_appended_by_one_call(
         self, stores: Stores, new_id: NewId
@@ -169,20 +173,36 @@ class TimelinesSuite:
         They only raise the floor."""
         newest = range(1_000, 1_000 + SLOTS)
         owner = await whole(stores, new_id, loaded=newest)
-        await stores.timelines.merge([owner], photos(*range(1, 701)))
+        await stores.timelines.merge(owner, photos(*range(1, 701)))
         for late in range(701, 721):
-            await stores.timelines.merge([owner], photos(late))
+            await stores.timelines.insert(packed(owner), photos(late))
         stored = await ring_of(stores, owner)
 
         assert stored.ids == set(newest)
         assert stored.floor == 720
+
+    async def test_an_inserted_photo_takes_its_place_by_id(self, stores: Stores, new_id: NewId) -> None:
+        """The newer photos move by one slot. When the first block is full, the oldest block goes; a
+        photo that belongs there only raises the floor."""
+        loaded = range(10, 10 + 10 * SLOTS, 10)
+        owner = await whole(stores, new_id, loaded=loaded)
+        assert await stores.timelines.insert(packed(owner), photos(25)) == 1
+        raised = await ring_of(stores, owner)
+        await stores.timelines.insert(packed(owner), photos(95, 105))
+        stored = await ring_of(stores, owner)
+
+        assert raised.ids == set(loaded)
+        assert raised.floor == 25
+        assert stored.ids == {*loaded[ring.BLOCK :], 95, 105}
+        assert stored.floor == loaded[ring.BLOCK - 1]
+        assert list(stored.slots[:2]) == list(loaded[-2:])
 
     async def test_a_late_photo_takes_its_place_by_id(self, stores: Stores, new_id: NewId) -> None:
         """A merged photo is stored in the order of ids and removes the oldest photo. The next
         append overwrites the oldest block of the remaining photos."""
         loaded = range(10, 10 + 10 * SLOTS, 10)
         owner = await whole(stores, new_id, loaded=loaded)
-        await stores.timelines.merge([owner], photos(25))
+        await stores.timelines.merge(owner, photos(25))
         await append(stores, [1_000], owner)
         stored = await ring_of(stores, owner)
 
@@ -196,16 +216,18 @@ class TimelinesSuite:
         owner = await whole(stores, new_id, floor=100)
         before = await stores.timelines.read(owner)
 
-        assert await stores.timelines.merge([owner], photos(99, 100)) == 1
+        assert await stores.timelines.merge(owner, photos(99, 100))
+        assert await stores.timelines.insert(packed(owner), photos(99, 100)) == 2
         assert await stores.timelines.read(owner) == before
 
     async def test_merging_again_changes_nothing(self, stores: Stores, new_id: NewId) -> None:
         """A merge of stored photos does not change one byte, so a concurrent compare-and-swap does
         not fail because of it."""
         owner = await whole(stores, new_id)
-        await stores.timelines.merge([owner], photos(7, 8))
+        await stores.timelines.merge(owner, photos(7, 8))
         before = await stores.timelines.read(owner)
-        await stores.timelines.merge([owner], photos(8, 7))
+        await stores.timelines.merge(owner, photos(8, 7))
+        await stores.timelines.insert(packed(owner), photos(8, 7))
 
         assert await stores.timelines.read(owner) == before
 
@@ -215,9 +237,9 @@ class TimelinesSuite:
             owner = await whole(stores, new_id)
             await asyncio.gather(
                 append(stores, [50], owner),
-                stores.timelines.merge([owner], photos(10)),
+                stores.timelines.merge(owner, photos(10)),
                 append(stores, [51], owner),
-                stores.timelines.merge([owner], photos(11)),
+                stores.timelines.insert(packed(owner), photos(11)),
                 append(stores, [52], owner),
             )
 
@@ -254,7 +276,7 @@ class TimelinesSuite:
         owner = await whole(brief_stores, new_id)
 
         async def gone() -> bool:
-            await brief_stores.timelines.merge([owner], photos(passing.now_ms()))
+            await brief_stores.timelines.insert(packed(owner), photos(passing.now_ms()))
             return await append(brief_stores, [7], owner) == 0
 
         await passing.until(gone, "a timeline that nobody reads goes")
@@ -313,10 +335,11 @@ class RebuildSuite:
         owner = UserId(new_id())
         await stores.timelines.begin_rebuild(owner, TOKEN)
         await append(stores, [50], owner)
-        await stores.timelines.merge([owner], photos(40))
+        await stores.timelines.merge(owner, photos(40))
+        await stores.timelines.insert(packed(owner), photos(35))
 
         assert await stores.timelines.finish_rebuild(owner, TOKEN, photos(30, 20), 10)
-        assert (await ring_of(stores, owner)).ids == {20, 30, 40, 50}
+        assert (await ring_of(stores, owner)).ids == {20, 30, 35, 40, 50}
 
     @pytest.mark.law("L5")
     async def test_appends_racing_the_end_of_a_rebuild_survive(self, stores: Stores, new_id: NewId) -> None:
@@ -337,7 +360,7 @@ class RebuildSuite:
         """The rebuild did not read the photos below `floor`, so the ring is not complete there."""
         owner = UserId(new_id())
         await stores.timelines.begin_rebuild(owner, TOKEN)
-        await stores.timelines.merge([owner], photos(4))
+        await stores.timelines.merge(owner, photos(4))
         await stores.timelines.finish_rebuild(owner, TOKEN, photos(30), 10)
         stored = await ring_of(stores, owner)
 
@@ -442,6 +465,7 @@ calls = st.lists(
     st.one_of(
         st.tuples(st.just("append"), st.lists(ids, min_size=1, max_size=2 * ring.BLOCK + 1)),
         st.tuples(st.just("merge"), st.lists(ids, max_size=8)),
+        st.tuples(st.just("insert"), st.lists(ids, max_size=2 * ring.BLOCK + 1)),
         st.tuples(st.just("begin"), st.sampled_from([TOKEN, OTHER_TOKEN])),
         st.tuples(
             st.just("finish"),
@@ -474,6 +498,37 @@ class RingBytesSuite:
 
             assert await stores.timelines.read(owner) == (None if model is None else model.value())
 
+    @settings(
+        max_examples=40,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+    )
+    @given(
+        loaded=st.integers(0, SLOTS),
+        steps=st.lists(st.tuples(st.booleans(), st.integers(1, 10 * SLOTS)), min_size=10, max_size=50),
+    )
+    async def test_inserts_among_appends_leave_the_bytes_of_the_model(
+        self, stores: Stores, new_id: NewId, loaded: int, steps: list[tuple[bool, int]]
+    ) -> None:
+        """Full rings, too, in which photos arrive in order and late. Some ids differ in their later half
+        alone, and none fits a number of Lua."""
+        owner, of_step = UserId(new_id()), [2**62 + (number << 30) for number in range(20 * SLOTS)]
+        model, newest = RingModel(SLOTS, TOKEN), 5 * SLOTS
+        first = of_step[newest - loaded : newest]
+        await stores.timelines.begin_rebuild(owner, TOKEN)
+        await stores.timelines.finish_rebuild(owner, TOKEN, photos(*first), 0)
+        model.finish(first, 0)
+        for is_late, number in steps:
+            if is_late:
+                await stores.timelines.insert(packed(owner), photos(of_step[number]))
+                model.insert(of_step[number])
+            else:
+                newest += 1 + number % 3
+                await append(stores, [of_step[newest]], owner)
+                model.append(of_step[newest])
+
+        assert await stores.timelines.read(owner) == model.value()
+
     async def take(
         self, stores: Stores, owner: UserId, model: RingModel | None, step: tuple[object, ...]
     ) -> RingModel | None:
@@ -485,9 +540,15 @@ class RingBytesSuite:
                     if model is not None:
                         model.append(photo)
             case ("merge", list(late)):
-                assert await stores.timelines.merge([owner], photos(*late)) == int(model is not None)
+                assert await stores.timelines.merge(owner, photos(*late)) is (model is not None)
                 if model is not None:
                     model.merge(late)
+            case ("insert", list(late)):
+                expected = 0 if model is None else len(set(late))
+                assert await stores.timelines.insert(packed(owner), photos(*late)) == expected
+                for photo in sorted(set(late)):
+                    if model is not None:
+                        model.insert(photo)
             case ("begin", bytes(token)):
                 assert await stores.timelines.begin_rebuild(owner, token) is (model is None)
                 model = model or RingModel(SLOTS, token)

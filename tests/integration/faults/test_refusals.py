@@ -76,7 +76,8 @@ def redis_operations(stores: Stores) -> dict[str, Callable[[], Awaitable[object]
     owner, photo, token = UserId(next(_ids)), PhotoId(next(_ids)), uuid4().bytes[:8]
     return {
         "append": lambda: stores.timelines.append([PhotosForOwners((photo,), PackedIds(pack_ids([owner])))]),
-        "merge": lambda: stores.timelines.merge([owner], [photo]),
+        "insert": lambda: stores.timelines.insert(PackedIds(pack_ids([owner])), [photo]),
+        "merge": lambda: stores.timelines.merge(owner, [photo]),
         "read": lambda: stores.timelines.read(owner),
         "existing": lambda: stores.timelines.existing(PackedIds(pack_ids([owner]))),
         "begin": lambda: stores.timelines.begin_rebuild(owner, token),

@@ -45,7 +45,7 @@ async def cluster_stores(cluster: Cluster, namespace: str, **settings: object) -
         "timeline_slots": limits.SLOTS,
         "timeline_ids": limits.SLOTS,
         "rebuilds_per_s_max": limits.REBUILDS_PER_S_MAX,
-        "merge_owners_max": 16,  # Below the suites' numbers of owners, so one call becomes several.
+        "insert_ids_max": 16,  # Below the suites' numbers of owners, so one call becomes several.
     }
     used = cluster.settings.model_copy(update={**limited, **settings})
     redis = redis_client(used, timeout_s=10.0)

@@ -13,7 +13,7 @@ from redis.crc import key_slot
 from bench.traffic.waiting import eventually, wait_until
 from infra.local.servers.redis_cluster import SLOTS, RedisClusterServer
 from schemas.envelope import Record
-from schemas.ids import PhotoId, UserId, pack_id
+from schemas.ids import PackedIds, PhotoId, UserId, pack_id, pack_ids
 from streams.core import ring
 from streams.errors import StoreUnavailable
 from streams.kafka.stages.fanout_log import RecordLog
@@ -54,7 +54,7 @@ class Worker:
 
     async def apply(self, records: Sequence[Record], is_assigned: Callable[[], bool]) -> None:
         photos = [PhotoId(record.offset + 1) for record in records]
-        await self.stores.timelines.merge(OWNERS, photos)
+        await self.stores.timelines.insert(PackedIds(pack_ids(OWNERS)), photos)
         self.merged += photos
 
     async def handle(self, begin: int, end: int) -> None:
@@ -77,7 +77,7 @@ def namespace() -> str:
 
 @pytest.fixture
 async def stores(cluster: Cluster, namespace: str) -> AsyncIterator[Stores]:
-    async with cluster_stores(cluster, namespace, merge_owners_max=64) as made:
+    async with cluster_stores(cluster, namespace, insert_ids_max=64) as made:
         yield made
 
 

@@ -159,7 +159,7 @@ async def test_a_slot_is_half_moved(cluster: Cluster, stores: Stores) -> None:
 
     put = PhotosForOwners((PhotoId(7),), PackedIds(pack_ids([*OWNERS[:50], *IN_GROUP])))
     assert await timelines.append([put]) == len(owners)
-    assert await timelines.merge(IN_GROUP, [PhotoId(3)]) == len(owners)
+    assert await timelines.insert(PackedIds(pack_ids(IN_GROUP)), [PhotoId(3)]) == len(owners)
     existing = await timelines.existing(PackedIds(pack_ids(IN_GROUP)))
     assert sorted(unpack_ids(existing)) == owners
     assert await ids_of(stores, owners) == {frozenset([3, 7])}

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from api.reading.cached_reads import LIKES_CACHED_MAX
 from bench.capacity import coefficients as committed
 from bench.capacity.bill import CHILDREN
 from bench.capacity.coefficients import COMMITTED, CapacityError, How, Part, Work, taken_from
@@ -29,6 +28,7 @@ from schemas.internal import (
 from streams.core.photos import SeenPhoto, Status
 from streams.core.ring import HEADER_BYTES
 from streams.settings import RenditionSettings, TimelineSettings
+from streams.stores.cache.cached_reads import LIKES_CACHED_MAX
 from streams.stores.cache.codecs import encode_photo
 from topics.routing import route_of
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from schemas.ids import ID_MAX, pack_ids
 from streams.core import ring
+from tests.contract.ring_model import RingModel
 
 SLOTS = 2 * ring.BLOCK
 TOKEN = b"\x01rebuild"
@@ -133,6 +134,68 @@ def test_a_merge_keeps_the_token_and_raises_the_version(ids: list[int], late: li
         after = ring.parse(merged)
         assert (after.token, after.version) == (TOKEN, 8)
         assert after.guard != before.guard
+
+
+@pytest.mark.law("L1")
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 60)), max_size=80), floors)
+def test_inserts_among_appends_lose_nothing(steps: list[tuple[bool, int]], floor: int) -> None:
+    """Fresh photos are appended in the order of their ids, and photos of any age are inserted. The ring
+    then has its newest photos, all but 7 slots full of them."""
+    model = RingModel(SLOTS, TOKEN, floor=floor)
+    pushed: set[int] = set()
+    newest = floor
+    for is_late, number in steps:
+        before = model.value()
+        if is_late:
+            pushed |= {number} if number > model.floor else set()
+            model.insert(number)
+            assert ring.inserted(before, number) == model.value()
+        else:
+            newest = max([newest, *pushed]) + 1
+            pushed.add(newest)
+            model.append(newest)
+        stored = ring.parse(model.value())
+
+        assert vouched_for(model.value(), pushed)
+        assert ring.parse(before).floor <= stored.floor
+        assert sum(photo > stored.floor for photo in stored.ids) >= min(len(pushed), SLOTS - ring.BLOCK + 1)
+
+
+@given(few_ids, floors, st.integers(1, 60), st.integers(1, 60))
+def test_inserting_again_changes_nothing(ids: list[int], floor: int, photo: int, other: int) -> None:
+    """Not one byte, also when another photo was inserted between. A first insert changes the guard, so
+    a writer that read before it sees the change; the token stays, so a rebuild continues."""
+    value = lay_out(ids, floor=floor, token=TOKEN)
+    once = ring.inserted(value, photo)
+    twice = ring.inserted(once, other)
+
+    assert ring.inserted(once, photo) == once
+    assert ring.inserted(twice, photo) == twice
+    assert (once == value) == (ring.parse(once).guard == ring.parse(value).guard)
+    assert ring.token_of(twice) == TOKEN
+
+
+@pytest.mark.law("L5")
+def test_a_photo_among_those_overwritten_next_raises_the_floor() -> None:
+    """The version is raised with it, so that a rebuild that read before does not lower the floor."""
+    value = ring.lay_out(range(10, 170, 10), slots=SLOTS, floor=3, version=2**32 - 1, token=TOKEN)
+    behind = ring.parse(ring.inserted(value, 85))
+
+    assert ring.inserted(value, 75) == ring.lay_out(
+        range(10, 170, 10), slots=SLOTS, floor=75, version=0, token=TOKEN
+    )
+    assert behind.ids == {*range(90, 170, 10), 85}
+    assert behind.floor == 80
+
+
+@given(few_ids, st.integers(1, 60))
+def test_an_inserted_photo_never_pushes_out_a_newer_one(ids: list[int], photo: int) -> None:
+    """A dropped photo is older than every photo that stays above the floor."""
+    before = ring.parse(lay_out(ids))
+    after = ring.parse(ring.inserted(lay_out(ids), photo))
+
+    assert all(dropped <= after.floor for dropped in before.ids - after.ids)
+    assert after.floor <= max(before.floor, *sorted(before.ids | {photo})[: ring.BLOCK])
 
 
 @pytest.mark.law("L5")

@@ -158,7 +158,7 @@ async def test_followees_are_read_after_the_timeline_exists() -> None:
     async def begin_after_a_follow(owner: UserId, token: bytes) -> bool:
         # The follow and its backfill run just before the timeline is created.
         await world.follow(OWNER, 2)
-        assert await world.stores.timelines.merge([OWNER], [PhotoId(10)]) == 0
+        assert not await world.stores.timelines.merge(OWNER, [PhotoId(10)])
         return await begin(owner, token)
 
     world.switches["timelines"].begin_rebuild = begin_after_a_follow  # type: ignore[attr-defined]  # The race.

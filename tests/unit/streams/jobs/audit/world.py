@@ -88,7 +88,7 @@ class AuditWorld:
             assert isinstance(message.record, Backfill)
             for owner, author in message.record.follows:
                 listed = await stores.author_photos.newest([author], below=ID_MAX, each_max=20)
-                await stores.timelines.merge([owner], [photo.photo_id for photo in listed[author]])
+                await stores.timelines.merge(owner, [photo.photo_id for photo in listed[author]])
         return {}
 
     async def renditions(self, tasks: Sequence[RenditionTask], lane: Lane) -> None:

@@ -46,7 +46,7 @@ class World:
     def __post_init__(self) -> None:
         async def at(moment: Moment) -> None:
             self.at(moment)
-            if moment.done and moment.operation in ("append", "merge", "save_checkpoint"):
+            if moment.done and moment.operation in ("append", "insert", "save_checkpoint"):
                 self.log.append(moment.operation)
 
         self.stores = FlakyStores(memory_stores(clock_ms=lambda: NOW_MS), at)
@@ -112,7 +112,7 @@ async def test_a_checkpoint_follows_the_write_and_precedes_the_acknowledgement(l
 
     await world.deliver(0, 1)
 
-    assert world.log[0] in ("append", "merge")
+    assert world.log[0] in ("append", "insert")
     assert world.log[-2:] == ["save_checkpoint", "ack 2"]
     assert world.log.count("save_checkpoint") == 1
     assert PHOTO in await world.timeline()
@@ -280,7 +280,7 @@ async def test_what_was_appended_before_a_store_failed_is_not_appended_again() -
 
     def fail_after(moment: Moment) -> None:
         nonlocal failures
-        if moment.done and moment.operation in ("append", "merge") and failures:
+        if moment.done and moment.operation in ("append", "insert") and failures:
             failures -= 1
             raise StoreUnavailable("redis", moment.operation, "one of its servers is away")
 

@@ -40,6 +40,11 @@ from streams.stores.cache.keys import (
 )
 from streams.stores.cache.read_through import CachedKind, ReadResult, ReadThrough, known
 
+# Above this number of lists, one window of the database over their authors costs less. 256 lists of
+# 100 pairs are 400 kB from Redis, and a reader who has just followed thousands of authors would
+# have thousands of lists.
+PULL_LISTS_MAX = 256
+
 # An upload invalidates the cached value "no such photo". The TTL is short so that such values of
 # ids that a client invents do not fill the cache.
 ABSENT_PHOTO_CACHED_S = 10

@@ -8,14 +8,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from more_itertools import sliced
 
-from api.reading.cached_reads import CachedReads
-from api.reading.skeleton import PULL_LISTS_MAX
 from schemas.ids import UserId
 from streams.core.feed import Source
 from streams.core.photos import PullList
 from streams.errors import StoreUnavailable
 from streams.gathering import gather_bounded
 from streams.joined_reads import JoinedReads
+from streams.stores.cache.cached_reads import PULL_LISTS_MAX, CachedReads
 
 LISTS_A_CALL = 256
 CALLS_IN_FLIGHT_MAX = 4
