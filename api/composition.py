@@ -18,6 +18,7 @@ from api.http.retry_after import RetryQueue
 from api.photo_ids import PhotoIds
 from api.readiness import Probe, Readiness
 from api.reading.delivery_poller import DeliveryPoller, LogEnds
+from api.reading.hot_lists import HotLists
 from api.reading.media_keys import MediaKeys, MediaKeysPoller
 from api.reading.present import PhotoRenderer
 from api.reading.pulled_authors import PulledAuthorsPoller
@@ -130,9 +131,11 @@ def make_services(
         author_photos=stores.author_photos,
         pulled=pulled,
         delivery=delivery,
+        hot_lists=HotLists(clock_s),
         rebuilder=rebuilder,
         rebuild_wait_s=settings.request_deadline_ms / 1_000 * REBUILD_WAIT_SHARE,
         clock_us=clock_us,
+        clock_s=clock_s,
     )
     signer = _signer(settings, media_keys, clock_us)
     renderer = PhotoRenderer(signer)

@@ -5,33 +5,60 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from streams.fairness import NOBODY, REQUESTER, Requester
+
 K = TypeVar("K")
 V = TypeVar("V")
 
 
 @dataclass(slots=True)
+class _Read(Generic[K, V]):
+    """One read: what it will be asked for, by whom, and how many callers still wait for it."""
+
+    keys: dict[K, None] = field(default_factory=dict)
+    requesters: set[Requester] = field(default_factory=set)
+    waiting: int = 0
+    task: "asyncio.Task[Mapping[K, V]] | None" = None
+
+
+@dataclass(slots=True, weakref_slot=True)
 class JoinedReads(Generic[K, V]):
     """Calls `read` with the keys of all callers that wait; one call is under way at a time.
 
-    Every result is of a read that began after its caller asked. So a caller waits for at most two reads,
-    and its keys are read once, however many others ask for them meanwhile.
+    Every result is of a read that began after its caller asked. So what was written before that is in it.
+    A caller waits for at most two reads, and its keys are read once, however many others ask meanwhile.
+
+    A read of several requesters is nobody's: it does not wait because one of them holds its share of the
+    database's slots. A read for which no caller waits any more is cancelled.
     """
 
     read: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]]
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
-    _keys: dict[K, None] = field(default_factory=dict, init=False)
-    _next: "asyncio.Task[Mapping[K, V]] | None" = field(default=None, init=False)
+    _next: "_Read[K, V] | None" = field(default=None, init=False)
 
     async def get(self, keys: Sequence[K]) -> Mapping[K, V]:
         """Return the values of at least these keys, as far as `read` returns them; raises what it raises."""
-        self._keys.update(dict.fromkeys(keys))
-        if self._next is None:
-            self._next = asyncio.create_task(self._read_next(), name="joined read")
-        # The read is also that of others, who still need it if this caller is cancelled.
-        return await asyncio.shield(self._next)
+        read = self._next
+        if read is None or read.task is None:
+            read = self._next = _Read()
+            read.task = asyncio.create_task(self._run(read), name="joined read")
+        read.keys.update(dict.fromkeys(keys))
+        read.requesters.add(REQUESTER.get())
+        read.waiting += 1
+        try:
+            # The read is also that of others, who still need it if this caller is cancelled.
+            return await asyncio.shield(read.task)
+        finally:
+            read.waiting -= 1
+            if not read.waiting and not read.task.done():
+                read.task.cancel()
+                if self._next is read:
+                    self._next = None
 
-    async def _read_next(self) -> Mapping[K, V]:
+    async def _run(self, read: _Read[K, V]) -> Mapping[K, V]:
         async with self._turn:
             # Callers that ask from now on get the read after this one.
-            keys, self._keys, self._next = list(self._keys), {}, None
-            return await self.read(keys)
+            self._next = None
+            if len(read.requesters) > 1:
+                REQUESTER.set(NOBODY)  # In this task alone.
+            return await self.read(list(read.keys))

@@ -130,6 +130,11 @@ UPLOADS_COMPLETED = Counter(
     "shutterline_uploads_completed", "Uploads whose photo entered the pipeline.", ["mode"]
 )
 UPLOADS_REFUSED = Counter("shutterline_uploads_refused", "Uploads that were refused, by reason.", ["reason"])
+LIMITS_UNSHARED = Counter(
+    "shutterline_limits_unshared",
+    "Times a process applied a limit of all processes alone, because Redis did not respond, by the limit.",
+    ["limit"],
+)
 
 # The audit.
 AUDIT_FOUND = Counter("shutterline_audit_differences", "Stored things that differ from others.", ["drift"])

@@ -129,7 +129,7 @@ class Gate:
                 REQUESTS_REFUSED.labels("unread").inc()
                 raise ResponseNotRead from None
             REQUESTS_REFUSED.labels("deadline").inc()
-            await problem_response(_late(bounds, body))(scope, receive, response)
+            await problem_response(self._late(bounds, body))(scope, receive, response)
 
     async def _admit(
         self, scope: Scope, bounds: Bounds, body: Received | None, receive: Receive, response: "_Response"
@@ -198,11 +198,12 @@ class Gate:
             full = f"{slots.slots_max} {what}, which is the most; try again."
             raise unavailable(full, self._retry_queue.next_retry_s())
 
-
-def _late(bounds: Bounds, body: Received | None) -> Problem:
-    if body is not None and body.is_being_read:
-        return slow(f"The body did not arrive within {bounds.deadline_s:g} s.")
-    return unavailable(f"No answer within {bounds.deadline_s:g} s; try again.")
+    def _late(self, bounds: Bounds, body: Received | None) -> Problem:
+        if body is not None and body.is_being_read:
+            return slow(f"The body did not arrive within {bounds.deadline_s:g} s.")
+        # If hundreds are late at once, as in an outage, they must not all return in the same second.
+        late = f"No answer within {bounds.deadline_s:g} s; try again."
+        return unavailable(late, self._retry_queue.next_retry_s())
 
 
 def _is_body_upload(scope: Scope) -> bool:

@@ -17,6 +17,7 @@ from cachetools import LRUCache
 
 from streams.core.limits.rates import Rate, TokenBucket
 from streams.errors import StoreUnavailable
+from streams.metrics import LIMITS_UNSHARED
 from streams.ports.rates import SharedRates
 
 # A tenth: at 500 requests of burst, one call of Redis for 50 requests.
@@ -92,6 +93,7 @@ class RateLimiter:
                 left = await self._shared.spend(name, tokens, spender.rate)
                 spender.bucket.lower_to(left - spender.unreported, self._clock_s())
         except StoreUnavailable:
-            pass  # The process's own bucket decides until the next report.
+            # The process's own bucket decides until the next report.
+            LIMITS_UNSHARED.labels("rate").inc()
         finally:
             spender.is_reporting = False

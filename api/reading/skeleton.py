@@ -5,16 +5,18 @@ the timelines for a minute, so in this order no photo is missed by both reads.
 
 Which lists a page needs depends on whom the reader follows. To read all three in one round trip, a page
 asks for the lists that the reader's last page needed. If it needs others, it reads these, and then the
-timeline again.
+timeline again. Lists that many pages need at once are held in the process for a moment (`hot_lists.py`). They
+are older than the timeline, too.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence, Set
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 
 from cachetools import LRUCache
 
 from api.reading.delivery_poller import DeliveryPoller
+from api.reading.hot_lists import HotLists
 from api.reading.pulled_authors import PulledAuthorsPoller
 from schemas.ids import UserId, pack_id
 from streams.core import ring
@@ -61,8 +63,8 @@ class ListedAuthors:
 class Beginning:
     """What the first read of a page brought: whom the reader follows, and pull lists by author.
 
-    `asked` are the authors whose lists were asked for. `start` has the timeline, which was read after the
-    lists; None if Redis did not respond. `listed` is from before all of this was read.
+    `asked` are the authors whose lists the cache was asked for; `lists` has held lists, too. `start` has the
+    timeline, which was read after the lists; None if Redis did not respond. `listed` is from before all this.
     """
 
     asked: frozenset[UserId]
@@ -83,9 +85,11 @@ class FeedSources:
     author_photos: AuthorPhotos
     pulled: PulledAuthorsPoller
     delivery: DeliveryPoller
+    hot_lists: HotLists
     rebuilder: Rebuilder
     rebuild_wait_s: float
     clock_us: Callable[[], int]
+    clock_s: Callable[[], float]
     pull_lists_max: int = PULL_LISTS_MAX
     large_window_authors: int = LARGE_WINDOW_AUTHORS
     _last_listed: MutableMapping[UserId, Sequence[UserId]] = field(
@@ -99,12 +103,18 @@ class FeedSources:
             TooManyReads: See `DatabaseReads`.
         """
         listed = self._listed()
-        authors = [*self._last_listed.get(reader, ()), reader]
-        start = None
+        needed = self._last_listed.get(reader, ())
+        taken = self.hot_lists.take(needed)
+        authors = [
+            *(author for author in needed if author not in taken.lists and author not in taken.crowded),
+            reader,
+        ]
+        start, read_s = None, self.clock_s()
         with suppress(StoreUnavailable):  # Then the page comes from the database.
             start = await self.page_starts.read(self.reads.start_keys(reader, authors), reader)
         following, lists = await self.reads.start_of(reader, authors, None if start is None else start.cached)
-        return Beginning(frozenset(authors), following, lists.values, start, listed)
+        self.hot_lists.hold(lists.values, read_s)
+        return Beginning(frozenset(authors), following, {**taken.lists, **lists.values}, start, listed)
 
     async def stored(
         self, reader: UserId, following: Following, below: int, beginning: Beginning
@@ -179,15 +189,18 @@ class FeedSources:
             self._last_listed.pop(reader, None)
 
     async def _pull_lists(
-        self, reader: UserId, authors: Collection[UserId], below: int, beginning: Beginning
+        self, reader: UserId, authors: Set[UserId], below: int, beginning: Beginning
     ) -> tuple[Sequence[Source], Gaps]:
         if len(authors) > self.pull_lists_max:
             return [await self._window(reader, authors, below)], Gaps()
-        missing = [author for author in (*authors, reader) if author not in beginning.lists]
+        taken = self.hot_lists.take(authors - beginning.lists.keys() - beginning.asked)
+        known = {**beginning.lists, **taken.lists}
+        missing = [author for author in (*authors, reader) if author not in known]
         may_be_cached = beginning.start is None or not beginning.asked.issuperset(missing)
+        read_s = self.clock_s()
         read = await self.reads.pull_lists(missing, may_be_cached=may_be_cached)
-        lists = {**beginning.lists, **read.values}
-        return self._sources(reader, authors, lists), Gaps(missing=bool(read.unknown))
+        self.hot_lists.hold(read.values, read_s)
+        return self._sources(reader, authors, {**known, **read.values}), Gaps(missing=bool(read.unknown))
 
     def _sources(
         self, reader: UserId, authors: Iterable[UserId], lists: Mapping[int, PullList]

@@ -32,12 +32,18 @@ class ColdStart:
     slowest_s: float = 0.0
 
 
-async def cold_start(deployment: Deployment, readers: Sequence[UserId], token_of: TokenOf) -> ColdStart:
-    """All readers ask at once, and retry until their page is complete."""
+async def cold_start(
+    deployment: Deployment,
+    readers: Sequence[UserId],
+    token_of: TokenOf,
+    *,
+    processes: Sequence[str] = ("api",),
+) -> ColdStart:
+    """All readers ask at once, and retry until their page is complete; `processes` are those of the API."""
     start = ColdStart()
-    before = await asyncio.to_thread(_outcomes, deployment)
+    before = await asyncio.to_thread(_outcomes, deployment, processes)
     done = asyncio.Event()
-    sampling = asyncio.create_task(_fastest_second(deployment, done))
+    sampling = asyncio.create_task(_fastest_second(deployment, processes, done))
     connector = aiohttp.TCPConnector(limit=0)
     for reader in readers:
         token_of(reader)  # Cached, so that making tokens takes no time later.
@@ -48,7 +54,7 @@ async def cold_start(deployment: Deployment, readers: Sequence[UserId], token_of
     start.took_s = time.monotonic() - began_s
     done.set()
     start.rebuilds_in_a_second_max = await sampling
-    after = await asyncio.to_thread(_outcomes, deployment)
+    after = await asyncio.to_thread(_outcomes, deployment, processes)
     start.rebuilds = {outcome: after[outcome] - before[outcome] for outcome in RebuildOutcome}
     return start
 
@@ -72,11 +78,11 @@ async def _until_complete(client: FeedClient, reader: UserId, start: ColdStart) 
         wait_s = min(2 * wait_s, WAIT_S_MAX)
 
 
-async def _fastest_second(deployment: Deployment, done: asyncio.Event) -> float:
+async def _fastest_second(deployment: Deployment, processes: Sequence[str], done: asyncio.Event) -> float:
     """The greatest rate over one second, or over more if the API was slow to return its metrics."""
     samples: list[tuple[float, float]] = []
     while not done.is_set():
-        rebuilt = await asyncio.to_thread(_rebuilds, deployment, RebuildOutcome.REBUILT)
+        rebuilt = await asyncio.to_thread(_rebuilds, deployment, processes, RebuildOutcome.REBUILT)
         samples.append((time.monotonic(), rebuilt))
         await asyncio.sleep(SAMPLE_S)
     rates = [0.0]
@@ -87,9 +93,10 @@ async def _fastest_second(deployment: Deployment, done: asyncio.Event) -> float:
     return max(rates)
 
 
-def _outcomes(deployment: Deployment) -> dict[RebuildOutcome, int]:
-    return {outcome: _rebuilds(deployment, outcome) for outcome in RebuildOutcome}
+def _outcomes(deployment: Deployment, processes: Sequence[str]) -> dict[RebuildOutcome, int]:
+    return {outcome: _rebuilds(deployment, processes, outcome) for outcome in RebuildOutcome}
 
 
-def _rebuilds(deployment: Deployment, outcome: RebuildOutcome) -> int:
-    return int(deployment.metric(f'shutterline_rebuilds_total{{outcome="{outcome}"}}', "api"))
+def _rebuilds(deployment: Deployment, processes: Sequence[str], outcome: RebuildOutcome) -> int:
+    name = f'shutterline_rebuilds_total{{outcome="{outcome}"}}'
+    return int(sum(deployment.metric(name, process) for process in processes))

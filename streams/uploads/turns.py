@@ -83,6 +83,7 @@ class UploadTurns:
         try:
             return await self.leases.take(name, holder, slots_max=slots_max, ttl_ms=self.lease_ms)
         except StoreUnavailable:
+            metrics.LIMITS_UNSHARED.labels("upload_turn").inc()
             return True
 
 

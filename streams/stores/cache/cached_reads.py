@@ -187,7 +187,7 @@ class CachedReads:
         likes_keys = [likes_key(user, era) for era in eras]
         keys = [*photo_keys(photos), *count_keys(SetKind.LIKERS, photos), *likes_keys]
         try:
-            cached = await self.through.cache.get(keys)
+            cached = await self.through.cached(keys)
         except StoreUnavailable:
             return await self.through.completed(self.photo_kind, photos, None), CachedLikes()
         totals_cached, newest_cached = cached[count : 2 * count], cached[2 * count :]

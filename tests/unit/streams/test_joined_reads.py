@@ -8,6 +8,7 @@ import pytest
 
 from bench.traffic.waiting import eventually
 from streams.errors import StoreUnavailable
+from streams.fairness import NOBODY, REQUESTER, Requester
 from streams.joined_reads import JoinedReads
 
 
@@ -66,3 +67,40 @@ async def test_a_failed_read_fails_its_callers_only() -> None:
         await joined.get(["a"])
 
     assert await joined.get(["a"]) == {"a": 1}
+
+
+async def test_a_read_that_nobody_waits_for_is_cancelled() -> None:
+    """Its deadline is that of the last caller. The next caller gets a read of its own."""
+    reads = _Reads()
+    joined = JoinedReads(reads)
+    first = asyncio.create_task(joined.get(["a"]))
+    await eventually("the first read", lambda: len(reads.keys) == 1)
+    second = asyncio.create_task(joined.get(["b"]))
+    await asyncio.sleep(0)
+    first.cancel()
+    second.cancel()
+    await asyncio.gather(first, second, return_exceptions=True)
+    reads.may_end.set()
+
+    assert await joined.get(["c"]) == {"c": 2}
+    assert reads.keys == [["a"], ["c"]]
+
+
+async def test_a_read_of_several_requesters_is_nobodys() -> None:
+    """It does not wait behind the other reads of the one who happened to ask first."""
+    seen: list[Requester] = []
+
+    async def read(keys: Sequence[str]) -> Mapping[str, int]:
+        seen.append(REQUESTER.get())
+        return dict.fromkeys(keys, 1)
+
+    joined = JoinedReads(read)
+
+    async def get(user: int) -> None:
+        REQUESTER.set(Requester(user))
+        await joined.get(["a"])
+
+    await asyncio.gather(asyncio.create_task(get(1)), asyncio.create_task(get(1)))
+    await asyncio.gather(asyncio.create_task(get(1)), asyncio.create_task(get(2)))
+
+    assert seen == [Requester(1), NOBODY]

@@ -1,14 +1,19 @@
 """Rates of users and of addresses, over HTTP."""
 
 import asyncio
+import re
 
 import httpx
 import pytest
+from starlette.routing import Route
 
 from api.auth.admission import client_address
+from api.auth.tokens import Caller, TokenVerifier
+from api.http.gate import NO_RATE
 from bench.traffic.waiting import eventually
-from tests.worlds.api import another_process, make_world
+from tests.worlds.api import World, another_process, make_world
 
+ONE: dict[str, object] = {"reads_per_s": 1, "reads_burst": 1, "writes_per_s": 1, "writes_burst": 1}
 LOW: dict[str, object] = {"reads_per_s": 1, "reads_burst": 20, "writes_per_s": 1, "writes_burst": 10}
 
 
@@ -39,32 +44,64 @@ async def test_each_group_of_routes_has_its_own_rate() -> None:
 
 
 @pytest.mark.law("L14")
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("GET", "/v1/feed"),
-        ("GET", "/v1/photos/5"),
-        ("GET", "/v1/photos/5/upload"),
-        ("GET", "/v1/users/5/photos"),
-        ("GET", "/v1/social/following"),
-        ("GET", "/v1/social/followers"),
-        ("PUT", "/v1/photos/5/like"),
-        ("DELETE", "/v1/photos/5/like"),
-        ("DELETE", "/v1/photos/5"),
-        ("POST", "/v1/photos"),
-        ("POST", "/v1/photos/5/complete"),
-        ("POST", "/v1/social/follow/5"),
-        ("GET", "/v1/nothing"),
-    ],
-)
-async def test_every_route_is_limited(method: str, path: str) -> None:
-    """Also routes that do not exist, and requests that end with an error."""
-    world = await make_world(reads_per_s=1, reads_burst=1, writes_per_s=1, writes_burst=1)
-    async with world.client(1) as client:
-        responses = [await client.request(method, path) for _ in range(2)]
+async def test_every_route_is_limited_by_user_and_by_address() -> None:
+    """Of all routes that there are, and one that does not exist: the second request is 429."""
+    by_user = await make_world(limits_by_address=False, **ONE)
+    by_address = await make_world(**{f"address_{name}": rate for name, rate in ONE.items()})
+    routes = [*_routes(by_user), ("GET", "/v1/nothing")]
 
-    assert responses[0].status_code != 429
-    assert responses[1].status_code == 429
+    assert {path for _, path in routes} >= {
+        "/v1/feed",
+        "/v1/photos",
+        "/v1/social/follow/5",
+        "/metrics",
+    }
+    for number, (method, path) in enumerate(routes, 100):
+        async with by_user.client(number, roles=["ops"]) as client:
+            own = [await client.request(method, path) for _ in range(2)]
+        shared = [
+            (await _from(by_address, number, user).request(method, path)) for user in (number, number + 100)
+        ]
+        for first, second in (own, shared):
+            assert (first.status_code != 429, second.status_code) == (True, 429), (method, path)
+            assert int(second.headers["retry-after"]) >= 1
+
+
+def _routes(world: World) -> list[tuple[str, str]]:
+    """Return the method and a path of each route that has a rate."""
+    return [
+        (method, re.sub(r"{.*?}", "5", route.path))
+        for route in world.app.routes
+        if isinstance(route, Route) and route.path not in NO_RATE
+        for method in sorted(route.methods or ())
+        if method != "HEAD"
+    ]
+
+
+def _from(world: World, number: int, user: int) -> httpx.AsyncClient:
+    """A client with an address of its own."""
+    transport = httpx.ASGITransport(world.app, raise_app_exceptions=False, client=(f"10.0.0.{number}", 1))
+    headers = {"Authorization": f"Bearer {world.token(user, roles=['ops'])}"}
+    return httpx.AsyncClient(transport=transport, base_url="http://api.test", headers=headers)
+
+
+async def test_an_address_above_its_rate_costs_no_look_at_its_tokens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is refused costs as little as possible: no token is verified, and no store is asked."""
+    world = await make_world(address_writes_per_s=1, address_writes_burst=1)
+
+    async def verify(_: TokenVerifier, token: str) -> Caller:
+        raise AssertionError(f"{token} was verified")
+
+    async with world.client(1) as client:
+        await client.put("/v1/social/follow/3")
+        calls = {name: len(switch.calls) for name, switch in world.switches.items()}
+        monkeypatch.setattr(TokenVerifier, "verify", verify)
+        refused = await client.put("/v1/social/follow/3")
+
+    assert refused.status_code == 429
+    assert {name: len(switch.calls) for name, switch in world.switches.items()} == calls
 
 
 async def test_probes_are_never_limited() -> None:

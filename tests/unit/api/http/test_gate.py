@@ -47,6 +47,51 @@ async def test_a_request_ends_within_its_deadline() -> None:
 
 
 @pytest.mark.law("L14")
+async def test_the_deadline_of_a_request_ends_its_calls_of_stores() -> None:
+    """Nothing goes on for a request that was answered: no call, no shared read, and no slot is held."""
+    world = await make_world(request_deadline_ms=30, limits_by_address=False, database_reads_in_flight_max=2)
+    hanging: set[str] = set()
+    for name in ("outgoing_edges", "photos", "counted_sets", "cache"):
+        for method in {"following_counts", "get", "summaries"}:
+            if hasattr(getattr(world.memory, name), method):
+                setattr(world.switches[name], method, partial(_hang, hanging, f"{name} {method}"))
+    hangs = set()
+    async with world.client(1) as client:
+        for path in ("/v1/photos/5", "/v1/users/2"):
+            asking = asyncio.create_task(client.get(path))
+            await eventually("a call", lambda: hanging)
+            hangs |= hanging
+            assert (await asking).status_code == 503
+            await eventually("the end of the calls", lambda: not hanging)
+
+    assert hangs >= {"cache get"}
+    assert world.services.photos.reads.through.reads._slots.in_use == 0
+
+
+async def _hang(hanging: set[str], name: str, *_: object) -> None:
+    hanging.add(name)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        hanging.discard(name)
+
+
+async def test_a_late_request_returns_after_those_that_were_rejected_before() -> None:
+    """Its Retry-After is a slot of the same queue: it does not come between clients that wait longer."""
+    world = await make_world(requests_in_flight_max=1, request_deadline_ms=500, limits_by_address=False)
+    stuck = _Stuck(world)
+    async with world.client(1) as client, world.client(2) as other:
+        held = asyncio.create_task(client.get("/v1/users/3"))
+        await eventually("a request to be under way", lambda: stuck.waiting == 1)
+        rejected = [await other.get("/v1/users/4") for _ in range(12)]
+        late = await held
+
+    # One in flight for half a second at most is two a second, of which twice as many are booked.
+    assert int(rejected[-1].headers["retry-after"]) == 3
+    assert (late.status_code, late.headers["retry-after"]) == (503, "3")
+
+
+@pytest.mark.law("L14")
 async def test_requests_over_the_limit_are_rejected_at_once() -> None:
     """503 without waiting, each with its own Retry-After. Probes and metrics still work, and the limit is
     free again afterwards."""

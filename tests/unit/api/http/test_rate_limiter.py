@@ -2,6 +2,8 @@
 
 import asyncio
 
+from prometheus_client import REGISTRY
+
 from api.http.rate_limiter import RateLimiter
 from streams.core.limits.rates import Rate
 from streams.errors import StoreUnavailable
@@ -83,12 +85,18 @@ async def test_processes_share_a_rate() -> None:
 
 
 async def test_without_the_shared_store_each_process_limits_alone() -> None:
-    """The limit of one process still holds."""
+    """The limit of one process still holds, and a metric says that the processes do not share it."""
     shared = _Shared()
     shared.down = True
     processes = [shared.limiter() for _ in range(2)]
+    before = _unshared()
 
     assert await _taken(processes, 60) == 2 * 50
+    assert _unshared() - before == 2 * 50 / BATCH
+
+
+def _unshared() -> float:
+    return REGISTRY.get_sample_value("shutterline_limits_unshared_total", {"limit": "rate"}) or 0.0
 
 
 async def test_tokens_may_be_charged_beyond_what_is_left() -> None:

@@ -244,6 +244,7 @@ async def test_readers_who_miss_a_giants_list_at_once_read_it_together() -> None
     for reader in readers:
         await world.page(reader)
     await world.stores.cache.invalidate([pull_list_key(3)])
+    await world.later(2)  # The process holds it no more.
     calls = world.switches["author_photos"].calls
     calls.clear()
 
