@@ -29,10 +29,12 @@ class JoinedReads(Generic[K, V]):
     A caller waits for at most two reads, and its keys are read once, however many others ask meanwhile.
 
     A read of several requesters is nobody's: it does not wait because one of them holds its share of the
-    database's slots. A read for which no caller waits any more is cancelled.
+    database's slots. With `for_all` each read is, because others wait for its end, too.
+    A read for which no caller waits any more is cancelled.
     """
 
     read: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]]
+    for_all: bool = False
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     _next: "_Read[K, V] | None" = field(default=None, init=False)
 
@@ -59,6 +61,6 @@ class JoinedReads(Generic[K, V]):
         async with self._turn:
             # Callers that ask from now on get the read after this one.
             self._next = None
-            if len(read.requesters) > 1:
+            if self.for_all or len(read.requesters) > 1:
                 REQUESTER.set(NOBODY)  # In this task alone.
             return await self.read(list(read.keys))

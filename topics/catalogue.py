@@ -117,12 +117,14 @@ EDGES = Topic(
     retention_ms=7 * _DAY_MS,
     owner="pipeline",
     # Follows and likes; and ready photos, which join the set of their author's ready photos and
-    # leave it when they are deleted or rejected.
+    # leave it when they are deleted or rejected. The audit states edges again, and asks for recounts.
     producers=(
         Participant.CHECK,
+        Participant.EDGES,
         Participant.RENDITIONS_THUMBNAIL,
         Participant.RENDITIONS_FULL,
         Participant.CLEANING,
+        Participant.OPERATORS,
     ),
     consumers=(Participant.EDGES,),
 )

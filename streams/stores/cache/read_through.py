@@ -152,7 +152,8 @@ class ReadThrough:
         name = (kind.name, fills, () if kind.joined else tuple(ids))
         reads = self._loads.get(name)
         if reads is None:
-            reads = self._loads[name] = JoinedReads(partial(self._read, kind, fills=fills))
+            reads = JoinedReads(partial(self._read, kind, fills=fills), for_all=kind.joined)
+            self._loads[name] = reads
         return reads
 
     async def _read(self, kind: CachedKind[V], ids: Sequence[int], *, fills: bool) -> Mapping[int, V]:
@@ -165,6 +166,8 @@ class ReadThrough:
         return loaded
 
     async def _read_cache(self, keys: Sequence[bytes]) -> Mapping[bytes, bytes | None]:
+        if len(keys) <= KEYS_A_CALL_MAX:  # Nearly always; tasks would cost as much as the call.
+            return dict(zip(keys, await self.cache.get(keys), strict=True))
         calls = [list(call) for call in sliced(keys, KEYS_A_CALL_MAX)]
         values = await asyncio.gather(*map(self.cache.get, calls))
         return dict(zip(keys, chain.from_iterable(values), strict=True))

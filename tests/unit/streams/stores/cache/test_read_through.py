@@ -14,7 +14,7 @@ from streams.core.edges import EraLikes
 from streams.core.feed import END
 from streams.core.photos import AuthorPhoto, Photo, PullList, SeenPhoto, Status, StoredRendition
 from streams.errors import StoreUnavailable
-from streams.fairness import Shares
+from streams.fairness import REQUESTER, Requester, Shares
 from streams.stores.cache.codecs import (
     decode_likes,
     decode_photo,
@@ -27,7 +27,7 @@ from streams.stores.cache.codecs import (
 )
 from streams.stores.cache.database_reads import DatabaseReads, TooManyReads
 from streams.stores.cache.large_reads import LargeReads
-from streams.stores.cache.read_through import CachedKind, ReadResult, ReadThrough
+from streams.stores.cache.read_through import KEYS_A_CALL_MAX, CachedKind, ReadResult, ReadThrough
 from streams.stores.memory.cache import MemoryCache
 from tests.worlds.api import Clock, Switchable
 
@@ -222,6 +222,71 @@ async def test_requests_that_wait_for_one_key_hold_no_slot() -> None:
             await task
     go.set()
     await first
+
+
+@pytest.mark.law("L14")
+async def test_who_holds_their_share_does_not_delay_a_shared_load() -> None:
+    """A user with as many hanging reads as one may have is the first to miss a list that others need."""
+    world = _World()
+    world.through = ReadThrough(
+        world.cache,
+        DatabaseReads(4, wait_s=5.0, shares=Shares(user=0.25, address=9)),
+        lambda *_: None,
+        LargeReads(5.0),
+    )
+    hangs = asyncio.Event()
+    lists = replace(world.kind, name="lists", joined=True)
+
+    async def get(user: int, kind: CachedKind[int], number: int) -> ReadResult[int]:
+        REQUESTER.set(Requester(user))
+        return await world.through.get(kind, [number])
+
+    async def hang(_: Sequence[int]) -> dict[int, int]:
+        await hangs.wait()
+        return {}
+
+    slow = asyncio.create_task(get(1, replace(world.kind, name="slow", load=hang), 7))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    first = asyncio.create_task(get(1, lists, 1))
+    await asyncio.sleep(0)
+    await asyncio.wait_for(get(2, lists, 2), 1.0)
+    await asyncio.wait_for(first, 1.0)
+    hangs.set()
+    await slow
+
+    assert world.database.asked in ([[1], [2]], [[1, 2]])
+
+
+async def test_requests_that_miss_the_same_share_a_load() -> None:
+    """With one lease and one fill. Requests that miss something else do not wait for it."""
+    world = _World()
+    world.database.rows = {1: 10, 2: 20}
+
+    results = await asyncio.gather(*(world.get(1) for _ in range(20)), world.get(1, 2))
+
+    assert [result.values for result in results] == [*(20 * [{1: 10}]), {1: 10, 2: 20}]
+    assert sorted(world.database.asked) == [[1], [1, 2]]
+    assert world.cache.calls.count("lease") == 2
+
+
+async def test_a_call_of_the_cache_has_a_bounded_number_of_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many requests share it."""
+    world = _World()
+    asked: list[int] = []
+    get = world.cache.get
+
+    async def counted(keys: Sequence[bytes]) -> list[bytes | None]:
+        asked.append(len(keys))
+        return list(await get(keys))
+
+    monkeypatch.setattr(world.cache, "get", counted, raising=False)
+    pages = [[b"%d" % (number * 400 + key) for key in range(400)] for number in range(6)]
+
+    await asyncio.gather(*map(world.through.cached, pages))
+
+    assert sum(asked) == 2_400
+    assert max(asked) == KEYS_A_CALL_MAX
 
 
 async def test_a_key_rests_after_a_slow_read() -> None:
