@@ -37,6 +37,8 @@ SETTINGS = OverloadSettings(
     breaker_open_deliveries=1_000, breaker_close_deliveries=500, deferred_after_applied_s=2
 )
 READY_S_MAX = 5.0
+# Longer than a lane may be late while pages are complete.
+RECENT_FOLLOW_S = 7
 PAGE_OF_WALK = 3
 FIRST = {lane: LOCAL.range_of(FANOUT, lane).start for lane in (Lane.NORMAL, Lane.BULK)}
 Step = tuple[str, int, int]
@@ -269,6 +271,10 @@ class World:
             self.restart()
 
     async def later(self, seconds: float) -> None:
+        # No page knows of edges that wait for longer than `RECENT_FOLLOW_S`.
+        dies, self.dies = self.dies, None
+        await self.count()
+        self.dies = dies
         for lane, partition in FIRST.items():
             self.api.log_ends.end_of[FANOUT.name, partition] = len(self.records(lane))
         await self.api.later(seconds)
