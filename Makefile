@@ -58,7 +58,7 @@ sbom: $(READY) ## write sbom.json: the locked packages in CycloneDX
 	@$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --validate \
 		--output-file $(SBOM) requirements.txt
 
-up: servers ## start what is missing of the local stack, one worker and the API; NODES=3 for three nodes
+up: servers ## start what is missing of the local stack, workers, API, monitor; NODES=3 for three nodes
 	@$(BIN)/shutterline up $(if $(NODES),--nodes $(NODES))
 
 down: $(READY) ## end the local stack; its data stays

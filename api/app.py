@@ -24,6 +24,7 @@ from api.contract.documents import (
     upload_request,
     upload_responses,
 )
+from api.contract.lag_views import LagView
 from api.contract.pages import add_pages
 from api.contract.views import EdgePage, HealthView, PhotoPage, PhotoView, UploadView, UserView
 from api.http.body import BodyBounds
@@ -33,6 +34,7 @@ from api.routes.feed import get_feed
 from api.routes.followers import get_followers
 from api.routes.following import delete_follow, get_following, put_follow
 from api.routes.health import get_healthz, get_metrics, get_readyz
+from api.routes.lag import get_ops_lag
 from api.routes.likes import delete_like, put_like
 from api.routes.photos import delete_photo, get_photo, get_user_photos
 from api.routes.users import get_user
@@ -192,6 +194,7 @@ def _add_open_routes(app: FastAPI) -> None:
         operation_id="get_metrics",
         responses=metrics_responses(401, 403, 429, 503),
     )
+    _get(app, "/ops/lag", get_ops_lag, "get_ops_lag", LagView, "operations", 401, 403, 429, 503)
     _get(app, "/openapi.json", get_openapi_json, "get_openapi_json", None, "contracts", 429, 503)
     _get(app, "/asyncapi.json", get_asyncapi_json, "get_asyncapi_json", None, "contracts", 429, 503)
 

@@ -15,6 +15,7 @@ from api.follow_writer import FollowWriter
 from api.http.metrics import CACHE_LOOKUPS, MEDIA_URLS, REBUILDS
 from api.http.rate_limiter import RateLimiter
 from api.http.retry_after import RetryQueue
+from api.lag_reader import LagReader
 from api.photo_ids import PhotoIds
 from api.readiness import Probe, Readiness
 from api.reading.delivery_poller import DeliveryPoller, LogEnds
@@ -100,6 +101,7 @@ def make_services(
     sizes: Callable[[], Sizes],
     *,
     kafka_probe: StoreProbe,
+    lag: LagReader,
     ids: PhotoIds,
     media_keys: MediaKeys,
     clocks: Clocks,
@@ -115,10 +117,8 @@ def make_services(
     pulled = PulledAuthorsPoller(
         stores.pulled_authors, settings.pulled_authors_refresh_ms / 1_000, clock_s=clock_s
     )
-    topic = FANOUT.named(settings.namespace)
-    delivery = _delivery(
-        log_ends, stores, settings.deferred_posts_max, topic, sizes, lambda: clock_us() // 1_000, clock_s
-    )
+    topic, clock_ms = FANOUT.named(settings.namespace), lambda: clock_us() // 1_000
+    delivery = _delivery(log_ends, stores, settings.deferred_posts_max, topic, sizes, clock_ms, clock_s)
     # Most rebuilds take less than a second, so at least `rebuilds_in_flight_max` end each second.
     rebuilds = RetryQueue(rate_min=settings.rebuilds_in_flight_max, s_max=settings.retry_after_s_max)
     rebuilder = _rebuilder(settings, stores, reads, settings.pull_list_ids_max, rebuilds)
@@ -154,6 +154,7 @@ def make_services(
         ),
         uploads=_uploads(settings, stores, stores.leases, publisher, queue, ids, limiter, clock_us),
         health=_health(settings, _probes(stores, publisher, kafka_probe, queue), verifier, clocks, clock_s),
+        lag=lag,
         verifier=verifier,
         admission=Admission(settings, verifier, limiter),
         pulled=pulled,

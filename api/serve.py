@@ -21,11 +21,13 @@ from api.http.connections import Connections, networks
 from api.http.cors import with_cors
 from api.http.protocol import BoundedProtocol
 from api.http.refusals import ConnectionBounds
+from api.lag_reader import LagReader, monitor_read
 from api.photo_ids import PhotoIds
 from api.processes import listening_sockets, when_parent_ends
 from api.reading.media_keys import load_media_keys
 from api.starting import Front
 from streams.errors import StoreUnavailable
+from streams.gathering import run_together
 from streams.jobs.clocks import Clocks
 from streams.kafka.offsets.offsets import Offsets
 from streams.kafka.offsets.renditions_queue import ASK_S_MAX, RenditionsQueue
@@ -122,6 +124,7 @@ async def serve(
                     offsets,
                     producer.sizes,
                     kafka_probe=kafka_probe,
+                    lag=LagReader(monitor_read(settings.monitor)),
                     ids=ids,
                     media_keys=media_keys,
                     clocks=clocks,
@@ -131,7 +134,7 @@ async def serve(
                 app.openapi()  # Made before the first request, which would hold up all others.
                 front.serve(app)
                 compare = partial(while_starting(on=StoreUnavailable, log=log), producer.compare_sizes)
-                await _run_together(*services.loops(), clocks.run, compare)
+                await run_together(*services.loops(), clocks.run, compare)
 
         metrics_port = sockets[-1].getsockname()[1] if sockets else port
         closing.enter_context(metrics_file(settings, host, metrics_port))
@@ -153,16 +156,6 @@ async def _require_stores(producer: Producer, clients: OnDemandClients, settings
     except StoreUnavailable:
         await producer.require_access()
     await require_access(clients, settings)
-
-
-async def _run_together(*loops: Callable[[], Coroutine[Any, Any, object]]) -> None:
-    """Run all of them; the first error of one cancels the others, and is raised as it is, without a group."""
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            for loop in loops:
-                tasks.create_task(loop())
-    except BaseExceptionGroup as group:
-        raise group.exceptions[0] from None
 
 
 async def _serve_while(

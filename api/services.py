@@ -2,19 +2,21 @@
 
 from collections.abc import Callable, Coroutine, MutableMapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import Depends
 from starlette.requests import Request
 
 from api.auth.admission import Admission, admitted_caller
-from api.auth.tokens import Caller, TokenVerifier, authenticate
+from api.auth.tokens import OPS_ROLE, Caller, TokenVerifier, authenticate
 from api.edge_writer import EdgeWriter
 from api.follow_writer import FollowWriter
 from api.http.metrics import REQUESTS_REFUSED
-from api.http.problems import unavailable
+from api.http.problems import Problem, unavailable
 from api.http.rate_limiter import RateLimiter
 from api.http.retry_after import RetryQueue
+from api.lag_reader import LagReader
 from api.photo_ids import PhotoIds
 from api.readiness import Readiness
 from api.reading.delivery_poller import DeliveryPoller
@@ -110,7 +112,7 @@ class UploadService:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthService:
-    """If `ops_open` is true, everybody may read the metrics."""
+    """If `ops_open` is true, everybody may read what is for the role `ops`."""
 
     readiness: Readiness
     clocks: Clocks
@@ -132,6 +134,7 @@ class Services:
     social: SocialService
     uploads: UploadService
     health: HealthService
+    lag: LagReader
     verifier: TokenVerifier
     admission: Admission
     pulled: PulledAuthorsPoller
@@ -187,6 +190,18 @@ async def _health_service(request: Request) -> HealthService:
     return _services(request).health
 
 
+async def _lag_reader(request: Request) -> LagReader:
+    return _services(request).lag
+
+
+async def require_operator(request: Request) -> None:
+    """Refuse a caller without the role `ops` with 403, unless the settings open what is for it."""
+    if not _services(request).health.ops_open:
+        caller = await caller_of(request)
+        if OPS_ROLE not in caller.roles:
+            raise Problem(HTTPStatus.FORBIDDEN, f"This needs the role {OPS_ROLE}.")
+
+
 async def caller_of(request: Request) -> Caller:
     """The caller, or 401."""
     # The gate has authenticated the request already, except on the paths without a rate.
@@ -210,4 +225,6 @@ WithLikes = Annotated[LikeService, Depends(_like_service)]
 WithSocial = Annotated[SocialService, Depends(_social_service)]
 WithUploads = Annotated[UploadService, Depends(_upload_service)]
 WithHealth = Annotated[HealthService, Depends(_health_service)]
+WithLag = Annotated[LagReader, Depends(_lag_reader)]
+ByOperator = Annotated[None, Depends(require_operator)]
 ByCaller = Annotated[Caller, Depends(caller_of)]

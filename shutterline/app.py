@@ -56,6 +56,12 @@ COMMANDS = {
         "Serve the HTTP API at the address that SHUTTERLINE_API names.",
         "shutterline api",
     ),
+    "monitor": LazyCommand(
+        RUN,
+        "shutterline.commands.serve:monitor",
+        "Judge the lag of every consumer group, at the address that SHUTTERLINE_MONITOR names.",
+        "shutterline monitor",
+    ),
     "warm": LazyCommand(
         RUN,
         "shutterline.commands.media.warm:warm",
@@ -138,6 +144,12 @@ COMMANDS = {
         "shutterline.commands.inspect:inspect",
         "Show what is stored of a user (as a reader), an author or a photo, and where.",
         "shutterline inspect author 7",
+    ),
+    "lag": LazyCommand(
+        LOOK,
+        "shutterline.commands.operations.lag:lag",
+        "Show what waits for each consumer group, the worst first.",
+        "shutterline lag --watch",
     ),
     "check": LazyCommand(
         LOOK,

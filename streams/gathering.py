@@ -1,8 +1,8 @@
-"""Run the same function for many items, a bounded number at a time."""
+"""Run the same function for many items, a bounded number at a time; or several functions at once."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -32,3 +32,13 @@ async def gather_bounded(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def run_together(*loops: Callable[[], Coroutine[Any, Any, object]]) -> None:
+    """Run all of them; the first error of one cancels the others, and is raised as it is, without a group."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for loop in loops:
+                tasks.create_task(loop())
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None

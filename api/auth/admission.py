@@ -24,7 +24,7 @@ from streams.fairness import Requester
 from streams.settings import RateSettings
 
 # The routes below these paths need a token.
-TOKEN_PATHS = ("/v1/", "/metrics")
+TOKEN_PATHS = ("/v1/", "/metrics", "/ops")
 READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _OUTCOME = "shutterline.caller"

@@ -147,7 +147,7 @@ def openapi_document(app: FastAPI, limits: Mapping[str, str]) -> Json:
     }
     for path, operations in paths.items():
         for operation in operations.values():
-            operation["security"] = [{"token": []}] if path.startswith(("/v1/", "/metrics")) else []
+            operation["security"] = [{"token": []}] if path.startswith(("/v1/", "/metrics", "/ops")) else []
     described: Json = _described(document, limits)
     return described
 

@@ -24,8 +24,8 @@ from api.http.retry_after import RetryQueue
 from streams.fairness import NOBODY, REQUESTER, FairSlots, Requester, Room
 from streams.turns import Turns
 
-# Probes and metrics need no slot, because operators need them most under overload.
-NO_SLOT = frozenset({"/healthz", "/readyz", "/metrics"})
+# Probes, metrics and the lag need no slot, because operators need them most under overload.
+NO_SLOT = frozenset({"/healthz", "/readyz", "/metrics", "/ops/lag"})
 # Probes have no rate: the address of a load balancer, which probes, may be that of all its clients.
 NO_RATE = frozenset({"/healthz", "/readyz"})
 UPLOADS_PATH = "/v1/photos"

@@ -1,15 +1,11 @@
 """Whether the process runs, whether its stores are ready, and its metrics."""
 
-from http import HTTPStatus
-
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.requests import Request
 from starlette.responses import Response
 
-from api.auth.tokens import OPS_ROLE
-from api.http.problems import Problem, unavailable
+from api.http.problems import unavailable
 from api.http.responses import json_response
-from api.services import WithHealth, caller_of
+from api.services import ByOperator, WithHealth
 
 
 async def get_healthz() -> Response:
@@ -28,10 +24,6 @@ async def get_readyz(health: WithHealth) -> Response:
     return json_response({"status": "ok"})
 
 
-async def get_metrics(request: Request, health: WithHealth) -> Response:
+async def get_metrics(_: ByOperator) -> Response:
     """Prometheus's text format; for the role `ops`, unless the settings open it."""
-    if not health.ops_open:
-        caller = await caller_of(request)
-        if OPS_ROLE not in caller.roles:
-            raise Problem(HTTPStatus.FORBIDDEN, f"This needs the role {OPS_ROLE}.")
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -1,5 +1,6 @@
 """What `shutterline up`, `down`, `status` and `clean` do."""
 
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from rich.table import Table
 
 from infra.local import ports
 from infra.local.errors import StackError
-from infra.local.layout import NODES_ALLOWED, Layout
+from infra.local.layout import MONITOR, NODES_ALLOWED, Layout
 from infra.local.paths import PROJECT, Home
 from infra.local.processes import kernel
 from infra.local.processes.daemon import Daemon
@@ -20,7 +21,7 @@ from infra.local.processes.interrupts import deferred_interrupts, endings_interr
 from infra.local.processes.lock import exclusive
 from infra.local.processes.readiness import wait_ready
 from infra.local.progress import Progress, shown
-from infra.local.servers.probes import http_responds, process_responds
+from infra.local.servers.probes import http_body, http_responds, process_responds
 from infra.local.stack import Stack
 
 API = "api"
@@ -96,6 +97,24 @@ def status(home: Home, console: Console) -> None:
     for daemon in stack.processes():
         table.add_row(*_facts(stack, daemon))
     console.print(table)
+    if stack.process(MONITOR).pid is not None:
+        console.print(_lanes(f"127.0.0.1:{stack.port(MONITOR)}"))
+
+
+def _lanes(address: str) -> Table | str:
+    """What the lag monitor says of each lane."""
+    body = http_body(address, "/lag")
+    if body is None:
+        return "The lag monitor has no sample yet."
+    table = Table("group", "topic", "state", "records wait", "seconds", box=None, header_style="bold")
+    for group in json.loads(body)["groups"]:
+        for topic in group["topics"]:
+            figures = [
+                "-" if topic[name] is None else f"{topic[name]:,}" for name in ("lag_messages", "lag_seconds")
+            ]
+            colour = "green" if topic["state"] == "OK" else "red"
+            table.add_row(group["group"], topic["topic"], f"[{colour}]{topic['state']}[/{colour}]", *figures)
+    return table
 
 
 def _facts(stack: Stack, daemon: Daemon) -> Sequence[str]:
@@ -124,10 +143,12 @@ def _start_programs(stack: Stack, progress: Progress) -> None:
     worker = stack.start_process(WORKER, _shutterline("worker"))
     media = stack.start_process(MEDIA, _shutterline("worker", "--media"))
     api = stack.start_process(API, _shutterline("api"))
+    monitor = stack.start_process(MONITOR, _shutterline("monitor"))
     checks = {
         worker: lambda: process_responds(worker, "/readyz"),
         media: lambda: process_responds(media, "/readyz"),
         api: lambda: http_responds(f"127.0.0.1:{stack.port(API)}", "/readyz"),
+        monitor: lambda: process_responds(monitor, "/readyz"),
     }
     wait_ready(checks, already_running=running, progress=progress)
 

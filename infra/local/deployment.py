@@ -67,6 +67,7 @@ class Deployment:
             # The processes also see the environment of this one, whose sizes may be those of the stack.
             "SHUTTERLINE_SIZES": Profile.LOCAL.value,
             "SHUTTERLINE_API": f"http://127.0.0.1:{ports.unused((), _followed_by_free)}",
+            "SHUTTERLINE_MONITOR": f"127.0.0.1:{ports.unused(())}",
             **(environment or {}),
         }
         self.settings = _settings_of(self.environment)
@@ -109,9 +110,15 @@ class Deployment:
         """Start the API; returns when every store responds to it. Raises: see `start_worker`."""
         return _ready(*self._api(name, environment, processes))
 
-    def start_all(self, *, media: bool = False) -> None:
+    def start_monitor(self, name: str = "monitor", **environment: str) -> Daemon:
+        """Start the lag monitor; returns when it has a sample. Raises: see `start_worker`."""
+        return _ready(*self._monitor(name, environment))
+
+    def start_all(self, *, media: bool = False, monitor: bool = False) -> None:
         """Start a worker and the API at the same time, with `media` also a worker that makes renditions."""
         starting = [self._worker("worker-1", EVENT_ROLES, {}), self._api("api", {})]
+        if monitor:
+            starting.append(self._monitor("monitor", {}))
         if media:
             starting.append(self._media("media-1", {}))
         wait_ready(dict(starting), deadline_s=READY_S)
@@ -123,6 +130,10 @@ class Deployment:
     def _media(self, name: str, environment: Mapping[str, str]) -> Starting:
         self._has_media = True
         return self._worker(name, MEDIA_ROLES, environment)
+
+    def _monitor(self, name: str, environment: Mapping[str, str]) -> Starting:
+        daemon = self._start(name, ["monitor"], environment)
+        return daemon, lambda: process_responds(daemon, "/readyz")
 
     def _api(self, name: str, environment: Mapping[str, str], processes: int = 1) -> Starting:
         address = urlsplit(self.settings.api).netloc

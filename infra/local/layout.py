@@ -6,6 +6,7 @@ from dataclasses import dataclass
 # For each kind of server that may have several nodes, how many servers a node of the stack has.
 SERVERS_A_NODE: Mapping[str, int] = {"kafka": 1, "cassandra": 1, "redis": 2}
 NODES_ALLOWED = (1, 3)
+MONITOR = "monitor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Layout:
             "edge": "edge",
             "edge_status": "edge",
             "api": "api",
+            MONITOR: MONITOR,
         }
         if self.secured:
             for name in (*self.names("redis"), "s3"):
@@ -55,7 +57,7 @@ def layout_of(ports: Mapping[str, int]) -> Layout:
             layout
             for secured in (True, False)
             for layout in (Layout(nodes, secured) for nodes in NODES_ALLOWED)
-            if layout.port_owners().keys() <= ports.keys()
+            if layout.port_owners().keys() - {MONITOR} <= ports.keys()  # Older stacks have no monitor.
         ),
         Layout(),
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 from infra.local import media_keys, ports
 from infra.local.credentials import load_or_make
 from infra.local.errors import StackError
-from infra.local.layout import Layout, layout_of
+from infra.local.layout import MONITOR, Layout, layout_of
 from infra.local.media_keys import MediaKey
 from infra.local.paths import PROJECT, Home, shared_library
 from infra.local.processes.daemon import Daemon, stop_all
@@ -284,6 +284,8 @@ class Stack:
             "SHUTTERLINE_LIMITS_BY_ADDRESS": "0",
             "SHUTTERLINE_API": f"http://{local['api']}",
         }
+        if MONITOR in local:  # An older stack that has not been started since has no port for it.
+            environment["SHUTTERLINE_MONITOR"] = local[MONITOR]
         if self.layout.secured:
             environment |= secured_environment(self.home.secrets, of_kind["redis"], local["s3"])
         return environment

@@ -1,4 +1,4 @@
-"""`shutterline worker` and `shutterline api`: the programs of the pipeline. Each runs until it is stopped."""
+"""`shutterline worker`, `api` and `monitor`: the programs of the pipeline. Each runs until it is stopped."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -24,6 +24,14 @@ def worker(
     chosen = _chosen_roles(roles, media=media)
     log_to_stderr()
     uvloop.run(run_worker(chosen))
+
+
+@plain_failures(OSError)  # The port is in use.
+def monitor() -> None:
+    from streams.monitor.run import run_monitor  # Imported here: the others do not need it.
+
+    log_to_stderr()
+    uvloop.run(run_monitor())
 
 
 @plain_failures()

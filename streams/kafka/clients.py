@@ -47,6 +47,15 @@ def librdkafka_consumer(settings: KafkaSettings, group: str) -> dict[str, str | 
 
 def aiokafka_consumer(settings: KafkaSettings) -> dict[str, Any]:
     """Return the keyword arguments of an aiokafka consumer that never commits by itself."""
+    return {
+        **aiokafka_client(settings),
+        "enable_auto_commit": False,
+        "isolation_level": READ_COMMITTED,
+    }
+
+
+def aiokafka_client(settings: KafkaSettings) -> dict[str, Any]:
+    """Return the keyword arguments of an aiokafka client of any kind."""
     security = settings.kafka_security
     return {
         "bootstrap_servers": settings.kafka,
@@ -55,8 +64,6 @@ def aiokafka_consumer(settings: KafkaSettings) -> dict[str, Any]:
         "sasl_mechanism": security.get("sasl.mechanism", "PLAIN"),
         "sasl_plain_username": security.get("sasl.username"),
         "sasl_plain_password": security.get("sasl.password"),
-        "enable_auto_commit": False,
-        "isolation_level": READ_COMMITTED,
         "metadata_max_age_ms": METADATA_MS_MAX,
     }
 

@@ -55,6 +55,9 @@ class StuckPartitions(Protocol):
         owner calls it, so two calls at once are not counted exactly.
         """
 
+    async def ended(self, group: str, topic: str, partition: int, position: int) -> int:
+        """Return how often workers have ended for the partition at the offset `position`."""
+
 
 class Outcome(StrEnum):
     """What an operator has done to a dead letter."""

@@ -26,6 +26,7 @@ from streams.settings.kafka import (
     ReplaySettings,
 )
 from streams.settings.media import CleaningSettings, OriginalSettings, RenditionSettings, UploadSettings
+from streams.settings.monitor import MonitorAddressSettings, MonitorSettings
 from streams.settings.part import (
     BreakerSettings,
     ClockSettings,
@@ -78,6 +79,8 @@ __all__ = [
     "FeedSettings",
     "FollowSettings",
     "KafkaSettings",
+    "MonitorAddressSettings",
+    "MonitorSettings",
     "Namespaced",
     "OriginalSettings",
     "OverloadSettings",

@@ -15,6 +15,7 @@ from streams.settings.feed import (
 )
 from streams.settings.kafka import CheckSettings, ConsumerSettings, KafkaSettings, ReplaySettings
 from streams.settings.media import CleaningSettings, RenditionSettings, UploadSettings
+from streams.settings.monitor import MonitorAddressSettings, MonitorSettings
 from streams.settings.part import (
     ClockSettings,
     EventSettings,
@@ -48,6 +49,7 @@ _SHARED_BOUNDS = (
 
 class ApiProcessSettings(
     ApiSettings,
+    MonitorAddressSettings,
     ClockSettings,
     TimeoutSettings,
     StoreSettings,
@@ -90,6 +92,7 @@ class Settings(
     CheckSettings,
     ReplaySettings,
     WarmSettings,
+    MonitorSettings,
 ):
     """Every setting of a process. `load()` reads them from the environment.
 

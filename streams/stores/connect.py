@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 from streams.errors import StoreUnavailable
-from streams.ports.groups import Stores
+from streams.ports.groups import CoordinationStores, Stores
 from streams.retrying import while_starting
 from streams.settings import CassandraSettings, RedisSettings, S3Settings, StoreSettings
 from streams.stores.cassandra.active_readers import CassandraActiveReaders
@@ -148,6 +148,34 @@ async def connect_clients(settings: StoreSettings, *, timeout_ms: int) -> AsyncI
         yield await _while_unavailable(_connected)(clients, settings, timeout_ms / 1_000, closing)
 
 
+@asynccontextmanager
+async def connect_coordination(
+    settings: CassandraSettings, *, timeout_ms: int
+) -> AsyncIterator[CoordinationStores]:
+    """Yield what processes agree on, over a session of its own; waits like `connect`, and raises the same."""
+
+    @_while_unavailable
+    async def prepared(closing: AsyncExitStack) -> CoordinationStores:
+        async with AsyncExitStack() as failing:
+            database = await _database(settings, timeout_ms / 1_000, failing)
+            stores = await in_thread(_coordination_of, database)
+            closing.push_async_exit(failing.pop_all())
+            return stores
+
+    async with AsyncExitStack() as closing:
+        yield await prepared(closing)
+
+
+def _coordination_of(database: CassandraSession) -> CoordinationStores:
+    return CoordinationStores(
+        stopped_partitions=CassandraStoppedPartitions(database),
+        stuck_partitions=CassandraStuckPartitions(database),
+        handled_dead_letters=CassandraHandledDeadLetters(database),
+        switches=CassandraSwitches(database),
+        shard_leases=CassandraShardLeases(database),
+    )
+
+
 def stores_of(clients: StoreClients, settings: StoreSettings) -> Stores:
     """Make the stores of one process; blocks its thread while Cassandra prepares the statements.
 
@@ -171,10 +199,7 @@ def stores_of(clients: StoreClients, settings: StoreSettings) -> Stores:
         undelivered=RedisUndeliveredPhotos(redis, namespace=namespace),
         deferred=CassandraDeferredPosts(database),
         parked=CassandraParkedPhotos(database),
-        stopped_partitions=CassandraStoppedPartitions(database),
-        stuck_partitions=CassandraStuckPartitions(database),
-        handled_dead_letters=CassandraHandledDeadLetters(database),
-        switches=CassandraSwitches(database),
+        **vars(_coordination_of(database)),
         revocations=CassandraRevocations(database),
         media_objects=S3MediaObjects(clients.s3),
         media_uploads=S3MediaUploads(clients.s3),
@@ -195,7 +220,6 @@ def stores_of(clients: StoreClients, settings: StoreSettings) -> Stores:
         page_starts=RedisPageStarts(redis, cache, timelines),
         rates=RedisSharedRates(redis, namespace=namespace),
         leases=RedisLeases(redis, namespace=namespace),
-        shard_leases=CassandraShardLeases(database),
         rebuild_budget=RedisRebuildBudget(redis, namespace=namespace, per_s_max=settings.rebuilds_per_s_max),
     )
 
@@ -245,14 +269,20 @@ async def _bucket(settings: S3Settings) -> AsyncIterator[S3Bucket]:
 async def _connected(
     clients: OnDemandClients, settings: CassandraSettings, timeout_s: float, closing: AsyncExitStack
 ) -> StoreClients:
-    session = await in_thread(open_session, settings, timeout_s)
-    closing.callback(session.cluster.shutdown)
     return StoreClients(
-        cassandra=CassandraSession(session, breaker_of(settings), timeout_s, key_breakers_of(settings)),
+        cassandra=await _database(settings, timeout_s, closing),
         redis=clients.redis,
         s3=clients.s3,
         cdn=clients.cdn,
     )
+
+
+async def _database(
+    settings: CassandraSettings, timeout_s: float, closing: AsyncExitStack
+) -> CassandraSession:
+    session = await in_thread(open_session, settings, timeout_s)
+    closing.callback(session.cluster.shutdown)
+    return CassandraSession(session, breaker_of(settings), timeout_s, key_breakers_of(settings))
 
 
 def _while_unavailable(run: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:

@@ -1,46 +1,17 @@
 """Run Faust apps and loops in one process until it is cancelled or a bug ends it."""
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from streams.errors import StoreUnavailable
 from streams.jobs.clocks import Clocks
 from streams.kafka.consuming.app import assigned_partitions, is_balanced
 from streams.kafka.consuming.progress import GroupPartition, Progress
-from streams.kafka.producing.producer import Producer
-from streams.retrying import while_starting
 from streams.worker.parts import Loop, Wired
-from topics.catalogue import UPLOADS
-from topics.sizes import Sizes
 
 OWN_S = 1.0
-log = logging.getLogger(__name__)
-
-
-async def sizes_once_kafka_answers(producer: Producer, namespace: str) -> Sizes:
-    """Wait until the topics exist and have leaders: a Faust app that cannot connect as it starts ends.
-
-    Returns the sizes of the topics.
-
-    Raises:
-        TopicMismatch: They are not those of the profile.
-        StoreMisconfigured: Kafka will never let this process in with its settings.
-    """
-
-    @while_starting(on=StoreUnavailable, log=log).wraps
-    async def compared() -> Sizes:
-        try:
-            await producer.ping(UPLOADS.named(namespace))
-            return await producer.compare_sizes()
-        except StoreUnavailable:
-            await producer.require_access()
-            raise
-
-    return await compared()
 
 
 class Failure:

@@ -13,6 +13,7 @@ from streams.kafka.offsets.offsets import Offsets
 from streams.kafka.producing.health import KafkaClock
 from streams.kafka.producing.outbox import KafkaOutbox
 from streams.kafka.producing.producer import Producer
+from streams.kafka.producing.sizes import sizes_once_kafka_answers
 from streams.roles import Role
 from streams.settings import load
 from streams.stopping import run_until_signal
@@ -25,7 +26,7 @@ from streams.worker.media import decode_slots
 from streams.worker.monitoring import serve_metrics
 from streams.worker.overload import overload_watch
 from streams.worker.parts import SharedParts, Wiring
-from streams.worker.process import Failure, Process, sizes_once_kafka_answers
+from streams.worker.process import Failure, Process
 from streams.worker.renditions import wire_fulls, wire_thumbnails
 
 WIRINGS: Mapping[Role, Sequence[Wiring]] = MappingProxyType(

@@ -17,6 +17,7 @@ from api.app import create_app
 from api.composition import make_services
 from api.http.cursors import CursorKind, decode_cursor
 from api.http.inputs import PageQuery
+from api.lag_reader import LagReader
 from api.photo_ids import PhotoIds
 from api.reading.media_keys import KeyIds, MediaKeys
 from api.routes.feed import feed_page
@@ -97,6 +98,20 @@ class FakeQueue:
 
     async def queued(self) -> int:
         return self.length
+
+
+@dataclass(slots=True)
+class FakeMonitor:
+    """A lag monitor that responds with `report`; without one it is down."""
+
+    report: bytes | None = None
+    reads: int = 0
+
+    async def read(self) -> bytes:
+        self.reads += 1
+        if self.report is None:
+            raise ConnectionRefusedError("down")
+        return self.report
 
 
 async def _nothing() -> None:
@@ -189,6 +204,7 @@ class World:
     publisher: FakePublisher
     queue: FakeQueue
     log_ends: FakeOffsets
+    monitor: FakeMonitor
     switches: dict[str, Switchable]
     memory: Stores
     stores: Stores
@@ -323,7 +339,7 @@ async def another_process(world: World, **overrides: object) -> World:
 
 async def _world(memory: Stores | None, **overrides: object) -> World:
     clock = Clock(NOW_MS - 1_000)
-    publisher, queue, log_ends = FakePublisher(), FakeQueue(), FakeOffsets()
+    publisher, queue, log_ends, monitor = FakePublisher(), FakeQueue(), FakeOffsets(), FakeMonitor()
     parts = {**PATIENT, **overrides}
     settings = Settings(jwt_secret=SECRET, **parts)  # type: ignore[arg-type]  # pydantic checks them.
     memory = memory or memory_stores(
@@ -344,6 +360,7 @@ async def _world(memory: Stores | None, **overrides: object) -> World:
         log_ends,
         lambda: LOCAL,
         kafka_probe=cast(StoreProbe, switches["kafka_probe"]),
+        lag=LagReader(monitor.read, clock_s=lambda: clock.ms / 1_000),
         # The lease is returned at the end, even if a test has made the store fail.
         ids=PhotoIds(memory.shard_leases, lambda: clock.ms),
         media_keys=MediaKeys(KeyIds("local"), media_key()),
@@ -364,7 +381,7 @@ async def _world(memory: Stores | None, **overrides: object) -> World:
     await services.verifier.revoked.refresh()
     await services.health.clocks.compare()
     await _lease_shard(services.uploads.ids, clock)
-    return World(clock, publisher, queue, log_ends, switches, memory, stores, settings, services)
+    return World(clock, publisher, queue, log_ends, monitor, switches, memory, stores, settings, services)
 
 
 async def _lease_shard(ids: PhotoIds, clock: Clock) -> None:

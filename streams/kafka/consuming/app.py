@@ -58,6 +58,7 @@ def make_app(
         group,
         broker=";".join(f"kafka://{address}" for address in settings.kafka.split(",")),
         broker_credentials=faust_credentials(settings),
+        broker_client_id=settings.process,  # The lag monitor names a partition's owner by it.
         datadir=str(datadir),
         PartitionAssignor=range_assignor(partitions),
         agent_supervisor=RoomySupervisor,

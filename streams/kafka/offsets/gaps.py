@@ -13,10 +13,14 @@ from streams.kafka.offsets.queued import Log, Span
 
 
 class NextRecord(NamedTuple):
-    """The first record at or after an offset; if `exists` is False, `offset` is the end of the log."""
+    """The first record at or after an offset; if `exists` is False, `offset` is the end of the log.
+
+    `time_ms` is the record's timestamp, if it has one.
+    """
 
     offset: int
     exists: bool
+    time_ms: int | None = None
 
 
 # Returns for each log what follows the offset there.

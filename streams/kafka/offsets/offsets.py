@@ -11,6 +11,7 @@ from typing import Any
 from confluent_kafka import (
     OFFSET_BEGINNING,
     OFFSET_END,
+    TIMESTAMP_NOT_AVAILABLE,
     Consumer,
     KafkaError,
     KafkaException,
@@ -25,6 +26,7 @@ from streams.settings import KafkaSettings
 from streams.threads import in_thread
 
 TIMEOUT_S = 10.0
+FETCHED_BYTES = 65_536  # The broker returns a larger batch whole.
 READ_UNCOMMITTED = "read_uncommitted"
 LOGS = "shutterline-logs"  # A client must have a group id; no consumer group uses this one.
 ALL_LOGS = "shutterline-all-logs"  # Of the client that also sees what open transactions hold back.
@@ -43,7 +45,7 @@ class Offsets(BrokerOffsets):
         self._new_consumer = new_consumer
         self._consumers: dict[str, Any] = {}
         self._timeout_s = timeout_s
-        self._gaps = Gaps(self._next_records)
+        self._gaps = Gaps(self._all_next_records)
 
     async def committed(self, group: str, topic: str, partitions: Iterable[int]) -> dict[int, int]:
         """Return the group's committed offsets by partition; partitions without one are left out.
@@ -51,13 +53,23 @@ class Offsets(BrokerOffsets):
         Raises:
             StoreUnavailable: The broker did not answer.
         """
-        wanted = [TopicPartition(topic, partition) for partition in partitions]
+        commits = await self.commits(group, [(topic, partition) for partition in partitions])
+        return {partition: offset for (_, partition), offset in commits.items()}
+
+    async def commits(self, group: str, logs: Iterable[Log]) -> dict[Log, int]:
+        """Like `committed`, for partitions of several topics in one request.
+
+        Raises:
+            StoreUnavailable: The broker did not answer.
+        """
+        wanted = [TopicPartition(topic, partition) for topic, partition in logs]
         consumer = self._consumer(group)
         try:
             commits = await in_thread(consumer.committed, wanted, self._timeout_s)
         except KafkaException as error:
+            self._forget_if_late(group, error)
             raise StoreUnavailable(STORE, "committed", str(error)) from error
-        return {commit.partition: commit.offset for commit in commits if commit.offset >= 0}
+        return {(commit.topic, commit.partition): commit.offset for commit in commits if commit.offset >= 0}
 
     async def begins(self, partitions: Iterable[Log]) -> dict[Log, int]:
         """Return the first offset that each log still holds.
@@ -98,42 +110,64 @@ class Offsets(BrokerOffsets):
         """
         return await self._gaps.skip(group, topic, spans)
 
-    async def _next_records(self, offsets: Mapping[Log, int]) -> dict[Log, NextRecord]:
+    async def next_records(self, offsets: Mapping[Log, int]) -> dict[Log, NextRecord]:
+        """Read for each log the first record at or after its offset, all with one client.
+
+        Logs that cannot be read within the time limit are left out.
+
+        Raises:
+            StoreUnavailable: No client could be made.
+        """
+        following, _ = await self._next_records(offsets)
+        return following
+
+    async def _all_next_records(self, offsets: Mapping[Log, int]) -> dict[Log, NextRecord]:
+        following, failure = await self._next_records(offsets)
+        if len(following) < len(offsets):
+            raise StoreUnavailable(STORE, "read", failure)
+        return following
+
+    async def _next_records(self, offsets: Mapping[Log, int]) -> tuple[dict[Log, NextRecord], str]:
         try:
             return await in_thread(self._read_next_records, offsets)
         except KafkaException as error:
             raise StoreUnavailable(STORE, "read", str(error)) from error
 
-    def _read_next_records(self, offsets: Mapping[Log, int]) -> dict[Log, NextRecord]:
+    def _read_next_records(self, offsets: Mapping[Log, int]) -> tuple[dict[Log, NextRecord], str]:
+        """Return what follows each offset that could be read, and why the others could not."""
         consumer = self._new_consumer(
             {
                 **librdkafka_consumer(self._settings, LOGS),
                 "enable.partition.eof": True,
                 # Where the log begins after the offset, what was between is gone.
                 "auto.offset.reset": "earliest",
+                # One record of each log is wanted, and not all that fits the buffers of a consumer.
+                "queued.min.messages": 1,
+                "fetch.message.max.bytes": FETCHED_BYTES,
             }
         )
         try:
             consumer.assign([TopicPartition(*log, offset) for log, offset in offsets.items()])
             following: dict[Log, NextRecord] = {}
+            failed: dict[Log, KafkaError] = {}
             until_s = monotonic() + self._timeout_s
             down: KafkaError | None = None
-            while len(following) < len(offsets):
+            while len(following.keys() | failed.keys()) < len(offsets):
                 message = consumer.poll(max(0.0, until_s - monotonic()))
                 if message is None:
                     why = "" if down is None else f": {down}"
-                    raise StoreUnavailable(STORE, "read", f"no answer within {self._timeout_s:g} s{why}")
+                    return following, f"no answer within {self._timeout_s:g} s{why}"
                 error = message.error()
+                log = (message.topic(), message.partition())
                 if error is not None and message.topic() is None:
                     down = error  # One broker is away; the others may lead all of these logs.
-                    continue
-                if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                    raise KafkaException(error)
-                log = (message.topic(), message.partition())
-                following.setdefault(
-                    log, NextRecord(max(message.offset(), offsets[log]), exists=error is None)
-                )
-            return following
+                elif error is not None and error.code() != KafkaError._PARTITION_EOF:
+                    failed[log] = error
+                else:
+                    following.setdefault(log, _next_record(message, offsets[log]))
+            return following, "; ".join(
+                f"{topic}/{number}: {error}" for (topic, number), error in failed.items()
+            )
         finally:
             consumer.close()
 
@@ -144,6 +178,7 @@ class Offsets(BrokerOffsets):
         try:
             return await self._ask(request, client)
         except KafkaException as error:
+            self._forget_if_late(client, error)
             if not _is_stale(error):
                 raise StoreUnavailable(STORE, "offsets", str(error)) from error
         # A client caches the partition leaders for minutes. After a change of leader, the brokers
@@ -165,6 +200,15 @@ class Offsets(BrokerOffsets):
                 raise KafkaException(bound.error)
         return {(bound.topic, bound.partition): bound.offset for bound in bounds}
 
+    def _forget_if_late(self, client: str, error: KafkaException) -> None:
+        """Use a new client for the next call after this one has not answered in time.
+
+        It goes on asking the broker that led the log when it was killed, and hears of the next leader only
+        minutes later.
+        """
+        if error.args[0].code() == KafkaError._TIMED_OUT:
+            self._consumers.pop(client, None)
+
     def _consumer(self, group: str) -> Any:
         # The admin client's list_consumer_group_offsets also returns commits, but it crashes the
         # process (SIGSEGV, librdkafka 5040) if the group's coordinator has just moved.
@@ -174,6 +218,15 @@ class Offsets(BrokerOffsets):
                 configuration["isolation.level"] = READ_UNCOMMITTED
             self._consumers[group] = self._new_consumer(configuration)
         return self._consumers[group]
+
+
+def _next_record(message: Any, asked: int) -> NextRecord:
+    if message.error() is not None:  # The end of the log.
+        return NextRecord(max(message.offset(), asked), exists=False)
+    kind, time_ms = message.timestamp()
+    return NextRecord(
+        message.offset(), exists=True, time_ms=None if kind == TIMESTAMP_NOT_AVAILABLE else time_ms
+    )
 
 
 def _is_stale(error: KafkaException) -> bool:

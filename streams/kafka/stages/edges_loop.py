@@ -115,6 +115,7 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
     def _consumer(self) -> AIOKafkaConsumer:
         consumer = self.new_consumer(
             **aiokafka_consumer(self.consuming),
+            client_id=self.consuming.process,
             group_id=self.group,
             auto_offset_reset="earliest",
             partition_assignment_strategy=(RoundRobinPartitionAssignor,),

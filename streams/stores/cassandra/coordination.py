@@ -147,10 +147,13 @@ class CassandraStuckPartitions(StuckPartitions):
         )
 
     async def ended_at(self, group: str, topic: str, partition: int, position: int) -> int:
-        rows = await self._session.rows(self._read, group, topic, partition)
-        ended = 1 + next((times for stored, times in rows if stored == position), 0)
+        ended = 1 + await self.ended(group, topic, partition, position)
         await self._session.rows(self._write, group, topic, partition, position, ended)
         return ended
+
+    async def ended(self, group: str, topic: str, partition: int, position: int) -> int:
+        rows = await self._session.rows(self._read, group, topic, partition)
+        return next((times for stored, times in rows if stored == position), 0)
 
 
 class CassandraHandledDeadLetters(HandledDeadLetters):

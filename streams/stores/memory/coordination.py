@@ -87,11 +87,14 @@ class MemoryStuckPartitions(StuckPartitions):
         self._ended: dict[tuple[str, str, int], tuple[int, int, int]] = {}
 
     async def ended_at(self, group: str, topic: str, partition: int, position: int) -> int:
-        now_ms = self._clock_ms()
-        stored, times, expires_ms = self._ended.get((group, topic, partition), (position, 0, 0))
-        ended = 1 + (times if stored == position and expires_ms > now_ms else 0)
-        self._ended[group, topic, partition] = (position, ended, now_ms + STUCK_LIFE_S * 1_000)
+        ended = 1 + await self.ended(group, topic, partition, position)
+        expires_ms = self._clock_ms() + STUCK_LIFE_S * 1_000
+        self._ended[group, topic, partition] = (position, ended, expires_ms)
         return ended
+
+    async def ended(self, group: str, topic: str, partition: int, position: int) -> int:
+        stored, times, expires_ms = self._ended.get((group, topic, partition), (position, 0, 0))
+        return times if stored == position and expires_ms > self._clock_ms() else 0
 
 
 class MemoryHandledDeadLetters(HandledDeadLetters):

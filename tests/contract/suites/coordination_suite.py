@@ -144,6 +144,8 @@ class StuckPartitionsSuite:
         group, stuck = f"check-{new_id()}", stores.stuck_partitions
 
         assert [1, 2, 3] == [await stuck.ended_at(group, "likes", 0, 77) for _ in range(3)]
+        assert 3 == await stuck.ended(group, "likes", 0, 77)
+        assert 0 == await stuck.ended(group, "likes", 0, 78)
         assert 1 == await stuck.ended_at(group, "likes", 1, 77)
         assert 1 == await stuck.ended_at(group, "uploads", 0, 77)
 

@@ -38,6 +38,7 @@ def test_every_route_complies_with_the_openapi_document(system: DeploymentFactor
         media_look_timeout_ms=TIMEOUT_MS,
         request_deadline_ms=3 * TIMEOUT_MS,
     )
+    deployment.start_monitor()  # Otherwise its route would only ever refuse.
     token = mint_token(deployment.settings, CALLER, roles=["ops"])
     asyncio.run(_publish_photos(deployment))
     configuration = tmp_path / "schemathesis.toml"

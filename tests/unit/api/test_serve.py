@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from api.serve import _run_together
+from streams.gathering import run_together
 from topics.sizes import TopicMismatch
 
 
@@ -23,7 +23,7 @@ async def test_the_first_error_ends_all_loops_and_is_raised_without_a_group() ->
         raise TopicMismatch("topic fanout has 8 partitions")
 
     with pytest.raises(TopicMismatch, match="topic fanout has 8 partitions"):
-        await _run_together(loop, refuse)
+        await run_together(loop, refuse)
     assert ended.is_set()
 
 
@@ -39,5 +39,5 @@ async def test_a_loop_that_ends_leaves_the_others_alone() -> None:
         await asyncio.sleep(0.01)
         went_on = True
 
-    await _run_together(returns, goes_on)
+    await run_together(returns, goes_on)
     assert went_on

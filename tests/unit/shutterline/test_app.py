@@ -19,8 +19,9 @@ from streams.settings import Settings
 
 SECRET = "a secret of more than thirty-two bytes"
 STACK = ["up", "down", "status", "clean", "rotate-media-key", "demo"]
-RUNNING = ["migrate", "worker", "api", "warm", "resume", "rebuild", "warm-timelines", "clean-media", "audit"]
-COMMANDS = [*STACK, *RUNNING, "load", "token", "upload", "feed", "inspect", "check"]
+RUNNING = ["migrate", "worker", "api", "monitor", "warm", "resume", "rebuild", "warm-timelines"]
+REPAIRS = ["clean-media", "audit"]
+COMMANDS = [*STACK, *RUNNING, *REPAIRS, "load", "token", "upload", "feed", "inspect", "lag", "check"]
 CHANGES = ["user.followed", "user.unfollowed", "photo.liked", "photo.unliked"]
 EVENTS = ["photo.uploaded", "photo.deleted", *CHANGES]
 GROUPS = {

@@ -242,7 +242,7 @@ async def test_a_request_without_a_good_token_is_401(headers: list[tuple[str, st
     """The response is a problem document; its `WWW-Authenticate` challenge says what to send."""
     world = await make_world()
     async with world.client() as client:
-        for path in ("/v1/feed", "/v1/users/1", "/metrics"):
+        for path in ("/v1/feed", "/v1/users/1", "/metrics", "/ops/lag"):
             response = await client.get(path, headers=headers)
 
             assert response.status_code == 401
@@ -259,18 +259,20 @@ async def test_the_scheme_may_be_written_in_any_case() -> None:
     assert response.status_code == 200
 
 
-async def test_metrics_are_for_the_role_ops() -> None:
-    """Without a token the status is 401, without the role 403. A setting can open the metrics to
-    everybody."""
-    world = await make_world()
+@pytest.mark.parametrize(
+    ("path", "said"), [("/metrics", "shutterline_http_requests_total"), ("/ops/lag", "sampled_at")]
+)
+async def test_metrics_and_the_lag_are_for_the_role_ops(path: str, said: str) -> None:
+    """Without a token the status is 401, without the role 403. A setting can open them to everybody."""
+    world, opened = await make_world(), await make_world(ops_open=True)
+    world.monitor.report = opened.monitor.report = b'{"sampled_at": null}'
     async with world.client(1) as anybody, world.client(1, roles=["ops"]) as ops, world.client() as nobody:
-        statuses = [(await client.get("/metrics")).status_code for client in (nobody, anybody, ops)]
-    opened = await make_world(ops_open=True)
+        statuses = [(await client.get(path)).status_code for client in (nobody, anybody, ops)]
     async with opened.client() as nobody:
-        text = (await nobody.get("/metrics")).text
+        text = (await nobody.get(path)).text
 
     assert statuses == [401, 403, 200]
-    assert "shutterline_http_requests_total" in text
+    assert said in text
 
 
 async def test_a_key_set_that_was_never_fetched_is_503() -> None:

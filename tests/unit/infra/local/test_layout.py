@@ -53,6 +53,19 @@ def test_the_ports_of_a_run_tell_its_layout(layout: Layout) -> None:
     assert layout_of({}) == Layout()
 
 
+def test_a_stack_that_is_older_than_the_lag_monitor_keeps_its_layout(stack: Stack) -> None:
+    """Its data would be out of reach otherwise. It gets the port when it is started."""
+    chosen = json.loads(stack.home.ports_file.read_text())
+    del chosen["monitor"]
+    stack.home.ports_file.write_text(json.dumps(chosen))
+
+    again = Stack(stack.home.root)
+    assert again.layout == THREE
+    assert "SHUTTERLINE_MONITOR" not in again.environment()
+    again.choose_ports()
+    assert again.environment()["SHUTTERLINE_MONITOR"] == f"127.0.0.1:{again.port('monitor')}"
+
+
 def test_a_stack_keeps_its_layout(stack: Stack) -> None:
     again = Stack(stack.home.root)
 

@@ -11,9 +11,10 @@ from streams.errors import StoreUnavailable
 from streams.jobs.clocks import Clocks
 from streams.kafka.consuming.app import make_app
 from streams.kafka.consuming.progress import Progress
+from streams.kafka.producing.sizes import sizes_once_kafka_answers
 from streams.settings import ClockSettings, ConsumerSettings
 from streams.worker.parts import Wired
-from streams.worker.process import Failure, Process, sizes_once_kafka_answers
+from streams.worker.process import Failure, Process
 from tests.worlds.kafka import LOCAL
 from topics.sizes import TopicMismatch
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import pytest
-from confluent_kafka import OFFSET_END, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_END, TIMESTAMP_CREATE_TIME, KafkaError, KafkaException, TopicPartition
 
 from streams.errors import StoreUnavailable
 from streams.kafka.offsets.offsets import Offsets
@@ -137,6 +137,9 @@ class Polled:
     def offset(self) -> int:
         return self.at
 
+    def timestamp(self) -> tuple[int, int]:
+        return TIMESTAMP_CREATE_TIME, 1_000 + self.at
+
     def error(self) -> KafkaError | None:
         return None if self.code is None else KafkaError(self.code)
 
@@ -188,3 +191,61 @@ async def test_an_error_of_the_log_is_not_waited_for() -> None:
 async def test_without_an_answer_the_broker_that_is_away_is_named() -> None:
     with pytest.raises(StoreUnavailable, match=r"no answer within 10 s: .*_ALL_BROKERS_DOWN"):
         await skipped(*AWAY)
+
+
+async def test_what_cannot_be_read_is_left_out_of_the_next_records() -> None:
+    """The lag of the other logs is known, with the time of their records; where a log ends there is none."""
+    other, ended = ("likes", 0), ("likes", 1)
+    reader = Reader(
+        Polled(KafkaError.TOPIC_AUTHORIZATION_FAILED),
+        Polled(None, 8, other),
+        Polled(KafkaError._PARTITION_EOF, 4, ended),
+    )
+    offsets = Offsets(KafkaSettings(), new_consumer=lambda _: reader)
+    found = await offsets.next_records({LOG: 5, other: 7, ended: 2})
+
+    assert {other: (8, True, 1_008), ended: (4, False, None)} == found
+    assert not reader.is_open
+
+
+async def test_logs_that_do_not_answer_in_time_are_left_out() -> None:
+    offsets = Offsets(KafkaSettings(), new_consumer=lambda _: Reader(Polled(None, 8)))
+
+    assert {LOG: (8, True, 1_008)} == await offsets.next_records({LOG: 5, ("likes", 0): 7})
+
+
+async def test_commits_of_several_topics_are_one_request() -> None:
+    """Partitions without a commit are left out."""
+    asked: list[list[TopicPartition]] = []
+
+    class Committed:
+        def committed(self, partitions: list[TopicPartition], timeout: float) -> list[Answered]:
+            asked.append(partitions)
+            return [Answered("likes", 0, 7), Answered("edges", 3, 9), Answered("edges", 4, -1_001)]
+
+    offsets = Offsets(KafkaSettings(), new_consumer=lambda _: Committed())
+    commits = await offsets.commits("check", [("likes", 0), LOG, ("edges", 4)])
+
+    assert {("likes", 0): 7, LOG: 9} == commits
+    assert 1 == len(asked)
+    assert 3 == len(asked[0])
+
+
+async def test_a_client_that_was_too_late_is_not_asked_again() -> None:
+    """It goes on asking a broker that was killed although another one leads the log by now."""
+    clients = FakeClients([failing(KafkaError._TIMED_OUT), ends_at(7)])
+    asked = offsets(clients)
+    with pytest.raises(StoreUnavailable):
+        await asked.ends([LOG])
+    assert 1 == len(clients.made)
+
+    assert {LOG: 7} == await asked.ends([LOG])
+
+
+async def test_a_client_whose_coordinator_was_too_late_is_not_asked_again() -> None:
+    clients = FakeClients([failing(KafkaError._TIMED_OUT), lambda _: [Answered(*LOG, 5)]])
+    asked = offsets(clients)
+    with pytest.raises(StoreUnavailable):
+        await asked.commits("edges", [LOG])
+
+    assert {LOG: 5} == await asked.commits("edges", [LOG])

@@ -1,0 +1,40 @@
+"""The lag monitor: where it listens, how often it looks, and when it calls a partition stopped or stalled."""
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, PositiveInt
+
+from streams.settings.kafka import KafkaSettings
+from streams.settings.part import Part, ProcessSettings
+from streams.settings.stores import CassandraSettings
+
+
+def _is_address(address: str) -> str:
+    parts = urlsplit(f"//{address}")
+    if not parts.hostname or parts.port is None or parts.netloc != address:
+        raise ValueError(f"{address!r} must be HOST:PORT")
+    return address
+
+
+Address = Annotated[str, AfterValidator(_is_address)]
+
+
+class MonitorAddressSettings(Part):
+    """Where the monitor listens, and where the API and the commands read from it: `host:port`."""
+
+    monitor: Address = "127.0.0.1:8010"
+
+
+class MonitorSettings(MonitorAddressSettings, CassandraSettings, KafkaSettings, ProcessSettings):
+    """The samples of the monitor, and the verdicts on them."""
+
+    # Verdicts need several samples a minute.
+    monitor_interval_ms: int = Field(default=2_000, ge=100, le=5_000)
+    monitor_timeout_ms: PositiveInt = 3_000  # Of one call of a store.
+    monitor_stale_s_max: PositiveInt = 10  # Older samples are NO-DATA.
+    # Records that wait for longer in a partition without an owner: STOPPED. Two samples at least.
+    monitor_unowned_ms: PositiveInt = 1_500
+    # A commit that does not move for longer while records wait: STALLED. As long as the watchdog of the
+    # workers waits (`watchdog_s`); of renditions, as much longer as a decoder may take.
+    monitor_still_s: PositiveInt = 60

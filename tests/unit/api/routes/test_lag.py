@@ -1,0 +1,130 @@
+"""`/ops/lag` passes on what the monitor says, and never shows old figures as fresh."""
+
+import asyncio
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+from aiohttp import web
+
+from api.contract.lag_views import LagView
+from api.lag_reader import LagReader, NoReport, monitor_read
+from streams.core.lag.report import LagReport, SwitchLag
+from tests.unit.streams.core.lag.traces import Trace
+from tests.worlds.api import make_world
+
+
+def report() -> dict[str, Any]:
+    trace = Trace(partitions=3)
+    trace.produce(7)
+    trace.look()
+    breaker = SwitchLag(is_on=False, measured=12)
+    shedding = SwitchLag(is_on=True, since_ms=trace.now_ms, reason="x", measured=3)
+    return LagReport(
+        sampled_ms=trace.now_ms, groups=[trace.look()], breaker=breaker, shedding=shedding
+    ).json()
+
+
+async def test_the_report_of_the_monitor_is_as_the_contract_says() -> None:
+    world = await make_world(ops_open=True)
+    world.monitor.report = orjson.dumps(report())
+    async with world.client() as client:
+        response = await client.get("/ops/lag")
+
+    assert 200 == response.status_code
+    assert report() == response.json()
+    assert report() == LagView.model_validate(response.json()).model_dump(mode="json")
+    assert "no-store" == response.headers["cache-control"]
+    topic = response.json()["groups"][0]["topics"][0]
+    assert (7, 4.0) == (topic["lag_messages"], topic["lag_seconds"])
+    assert {"state": "closed", "since": None, "reason": None, "backlog_deliveries": 12} == response.json()[
+        "overload"
+    ]["breaker"]
+
+
+async def test_when_the_monitor_is_away_every_state_is_no_data() -> None:
+    """The body still complies with the contract, and says of when the last sample is."""
+    world = await make_world(ops_open=True)
+    world.monitor.report = orjson.dumps(report())
+    async with world.client() as client:
+        await client.get("/ops/lag")
+        world.monitor.report = None
+        await world.later(1.0)
+        response = await client.get("/ops/lag")
+
+    away = response.json()
+    assert (200, report()["sampled_at"]) == (response.status_code, away["sampled_at"])
+    LagView.model_validate(away)
+    [group] = away["groups"]
+    [topic] = group["topics"]
+    rows = [group, topic, *topic["partitions"]]
+    assert {("NO-DATA", report()["sampled_at"], "the lag monitor does not respond")} == {
+        (row["state"], row["since"], row["reason"]) for row in rows
+    }
+    assert 3 == len(topic["partitions"])
+    figures = {
+        name: value
+        for row in (topic, *topic["partitions"])
+        for name, value in row.items()
+        if name not in ("state", "since", "reason", "topic", "partition", "partitions")
+    }
+    assert {None} == set(figures.values())
+    assert {None} == {value for switch in away["overload"].values() for value in switch.values()}
+
+
+async def test_without_any_report_it_is_503() -> None:
+    world = await make_world(ops_open=True)
+    async with world.client() as client:
+        response = await client.get("/ops/lag")
+
+    assert (503, "1") == (response.status_code, response.headers["retry-after"])
+    assert "the lag monitor does not respond" in response.json()["detail"]
+
+
+async def test_callers_share_one_read_a_second() -> None:
+    """Also if many come at once."""
+    world = await make_world(ops_open=True)
+    world.monitor.report = orjson.dumps(report())
+    async with world.client() as client:
+        await asyncio.gather(*(client.get("/ops/lag") for _ in range(20)))
+        assert 1 == world.monitor.reads
+        await world.later(0.9)
+        await client.get("/ops/lag")
+        assert 1 == world.monitor.reads
+        await world.later(0.2)
+        await client.get("/ops/lag")
+
+    assert 2 == world.monitor.reads
+
+
+async def test_a_monitor_that_hangs_is_not_waited_for() -> None:
+    async def hang() -> bytes:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    with pytest.raises(NoReport):
+        await LagReader(hang, read_s_max=0.01).report()
+
+
+async def test_what_is_no_report_is_no_answer() -> None:
+    """Before its first sample the monitor responds with 503; another program with something else."""
+
+    async def busy(_: web.Request) -> web.Response:
+        return web.Response(status=503)
+
+    app = web.Application()
+    app.add_routes([web.get("/lag", busy)])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    read = monitor_read(f"{host}:{port}")
+    with pytest.raises(ValueError, match="responded with 503"):
+        await read()
+    await runner.cleanup()
+
+    with pytest.raises(aiohttp.ClientError):
+        await read()
+    with pytest.raises(NoReport):
+        await LagReader(read).report()
