@@ -20,6 +20,7 @@ from api.contract.documents import (
     get_openapi_json,
     metrics_responses,
     openapi_document,
+    page_responses,
     problem_responses,
     upload_request,
     upload_responses,
@@ -34,7 +35,7 @@ from api.routes.feed import get_feed
 from api.routes.followers import get_followers
 from api.routes.following import delete_follow, get_following, put_follow
 from api.routes.health import get_healthz, get_metrics, get_readyz
-from api.routes.lag import get_ops_lag
+from api.routes.lag import get_ops, get_ops_lag
 from api.routes.likes import delete_like, put_like
 from api.routes.photos import delete_photo, get_photo, get_user_photos
 from api.routes.users import get_user
@@ -193,6 +194,16 @@ def _add_open_routes(app: FastAPI) -> None:
         tags=["operations"],
         operation_id="get_metrics",
         responses=metrics_responses(401, 403, 429, 503),
+    )
+    app.add_api_route(
+        "/ops",
+        get_ops,
+        methods=["GET"],
+        response_class=Response,
+        response_model=None,
+        tags=["operations"],
+        operation_id="get_ops",
+        responses=page_responses(401, 403, 422, 429, 503),
     )
     _get(app, "/ops/lag", get_ops_lag, "get_ops_lag", LagView, "operations", 401, 403, 429, 503)
     _get(app, "/openapi.json", get_openapi_json, "get_openapi_json", None, "contracts", 429, 503)

@@ -64,6 +64,12 @@ def metrics_responses(*problems: int) -> dict[int | str, Json]:
     return {HTTPStatus.OK: {"content": text}, **problem_responses(*problems)}
 
 
+def page_responses(*problems: int) -> dict[int | str, Json]:
+    """The responses of GET /ops: a page in HTML, and the errors."""
+    page = {"text/html": {"schema": {"type": "string"}}}
+    return {HTTPStatus.OK: {"content": page}, **problem_responses(*problems)}
+
+
 def upload_responses(*problems: int) -> dict[int | str, Json]:
     """The responses of POST /v1/photos: one for each way that the image arrives, and the errors."""
     return {

@@ -25,7 +25,7 @@ from streams.fairness import NOBODY, REQUESTER, FairSlots, Requester, Room
 from streams.turns import Turns
 
 # Probes, metrics and the lag need no slot, because operators need them most under overload.
-NO_SLOT = frozenset({"/healthz", "/readyz", "/metrics", "/ops/lag"})
+NO_SLOT = frozenset({"/healthz", "/readyz", "/metrics", "/ops", "/ops/lag"})
 # Probes have no rate: the address of a load balancer, which probes, may be that of all its clients.
 NO_RATE = frozenset({"/healthz", "/readyz"})
 UPLOADS_PATH = "/v1/photos"

@@ -30,6 +30,7 @@ OPERATIONS = {
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
+    ("get", "/ops"),
     ("get", "/ops/lag"),
     ("get", "/openapi.json"),
     ("get", "/asyncapi.json"),

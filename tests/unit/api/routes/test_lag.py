@@ -1,6 +1,7 @@
 """`/ops/lag` passes on what the monitor says, and never shows old figures as fresh."""
 
 import asyncio
+from copy import deepcopy
 from typing import Any
 
 import aiohttp
@@ -128,3 +129,63 @@ async def test_what_is_no_report_is_no_answer() -> None:
         await read()
     with pytest.raises(NoReport):
         await LagReader(read).report()
+
+
+async def test_the_page_says_each_verdict_in_a_sentence_the_worst_first() -> None:
+    """Readable without scripts; what is stored cannot become HTML."""
+    world = await make_world(ops_open=True)
+    shown = report()
+    well, stopped = shown["groups"][0], deepcopy(shown["groups"][0])
+    stopped["group"] = "<b>other"
+    stopped["topics"][0] |= {"state": "STOPPED", "reason": "nobody reads it"}
+    world.monitor.report = orjson.dumps(shown | {"groups": [well, stopped]})
+    async with world.client() as client:
+        page = await client.get("/ops?refresh=5")
+
+    assert (200, "text/html; charset=utf-8") == (page.status_code, page.headers["content-type"])
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert "no-store" == page.headers["cache-control"]
+    assert page.text.index("nobody reads it") < page.text.index(f"{well['group']} ")
+    assert "&lt;b&gt;other" in page.text
+    assert "<b>other" not in page.text
+    assert '<meta http-equiv="refresh" content="5">' in page.text
+    assert "<script" not in page.text
+    assert "SHEDDING" in page.text
+
+
+async def test_the_page_shows_what_its_address_asks_for() -> None:
+    """By group, topic or state, in any case of letters."""
+    world = await make_world(ops_open=True)
+    world.monitor.report = orjson.dumps(report())
+    async with world.client() as client:
+        found = await client.get("/ops", params={"filter": "OK"})
+        none = await client.get("/ops", params={"filter": "<nothing>"})
+
+    assert "Nothing matches" not in found.text
+    assert "&lt;nothing&gt;" in none.text
+    assert "http-equiv" not in none.text
+
+
+@pytest.mark.parametrize(
+    ("query", "rule"), [("refresh=7", "must be 0, 5, 10, 30"), (f"filter={'x' * 101}", "at most 100")]
+)
+async def test_what_the_page_cannot_show_is_refused(query: str, rule: str) -> None:
+    world = await make_world(ops_open=True)
+    world.monitor.report = orjson.dumps(report())
+    async with world.client() as client:
+        refused = await client.get(f"/ops?{query}")
+
+    assert 422 == refused.status_code
+    assert rule in refused.json()["detail"]
+
+
+async def test_the_page_is_for_the_role_ops() -> None:
+    world = await make_world()
+    async with (
+        world.client() as nobody,
+        world.client(7) as reader,
+        world.client(7, roles=["ops"]) as operator,
+    ):
+        statuses = [(await client.get("/ops")).status_code for client in (nobody, reader, operator)]
+
+    assert statuses == [401, 403, 503]
