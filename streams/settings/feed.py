@@ -153,6 +153,6 @@ class AuditSettings(DeliverySettings, TimelineSettings, EdgeSettings):
 
     audit_interval_s: PositiveInt = 600  # In this time so many users are looked at, evenly.
     audit_users: PositiveInt = 10_000
-    audit_edges_a_user: PositiveInt = 100  # Of each kind and direction, chosen anew each time.
+    audit_edges_a_user: PositiveInt = 100  # Of each kind and direction, another sample each time.
     audit_buckets_a_set: PositiveInt = 256  # That is all of up to 256,000 followers.
     audit_wait_s_max: PositiveInt = 60  # Until the logs are applied; with a longer backlog nothing is judged.

@@ -138,7 +138,7 @@ async def test_a_backfill_is_requested_after_its_follower_is_written(flaky: Flak
 @pytest.mark.parametrize("level", [0, 1])
 @pytest.mark.parametrize("planted_stamp", [5, 1_790_000_000_000_000])
 async def test_a_recount_writes_what_the_rows_say(flaky: FlakyStores, level: int, planted_stamp: int) -> None:
-    """Whoever wrote the wrong count, also by hand with a time as its stamp; the batches after it go on."""
+    """Also if somebody wrote a wrong count by hand, with a time as its stamp. Later batches go on."""
     writer = writer_of(flaky)
     writer.bucket_members_max = 1_000 if level == 0 else 2
     await writer.apply([like(member) for member in range(1, 6)], 0, 5)

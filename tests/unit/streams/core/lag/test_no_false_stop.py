@@ -58,7 +58,7 @@ def take(trace: Trace, step: Step) -> None:
 
 @given(steps)
 def test_a_group_with_nothing_to_read_is_never_alarming(happened: list[Step]) -> None:
-    """Whoever its members are: it reads all records before each look, and its log ends with gaps."""
+    """With any members: it reads all records before each look, and its log ends with gaps."""
     trace = Trace(still_s=STILL_S)
     for step in happened:
         trace.produce(step.produced)
@@ -72,7 +72,7 @@ def test_a_group_with_nothing_to_read_is_never_alarming(happened: list[Step]) ->
 
 @given(steps)
 def test_a_group_that_commits_is_never_alarming(happened: list[Step]) -> None:
-    """However far behind it is, whoever owns it: a commit between two looks is progress."""
+    """However far behind it is, and with any owner: a commit between two looks is progress."""
     trace = Trace(still_s=STILL_S)
     trace.produce(100_000)
     for step in happened:
