@@ -26,6 +26,8 @@ from streams.settings import AuditSettings
 
 USERS_AT_ONCE = 4
 LIKED_PHOTOS_MAX = 10  # Of an author's newest photos, the likers are compared.
+# Of one user at once; later passes find the others. In a disaster each of 10,000 users has that many.
+DIFFERENCES_A_USER_MAX = 20
 # The differences of each user.
 Found: TypeAlias = Mapping[UserId, tuple[Difference, ...]]
 
@@ -109,7 +111,8 @@ class Auditor:
 
     async def _look(self, users: Sequence[UserId]) -> dict[UserId, Compared]:
         looks = await gather_bounded(users, self._look_at, at_once=USERS_AT_ONCE)
-        return dict(zip(users, looks, strict=True))
+        bounded = (replace(look, differences=look.differences[:DIFFERENCES_A_USER_MAX]) for look in looks)
+        return dict(zip(users, bounded, strict=True))
 
     async def _look_at(self, user: UserId) -> Compared:
         following = await self.outgoing_edges.following(user)

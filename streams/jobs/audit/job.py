@@ -65,10 +65,11 @@ class AuditJob:
     _outages: LimitedLog = field(default_factory=lambda: LimitedLog(log), init=False)
 
     async def run(self) -> None:
-        """Audit until cancelled. The first pass begins after an interval: a process that starts is busy."""
-        rng = Random()
+        """Begin a pass each interval, until cancelled. The first one waits: a process that starts is busy."""
+        rng, began_s = Random(), self.clock_s()
         while True:
-            await asyncio.sleep(self.settings.audit_interval_s)
+            await asyncio.sleep(max(0.0, self.settings.audit_interval_s - (self.clock_s() - began_s)))
+            began_s = self.clock_s()
             try:
                 await self.run_once(rng.getrandbits(32))
             except (StoreUnavailable, TooManyReads) as error:

@@ -318,3 +318,14 @@ async def test_a_repaired_list_is_not_hidden_by_its_copy() -> None:
 
     assert PHOTOS[1] not in before
     assert PHOTOS[1] in (await world.api.page(ME)).ids
+
+
+async def test_of_one_user_so_many_differences_are_repaired_at_once() -> None:
+    """The next passes repair the others, so a disaster does not fill the memory."""
+    world = await make_audit_world()
+    for member in range(100, 150):
+        edge = EdgeRecord(SetKind.FOLLOWERS, member, AUTHOR, world.api.clock.us(), removed=False)
+        await world.edges([edge])
+    found = [len((await world.audit(AUTHOR, seed=seed)).found) for seed in range(4)]
+
+    assert found == [20, 20, 10, 0]

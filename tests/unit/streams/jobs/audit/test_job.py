@@ -87,5 +87,35 @@ async def test_a_pass_ends_with_the_ownership_and_exports_what_it_found(
     assert REGISTRY.get_sample_value("shutterline_audit_differences_ratio", {"compared": "timelines"}) == 0.2
 
 
+async def test_passes_begin_an_interval_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long one takes; the first one begins an interval after the start."""
+    now_s, begun, slept = [100.0], list[float](), list[float]()
+    world = await make_audit_world()
+    job = AuditJob(
+        AuditSettings(audit_interval_s=600),
+        world.api.memory.user_scan,
+        lambda seed: cast(Auditor, Looking()),
+        lambda: True,
+        clock_s=lambda: now_s[0],
+    )
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        now_s[0] += seconds
+        if len(slept) > 3:
+            raise KeyboardInterrupt
+
+    async def run_once(self: AuditJob, seed: int) -> None:
+        begun.append(now_s[0])
+        now_s[0] += 250 if len(begun) == 1 else 700
+
+    monkeypatch.setattr("streams.jobs.audit.job.asyncio.sleep", sleep)
+    monkeypatch.setattr(AuditJob, "run_once", run_once)
+    with pytest.raises(KeyboardInterrupt):
+        await job.run()
+
+    assert begun == [700, 1_300, 2_000]
+
+
 def _found() -> float:
     return REGISTRY.get_sample_value("shutterline_audit_differences_total", {"drift": "missing"}) or 0.0
