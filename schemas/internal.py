@@ -35,9 +35,10 @@ class SetKind(StrEnum):
 _SET_NUMBERS = {SetKind.FOLLOWERS: 0, SetKind.LIKERS: 1, SetKind.READY_PHOTOS: 2}
 _SETS = {number: kind for kind, number in _SET_NUMBERS.items()}
 
-# The `time_us` of changes to the set of an author's ready photos. A photo joins at 1. If it is
-# deleted or rejected, it leaves at 2. The later time wins, so the photo can never join again.
-READY_TIME_US, LEFT_TIME_US = 1, 2
+# The `time_us` of changes to the set of an author's ready photos. A photo joins at 1. If it is deleted or
+# rejected, it leaves at the end of the year 9999; older workers said 2. The later time wins, so it never
+# joins again, not even by a repair as of now.
+READY_TIME_US, LEFT_TIME_US = 1, 253_402_300_799_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,10 +138,15 @@ LIMITS_UNSHARED = Counter(
 
 # The audit.
 AUDIT_FOUND = Counter("shutterline_audit_differences", "Stored things that differ from others.", ["drift"])
+AUDITED = Counter(
+    "shutterline_audited_users",
+    "Users whom the audit looked at; unjudged if the logs were not applied in time.",
+    ["outcome"],
+)
 AUDIT_LEFT = Counter("shutterline_audit_unrepaired", "Differences that could not be repaired.", ["drift"])
 AUDIT_RATIO = Gauge(
     "shutterline_audit_differences_ratio",
-    "Share of the comparisons of the last pass that differed, in the graph or in timelines.",
+    "Share of the last pass's comparisons that differed, in the graph or in timelines, without doubled ids.",
     ["compared"],
 )
 

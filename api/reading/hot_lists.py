@@ -60,10 +60,13 @@ class HotLists:
     _hot: frozenset[int] = field(default=frozenset(), init=False)
     _second_s: float = field(default=float("-inf"), init=False)
 
-    def take(self, authors: Collection[int]) -> Taken:
-        """Return which lists this page need not read. It reads the others, and passes them to `hold`."""
+    def take(self, authors: Collection[int], *, counted: Collection[int] = ()) -> Taken:
+        """Return which lists this page need not read. It reads the others, and passes them to `hold`.
+
+        `counted` are those for which the page has asked before.
+        """
         now_s = self.clock_s()
-        self._count(authors, now_s)
+        self._count([author for author in authors if author not in counted], now_s)
         lists: dict[int, PullList] = {}
         crowded: set[int] = set()
         for author in authors:

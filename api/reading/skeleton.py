@@ -63,11 +63,13 @@ class ListedAuthors:
 class Beginning:
     """What the first read of a page brought: whom the reader follows, and pull lists by author.
 
-    `asked` are the authors whose lists the cache was asked for; `lists` has held lists, too. `start` has the
-    timeline, which was read after the lists; None if Redis did not respond. `listed` is from before all this.
+    `asked` are the authors whose lists the cache was asked for, `crowded` those whose lists many pages read
+    together. `lists` has held lists, too. `start` has the timeline, which was read after the lists; None if
+    Redis did not respond. `listed` is from before all this.
     """
 
     asked: frozenset[UserId]
+    crowded: Collection[int]
     following: ReadResult[Following]
     lists: Mapping[int, PullList]
     start: PageStart | None
@@ -114,7 +116,8 @@ class FeedSources:
             start = await self.page_starts.read(self.reads.start_keys(reader, authors), reader)
         following, lists = await self.reads.start_of(reader, authors, None if start is None else start.cached)
         self.hot_lists.hold(lists.values, read_s)
-        return Beginning(frozenset(authors), following, {**taken.lists, **lists.values}, start, listed)
+        known = {**taken.lists, **lists.values}
+        return Beginning(frozenset(authors), taken.crowded, following, known, start, listed)
 
     async def stored(
         self, reader: UserId, following: Following, below: int, beginning: Beginning
@@ -193,7 +196,8 @@ class FeedSources:
     ) -> tuple[Sequence[Source], Gaps]:
         if len(authors) > self.pull_lists_max:
             return [await self._window(reader, authors, below)], Gaps()
-        taken = self.hot_lists.take(authors - beginning.lists.keys() - beginning.asked)
+        unknown = authors - beginning.lists.keys() - beginning.asked
+        taken = self.hot_lists.take(unknown, counted=beginning.crowded)
         known = {**beginning.lists, **taken.lists}
         missing = [author for author in (*authors, reader) if author not in known]
         may_be_cached = beginning.start is None or not beginning.asked.issuperset(missing)

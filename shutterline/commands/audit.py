@@ -64,11 +64,14 @@ async def _audit(count: int, repair: bool, console: Console) -> Audited:
         rebuilder = database_rebuilder(stores, stores.outgoing_edges, settings)
         repairs = Repairs(stores, outbox, outbox, rebuilder) if repair else None
         auditor = make_auditor(stores, settings, applied.wait, repairs, seed)
-        with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-            task = bar.add_task("auditing", total=count)
-            async for some in sampled_users(stores.user_scan, count, seed, part_max=USERS_A_PART):
-                audited += await auditor.audit(some)
-                bar.update(task, completed=audited.users)
+        try:
+            with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+                task = bar.add_task("auditing", total=count)
+                async for some in sampled_users(stores.user_scan, count, seed, part_max=USERS_A_PART):
+                    audited += await auditor.audit(some)
+                    bar.update(task, completed=audited.users)
+        finally:
+            await rebuilder.close()
     return audited
 
 

@@ -57,7 +57,7 @@ async def copy_to_level(
         ]
     )
     # The level is raised last, so that a reader of the new level finds every row there.
-    raised = SetSummary(level=level, total=summary.total)
+    raised = SetSummary(level=level, total=summary.total, stamp=stamp)
     await counted_sets.write([summary_write(set_id, raised, stamp)])
     return raised
 

@@ -47,7 +47,7 @@ class Sampler:
     _unreadable_s: dict[Log, float] = field(default_factory=dict, init=False)
 
     async def sample(self, groups: Sequence[GroupLogs]) -> dict[str, GroupSample | StoreUnavailable]:
-        """Return each group's sample, or why there is none: its coordinator or a log's leader is away.
+        """Return each group's sample, or why there is none: its coordinator is away, or a leader of any log.
 
         Without the members of a group, its owners are not known; without the next record of a log, its
         seconds are not.

@@ -6,12 +6,12 @@ from streams.jobs.audit.repairs import Repairs
 from streams.kafka.consuming.progress import GroupPartition
 from streams.kafka.offsets.applied import Applied, stages_of
 from streams.timelines.rebuild import database_rebuilder
-from streams.worker.parts import SharedParts
+from streams.worker.parts import Loop, SharedParts
 from topics.catalogue import EDGES
 
 
-def audit_job(shared: SharedParts, group: str) -> AuditJob:
-    """Return the job; `group` is the one that reads `edges`."""
+def audit_loop(shared: SharedParts, group: str) -> Loop:
+    """Return what audits; `group` is the one that reads `edges`."""
     settings, stores = shared.settings, shared.stores
     first = GroupPartition(group, EDGES.named(settings.namespace), 0)
     applied = Applied(shared.offsets, stages_of(settings.namespace, shared.sizes), settings.audit_wait_s_max)
@@ -21,4 +21,12 @@ def audit_job(shared: SharedParts, group: str) -> AuditJob:
     def auditor_of(seed: int) -> Auditor:
         return make_auditor(stores, settings, applied.wait, repairs, seed)
 
-    return AuditJob(settings, stores.user_scan, auditor_of, lambda: first in shared.progress.owned())
+    job = AuditJob(settings, stores.user_scan, auditor_of, lambda: first in shared.progress.owned())
+
+    async def run() -> None:
+        try:
+            await job.run()
+        finally:
+            await rebuilder.close()
+
+    return run

@@ -2,7 +2,7 @@
 
 from streams.kafka.stages.edges_loop import EdgesLoop
 from streams.roles import Role, group_of
-from streams.worker.audit import audit_job
+from streams.worker.audit import audit_loop
 from streams.worker.parts import SharedParts, Wired
 
 
@@ -19,4 +19,4 @@ def wire_edges(shared: SharedParts) -> Wired:
         group=group,
         progress=shared.progress,
     )
-    return Wired(loops=[loop.run, audit_job(shared, group).run], is_ready=loop.ready.is_set)
+    return Wired(loops=[loop.run, audit_loop(shared, group)], is_ready=loop.ready.is_set)

@@ -25,6 +25,8 @@ from streams.ports.groups import AuditStores
 from streams.settings import AuditSettings
 
 USERS_AT_ONCE = 4
+# First as of the event, then as of the look after that.
+TRIES = 2
 LIKED_PHOTOS_MAX = 10  # Of an author's newest photos, the likers are compared.
 # Of one user at once; later passes find the others. In a disaster each of 10,000 users has that many.
 DIFFERENCES_A_USER_MAX = 20
@@ -89,9 +91,12 @@ class Auditor:
 
     async def _repair(self, repairs: Repairs, drift: Found) -> Found:
         """Return what is left."""
-        for is_forced in (False, True):
+        looked_us: int | None = None
+        for _ in range(TRIES):
             if drift:
-                await repairs.repair(_all(drift), is_forced=is_forced)
+                await repairs.repair(_all(drift), as_of_us=looked_us)
+                # What changes from now on is later than the next try, and wins.
+                looked_us = self.clock_ms() * 1_000
                 left = await self._still(drift)
                 if left is None:
                     break  # It is not known what is left; the next audit finds it.
@@ -111,8 +116,7 @@ class Auditor:
 
     async def _look(self, users: Sequence[UserId]) -> dict[UserId, Compared]:
         looks = await gather_bounded(users, self._look_at, at_once=USERS_AT_ONCE)
-        bounded = (replace(look, differences=look.differences[:DIFFERENCES_A_USER_MAX]) for look in looks)
-        return dict(zip(users, bounded, strict=True))
+        return dict(zip(users, map(_bounded, looks), strict=True))
 
     async def _look_at(self, user: UserId) -> Compared:
         following = await self.outgoing_edges.following(user)
@@ -138,6 +142,12 @@ class Auditor:
                 await self.edges.incoming(OutgoingEdge.LIKES, photo.photo_id, likers.rows),
             ]
         return sum(parts, Compared())
+
+
+def _bounded(look: Compared) -> Compared:
+    """Leave out differences above the bound; what nothing can repair comes last, because it stays."""
+    ordered = sorted(look.differences, key=lambda difference: difference.repair is None)
+    return replace(look, differences=tuple(ordered[:DIFFERENCES_A_USER_MAX]))
 
 
 def _all(found: Found) -> tuple[Difference, ...]:

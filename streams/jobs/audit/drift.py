@@ -33,6 +33,8 @@ class Drift(StrEnum):
 
 
 TIMELINE_DRIFT = frozenset({Drift.MISSING, Drift.EXTRA, Drift.DOUBLED})
+# Readers remove what is doubled, and a record that is applied again doubles its photos.
+HARMLESS_DRIFT = frozenset({Drift.DOUBLED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,7 @@ def compare_timeline(
     """
     floor = max(ring.floor, newest.floor)
     wanted = {photo for photo in newest.ids if photo > floor}
-    counts = Counter(photo for photo in ring.slots if photo > floor)
+    counts = Counter(photo for photo in ring.held if photo > floor)
     wrong = (
         (Drift.MISSING, wanted - counts.keys() - set(pulled)),
         (Drift.EXTRA, counts.keys() & set(unknown)),

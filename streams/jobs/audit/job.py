@@ -15,7 +15,7 @@ from schemas.ids import UserId
 from streams import metrics
 from streams.errors import StoreUnavailable
 from streams.jobs.audit.audit import Audited, Auditor
-from streams.jobs.audit.drift import TIMELINE_DRIFT
+from streams.jobs.audit.drift import HARMLESS_DRIFT, TIMELINE_DRIFT
 from streams.limited_log import LimitedLog
 from streams.ports.cleaning import POSITION_MAX, POSITION_MIN
 from streams.ports.edges import ScannedUsers, UserScan
@@ -84,22 +84,34 @@ class AuditJob:
             if not self.is_owner():
                 return
             began_s = self.clock_s()
-            total += await auditor.audit(users)
+            audited = await auditor.audit(users)
+            _count(audited)
+            if audited.is_judged:
+                total += audited
             await asyncio.sleep(max(0.0, PART_S - (self.clock_s() - began_s)))
-        export(total)
+        _set_ratios(total)
 
 
-def export(audited: Audited) -> None:
-    """Set the metrics of a pass, and log what it found."""
-    in_timelines = sum(difference.drift in TIMELINE_DRIFT for difference in audited.found)
+def _set_ratios(total: Audited) -> None:
+    """Set the ratios of a pass; without a comparison they stay as they were."""
+    harmful = [difference.drift for difference in total.found if difference.drift not in HARMLESS_DRIFT]
+    in_timelines = sum(drift in TIMELINE_DRIFT for drift in harmful)
     for compared, count, found in (
-        ("graph", audited.graph, len(audited.found) - in_timelines),
-        ("timelines", audited.timelines, in_timelines),
+        ("graph", total.graph, len(harmful) - in_timelines),
+        ("timelines", total.timelines, in_timelines),
     ):
-        metrics.AUDIT_RATIO.labels(compared).set(found / count if count else 0.0)
+        if count:
+            metrics.AUDIT_RATIO.labels(compared).set(found / count)
+
+
+def _count(audited: Audited) -> None:
+    """Count what a part found, and log it."""
+    metrics.AUDITED.labels("judged" if audited.is_judged else "unjudged").inc(audited.users)
     for counter, differences in ((metrics.AUDIT_FOUND, audited.found), (metrics.AUDIT_LEFT, audited.left)):
         for difference in differences:
             counter.labels(difference.drift.value).inc()
+    if not audited.is_judged:
+        log.warning("the audit could not judge %d users: the logs were not applied in time", audited.users)
     if audited.found:
         log.warning(
             "the audit found %d differences at %d users and repaired %d",

@@ -1,13 +1,11 @@
 """Repair differences through those who write the tables at other times, so that each set has one writer."""
 
-import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from schemas.ids import UserId
 from schemas.internal import LEFT_TIME_US, READY_TIME_US, EdgeRecord, SetKind
-from streams.clock import unix_us
 from streams.core.counted import bucket_of
 from streams.core.edges import OutgoingEdge
 from streams.core.sets import BucketKey
@@ -33,18 +31,17 @@ REBUILD_S_MAX = 10.0
 class Repairs:
     """Repairs what is found; every repair may be repeated.
 
-    A row that somebody deleted by hand hides whatever was written before that moment. So with `is_forced`,
-    rows are written as of now. Without, they are written as of their event, and a later event that is still
-    on its way wins, as always.
+    A row that somebody deleted by hand hides what was written before that moment. So with `as_of_us`, rows
+    are written as of that time, which is before the look that found the differences: what changed since is
+    later, and wins. Without, they are written as of their event, and a later event on its way wins, too.
     """
 
     stores: AuditStores
     outbox: Outbox
     recounts: Recounts
     rebuilder: Rebuilder
-    clock_us: Callable[[], int] = unix_us
 
-    async def repair(self, differences: Sequence[Difference], *, is_forced: bool) -> None:
+    async def repair(self, differences: Sequence[Difference], *, as_of_us: int | None) -> None:
         """Repair what can be.
 
         Raises:
@@ -53,8 +50,8 @@ class Repairs:
         repairs = [difference.repair for difference in differences]
         edges = [repair for repair in repairs if isinstance(repair, StateEdge)]
         ready = [repair for repair in repairs if isinstance(repair, StateReady)]
-        await self._edges(edges, is_forced)
-        await self._ready(ready, is_forced)
+        await self._edges(edges, as_of_us)
+        await self._ready(ready, as_of_us)
         # A row that is written and stays hidden was counted nevertheless.
         buckets = {
             *[repair for repair in repairs if isinstance(repair, BucketKey)],
@@ -64,7 +61,7 @@ class Repairs:
         if buckets:
             await self.recounts.recount(sorted(buckets, key=lambda key: (key.kind, key.owner, key.bucket)))
         for photo in (repair for repair in repairs if isinstance(repair, ListPhoto)):
-            await self._list(photo, is_forced)
+            await self._list(photo, as_of_us)
         pulled = [repair.author for repair in repairs if isinstance(repair, PullAuthor)]
         await self.stores.pulled_authors.add(pulled)
         for owner in {repair.owner for repair in repairs if isinstance(repair, RebuildTimeline)}:
@@ -83,10 +80,10 @@ class Repairs:
                 keys.add(BucketKey(kind, owner, level, bucket_of(member, level)))
         return keys
 
-    async def _edges(self, stated: Sequence[StateEdge], is_forced: bool) -> None:
+    async def _edges(self, stated: Sequence[StateEdge], as_of_us: int | None) -> None:
         edges: dict[OutgoingEdge, list[Edge]] = {kind: [] for kind in OutgoingEdge}
         for edge in stated:
-            state = replace(edge.state, time_us=self.clock_us()) if is_forced else edge.state
+            state = edge.state if as_of_us is None else replace(edge.state, time_us=as_of_us)
             edges[edge.kind].append((edge.member, edge.owner, state))
         ports = (self.stores.outgoing_edges, self.stores.removal_marks, self.stores.cache, self.outbox)
         if follows := edges[OutgoingEdge.FOLLOWING]:
@@ -94,18 +91,17 @@ class Repairs:
         if likes := edges[OutgoingEdge.LIKES]:
             await write_likes(*ports, likes)
 
-    async def _ready(self, stated: Sequence[StateReady], is_forced: bool) -> None:
+    async def _ready(self, stated: Sequence[StateReady], as_of_us: int | None) -> None:
         records = []
         for ready in stated:
-            time_us = READY_TIME_US if ready.is_ready else LEFT_TIME_US
-            time_us = self.clock_us() if is_forced else time_us
+            time_us = (as_of_us or READY_TIME_US) if ready.is_ready else LEFT_TIME_US
             removed = not ready.is_ready
             records.append(EdgeRecord(SetKind.READY_PHOTOS, ready.photo, ready.author, time_us, removed))
         if records:
             await self.outbox.edges(records)
 
-    async def _list(self, photo: ListPhoto, is_forced: bool) -> None:
-        if is_forced:
+    async def _list(self, photo: ListPhoto, as_of_us: int | None) -> None:
+        if as_of_us is not None:
             await self.stores.author_photos.repair(photo.author, photo.photo, is_listed=photo.is_listed)
         elif photo.is_listed:
             await self.stores.author_photos.add([(photo.photo, photo.author)], ready=True)
@@ -114,5 +110,7 @@ class Repairs:
         await self.stores.cache.invalidate([pull_list_key(photo.author)])
 
     async def _rebuild(self, owner: UserId) -> None:
+        if self.rebuilder.is_full:
+            return  # It stays as it is, and is found again.
         await self.stores.timelines.forget(owner)
-        await asyncio.shield(self.rebuilder.rebuild(owner, wait_s=REBUILD_S_MAX))
+        await self.rebuilder.rebuild(owner, wait_s=REBUILD_S_MAX)

@@ -149,7 +149,8 @@ class ReadThrough:
 
     def _joined_reads(self, kind: CachedKind[V], ids: Sequence[int], fills: bool) -> JoinedReads[int, V]:
         """Return the loads that one of these ids may join. They are forgotten when nobody waits for them."""
-        name = (kind.name, fills, () if kind.joined else tuple(ids))
+        # By keys and not by ids: those of likes are eras, which are the same for all users.
+        name = (kind.name, fills, () if kind.joined else tuple(map(kind.key, ids)))
         reads = self._loads.get(name)
         if reads is None:
             reads = JoinedReads(partial(self._read, kind, fills=fills), for_all=kind.joined)

@@ -172,3 +172,20 @@ async def test_a_recount_of_an_earlier_level_does_nothing(flaky: FlakyStores) ->
 
     assert "write" not in {moment.operation for moment in flaky.moments}
     assert await count(flaky) == 5
+
+
+async def test_a_set_that_grows_after_a_change_by_hand_goes_on_counting(flaky: FlakyStores) -> None:
+    """Its total has the stamp of the change, and the copy's total must not lose against it."""
+    writer = writer_of(flaky)
+    writer.bucket_members_max = 3
+    await writer.apply([like(1), like(2)], 0, 2)
+    first = BucketKey(SetKind.LIKERS, PHOTO, 0, 0)
+    planted = BucketWrite(
+        first, {}, count=None, summary=SetSummary(level=0, total=99), stamp=1_790_000_000_000_000
+    )
+    await flaky.real.counted_sets.write([planted])
+    await writer.recount([first], 3)
+    await writer.apply([like(3), like(4)], 3, 5)
+    await writer.apply([like(5)], 5, 6)
+
+    assert await count(flaky) == 5

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import pytest
 
 from schemas.ids import PackedIds, PhotoId, UserId, first_id_at, pack_ids
-from schemas.internal import READY_TIME_US, EdgeRecord, SetKind
+from schemas.internal import LEFT_TIME_US, READY_TIME_US, EdgeRecord, SetKind
 from streams.core.counted import Membership
 from streams.core.delivery import DeliveryReason, Mode
 from streams.core.edges import OutgoingEdge
@@ -14,6 +14,7 @@ from streams.core.ring import parse
 from streams.core.sets import BucketKey, BucketWrite, SetSummary, StoredPage
 from streams.jobs.audit.drift import Drift
 from streams.ports.timelines import PhotosForOwners
+from streams.timelines.rebuild import Rebuilder
 from tests.unit.streams.jobs.audit.world import AUTHOR, ME, OTHER, PHOTOS, AuditWorld, make_audit_world
 from tests.worlds.api import NOW_MS, RENDITIONS
 from tests.worlds.deliveries import PUSHED
@@ -329,3 +330,75 @@ async def test_of_one_user_so_many_differences_are_repaired_at_once() -> None:
     found = [len((await world.audit(AUTHOR, seed=seed)).found) for seed in range(4)]
 
     assert found == [20, 20, 10, 0]
+
+
+@pytest.mark.parametrize("count", range(1, 20))
+async def test_a_timeline_whose_first_block_has_moved_is_whole(count: int) -> None:
+    """What a moved block leaves in the first one is not doubled."""
+    world = await make_audit_world()
+    for number in range(count):
+        photo = PhotoId(GHOST + number)
+        await world.api.post(photo, AUTHOR, followers=(ME,))
+        await world.edges([EdgeRecord(SetKind.READY_PHOTOS, photo, AUTHOR, READY_TIME_US, removed=False)])
+    audited = await world.audit()
+
+    assert audited.found == ()
+
+
+async def test_an_unfollow_during_a_repair_wins() -> None:
+    """The second try states the edge as of a moment before its look, so what a reader does since is later."""
+    world = await make_audit_world()
+    await _lose_follower(world)
+    edges, tries = world.edges, iter(range(9))
+
+    async def unfollow_before_the_second(records: Sequence[EdgeRecord]) -> None:
+        if next(tries) == 1:
+            world.api.clock.ms += 1
+            await world.api.follow(ME, AUTHOR, removed=True)
+        world.api.clock.ms += 1
+        await edges(records)
+
+    world.edges = unfollow_before_the_second  # type: ignore[method-assign]  # A reader at this moment.
+    await world.audit()
+
+    assert await world.api.memory.outgoing_edges.following(ME) == {}
+    assert (await world.api.page(ME)).ids == []
+
+
+async def test_a_photo_that_was_repaired_can_be_deleted() -> None:
+    """The repair has a later time than the photo's readiness; its removal is later than any repair."""
+    world = await make_audit_world()
+    await _lose_ready_photo(world)
+    await world.audit()
+    await world.api.delete(PHOTOS[1], AUTHOR)
+    await world.edges([EdgeRecord(SetKind.READY_PHOTOS, PHOTOS[1], AUTHOR, LEFT_TIME_US, removed=True)])
+    [summary] = (await world.api.memory.counted_sets.summaries(SetKind.READY_PHOTOS, [AUTHOR])).values()
+
+    assert summary.total == len(PHOTOS) - 1
+
+
+async def test_what_nothing_can_repair_hides_nothing_else() -> None:
+    """An author with many lost rows; a count that is compared after them is repaired nevertheless."""
+    world = await make_audit_world()
+    lost = [(PhotoId(GHOST + number), AUTHOR) for number in range(40)]
+    await world.api.memory.author_photos.add(lost, ready=True)
+    photo = PhotoId(GHOST + 100)
+    await world.api.post(photo, AUTHOR)
+    await world.edges([EdgeRecord(SetKind.READY_PHOTOS, photo, AUTHOR, READY_TIME_US, removed=False)])
+    key, summary = BucketKey(SetKind.LIKERS, photo, 0, 0), SetSummary(level=0, total=9)
+    await world.write(BucketWrite(key, {}, count=None, summary=summary, stamp=world.api.clock.us()))
+    repaired = await world.audit(AUTHOR)
+
+    assert {each.drift for each in repaired.left} == {Drift.PHOTOS}
+    assert Drift.COUNTS in {each.drift for each in repaired.found}
+
+
+async def test_a_timeline_stays_while_no_rebuild_can_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its owner has a page at every moment; the next pass finds it again."""
+    world = await make_audit_world()
+    await _ghost(world)
+    monkeypatch.setattr(Rebuilder, "is_full", property(lambda _: True))
+    repaired = await world.audit()
+
+    assert [each.drift for each in repaired.left] == [Drift.EXTRA]
+    assert await world.api.memory.timelines.peek(ME) is not None

@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from schemas.ids import PhotoId, UserId
+from streams import metrics
 from streams.core.counted import Membership
 from streams.core.edges import OutgoingEdge
 from streams.jobs.audit.audit import Audited, Auditor
@@ -85,6 +86,33 @@ async def test_a_pass_ends_with_the_ownership_and_exports_what_it_found(
     assert _found() == before + len(looking.parts)
     assert REGISTRY.get_sample_value("shutterline_audit_differences_ratio", {"compared": "graph"}) == 0.1
     assert REGISTRY.get_sample_value("shutterline_audit_differences_ratio", {"compared": "timelines"}) == 0.2
+
+
+async def test_a_pass_that_could_judge_nothing_does_not_say_that_all_is_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The ratio stays as it was, and the users are counted apart."""
+    monkeypatch.setattr("streams.jobs.audit.job.PART_S", 0.0)
+    world = await make_audit_world()
+    metrics.AUDIT_RATIO.labels("graph").set(0.25)
+    before = _unjudged()
+
+    async def auditing(users: Sequence[UserId]) -> Audited:
+        return Audited(len(users), 10, 5, is_judged=False)
+
+    auditor = Looking()
+    auditor.audit = auditing  # type: ignore[method-assign]
+    settings = AuditSettings(audit_users=8)
+    await AuditJob(
+        settings, world.api.memory.user_scan, lambda seed: cast(Auditor, auditor), lambda: True
+    ).run_once(1)
+
+    assert REGISTRY.get_sample_value("shutterline_audit_differences_ratio", {"compared": "graph"}) == 0.25
+    assert _unjudged() > before
+
+
+def _unjudged() -> float:
+    return REGISTRY.get_sample_value("shutterline_audited_users_total", {"outcome": "unjudged"}) or 0.0
 
 
 async def test_passes_begin_an_interval_apart(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,7 +113,7 @@ class AuditWorld:
         """Audit these users, or both."""
         stores, settings = self.api.memory, AuditSettings()
         rebuilder = database_rebuilder(stores, stores.outgoing_edges, settings)
-        repairs = Repairs(stores, self, self, rebuilder, clock_us=self.api.clock.us)
+        repairs = Repairs(stores, self, self, rebuilder)
         auditor = make_auditor(stores, settings, self.applied, repairs if repair else None, seed)
         return await replace(auditor, clock_ms=lambda: self.api.clock.ms).audit(users or (ME, AUTHOR))
 

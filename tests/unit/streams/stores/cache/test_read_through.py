@@ -395,3 +395,24 @@ def test_likes_survive_their_bytes(photos: list[int], floor: int) -> None:
     decoded = decode_likes(encode_likes(EraLikes([PhotoId(photo) for photo in photos], floor)))
 
     assert (list(decoded.photos), decoded.floor) == (photos, floor)
+
+
+async def test_users_who_miss_the_same_era_at_once_get_their_own_likes() -> None:
+    """A load is shared by those who miss the same values. An era is the same id for every user, and not the
+    same value."""
+    world = _World()
+    asked = asyncio.Event()
+
+    def kind_of(user: int) -> CachedKind[int]:
+        async def load(eras: Sequence[int]) -> dict[int, int]:
+            await asked.wait()
+            return dict.fromkeys(eras, user)
+
+        return replace(world.kind, name="likes", key=lambda era: b"%d/%d" % (user, era), load=load)
+
+    reads = [asyncio.create_task(world.through.get(kind_of(user), [28])) for user in (7, 8, 7)]
+    await asyncio.sleep(0)
+    asked.set()
+    read = await asyncio.gather(*reads)
+
+    assert [7, 8, 7] == [result.values[28] for result in read]
