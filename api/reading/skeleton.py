@@ -63,9 +63,9 @@ class ListedAuthors:
 class Beginning:
     """What the first read of a page brought: whom the reader follows, and pull lists by author.
 
-    `asked` are the authors whose lists the cache was asked for, `crowded` those whose lists many pages read
-    together. `lists` has held lists, too. `start` has the timeline, which was read after the lists; None if
-    Redis did not respond. `listed` is from before all this.
+    The cache was asked for the lists of the authors in `asked`. Those of `crowded` authors are read by many
+    pages together. `lists` has held lists, too. `start` has the timeline, which was read after the lists, or
+    None if Redis did not respond. `listed` is from before all this.
     """
 
     asked: frozenset[UserId]

@@ -9,7 +9,8 @@ from tests.contract.passing_time import HandMovedTime
 from tests.contract.suites import every_suite
 from tests.contract.suites.checkpoints_suite import CheckpointsSuite
 from tests.contract.suites.every_suite import *  # noqa: F403  # The list of the suites is there.
-from tests.contract.suites.timelines_suite import RebuildSuite, TimelinesSuite
+from tests.contract.suites.rebuild_suite import RebuildSuite
+from tests.contract.suites.timelines_suite import TimelinesSuite
 
 
 @pytest.fixture

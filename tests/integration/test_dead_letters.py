@@ -310,7 +310,10 @@ def test_dead_letters_are_replayed_once_their_cause_is_gone(system: DeploymentFa
     assert [] == operations(deployment)
     assert 6 == len(records_of(deployment, "follows"))
 
-    time.sleep(max(0.0, valid_s - time.time()))  # Until the events are valid.
+    async def are_valid() -> bool:
+        return time.time() >= valid_s
+
+    asyncio.run(eventually("the events are valid", are_valid))
     dead_letters(deployment, "discard", "--reason", "not_json", "--by", "ada", "--execute")
     dead_letters(deployment, "replay", "--by", "ada", "--execute")
     asyncio.run(published(deployment, []))

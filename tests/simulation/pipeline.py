@@ -280,7 +280,7 @@ class World:
         await self.api.later(seconds)
 
     def wanted(self, reader: int) -> set[int]:
-        """Return the ready photos of those whom the reader follows."""
+        """Return the ready photos of the reader's followees."""
         return {
             photo
             for photo, author in self.author_of.items()

@@ -144,7 +144,7 @@ def is_in(state: Membership | None) -> bool:
 def compare_timeline(
     owner: UserId, ring: Ring, newest: Source, *, pulled: Collection[int], unknown: Collection[int]
 ) -> Compared:
-    """Compare a stored timeline with the newest photos of those whom its owner follows.
+    """Compare a stored timeline with the newest photos of its owner's followees.
 
     Readers get the photos in `pulled` from elsewhere. `unknown` are photos in the ring that no row explains.
     Below the floors of both nothing is compared.

@@ -24,7 +24,7 @@ from streams.stores.cache.database_reads import TooManyReads
 
 log = logging.getLogger(__name__)
 PART_S = 10.0
-# Of those who are looked at. Authors are scanned, too, because some of them follow nobody.
+# The share of authors in a pass. They are scanned, too, because some of them follow nobody.
 AUTHORS_SHARE = 0.25
 
 

@@ -44,19 +44,24 @@ class PhotosLook:
             if row is None:
                 differences.append(Difference(Drift.PHOTOS, author, photo, None))
                 continue
+            # A photo in processing may be listed already: its worker, which died, is about to go on. Only
+            # what has left for good is taken out, because it could not come back.
             is_ready = row.status is Status.READY and not row.deleted
-            if in_list.get(photo, False) != is_ready or (row.deleted and photo in in_list):
+            has_left = row.status is Status.REJECTED or row.deleted
+            if (is_ready and not in_list.get(photo)) or (row.deleted and photo in in_list):
                 repair = ListPhoto(author, photo, is_ready)
                 differences.append(Difference(Drift.AUTHOR_PHOTOS, author, photo, repair))
-            if bucket_of(photo, counted.level) in counted.buckets and in_set.get(photo, False) != is_ready:
+            is_known = bucket_of(photo, counted.level) in counted.buckets
+            if is_known and ((is_ready and not in_set.get(photo)) or (has_left and in_set.get(photo))):
                 ready = StateReady(author, photo, is_ready)
                 differences.append(Difference(Drift.READY_PHOTOS, author, photo, ready))
         return Compared(graph=2 * len(ids), differences=tuple(differences))
 
     async def pulled(self, author: UserId, followers: int, listed: list[AuthorPhoto]) -> Compared:
         """Compare how the author's photos are delivered with the authors whom readers pull."""
-        modes = await self.authors.modes_by_size([author])
-        if not listed or modes[author] is not Mode.PULL or followers <= self.push_followers_max:
+        if not listed or followers <= self.push_followers_max:
+            return Compared()
+        if (await self.authors.modes_by_size([author]))[author] is not Mode.PULL:
             return Compared()
         is_pulled = author in await self.pulled_authors.all()
         difference = Difference(Drift.PULLED_AUTHORS, author, author, PullAuthor(author))

@@ -1,4 +1,4 @@
-"""Repair differences through those who write the tables at other times, so that each set has one writer."""
+"""Repair differences through the usual writers of the tables, so that each set still has one writer."""
 
 from collections import defaultdict
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Read dead-letter topics from their begin, for operators and for the gauges of what waits."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from threading import Lock
 from time import monotonic
 from typing import Any
@@ -36,13 +36,15 @@ class KafkaDeadLetterLog(DeadLetterLog):
         sizes: Sizes,
         *,
         silent_s_max: float = SILENT_S_MAX,
+        clock_s: Callable[[], float] = monotonic,
         new_consumer: Any = Consumer,
     ) -> None:
-        """`new_consumer` makes a client from librdkafka's configuration."""
+        """`new_consumer` makes a client from librdkafka's configuration; `clock_s` is monotonic."""
         self._settings = settings
         self._offsets = offsets
         self._sizes = sizes
         self._silent_s_max = silent_s_max
+        self._clock_s = clock_s
         self._new_consumer = new_consumer
 
     async def offsets(self, topic: Topic) -> Mapping[int, range]:
@@ -68,7 +70,7 @@ class KafkaDeadLetterLog(DeadLetterLog):
             }
         )
         consumer.assign([TopicPartition(name, partition, offsets.start)])
-        reader = _Reader(consumer, offsets.stop, self._silent_s_max)
+        reader = _Reader(consumer, offsets.stop, self._silent_s_max, self._clock_s)
         try:
             while not reader.is_done:
                 if letters := await in_thread(reader.read):
@@ -83,10 +85,11 @@ class _Reader:
     A thread may still read when its caller was cancelled, so the two exclude each other.
     """
 
-    def __init__(self, consumer: Any, stop: int, silent_s_max: float) -> None:
+    def __init__(self, consumer: Any, stop: int, silent_s_max: float, clock_s: Callable[[], float]) -> None:
         self._consumer = consumer
         self._stop = stop
         self._silent_s_max = silent_s_max
+        self._clock_s = clock_s
         # Since when nothing came; None after a record: the time in which nobody reads is no silence.
         self._silent_since_s: float | None = None
         self._lock = Lock()
@@ -99,12 +102,12 @@ class _Reader:
             StoreUnavailable: The broker failed, or has not answered for `silent_s_max`.
         """
         if self._silent_since_s is None:
-            self._silent_since_s = monotonic()
+            self._silent_since_s = self._clock_s()
         with self._lock:
             records = [message for message in self._consume() if self._take(message)]
         if records:
             self._silent_since_s = None
-        elif not self.is_done and monotonic() - self._silent_since_s > self._silent_s_max:
+        elif not self.is_done and self._clock_s() - self._silent_since_s > self._silent_s_max:
             raise StoreUnavailable(STORE, "read", f"no dead letters within {self._silent_s_max:g} s")
         return records
 

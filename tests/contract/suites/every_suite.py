@@ -29,10 +29,10 @@ from tests.contract.suites.delivery_suite import (
 )
 from tests.contract.suites.edges_suite import OutgoingEdgesSuite
 from tests.contract.suites.media_suite import MediaObjectsSuite, OriginalsSuite, PartsSuite, SignedPutSuite
-from tests.contract.suites.parked_suite import ParkedPhotosSuite
-from tests.contract.suites.photos_suite import AuthorPhotosSuite, PhotosSuite
+from tests.contract.suites.photos_suite import AuthorPhotosSuite, ParkedPhotosSuite, PhotosSuite
+from tests.contract.suites.rebuild_suite import RebuildSuite
 from tests.contract.suites.revocations_suite import RevocationsSuite
-from tests.contract.suites.timelines_suite import RebuildSuite, RingBytesSuite, TimelinesSuite
+from tests.contract.suites.timelines_suite import RingBytesSuite, TimelinesSuite
 from tests.contract.suites.uploads_suite import UploadKeysSuite, UploadLimitSuite, UploadsSuite
 
 __all__ = [

@@ -26,7 +26,8 @@ from tests.contract.suites.cache_suite import CacheSuite, CacheTailSuite, PageSt
 from tests.contract.suites.checkpoints_suite import CheckpointsSuite
 from tests.contract.suites.coordination_suite import StoreClockSuite, StoreProbeSuite
 from tests.contract.suites.delivery_suite import UndeliveredPhotosSuite
-from tests.contract.suites.timelines_suite import RebuildSuite, RingBytesSuite, TimelinesSuite
+from tests.contract.suites.rebuild_suite import RebuildSuite
+from tests.contract.suites.timelines_suite import RingBytesSuite, TimelinesSuite
 from tests.contract.suites.uploads_suite import UploadLimitSuite
 from tests.integration.redis_cluster.conftest import Cluster
 

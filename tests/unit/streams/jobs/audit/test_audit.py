@@ -4,12 +4,13 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
-from schemas.ids import PackedIds, PhotoId, UserId, first_id_at, pack_ids
+from schemas.ids import ID_MAX, PackedIds, PhotoId, UserId, first_id_at, pack_ids
 from schemas.internal import LEFT_TIME_US, READY_TIME_US, EdgeRecord, SetKind
 from streams.core.counted import Membership
 from streams.core.delivery import DeliveryReason, Mode
 from streams.core.edges import OutgoingEdge
 from streams.core.overload.deferral import DeferredPost
+from streams.core.photos import AuthorPhoto
 from streams.core.ring import parse
 from streams.core.sets import BucketKey, BucketWrite, SetSummary, StoredPage
 from streams.jobs.audit.drift import Drift
@@ -402,3 +403,35 @@ async def test_a_timeline_stays_while_no_rebuild_can_begin(monkeypatch: pytest.M
 
     assert [each.drift for each in repaired.left] == [Drift.EXTRA]
     assert await world.api.memory.timelines.peek(ME) is not None
+
+
+async def test_a_photo_whose_worker_died_halfway_is_left_alone() -> None:
+    """Its list says ready before its row does. If the audit took it out, it could not come back."""
+    world = await make_audit_world()
+    await world.api.upload(GHOST, AUTHOR)
+    await world.api.memory.author_photos.add([(GHOST, AUTHOR)], ready=True)
+    found = (await world.audit(AUTHOR)).found
+    await world.api.memory.photos.mark_ready({GHOST: RENDITIONS}, {GHOST: PUSHED})
+    await world.edges([EdgeRecord(SetKind.READY_PHOTOS, GHOST, AUTHOR, READY_TIME_US, removed=False)])
+    listed = (await world.api.memory.author_photos.newest([AUTHOR], below=ID_MAX, each_max=9))[AUTHOR]
+
+    assert found == ()
+    assert AuthorPhoto(GHOST, ready=True) in listed
+    assert (await world.audit(AUTHOR)).found == ()
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+async def test_a_photo_that_has_left_is_taken_out(is_deleted: bool) -> None:
+    """Of the set that is counted; a deleted one also of its author's list."""
+    world = await make_audit_world()
+    stores = world.api.memory
+    if is_deleted:
+        await stores.photos.erase(PHOTOS[1])
+    else:
+        await stores.photos.mark_rejected(PHOTOS[1], "corrupt_image")
+    await world.audit(AUTHOR)
+    [summary] = (await stores.counted_sets.summaries(SetKind.READY_PHOTOS, [AUTHOR])).values()
+    listed = (await stores.author_photos.newest([AUTHOR], below=ID_MAX, each_max=9))[AUTHOR]
+
+    assert summary.total == len(PHOTOS) - 1
+    assert len(listed) == len(PHOTOS) - is_deleted

@@ -1,7 +1,7 @@
 """Dead-letter topics are read up to an offset, whatever is between; an outage is one."""
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from time import monotonic
 from types import SimpleNamespace
 from typing import Any
 
@@ -64,12 +64,13 @@ class Client:
         self.is_closed = True
 
 
-def log_of(client: Client) -> KafkaDeadLetterLog:
+def log_of(client: Client, clock_s: Callable[[], float] = monotonic) -> KafkaDeadLetterLog:
     return KafkaDeadLetterLog(
         KafkaSettings(namespace="t1."),
         Offsets(KafkaSettings()),
         SIZES[Profile.LOCAL],
         silent_s_max=SILENT_S,
+        clock_s=clock_s,
         new_consumer=client,
     )
 
@@ -122,12 +123,12 @@ async def test_a_broker_that_does_not_answer_is_an_outage(batches: Sequence[Sequ
 
 async def test_the_time_in_which_nobody_reads_is_no_silence() -> None:
     """A replay at a low rate takes minutes for a batch. Then the broker may need a moment."""
-    log = log_of(Client([[record(3)], [], [record(4)]]))
-    offsets = []
+    now_s, offsets = [0.0], []
+    log = log_of(Client([[record(3)], [], [record(4)]]), lambda: now_s[0])
 
     async for letters in log.read(LIKES, 0, range(3, 5)):
         offsets += [read.offset for read in letters]
-        await asyncio.sleep(2 * SILENT_S)
+        now_s[0] += 2 * SILENT_S
 
     assert [3, 4] == offsets
 
