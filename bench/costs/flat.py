@@ -2,7 +2,7 @@
 
     python -m bench.costs.flat [--rounds 5]
 
-One worker delivers a photo of each of 200 accounts of 1,000 followers, of 20 of 10,000, of 2 of 100,000, and
+One worker delivers a photo of each of 100 accounts of 1,000 followers, of 10 of 10,000, of one of 100,000 and
 of one of 1,000,000, in turns, through the bulk lane; first while Redis has few timelines, then 300,000. So a
 page of followers is read once for each photo, whatever the size. Of the account of 1,000,000 every follower
 beyond the first 300,000 has no timeline, so the bench counts followers that were looked at. CPU is that of
@@ -30,14 +30,15 @@ from streams.stores.connect import connect
 
 # The accounts by how many followers each has.
 ACCOUNTS = {
-    1_000: [UserId(number) for number in range(1_001, 1_201)],
-    10_000: [UserId(number) for number in range(2_001, 2_021)],
-    100_000: [UserId(3_001), UserId(3_002)],
+    1_000: [UserId(number) for number in range(1_001, 1_101)],
+    10_000: [UserId(number) for number in range(2_001, 2_011)],
+    100_000: [UserId(3_001)],
     1_000_000: [UserId(4_001)],
 }
 TIMELINES = (1_000, 10_000, 300_000)
 PROCESSES = ("worker-1", "redis", "kafka", "cassandra")
-SECONDS_MAX = 600.0
+LOADED_S_MAX = 3_600.0
+DELIVERED_S_MAX = 600.0
 
 # The microseconds of CPU of a delivery, and deliveries a second, by timelines in Redis and followers.
 Figures = dict[tuple[int, int], list[tuple[float, float]]]
@@ -48,7 +49,7 @@ async def deliver(deployment: Deployment, stores: Stores, followers: int) -> tup
     before = CpuClock.read(deployment.stack)
     for account in ACCOUNTS[followers]:
         await queue_bulk(deployment, stores, followers, giant=account, followers=followers)
-    await deployment.drained(SECONDS_MAX)
+    await deployment.drained(DELIVERED_S_MAX)
     use = CpuUse(before, CpuClock.read(deployment.stack))
     count = len(ACCOUNTS[followers]) * followers
     return 1e6 * sum(map(use.seconds, PROCESSES)) / count, count / use.took_s
@@ -64,7 +65,7 @@ async def make_networks(deployment: Deployment, console: Console) -> None:
                 edges = [(follower, account) for follower in giant_followers(count)]
                 await deployment.publish(follows(deployment, edges))
                 progress.advance(bar, count)
-        await deployment.drained(SECONDS_MAX)
+        await deployment.drained(LOADED_S_MAX)
 
 
 async def measure(
