@@ -18,7 +18,8 @@ from api.http.retry_after import RetryQueue
 from api.lag_reader import LagReader
 from api.photo_ids import PhotoIds
 from api.readiness import Probe, Readiness
-from api.reading.delivery_poller import DeliveryPoller, LogEnds
+from api.reading.delivery_poller import DeliveryPoller
+from api.reading.follow_poller import FollowPoller
 from api.reading.hot_lists import HotLists
 from api.reading.media_keys import MediaKeys, MediaKeysPoller
 from api.reading.present import PhotoRenderer
@@ -40,6 +41,8 @@ from streams.core.limits.follow_limit import FollowLimit
 from streams.core.limits.rates import Rate
 from streams.fairness import FairSlots, Shares
 from streams.jobs.clocks import Clocks
+from streams.kafka.offsets.applied import Walk, stages_of
+from streams.kafka.offsets.queued import BrokerOffsets
 from streams.overload.known_posts import KnownDeferredPosts
 from streams.ports.edges import OutgoingEdges
 from streams.ports.groups import (
@@ -73,7 +76,7 @@ from streams.timelines.rebuild_reads import followees_of, newest_photos_of
 from streams.uploads.admission import RenditionsQueue
 from streams.uploads.intake import UploadIntake
 from streams.uploads.turns import UploadTurns
-from topics.catalogue import FANOUT, Lane
+from topics.catalogue import FANOUT, FOLLOWS, Lane
 from topics.sizes import Sizes
 
 # A read of the database waits for a free slot for at most this share of a request's time. After
@@ -97,7 +100,7 @@ def make_services(
     stores: ApiStores,
     publisher: EventPublisher,
     queue: RenditionsQueue,
-    log_ends: LogEnds,
+    offsets: BrokerOffsets,
     sizes: Callable[[], Sizes],
     *,
     kafka_probe: StoreProbe,
@@ -118,7 +121,8 @@ def make_services(
         stores.pulled_authors, settings.pulled_authors_refresh_ms / 1_000, clock_s=clock_s
     )
     topic, clock_ms = FANOUT.named(settings.namespace), lambda: clock_us() // 1_000
-    delivery = _delivery(log_ends, stores, settings.deferred_posts_max, topic, sizes, clock_ms, clock_s)
+    delivery = _delivery(offsets, stores, settings.deferred_posts_max, topic, sizes, clock_ms, clock_s)
+    follows = FollowPoller(lambda: Walk(offsets, stages_of(settings.namespace, sizes(), [FOLLOWS])), clock_ms)
     # Most rebuilds take less than a second, so at least `rebuilds_in_flight_max` end each second.
     rebuilds = RetryQueue(rate_min=settings.rebuilds_in_flight_max, s_max=settings.retry_after_s_max)
     rebuilder = _rebuilder(settings, stores, reads, settings.pull_list_ids_max, rebuilds)
@@ -131,6 +135,7 @@ def make_services(
         author_photos=stores.author_photos,
         pulled=pulled,
         delivery=delivery,
+        follows=follows,
         hot_lists=HotLists(clock_s),
         rebuilder=rebuilder,
         rebuild_wait_s=settings.request_deadline_ms / 1_000 * REBUILD_WAIT_SHARE,
@@ -159,13 +164,14 @@ def make_services(
         admission=Admission(settings, verifier, limiter),
         pulled=pulled,
         delivery=delivery,
+        follows=follows,
         rebuilder=rebuilder,
         media_keys=MediaKeysPoller(settings, media_keys.ids, signer.use),
     )
 
 
 def _delivery(
-    log_ends: LogEnds,
+    offsets: BrokerOffsets,
     stores: ApiStores,
     deferred_posts_max: int,
     topic: str,
@@ -174,7 +180,7 @@ def _delivery(
     clock_s: Callable[[], float],
 ) -> DeliveryPoller:
     return DeliveryPoller(
-        log_ends,
+        offsets,
         stores.timelines,
         stores.undelivered,
         stores.cache,

@@ -20,6 +20,7 @@ from api.lag_reader import LagReader
 from api.photo_ids import PhotoIds
 from api.readiness import Readiness
 from api.reading.delivery_poller import DeliveryPoller
+from api.reading.follow_poller import FollowPoller
 from api.reading.media_keys import MediaKeysPoller
 from api.reading.present import PhotoRenderer
 from api.reading.pulled_authors import PulledAuthorsPoller
@@ -123,7 +124,7 @@ class HealthService:
 class Services:
     """Every service of one process. Only the composition touches it; a route is given its own service.
 
-    `verifier`, `pulled`, `delivery`, `rebuilder` and `media_keys` also work between requests;
+    `verifier`, `pulled`, `delivery`, `follows`, `rebuilder` and `media_keys` also work between requests;
     `serve` runs and closes them.
     """
 
@@ -139,6 +140,7 @@ class Services:
     admission: Admission
     pulled: PulledAuthorsPoller
     delivery: DeliveryPoller
+    follows: FollowPoller
     rebuilder: Rebuilder
     media_keys: MediaKeysPoller
 
@@ -149,6 +151,7 @@ class Services:
             self.verifier.revoked.run,
             self.pulled.run,
             self.delivery.run,
+            self.follows.run,
             self.feed.readers.run,
             self.media_keys.run,
         )

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from cachetools import LRUCache
 
 from api.reading.delivery_poller import DeliveryPoller
+from api.reading.follow_poller import FollowPoller
 from api.reading.hot_lists import HotLists
 from api.reading.pulled_authors import PulledAuthorsPoller
 from schemas.ids import UserId, pack_id
@@ -44,11 +45,16 @@ AUTHORS_REMEMBERED_MAX = 64
 @dataclass(frozen=True, slots=True)
 class ListedAuthors:
     """Whose pull lists a page needs, as this process knew at one moment: of those of them whom the reader
-    follows, and of those followed after `since_ms`."""
+    follows, and of those followed after `since_ms`.
+
+    If `is_current`, these lists, what is deferred and a timeline that is read later have every photo that
+    was ready 5 s before that moment.
+    """
 
     pulled: frozenset[UserId]
     undelivered: frozenset[UserId]
     since_ms: int
+    is_current: bool
 
     def among(self, following: Following) -> set[UserId]:
         """Return the followees whose lists are needed."""
@@ -87,6 +93,7 @@ class FeedSources:
     author_photos: AuthorPhotos
     pulled: PulledAuthorsPoller
     delivery: DeliveryPoller
+    follows: FollowPoller
     hot_lists: HotLists
     rebuilder: Rebuilder
     rebuild_wait_s: float
@@ -123,10 +130,10 @@ class FeedSources:
         self, reader: UserId, following: Following, below: int, beginning: Beginning
     ) -> tuple[Sequence[Source], Gaps]:
         """The pull lists and the timeline of the reader; no source if Redis does not respond."""
-        gaps = Gaps()
+        gaps, is_current = Gaps(), beginning.listed.is_current
         try:
             lists, gaps, start = await self._lists_and_start(reader, following, below, beginning)
-            timeline, timeline_gaps = await self._timeline(reader, start)
+            timeline, timeline_gaps = await self._timeline(reader, start, is_current=is_current)
         except StoreUnavailable:
             return (), gaps
         return [*lists, *self._deferred(reader, following), timeline], gaps | timeline_gaps
@@ -168,7 +175,11 @@ class FeedSources:
 
     def _listed(self) -> ListedAuthors:
         since_ms = self.clock_us() // 1_000 - self.settings.recent_follow_s * 1_000
-        return ListedAuthors(self.pulled.authors, self.delivery.authors(), since_ms)
+        backfilled_ms = self.follows.backfilled_ms()
+        is_current = backfilled_ms is not None and self.pulled.is_fresh() and self.delivery.is_current()
+        if backfilled_ms is not None:  # Follows may take longer than usual.
+            since_ms = min(since_ms, backfilled_ms)
+        return ListedAuthors(self.pulled.authors, self.delivery.authors(), since_ms, is_current)
 
     async def _lists_and_start(
         self, reader: UserId, following: Following, below: int, beginning: Beginning
@@ -227,7 +238,7 @@ class FeedSources:
         by_authors = known.photos_of(following.keys()), known.photos_of((reader,))
         return [Source(photos, END) for photos in by_authors if photos]
 
-    async def _timeline(self, reader: UserId, start: PageStart) -> tuple[Source, Gaps]:
+    async def _timeline(self, reader: UserId, start: PageStart, *, is_current: bool) -> tuple[Source, Gaps]:
         value = start.timeline
         is_rebuilding = value is None or self.rebuilder.is_running(reader)
         if is_rebuilding:
@@ -239,6 +250,6 @@ class FeedSources:
         timeline = ring.parse(value)
         gaps = Gaps(
             rebuilding=is_rebuilding or timeline.token != ring.NO_TOKEN,
-            missing=not (start.is_verified and self.pulled.is_fresh() and self.delivery.is_current()),
+            missing=not (start.is_verified and is_current),
         )
         return Source(timeline.descending(), timeline.floor), gaps

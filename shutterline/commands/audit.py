@@ -21,6 +21,7 @@ from streams.kafka.producing.outbox import KafkaOutbox
 from streams.kafka.producing.producer import Producer
 from streams.stores.connect import connect
 from streams.timelines.rebuild import database_rebuilder
+from topics.catalogue import OUTSIDE
 
 USERS_A_PART = 100
 EXAMPLES_MAX = 20
@@ -60,7 +61,8 @@ async def _audit(count: int, repair: bool, console: Console) -> Audited:
     ):
         sizes = await producer.compare_sizes()
         outbox = KafkaOutbox(producer, settings.namespace, sizes)
-        applied = Applied(Offsets(settings), stages_of(settings.namespace, sizes), settings.audit_wait_s_max)
+        stages = stages_of(settings.namespace, sizes, OUTSIDE)
+        applied = Applied(Offsets(settings), stages, settings.audit_wait_s_max)
         rebuilder = database_rebuilder(stores, stores.outgoing_edges, settings)
         repairs = Repairs(stores, outbox, outbox, rebuilder) if repair else None
         auditor = make_auditor(stores, settings, applied.wait, repairs, seed)

@@ -7,14 +7,15 @@ from streams.kafka.consuming.progress import GroupPartition
 from streams.kafka.offsets.applied import Applied, stages_of
 from streams.timelines.rebuild import database_rebuilder
 from streams.worker.parts import Loop, SharedParts
-from topics.catalogue import EDGES
+from topics.catalogue import EDGES, OUTSIDE
 
 
 def audit_loop(shared: SharedParts, group: str) -> Loop:
     """Return what audits; `group` is the one that reads `edges`."""
     settings, stores = shared.settings, shared.stores
     first = GroupPartition(group, EDGES.named(settings.namespace), 0)
-    applied = Applied(shared.offsets, stages_of(settings.namespace, shared.sizes), settings.audit_wait_s_max)
+    stages = stages_of(settings.namespace, shared.sizes, OUTSIDE)
+    applied = Applied(shared.offsets, stages, settings.audit_wait_s_max)
     rebuilder = database_rebuilder(stores, stores.outgoing_edges, settings)
     repairs = Repairs(stores, shared.outbox, shared.outbox, rebuilder)
 

@@ -19,6 +19,7 @@ from streams.overload.settling import Settler
 from streams.photos.deleted import hide_photo
 from streams.photos.ready import ReadyPhoto, photos_ready
 from streams.ports.groups import Stores
+from streams.roles import Role, group_of
 from streams.settings import OverloadSettings
 from streams.timelines.fanout import backfill, photos_for_owners, put_photos
 from tests.worlds.api import RENDITIONS
@@ -27,7 +28,7 @@ from tests.worlds.deliveries import OverloadWorld
 from tests.worlds.flaky_stores import FlakyStores, KillAt, Killed
 from tests.worlds.kafka import LOCAL
 from tests.worlds.renditions import Log
-from topics.catalogue import FANOUT, Lane
+from topics.catalogue import EDGES, FANOUT, Lane
 
 AUTHORS, READERS = (2, 3), tuple(range(10, 16))
 LIMITS = DeliveryLimits(
@@ -37,9 +38,10 @@ SETTINGS = OverloadSettings(
     breaker_open_deliveries=1_000, breaker_close_deliveries=500, deferred_after_applied_s=2
 )
 READY_S_MAX = 5.0
-# Longer than a lane may be late while pages are complete.
-RECENT_FOLLOW_S = 7
+# Much less than edges are late.
+RECENT_FOLLOW_S = 1
 PAGE_OF_WALK = 3
+ROLE_OF = {Lane.NORMAL: Role.NORMAL, Lane.BULK: Role.BULK}
 FIRST = {lane: LOCAL.range_of(FANOUT, lane).start for lane in (Lane.NORMAL, Lane.BULK)}
 Step = tuple[str, int, int]
 Work = Callable[[Stores, Any], Awaitable[None]]
@@ -139,6 +141,8 @@ class World:
                 self.restart()
             case "later":
                 await self.later(two / 2)
+            case "much later":
+                await self.later(30)
             case "read":
                 await self.read(reader)
 
@@ -271,12 +275,12 @@ class World:
             self.restart()
 
     async def later(self, seconds: float) -> None:
-        # No page knows of edges that wait for longer than `RECENT_FOLLOW_S`.
-        dies, self.dies = self.dies, None
-        await self.count()
-        self.dies = dies
+        broker, namespace = self.api.log_ends, self.api.settings.namespace
+        broker.end_of[EDGES.name, 0] = len(self.edges)
+        broker.commit_of[group_of(namespace, Role.EDGES), EDGES.name, 0] = self.counted
         for lane, partition in FIRST.items():
-            self.api.log_ends.end_of[FANOUT.name, partition] = len(self.records(lane))
+            broker.end_of[FANOUT.name, partition] = len(self.records(lane))
+            broker.commit_of[group_of(namespace, ROLE_OF[lane]), FANOUT.name, partition] = self.applied[lane]
         await self.api.later(seconds)
 
     def wanted(self, reader: int) -> set[int]:

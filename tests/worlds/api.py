@@ -324,6 +324,7 @@ class World:
         self.clock.ms += int(seconds * 1_000)
         await self.services.pulled.refresh()
         await self.services.delivery.refresh()
+        await self.services.follows.refresh()
         await self.services.verifier.revoked.refresh()
 
 
@@ -378,6 +379,7 @@ async def _world(memory: Stores | None, **overrides: object) -> World:
     await stores.timelines.confirm(positions)
     await services.pulled.refresh()
     await services.delivery.refresh()
+    await services.follows.refresh()
     await services.verifier.revoked.refresh()
     await services.health.clocks.compare()
     await _lease_shard(services.uploads.ids, clock)

@@ -1,13 +1,13 @@
-"""Wait until everything that is in the logs now has been applied: what differs then, differs for good."""
+"""Whether everything that was in the logs at a moment has been applied, stage after stage."""
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 
 from streams.kafka.offsets.queued import BrokerOffsets, Span
 from streams.roles import LANES, Role, group_of
-from topics.catalogue import EDGES, FANOUT, FOLLOWS, LIKES, UPLOADS
+from topics.catalogue import EDGES, FANOUT, Topic
 from topics.sizes import Sizes
 
 POLL_S = 0.5
@@ -21,9 +21,9 @@ class Stage:
     partitions: Mapping[str, Collection[int]]
 
 
-def stages_of(namespace: str, sizes: Sizes) -> list[Stage]:
-    """Return the stages on the way to edges and timelines, in the order in which they publish."""
-    check = {topic.named(namespace): sizes.range_of(topic) for topic in (UPLOADS, FOLLOWS, LIKES)}
+def stages_of(namespace: str, sizes: Sizes, events: Collection[Topic]) -> list[Stage]:
+    """Return the stages from topics of events to edges and timelines, in the order in which they publish."""
+    check = {topic.named(namespace): sizes.range_of(topic) for topic in events}
     normal = {FANOUT.named(namespace): sizes.range_of(FANOUT, LANES[Role.NORMAL])}
     return [
         Stage(group_of(namespace, Role.CHECK), check),
@@ -32,30 +32,38 @@ def stages_of(namespace: str, sizes: Sizes) -> list[Stage]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """Waits at most `wait_s_max` for all stages."""
+@dataclass(slots=True)
+class Walk:
+    """One walk down the stages: where the logs of each ended once those before it had been handled."""
 
     offsets: BrokerOffsets
     stages: Sequence[Stage]
-    wait_s_max: float
+    _handled: int = field(default=0, init=False)
+    _ends: Mapping[str, Mapping[int, int]] = field(default_factory=dict, init=False)
 
-    async def wait(self) -> bool:
-        """Return whether each stage has handled what was in its logs once those before it had.
+    async def is_done(self) -> bool:
+        """Go on as far as stages have been handled; return whether all have.
+
+        What was in the logs of the first stage at the first call has then been applied.
 
         Raises:
             StoreUnavailable: The brokers did not respond.
         """
-        deadline_s = monotonic() + self.wait_s_max
-        for stage in self.stages:
-            for topic, partitions in stage.partitions.items():
-                logs = [(topic, partition) for partition in partitions]
-                ends = await self.offsets.ends(logs)
-                while not await self._is_handled(stage.group, topic, {log[1]: ends[log] for log in logs}):
-                    if monotonic() > deadline_s:
-                        return False
-                    await asyncio.sleep(POLL_S)
+        for stage in self.stages[self._handled :]:
+            self._ends = self._ends or await self._ends_of(stage)
+            for topic, ends in self._ends.items():
+                if not await self._is_handled(stage.group, topic, ends):
+                    return False
+            self._handled, self._ends = self._handled + 1, {}
         return True
+
+    async def _ends_of(self, stage: Stage) -> Mapping[str, Mapping[int, int]]:
+        logs = [(topic, at) for topic, partitions in stage.partitions.items() for at in partitions]
+        ends = await self.offsets.ends(logs)
+        return {
+            topic: {partition: ends[topic, partition] for partition in partitions}
+            for topic, partitions in stage.partitions.items()
+        }
 
     async def _is_handled(self, group: str, topic: str, ends: Mapping[int, int]) -> bool:
         committed, begins = await asyncio.gather(
@@ -70,3 +78,26 @@ class Applied:
             return True
         skipped = await self.offsets.skip_gaps(group, topic, waiting)
         return all(skipped[partition] >= span.end for partition, span in waiting.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """Waits at most `wait_s_max` for all stages: what differs then, differs for good."""
+
+    offsets: BrokerOffsets
+    stages: Sequence[Stage]
+    wait_s_max: float
+
+    async def wait(self) -> bool:
+        """Return whether what was in the logs has been applied.
+
+        Raises:
+            StoreUnavailable: The brokers did not respond.
+        """
+        deadline_s = monotonic() + self.wait_s_max
+        walk = Walk(self.offsets, self.stages)
+        while not await walk.is_done():
+            if monotonic() > deadline_s:
+                return False
+            await asyncio.sleep(POLL_S)
+        return True
