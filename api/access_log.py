@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.auth.admission import READ_METHODS, user_of
 from api.http.body import header
-from api.http.gate import method_of, route_of
+from api.http.gate import ARRIVED_S, method_of, route_of
 from streams.settings import AccessLogSettings
 
 # The correlation id of W3C Trace Context: hexadecimal numbers of fixed lengths.
@@ -58,7 +58,7 @@ class AccessLog:
 
         async def logged(scope: Scope, receive: Receive, send: Send) -> None:
             sent = _Sent(send)
-            method, began_s = scope["method"], self._clock_s()
+            method, began_s = scope["method"], scope.get(ARRIVED_S) or self._clock_s()
             try:
                 await app(scope, receive, sent)
             finally:

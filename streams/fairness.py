@@ -60,15 +60,20 @@ class FairSlots:
     def in_use(self) -> int:
         return self._in_use
 
+    @property
+    def is_full(self) -> bool:
+        """Whether no slot is free for anybody."""
+        return self._in_use >= self.slots_max
+
     def held(self, requester: Requester) -> int:
         """Return how many slots the user holds."""
         return self._by_user[requester.user]
 
     def room(self, requester: Requester) -> Room:
         """Return whether the requester may take one more slot."""
-        free = self.slots_max - self._in_use
-        if free <= 0:
+        if self.is_full:
             return Room.FULL
+        free = self.slots_max - self._in_use
         held = self.held(requester)
         if held >= min(self._user_max, _share(self._shares.user, free)):
             return Room.SHARE_USED

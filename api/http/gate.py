@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
 from time import monotonic
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -30,6 +30,9 @@ NO_SLOT = frozenset({"/healthz", "/readyz", "/metrics", "/ops", "/ops/lag"})
 NO_RATE = frozenset({"/healthz", "/readyz"})
 UPLOADS_PATH = "/v1/photos"
 JSON = "application/json"
+# When the request had arrived, by `monotonic`: the protocol's entry in the scope. Under overload a request
+# may wait for the event loop before anything here runs, and its deadline includes that.
+ARRIVED_S = "shutterline.arrived_s"
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -105,9 +108,10 @@ class Gate:
         bounds = self._uploads if _is_body_upload(scope) else self._usual
         body = Received.of(scope, receive, bounds.body)
         response = _Response(send, is_head, body)
-        began_s = monotonic()
+        began_s: float = scope.get(ARRIVED_S) or monotonic()
+        left_s = began_s + bounds.deadline_s - monotonic()
         try:
-            await self._respond(inner, bounds, body, body or receive, response)
+            await self._respond(inner, bounds, left_s, body, body or receive, response)
             await response.end()
         finally:
             if is_head:
@@ -115,10 +119,16 @@ class Gate:
             _record(scope, response, monotonic() - began_s)
 
     async def _respond(
-        self, scope: Scope, bounds: Bounds, body: Received | None, receive: Receive, response: "_Response"
+        self,
+        scope: Scope,
+        bounds: Bounds,
+        left_s: float,
+        body: Received | None,
+        receive: Receive,
+        response: "_Response",
     ) -> None:
         try:
-            async with asyncio.timeout(bounds.deadline_s) as deadline:
+            async with asyncio.timeout(left_s) as deadline:
                 await self._admit(scope, bounds, body, receive, response)
         except Problem as refusal:
             await problem_response(refusal)(scope, receive, response)
@@ -143,6 +153,8 @@ class Gate:
         if not length.isdigit() or int(length) > bounds.body.bytes_max:
             raise bounds.body.too_large()
         path = scope["path"]
+        if path not in NO_SLOT and self._slots.in_flight.is_full:
+            self._refuse_full("in_flight", self._slots.in_flight, "requests are under way")
         requester = NOBODY if path in NO_RATE else await self._admission().admit(scope)
         if path in NO_SLOT:
             await self._app(scope, receive, response)
@@ -194,9 +206,12 @@ class Gate:
             REQUESTS_REFUSED.labels(f"{reason}_share").inc()
             raise too_many("You have as many requests under way as one user or address may; try again.")
         if room is Room.FULL:
-            REQUESTS_REFUSED.labels(reason).inc()
-            full = f"{slots.slots_max} {what}, which is the most; try again."
-            raise unavailable(full, self._retry_queue.next_retry_s())
+            self._refuse_full(reason, slots, what)
+
+    def _refuse_full(self, reason: str, slots: FairSlots, what: str) -> NoReturn:
+        REQUESTS_REFUSED.labels(reason).inc()
+        full = f"{slots.slots_max} {what}, which is the most; try again."
+        raise unavailable(full, self._retry_queue.next_retry_s())
 
     def _late(self, bounds: Bounds, body: Received | None) -> Problem:
         if body is not None and body.is_being_read:

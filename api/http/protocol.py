@@ -7,6 +7,7 @@ each malformed request. The bounds here cost a few comparisons per read, and no 
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from time import monotonic
 from typing import Any
 
 import httptools
@@ -14,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from api.http.connections import Connections
-from api.http.gate import ResponseNotRead
+from api.http.gate import ARRIVED_S, ResponseNotRead
 from api.http.metrics import CONNECTIONS_REFUSED
 from api.http.problems import Problem, problem_response
 from api.http.refusals import ConnectionBounds, last_response, malformed, record, too_many_connections
@@ -216,6 +217,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._unread_timer.cancel()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        cycle.scope[ARRIVED_S] = monotonic()  # type: ignore[literal-required]  # Our extension.
         super()._start_asgi_task(cycle, partial(self._run, cycle, app))
 
     async def _run(

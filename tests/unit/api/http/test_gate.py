@@ -3,6 +3,7 @@
 import asyncio
 from functools import partial
 from http import HTTPStatus
+from time import monotonic
 
 import httpx
 import pytest
@@ -10,6 +11,7 @@ from prometheus_client import REGISTRY
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from api.http.gate import ARRIVED_S
 from api.http.problems import Problem, problem_response, unavailable
 from bench.traffic.waiting import eventually
 from tests.unit.api.http.wire import make_gate
@@ -119,6 +121,42 @@ async def test_requests_over_the_limit_are_rejected_at_once() -> None:
 
 
 @pytest.mark.law("L14")
+async def test_a_full_process_refuses_before_it_verifies_a_token() -> None:
+    """What is refused costs as little as possible, because then thousands may come at once."""
+    world = await make_world(requests_in_flight_max=1)
+    stuck = _Stuck(world)
+    async with world.client(1) as client, world.client() as unknown:
+        assert (await unknown.get("/v1/users/2")).status_code == 401
+        held = asyncio.create_task(client.get("/v1/users/2"))
+        await eventually("a request under way", lambda: stuck.waiting)
+        assert (await unknown.get("/v1/users/2")).status_code == 503
+        assert (await unknown.get("/healthz")).status_code == 200
+        stuck.go.set()
+        await held
+
+
+@pytest.mark.law("L14")
+async def test_the_wait_for_the_event_loop_counts_towards_the_deadline() -> None:
+    gate = make_gate(_never, deadline_s=60.0)
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [], ARRIVED_S: monotonic() - 61}
+    async with asyncio.timeout(30):
+        await gate(scope, _never_received, send)
+    assert sent[0]["status"] == 503
+
+
+async def _never(scope: Scope, receive: Receive, send: Send) -> None:
+    await asyncio.Event().wait()
+
+
+async def _never_received() -> Message:
+    return await asyncio.Future()
+
+
 async def test_database_reads_are_bounded() -> None:
     """If no slot for a read becomes free in time, the page is 503; it does not wait longer."""
     world = await make_world(database_reads_in_flight_max=1, request_deadline_ms=1_000)

@@ -4,10 +4,13 @@ import asyncio
 import logging
 import resource
 from collections.abc import Iterator
+from time import monotonic
 
 import pytest
 from prometheus_client import REGISTRY
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.http.gate import ARRIVED_S
 from bench.traffic.waiting import eventually
 from tests.unit.api.http.wire import Client, Wire, make_gate, serving
 
@@ -65,6 +68,25 @@ async def test_a_header_of_64_mib_is_431_while_others_are_served() -> None:
     assert reply.json["detail"] == "The request line and the headers may have at most 32768 bytes."
     assert (reply.headers["connection"], _refused("head_bytes")) == ("close", before + 1)
     assert wire.app.seen == ["/plain"]
+
+
+async def test_a_request_brings_the_time_of_its_arrival() -> None:
+    """Of the second one on a connection, that is the end of the first: its client made it wait."""
+    arrived: list[float] = []
+
+    def around(app: ASGIApp) -> ASGIApp:
+        async def noted(scope: Scope, receive: Receive, send: Send) -> None:
+            arrived.append(scope[ARRIVED_S])
+            await app(scope, receive, send)
+
+        return noted
+
+    before_s = monotonic()
+    async with serving(around=around) as wire:
+        client = await wire.sends(GET + GET)
+        for _ in range(2):
+            await client.reply()
+    assert before_s <= arrived[0] <= arrived[1] <= monotonic()
 
 
 @pytest.mark.parametrize(("spare", "status"), [(0, 200), (-1, 431)])
