@@ -2,7 +2,7 @@
 
     python -m bench.costs.flat [--rounds 5]
 
-One worker delivers a photo of each of 100 accounts of 1,000 followers, of 10 of 10,000, of one of 100,000 and
+One worker delivers a photo of each of 200 accounts of 1,000 followers, of 20 of 10,000, of 2 of 100,000, and
 of one of 1,000,000, in turns, through the bulk lane; first while Redis has few timelines, then 300,000. So a
 page of followers is read once for each photo, whatever the size. Of the account of 1,000,000 every follower
 beyond the first 300,000 has no timeline, so the bench counts followers that were looked at. CPU is that of
@@ -20,9 +20,9 @@ from rich.progress import Progress
 from rich.table import Table
 
 from bench.measuring.cpu import CpuClock, CpuUse
+from bench.measuring.followers import load_followers
 from bench.measuring.giant import giant_followers, materialise_all, queue_bulk
 from bench.measuring.running import bench_arguments, bench_stack
-from bench.traffic.events import follows
 from infra.local.deployment import Deployment
 from schemas.ids import UserId
 from streams.ports.groups import Stores
@@ -30,14 +30,13 @@ from streams.stores.connect import connect
 
 # The accounts by how many followers each has.
 ACCOUNTS = {
-    1_000: [UserId(number) for number in range(1_001, 1_101)],
-    10_000: [UserId(number) for number in range(2_001, 2_011)],
-    100_000: [UserId(3_001)],
+    1_000: [UserId(number) for number in range(1_001, 1_201)],
+    10_000: [UserId(number) for number in range(2_001, 2_021)],
+    100_000: [UserId(3_001), UserId(3_002)],
     1_000_000: [UserId(4_001)],
 }
 TIMELINES = (1_000, 10_000, 300_000)
 PROCESSES = ("worker-1", "redis", "kafka", "cassandra")
-LOADED_S_MAX = 3_600.0
 DELIVERED_S_MAX = 600.0
 
 # The microseconds of CPU of a delivery, and deliveries a second, by timelines in Redis and followers.
@@ -55,17 +54,13 @@ async def deliver(deployment: Deployment, stores: Stores, followers: int) -> tup
     return 1e6 * sum(map(use.seconds, PROCESSES)) / count, count / use.took_s
 
 
-async def make_networks(deployment: Deployment, console: Console) -> None:
+async def make_networks(deployment: Deployment, stores: Stores, console: Console) -> None:
     with Progress(console=console) as progress:
-        bar = progress.add_task(
-            "making followers", total=sum(count * len(some) for count, some in ACCOUNTS.items())
-        )
+        bar = progress.add_task("making followers", total=sum(map(len, ACCOUNTS.values())))
         for count, accounts in ACCOUNTS.items():
             for account in accounts:
-                edges = [(follower, account) for follower in giant_followers(count)]
-                await deployment.publish(follows(deployment, edges))
-                progress.advance(bar, count)
-        await deployment.drained(LOADED_S_MAX)
+                await load_followers(stores, deployment.settings, account, giant_followers(count), ())
+                progress.advance(bar)
 
 
 async def measure(
@@ -109,9 +104,9 @@ async def run(arguments: argparse.Namespace, console: Console) -> None:
     with bench_stack() as stack:
         deployment = Deployment(stack, "", {})
         deployment.prepare()
-        deployment.start_worker()
         async with connect(deployment.settings, timeout_ms=60_000) as stores:
-            await make_networks(deployment, console)
+            await make_networks(deployment, stores, console)
+            deployment.start_worker()
             figures = await measure(deployment, stores, arguments, console)
         deployment.stop()
     console.print(table_of(figures))

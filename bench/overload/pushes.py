@@ -17,7 +17,7 @@ from contextlib import suppress
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 from rich.console import Console
 
-from bench.measuring.freshness import follow
+from bench.measuring.followers import load_followers
 from bench.measuring.giant import GIANT, giant_followers
 from bench.measuring.running import bench_arguments, bench_stack, percentiles
 from bench.traffic.events import fresh_photo_ids, upload
@@ -28,6 +28,7 @@ from schemas.internal import DELIVERIES, FanoutPage, decode_fanout
 from shutterline.client.feed import FeedClient
 from streams.errors import StoreUnavailable
 from streams.kafka.clients import librdkafka_consumer
+from streams.stores.connect import connect
 from topics.catalogue import FANOUT, Lane
 
 SETTINGS = {"SHUTTERLINE_CELEBRITY_PUSH_FOLLOWERS_MAX": "100000000"}
@@ -84,6 +85,10 @@ async def seen_after_s(client: FeedClient, reader: UserId, photo: PhotoId, began
         await asyncio.sleep(LOOK_S)
 
 
+def readers_of(arguments: argparse.Namespace) -> Sequence[UserId]:
+    return giant_followers(arguments.followers)[:: max(1, arguments.followers // arguments.readers)]
+
+
 async def push(
     deployment: Deployment, workers: Sequence[str], arguments: argparse.Namespace, *, kill: bool
 ) -> str:
@@ -91,7 +96,7 @@ async def push(
     for name in workers:
         deployment.start_worker(name)
     [photo] = fresh_photo_ids(1)
-    readers = giant_followers(arguments.followers)[:: max(1, arguments.followers // arguments.readers)]
+    readers = readers_of(arguments)
     async with client_of(deployment) as client:
         for reader in readers:
             with suppress(StoreUnavailable):
@@ -120,12 +125,12 @@ async def run(arguments: argparse.Namespace, console: Console) -> None:
     with bench_stack() as stack:
         deployment = Deployment(stack, "", SETTINGS)
         deployment.prepare()
-        deployment.start_worker("worker-network")
         deployment.start_api()
-        with console.status("making the network"):
-            followers = giant_followers(arguments.followers)
-            await follow(deployment, [(follower, GIANT) for follower in followers])
-        deployment.stack.stop_process(f"{deployment.namespace}worker-network")
+        readers = readers_of(arguments)
+        async with connect(deployment.settings, timeout_ms=60_000) as stores:
+            with console.status("making the network"):
+                followers = giant_followers(arguments.followers)
+                await load_followers(stores, deployment.settings, GIANT, followers, readers)
         for workers, kill in ((["one"], False), (["one", "two"], False), (["one", "two"], True)):
             said = await push(deployment, workers, arguments, kill=kill)
             console.print(f"{len(workers)} workers{', killed at half' if kill else ''}: {said}")
