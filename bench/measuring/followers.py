@@ -1,20 +1,26 @@
 """Followers by the hundred thousand, written by the code that counts them, but without Kafka.
 
-An account's followers are one batch. Through Kafka about 1,500 follows a second are counted.
+50,000 followers are one batch. Through Kafka about 1,500 follows a second are counted.
 """
 
 import time
 from collections.abc import Collection, Mapping, Sequence
+
+from more_itertools import chunked
 
 from schemas.ids import UserId
 from schemas.internal import EdgeRecord, RenditionTask, SetKind
 from streams.core.counted import Membership
 from streams.core.edges import OutgoingEdge
 from streams.edges.counting import SetWriter
+from streams.errors import StoreUnavailable
 from streams.ports.groups import Stores
 from streams.ports.publishing import FanoutMessage
+from streams.retrying import with_backoff
 from streams.settings import Settings
 from topics.catalogue import Lane
+
+BATCH_FOLLOWERS = 50_000
 
 
 class _NoOutbox:
@@ -52,9 +58,10 @@ async def load_followers(
         backfill_follows_max=settings.backfill_follows_max,
         generation=0,
     )
-    records = [
-        EdgeRecord(SetKind.FOLLOWERS, follower, account, now_us, removed=False) for follower in followers
-    ]
-    await writer.apply(records, 0, 1)
+    # Cassandra may be too slow for so much at once.
+    retrying = with_backoff(on=StoreUnavailable, first_s=1.0, max_s=10.0, tries_max=20)
+    for number, some in enumerate(chunked(followers, BATCH_FOLLOWERS)):
+        records = [EdgeRecord(SetKind.FOLLOWERS, one, account, now_us, removed=False) for one in some]
+        await retrying(writer.apply, records, number, number + 1)
     for reader in readers:
         await stores.outgoing_edges.write(OutgoingEdge.FOLLOWING, reader, account, state)
