@@ -21,6 +21,7 @@ from topics.catalogue import Lane
 GIANT = UserId(1)
 GIANT_FOLLOWERS = 50_000
 _FOLLOWER_FROM = 10_000
+PHOTOS_A_CALL = 500
 
 
 async def make_giant(deployment: Deployment, stores: Stores) -> None:
@@ -54,6 +55,8 @@ async def queue_bulk(
     async with Producer(deployment.settings, timeout_ms=60_000) as producer:
         outbox = KafkaOutbox(producer, deployment.namespace, deployment.sizes)
         now_ms = time.time_ns() // 1_000_000
-        for photo in photos:
-            await outbox.fanout(pages_of(photo, giant, SetSummary(level, followers), now_ms), Lane.BULK)
+        summary = SetSummary(level, followers)
+        for some in sliced(photos, PHOTOS_A_CALL):
+            pages = [page for photo in some for page in pages_of(photo, giant, summary, now_ms)]
+            await outbox.fanout(pages, Lane.BULK)
     return len(photos)

@@ -262,7 +262,8 @@ class SetWriter:
             for follows in chunked(joined, self.backfill_follows_max)
         ]
         if backfills:
-            await self.outbox.fanout(backfills, Lane.NORMAL)
+            # Readers merge whom they have just followed, so no backfill is urgent.
+            await self.outbox.fanout(backfills, Lane.BULK)
 
     async def _invalidate_counts(self, set_ids: Iterable[SetId]) -> None:
         keys = sorted({count_key(kind, owner) for kind, owner in set_ids})

@@ -79,7 +79,7 @@ async def test_no_page_lies_whatever_happens(
     for reader, author in network:
         await world.follow(reader, author, removed=False)
     await world.count()
-    await world.apply(Lane.NORMAL, len(network))
+    await world.apply(Lane.BULK, len(network))
     await world.later(RECENT_FOLLOW_S + 1)
     for reader in READERS[::2]:  # These have a timeline from the start.
         await world.read(reader)

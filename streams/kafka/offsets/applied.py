@@ -24,11 +24,13 @@ class Stage:
 def stages_of(namespace: str, sizes: Sizes, events: Collection[Topic]) -> list[Stage]:
     """Return the stages from topics of events to edges and timelines, in the order in which they publish."""
     check = {topic.named(namespace): sizes.range_of(topic) for topic in events}
-    normal = {FANOUT.named(namespace): sizes.range_of(FANOUT, LANES[Role.NORMAL])}
     return [
         Stage(group_of(namespace, Role.CHECK), check),
         Stage(group_of(namespace, Role.EDGES), {EDGES.named(namespace): sizes.range_of(EDGES)}),
-        Stage(group_of(namespace, Role.NORMAL), normal),
+        *(
+            Stage(group_of(namespace, role), {FANOUT.named(namespace): sizes.range_of(FANOUT, LANES[role])})
+            for role in (Role.NORMAL, Role.BULK)
+        ),
     ]
 
 

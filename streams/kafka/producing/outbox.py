@@ -95,7 +95,8 @@ class KafkaOutbox:
                 key = record.author_id
                 partition = self._sizes.partition_of(FANOUT, key, lane)
             case Backfill():
-                key = record.follows[0][1]
+                # By follower: those of one account are spread over all partitions of the lane.
+                key = record.follows[0][0]
                 partition = self._sizes.partition_of(FANOUT, key, lane)
         headers = [(DELIVERIES, b"%d" % message.deliveries)]
         return Outgoing(self._fanout, partition, pack_id(key), encode_fanout(record), headers)

@@ -37,7 +37,7 @@ class Backfills(Outbox):
     followers: list[int] = field(default_factory=list)
 
     async def fanout(self, messages: Sequence[FanoutMessage], lane: Lane) -> Mapping[int, int]:
-        assert lane is Lane.NORMAL
+        assert lane is Lane.BULK
         self.requested += [message.record for message in messages if isinstance(message.record, Backfill)]
         summaries = await self.counted_sets.summaries(SetKind.FOLLOWERS, [AUTHOR])
         self.followers.append(summaries[AUTHOR].total)
