@@ -117,14 +117,11 @@ def make_services(
         ValueError: A setting is invalid, such as a secret that is too short.
     """
     reads = _reads(settings, settings.request_deadline_ms, stores, stores.outgoing_edges)
-    pulled = PulledAuthorsPoller(
-        stores.pulled_authors, settings.pulled_authors_refresh_ms / 1_000, clock_s=clock_s
-    )
-    topic, clock_ms = FANOUT.named(settings.namespace), lambda: clock_us() // 1_000
-    delivery = _delivery(offsets, stores, settings.deferred_posts_max, topic, sizes, clock_ms, clock_s)
-    follows = FollowPoller(lambda: Walk(offsets, stages_of(settings.namespace, sizes(), [FOLLOWS])), clock_ms)
-    # Most rebuilds take less than a second, so at least `rebuilds_in_flight_max` end each second.
-    rebuilds = RetryQueue(rate_min=settings.rebuilds_in_flight_max, s_max=settings.retry_after_s_max)
+    pulled = PulledAuthorsPoller(stores.pulled_authors, settings.pulled_authors_refresh_ms / 1_000, clock_s)
+    namespace, deferred_max = settings.namespace, settings.deferred_posts_max
+    delivery = _delivery(offsets, stores, deferred_max, namespace, sizes, clock_us, clock_s)
+    follows = _follow_poller(offsets, namespace, sizes, clock_us)
+    rebuilds = _rebuilds(settings.rebuilds_in_flight_max, settings.retry_after_s_max)
     rebuilder = _rebuilder(settings, stores, reads, settings.pull_list_ids_max, rebuilds)
     readers = ReaderLog(stores.active_readers, clock_us)
     sources = FeedSources(
@@ -174,9 +171,9 @@ def _delivery(
     offsets: BrokerOffsets,
     stores: ApiStores,
     deferred_posts_max: int,
-    topic: str,
+    namespace: str,
     sizes: Callable[[], Sizes],
-    clock_ms: Callable[[], int],
+    clock_us: Callable[[], int],
     clock_s: Callable[[], float],
 ) -> DeliveryPoller:
     return DeliveryPoller(
@@ -184,11 +181,25 @@ def _delivery(
         stores.timelines,
         stores.undelivered,
         stores.cache,
-        KnownDeferredPosts(stores.deferred, deferred_posts_max, clock_ms),
-        topic,
+        KnownDeferredPosts(stores.deferred, deferred_posts_max, lambda: clock_us() // 1_000),
+        FANOUT.named(namespace),
         lambda: sizes().range_of(FANOUT, Lane.NORMAL),
         clock_s,
     )
+
+
+def _follow_poller(
+    offsets: BrokerOffsets, namespace: str, sizes: Callable[[], Sizes], clock_us: Callable[[], int]
+) -> FollowPoller:
+    def walk() -> Walk:
+        return Walk(offsets, stages_of(namespace, sizes(), [FOLLOWS]))
+
+    return FollowPoller(walk, lambda: clock_us() // 1_000)
+
+
+def _rebuilds(in_flight_max: int, retry_after_s_max: int) -> RetryQueue:
+    # Most rebuilds take less than a second, so at least `in_flight_max` end each second.
+    return RetryQueue(rate_min=in_flight_max, s_max=retry_after_s_max)
 
 
 def shares_of(settings: ShareSettings) -> Shares:

@@ -15,6 +15,7 @@ The audit finds counts and pages that differ from their rows. It asks for a reco
 topic, so this stays the only writer.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,8 +24,8 @@ from more_itertools import chunked
 
 from schemas.ids import PackedIds, UserId, unpack_ids
 from schemas.internal import Backfill, EdgeRecord, SetKind
-from streams.core.counted import PAGE_LEVEL_MIN, Change, Membership, bucket_of, fold, level_for
-from streams.core.sets import BucketKey, BucketWrite, SetSummary
+from streams.core.counted import PAGE_LEVEL_MIN, Change, Fold, Membership, bucket_of, fold, level_for
+from streams.core.sets import BucketKey, BucketState, BucketWrite, SetSummary
 from streams.edges.known_sets import Folds, KnownSets, SetId
 from streams.edges.writes import copy_to_level, has_pages, packed, summary_write
 from streams.errors import StoreUnavailable
@@ -42,6 +43,8 @@ INVALIDATED_A_CALL_MAX = 1_000
 # Each `edges_generation` (settings) has room for 2^48 offsets. At 100,000 records a second in one
 # partition, that is 89 years.
 OFFSET_BITS = 48
+# Buckets; takes a few milliseconds.
+FOLDED_AT_ONCE = 16
 OFFSET_MAX = (1 << OFFSET_BITS) - 1
 
 
@@ -190,10 +193,12 @@ class SetWriter:
                 {key: [change.member for change in by_bucket[key]] for key in unknown},
                 totals={key: summaries[key.kind, key.owner].total for key in unknown if key.level == 0},
             )
-        return {
-            key: (states[key], fold(states[key].rows, states[key].count, bucket_changes))
-            for key, bucket_changes in by_bucket.items()
-        }
+        folds: dict[BucketKey, tuple[BucketState, Fold]] = {}
+        for number, (key, bucket_changes) in enumerate(by_bucket.items()):
+            folds[key] = states[key], fold(states[key].rows, states[key].count, bucket_changes)
+            if number % FOLDED_AT_ONCE == FOLDED_AT_ONCE - 1:
+                await asyncio.sleep(0)  # Posts are handled by the same event loop.
+        return folds
 
     async def _pages(self, folds: Folds) -> dict[BucketKey, PackedIds]:
         """Return the new page of each bucket that has one.
@@ -205,7 +210,9 @@ class SetWriter:
         paged = [key for key in folds if has_pages(key.kind, key.level, page_level_min=self.page_level_min)]
         stored = await self.counted_sets.members(paged)
         pages = {}
-        for key in paged:
+        for number, key in enumerate(paged):
+            if number % FOLDED_AT_ONCE == FOLDED_AT_ONCE - 1:
+                await asyncio.sleep(0)
             result = folds[key][1]
             pages[key] = packed((set(unpack_ids(stored[key])) | result.joined) - result.left)
         return pages

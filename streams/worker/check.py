@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from time import monotonic
 
 from schemas.envelope import PoisonEvent, Record
 from schemas.events import Event, claimed_change, claimed_upload
@@ -92,8 +93,8 @@ def event_handlers(shared: SharedParts) -> Mapping[Topic, tuple[EventsHandler, i
     changes = edge_changes(stores, outbox)
     return {
         UPLOADS: (urgently(photos.handle, settings, shared.throttle), settings.uploads_batch_records_max),
-        FOLLOWS: (all_at_once(changes[FOLLOWS], settings), settings.check_batch_records_max),
-        LIKES: (all_at_once(changes[LIKES], settings), settings.check_batch_records_max),
+        FOLLOWS: (unhurriedly(changes[FOLLOWS], settings, shared.throttle), settings.check_batch_records_max),
+        LIKES: (unhurriedly(changes[LIKES], settings, shared.throttle), settings.check_batch_records_max),
     }
 
 
@@ -182,13 +183,23 @@ def urgently(
     return handle_batch
 
 
-def all_at_once(handle: Callable[[Sequence[Event]], Awaitable[None]], retry: RetrySettings) -> EventsHandler:
-    """Return a handler that passes whole batches to `handle`, for which no event is poison."""
+def unhurriedly(
+    handle: Callable[[Sequence[Event]], Awaitable[None]],
+    retry: RetrySettings,
+    throttle: BackgroundThrottle,
+    clock_s: Callable[[], float] = monotonic,
+) -> EventsHandler:
+    """Return a handler that passes whole batches to `handle`, as background work; no event is poison for it.
+
+    100,000 follows at once would otherwise make posts wait for seconds.
+    """
 
     async def handle_batch(
         events: Sequence[Event], is_assigned: Callable[[], bool]
     ) -> list[PoisonEvent | None]:
+        began_s = clock_s()
         await retry_until_available(retry, lambda: handle(events), is_assigned=is_assigned)
+        await throttle.rest(clock_s() - began_s)
         return [None] * len(events)
 
     return handle_batch

@@ -1,6 +1,8 @@
 """The composition root of the write side: one worker process that runs one or more roles."""
 
 import asyncio
+import gc
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from types import MappingProxyType
@@ -29,6 +31,13 @@ from streams.worker.parts import SharedParts, Wiring
 from streams.worker.process import Failure, Process
 from streams.worker.renditions import wire_fulls, wire_thumbnails
 
+# A batch creates tens of thousands of objects that reference counting frees. At Python's default of 700 the
+# collector would look for cycles dozens of times a batch.
+COLLECTED_OBJECTS_MIN = 10_000
+# The threads of Kafka's and Cassandra's drivers compete with the event loop for the interpreter. By Python's
+# default of 5 ms, a post that waits for the loop ten times is tens of milliseconds later.
+SWITCH_S = 0.001
+
 WIRINGS: Mapping[Role, Sequence[Wiring]] = MappingProxyType(
     {
         Role.CHECK: (wire_check,),
@@ -56,6 +65,8 @@ async def run_worker(roles: Collection[Role]) -> None:
         Exception: A bug, or a consumer that stopped silently; the process must be restarted.
     """
     settings = load()
+    gc.set_threshold(COLLECTED_OBJECTS_MIN)
+    sys.setswitchinterval(SWITCH_S)
 
     async def work() -> None:
         failure, progress = Failure(), Progress()

@@ -34,10 +34,12 @@ class PartitionReader:
         partitions: Collection[TopicPartition],
         *,
         timeout_s: float,
-        max_records: int | None,
+        max_records: int | None = None,
+        each_max: int | None = None,
     ) -> Taken:
         """Return what has arrived of `partitions`, of all if that is empty; waits `timeout_s` for it.
 
+        Takes at most `max_records` in all, or at most `each_max` of each partition.
         An error of one partition is reported, and the partition is read again after `retry_s`.
 
         Raises:
@@ -48,7 +50,7 @@ class PartitionReader:
         if consumer._closed or fetcher._closed:
             raise ConsumerStoppedError
         with fetcher._subscriptions.fetch_context():
-            taken = await self._take_now(fetcher, partitions, max_records)
+            taken = await self._take_now(fetcher, partitions, max_records, each_max)
             if taken or not timeout_s:
                 return taken
             waiter = fetcher._create_fetch_waiter()
@@ -57,10 +59,14 @@ class PartitionReader:
                     await waiter
             except TimeoutError:
                 return {}
-            return await self._take_now(fetcher, partitions, max_records)
+            return await self._take_now(fetcher, partitions, max_records, each_max)
 
     async def _take_now(
-        self, fetcher: Any, partitions: Collection[TopicPartition], max_records: int | None
+        self,
+        fetcher: Any,
+        partitions: Collection[TopicPartition],
+        max_records: int | None,
+        each_max: int | None,
     ) -> Taken:
         if fetcher._subscriptions.reassignment_in_progress:
             await fetcher._subscriptions.wait_for_assignment()
@@ -69,9 +75,11 @@ class PartitionReader:
         for partition in list(fetcher._records):
             if (partitions and partition not in partitions) or self._is_early(partition):
                 continue
-            left = None if max_records is None else max_records - sum(map(len, taken.values()))
-            if left == 0:
-                break
+            left = each_max
+            if max_records is not None:
+                left = max_records - sum(map(len, taken.values()))
+                if left == 0:
+                    break
             try:
                 taken |= await fetcher.fetched_records([partition], timeout=0, max_records=left)
             except KafkaError as error:

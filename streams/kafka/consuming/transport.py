@@ -22,6 +22,9 @@ from streams.kafka.consuming.partitions import PartitionReader, Taken
 from streams.kafka.consuming.refusals import RETRY_S, rejoin_after, report_refusal
 from streams.retrying import while_starting
 
+# How long aiokafka waits for the records that it has of one partition to be taken, before it asks the broker
+# for those of others. By its own 0.1 s, posts would be later while follows wait.
+PREFETCH_BACKOFF_S = 0.01
 log = logging.getLogger(__name__)
 
 
@@ -62,6 +65,7 @@ class CommittedThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust's 
     async def on_start(self) -> None:
         """Connect, and wait for brokers that are away."""
         await _until_started(self, super().on_start, lambda: self._consumer)
+        self._ensure_consumer()._fetcher._prefetch_backoff = PREFETCH_BACKOFF_S
 
     @Service.task  # type: ignore[untyped-decorator]
     async def _take_errors(self) -> None:
@@ -89,8 +93,9 @@ class CommittedThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust's 
         if not self.consumer.flow_active:
             return {}
         try:
+            # Of each partition: thousands of follows must not make a post wait until it is their turn.
             return await self._reader.take(
-                consumer, active_partitions, timeout_s=timeout, max_records=max_records
+                consumer, active_partitions, timeout_s=timeout, each_max=max_records
             )
         except KafkaError as error:
             report_refusal(self.app.conf.id, error)

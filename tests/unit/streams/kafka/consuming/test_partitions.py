@@ -97,6 +97,21 @@ async def test_no_more_than_the_maximum_is_taken() -> None:
     assert max(polls) <= 3
 
 
+async def test_a_partition_with_many_records_does_not_make_another_one_wait() -> None:
+    """Faust's consumer takes some of each."""
+    many = [packed_batch([b"%d" % index for index in range(40)])]
+    log = Log({BAD: many, GOOD: [packed_batch([b"A"])]})
+    async with consumer_of(log) as consumer:
+        taken_of: dict[TopicPartition, list[int]] = {BAD: [], GOOD: []}
+        while not taken_of[GOOD] or sum(taken_of[BAD]) < 40:
+            for partition, records in (
+                await consumer._reader.take(consumer, (), timeout_s=0.05, each_max=2)
+            ).items():
+                taken_of[partition].append(len(records))
+
+    assert (max(taken_of[BAD]), taken_of[GOOD]) == (2, [1])
+
+
 async def test_only_the_partitions_that_are_asked_for_are_taken() -> None:
     log = Log({BAD: [packed_batch([b"a"])], GOOD: [packed_batch([b"A"])]})
     async with consumer_of(log) as consumer:

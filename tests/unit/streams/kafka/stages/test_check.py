@@ -16,13 +16,14 @@ from streams.errors import StoreUnavailable
 from streams.kafka.consuming.agent import Delivered
 from streams.kafka.consuming.progress import GroupPartition, Progress
 from streams.kafka.consuming.stops import Stops
+from streams.kafka.consuming.throttle import BackgroundThrottle
 from streams.kafka.consuming.waiting import PartitionRevoked
 from streams.kafka.producing.producer import Outgoing
-from streams.kafka.stages.check import CheckStage, EventsHandler
+from streams.kafka.stages.check import DECODED_AT_ONCE, CheckStage, EventsHandler
 from streams.kafka.stages.dead_letters import DeadLetters
 from streams.settings import CheckSettings, RetrySettings
 from streams.stores.memory.coordination import MemoryStoppedPartitions
-from streams.worker.check import all_at_once
+from streams.worker.check import unhurriedly
 from topics.catalogue import LIKES
 
 NOW_MS = 1_800_000_000_000
@@ -256,12 +257,46 @@ async def test_a_store_that_is_down_makes_the_partition_wait_and_no_dead_letter(
         if len(seen) <= 3:
             raise StoreUnavailable("cassandra", "write", "a test said so")
 
-    stage = Stage(handler=all_at_once(write, RETRY))
+    stage = Stage(handler=unhurriedly(write, RETRY, BackgroundThrottle(0, 0.0)))
     async with asyncio.timeout(10):
         await stage.deliver(like(5), like(6))
 
     assert seen == [[]] * 4
     assert stage.log == [("ack", 2)]
+
+
+async def test_follows_rest_while_posts_are_handled() -> None:
+    """As long as they took, times the ratio, after each batch."""
+    throttle, now_s = BackgroundThrottle(rest_ratio=1, rest_s_max=60.0), 0.0
+
+    async def write(_: Sequence[Event]) -> None:
+        nonlocal now_s
+        now_s += 30.0
+
+    stage = Stage(handler=unhurriedly(write, RETRY, throttle, clock_s=lambda: now_s))
+    await stage.deliver(like(5))
+    with throttle.urgent():
+        resting = asyncio.create_task(stage.deliver(like(6)))
+        _, waiting = await asyncio.wait([resting], timeout=0.05)
+        assert waiting
+        resting.cancel()
+    assert stage.log == [("ack", 1)]
+
+
+async def test_a_large_batch_lets_others_run_while_it_is_decoded() -> None:
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    stage = Stage()
+    running = asyncio.create_task(others())
+    await stage.deliver(*(like(offset) for offset in range(10 * DECODED_AT_ONCE)))
+    running.cancel()
+    assert turns >= 10
 
 
 async def test_the_watchdog_excuses_a_partition_only_while_its_events_are_handled() -> None:
@@ -272,7 +307,7 @@ async def test_the_watchdog_excuses_a_partition_only_while_its_events_are_handle
     async def write(events: Sequence[Event]) -> None:
         stuck.extend(stage.progress.stuck({partition: 9}, -1.0) for _ in range(2))
 
-    stage = Stage(handler=all_at_once(write, RETRY))
+    stage = Stage(handler=unhurriedly(write, RETRY, BackgroundThrottle(0, 0.0)))
     stage.progress.own(GROUP, {partition})
     await stage.deliver(like(5), like(6))
 
