@@ -10,7 +10,7 @@ from more_itertools import chunked
 
 from schemas.ids import UserId
 from schemas.internal import EdgeRecord, RenditionTask, SetKind
-from streams.core.counted import Membership
+from streams.core.counted import Membership, bucket_of, level_for
 from streams.core.edges import OutgoingEdge
 from streams.edges.counting import SetWriter
 from streams.errors import StoreUnavailable
@@ -60,7 +60,10 @@ async def load_followers(
     )
     # Cassandra may be too slow for so much at once.
     retrying = with_backoff(on=StoreUnavailable, first_s=1.0, max_s=10.0, tries_max=20)
-    for number, some in enumerate(chunked(followers, BATCH_FOLLOWERS)):
+    level = level_for(len(followers), 0, settings.bucket_members_max)
+    # By bucket, so that most pages are written once.
+    ordered = sorted(followers, key=lambda follower: bucket_of(follower, level))
+    for number, some in enumerate(chunked(ordered, BATCH_FOLLOWERS)):
         records = [EdgeRecord(SetKind.FOLLOWERS, one, account, now_us, removed=False) for one in some]
         await retrying(writer.apply, records, number, number + 1)
     for reader in readers:
