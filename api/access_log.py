@@ -5,8 +5,8 @@ nothing else that tells who or where the caller is, or that a client chooses fre
 token or body.
 """
 
-import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from http import HTTPStatus
 from random import random
 from time import monotonic
@@ -17,15 +17,27 @@ from api.auth.admission import READ_METHODS, user_of
 from api.http.body import header
 from api.http.gate import ARRIVED_S, method_of, route_of
 from streams.settings import AccessLogSettings
+from streams.telemetry.causes import collecting_published, valid_traceparent
+from streams.telemetry.lines import event_fields
 
-# The correlation id of W3C Trace Context: hexadecimal numbers of fixed lengths.
-_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _COMPLETENESS = "shutterline.completeness"
+_TRACEPARENT = "shutterline.traceparent"
 
 
 def note_completeness(scope: Scope, completeness: str) -> None:
     """Say how complete the page is that this request returns."""
     scope[_COMPLETENESS] = completeness
+
+
+def note_traceparent(scope: Scope, traceparent: str) -> None:
+    """Say in which span this request is traced."""
+    scope[_TRACEPARENT] = traceparent
+
+
+def traceparent_of(scope: Scope) -> str | None:
+    """Return the span in which the request is traced, otherwise the client's; None without a valid one."""
+    noted: str | None = scope.get(_TRACEPARENT)
+    return noted or valid_traceparent(header(scope, b"traceparent"))
 
 
 class AccessLog:
@@ -59,14 +71,19 @@ class AccessLog:
         async def logged(scope: Scope, receive: Receive, send: Send) -> None:
             sent = _Sent(send)
             method, began_s = scope["method"], scope.get(ARRIVED_S) or self._clock_s()
-            try:
-                await app(scope, receive, sent)
-            finally:
-                left_out = self._left_out(method, sent.status)
-                if left_out is not None:
-                    took_s = self._clock_s() - began_s
-                    fields = _fields(scope, method) | sent.fields()
-                    self._write("request", **fields, duration_ms=round(took_s * 1_000, 2), **left_out)
+            # A read publishes nothing.
+            published: AbstractContextManager[list[str]] = (
+                nullcontext([]) if method in READ_METHODS else collecting_published()
+            )
+            with published as event_ids:
+                try:
+                    await app(scope, receive, sent)
+                finally:
+                    left_out = self._left_out(method, sent.status)
+                    if left_out is not None:
+                        took_s = self._clock_s() - began_s
+                        fields = _fields(scope, method) | sent.fields() | event_fields(event_ids)
+                        self._write("request", **fields, duration_ms=round(took_s * 1_000, 2), **left_out)
 
         return logged
 
@@ -113,9 +130,9 @@ class _Sent:
 
 def _fields(scope: Scope, method: str) -> dict[str, object]:
     fields: dict[str, object] = {"method": method_of(method), "route": route_of(scope)}
-    traceparent = header(scope, b"traceparent")
-    if traceparent is not None and _TRACEPARENT.fullmatch(traceparent):
-        fields["traceparent"] = traceparent.decode()
+    traceparent = traceparent_of(scope)
+    if traceparent is not None:
+        fields["traceparent"] = traceparent
     user = user_of(scope)
     if user is not None:
         fields["user_id"] = str(user)

@@ -26,6 +26,7 @@ from api.photo_ids import PhotoIds
 from api.processes import listening_sockets, when_parent_ends
 from api.reading.media_keys import load_media_keys
 from api.starting import Front
+from api.traced import traced
 from streams.errors import StoreUnavailable
 from streams.gathering import run_together
 from streams.jobs.clocks import Clocks
@@ -56,12 +57,10 @@ TICK_S = 1.0
 log = logging.getLogger(__name__)
 
 
-def run(
-    settings: ApiProcessSettings, write_access: Callable[..., object], *, number: int = 0, count: int = 1
-) -> None:
+def run(settings: ApiProcessSettings, write_access: Callable[..., object], *, number: int = 0) -> None:
     """Serve until SIGTERM or SIGINT, on uvloop. `write_access` writes the events of the access log.
 
-    `number` is that of one of `count` processes on the same port, from 1. Its name then ends with it.
+    `number` is that of one of several processes on the same port, from 1, see `of_member`.
 
     Raises:
         OSError: A port of one of several processes is in use.
@@ -69,7 +68,6 @@ def run(
     gc.set_threshold(COLLECTED_OBJECTS_MIN)
     sockets = None
     if number:
-        settings = settings.of_member(number, count)
         sockets = listening_sockets(*_address(settings), number)
     uvloop.run(serve(settings, AccessLog(write_access, settings), sockets))
 
@@ -138,7 +136,7 @@ async def serve(
 
         metrics_port = sockets[-1].getsockname()[1] if sockets else port
         closing.enter_context(metrics_file(settings, host, metrics_port))
-        app = access_log.around(with_cors(front, settings.cors_origins))
+        app = access_log.around(traced(with_cors(front, settings.cors_origins)))
         protocol = bounded_protocol(settings, access_log.refused)
         server = make_server(app, host, port, protocol, deadline_s=settings.request_deadline_ms // 1_000)
         on_stop_signal(server.stop, within_s=settings.stop_s_max)

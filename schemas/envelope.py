@@ -102,16 +102,25 @@ def source_of(record: Record) -> str | None:
     Returns None if the source is missing, empty or cannot be read. Anybody can write any source
     into a record, so the answer says whom to ask, and proves nothing.
     """
+    return _claimed(record, "source")
+
+
+def id_of(record: Record) -> str | None:
+    """Return the event's id that a record names, as `source_of` does its source."""
+    return _claimed(record, "id")
+
+
+def _claimed(record: Record, attribute: str) -> str | None:
     headers = dict(record.headers)
     if media_type((headers.get(CONTENT_TYPE) or b"").decode("latin-1")) == STRUCTURED_MEDIA_TYPE:
         try:
             event: object = orjson.loads(record.value or b"")
         except orjson.JSONDecodeError:
             return None
-        source = event.get("source") if isinstance(event, dict) else None
-        return source if isinstance(source, str) and source else None
+        value = event.get(attribute) if isinstance(event, dict) else None
+        return value if isinstance(value, str) and value else None
     try:
-        return (headers.get("ce_source") or b"").decode() or None
+        return (headers.get(f"ce_{attribute}") or b"").decode() or None
     except UnicodeDecodeError:
         return None
 

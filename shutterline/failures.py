@@ -4,7 +4,7 @@ An error that is not known here is a bug of ours and keeps its traceback.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -24,9 +24,13 @@ class CommandFailed(Exception):
     """Shown to the user as it is, without a traceback."""
 
 
+def _print_in_red(sentence: str) -> None:
+    terminal(stderr=True).print(sentence, style="red", soft_wrap=True)
+
+
 @contextmanager
-def plain_failures(*told: type[Exception]) -> Iterator[None]:
-    """Turn failures into a sentence in red and exit code 1, a Ctrl-C into exit code 130.
+def plain_failures(*told: type[Exception], say: Callable[[str], None] = _print_in_red) -> Iterator[None]:
+    """Turn failures into a sentence, which `say` gets, and exit code 1; a Ctrl-C into exit code 130.
 
     `told` are further exceptions whose message is such a sentence. Used as a decorator of commands.
     """
@@ -38,7 +42,7 @@ def plain_failures(*told: type[Exception]) -> Iterator[None]:
         sentence = str(error) if isinstance(error, told) else sentence_for(error)
         if sentence is None:
             raise
-        terminal(stderr=True).print(sentence, style="red", soft_wrap=True)
+        say(sentence)
         raise typer.Exit(1) from None
 
 

@@ -1,8 +1,9 @@
 """Log lines for what anybody can cause, or every operation in an outage: one per interval and kind."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import monotonic
+from types import MappingProxyType
 
 INTERVAL_S = 10.0
 
@@ -37,13 +38,20 @@ class LimitedLog:
     """
 
     def __init__(
-        self, log: logging.Logger, *, interval_s: float = INTERVAL_S, clock_s: Callable[[], float] = monotonic
+        self,
+        log: logging.Logger,
+        *,
+        interval_s: float = INTERVAL_S,
+        clock_s: Callable[[], float] = monotonic,
+        fields: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
+        """`fields` are in each line."""
         self._log = log
+        self._fields = fields
         self._limit = LineLimit(interval_s=interval_s, clock_s=clock_s)
 
     def warning(self, kind: str, template: str, *args: object) -> None:
         """Log the event, or only count it if its kind was logged a short time ago."""
         suffix = self._limit.admit(kind)
         if suffix is not None:
-            self._log.warning(f"{template}%s", *args, suffix)
+            self._log.warning(template + "%s", *args, suffix, extra=self._fields)

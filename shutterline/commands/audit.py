@@ -11,6 +11,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from shutterline.failures import CommandFailed, load_settings, plain_failures, require
+from shutterline.logs import log_to_stderr
 from shutterline.terminal import styled, terminal
 from streams.jobs.audit.audit import Audited, make_auditor
 from streams.jobs.audit.job import sampled_users
@@ -19,6 +20,7 @@ from streams.kafka.offsets.applied import Applied, stages_of
 from streams.kafka.offsets.offsets import Offsets
 from streams.kafka.producing.outbox import KafkaOutbox
 from streams.kafka.producing.producer import Producer
+from streams.settings import LogLevel
 from streams.stores.connect import connect
 from streams.timelines.rebuild import database_rebuilder
 from topics.catalogue import OUTSIDE
@@ -53,6 +55,7 @@ def audit(
 
 async def _audit(count: int, repair: bool, console: Console) -> Audited:
     settings = load_settings()
+    log_to_stderr("audit", LogLevel.WARNING)
     await require(cassandra=settings.cassandra, kafka=settings.kafka, redis=settings.redis)
     timeout_ms, seed, audited = settings.worker_store_timeout_ms, randrange(2**32), Audited()
     async with (

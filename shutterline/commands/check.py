@@ -13,9 +13,11 @@ from shutterline.check.report import FEED_KINDS, CheckReport, FindingKind
 from shutterline.check.run import check_users
 from shutterline.client.feed import ApiRefused
 from shutterline.failures import CommandFailed, load_settings, plain_failures, require
+from shutterline.logs import log_to_stderr
 from shutterline.terminal import styled, terminal
 from shutterline.tokens import tokens_for
 from streams.jobs.audit.job import sampled_users
+from streams.settings import LogLevel
 from streams.stores.connect import connect
 
 WAITING_SLACK_S = 300  # For the pipeline itself, after the longest waits that the settings allow.
@@ -43,6 +45,7 @@ def check(
 
 async def _check(users: int, seed: int, depth: int, console: Console) -> CheckReport:
     settings = load_settings()
+    log_to_stderr("check", LogLevel.WARNING)
     await require(cassandra=settings.cassandra, redis=settings.redis, api=settings.api)
     async with connect(settings, timeout_ms=settings.worker_store_timeout_ms) as stores:
         parts = sampled_users(stores.user_scan, users, seed, part_max=users)

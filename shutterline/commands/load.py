@@ -10,8 +10,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from shutterline.failures import CommandFailed, load_settings, plain_failures, require_kafka
+from shutterline.logs import log_to_stderr
 from shutterline.terminal import terminal
 from streams.kafka.producing.load import BadEdge, count_lines, load_edges
+from streams.settings import LogLevel
 
 
 @plain_failures()
@@ -25,6 +27,7 @@ def load(
 ) -> None:
     """Returns when Kafka has acknowledged every edge."""
     settings, console = load_settings(), terminal()
+    log_to_stderr("load", LogLevel.WARNING)
     asyncio.run(require_kafka(settings))
     began_s = monotonic()
     with _bar(console) as bar:

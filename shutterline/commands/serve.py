@@ -1,6 +1,8 @@
 """`shutterline worker`, `api` and `monitor`: the programs of the pipeline. Each runs until it is stopped."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Annotated
 
@@ -10,6 +12,10 @@ import uvloop
 from shutterline.failures import CommandFailed, load_settings, plain_failures
 from shutterline.logs import access_events, log_to_stderr
 from streams.roles import EVENT_ROLES, MEDIA_ROLES, Role
+from streams.settings import ApiProcessSettings, ProcessSettings
+from streams.telemetry.tracing import traced_by
+
+log = logging.getLogger(__name__)
 
 
 @plain_failures()
@@ -21,17 +27,18 @@ def worker(
 ) -> None:
     from streams.worker.run import run_worker  # Imported here: the API does not need it.
 
-    chosen = _chosen_roles(roles, media=media)
-    log_to_stderr()
-    uvloop.run(run_worker(chosen))
+    chosen, settings = _chosen_roles(roles, media=media), load_settings()
+    with serving(settings):
+        uvloop.run(run_worker(chosen))
 
 
-@plain_failures(OSError)  # The port is in use.
+@plain_failures()
 def monitor() -> None:
     from streams.monitor.run import run_monitor  # Imported here: the others do not need it.
 
-    log_to_stderr()
-    uvloop.run(run_monitor())
+    settings = load_settings()
+    with serving(settings, OSError):  # The port is in use.
+        uvloop.run(run_monitor())
 
 
 @plain_failures()
@@ -45,18 +52,35 @@ def api(
         return
     from api.processes import run_together  # Imported here: a worker does not need it.
 
-    log_to_stderr()
+    settings = load_settings()
+    log_to_stderr(settings.process, settings.log_level)
     raise typer.Exit(run_together(processes, partial(_api_member, count=processes)))
 
 
-@plain_failures(ValueError, OSError)  # An address, a secret or a key is invalid, or a port is in use.
+@plain_failures()
 def api_process(number: int = 0, count: int = 1) -> None:
     """Run the API in this process; `number` is that of one of `count` on the same port, or 0."""
     from api.serve import run  # Imported here: a worker does not need it.
 
-    settings = load_settings()
-    log_to_stderr()
-    run(settings, access_events(), number=number, count=count)
+    settings: ApiProcessSettings = load_settings()
+    if number:
+        settings = settings.of_member(number, count)
+    # An address, a secret or a key is invalid, or a port is in use.
+    with serving(settings, ValueError, OSError):
+        run(settings, access_events(settings.process), number=number)
+
+
+@contextmanager
+def serving(settings: ProcessSettings, *told: type[Exception]) -> Iterator[None]:
+    """Log to standard error, also what ends the block; trace it if the settings say so."""
+    log_to_stderr(settings.process, settings.log_level)
+    with ExitStack() as closing:
+        closing.enter_context(plain_failures(*told, say=partial(log.critical, "%s")))
+        if settings.tracing:
+            from streams.telemetry.otlp import OpenTelemetry  # Imported here: its import takes 0.3 s.
+
+            closing.enter_context(traced_by(OpenTelemetry.exporting(settings.process)))
+        yield
 
 
 def _api_member(number: int, *, count: int) -> None:
@@ -65,6 +89,9 @@ def _api_member(number: int, *, count: int) -> None:
         api_process(number, count)
     except typer.Exit as ended:
         raise SystemExit(ended.exit_code) from None
+    except Exception:  # multiprocessing would print it, as text.
+        log.exception("ended by an error")
+        raise SystemExit(1) from None
 
 
 def _chosen_roles(names: str | None, *, media: bool) -> Sequence[Role]:

@@ -76,6 +76,9 @@ class ParkedJob:
         # Unpark last: if the process dies before this, the photo is only checked again.
         await self.stores.parked.unpark(parked)
         PARKED.labels(outcome).inc()
+        if outcome != "waiting":
+            extra = {"photo_id": str(parked.photo_id), "outcome": outcome}
+            log.info("a parked photo waits no longer", extra=extra)
 
     async def _reject(self, parked: ParkedPhoto, reason: str) -> None:
         await photo_rejected(self.stores, self.outbox, parked.photo_id, parked.author_id, reason)

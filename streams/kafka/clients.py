@@ -8,6 +8,7 @@ Consumers read `read_committed`: the records of an aborted transaction are never
 an open one not yet. For them a log ends at its last stable offset.
 """
 
+import logging
 import ssl
 from typing import Any
 
@@ -18,6 +19,7 @@ from faust.types.auth import CredentialsT
 from streams.kafka.batches import Batches, RecordsBeforeError
 from streams.settings import KafkaSettings
 
+log = logging.getLogger(__name__)
 STORE = "kafka"
 READ_COMMITTED = "read_committed"
 # aiokafka looks for a new leader after some errors only: without this, a partition whose first offset it asks
@@ -28,14 +30,19 @@ fetcher.MemoryRecords = Batches
 fetcher.PartitionRecords = RecordsBeforeError
 
 
-def librdkafka_client(settings: KafkaSettings) -> dict[str, str | int]:
+def librdkafka_client(settings: KafkaSettings) -> dict[str, str | int | logging.Logger]:
     """Return the configuration of a librdkafka client, without what is the client's own."""
     # Below errors: while a broker is down, librdkafka logs each of its tries to connect, many a second.
     # Our own code logs what fails for it. Fatal errors are still logged.
-    return {"bootstrap.servers": settings.kafka, "log_level": 2, **settings.kafka_security}
+    return {
+        "bootstrap.servers": settings.kafka,
+        "log_level": 2,
+        "logger": log,  # It would write to standard error itself.
+        **settings.kafka_security,
+    }
 
 
-def librdkafka_consumer(settings: KafkaSettings, group: str) -> dict[str, str | int | bool]:
+def librdkafka_consumer(settings: KafkaSettings, group: str) -> dict[str, str | int | bool | logging.Logger]:
     """Return the configuration of a librdkafka consumer that never commits by itself."""
     return {
         **librdkafka_client(settings),

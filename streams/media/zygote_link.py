@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
+from typing import IO
 
 from streams.media.wire import ANSWER_BYTES_MAX, Ending, Order, split_ending
 
@@ -27,8 +28,16 @@ class DecodersLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Zygote:
+    """`complaints` is its standard error: the lines of this process's own log are JSON."""
+
     process: subprocess.Popen[bytes]
     control: socket.socket
+    complaints: IO[bytes]
+
+    def last_words(self) -> str:
+        """Return the last line that it wrote."""
+        self.complaints.seek(0)
+        return self.complaints.read().decode(errors="replace").strip().rpartition("\n")[2]
 
 
 class ZygoteLink:
@@ -42,7 +51,7 @@ class ZygoteLink:
         """Return the running zygote, or start one and return it when it is ready.
 
         Raises:
-            DecodersLost: The zygote did not start; its error is on the stderr of this process.
+            DecodersLost: The zygote did not start; the message ends with the zygote's own error.
         """
         async with self._starting:
             if self._zygote is None:
@@ -55,6 +64,7 @@ class ZygoteLink:
             zygote, self._zygote = self._zygote, None
             zygote.control.close()
             await _ended(zygote.process)
+            zygote.complaints.close()
 
     async def run(self, order: Order, original: bytes) -> tuple[memoryview, Ending]:
         """Run `order` on `original` in a decoder; return its answer and how the decoder ended.
@@ -77,16 +87,19 @@ class ZygoteLink:
                         socket.send_fds(zygote.control, [order.pack()], [descriptor, theirs.fileno()])
                 return split_ending(await _everything(ours))
             except (OSError, EOFError) as error:
-                await self._forget(zygote)
-                raise DecodersLost(f"the zygote of decoders ended: {error}") from error
+                last_words = await self._forget(zygote)
+                raise DecodersLost(f"the zygote of decoders ended: {error!r} {last_words}") from error
 
-    async def _forget(self, zygote: _Zygote) -> None:
-        """Kill a zygote that has failed; the next image starts another."""
-        if self._zygote is zygote:
-            self._zygote = None
-            zygote.control.close()
-            zygote.process.kill()
-            await _ended(zygote.process)
+    async def _forget(self, zygote: _Zygote) -> str:
+        """Kill a zygote that has failed; the next image starts another. Returns its last words, once."""
+        if self._zygote is not zygote:
+            return ""
+        self._zygote = None
+        zygote.control.close()
+        zygote.process.kill()
+        await _ended(zygote.process)
+        with closing(zygote.complaints):
+            return zygote.last_words()
 
 
 @asynccontextmanager
@@ -117,6 +130,7 @@ async def _everything(link: socket.socket) -> bytearray:
 def _spawn() -> _Zygote:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setblocking(False)
+    complaints = os.fdopen(os.memfd_create("complaints"), "w+b")
     with closing(theirs):
         descriptor = theirs.fileno()
         command = [sys.executable, "-P", "-B", "-m", _ZYGOTE_MODULE, str(descriptor), str(os.getpid())]
@@ -124,13 +138,14 @@ def _spawn() -> _Zygote:
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
+            stderr=complaints,
             pass_fds=[descriptor],
             env=_environment(),
             # Ctrl-C must not reach the zygote; the worker ends the zygote when its own work is
             # done.
             process_group=0,
         )
-    return _Zygote(process, ours)
+    return _Zygote(process, ours, complaints)
 
 
 def _environment() -> dict[str, str]:
@@ -162,14 +177,22 @@ async def _ready(zygote: _Zygote) -> _Zygote:
         async with asyncio.timeout(_START_S_MAX):
             if await loop.sock_recv(zygote.control, _RECEIVE_BYTES):
                 return zygote
-        raise DecodersLost("the zygote of decoders ended before it was ready")
-    except BaseException as error:
-        zygote.control.close()
-        zygote.process.kill()
-        zygote.process.wait()
-        if isinstance(error, TimeoutError):
-            raise DecodersLost(f"the zygote of decoders was not ready after {_START_S_MAX:.0f} s") from error
+        reason = "ended before it was ready"
+    except TimeoutError:
+        reason = f"was not ready after {_START_S_MAX:.0f} s"
+    except BaseException:
+        _kill(zygote)
         raise
+    raise DecodersLost(f"the zygote of decoders {reason}: {_kill(zygote)}")
+
+
+def _kill(zygote: _Zygote) -> str:
+    """Kill a zygote that did not start; return its last words."""
+    zygote.control.close()
+    zygote.process.kill()
+    zygote.process.wait()
+    with closing(zygote.complaints):
+        return zygote.last_words()
 
 
 async def _ended(process: subprocess.Popen[bytes]) -> None:

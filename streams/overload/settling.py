@@ -38,6 +38,7 @@ from streams.ports.health import StoreProbe
 from streams.ports.photos import DeferredPosts
 from streams.ports.publishing import FanoutMessage, Outbox
 from streams.settings import OverloadSettings
+from streams.telemetry.lines import log_each
 from topics.catalogue import Lane
 from topics.sizes import Sizes
 
@@ -285,6 +286,8 @@ class Settler:
         await self.deferred.remove(over)
         for post in over:
             known.drop(post)
+        rows = ({"photo_id": str(post.photo_id)} for post in over)
+        log_each(log, logging.INFO, "settled: a deferred photo is on all timelines", rows, {})
         for period, version in known.empty_periods().items():
             await self.deferred.forget(period, version)
 

@@ -19,12 +19,14 @@ one for pull. That is harmless, because readers merge by id and at least one of 
 """
 
 import asyncio
+import logging
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from schemas.ids import PhotoId, UserId
 from schemas.internal import READY_TIME_US, EdgeRecord, SetKind
-from streams.core.delivery import Delivery, DeliveryRules, Mode
+from streams.core.delivery import Delivery, DeliveryReason, DeliveryRules, Mode
 from streams.core.overload.deferral import DeferredPost
 from streams.core.photos import StoredRendition
 from streams.core.sets import SetSummary
@@ -34,8 +36,12 @@ from streams.ports.groups import PhotoStores
 from streams.ports.photos import DeferredPosts, PulledAuthors
 from streams.ports.publishing import Outbox
 from streams.stores.cache.keys import photo_key, pull_list_key
+from streams.telemetry.causes import cause_of
+from streams.telemetry.lines import log_each
 from topics.catalogue import Lane
 from topics.sizes import Sizes
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +112,18 @@ async def photos_ready(
     )
     for delivery in deliveries.values():
         DECISIONS.labels(delivery.mode.value, delivery.reason.value).inc()
+    _log_ready(deliveries)
     return deliveries
+
+
+def _log_ready(deliveries: Mapping[PhotoId, Delivery]) -> None:
+    """Log which photos are ready, and how they are delivered; not each delivery."""
+    photos: defaultdict[tuple[Mode, DeliveryReason], list[PhotoId]] = defaultdict(list)
+    for photo, delivery in deliveries.items():
+        photos[delivery.mode, delivery.reason].append(photo)
+    for (mode, reason), some in photos.items():
+        rows = ({"photo_id": str(photo), "event_id": cause_of(photo).event_id} for photo in some)
+        log_each(log, logging.INFO, "ready", rows, {"mode": mode.value, "reason": reason.value})
 
 
 async def _deliver(

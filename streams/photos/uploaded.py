@@ -4,6 +4,7 @@ A photo is parked while its original is not in the media bucket.
 """
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 
 from schemas.envelope import PoisonEvent
@@ -20,8 +21,12 @@ from streams.photos.ready import ReadyPhoto, photos_ready
 from streams.ports.groups import PhotoStores
 from streams.ports.media import MediaObjects
 from streams.ports.publishing import Outbox
+from streams.telemetry.causes import cause_of
+from streams.telemetry.lines import log_each
 from topics.catalogue import Lane
 from topics.sizes import Sizes
+
+log = logging.getLogger(__name__)
 
 
 async def photos_uploaded(
@@ -100,6 +105,10 @@ async def _make_or_park(
     await asyncio.gather(
         outbox.renditions(tasks, Lane.THUMBNAIL), *(stores.parked.park(photo) for photo in parked)
     )
+    rows = (
+        {"photo_id": str(photo.photo_id), "event_id": cause_of(photo.photo_id).event_id} for photo in parked
+    )
+    log_each(log, logging.INFO, "parked: the original has not arrived", rows, {})
 
 
 async def _has_arrived(media_objects: MediaObjects, object_key: str) -> bool:

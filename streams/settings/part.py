@@ -1,5 +1,6 @@
 """What every part of the settings is made of, and the parts that name a process and bound its waits."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
@@ -7,6 +8,15 @@ from pydantic import Field, PositiveInt, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from topics.sizes import Profile
+
+
+class LogLevel(StrEnum):
+    """From which level on a process logs its own lines."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
 
 
 class Part(BaseSettings):
@@ -38,10 +48,12 @@ class SizeSettings(Part):
 
 
 class ProcessSettings(Part):
-    """The name of this process, the folder where it writes the port of its metrics, and how it ends."""
+    """The name of this process, the folder with the port of its metrics, what it logs, and how it ends."""
 
     process: str = "worker"
     run_dir: Path = Path(".local/run")
+    log_level: LogLevel = LogLevel.INFO  # `debug` also logs each follow and like, for a look at a few.
+    tracing: bool = False  # Traces by OpenTelemetry; the environment's `OTEL_...` say where to.
     stop_s_max: PositiveInt = 9  # From SIGTERM to the end, whatever the process is doing.
 
 

@@ -75,7 +75,8 @@ class StoreGuard:
         self._errors: tuple[type[Exception], ...] = (*errors, TimeoutError)
         self._is_final = is_final
         self._kind_of = kind_of
-        self._log = LimitedLog(log)  # During an outage every operation fails.
+        # During an outage every operation fails.
+        self._log = LimitedLog(log, fields={"store": store})
         self._gauge = BREAKER.labels(store)  # A lookup costs more than setting the gauge.
         self._slow_key_rejections = SLOW_KEY_REJECTIONS.labels(store)
 

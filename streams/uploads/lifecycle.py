@@ -130,7 +130,13 @@ class UploadLifecycle:
         try:
             return await self.enter(upload)
         except PoisonEvent as poison:
-            log.warning("the upload of photo %s can never enter the pipeline: %s", upload.photo_id, poison)
+            # Not the error itself, which may quote the caption.
+            log.warning(
+                "the upload of photo %s can never enter the pipeline: %s",
+                upload.photo_id,
+                poison.reason,
+                extra={"photo_id": str(upload.photo_id), "reason": poison.reason.value},
+            )
             await self.stores.uploads.take_back(upload.photo_id)
             await self._discard_all(upload)
             raise UploadEnded(upload.photo_id) from None

@@ -22,12 +22,14 @@ from shutterline.commands.dead_letters.options import (
 )
 from shutterline.commands.dead_letters.shown import bar, show_counts, show_letter, show_listing, write_listing
 from shutterline.failures import INTERRUPTED, CommandFailed, load_settings, plain_failures
+from shutterline.logs import log_to_stderr
 from shutterline.terminal import terminal
 from streams.core.dead_letters import DeadLetter
 from streams.jobs.dead_letters.listing import Listing
 from streams.jobs.dead_letters.run import Action, Run
 from streams.jobs.dead_letters.scan import HandledBlocks, Scan
 from streams.ports.coordination import Outcome
+from streams.settings import LogLevel
 from streams.stopping import on_stop_signal
 from topics.catalogue import Topic
 
@@ -163,6 +165,7 @@ def _run(action: Action, meant: Chosen, by: str | None, execute: bool) -> None:
 
 async def _handle(action: Action, meant: Chosen, by: str, execute: bool) -> Run:
     settings, console, done = load_settings(), terminal(), action.outcome.value
+    log_to_stderr("dead-letters", LogLevel.WARNING)
     async with opened(settings, settings, settings.worker_store_timeout_ms) as kafka:
         scan = await Scan.begin(kafka.log, kafka.handled, meant.topics)
         with bar(console, "dead letters") as shown:

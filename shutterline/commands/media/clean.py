@@ -8,12 +8,14 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from shutterline.failures import CommandFailed, load_settings, plain_failures, require
+from shutterline.logs import log_to_stderr
 from shutterline.terminal import terminal
 from streams.jobs.cleaning.job import CleaningJob
 from streams.jobs.cleaning.report import CleaningReport
 from streams.kafka.producing.outbox import KafkaOutbox
 from streams.kafka.producing.producer import Producer
 from streams.kafka.producing.publisher import KafkaPublisher
+from streams.settings import LogLevel
 from streams.stores.connect import connect
 from streams.stores.s3.bucket import S3Refused
 
@@ -35,6 +37,7 @@ def clean_media() -> None:
 
 async def _clean(console: Console) -> CleaningReport:
     settings = load_settings()
+    log_to_stderr("clean", LogLevel.WARNING)
     await require(cassandra=settings.cassandra, kafka=settings.kafka, redis=settings.redis, s3=settings.s3)
     timeout_ms, report = settings.worker_store_timeout_ms, CleaningReport()
     async with (

@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from shutterline.failures import CommandFailed, load_settings, plain_failures
+from shutterline.logs import log_to_stderr
 from shutterline.terminal import terminal
 from streams.errors import StoreUnavailable
 from streams.gathering import gather_bounded
 from streams.jobs.warm import most_viewed, views_of
-from streams.settings import WarmSettings
+from streams.settings import LogLevel, WarmSettings
 from streams.stores.cdn.purging import HttpCdn, cdn
 
 
@@ -33,6 +34,7 @@ def warm() -> None:
     Fails if nothing was viewed, no CDN edges are named, or some objects could not be fetched.
     """
     settings, console = load_settings(), terminal()
+    log_to_stderr("warm", LogLevel.WARNING)
     if not settings.edges:
         raise CommandFailed(
             "SHUTTERLINE_EDGES is empty: it names the status addresses of the shield and the CDN edges."

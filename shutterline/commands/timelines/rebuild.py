@@ -11,10 +11,12 @@ from rich.progress import track
 from schemas.ids import UserId
 from shutterline.arguments import parsed_id
 from shutterline.failures import CommandFailed, load_settings, plain_failures, require
+from shutterline.logs import log_to_stderr
 from shutterline.terminal import terminal
 from streams.errors import StoreUnavailable
 from streams.ports.timelines import Timelines
 from streams.retrying import until_true
+from streams.settings import LogLevel
 from streams.stores.connect import connect
 from streams.timelines.rebuild import Rebuilder, database_rebuilder
 
@@ -70,6 +72,7 @@ async def _forget_all() -> int:
 async def _rebuild_users(users: Sequence[UserId], console: Console) -> list[UserId]:
     """Returns those that could not be rebuilt."""
     settings = load_settings()
+    log_to_stderr("rebuild", LogLevel.WARNING)
     await require(cassandra=settings.cassandra, redis=settings.redis)
     async with connect(settings, timeout_ms=settings.worker_store_timeout_ms) as stores:
         rebuilder = database_rebuilder(stores, stores.outgoing_edges, settings)

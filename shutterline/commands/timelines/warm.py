@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from shutterline.failures import CommandFailed, load_settings, plain_failures, require
+from shutterline.logs import log_to_stderr
 from shutterline.terminal import terminal
 from streams.jobs.warm_timelines import (
     WarmedTimelines,
@@ -17,6 +18,7 @@ from streams.jobs.warm_timelines import (
     warm_timelines,
     warming_rebuilder,
 )
+from streams.settings import LogLevel
 from streams.stores.connect import connect
 
 READERS_MAX = 1_000_000  # 100 MB, as each is remembered.
@@ -45,6 +47,7 @@ def warm(
 async def _warm(limit: int, warmed: WarmedTimelines, console: Console) -> float:
     """Returns how many seconds it took, without those until the readers were known."""
     settings = load_settings()
+    log_to_stderr("warm-timelines", LogLevel.WARNING)
     await require(cassandra=settings.cassandra, redis=settings.redis)
     async with connect(settings, timeout_ms=settings.worker_store_timeout_ms) as stores:
         rebuilder = warming_rebuilder(

@@ -20,6 +20,10 @@ class GroupPartition:
     topic: str
     partition: int
 
+    def log_fields(self) -> dict[str, object]:
+        """Return the fields of a log line about this partition."""
+        return {"group": self.group, "topic": self.topic, "partition": self.partition}
+
 
 @dataclass(slots=True)
 class _PartitionState:

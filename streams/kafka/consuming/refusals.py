@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 def report_refusal(consumer: str, error: KafkaError) -> None:
     """Log the error of `consumer`, which tries again after `RETRY_S`, and count it as one of Kafka's."""
     STORE_ERRORS.labels(STORE, type(error).__name__).inc()
-    log.warning("%s: %r; trying again", consumer, error)
+    log.warning("%s: %r; trying again", consumer, error, extra={"store": STORE})
 
 
 def rejoin_after(error: KafkaError, consumer: AIOKafkaConsumer) -> None:

@@ -69,6 +69,7 @@ class Stops:
             reason,
             partition.topic,
             partition.group,
+            extra={**partition.log_fields(), "offset": position, "reason": reason},
         )
         await self._wait_until_resumed(partition, is_assigned)
 
@@ -82,7 +83,13 @@ class Stops:
                         raise PartitionRevoked
         finally:
             STOPPED.labels(partition.group).dec()
-        log.warning("%s resumed %s/%d", partition.group, partition.topic, partition.partition)
+        log.warning(
+            "%s resumed %s/%d",
+            partition.group,
+            partition.topic,
+            partition.partition,
+            extra=partition.log_fields(),
+        )
 
     async def _is_stopped(self, partition: GroupPartition, is_assigned: Callable[[], bool]) -> bool:
         stops = await retry_until_available(

@@ -37,7 +37,12 @@ async def retry_until_available(
     def failed(error: StoreUnavailable, tries: int) -> None:
         RETRIES.labels(error.store).inc()
         if tries == retry.store_attempts_max:
-            log.warning("waiting for %s: %s", error.store, error)
+            log.warning(
+                "waiting for %s: %s",
+                error.store,
+                error,
+                extra={"store": error.store, "operation": error.operation},
+            )
 
     try:
         # The first try needs no retry loop: nearly every call succeeds, and setting up the loop

@@ -97,6 +97,7 @@ class Watchdog:
             partition.partition,
             position or 0,
             ENDS_MAX,
+            extra={**partition.log_fields(), "offset": position or 0},
         )
         return True
 

@@ -25,6 +25,8 @@ from schemas.internal import (
 from streams.core.sets import BucketKey
 from streams.kafka.producing.producer import Outgoing, Producer
 from streams.ports.publishing import FanoutMessage
+from streams.telemetry.causes import Headers, headers_about
+from streams.telemetry.subjects import subjects_of_fanout
 from topics.catalogue import EDGES, FANOUT, RENDITIONS, Lane
 from topics.sizes import Sizes
 
@@ -46,7 +48,7 @@ class KafkaOutbox:
         await self._producer.send(
             [
                 # Without a key: a record has the edges of several owners.
-                Outgoing(self._edges, partition, None, encode_edges(some))
+                Outgoing(self._edges, partition, None, encode_edges(some), _headers_of_edges(some))
                 for partition, of_partition in by_partition.items()
                 for some in sliced(of_partition, EDGES_A_RECORD_MAX)
             ]
@@ -77,6 +79,7 @@ class KafkaOutbox:
                     self._sizes.partition_of(RENDITIONS, record.photo_id, lane),
                     pack_id(record.photo_id),
                     encode_task(record),
+                    headers_about([record.photo_id]),
                 )
                 for record in tasks
             ]
@@ -98,5 +101,9 @@ class KafkaOutbox:
                 # By follower: those of one account are spread over all partitions of the lane.
                 key = record.follows[0][0]
                 partition = self._sizes.partition_of(FANOUT, key, lane)
-        headers = [(DELIVERIES, b"%d" % message.deliveries)]
+        headers = [(DELIVERIES, b"%d" % message.deliveries), *headers_about(subjects_of_fanout(record))]
         return Outgoing(self._fanout, partition, pack_id(key), encode_fanout(record), headers)
+
+
+def _headers_of_edges(edges: Sequence[EdgeRecord]) -> Headers:
+    return headers_about((edge.member, edge.owner) for edge in edges)

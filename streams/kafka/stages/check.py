@@ -10,10 +10,13 @@ again. But it counts only once, in the metrics and towards the dead-letter limit
 """
 
 import asyncio
+import logging
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
-from schemas.envelope import PoisonEvent, Record, source_of
+from schemas.envelope import PoisonEvent, Reason, Record, source_of
 from schemas.events import Event, decode_event
 from streams.clock import unix_ms
 from streams.core.limits.dead_letter_limit import DeadLetterLimit, LimitRules, SetAside, Stop, TakenBack
@@ -22,10 +25,15 @@ from streams.kafka.consuming.progress import GroupPartition, Progress
 from streams.kafka.consuming.stops import Stops
 from streams.kafka.consuming.waiting import PartitionRevoked
 from streams.kafka.stages.dead_letters import DeadLetters
+from streams.kafka.stages.following import event_ids_of, followed, log_records
 from streams.kafka.stages.set_aside import SourcesSetAside
 from streams.metrics import DEAD_LETTERS, EVENTS
 from streams.settings import CheckSettings
-from topics.catalogue import Topic
+from streams.telemetry.batches import handling_batch
+from streams.telemetry.causes import handling
+from topics.catalogue import UPLOADS, Topic
+
+log = logging.getLogger(__name__)
 
 # Handles events concurrently, and retries while a store is unavailable. Returns for each event
 # None, or why the event can never be handled. Raises PartitionRevoked.
@@ -105,27 +113,33 @@ class CheckStage:
 
     async def _handle_until_stop(self, partition: GroupPartition, done: int, delivered: Delivered) -> int:
         """Handle the records after the first `done`, up to a stop; returns how many are handled."""
-        await self.clock_agrees(delivered.is_assigned)
-        outcomes = await self._outcomes(delivered.records[done:], delivered.is_assigned)
-        count, stop_reason = self._count_until_stop(partition, outcomes)
-        outcomes = outcomes[:count]
-        poisons = [(outcome.record, outcome.poison) for outcome in outcomes if outcome.poison is not None]
-        await self.dead_letters.publish(poisons, delivered.is_assigned)
-        await asyncio.gather(
-            *(self.dead_lettered(record, poison, delivered.is_assigned) for record, poison in poisons)
-        )
+        records = delivered.records[done:]
+        with handling(partition.log_fields(), partial(event_ids_of, records)):
+            await self.clock_agrees(delivered.is_assigned)
+            outcomes = await self._outcomes(partition, records, delivered.is_assigned)
+            count, stop_reason = self._count_until_stop(partition, outcomes)
+            outcomes = outcomes[:count]
+            poisons = [(outcome.record, outcome.poison) for outcome in outcomes if outcome.poison is not None]
+            await self.dead_letters.publish(poisons, delivered.is_assigned)
+            await asyncio.gather(
+                *(self.dead_lettered(record, poison, delivered.is_assigned) for record, poison in poisons)
+            )
         self._measure(partition, outcomes)
+        self._log(partition, outcomes)
         position = outcomes[-1].record.offset + 1
         delivered.ack(done + count)
         self.progress.handled(partition, position)
         if stop_reason is not None:
-            await self.stops.stop(partition, position, stop_reason, delivered.is_assigned)
+            with handling(partition.log_fields(), partial(event_ids_of, [outcomes[-1].record])):
+                await self.stops.stop(partition, position, stop_reason, delivered.is_assigned)
             # The operator has fixed the cause, so the dead letters are counted from zero again.
             del self._limits[partition]
             self._set_aside.forget(partition)
         return count
 
-    async def _outcomes(self, records: Sequence[Record], is_assigned: Callable[[], bool]) -> list[Outcome]:
+    async def _outcomes(
+        self, partition: GroupPartition, records: Sequence[Record], is_assigned: Callable[[], bool]
+    ) -> list[Outcome]:
         """Return for each record, in their order, what became of it."""
         poisons: dict[int, PoisonEvent | None] = {}
         events: dict[int, Event] = {}
@@ -143,7 +157,14 @@ class CheckStage:
                 )
             except PoisonEvent as poison:
                 poisons[index] = poison
-        handled = await self.handle(list(events.values()), is_assigned)
+        with handling_batch(
+            f"check {self.topic.name}",
+            partition.log_fields(),
+            partial(event_ids_of, records),
+            followed(self.topic, records, events, all_edges=log.isEnabledFor(logging.DEBUG)),
+            begins=self.topic is UPLOADS,
+        ):
+            handled = await self.handle(list(events.values()), is_assigned)
         poisons |= zip(events, handled, strict=True)
         return [
             Outcome(record, events[index].source if index in events else source_of(record), poisons[index])
@@ -169,6 +190,19 @@ class CheckStage:
                 case Stop(reason):
                     return count, reason
         return len(outcomes), None
+
+    def _log(self, partition: GroupPartition, outcomes: Sequence[Outcome]) -> None:
+        """Log dead letters and handled photos, and if the level is DEBUG each edge that is handled."""
+        level = logging.INFO if self.topic is UPLOADS else logging.DEBUG
+        if log.isEnabledFor(level):
+            handled = [outcome.record for outcome in outcomes if outcome.poison is None]
+            log_records(log, level, "handled", partition, handled)
+        dead: defaultdict[Reason, list[Record]] = defaultdict(list)
+        for outcome in outcomes:
+            if outcome.poison is not None:
+                dead[outcome.poison.reason].append(outcome.record)
+        for reason, records in dead.items():
+            log_records(log, logging.WARNING, "dead letter", partition, records, reason=reason.value)
 
     def _measure(self, partition: GroupPartition, outcomes: Sequence[Outcome]) -> None:
         counted = self._metric_positions.get(partition, 0)

@@ -8,7 +8,7 @@ batch is applied again.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -33,6 +33,9 @@ from streams.ports.cache import Cache
 from streams.ports.edges import CountedSets
 from streams.ports.publishing import Outbox
 from streams.settings import ConsumerSettings, EdgeSettings, RetrySettings
+from streams.telemetry.batches import handling_batch, ids_of
+from streams.telemetry.causes import Cause, Subject, causes_in
+from streams.telemetry.lines import log_each
 from topics.catalogue import EDGES
 
 POLL_MS = 1_000  # Records end a poll at once; the errors of the group are looked at between polls.
@@ -44,12 +47,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Records of one partition, with the offsets [begin, end): edges, or buckets to recount."""
+    """Records of one partition, with the offsets [begin, end): edges, or buckets to recount.
+
+    `causes` are those of the edges that are followed.
+    """
 
     begin: int
     end: int
     edges: Sequence[EdgeRecord]
     recounts: Sequence[BucketKey]
+    causes: Mapping[Subject, Cause]
 
     async def apply(self, writer: SetWriter) -> None:
         if self.edges:
@@ -61,14 +68,21 @@ class _Batch:
 def _batches(records: Iterable[ConsumerRecord[bytes, bytes]]) -> Iterator[_Batch]:
     """Yield the records in order. Recounts are batches of their own: no other count may have their stamp."""
     for _, group in groupby(records, key=lambda record: RECOUNT in dict(record.headers)):
-        some = list(group)
+        some, edges = list(group), []
+        causes: dict[Subject, Cause] = {}
+        for record in some:
+            if record.value is None:
+                continue
+            decoded = decode_edges(record.value)
+            edges += decoded
+            if record.headers:
+                causes |= causes_in(record.headers, [(edge.member, edge.owner) for edge in decoded])
         yield _Batch(
             begin=some[0].offset,
             end=some[-1].offset + 1,
-            edges=[
-                edge for record in some if record.value is not None for edge in decode_edges(record.value)
-            ],
+            edges=edges,
             recounts=[BucketKey(*bucket) for record in some for bucket in _recounted(record)],
+            causes=causes,
         )
 
 
@@ -187,18 +201,23 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
         records: Sequence[ConsumerRecord[bytes, bytes]],
         is_assigned: Callable[[], bool],
     ) -> None:
+        group_partition = self._group_partition(partition)
+        fields = group_partition.log_fields()
         for batch in _batches(records):
             try:
-                await retry_until_available(
-                    self.retry,
-                    partial(batch.apply, self._writer(partition.partition)),
-                    is_assigned=is_assigned,
-                )
+                with handling_batch("edges", fields, partial(ids_of, batch.causes), batch.causes):
+                    await retry_until_available(
+                        self.retry,
+                        partial(batch.apply, self._writer(partition.partition)),
+                        is_assigned=is_assigned,
+                    )
             except PartitionRevoked:
                 return  # The next owner applies the batch again.
             if not is_assigned():
                 return
-            self.progress.handled(self._group_partition(partition), batch.end)
+            self.progress.handled(group_partition, batch.end)
+            rows = ({"event_id": event_id} for event_id in ids_of(batch.causes))
+            log_each(log, logging.DEBUG, "edges counted", rows, fields)
             for kind, count in Counter(edge.kind.value for edge in batch.edges).items():
                 EDGES_APPLIED.labels(kind).inc(count)
             await self._commit(consumer, partition, batch.end)
@@ -212,7 +231,13 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
             # is not raised, because the loop would then poll again while batches of other
             # partitions are still being applied, and would apply their next batches at the same
             # time.
-            log.info("edges: %s is applied up to %d, but not committed: %r", partition, end, error)
+            log.info(
+                "edges: %s is applied up to %d, but not committed: %r",
+                partition,
+                end,
+                error,
+                extra={**self._group_partition(partition).log_fields(), "offset": end},
+            )
 
     def _writer(self, partition: int) -> SetWriter:
         writer = self._writers.get(partition)

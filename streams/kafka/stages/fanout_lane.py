@@ -5,16 +5,25 @@ So if Redis goes back to an older state, its checkpoint is behind the committed 
 `redis_checkpoints.py` repairs Redis.
 """
 
+import logging
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
+from schemas.envelope import Record
 from streams.kafka.consuming.agent import Delivered
 from streams.kafka.consuming.progress import GroupPartition, Progress
 from streams.kafka.consuming.throttle import BackgroundThrottle
 from streams.kafka.consuming.waiting import PartitionRevoked
 from streams.kafka.stages.fanout_applier import FanoutApplier
 from streams.kafka.stages.redis_checkpoints import RedisCheckpoints
+from streams.telemetry.batches import handling_batch, ids_of
+from streams.telemetry.causes import Cause, Subject, causes_in
+from streams.telemetry.lines import log_each
 from topics.catalogue import Lane
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -32,9 +41,19 @@ class FanoutLane:
         records = delivered.records
         partition, end = records[0].partition, records[-1].offset + 1
         group_partition = GroupPartition(self.group, records[0].topic, partition)
+        causes = _causes(records)
         urgent = self.throttle.urgent() if self.lane is Lane.NORMAL else nullcontext()
         try:
-            with self.progress.excused(group_partition), urgent:
+            with (
+                self.progress.excused(group_partition),
+                urgent,
+                handling_batch(
+                    f"timelines {self.lane.value}",
+                    group_partition.log_fields(),
+                    partial(ids_of, causes),
+                    causes,
+                ),
+            ):
                 async with self.checkpoints.lock(partition):
                     await self.checkpoints.ensure(partition, records[0].offset, delivered.is_assigned)
                     await self.applier.apply(records, delivered.is_assigned)
@@ -43,3 +62,15 @@ class FanoutLane:
             return
         delivered.ack(len(records))
         self.progress.handled(group_partition, end)
+        rows = ({"event_id": event_id} for event_id in ids_of(causes))
+        log_each(log, logging.INFO, "timelines written", rows, group_partition.log_fields())
+
+
+def _causes(records: Sequence[Record]) -> dict[Subject, Cause]:
+    """Return the causes of the records, each once: a photo may have hundreds of pages."""
+    causes = (
+        cause
+        for record in records
+        for cause in causes_in(record.headers, range(len(record.headers))).values()
+    )
+    return dict(enumerate(dict.fromkeys(causes)))

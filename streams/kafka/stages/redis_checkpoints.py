@@ -162,6 +162,13 @@ class RedisCheckpoints:
             partition,
             begin,
             position,
+            extra={
+                "group": self.group,
+                "topic": self.topic,
+                "partition": partition,
+                "offset": begin,
+                "store": "redis",
+            },
         )
         await self._apply_again(partition, begin, position)
         REPAIRS.labels("repaired").inc()
@@ -176,7 +183,9 @@ class RedisCheckpoints:
         for group, partitions in self.groups.items():
             positions |= await self.offsets.committed(group, self.topic, partitions)
         if await self.timelines.save_all_checkpoints(positions, groups):
-            log.warning("Redis is new or was flushed: %d timelines removed", removed)
+            log.warning(
+                "Redis is new or was flushed: %d timelines removed", removed, extra={"store": "redis"}
+            )
         REPAIRS.labels(outcome).inc()
 
     def _partitions(self) -> list[int]:

@@ -11,6 +11,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from schemas.ids import PhotoId
 from schemas.internal import FullTask, RemovalTask, RenditionTask, ThumbnailTask, decode_task
@@ -32,6 +33,8 @@ from streams.renditions.removal import removal_task
 from streams.renditions.thumbnail import thumbnail_task
 from streams.settings import RetrySettings
 from streams.stores.cdn.purging import STORE as EDGE
+from streams.telemetry.batches import handling_batch, ids_of
+from streams.telemetry.causes import Cause, Subject, causes_in
 from topics.catalogue import RENDITIONS, Lane
 from topics.sizes import Sizes
 
@@ -70,24 +73,40 @@ class RenditionsLane:
         records = delivered.records
         partition = GroupPartition(self.group, records[0].topic, records[0].partition)
         by_photo: defaultdict[PhotoId, list[RenditionTask]] = defaultdict(list)
+        causes: dict[Subject, Cause] = {}
         for record in records:
             assert record.value is not None  # Only this system writes the topic.
             task = decode_task(record.value)
             by_photo[task.photo_id].append(task)
+            causes |= causes_in(record.headers, [task.photo_id])
         try:
             # A batch may take minutes, so the watchdog ignores it. The decoders have deadlines.
             with self.progress.excused(partition):
                 await asyncio.gather(
-                    *(self._in_turn(tasks, delivered.is_assigned) for tasks in by_photo.values())
+                    *(
+                        self._in_turn(partition, causes.get(photo), tasks, delivered.is_assigned)
+                        for photo, tasks in by_photo.items()
+                    )
                 )
         except PartitionRevoked:
             return
         delivered.ack(len(records))
         self.progress.handled(partition, records[-1].offset + 1)
 
-    async def _in_turn(self, tasks: Sequence[RenditionTask], is_assigned: Callable[[], bool]) -> None:
-        for task in tasks:
-            await self._handle(task, is_assigned)
+    async def _in_turn(
+        self,
+        partition: GroupPartition,
+        cause: Cause | None,
+        tasks: Sequence[RenditionTask],
+        is_assigned: Callable[[], bool],
+    ) -> None:
+        """Handle tasks of one photo. They have the same cause: the upload of the photo, or its delete."""
+        photo = tasks[0].photo_id
+        causes: dict[Subject, Cause] = {} if cause is None else {photo: cause}
+        fields = {**partition.log_fields(), "photo_id": str(photo), "lane": self.lane.value}
+        with handling_batch(self.lane.value, fields, partial(ids_of, causes), causes):
+            for task in tasks:
+                await self._handle(task, is_assigned)
 
     async def _handle(self, task: RenditionTask, is_assigned: Callable[[], bool]) -> None:
         async def run() -> RenditionOutcome:
@@ -103,6 +122,7 @@ class RenditionsLane:
         finally:
             self._queued_ms.pop(id(task), None)
         RENDITION_TASKS.labels(self.lane.value, outcome.value).inc()
+        log.info("rendition task handled", extra={"outcome": outcome.value})
         if outcome is RenditionOutcome.MADE and not isinstance(task, RemovalTask):
             RENDITION_WAIT.labels(self.lane.value).observe(self._age_s(task.queued_ms))
 

@@ -37,6 +37,7 @@ class SourcesSetAside:
             partition.partition,
             reason,
             partition.topic,
+            extra={**partition.log_fields(), "source": source, "reason": reason},
         )
 
     def end(self, partition: GroupPartition, source: str) -> None:
@@ -49,6 +50,7 @@ class SourcesSetAside:
             printable(source),
             partition.topic,
             partition.partition,
+            extra={**partition.log_fields(), "source": source},
         )
 
     def forget(self, partition: GroupPartition) -> None:

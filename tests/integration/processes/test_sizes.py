@@ -11,6 +11,7 @@ import pytest
 from infra.local.deployment import Deployment
 from streams.kafka.offsets.offsets import Offsets
 from tests.integration.conftest import DeploymentFactory
+from tests.integration.processes.log_lines import sentence_of
 from topics.catalogue import CATALOGUE
 from topics.sizes import Profile
 
@@ -63,10 +64,11 @@ def test_topics_of_another_profile_end_a_process(
 
     assert ended.returncode == 1
     # Each of the two processes says it; the command that waits for them says that one has ended.
-    lines = {line for line in ended.stderr.splitlines() if "partitions" in line}
-    assert len(lines) == 1, ended.stderr
+    said = {sentence_of(line) for line in ended.stderr.splitlines()}
+    [sentence] = {sentence for sentence in said if "partitions" in sentence}
     for name, there, wanted in (("edges", 8, 24), ("fanout", 8, 16), ("renditions", 6, 24)):
         topic = f"{deployment.namespace}{name}"
-        assert f'topic {topic} has {there} partitions, the profile "small" says {wanted}' in ended.stderr
+        assert f'topic {topic} has {there} partitions, the profile "small" says {wanted}' in sentence
     assert "Traceback" not in ended.stderr
+    assert '"exception"' not in ended.stderr
     assert records(deployment) == dict.fromkeys(CATALOGUE, 0)

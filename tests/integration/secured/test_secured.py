@@ -31,6 +31,7 @@ from streams.kafka.offsets.offsets import Offsets
 from streams.stores.cassandra.session import connect_to
 from streams.stores.connect import redis_client
 from streams.stores.s3.bucket import s3_client
+from tests.integration.processes.log_lines import sentence_of
 from topics.catalogue import CATALOGUE
 from topics.sizes import Profile
 
@@ -218,7 +219,7 @@ def test_what_waiting_cannot_correct_ends_a_process(
     ended = run(idle, [command], wrong_settings(secured, expired)[wrong])
 
     assert 1 == ended.returncode, ended.stderr
-    [line] = ended.stderr.splitlines()
+    [line] = map(sentence_of, ended.stderr.splitlines())
     assert [] == [part for part in SENTENCES[wrong] if part not in line], line
     assert WRONG not in line
     assert untouched == asyncio.run(written(idle))

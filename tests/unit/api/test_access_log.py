@@ -3,17 +3,22 @@
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 import pytest
+from opentelemetry.trace import SpanKind
+from starlette.types import Receive, Scope, Send
 
 from api.access_log import AccessLog
+from api.traced import traced
 from shutterline.logs import access_events
 from streams.settings import AccessLogSettings
+from streams.telemetry.causes import note_published
 from tests.unit.api.http.wire import serving
+from tests.unit.streams.telemetry.spans import traced as in_memory
 from tests.worlds.api import World, make_world
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -189,12 +194,81 @@ async def test_what_is_no_request_is_written(sent: bytes, reason: str, status: i
 
 def test_an_event_is_one_json_object_a_line(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     """With the time, whatever else is logged."""
-    write = access_events()
+    write = access_events("api-1")
     write("request", route="/v1/feed", status=200)
     write("request", route="two\nlines\x1b", status=200)
     first, second = capfdbinary.readouterr().out.splitlines()
 
     event = json.loads(first)
     assert event.pop("time").endswith("Z")
-    assert event == {"event": "request", "route": "/v1/feed", "status": 200}
+    assert event == {
+        "level": "info",
+        "process": "api-1",
+        "logger": "access",
+        "event": "request",
+        "route": "/v1/feed",
+        "status": 200,
+    }
     assert b"\x1b" not in second
+
+
+async def test_a_write_names_the_event_that_it_publishes() -> None:
+    """Of several events all; a read and what publishes nothing name none."""
+    publishes: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        for event_id in publishes:
+            note_published(event_id)
+
+    log = Log()
+    transport = httpx.ASGITransport(
+        log.log(access_log_reads_one_of=1).around(app), raise_app_exceptions=False
+    )
+    async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as client:
+        for published in ([], ["e1"], ["e2", "e3"]):
+            publishes[:] = published
+            for method in ("PUT", "GET"):
+                with suppress(AssertionError):  # The application sends no response.
+                    await client.request(method, "/v1/feed")
+
+    named = [{k: v for k, v in fields.items() if k.startswith("event_id")} for fields in log.fields]
+    assert [{}, {}, {"event_id": "e1"}, {}, {"event_ids": ["e2", "e3"]}, {}] == named
+
+
+async def test_a_request_that_is_traced_continues_the_trace_of_its_client() -> None:
+    """The span has the template and the status; the line has the span, also where the client has none."""
+    world, log = await make_world(), Log()
+    with in_memory() as exporter:
+        app = log.log(access_log_reads_one_of=1).around(traced(world.app))
+        headers = {"Authorization": f"Bearer {world.token(1)}"}
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://api.test", headers=headers
+        ) as client:
+            await client.get("/v1/users/98765?q=hidden", headers={"traceparent": TRACEPARENT, **SECRETS})
+            await client.put("/v1/social/follow/2")
+
+    read, write = (span for span in exporter.get_finished_spans() if span.kind is SpanKind.SERVER)
+    assert read.context is not None
+    assert read.parent is not None
+    assert ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7") == (
+        f"{read.context.trace_id:032x}",
+        f"{read.parent.span_id:016x}",
+    )
+    assert ("GET /v1/users/{user_id}", "PUT /v1/social/follow/{user_id}") == (read.name, write.name)
+    assert read.attributes == {
+        "http.request.method": "GET",
+        "http.route": "/v1/users/{user_id}",
+        "http.response.status_code": 200,
+    }
+    assert write.parent is None
+    assert write.context is not None
+    assert f"{write.context.trace_id:032x}" in log.fields[1]["traceparent"]
+    assert [word for word in (*SECRETS.values(), "hidden", "98765") if word in read.to_json()] == []
+
+
+async def test_traces_that_are_off_leave_the_application_as_it_is() -> None:
+    """No request pays for them."""
+    world = await make_world()
+
+    assert traced(world.app) is world.app

@@ -315,14 +315,18 @@ async def test_a_zygote_that_dies_costs_no_photo() -> None:
         assert [zygote] != zygotes()
 
 
-async def test_a_zygote_that_cannot_start_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The machine or our code is at fault and no photo, so the worker fails at its start."""
-    monkeypatch.setattr("streams.media.zygote_link._ZYGOTE_MODULE", "streams.media.limits")
+async def test_a_zygote_that_cannot_start_says_so(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The machine or our code is at fault and no photo, so the worker fails at its start. The error has
+    what the zygote wrote, because the worker's standard error has lines of JSON."""
+    monkeypatch.setattr("streams.media.zygote_link._ZYGOTE_MODULE", "streams.media.nowhere")
 
-    with pytest.raises(DecodersLost, match="before it was ready"):
+    with pytest.raises(DecodersLost, match=r"before it was ready: .*streams\.media\.nowhere"):
         async with running():
             pass
     assert [] == zygotes()
+    assert capfd.readouterr().err == ""
 
 
 async def test_nothing_outlives_a_worker_that_is_killed(tmp_path: Path) -> None:
