@@ -51,15 +51,16 @@ format: $(READY) ## rewrite the sources in the common format
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-docs: $(READY) ## write the references of settings and metrics
+docs: $(READY) ## write the references of settings and metrics, and the dashboards
 	@$(BIN)/python -m tests.references
+	@$(BIN)/python -m infra.monitoring.grafana
 
 sbom: $(READY) ## write sbom.json: the locked packages in CycloneDX
 	@$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --validate \
 		--output-file $(SBOM) requirements.txt
 
-up: servers ## start what is missing of the local stack, workers, API, monitor; NODES=3 for three nodes
-	@$(BIN)/shutterline up $(if $(NODES),--nodes $(NODES))
+up: servers ## start what is missing of the local stack; NODES=3 for three nodes, WITH=monitoring for Prometheus
+	@$(BIN)/shutterline up $(if $(NODES),--nodes $(NODES)) $(if $(WITH),--with $(WITH))
 
 down: $(READY) ## end the local stack; its data stays
 	@$(BIN)/shutterline down

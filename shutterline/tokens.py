@@ -1,6 +1,7 @@
 """Make tokens for local runs: HS256 with the shared secret, as `api/auth/tokens.py` checks them."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from time import time
 
 import jwt
@@ -52,3 +53,11 @@ def tokens_for(settings: TokenSettings) -> Callable[[UserId], str]:
         return token
 
     return token_of
+
+
+def token_source(settings: TokenSettings, user: UserId, file: Path | None) -> Callable[[], str]:
+    """A function that returns a valid token of the user: the text of `file`, or without it a local one."""
+    if file is not None:
+        return lambda: file.read_text().strip()
+    token_of = tokens_for(settings)
+    return lambda: token_of(user)

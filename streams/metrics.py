@@ -94,8 +94,25 @@ HELD_BACK = Gauge(
     "Offsets that open transactions of publishers hold back from consumers.",
     ["topic", "partition"],
 )
+LAG_MESSAGES = Gauge(
+    "shutterline_consumer_lag_messages",
+    "Offsets that wait: `total` by the monitor; `unfetched` and `in_flight` (not committed) by the owner.",
+    ["group", "topic", "partition", "lane", "layer"],
+)
 POSITION = Gauge(
     "shutterline_consumer_position", "The next offset to handle.", ["group", "topic", "partition"]
+)
+REBALANCES = Counter(
+    "shutterline_consumer_rebalances",
+    "Rebalances of a consumer: at its start, or because members or partitions changed.",
+    ["group", "reason"],
+)
+REBALANCE_SECONDS = Histogram(
+    "shutterline_rebalance_duration_seconds",
+    "From a consumer's partitions being revoked to its next ones being assigned.",
+    ["group"],
+    # After a kill the group waits for the session to end, 6 s.
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60),
 )
 PARKED = Counter("shutterline_parked_photos", "Photos whose original was waited for.", ["outcome"])
 

@@ -1,18 +1,39 @@
-"""The file `RUN_DIR/PROCESS.metrics`, which has the address of a process's metrics."""
+"""The files of the run folder that say where the metrics of a process are.
 
+`PROCESS.metrics` has the address as `host:port`, for people and scripts. `PROCESS.target.json` has it as
+Prometheus reads it (`file_sd_configs`), with the process's name as the instance. A process that is killed
+leaves both behind, so that Prometheus says that it is down.
+"""
+
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from streams.settings import ProcessSettings
+
+SUFFIXES = ("metrics", "target.json")
 
 
 @contextmanager
 def metrics_file(settings: ProcessSettings, host: str, port: int) -> Iterator[None]:
-    """Write `host:port` to the file; remove the file when the block ends."""
-    path = settings.run_dir / f"{settings.process}.metrics"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"{host}:{port}\n")
+    """Write the files; remove them when the block ends."""
+    settings.run_dir.mkdir(parents=True, exist_ok=True)
+    write_address(settings.run_dir, settings.process, f"{host}:{port}")
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
+        remove_address(settings.run_dir, settings.process)
+
+
+def write_address(run_dir: Path, process: str, address: str) -> None:
+    """Write the files of a process whose metrics are at `address`."""
+    target = [{"targets": [address], "labels": {"instance": process}}]
+    for suffix, text in zip(SUFFIXES, (address, json.dumps(target)), strict=True):
+        (run_dir / f"{process}.{suffix}").write_text(f"{text}\n")
+
+
+def remove_address(run_dir: Path, process: str) -> None:
+    """Remove the files of a process, if they are there."""
+    for suffix in SUFFIXES:
+        (run_dir / f"{process}.{suffix}").unlink(missing_ok=True)

@@ -37,3 +37,8 @@ def group_of(namespace: str, role: Role) -> str:
     elif role in RENDITION_LANES:
         name = f"{RENDITIONS.name}-{role}"
     return f"{namespace}{name}"
+
+
+def lanes_of_groups(namespace: str) -> dict[str, Lane]:
+    """Return the lane of each consumer group that owns one."""
+    return {group_of(namespace, role): lane for role, lane in {**LANES, **RENDITION_LANES}.items()}

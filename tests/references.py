@@ -7,6 +7,7 @@ import ast
 import re
 import tokenize
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -38,6 +39,27 @@ UNITS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric as the code defines it. A counter's `name` ends with `_total`, as it is exposed.
+
+    `buckets` are the upper bounds of a histogram; the last one, infinity, is left out.
+    """
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    text: str
+    buckets: tuple[float, ...] = ()
+
+    def series(self) -> dict[str, frozenset[str]]:
+        """The names of its samples, and the labels of each."""
+        own = frozenset(self.labels)
+        if self.kind != "Histogram":
+            return {self.name: own}
+        return {f"{self.name}_bucket": own | {"le"}, f"{self.name}_count": own, f"{self.name}_sum": own}
+
+
 def settings_reference() -> str:
     """`docs/settings.md`: every setting by part, with its variable, type, default, unit and comment."""
     lines = [
@@ -64,12 +86,18 @@ def metrics_reference() -> str:
         "",
         "Generated from the definitions in the code by `make docs`. Do not edit it by hand.",
     ]
-    for path in sorted(path for package in METRIC_PACKAGES for path in (ROOT / package).rglob("*.py")):
-        rows = [_metric_row(call) for call in _metric_calls(path)]
+    for path, metrics in defined_metrics():
+        rows = [_metric_row(metric) for metric in metrics]
         if rows:
             lines += ["", f"## `{path.relative_to(ROOT)}`", ""]
             lines += ["| metric | type | labels | meaning |", "|---|---|---|---|", *rows]
     return "\n".join(lines) + "\n"
+
+
+def defined_metrics() -> Iterator[tuple[Path, list[Metric]]]:
+    """Every module of the product, in the order of the paths, and the metrics that it defines."""
+    for path in sorted(path for package in METRIC_PACKAGES for path in (ROOT / package).rglob("*.py")):
+        yield path, [_metric(call) for call in _metric_calls(path)]
 
 
 REFERENCES = {
@@ -139,13 +167,18 @@ def _metric_calls(path: Path) -> Iterator[ast.Call]:
             yield node
 
 
-def _metric_row(call: ast.Call) -> str:
+def _metric(call: ast.Call) -> Metric:
     assert isinstance(call.func, ast.Name)
     name, text, *rest = (ast.literal_eval(argument) for argument in call.args)
-    labels = rest[0] if rest else []
     kind = call.func.id
-    exposed = f"`{name}{'_total' if kind == 'Counter' else ''}`"
-    return _row([exposed, kind.lower(), ", ".join(f"`{label}`" for label in labels), text])
+    exposed = f"{name}_total" if kind == "Counter" else name
+    buckets = [ast.literal_eval(option.value) for option in call.keywords if option.arg == "buckets"]
+    return Metric(exposed, kind, tuple(rest[0] if rest else ()), text, *buckets)
+
+
+def _metric_row(metric: Metric) -> str:
+    labels = ", ".join(f"`{label}`" for label in metric.labels)
+    return _row([f"`{metric.name}`", metric.kind.lower(), labels, metric.text])
 
 
 def _row(cells: list[str]) -> str:

@@ -18,6 +18,9 @@ class VerdictView(BaseModel):
     state: LagState
     since: Time
     reason: Annotated[str, Field(description="One sentence.")]
+    runbook: Annotated[
+        str | None, Field(description="What to do: a page of the repository. Null while the state is OK.")
+    ]
 
 
 class PartitionLagView(VerdictView):

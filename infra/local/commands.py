@@ -13,7 +13,8 @@ from rich.table import Table
 
 from infra.local import ports
 from infra.local.errors import StackError
-from infra.local.layout import MONITOR, NODES_ALLOWED, Layout
+from infra.local.layout import ALERTMANAGER, MONITOR, NODES_ALLOWED, PROMETHEUS, Layout
+from infra.local.monitoring.programs import require_programs
 from infra.local.paths import PROJECT, Home
 from infra.local.processes import kernel
 from infra.local.processes.daemon import Daemon
@@ -30,8 +31,12 @@ MEDIA = "media-1"
 MIB = 1024 * 1024
 
 
-def up(home: Home, console: Console, *, nodes: int | None, servers_only: bool) -> None:
+def up(
+    home: Home, console: Console, *, nodes: int | None, servers_only: bool, with_monitoring: bool = False
+) -> None:
     """Start what does not run yet; returns when everything is ready. `nodes` is None for as many as before.
+
+    `with_monitoring` adds Prometheus and Alertmanager, which have to be installed.
 
     If it is interrupted, it stops the processes that it has started, but none that ran before.
 
@@ -40,6 +45,8 @@ def up(home: Home, console: Console, *, nodes: int | None, servers_only: bool) -
         KeyboardInterrupt: It was interrupted.
     """
     began = time.monotonic()
+    if with_monitoring:
+        require_programs()  # Before anything is started.
     with endings_interrupt(), exclusive(home.root, console.print), shown(console) as progress:
         layout = None if nodes is None else Layout(nodes)
         stack = Stack(home.root, layout=layout, wanted_ports=ports.given(os.environ, _all_ports()))
@@ -49,6 +56,8 @@ def up(home: Home, console: Console, *, nodes: int | None, servers_only: bool) -
             stack.write_environment()
             if not servers_only:
                 _start_programs(stack, progress)
+            if with_monitoring:
+                stack.start_monitoring(progress)
         except KeyboardInterrupt:
             progress.doing("interrupted; stopping what has been started")
             with deferred_interrupts():  # A second Ctrl-C does not leave half of it running.
@@ -57,6 +66,9 @@ def up(home: Home, console: Console, *, nodes: int | None, servers_only: bool) -
             raise
     took_s = time.monotonic() - began
     console.print(f"Ready after {took_s:.1f} s. The addresses are in {home.environment_file}", soft_wrap=True)
+    if with_monitoring:
+        for name in (PROMETHEUS, ALERTMANAGER):
+            console.print(f"{name}: http://127.0.0.1:{stack.port(name)}", soft_wrap=True)
 
 
 def _all_ports() -> Mapping[str, str]:

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 SERVERS_A_NODE: Mapping[str, int] = {"kafka": 1, "cassandra": 1, "redis": 2}
 NODES_ALLOWED = (1, 3)
 MONITOR = "monitor"
+PROMETHEUS = "prometheus"
+ALERTMANAGER = "alertmanager"
+# A stack that has not been started since they were added has no ports for them.
+LATER_PORTS = frozenset({MONITOR, PROMETHEUS, ALERTMANAGER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,8 @@ class Layout:
             "edge_status": "edge",
             "api": "api",
             MONITOR: MONITOR,
+            PROMETHEUS: PROMETHEUS,
+            ALERTMANAGER: ALERTMANAGER,
         }
         if self.secured:
             for name in (*self.names("redis"), "s3"):
@@ -57,7 +63,7 @@ def layout_of(ports: Mapping[str, int]) -> Layout:
             layout
             for secured in (True, False)
             for layout in (Layout(nodes, secured) for nodes in NODES_ALLOWED)
-            if layout.port_owners().keys() - {MONITOR} <= ports.keys()  # Older stacks have no monitor.
+            if layout.port_owners().keys() - LATER_PORTS <= ports.keys()
         ),
         Layout(),
     )

@@ -19,6 +19,8 @@ from infra.local.credentials import load_or_make
 from infra.local.errors import StackError
 from infra.local.layout import MONITOR, Layout, layout_of
 from infra.local.media_keys import MediaKey
+from infra.local.monitoring.alertmanager import AlertmanagerServer
+from infra.local.monitoring.prometheus import PrometheusServer
 from infra.local.paths import PROJECT, Home, shared_library
 from infra.local.processes.daemon import Daemon, stop_all
 from infra.local.processes.readiness import wait_ready
@@ -51,6 +53,8 @@ KINDS: Sequence[type[Server]] = (
     EdgeServer,
     KafkaServer,
 )
+# What watches the stack, where it is wanted; both come from the machine's packages.
+MONITORING: Sequence[type[Server]] = (AlertmanagerServer, PrometheusServer)
 # What a secured stack has in place of them.
 SECURED: Mapping[type[Server], type[Server]] = {
     CassandraServer: SecuredCassandraServer,
@@ -130,6 +134,26 @@ class Stack:
         if asking := [server for server in self._servers() if isinstance(server, SecuredCassandraServer)]:
             make_roles(asking[0])
         return started
+
+    def start_monitoring(self, progress: Progress | None = None) -> None:
+        """Start Prometheus and Alertmanager, which watch what runs; returns when they answer.
+
+        Another `Stack` of the same folder can stop them.
+
+        Raises:
+            DaemonDiedError: One ended meanwhile.
+            StackError: One is not installed, or did not answer in time.
+        """
+        already_running = self.running()
+        servers = [self._new_server(kind, kind.kind) for kind in MONITORING]
+        self._daemons.update({server.name: server for server in servers})
+        for server in servers:
+            server.start()
+        wait_ready(
+            {server: server.responds for server in servers},
+            already_running=already_running,
+            progress=progress,
+        )
 
     def start_edge(self, name: str) -> EdgeServer:
         """Start one more CDN edge beside `edge`; returns when it answers.

@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 import uvloop
 
+from schemas.ids import UserId
 from shutterline.failures import CommandFailed, load_settings, plain_failures
 from shutterline.logs import access_events, log_to_stderr
+from shutterline.tokens import token_source
 from streams.roles import EVENT_ROLES, MEDIA_ROLES, Role
 from streams.settings import ApiProcessSettings, ProcessSettings
 from streams.telemetry.tracing import traced_by
@@ -37,8 +39,12 @@ def monitor() -> None:
     from streams.monitor.run import run_monitor  # Imported here: the others do not need it.
 
     settings = load_settings()
-    with serving(settings, OSError):  # The port is in use.
-        uvloop.run(run_monitor())
+    # The port is in use, or there is no file with a token.
+    with serving(settings, OSError):
+        token = token_source(settings, UserId(settings.canary_user), settings.canary_token_file)
+        if settings.canary_interval_ms:
+            token()  # Without one the canary could never read.
+        uvloop.run(run_monitor(token))
 
 
 @plain_failures()

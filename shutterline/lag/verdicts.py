@@ -43,7 +43,7 @@ def shown(report: Json) -> Group:
     sentences = [
         styled(
             (f"{topic['state']:<15}", _style(topic["state"])),
-            f"{_name(group, topic)} since {topic['since'][:19]}Z: {topic['reason']}",
+            f"{_name(group, topic)} since {topic['since'][:19]}Z: {topic['reason']}{_runbook(topic)}",
         )
         for group, topic in lanes
     ]
@@ -86,6 +86,11 @@ def _overload(overload: Json) -> list[Any]:
 def _name(group: str, topic: Json) -> str:
     """Name the lane by its group, which has the topic's name; a group of several topics by both."""
     return group if topic["lane"] else f"{group} {topic['topic']}"
+
+
+def _runbook(topic: Json) -> str:
+    """Say where the steps are; a monitor of the former version names no page."""
+    return f" ({topic['runbook']})" if topic.get("runbook") else ""
 
 
 def _style(state: str) -> str:

@@ -3,16 +3,12 @@
 from collections.abc import Mapping
 from math import isfinite
 
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge, Histogram
 
 from streams.core.lag.report import Json
 from streams.core.lag.states import LagState
+from streams.metrics import LAG_MESSAGES
 
-LAG_MESSAGES = Gauge(
-    "shutterline_consumer_lag_messages",
-    "Offsets between the group's commit and the last stable offset; the layer `total` is all of them.",
-    ["group", "topic", "partition", "lane", "layer"],
-)
 LAG_SECONDS = Gauge(
     "shutterline_consumer_lag_seconds",
     "Since the timestamp of the record at the group's commit; 0 if nothing waits.",
@@ -37,6 +33,20 @@ SAMPLE_AGE = Gauge(
     "shutterline_monitor_sample_age_seconds",
     "Age of what the monitor knows, by source: kafka, cassandra, fanout.",
     ["source"],
+)
+CANARY_FRESHNESS = Histogram(
+    "shutterline_canary_freshness_seconds",
+    "From the publishing of a post of the canary to its being in its follower's feed over HTTP.",
+    # The objective is 5 s, the target is 2 s.
+    buckets=(0.1, 0.25, 0.5, 1, 2, 5, 10, 30),
+)
+CANARY_POSTS = Counter(
+    "shutterline_canary_posts",
+    "Posts of the canary: seen in time, seen late, or failed, which is not published or never seen.",
+    ["outcome"],
+)
+CANARY_SEEN = Gauge(
+    "shutterline_canary_seen_timestamp_seconds", "When a post of the canary was last seen; 0 is never."
 )
 # For dashboards that know the names of other exporters.
 ALIAS_MESSAGES = Gauge(

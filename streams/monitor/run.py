@@ -1,10 +1,15 @@
 """The composition root of the lag monitor."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 
+import aiohttp
+
+from schemas.facts import EventData
+from schemas.ids import UserId
+from streams.clock import unix_us
 from streams.core.lag.samples import GroupLogs
 from streams.gathering import run_together
 from streams.jobs.dead_letters.depth import DeadLettersDepth
@@ -14,23 +19,29 @@ from streams.kafka.offsets.fanout_backlog import FanoutBacklog
 from streams.kafka.offsets.members import GroupMembers
 from streams.kafka.offsets.offsets import Offsets
 from streams.kafka.producing.producer import Producer
+from streams.kafka.producing.publisher import KafkaPublisher
 from streams.kafka.producing.sizes import sizes_once_kafka_answers
+from streams.monitor.canary import Canary
+from streams.monitor.canary_feed import HttpFeed
 from streams.monitor.groups import pipeline_groups
 from streams.monitor.monitor import LagMonitor
 from streams.monitor.sampling import Sampler
 from streams.monitor.serving import serve_monitor
 from streams.polling import poll
-from streams.settings import MonitorSettings, load
+from streams.settings import CanarySettings, MonitorSettings, load
 from streams.stopping import run_until_signal
 from streams.stores.connect import connect_coordination
 
 SIZES_S = 60.0
 DEAD_LETTERS_S = 15.0
+CANARY_SOURCE = "/shutterline/canary"
 log = logging.getLogger(__name__)
 
 
-async def run_monitor() -> None:
+async def run_monitor(token: Callable[[], str]) -> None:
     """Run the monitor until SIGTERM or SIGINT; settings come from the environment.
+
+    `token` returns a token for the reader of the canary.
 
     It waits for Kafka and Cassandra, and goes on while they are away.
 
@@ -54,7 +65,7 @@ async def run_monitor() -> None:
                 )
             )
             timeout_ms = settings.monitor_timeout_ms
-            # It publishes nothing: it knows how many partitions the topics have, which may grow.
+            # It knows how many partitions the topics have, which may grow. Only the canary publishes.
             topics = await closing.enter_async_context(Producer(settings, timeout_ms=timeout_ms))
             await sizes_once_kafka_answers(topics, settings.namespace)
             members = GroupMembers(settings, timeout_s=timeout_ms / 1_000)
@@ -80,9 +91,34 @@ async def run_monitor() -> None:
             dead_letters = KafkaDeadLetterLog(settings, offsets, topics.sizes())
 
             watch_stored = partial(_watch_stored, settings, monitor, dead_letters)
-            await run_together(monitor.run, monitor.watch_backlog, watch_stored, compare)
+            canary = partial(_run_canary, settings, settings, topics, token)
+            await run_together(monitor.run, monitor.watch_backlog, watch_stored, compare, canary)
 
     await run_until_signal(work(), within_s=settings.stop_s_max)
+
+
+async def _run_canary(
+    settings: CanarySettings, monitor: MonitorSettings, producer: Producer, token: Callable[[], str]
+) -> None:
+    """Run the canary until cancelled; return at once if it is off."""
+    if not settings.canary_interval_ms:
+        return
+    publisher = KafkaPublisher(producer, namespace=monitor.namespace, source=CANARY_SOURCE)
+
+    async def publish(event_data: EventData) -> None:
+        await publisher.publish(event_data, time_us=unix_us())
+
+    async with aiohttp.ClientSession() as http:
+        canary = Canary(
+            publish=publish,
+            feed=HttpFeed(http, settings.api, token, timeout_s=monitor.monitor_timeout_ms / 1_000),
+            reader=UserId(settings.canary_user),
+            shard=settings.canary_shard,
+            interval_s=settings.canary_interval_ms / 1_000,
+            late_s=settings.canary_late_ms / 1_000,
+            wait_s_max=settings.canary_wait_s_max,
+        )
+        await canary.run()
 
 
 async def _watch_stored(settings: MonitorSettings, monitor: LagMonitor, dead_letters: DeadLetterLog) -> None:

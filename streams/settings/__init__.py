@@ -7,6 +7,7 @@ is read, so commands typed beside a local stack find it by themselves.
 This is the door: everybody imports the parts from here.
 """
 
+from streams.settings.canary import CanarySettings
 from streams.settings.feed import (
     AuditSettings,
     CacheSettings,
@@ -65,6 +66,7 @@ __all__ = [
     "AuditSettings",
     "BreakerSettings",
     "CacheSettings",
+    "CanarySettings",
     "CassandraSettings",
     "CdnSettings",
     "CheckSettings",

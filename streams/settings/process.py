@@ -5,6 +5,7 @@ from typing import Self
 
 from pydantic import model_validator
 
+from streams.settings.canary import CanarySettings
 from streams.settings.feed import (
     AuditSettings,
     DeliverySettings,
@@ -93,6 +94,7 @@ class Settings(
     ReplaySettings,
     WarmSettings,
     MonitorSettings,
+    CanarySettings,
 ):
     """Every setting of a process. `load()` reads them from the environment.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streams.jobs.clocks import Clocks
-from streams.kafka.consuming.app import assigned_partitions, is_balanced
+from streams.kafka.consuming.app import assigned_partitions, fetched_positions, is_balanced
 from streams.kafka.consuming.progress import GroupPartition, Progress
 from streams.worker.parts import Loop, Wired
 
@@ -94,11 +94,11 @@ class Process:
                     group = app.conf.id
                     if app.crashed:
                         raise RuntimeError(f"the consumer of {group} has crashed") from app.crash_reason
-                    self.progress.own(
-                        group,
-                        {
-                            GroupPartition(group, topic, partition)
-                            for topic, partition in assigned_partitions(app)
-                        },
-                    )
+                    owned = {log: GroupPartition(group, *log) for log in assigned_partitions(app)}
+                    self.progress.own(group, set(owned.values()))
+                    positions = fetched_positions(app)
+                    for log, partition in owned.items():
+                        fetched, committed = positions.get(log, (None, None))
+                        self.progress.fetched(partition, fetched)
+                        self.progress.committed(partition, committed)
             await asyncio.sleep(OWN_S)

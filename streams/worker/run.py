@@ -16,7 +16,7 @@ from streams.kafka.producing.health import KafkaClock
 from streams.kafka.producing.outbox import KafkaOutbox
 from streams.kafka.producing.producer import Producer
 from streams.kafka.producing.sizes import sizes_once_kafka_answers
-from streams.roles import Role
+from streams.roles import Role, lanes_of_groups
 from streams.settings import load
 from streams.stopping import run_until_signal
 from streams.stores.connect import connect_stores, on_demand_clients, require_access
@@ -118,6 +118,7 @@ async def run_worker(roles: Collection[Role]) -> None:
                 still_s_max=settings.watchdog_s,
                 fatal=failure.fatal,
                 look_s=min(LOOK_S, settings.watchdog_s / 4),
+                lanes=lanes_of_groups(settings.namespace),
             )
             wired = [wire(shared) for wire in wirings_of(roles)]
             loops = [watchdog.run, clocks.run, overload.run]

@@ -15,6 +15,7 @@ from infra.local.errors import DaemonDiedError, StackError
 from infra.local.paths import Home
 from infra.local.processes import kernel
 from infra.local.processes.interrupts import deferred_interrupts
+from streams.metrics_file import remove_address
 
 STOP_DEADLINE_S = 30.0
 LAUNCH_DEADLINE_S = 20.0
@@ -93,7 +94,7 @@ class Daemon:
         self._end_leftovers()
         self._end_log()
         self.home.make_private()
-        self.metrics_file.unlink(missing_ok=True)
+        remove_address(self.home.run, self.name)
         parent = os.getpid() if self._dies_with_parent else 0
         launch = [sys.executable, "-I", "-S", str(Path(__file__).parent / "launch.py")]
         launch += [str(self.home.run), self.name, str(parent)]
@@ -154,7 +155,8 @@ class Daemon:
         self.kill()
         self._end_leftovers()
         self._end_log()
-        for suffix in ("pid", "started", "metrics"):
+        remove_address(self.home.run, self.name)
+        for suffix in ("pid", "started"):
             (self.home.run / f"{self.name}.{suffix}").unlink(missing_ok=True)
 
     def death(self) -> DaemonDiedError:

@@ -6,6 +6,7 @@ from pathlib import Path
 from infra.local.paths import TEMPLATES, private_folder
 from infra.local.servers import probes
 from infra.local.servers.nginx import NginxServer
+from streams.metrics_file import write_address
 
 
 class CacheServer(NginxServer):
@@ -32,7 +33,7 @@ class CacheServer(NginxServer):
 
     def start(self, extra_environment: Mapping[str, str] | None = None) -> bool:
         started = super().start(extra_environment)
-        self.metrics_file.write_text(f"{self.status_address}\n")
+        write_address(self.home.run, self.name, self.status_address)
         return started
 
     def configure(self) -> None:

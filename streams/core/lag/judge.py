@@ -112,6 +112,7 @@ class GroupHistory:
             circumstances = Circumstances(
                 members=sample.members,
                 changes=storm,
+                is_cassandra_away=stored is None,
                 stop=facts.stops.get(log),
                 ended=facts.ended_at(log, sample.partitions[log].committed or 0),
             )

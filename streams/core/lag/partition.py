@@ -38,6 +38,8 @@ class Circumstances:
     members: Members | None = None
     # How often the members have changed within the last minute, if that is a storm; otherwise 0.
     changes: int = 0
+    # Every group needs Cassandra for every record.
+    is_cassandra_away: bool = False
     stop: StoredStop | None = None
     ended: int = 0
 
@@ -98,11 +100,15 @@ class PartitionHistory:
 
     def produced_per_s(self) -> float | None:
         """Return how fast the log's end moves, over the last minute; None before the second sample."""
-        return self._rate([sample.end for sample in self._samples])
+        return self._per_s(self._samples[-1].end - self._samples[0].end) if len(self._samples) > 1 else None
 
     def consumed_per_s(self) -> float | None:
         """Return how fast the commit moves, over the last minute; None before the second sample."""
-        return self._rate([sample.committed or 0 for sample in self._samples if sample.committed is not None])
+        if len(self._samples) < 2:
+            return None
+        # Where the group has just committed for the first time, what it read before that is not known.
+        first = next((sample.committed for sample in self._samples if sample.committed is not None), 0)
+        return self._per_s((self._samples[-1].committed or 0) - first)
 
     def drain_s(self) -> float | None:
         """Return when nothing waits any more; see `arithmetic.drain_s`."""
@@ -125,7 +131,7 @@ class PartitionHistory:
         waits = messages_of(sample) > 0
         verdict = (
             self._retention_risk(sample)
-            or self._paused(circumstances)
+            or self._poisoned(circumstances)
             or (self._blocked(sample, circumstances) if waits else None)
             or (self._slow(sample) if waits else None)
             or self._well_verdict(sample)
@@ -157,11 +163,11 @@ class PartitionHistory:
         return Verdict(LagState.RETENTION_RISK, sample.at_ms, reason)
 
     @staticmethod
-    def _paused(circumstances: Circumstances) -> Verdict | None:
+    def _poisoned(circumstances: Circumstances) -> Verdict | None:
         stop = circumstances.stop
         if stop is None:
             return None
-        return Verdict(LagState.PAUSED, stop.since_ms, f"it waits for an operator: {stop.reason}")
+        return Verdict(LagState.POISON, stop.since_ms, f"it waits for an operator: {stop.reason}")
 
     def _blocked(self, sample: PartitionSample, circumstances: Circumstances) -> Verdict | None:
         """Return why nothing is committed, if records wait and nothing is."""
@@ -186,6 +192,8 @@ class PartitionHistory:
                 return Verdict(LagState.STOPPED, self._unowned.at_ms, reason)
         if is_still and self._well is not None:
             reason = f"its commit has not moved for {still_s:,.0f} s, and {waiting}{_no_commit(sample)}"
+            if circumstances.is_cassandra_away:
+                return Verdict(LagState.PAUSED, self._well.at_ms, f"it waits for Cassandra: {reason}")
             return Verdict(LagState.STALLED, self._well.at_ms, reason)
         return None
 
@@ -236,11 +244,9 @@ class PartitionHistory:
             )
         )
 
-    def _rate(self, offsets: list[int]) -> float | None:
-        if len(self._samples) < 2:
-            return None
+    def _per_s(self, offsets: int) -> float:
         took_s = self._samples[-1].at_s - self._samples[0].at_s
-        return (offsets[-1] - offsets[0]) / took_s if offsets and took_s > 0 else 0.0
+        return offsets / took_s if took_s > 0 else 0.0
 
 
 def records_wait(messages: float) -> str:

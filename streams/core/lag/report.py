@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.times import rfc3339, utc_datetime_of_ms
-from streams.core.lag.states import LagState, Verdict
+from streams.core.lag.states import RUNBOOKS, LagState, Verdict
 from topics.catalogue import Lane
 
 Json = dict[str, Any]
@@ -110,7 +110,12 @@ def without_data(report: Json, reason: str) -> Json:
 
     Its `sampled_at` stays, so that everybody sees how old it is.
     """
-    no_data = {"state": LagState.NO_DATA.value, "since": report["sampled_at"], "reason": reason}
+    no_data = {
+        "state": LagState.NO_DATA.value,
+        "since": report["sampled_at"],
+        "reason": reason,
+        "runbook": RUNBOOKS[LagState.NO_DATA],
+    }
     overload = {name: dict.fromkeys(switch) for name, switch in report["overload"].items()}
     return {
         "sampled_at": report["sampled_at"],
@@ -169,6 +174,7 @@ def _verdict(verdict: Verdict) -> Json:
         "state": verdict.state.value,
         "since": _at(verdict.since_ms),
         "reason": verdict.reason,
+        "runbook": RUNBOOKS.get(verdict.state),
     }
 
 

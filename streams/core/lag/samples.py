@@ -69,7 +69,7 @@ class GroupSample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredStop:
-    """A partition that waits for an operator since `since_ms`, and why."""
+    """A partition that stopped at the dead-letter limit, and waits for an operator since `since_ms`."""
 
     reason: str
     since_ms: int

@@ -20,6 +20,18 @@ class LagState(StrEnum):
     OK = "OK"
 
 
+# What to do, step by step, by state; a state that needs nothing has no page.
+RUNBOOKS = {
+    LagState.RETENTION_RISK: "docs/runbooks/retention-risk.md",
+    LagState.STOPPED: "docs/runbooks/consumer-stopped.md",
+    LagState.POISON: "docs/runbooks/consumer-poison.md",
+    LagState.STALLED: "docs/runbooks/consumer-stalled.md",
+    LagState.PAUSED: "docs/runbooks/consumer-paused.md",
+    LagState.NO_DATA: "docs/runbooks/monitor-stale.md",
+    LagState.REBALANCING: "docs/runbooks/consumer-rebalancing.md",
+    LagState.SLOW: "docs/runbooks/consumer-slow.md",
+    LagState.HOT: "docs/runbooks/consumer-hot.md",
+}
 SEVERITY = {state: number for number, state in enumerate(reversed(LagState))}
 
 

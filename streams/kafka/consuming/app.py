@@ -10,6 +10,7 @@ from mode.utils.times import rate_limit
 
 from streams.kafka.clients import METADATA_MS_MAX, faust_credentials
 from streams.kafka.consuming.assignor import range_assignor
+from streams.kafka.consuming.fetched import HandledOffsets
 from streams.kafka.consuming.transport import CommittedTransport
 from streams.settings import ConsumerSettings
 
@@ -93,3 +94,11 @@ def assigned_partitions(app: faust.App) -> set[tuple[str, int]]:
     if not app.started or app.consumer_generation_id <= 0:
         return set()
     return {(assigned.topic, assigned.partition) for assigned in app.consumer.assignment()}
+
+
+def fetched_positions(app: faust.App) -> dict[tuple[str, int], tuple[int, int]]:
+    """Return for each partition of which something was fetched the next offset to fetch, and the commit."""
+    if not assigned_partitions(app):
+        return {}
+    offsets: HandledOffsets = app.consumer.handled_offsets
+    return {(tp.topic, tp.partition): position for tp, position in offsets.positions().items()}

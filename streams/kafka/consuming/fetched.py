@@ -109,6 +109,10 @@ class HandledOffsets:
             if tp in self._logs:
                 self._logs[tp].committed = offset
 
+    def positions(self) -> dict[TP, tuple[int, int]]:
+        """Return the next offset to fetch of each partition, and what the broker has of it as handled."""
+        return {tp: (log.fetched, log.committed) for tp, log in self._logs.items()}
+
     def forget(self, tps: Collection[TP]) -> None:
         """Forget partitions that are no longer assigned: another worker may be further."""
         for tp in tps:

@@ -25,11 +25,21 @@ class GroupPartition:
         return {"group": self.group, "topic": self.topic, "partition": self.partition}
 
 
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """Offsets that are not fetched, and those fetched and not committed; None if that is not known."""
+
+    unfetched: int
+    in_flight: int | None
+
+
 @dataclass(slots=True)
 class _PartitionState:
     # When the partition was last seen to move, to have no records to read, or to be excused.
     well_at_s: float
     position: int | None = None  # None: nothing handled here yet, commit not known.
+    fetched: int | None = None  # None: nothing fetched since it is owned.
+    committed: int | None = None
     excuses: int = 0
     seen_position: int | None = None
 
@@ -55,6 +65,16 @@ class Progress:
         if state is not None:
             state.position = position
             POSITION.labels(partition.group, partition.topic, partition.partition).set(position)
+
+    def fetched(self, partition: GroupPartition, position: int | None) -> None:
+        """Record that all offsets below `position` are fetched, if the partition is owned; None is none."""
+        if (state := self._states.get(partition)) is not None:
+            state.fetched = position
+
+    def committed(self, partition: GroupPartition, offset: int | None) -> None:
+        """Record what the group has committed, if the partition is owned; None if that is not known."""
+        if (state := self._states.get(partition)) is not None:
+            state.committed = offset
 
     @contextmanager
     def excused(self, partition: GroupPartition) -> Iterator[None]:
@@ -90,6 +110,22 @@ class Progress:
             for partition, state in self._states.items()
             if state.position is not None and state.position < ends.get(partition, 0)
         }
+
+    def layers(self, ends: Mapping[GroupPartition, int]) -> dict[GroupPartition, Layers]:
+        """Return the layers of the lag of each partition whose position is known."""
+        layers = {}
+        for partition, state in self._states.items():
+            if state.position is None or partition not in ends:
+                continue
+            # Without a fetch it reads on from its commit; and what is skipped holds no records.
+            position = max(state.fetched or 0, state.position)
+            in_flight = None
+            if state.fetched is None:
+                in_flight = 0
+            elif state.committed is not None:
+                in_flight = max(0, state.fetched - state.committed)
+            layers[partition] = Layers(max(0, ends[partition] - position), in_flight)
+        return layers
 
     def unknown(self) -> list[GroupPartition]:
         """Return the owned partitions whose position is not known yet, sorted."""

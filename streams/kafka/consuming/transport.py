@@ -19,6 +19,7 @@ from mode import Service
 from streams.kafka.clients import READ_COMMITTED
 from streams.kafka.consuming.fetched import Fetched, HandledOffsets, WholeFetches
 from streams.kafka.consuming.partitions import PartitionReader, Taken
+from streams.kafka.consuming.rebalances import Rebalances
 from streams.kafka.consuming.refusals import RETRY_S, rejoin_after, report_refusal
 from streams.retrying import while_starting
 
@@ -125,6 +126,7 @@ class CommittedConsumer(Consumer):  # type: ignore[misc]
         super().__init__(*args, **options)
         self.scheduler = WholeFetches()
         self.handled_offsets = HandledOffsets()
+        self.rebalances = Rebalances(self.app.conf.id)
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
         return CommittedThread(self, loop=self.loop, beacon=self.beacon)
@@ -149,8 +151,13 @@ class CommittedConsumer(Consumer):  # type: ignore[misc]
         return is_committed
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        self.rebalances.began()
         self.handled_offsets.forget(revoked)
         await super().on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        await super().on_partitions_assigned(assigned, generation_id)
+        self.rebalances.ended()
 
 
 class PatientProducer(Producer):  # type: ignore[misc]

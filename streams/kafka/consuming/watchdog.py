@@ -3,13 +3,13 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from streams.errors import StoreUnavailable
 from streams.kafka.consuming.progress import GroupPartition, Progress
 from streams.kafka.offsets.queued import BrokerOffsets, Span
-from streams.metrics import HELD_BACK, STUCK
+from streams.metrics import HELD_BACK, LAG_MESSAGES, STUCK
 from streams.ports.coordination import StuckPartitions
 
 LOOK_S = 5.0
@@ -35,6 +35,8 @@ class Watchdog:
     still_s_max: float
     fatal: Callable[[BaseException], None]
     look_s: float = LOOK_S
+    # The lane of each group that has one.
+    lanes: Mapping[str, str] = field(default_factory=dict)
     # The partitions that this process goes on without, and the offset of each.
     _given_up: dict[GroupPartition, int | None] = field(default_factory=dict, init=False)
 
@@ -45,6 +47,7 @@ class Watchdog:
             try:
                 await self.look()
             except StoreUnavailable as error:
+                LAG_MESSAGES.clear()
                 log.debug("the watchdog could not look, and looks again soon: %s", error)
 
     async def look(self) -> None:
@@ -64,7 +67,18 @@ class Watchdog:
         for (group, topic), spans in _by_group(behind, ends_of_owned).items():
             for partition, position in (await self.offsets.skip_gaps(group, topic, spans)).items():
                 self.progress.skipped(GroupPartition(group, topic, partition), position)
+        self._show_layers(ends_of_owned)
         await self._end_if(self.progress.stuck(ends_of_owned, self.still_s_max))
+
+    def _show_layers(self, ends: Mapping[GroupPartition, int]) -> None:
+        """Export the layers of the lag; the monitor exports the total, also of groups without a worker."""
+        LAG_MESSAGES.clear()
+        for partition, layers in self.progress.layers(ends).items():
+            lane = self.lanes.get(partition.group, "")
+            labels = (partition.group, partition.topic, partition.partition, lane)
+            LAG_MESSAGES.labels(*labels, "unfetched").set(layers.unfetched)
+            if layers.in_flight is not None:
+                LAG_MESSAGES.labels(*labels, "in_flight").set(layers.in_flight)
 
     async def _end_if(self, stuck: Collection[GroupPartition]) -> None:
         for partition in [known for known in self._given_up if known not in stuck]:

@@ -188,7 +188,7 @@ class CheckStage:
                 case TakenBack(source):
                     self._set_aside.end(partition, source)
                 case Stop(reason):
-                    return count, reason
+                    return count, _with_newest(reason, outcomes[:count])
         return len(outcomes), None
 
     def _log(self, partition: GroupPartition, outcomes: Sequence[Outcome]) -> None:
@@ -213,6 +213,12 @@ class CheckStage:
         for poison in poisons:
             DEAD_LETTERS.labels(self.topic.name, poison.reason.value).inc()
         self._metric_positions[partition] = max(counted, outcomes[-1].record.offset + 1)
+
+
+def _with_newest(reason: str, outcomes: Sequence[Outcome]) -> str:
+    """Add why the newest dead letter failed, if it is of this batch: an operator asks that first."""
+    newest = next((outcome.poison for outcome in reversed(outcomes) if outcome.poison is not None), None)
+    return reason if newest is None else f"{reason}, the newest because of {newest.reason}"
 
 
 def limit_rules(settings: CheckSettings) -> LimitRules:

@@ -26,6 +26,7 @@ from streams.edges.counting import SetWriter
 from streams.kafka.clients import aiokafka_consumer
 from streams.kafka.consuming.partitions import PartitionConsumer
 from streams.kafka.consuming.progress import GroupPartition, Progress
+from streams.kafka.consuming.rebalances import Rebalances
 from streams.kafka.consuming.refusals import RETRY_S, rejoin_after, report_refusal
 from streams.kafka.consuming.waiting import PartitionRevoked, retry_until_available
 from streams.metrics import EDGES as EDGES_APPLIED
@@ -110,7 +111,11 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
     retry_s: float = RETRY_S
     _writers: dict[int, SetWriter] = field(default_factory=dict, init=False)
     _generation: int = field(default=0, init=False)
+    _rebalances: Rebalances = field(init=False)
     ready: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+
+    def __post_init__(self) -> None:
+        self._rebalances = Rebalances(self.group, self.clock_s)
 
     async def run(self) -> None:
         """Consume until cancelled, then leave the group, so that others take over at once."""
@@ -151,12 +156,14 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
                 await asyncio.sleep(self.retry_s)
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        self._rebalances.began()
         # A writer's cached sets are correct only while no other process writes these sets.
         self._generation += 1
         self._writers.clear()
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         self.progress.own(self.group, {self._group_partition(partition) for partition in assigned})
+        self._rebalances.ended()
         self.ready.set()
 
     async def _poll_and_rest(self, consumer: AIOKafkaConsumer) -> None:
@@ -174,6 +181,9 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
         fetched = await consumer.getmany(
             timeout_ms=POLL_MS, max_records=self.settings.edges_batch_records_max
         )
+        for partition, records in fetched.items():
+            if records:
+                self.progress.fetched(self._group_partition(partition), records[-1].offset + 1)
         began_s = self.clock_s()
         generation = self._generation
 
@@ -226,6 +236,7 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
         try:
             # aiokafka retries this without a limit, as long as the group's coordinator is away.
             await consumer.commit({partition: end})
+            self.progress.committed(self._group_partition(partition), end)
         except KafkaError as error:
             # The next commit covers this batch, too, or the next owner applies it again. The error
             # is not raised, because the loop would then poll again while batches of other

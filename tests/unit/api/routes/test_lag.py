@@ -60,15 +60,16 @@ async def test_when_the_monitor_is_away_every_state_is_no_data() -> None:
     [group] = away["groups"]
     [topic] = group["topics"]
     rows = [group, topic, *topic["partitions"]]
-    assert {("NO-DATA", report()["sampled_at"], "the lag monitor does not respond")} == {
-        (row["state"], row["since"], row["reason"]) for row in rows
+    no_data = ("NO-DATA", report()["sampled_at"], "the lag monitor does not respond")
+    assert {(*no_data, "docs/runbooks/monitor-stale.md")} == {
+        (row["state"], row["since"], row["reason"], row["runbook"]) for row in rows
     }
     assert 3 == len(topic["partitions"])
     figures = {
         name: value
         for row in (topic, *topic["partitions"])
         for name, value in row.items()
-        if name not in ("state", "since", "reason", "topic", "partition", "partitions")
+        if name not in ("state", "since", "reason", "runbook", "topic", "partition", "partitions")
     }
     assert {None} == set(figures.values())
     assert {None} == {value for switch in away["overload"].values() for value in switch.values()}
@@ -137,7 +138,7 @@ async def test_the_page_says_each_verdict_in_a_sentence_the_worst_first() -> Non
     shown = report()
     well, stopped = shown["groups"][0], deepcopy(shown["groups"][0])
     stopped["group"] = "<b>other"
-    stopped["topics"][0] |= {"state": "STOPPED", "reason": "nobody reads it"}
+    stopped["topics"][0] |= {"state": "STOPPED", "reason": "nobody reads it", "runbook": "steps.md"}
     world.monitor.report = orjson.dumps(shown | {"groups": [well, stopped]})
     async with world.client() as client:
         page = await client.get("/ops?refresh=5")
@@ -151,6 +152,8 @@ async def test_the_page_says_each_verdict_in_a_sentence_the_worst_first() -> Non
     assert '<meta http-equiv="refresh" content="5">' in page.text
     assert "<script" not in page.text
     assert "SHEDDING" in page.text
+    assert "nobody reads it (<code>steps.md</code>)</li>" in page.text
+    assert 1 == page.text.count("steps.md")
 
 
 async def test_the_page_shows_what_its_address_asks_for() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from infra.local import ports
 from infra.local.errors import StackError
-from infra.local.layout import Layout, layout_of
+from infra.local.layout import LATER_PORTS, Layout, layout_of
 from infra.local.paths import private_folder
 from infra.local.secured.certificates import Authority
 from infra.local.servers.cassandra import CassandraServer
@@ -53,10 +53,11 @@ def test_the_ports_of_a_run_tell_its_layout(layout: Layout) -> None:
     assert layout_of({}) == Layout()
 
 
-def test_a_stack_that_is_older_than_the_lag_monitor_keeps_its_layout(stack: Stack) -> None:
-    """Its data would be out of reach otherwise. It gets the port when it is started."""
+def test_a_stack_that_is_older_than_the_lag_monitor_and_prometheus_keeps_its_layout(stack: Stack) -> None:
+    """Its data would be out of reach otherwise. It gets the ports when it is started."""
     chosen = json.loads(stack.home.ports_file.read_text())
-    del chosen["monitor"]
+    for name in LATER_PORTS:
+        del chosen[name]
     stack.home.ports_file.write_text(json.dumps(chosen))
 
     again = Stack(stack.home.root)
@@ -64,6 +65,7 @@ def test_a_stack_that_is_older_than_the_lag_monitor_keeps_its_layout(stack: Stac
     assert "SHUTTERLINE_MONITOR" not in again.environment()
     again.choose_ports()
     assert again.environment()["SHUTTERLINE_MONITOR"] == f"127.0.0.1:{again.port('monitor')}"
+    assert again.port("prometheus")
 
 
 def test_a_stack_keeps_its_layout(stack: Stack) -> None:

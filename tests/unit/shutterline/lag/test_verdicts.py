@@ -46,7 +46,8 @@ def test_the_worst_is_first_and_figures_follow(monkeypatch: pytest.MonkeyPatch) 
     assert lines[0].startswith(
         "STOPPED        check likes since 2027-01-15T08:00:02Z: partition 0: nobody reads"
     )
-    assert lines[1].startswith("OK             check likes since 2027-01-15T08:00:02Z: nothing waits")
+    assert lines[0].endswith("and 1,040 records wait (docs/runbooks/consumer-stopped.md)")
+    assert "OK             check likes since 2027-01-15T08:00:02Z: nothing waits" == lines[1]
     assert lines[2].startswith("breaker        open: the breaker opens: much waits")
     assert ["check", "likes", "STOPPED", "1,040", "6.0"] == lines[5].split()[:5]
     assert ["worker-1"] == lines[6].split()[-1:]

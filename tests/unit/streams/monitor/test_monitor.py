@@ -202,17 +202,18 @@ async def test_while_cassandra_is_away_lag_is_known_and_overload_is_not(world: W
     await world.stores.stopped_partitions.stop(
         Stop(group=BULK, topic=BULK_LOG[0], partition=BULK_LOG[1], position=0, reason="limit", since_ms=7)
     )
-    paused = await world.after(2)
-    assert "PAUSED" == bulk_of(paused)["state"]
-    assert f"limit; when the cause is removed: shutterline resume {BULK}" in bulk_of(paused)["reason"]
+    stopped = await world.after(2)
+    assert "POISON" == bulk_of(stopped)["state"]
+    assert f"limit; when the cause is removed: shutterline resume {BULK}" in bulk_of(stopped)["reason"]
+    assert "docs/runbooks/consumer-poison.md" == bulk_of(stopped)["runbook"]
     world.cassandra_away = True
-    assert "PAUSED" == bulk_of(await world.after(8))["state"]
+    assert "POISON" == bulk_of(await world.after(8))["state"]
 
     later = await world.after(8)
     assert {"state": None, "since": None, "reason": None, "backlog_deliveries": 1_234} == later["overload"][
         "breaker"
     ]
-    assert "PAUSED" != bulk_of(later)["state"]
+    assert "POISON" != bulk_of(later)["state"]
     assert 9 == bulk_of(later)["topics"][0]["lag_messages"]
 
 

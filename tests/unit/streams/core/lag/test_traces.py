@@ -150,13 +150,13 @@ def test_a_poison_record_is_named_by_its_offset() -> None:
 
 
 @pytest.mark.parametrize("waiting", [0, 5])
-def test_a_stop_at_the_dead_letter_limit_is_paused_since_it_was_stored(waiting: int) -> None:
+def test_a_stop_at_the_dead_letter_limit_is_poison_since_it_was_stored(waiting: int) -> None:
     """Also if nothing waits yet, because only an operator ends it; it never becomes STALLED."""
     trace = Trace(partitions=2)
     trace.produce(waiting)
     trace.look()
     trace.stops = {(TOPIC, 0): StoredStop(reason="100 dead letters in a row", since_ms=77)}
-    assert {LagState.PAUSED} == set(trace.looks(200))
+    assert {LagState.POISON} == set(trace.looks(200))
     lag = trace.look()
     assert 77 == lag.verdict.since_ms
     assert "partition 0: it waits for an operator: 100 dead letters in a row" == lag.verdict.reason
@@ -166,7 +166,7 @@ def test_a_stop_at_the_dead_letter_limit_is_paused_since_it_was_stored(waiting: 
     assert OK == trace.look().verdict.state
 
 
-def test_a_paused_lane_names_all_its_partitions() -> None:
+def test_a_poisoned_lane_names_all_its_partitions() -> None:
     trace = Trace(partitions=3)
     trace.stops = {
         (TOPIC, number): StoredStop(reason="100 dead letters in a row", since_ms=77 - number)
@@ -239,6 +239,28 @@ def test_a_worker_that_hangs_but_stays_a_member_is_stalled() -> None:
     assert [STALLED, STALLED] == trace.looks(4)
     trace.join()
     assert [STALLED, STOPPED] == trace.looks(4)
+
+
+def test_a_worker_that_waits_for_cassandra_is_paused() -> None:
+    """The monitor does not reach Cassandra either, so nobody looks for a bug of the worker. A worker that is
+    gone is missed all the same."""
+    trace = Trace()
+    trace.look()
+    trace.produce(40)
+    trace.knows_stored = False
+
+    assert {OK} == set(trace.looks(58))
+    assert [LagState.PAUSED, LagState.PAUSED] == trace.looks(4)
+    lag = trace.look()
+    assert lag.verdict.reason.startswith(
+        "partition 0: it waits for Cassandra: its commit has not moved for 64 s"
+    )
+    assert NOW_MS + 2_000 == lag.verdict.since_ms
+    trace.knows_stored = True
+    assert STALLED == trace.look().verdict.state
+    trace.knows_stored = False
+    trace.join()
+    assert [LagState.PAUSED, STOPPED] == trace.looks(4)
 
 
 def test_a_partition_that_no_member_owns_is_stopped() -> None:

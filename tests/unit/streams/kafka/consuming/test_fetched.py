@@ -91,3 +91,14 @@ def test_a_revoked_partition_begins_again(offsets: HandledOffsets) -> None:
 
 def test_partitions_without_records_are_left_out() -> None:
     assert [(LOG, ["r"])] == list(WholeFetches().iterate({LOG: ["r"], OTHER: []}))
+
+
+def test_positions_are_those_of_what_was_fetched_and_of_what_the_broker_has(offsets: HandledOffsets) -> None:
+    begin = offsets.fetched(LOG, 3, 9)
+    offsets.handled(LOG, begin, 6)
+    assert {LOG: (9, 3)} == offsets.positions()
+
+    offsets.committed(offsets.uncommitted())
+    assert {LOG: (9, 6)} == offsets.positions()
+    offsets.forget([LOG])
+    assert {} == offsets.positions()

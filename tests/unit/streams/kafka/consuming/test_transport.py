@@ -9,6 +9,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
 from faust.types import TP
+from prometheus_client import REGISTRY
 
 from streams.kafka.consuming.app import make_app
 from streams.kafka.consuming.refusals import rejoin_after
@@ -124,3 +125,16 @@ def test_only_a_refused_group_is_joined_again() -> None:
     assert Client._coordinator.joins == 0
     rejoin_after(GroupAuthorizationFailedError("g"), Client())
     assert Client._coordinator.joins == 1
+
+
+async def test_a_consumer_counts_its_rebalances(tmp_path: Path) -> None:
+    """Faust calls it when aiokafka revokes and assigns; the first is its start."""
+    consumer = consumer_of(Broker(), tmp_path)
+    name, labels = "shutterline_consumer_rebalances_total", {"group": "g", "reason": "start"}
+    before = REGISTRY.get_sample_value(name, labels) or 0
+    consumer.app.on_rebalance_start()
+
+    await consumer.on_partitions_revoked(set())
+    await consumer.on_partitions_assigned({LOG}, 1)
+
+    assert before + 1 == REGISTRY.get_sample_value(name, labels)

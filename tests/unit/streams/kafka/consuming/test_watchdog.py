@@ -187,3 +187,59 @@ async def test_what_open_transactions_hold_back_is_a_metric(watched: Watched) ->
     assert [] == watched.errors
     labels = {"topic": "likes", "partition": "0"}
     assert 3 == REGISTRY.get_sample_value("shutterline_held_back_records", labels)
+
+
+def layers() -> tuple[float | None, float | None]:
+    """What is exported as unfetched and in flight."""
+    name, labels = "shutterline_consumer_lag_messages", {**STUCK_LABELS, "lane": ""}
+    unfetched, in_flight = (
+        REGISTRY.get_sample_value(name, {**labels, "layer": layer}) for layer in ("unfetched", "in_flight")
+    )
+    return unfetched, in_flight
+
+
+async def test_the_layers_of_the_lag_are_exported_of_what_is_owned(watched: Watched) -> None:
+    """What is not fetched, and what is fetched and not committed; before a fetch all is not fetched."""
+    watched.offsets.end_of[LOG] = 9
+    watched.offsets.commit_of["check", "likes", 0] = 4
+    await watched.look_after(0)
+    assert (5, 0) == layers()
+
+    watched.progress.fetched(PARTITION, 7)
+    await watched.look_after(1)
+    assert (2, None) == layers()
+    watched.progress.committed(PARTITION, 4)
+    watched.progress.handled(PARTITION, 6)
+    await watched.look_after(1)
+    assert (2, 3) == layers()
+
+    watched.progress.fetched(PARTITION, None)
+    await watched.look_after(1)
+    assert (3, 0) == layers()
+    watched.progress.own("check", set())
+    await watched.look_after(1)
+    assert (None, None) == layers()
+
+
+async def test_offsets_without_a_record_are_in_no_layer(watched: Watched) -> None:
+    """They are skipped, and the position with them."""
+    watched.offsets.end_of[LOG], watched.offsets.empty_of[LOG] = 9, {7, 8}
+    watched.progress.handled(PARTITION, 7)
+    watched.progress.fetched(PARTITION, 7)
+    watched.progress.committed(PARTITION, 7)
+    await watched.look_after(0)
+    await watched.look_after(1)
+
+    assert (0, 0) == layers()
+
+
+async def test_without_the_broker_the_layers_are_not_known(watched: Watched) -> None:
+    watched.progress.handled(PARTITION, 5)
+    await watched.look_after(0)
+    assert (0, 0) == layers()
+
+    watched.offsets.is_down = True
+    watched.watchdog.look_s = 0.001
+    running = asyncio.create_task(watched.watchdog.run())
+    await eventually("no sample is left", lambda: layers() == (None, None))
+    running.cancel()

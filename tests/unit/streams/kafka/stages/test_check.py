@@ -192,6 +192,20 @@ async def test_at_the_limit_the_rest_of_the_batch_waits_for_the_operator() -> No
     assert await stops_of(stage) == []
 
 
+async def test_a_stop_says_why_its_newest_dead_letter_failed() -> None:
+    """An operator asks that first. What follows in the batch is not handled yet."""
+    poison = PoisonEvent(Reason.AUTHOR_CONFLICT, "another author's")
+    stage = Stage(refuse=lambda event: poison if event.id == "e7" else None)
+    delivery = asyncio.create_task(stage.deliver(bad(5), bad(6), like(7), bad(8)))
+    await eventually("the partition to stop", lambda: ("ack", 3) in stage.log)
+    [stop] = await stage.store.stops(GROUP)
+    stage.is_assigned = False
+    async with asyncio.timeout(10):
+        await delivery
+
+    assert stop.reason == "3 dead letters in a row (limit 3), the newest because of author_conflict"
+
+
 async def test_a_stop_is_found_by_the_partitions_next_owner() -> None:
     """The stop is stored, so another process, or a restarted one, handles nothing either."""
     first = Stage()

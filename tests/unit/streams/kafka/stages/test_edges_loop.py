@@ -10,12 +10,13 @@ from unittest.mock import AsyncMock
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError, KafkaError, UnknownError
+from prometheus_client import REGISTRY
 
 from bench.traffic.waiting import eventually
 from schemas.internal import RECOUNT, EdgeRecord, SetKind, encode_edges, encode_recount
 from streams.core.sets import BucketKey, BucketWrite, SetSummary
 from streams.kafka.consuming.partitions import PartitionConsumer
-from streams.kafka.consuming.progress import Progress
+from streams.kafka.consuming.progress import Layers, Progress
 from streams.kafka.stages.edges_loop import EdgesLoop
 from streams.ports.edges import CountedSets
 from streams.ports.groups import Stores
@@ -281,3 +282,37 @@ async def test_a_recount_is_a_batch_of_its_own() -> None:
     assert consumer.commits == [(OTHER, 1), (OTHER, 2), (OTHER, 3)]
     assert (await stores.counted_sets.summaries(SetKind.LIKERS, [PHOTO]))[PHOTO].total == 2
     assert (await stores.counted_sets.bucket(key)).count == 2
+
+
+async def test_what_is_fetched_and_not_committed_is_in_flight() -> None:
+    """Until the batch is applied and its commit acknowledged."""
+    stores = memory_stores(clock_ms=lambda: 1_800_000_000_000)
+    consumer = Consumer([{SLOW: [like(1, 8, 3), like(2, 8, 4)]}], UnknownError(), may_commit=asyncio.Event())
+    loop = loop_over(consumer, stores.counted_sets, stores)
+    await loop.on_partitions_assigned([SLOW])
+    [owned] = loop.progress.owned()
+    loop.progress.committed(owned, 3)
+    running = asyncio.create_task(loop.run())
+    await eventually("the batch is applied", lambda: loop.progress.position(owned) == 5)
+
+    assert {owned: Layers(unfetched=2, in_flight=2)} == loop.progress.layers({owned: 7})
+    assert consumer.may_commit is not None
+    consumer.may_commit.set()
+    await eventually("the batch is committed", lambda: consumer.commits)
+    await asyncio.sleep(0)
+    assert {owned: Layers(unfetched=2, in_flight=0)} == loop.progress.layers({owned: 7})
+    running.cancel()
+
+
+async def test_a_rebalance_of_its_group_is_counted() -> None:
+    """The loop has a consumer of its own beside those of the agents."""
+    stores = memory_stores(clock_ms=lambda: 1_800_000_000_000)
+    loop = loop_over(Consumer([], UnknownError()), stores.counted_sets, stores)
+    name, labels = "shutterline_consumer_rebalances_total", {"group": "edges", "reason": "members"}
+    before = REGISTRY.get_sample_value(name, labels) or 0
+
+    for _ in range(2):
+        await loop.on_partitions_revoked([SLOW])
+        await loop.on_partitions_assigned([SLOW])
+
+    assert before + 1 == REGISTRY.get_sample_value(name, labels)

@@ -1,0 +1,119 @@
+"""Pages and tickets reach their receivers, and what follows from a known cause is not sent."""
+
+import re
+import shutil
+import subprocess
+from typing import Any
+
+import promql_parser
+import pytest
+import yaml
+
+from tests.references import ROOT
+from tests.unit.infra.monitoring.promql import Labels, result_labels
+from tests.unit.infra.monitoring.rules import Rule, alerts, known_labels
+
+CONFIG = ROOT / "infra" / "monitoring" / "alertmanager" / "alertmanager.yml"
+_MATCHER = re.compile(r'(\w+) (=~|=) "?([^"]+)"?')
+needs_amtool = pytest.mark.skipif(
+    shutil.which("amtool") is None, reason="amtool is not installed: apt-get install prometheus-alertmanager"
+)
+
+
+def amtool(*arguments: str) -> str:
+    done = subprocess.run(["amtool", *arguments], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.strip()
+
+
+def inhibitions() -> list[dict[str, Any]]:
+    rules: list[dict[str, Any]] = yaml.safe_load(CONFIG.read_text())["inhibit_rules"]
+    return rules
+
+
+def named_by(matchers: list[str]) -> list[Rule]:
+    """The alerts that the matchers name."""
+    patterns = [
+        pattern for text in matchers for label, _, pattern in _MATCHER.findall(text) if label == "alertname"
+    ]
+    return [alert for alert in alerts() if any(re.fullmatch(pattern, alert.name) for pattern in patterns)]
+
+
+def labels_of(alert: Rule) -> Labels:
+    return result_labels(promql_parser.parse(alert.expr), known_labels()) | set(alert.labels)
+
+
+@needs_amtool
+def test_the_configuration_is_valid() -> None:
+    amtool("check-config", str(CONFIG))
+
+
+@needs_amtool
+@pytest.mark.parametrize("severity", ["page", "ticket"])
+def test_an_alert_reaches_the_receiver_of_its_severity(severity: str) -> None:
+    """Whatever its other labels are."""
+    labels = (f"severity={severity}", "alertname=ConsumerStopped", "group=check")
+
+    assert severity == amtool("config", "routes", "test", f"--config.file={CONFIG}", *labels)
+
+
+@needs_amtool
+def test_an_alert_without_a_severity_is_a_ticket() -> None:
+    """Nobody is woken up by what nobody has weighed."""
+    assert "ticket" == amtool("config", "routes", "test", f"--config.file={CONFIG}", "alertname=New")
+
+
+def test_an_inhibition_names_alerts_that_there_are() -> None:
+    """Each alternative of a pattern is one; a renamed alert would be sent again beside its cause."""
+    names = {alert.name for alert in alerts()}
+    unknown = [
+        pattern
+        for rule in inhibitions()
+        for text in (*rule["source_matchers"], *rule["target_matchers"])
+        for label, _, patterns in _MATCHER.findall(text)
+        if label == "alertname"
+        for pattern in patterns.split("|")
+        if not any(re.fullmatch(pattern, name) for name in names)
+    ]
+
+    assert [] == unknown
+
+
+def test_an_inhibition_compares_the_labels_that_both_alerts_have() -> None:
+    """Otherwise one lane, or one clock, would inhibit the alerts of another. A label that both lack is equal,
+    so that any source would inhibit any target."""
+    wrong = [
+        (source.name, target.name, rule.get("equal", []))
+        for rule in inhibitions()
+        for source in named_by(rule["source_matchers"])
+        for target in named_by(rule["target_matchers"])
+        if set(rule.get("equal", [])) != (labels_of(source) & labels_of(target)) - {"severity"}
+    ]
+
+    assert [] == wrong
+
+
+def test_no_alert_inhibits_itself_or_the_other_way_round() -> None:
+    """Two that inhibit each other would both not be sent."""
+    pairs = {
+        (source.name, target.name)
+        for rule in inhibitions()
+        for source in named_by(rule["source_matchers"])
+        for target in named_by(rule["target_matchers"])
+    }
+
+    assert set() == {pair for pair in pairs if pair[::-1] in pairs}
+
+
+def test_only_a_page_inhibits_a_page() -> None:
+    """Otherwise nobody would be woken up."""
+    wrong = [
+        (source.name, target.name)
+        for rule in inhibitions()
+        for source in named_by(rule["source_matchers"])
+        for target in named_by(rule["target_matchers"])
+        if (source.severity, target.severity) == ("ticket", "page")
+    ]
+
+    assert [] == wrong
