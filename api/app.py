@@ -1,6 +1,7 @@
 """The HTTP application: every route, and the responses that it can return."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from http import HTTPStatus
 from typing import Any
@@ -31,11 +32,13 @@ from api.contract.views import EdgePage, HealthView, PhotoPage, PhotoView, Uploa
 from api.http.body import BodyBounds
 from api.http.gate import UPLOADS_PATH, Bounds, Gate, Slots
 from api.http.problems import REFUSALS, add_handlers, refusal_response
+from api.ops.dead_letters import DEAD_LETTERS_PATH
+from api.ops.routes import EVENTS_PATH, add_ops_pages, get_ops
 from api.routes.feed import get_feed
 from api.routes.followers import get_followers
 from api.routes.following import delete_follow, get_following, put_follow
 from api.routes.health import get_healthz, get_metrics, get_readyz
-from api.routes.lag import get_ops, get_ops_lag
+from api.routes.lag import get_ops_lag
 from api.routes.likes import delete_like, put_like
 from api.routes.photos import delete_photo, get_photo, get_user_photos
 from api.routes.users import get_user
@@ -43,7 +46,7 @@ from api.services import Services, require_right_clock
 from api.uploads.problems import add_upload_handler
 from api.uploads.routes import get_upload, post_complete, post_photo
 from streams.fairness import FairSlots, Shares
-from streams.settings import PhotoUrlSettings, RequestSettings, UploadSettings
+from streams.settings import OpsSettings, PhotoUrlSettings, RequestSettings, UploadSettings
 from streams.turns import Turns
 
 # Of every route that writes.
@@ -51,7 +54,12 @@ RIGHT_CLOCK = [Depends(require_right_clock)]
 
 
 def create_app(
-    services: Services, *, requests: RequestSettings, uploads: UploadSettings, photo_urls: PhotoUrlSettings
+    services: Services,
+    *,
+    requests: RequestSettings,
+    uploads: UploadSettings,
+    photo_urls: PhotoUrlSettings,
+    ops: OpsSettings,
 ) -> FastAPI:
     """Return the application. `serve.py` runs the services that also work between requests.
 
@@ -72,6 +80,7 @@ def create_app(
         Gate,
         usual=_usual_bounds(requests, uploads),
         uploads=_upload_bounds(uploads),
+        special=_ops_bounds(ops, requests, uploads),
         admission=lambda: app.state.services.admission,
         slots=_slots(requests),
         retry_after_s_max=requests.retry_after_s_max,
@@ -83,6 +92,7 @@ def create_app(
     _add_writes(app)
     _add_uploads(app, uploads)
     _add_open_routes(app)
+    add_ops_pages(app)
     add_pages(app)
     limits = contract_limits(uploads, photo_urls)
     app.openapi = cache(lambda: openapi_document(app, limits))  # type: ignore[method-assign]  # FastAPI's documented way.
@@ -102,6 +112,13 @@ def _usual_bounds(requests: RequestSettings, uploads: UploadSettings) -> Bounds:
     return Bounds(
         requests.request_deadline_ms / 1_000, _body_bounds(requests.request_body_bytes_max, uploads)
     )
+
+
+def _ops_bounds(ops: OpsSettings, requests: RequestSettings, uploads: UploadSettings) -> Mapping[str, Bounds]:
+    """Return the bounds of the paths below /ops that take longer than other requests."""
+    usual = _usual_bounds(requests, uploads)
+    longer_s = {EVENTS_PATH: ops.ops_stream_s_max, DEAD_LETTERS_PATH: ops.ops_rehearsal_s_max}
+    return {path: replace(usual, deadline_s=usual.deadline_s + seconds) for path, seconds in longer_s.items()}
 
 
 def _body_bounds(bytes_max: int, uploads: UploadSettings) -> BodyBounds:

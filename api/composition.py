@@ -1,6 +1,7 @@
 """The composition of one API process: every service, made once."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import monotonic, time_ns
 
 from cachetools import TTLCache
@@ -11,6 +12,7 @@ from api.auth.jwks import keys_from
 from api.auth.revoked import RevokedPoller
 from api.auth.tokens import TokenVerifier
 from api.edge_writer import EdgeWriter
+from api.event_streams import SHARES, EventStreams
 from api.follow_writer import FollowWriter
 from api.http.metrics import CACHE_LOOKUPS, MEDIA_URLS, REBUILDS
 from api.http.rate_limiter import RateLimiter
@@ -31,6 +33,7 @@ from api.services import (
     FeedService,
     HealthService,
     LikeService,
+    OpsService,
     PhotoService,
     Services,
     SocialService,
@@ -41,6 +44,8 @@ from streams.core.limits.follow_limit import FollowLimit
 from streams.core.limits.rates import Rate
 from streams.fairness import FairSlots, Shares
 from streams.jobs.clocks import Clocks
+from streams.jobs.dead_letters.background import BackgroundRuns
+from streams.jobs.records import RecordLog
 from streams.kafka.offsets.applied import Walk, stages_of
 from streams.kafka.offsets.queued import BrokerOffsets
 from streams.overload.known_posts import KnownDeferredPosts
@@ -61,6 +66,8 @@ from streams.settings import (
     ApiProcessSettings,
     CacheSettings,
     FollowSettings,
+    OpsSettings,
+    OverloadSettings,
     PhotoUrlSettings,
     ShareSettings,
     TimelineSettings,
@@ -88,11 +95,26 @@ READ_WAIT_SHARE = 0.5
 LAST_FOLLOWEES_S = 60.0
 LAST_FOLLOWEES_MAX = 10_000
 
+# The panels of /ops, by filter, for all streams and visitors of a second. They take 10 ms to render.
+RENDERED_S = 1.0
+RENDERED_MAX = 32
+
 # A rebuild may take this share of a request's time; the page itself needs the rest.
 REBUILD_WAIT_SHARE = 0.5
 
 # Looking up a counter by its labels costs more than counting.
 _URLS_KEPT, _URLS_SIGNED = MEDIA_URLS.labels("kept"), MEDIA_URLS.labels("signed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpsClients:
+    """What the pages below /ops ask, and the streams of the process."""
+
+    lag: LagReader
+    overview: LagReader
+    records: RecordLog
+    runs: BackgroundRuns
+    streams: EventStreams
 
 
 def make_services(
@@ -104,7 +126,7 @@ def make_services(
     sizes: Callable[[], Sizes],
     *,
     kafka_probe: StoreProbe,
-    lag: LagReader,
+    ops: OpsClients,
     ids: PhotoIds,
     media_keys: MediaKeys,
     clocks: Clocks,
@@ -156,7 +178,8 @@ def make_services(
         ),
         uploads=_uploads(settings, stores, stores.leases, publisher, queue, ids, limiter, clock_us),
         health=_health(settings, _probes(stores, publisher, kafka_probe, queue), verifier, clocks, clock_s),
-        lag=lag,
+        lag=ops.lag,
+        ops=_ops(settings, settings, ops, delivery.deferred, verifier, clock_us, clock_s),
         verifier=verifier,
         admission=Admission(settings, verifier, limiter),
         pulled=pulled,
@@ -205,6 +228,30 @@ def _rebuilds(in_flight_max: int, retry_after_s_max: int) -> RetryQueue:
 def shares_of(settings: ShareSettings) -> Shares:
     """Return the shares that a user and an address have of every shared bound."""
     return Shares(settings.user_share, settings.address_share)
+
+
+def _ops(
+    settings: OpsSettings,
+    overload: OverloadSettings,
+    clients: OpsClients,
+    deferred: KnownDeferredPosts,
+    verifier: TokenVerifier,
+    clock_us: Callable[[], int],
+    clock_s: Callable[[], float],
+) -> OpsService:
+    return OpsService(
+        overview=clients.overview,
+        records=clients.records,
+        reading=FairSlots(settings.ops_records_read_at_once, SHARES),
+        runs=clients.runs,
+        streams=clients.streams,
+        deferred=deferred,
+        settings=settings,
+        overload=overload,
+        verifier=verifier,
+        rendered=TTLCache(RENDERED_MAX, RENDERED_S, clock_s),
+        clock_us=clock_us,
+    )
 
 
 def _reads(

@@ -1,4 +1,4 @@
-"""The lag monitor's report, read at most once a second for all callers."""
+"""What the lag monitor says, read at most once a second for all callers."""
 
 import asyncio
 import logging
@@ -14,6 +14,7 @@ from streams.limited_log import LimitedLog
 
 READ_S_MAX = 1.0
 FRESH_S = 1.0
+OVERVIEW_FRESH_S = 2.0  # As often as the monitor samples: it takes more of it than a report does.
 # Of the largest profile, some 600 partitions of 400 bytes.
 REPORT_BYTES_MAX = 4_194_304
 log = LimitedLog(logging.getLogger(__name__))
@@ -24,17 +25,22 @@ class NoReport(Exception):
 
 
 class LagReader:
-    """Remembers the last report. `read` returns the monitor's JSON, within `read_s_max` seconds."""
+    """Remembers the last report. `read` returns the monitor's JSON, within `read_s_max` seconds.
+
+    `emptied` returns a report without its figures, and with the reason why they are not known.
+    """
 
     def __init__(
         self,
         read: Callable[[], Awaitable[bytes]],
         *,
+        emptied: Callable[[Json, str], Json] = without_data,
         read_s_max: float = READ_S_MAX,
         fresh_s: float = FRESH_S,
         clock_s: Callable[[], float] = monotonic,
     ) -> None:
         self._read = read
+        self._emptied = emptied
         self._read_s_max = read_s_max
         self._fresh_s = fresh_s
         self._clock_s = clock_s
@@ -56,7 +62,7 @@ class LagReader:
             await asyncio.shield(self._asking)
         if self._last is None:
             raise NoReport(self._failure)
-        return without_data(self._last, self._failure) if self._failure else self._last
+        return self._emptied(self._last, self._failure) if self._failure else self._last
 
     async def _ask(self) -> None:
         try:
@@ -70,11 +76,17 @@ class LagReader:
             self._asking = None
 
 
-def monitor_read(address: str) -> Callable[[], Awaitable[bytes]]:
-    """Return what reads the report of the monitor at `host:port`."""
+def overview_without_data(overview: Json, reason: str) -> Json:
+    """Return the monitor's overview with a report that has no data; what was before stays."""
+    sources = [{**source, "age_s": None} for source in overview["sources"]]
+    return {**overview, "lag": without_data(overview["lag"], reason), "sources": sources}
+
+
+def monitor_read(address: str, path: str) -> Callable[[], Awaitable[bytes]]:
+    """Return what reads `/lag` or `/overview` of the monitor at `host:port`."""
 
     async def read() -> bytes:
-        async with aiohttp.ClientSession() as session, session.get(f"http://{address}/lag") as response:
+        async with aiohttp.ClientSession() as session, session.get(f"http://{address}{path}") as response:
             if response.status != HTTPStatus.OK:
                 raise ValueError(f"the monitor responded with {response.status}")
             report = await response.content.read(REPORT_BYTES_MAX)

@@ -37,12 +37,25 @@ class Readiness:
 
     async def missing(self) -> list[str]:
         """Return the names of the stores that are not ready, within `probe_s_max`; never raises."""
-        if self._asking is None and self._clock_s() - self._asked_s >= self._fresh_s:
-            self._asking = asyncio.create_task(self._ask(), name="readiness")
+        self._begin()
         if self._asking is not None:
             # If a caller disconnects, the probes must go on, because other callers wait for them.
             await asyncio.shield(self._asking)
         return self._missing
+
+    def last(self) -> Mapping[str, bool | None]:
+        """Return for each store whether it was ready when it was last asked, None before that.
+
+        It does not wait: if the result is old, the stores are asked meanwhile, for the next call.
+        """
+        self._begin()
+        was_asked = self._asked_s > float("-inf")
+        return {name: name not in self._missing if was_asked else None for name in self._probes}
+
+    def _begin(self) -> None:
+        """Run the probes, unless they run or their result is fresh."""
+        if self._asking is None and self._clock_s() - self._asked_s >= self._fresh_s:
+            self._asking = asyncio.create_task(self._ask(), name="readiness")
 
     async def _ask(self) -> None:
         try:

@@ -16,26 +16,33 @@ from starlette.types import ASGIApp
 
 from api.access_log import AccessLog
 from api.app import create_app
-from api.composition import make_services
+from api.composition import OpsClients, make_services
+from api.event_streams import EventStreams
 from api.http.connections import Connections, networks
 from api.http.cors import with_cors
 from api.http.protocol import BoundedProtocol
 from api.http.refusals import ConnectionBounds
-from api.lag_reader import LagReader, monitor_read
+from api.lag_reader import OVERVIEW_FRESH_S, LagReader, monitor_read, overview_without_data
 from api.photo_ids import PhotoIds
 from api.processes import listening_sockets, when_parent_ends
 from api.reading.media_keys import load_media_keys
+from api.services import Services
 from api.starting import Front
 from api.traced import traced
 from streams.errors import StoreUnavailable
 from streams.gathering import run_together
 from streams.jobs.clocks import Clocks
+from streams.jobs.dead_letters.background import BackgroundRuns, DeadLetterTopics
+from streams.kafka.consuming.dead_letter_log import KafkaDeadLetterLog
+from streams.kafka.consuming.record_log import KafkaRecordLog
 from streams.kafka.offsets.offsets import Offsets
 from streams.kafka.offsets.renditions_queue import ASK_S_MAX, RenditionsQueue
 from streams.kafka.producing.health import KafkaClock, KafkaStoreProbe
 from streams.kafka.producing.producer import Producer
 from streams.kafka.producing.publisher import KafkaPublisher
+from streams.kafka.producing.replays import KafkaOperationsLog, KafkaReplays
 from streams.metrics_file import metrics_file
+from streams.ports.coordination import HandledDeadLetters
 from streams.retrying import while_starting
 from streams.settings import ApiProcessSettings, ApiSettings, ConnectionSettings, StoreSettings
 from streams.stopping import on_stop_signal
@@ -98,6 +105,7 @@ async def serve(
         offsets = Offsets(settings, timeout_s=ASK_S_MAX)
         queue = RenditionsQueue(offsets, namespace=settings.namespace, sizes=producer.sizes)
         kafka_probe = KafkaStoreProbe(producer, namespace=settings.namespace)
+        streams = EventStreams(settings)
         front = Front({**probes_of(clients, settings.namespace), "kafka": kafka_probe.check})
 
         async def work() -> None:
@@ -122,26 +130,64 @@ async def serve(
                     offsets,
                     producer.sizes,
                     kafka_probe=kafka_probe,
-                    lag=LagReader(monitor_read(settings.monitor)),
+                    ops=_ops_clients(settings, stores.handled_dead_letters, producer, offsets, streams),
                     ids=ids,
                     media_keys=media_keys,
                     clocks=clocks,
                 )
-                closing.push_async_callback(services.rebuilder.close)
-                app = create_app(services, requests=settings, uploads=settings, photo_urls=settings)
-                app.openapi()  # Made before the first request, which would hold up all others.
-                front.serve(app)
+                for close in (services.rebuilder.close, services.ops.runs.close):
+                    closing.push_async_callback(close)
+                front.serve(_application(services, settings))
                 compare = partial(while_starting(on=StoreUnavailable, log=log), producer.compare_sizes)
                 await run_together(*services.loops(), clocks.run, compare)
 
-        metrics_port = sockets[-1].getsockname()[1] if sockets else port
-        closing.enter_context(metrics_file(settings, host, metrics_port))
+        closing.enter_context(metrics_file(settings, host, sockets[-1].getsockname()[1] if sockets else port))
         app = access_log.around(traced(with_cors(front, settings.cors_origins)))
         protocol = bounded_protocol(settings, access_log.refused)
         server = make_server(app, host, port, protocol, deadline_s=settings.request_deadline_ms // 1_000)
+        server.on_stop(streams.close)
         on_stop_signal(server.stop, within_s=settings.stop_s_max)
         when_parent_ends(server.stop)
         await _serve_while(work(), server, sockets)
+
+
+def _ops_clients(
+    settings: ApiProcessSettings,
+    handled: HandledDeadLetters,
+    producer: Producer,
+    offsets: Offsets,
+    streams: EventStreams,
+) -> OpsClients:
+    def topics() -> DeadLetterTopics:
+        sizes = producer.sizes()
+        return DeadLetterTopics(
+            log=KafkaDeadLetterLog(settings, offsets, sizes),
+            replays=KafkaReplays(producer, settings.namespace, sizes),
+        )
+
+    runs = BackgroundRuns(
+        topics=topics,
+        handled=handled,
+        operations=KafkaOperationsLog(producer, settings.namespace),
+        settings=settings,
+    )
+    return OpsClients(
+        lag=LagReader(monitor_read(settings.monitor, "/lag")),
+        overview=LagReader(
+            monitor_read(settings.monitor, "/overview"),
+            emptied=overview_without_data,
+            fresh_s=OVERVIEW_FRESH_S,
+        ),
+        records=KafkaRecordLog(settings, timeout_s=settings.ops_record_ms_max / 1_000),
+        runs=runs,
+        streams=streams,
+    )
+
+
+def _application(services: Services, settings: ApiProcessSettings) -> ASGIApp:
+    app = create_app(services, requests=settings, uploads=settings, photo_urls=settings, ops=settings)
+    app.openapi()  # Made before the first request, which would hold up all others.
+    return app
 
 
 async def _require_stores(producer: Producer, clients: OnDemandClients, settings: StoreSettings) -> None:
@@ -178,6 +224,7 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self._stopping = asyncio.Event()
+        self._called_on_stop: list[Callable[[], None]] = []
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -189,8 +236,14 @@ class _Server(uvicorn.Server):
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), TICK_S)
 
+    def on_stop(self, ends: Callable[[], None]) -> None:
+        """Call `ends` when the server is to stop, so that it need not wait for a response that goes on."""
+        self._called_on_stop.append(ends)
+
     def stop(self) -> None:
         self.should_exit = True
+        for ends in self._called_on_stop:
+            ends()
         self._stopping.set()
 
 

@@ -1,6 +1,6 @@
 """One small service for each group of routes, and how a route gets its own."""
 
-from collections.abc import Callable, Coroutine, MutableMapping, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -11,6 +11,7 @@ from starlette.requests import Request
 from api.auth.admission import Admission, admitted_caller
 from api.auth.tokens import OPS_ROLE, Caller, TokenVerifier, authenticate
 from api.edge_writer import EdgeWriter
+from api.event_streams import EventStreams
 from api.follow_writer import FollowWriter
 from api.http.metrics import REQUESTS_REFUSED
 from api.http.problems import Problem, unavailable
@@ -30,10 +31,14 @@ from schemas.ids import UserId
 from streams.core.limits.rates import Rate
 from streams.fairness import FairSlots
 from streams.jobs.clocks import AGAIN_S, Clocks
+from streams.jobs.dead_letters.background import BackgroundRuns
+from streams.jobs.records import RecordLog
+from streams.overload.known_posts import KnownDeferredPosts
 from streams.ports.cache import Cache
 from streams.ports.edges import CountedSets
 from streams.ports.groups import PhotoStores
 from streams.ports.publishing import EventPublisher
+from streams.settings import OpsSettings, OverloadSettings
 from streams.stores.cache.cached_reads import CachedReads
 from streams.timelines.rebuild import Rebuilder
 from streams.uploads.intake import UploadIntake
@@ -121,6 +126,24 @@ class HealthService:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpsService:
+    """The pages below /ops. `reading` bounds how many records are read at once, `deferred` is as new as what
+    `DeliveryPoller` knows. `rendered` has the panels of the last second, by what the visitor chose."""
+
+    overview: LagReader
+    records: RecordLog
+    reading: FairSlots
+    runs: BackgroundRuns
+    streams: EventStreams
+    deferred: KnownDeferredPosts
+    settings: OpsSettings
+    overload: OverloadSettings
+    verifier: TokenVerifier
+    rendered: MutableMapping[Hashable, Mapping[str, str]]
+    clock_us: Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """Every service of one process. Only the composition touches it; a route is given its own service.
 
@@ -136,6 +159,7 @@ class Services:
     uploads: UploadService
     health: HealthService
     lag: LagReader
+    ops: OpsService
     verifier: TokenVerifier
     admission: Admission
     pulled: PulledAuthorsPoller
@@ -197,6 +221,10 @@ async def _lag_reader(request: Request) -> LagReader:
     return _services(request).lag
 
 
+async def _ops_service(request: Request) -> OpsService:
+    return _services(request).ops
+
+
 async def require_operator(request: Request) -> None:
     """Refuse a caller without the role `ops` with 403, unless the settings open what is for it."""
     if not _services(request).health.ops_open:
@@ -228,6 +256,7 @@ WithLikes = Annotated[LikeService, Depends(_like_service)]
 WithSocial = Annotated[SocialService, Depends(_social_service)]
 WithUploads = Annotated[UploadService, Depends(_upload_service)]
 WithHealth = Annotated[HealthService, Depends(_health_service)]
+WithOps = Annotated[OpsService, Depends(_ops_service)]
 WithLag = Annotated[LagReader, Depends(_lag_reader)]
 ByOperator = Annotated[None, Depends(require_operator)]
 ByCaller = Annotated[Caller, Depends(caller_of)]

@@ -1,5 +1,6 @@
 """Text from outside that is shown to a person: what would command their terminal is made visible."""
 
+import json
 import unicodedata
 
 # Control characters (ESC, C1, NUL, newline, tab), format characters (bidi overrides, zero-width
@@ -7,6 +8,7 @@ import unicodedata
 _ESCAPED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 # They join emoji and letters of some scripts, and order nothing.
 _HARMLESS = frozenset("\u200c\u200d")
+HEX_LINE_BYTES = 16
 
 
 def printable(text: str) -> str:
@@ -24,3 +26,21 @@ def _shown(character: str) -> str:
     if character in _HARMLESS or unicodedata.category(character) not in _ESCAPED_CATEGORIES:
         return character
     return character.encode("unicode_escape").decode("ascii")
+
+
+def value_text(value: bytes | None) -> str:
+    """The value for people: JSON with indents, otherwise its bytes in hex and as text."""
+    if value is None:
+        return "null, so the record has none"
+    try:
+        # Not orjson: it would show an integer beyond 64 bits as another number.
+        return json.dumps(json.loads(value.decode()), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return "\n".join(
+            _hex_line(at, value[at : at + HEX_LINE_BYTES]) for at in range(0, len(value), HEX_LINE_BYTES)
+        )
+
+
+def _hex_line(at: int, line: bytes) -> str:
+    text = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in line)
+    return f"{at:08x}  {line.hex(' '):<{3 * HEX_LINE_BYTES - 1}}  {text}"

@@ -6,7 +6,7 @@ The middleware is pure ASGI, because a framework's middleware costs as much as a
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -24,8 +24,9 @@ from api.http.retry_after import RetryQueue
 from streams.fairness import NOBODY, REQUESTER, FairSlots, Requester, Room
 from streams.turns import Turns
 
-# Probes, metrics and the lag need no slot, because operators need them most under overload.
-NO_SLOT = frozenset({"/healthz", "/readyz", "/metrics", "/ops", "/ops/lag"})
+# Probes, metrics and the pages of operators need no slot, because they are needed most under overload.
+NO_SLOT = frozenset({"/healthz", "/readyz", "/metrics", "/ops"})
+OPS_PATHS = "/ops/"
 # Probes have no rate: the address of a load balancer, which probes, may be that of all its clients.
 NO_RATE = frozenset({"/healthz", "/readyz"})
 UPLOADS_PATH = "/v1/photos"
@@ -74,7 +75,8 @@ class Gate:
     """Middleware that bounds requests in number, time and size, and measures them.
 
     The bounds are fair by user and by address. A request holds a slot only while we work for it:
-    small bodies are read completely before that.
+    small bodies are read completely before that. `special` has the bounds of paths whose responses take
+    longer than the usual ones; these need no slot.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Gate:
         admission: Callable[[], Admission],
         usual: Bounds,
         uploads: Bounds,
+        special: Mapping[str, Bounds],
         slots: Slots,
         retry_after_s_max: int,
     ) -> None:
@@ -91,6 +94,7 @@ class Gate:
         self._admission = admission
         self._usual = usual
         self._uploads = uploads
+        self._special = special
         self._slots = slots
         # When all slots are in use, at least this many requests end a second, because each request
         # ends within its deadline.
@@ -105,7 +109,8 @@ class Gate:
         is_head = scope["method"] == "HEAD"
         # On every path, HEAD is GET without the body.
         inner = {**scope, "method": "GET"} if is_head else scope
-        bounds = self._uploads if _is_body_upload(scope) else self._usual
+        usual = self._special.get(scope["path"], self._usual)
+        bounds = self._uploads if _is_body_upload(scope) else usual
         body = Received.of(scope, receive, bounds.body)
         response = _Response(send, is_head, body)
         began_s: float = scope.get(ARRIVED_S) or monotonic()
@@ -156,8 +161,12 @@ class Gate:
         if path not in NO_SLOT and self._slots.in_flight.is_full:
             self._refuse_full("in_flight", self._slots.in_flight, "requests are under way")
         requester = NOBODY if path in NO_RATE else await self._admission().admit(scope)
-        if path in NO_SLOT:
-            await self._app(scope, receive, response)
+        if path in NO_SLOT or path.startswith(OPS_PATHS):
+            before = REQUESTER.set(requester)
+            try:
+                await self._app(scope, receive, response)
+            finally:
+                REQUESTER.reset(before)
             return
         # Nothing is read for a requester without a valid token: the route rejects the request.
         if body is not None and requester.user is not None and (bounds is self._usual or body.is_small):

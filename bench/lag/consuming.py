@@ -28,7 +28,7 @@ OnCommit = Callable[[int, int], Callable[[], None]]
 
 @dataclass(slots=True)
 class Consumer:
-    """Consumes until cancelled, then leaves the group. `records_per_s_max` of 0 is as fast as they come.
+    """Consumes until it is told to leave its group. `records_per_s_max` of 0 is as fast as they come.
 
     A partition is not committed beyond its offset in `stuck_at`.
     """
@@ -39,9 +39,16 @@ class Consumer:
     on_commit: OnCommit
     records_per_s_max: int = 0
     stuck_at: dict[int, int] = field(default_factory=dict)
+    _is_leaving: bool = field(default=False, init=False)
+    _has_left: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+
+    async def leave(self) -> None:
+        """Leave the group; returns when that is done."""
+        self._is_leaving = True
+        await self._has_left.wait()
 
     async def run(self) -> None:
-        """Consume until cancelled."""
+        """Consume until `leave` is called."""
         client = AIOKafkaConsumer(
             self.topic,
             **aiokafka_consumer(self.kafka),
@@ -53,13 +60,14 @@ class Consumer:
         )
         try:
             await client.start()
-            while True:
+            while not self._is_leaving:
                 try:
                     await self._poll(client)
                 except KafkaError:  # The broker is away, or the group is in a rebalance.
                     await asyncio.sleep(RETRY_S)
         finally:
             await client.stop()
+            self._has_left.set()
 
     async def _poll(self, client: AIOKafkaConsumer) -> None:
         most = max(1, self.records_per_s_max * POLL_MS // 1_000) if self.records_per_s_max else None

@@ -17,6 +17,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from bench.lag.consuming import Consumer
 from bench.lag.trace import Figures, Look, Moved, PartitionTrace, Produced, Trace, Truth
 from streams.clock import unix_ms
+from streams.core.lag.history import LagHistory
+from streams.core.lag.rebalances import RebalanceLog
 from streams.core.lag.report import Json
 from streams.core.lag.samples import GroupLogs, TopicLogs
 from streams.core.lag.states import LagState
@@ -70,7 +72,6 @@ class Broker:
     admin: AIOKafkaAdminClient
     producer: AIOKafkaProducer
     offsets: Offsets
-    members: GroupMembers
     kill: Callable[[], None]
     start: Callable[[], None]
 
@@ -81,15 +82,13 @@ async def broker(kafka: str, *, kill: Callable[[], None], start: Callable[[], No
     settings = KafkaSettings(kafka=kafka)
     client = aiokafka_client(settings)
     admin, producer = AIOKafkaAdminClient(**client), AIOKafkaProducer(**client)
-    members = GroupMembers(settings, timeout_s=TIMEOUT_S)
     await admin.start()
     await producer.start()
     try:
-        yield Broker(settings, admin, producer, Offsets(settings, timeout_s=TIMEOUT_S), members, kill, start)
+        yield Broker(settings, admin, producer, Offsets(settings, timeout_s=TIMEOUT_S), kill, start)
     finally:
         await producer.stop()
         await admin.close()
-        await members.close()
 
 
 @dataclass(slots=True)
@@ -101,15 +100,18 @@ class ScenarioGroup:
     still_s: float = 60.0
     topic: str = field(init=False)
     trace: Trace = field(init=False)
+    # Of its own: two who connect it at the same time would leave a connection behind.
+    members: GroupMembers = field(init=False)
     stops: Stops = field(init=False)
     stores: CoordinationStores = field(init=False)
     # Anything that the scenario runs meanwhile; it ends with the scenario.
     tasks: set[asyncio.Task[None]] = field(default_factory=set, init=False)
-    _monitor: LagMonitor | None = field(default=None, init=False)
+    _consumers: list[Consumer] = field(default_factory=list, init=False)
     _looking: asyncio.Task[NoReturn] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.topic = f"lag-{uuid4().hex[:8]}"
+        self.members = GroupMembers(self.broker.kafka, timeout_s=TIMEOUT_S)
         self.trace = Trace([PartitionTrace() for _ in range(self.partitions)])
         self.stops = Stops()
         self.stores = replace(memory_stores(clock_ms=unix_ms), stopped_partitions=self.stops)
@@ -122,14 +124,20 @@ class ScenarioGroup:
     async def open(self) -> None:
         """Make the topic and start the monitor."""
         await self.broker.admin.create_topics([NewTopic(self.topic, self.partitions, 1)])
+        await self.is_owned()
         self.start_monitor()
 
     async def close(self) -> None:
         """End everything that the scenario has started."""
         await self.stop_monitor()
+        # Those whose start was cancelled would leave connections behind.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(VERDICT_S_MAX):
+                await asyncio.gather(*(consumer.leave() for consumer in self._consumers))
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.members.close()
 
     def start_monitor(self) -> None:
         """Start a monitor that has seen nothing yet."""
@@ -139,13 +147,14 @@ class ScenarioGroup:
         group = GroupLogs(group=self.group, topics=[logs], still_s=self.still_s)
         monitor = LagMonitor(
             groups=lambda: [group],
-            sampler=Sampler(self.broker.offsets, self.broker.members),
+            sampler=Sampler(self.broker.offsets, self.members),
             backlog=NoBacklog(),
+            history=LagHistory(step_s=10, columns_max=60),
+            rebalances=RebalanceLog(50),
             interval_s=LOOK_S,
             stale_s=STALE_S,
             unowned_s=UNOWNED_S,
         )
-        self._monitor = monitor
         self._looking = asyncio.create_task(self._look(monitor))
         self.run(monitor.watch_stored(self.stores))
 
@@ -189,14 +198,24 @@ class ScenarioGroup:
             await self.produce(max(1, per_s // 5), partition)
             await asyncio.sleep(0.2)
 
-    def consumer(self, **options: object) -> Consumer:
-        """Return a consumer whose commits are part of the trace; `run` it as a task."""
-        return Consumer(self.broker.kafka, self.topic, self.group, self._commit, **options)  # type: ignore[arg-type]
+    def consume(self, *, records_per_s_max: int = 0, stuck_at: Mapping[int, int] | None = None) -> Consumer:
+        """Start a consumer whose commits are part of the trace; see `Consumer`."""
+        consumer = Consumer(
+            self.broker.kafka,
+            self.topic,
+            self.group,
+            self._commit,
+            records_per_s_max=records_per_s_max,
+            stuck_at=dict(stuck_at or {}),
+        )
+        self._consumers.append(consumer)
+        self.run(consumer.run())
+        return consumer
 
     async def is_owned(self) -> bool:
         """Return whether every partition has an owner."""
         try:
-            members = (await self.broker.members.of([self.group])).get(self.group)
+            members = (await self.members.of([self.group])).get(self.group)
         except StoreUnavailable:
             return False
         return members is not None and len(members.owners) == self.partitions

@@ -21,6 +21,8 @@ from rich.console import Console
 from bench.lag.group import NoBacklog
 from bench.measuring.running import bench_arguments
 from streams.clock import unix_ms
+from streams.core.lag.history import LagHistory
+from streams.core.lag.rebalances import RebalanceLog
 from streams.core.lag.samples import GroupLogs, Log, Members, TopicLogs
 from streams.kafka.offsets.gaps import NextRecord
 from streams.monitor.metrics import show
@@ -91,6 +93,8 @@ async def measure(count: int, partitions: int, samples: int, console: Console) -
         groups=lambda: groups,
         sampler=Sampler(broker, broker, clock_s=lambda: simulated_s),
         backlog=NoBacklog(),
+        history=LagHistory(step_s=10, columns_max=60),
+        rebalances=RebalanceLog(50),
         interval_s=LOOK_S,
         stale_s=10.0,
         unowned_s=1.5,

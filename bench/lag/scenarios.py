@@ -19,7 +19,7 @@ from streams.ports.coordination import Stop
 STILL_S = 4.0
 # The broker refuses timestamps that are more than an hour ahead.
 WRONG_MS = 3_000_000
-STORM_S = 16.0
+STORM_S = 14.0
 
 Play = Callable[[ScenarioGroup], Awaitable[None]]
 
@@ -77,17 +77,17 @@ async def _waited_for(check: Callable[[], Awaitable[bool]], within_s: float) -> 
 async def idle(group: ScenarioGroup) -> None:
     """Nothing is published any more."""
     group.is_now(LagState.OK)
-    group.run(group.consumer().run())
+    group.consume()
     await joined(group)
     await group.produce(50)
     await drained(group)
-    await looks(group, 8)
+    await looks(group, 6)
 
 
 async def burst(group: ScenarioGroup) -> None:
     """Far more than usual arrives at once, and is read in a dozen seconds."""
     group.is_now(LagState.OK)
-    group.run(group.consumer(records_per_s_max=300).run())
+    group.consume(records_per_s_max=300)
     await joined(group)
     await group.produce(20)
     await drained(group)
@@ -98,9 +98,8 @@ async def burst(group: ScenarioGroup) -> None:
 
 async def stuck_partition(group: ScenarioGroup) -> None:
     """One of three partitions does not move; then it does."""
-    consumer = group.consumer()
+    consumer = group.consume()
     group.is_now(LagState.OK)
-    group.run(consumer.run())
     await joined(group)
     for partition in range(3):
         group.run(group.produce_steadily(10, partition))
@@ -116,9 +115,8 @@ async def stuck_partition(group: ScenarioGroup) -> None:
 
 async def poison_record(group: ScenarioGroup) -> None:
     """Two workers end at the same offset, as their watchdogs store it."""
-    consumer = group.consumer(stuck_at={0: 5})
+    group.consume(stuck_at={0: 5})
     group.is_now(LagState.OK)
-    group.run(consumer.run())
     await joined(group)
     await group.produce(20)
     await committed(group)
@@ -134,9 +132,8 @@ async def poison_record(group: ScenarioGroup) -> None:
 
 async def dead_letter_stop(group: ScenarioGroup) -> None:
     """The partition stops at the dead-letter limit, and an operator resumes it."""
-    consumer = group.consumer()
+    consumer = group.consume()
     group.is_now(LagState.OK)
-    group.run(consumer.run())
     await joined(group)
     await group.produce(10)
     await drained(group)
@@ -159,9 +156,8 @@ async def dead_letter_stop(group: ScenarioGroup) -> None:
 
 async def paused_lane(group: ScenarioGroup) -> None:
     """All workers wait for Cassandra, which does not respond to the monitor either."""
-    consumer = group.consumer()
+    consumer = group.consume()
     group.is_now(LagState.OK)
-    group.run(consumer.run())
     await joined(group)
     await group.produce(10)
     await drained(group)
@@ -209,14 +205,14 @@ async def _worker_gone(group: ScenarioGroup, how: signal.Signals) -> ConsumerPro
     worker.signal(how)
     group.is_now(LagState.STOPPED)
     await group.seen(LagState.STOPPED)
-    await looks(group, 2)
+    await looks(group, 1)
     return worker
 
 
 async def broker_killed(group: ScenarioGroup) -> None:
     """kill -9 of the only broker; then it is started again."""
     group.is_now(LagState.OK)
-    group.run(group.consumer().run())
+    group.consume()
     await joined(group)
     await group.produce(10)
     await drained(group)
@@ -242,7 +238,7 @@ async def monitor_killed(group: ScenarioGroup) -> None:
     group.start_monitor()
     group.is_now(LagState.STOPPED)
     await group.seen(LagState.STOPPED)
-    group.run(group.consumer().run())
+    group.consume()
     group.run(group.produce_steadily(10))
     await drained(group)
     group.is_now(LagState.OK)
@@ -255,12 +251,11 @@ async def monitor_killed(group: ScenarioGroup) -> None:
 async def retention_overrun(group: ScenarioGroup) -> None:
     """Records are removed before the group has read them."""
     group.is_now(LagState.OK)
-    consumer = group.run(group.consumer().run())
+    consumer = group.consume()
     await joined(group)
     await group.produce(20)
     await drained(group)
-    consumer.cancel()
-    await asyncio.gather(consumer, return_exceptions=True)
+    await consumer.leave()
     group.is_now(LagState.STOPPED)
     await group.produce(100)
     await group.seen(LagState.STOPPED)
@@ -273,28 +268,26 @@ async def retention_overrun(group: ScenarioGroup) -> None:
 async def rebalance_storm(group: ScenarioGroup) -> None:
     """A second worker starts and ends again and again, and the first is too slow anyway."""
     group.is_now(LagState.OK)
-    group.run(group.consumer(records_per_s_max=10).run())
+    group.consume(records_per_s_max=10)
     await joined(group)
     group.run(group.produce_steadily(40))
     await looks(group, 2)
     group.is_now(LagState.REBALANCING)
     until_ms = unix_ms() + STORM_S * 1_000
     while unix_ms() < until_ms:
-        other = group.run(group.consumer(records_per_s_max=10).run())
-        await asyncio.sleep(1.5)
-        other.cancel()
-        await asyncio.gather(other, return_exceptions=True)
+        other = group.consume(records_per_s_max=10)
+        await asyncio.sleep(1.0)
+        await other.leave()
 
 
 async def empty_group(group: ScenarioGroup) -> None:
     """All members have left a group that has read everything; then a record arrives."""
     group.is_now(LagState.OK)
-    consumer = group.run(group.consumer().run())
+    consumer = group.consume()
     await joined(group)
     await group.produce(10)
     await drained(group)
-    consumer.cancel()
-    await asyncio.gather(consumer, return_exceptions=True)
+    await consumer.leave()
     await looks(group, 5)
     await group.produce(1)
     group.is_now(LagState.STOPPED)
@@ -315,7 +308,7 @@ async def never_committed(group: ScenarioGroup) -> None:
 async def wrong_clock(group: ScenarioGroup) -> None:
     """The clock of one publisher is 50 minutes behind, and that of another 50 minutes ahead."""
     group.is_now(LagState.OK)
-    group.run(group.consumer(records_per_s_max=50).run())
+    group.consume(records_per_s_max=50)
     await joined(group)
     for ahead_ms in (-WRONG_MS, WRONG_MS, -WRONG_MS):
         await group.produce(150, ahead_ms=ahead_ms)
@@ -326,7 +319,7 @@ async def wrong_clock(group: ScenarioGroup) -> None:
 async def aborted_transactions(group: ScenarioGroup) -> None:
     """The log ends with the records of an aborted transaction, which nobody ever reads; then all leave."""
     group.is_now(LagState.OK)
-    consumer = group.run(group.consumer().run())
+    consumer = group.consume()
     await joined(group)
     client = aiokafka_client(group.broker.kafka)
     async with AIOKafkaProducer(**client, transactional_id=group.group) as producer:
@@ -336,8 +329,7 @@ async def aborted_transactions(group: ScenarioGroup) -> None:
         await group.produce(30, producer=producer)
         await producer.abort_transaction()
     await looks(group, 3)
-    consumer.cancel()
-    await asyncio.gather(consumer, return_exceptions=True)
+    await consumer.leave()
     await looks(group, 5)
 
 

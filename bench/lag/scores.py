@@ -29,7 +29,7 @@ class Verdicts:
     """The states that one monitor said, against the truths.
 
     `took_s` is how long the slowest state took that is not OK, None if one was never said. `wrong` are the
-    looks later than `VERDICT_S_MAX` after the truth that said something else, and `false_alarms` those at
+    looks later than the limit after the truth that said something else, and `false_alarms` those at
     which it said that the group does not get on although it did.
     """
 
@@ -54,17 +54,21 @@ class Score:
     exporter_errors: Errors
 
 
-def score_of(trace: Trace) -> Score:
-    """Return the score of a scenario that has ended."""
+def score_of(trace: Trace, verdict_s_max: float = VERDICT_S_MAX) -> Score:
+    """Return the score of a scenario that has ended; verdicts may take `verdict_s_max`."""
     states = {look.began_ms: look.state.value for look in trace.looks}
     burrow = {look.began_ms: _burrow(trace, look).value for look in trace.looks}
     truths = [truth for truth in trace.truths if truth.state is not OK] or trace.truths
     last = [burrow[look.began_ms] for look in trace.looks if trace.truth_at(look.began_ms) == truths[-1]]
     return Score(
         truth=truths[-1].state,
-        ours=_verdicts(trace, states, lambda truth: {truth.state.value}, {LagState.STOPPED.value}),
+        ours=_verdicts(
+            trace, states, lambda truth: {truth.state.value}, {LagState.STOPPED.value}, verdict_s_max
+        ),
         our_errors=_our_errors(trace),
-        burrow=_verdicts(trace, burrow, _burrow_may_say, {error.value for error in BURROW_ERRORS}),
+        burrow=_verdicts(
+            trace, burrow, _burrow_may_say, {error.value for error in BURROW_ERRORS}, verdict_s_max
+        ),
         burrow_said=last[-1] if last else "",
         kminion_errors=_kminion_errors(trace),
         exporter_errors=_exporter_errors(trace),
@@ -76,6 +80,7 @@ def _verdicts(
     said: Mapping[float, str],
     right: Callable[[Truth], set[str]],
     alarms: set[str],
+    verdict_s_max: float,
 ) -> Verdicts:
     took: list[float | None] = []
     wrong: list[str] = []
@@ -88,10 +93,10 @@ def _verdicts(
             took.append(None if first is None else (first.began_ms - truth.since_ms) / 1_000)
         for look in during:
             state, after_s = said[look.began_ms], (look.began_ms - truth.since_ms) / 1_000
-            if after_s > VERDICT_S_MAX and state not in right(truth):
+            if after_s > verdict_s_max and state not in right(truth):
                 wrong.append(f"{state} {after_s:.1f} s after {truth.state.value}: {look.reason}")
             former = trace.truth_at(truth.since_ms - 1)
-            is_late = after_s > VERDICT_S_MAX
+            is_late = after_s > verdict_s_max
             if state in alarms - right(truth) and (is_late or state not in right(former)):
                 false_alarms += 1
     slowest = None if None in took else max((s for s in took if s is not None), default=0.0)

@@ -49,6 +49,7 @@ class Post(NamedTuple):
 class Canary:
     """Posts every `interval_s`; its authors have the ids after `reader`. `clock_s` is monotonic.
 
+    `noted` is told what became of each post.
     `publish` returns when an event is acknowledged, `feed` the newest photos of the reader's feed. Both raise
     StoreUnavailable.
     """
@@ -60,6 +61,7 @@ class Canary:
     interval_s: float
     late_s: float
     wait_s_max: float
+    noted: Callable[[Outcome], None] = lambda _: None
     clock_ms: Callable[[], int] = unix_ms
     clock_s: Callable[[], float] = monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -74,7 +76,9 @@ class Canary:
             CANARY_POSTS.labels(outcome.value)  # So that a rate of 0 is known before the first of its kind.
         while True:
             began_s = self.clock_s()
-            CANARY_POSTS.labels((await self.post()).value).inc()
+            outcome = await self.post()
+            CANARY_POSTS.labels(outcome.value).inc()
+            self.noted(outcome)
             await self.sleep(max(0.0, self.interval_s - (self.clock_s() - began_s)))
 
     async def post(self) -> Outcome:

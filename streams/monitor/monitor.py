@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from streams.clock import unix_ms
+from streams.core.lag.history import LagHistory
 from streams.core.lag.judge import GroupHistory
+from streams.core.lag.rebalances import RebalanceLog
 from streams.core.lag.report import Json, LagReport, SwitchLag, without_data
 from streams.core.lag.samples import GroupLogs
 from streams.core.overload.backlog import LaneBacklog
@@ -41,6 +43,8 @@ class LagMonitor:
     groups: Callable[[], Sequence[GroupLogs]]
     sampler: Sampler
     backlog: BacklogReader
+    history: LagHistory
+    rebalances: RebalanceLog
     interval_s: float
     stale_s: float
     unowned_s: float
@@ -100,6 +104,9 @@ class LagMonitor:
             else:
                 facts = None if stored is None else stored.facts.get(group.group)
                 verdicts.append(history.judge(sample, facts, backlog, now_s))
+                if sample.members is not None:
+                    self.rebalances.observe(group.group, sample.members, now_ms)
+        self.history.add(now_ms, verdicts)
         if all(isinstance(sample, StoreUnavailable) for sample in samples.values()):
             self._failure = verdicts[0].verdict.reason
             return

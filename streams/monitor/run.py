@@ -9,12 +9,15 @@ import aiohttp
 
 from schemas.facts import EventData
 from schemas.ids import UserId
-from streams.clock import unix_us
+from streams.clock import unix_ms, unix_us
+from streams.core.lag.history import LagHistory
+from streams.core.lag.rebalances import RebalanceLog
 from streams.core.lag.samples import GroupLogs
 from streams.gathering import run_together
 from streams.jobs.dead_letters.depth import DeadLettersDepth
 from streams.jobs.dead_letters.ports import DeadLetterLog
 from streams.kafka.consuming.dead_letter_log import KafkaDeadLetterLog
+from streams.kafka.consuming.record_log import KafkaRecordLog
 from streams.kafka.offsets.fanout_backlog import FanoutBacklog
 from streams.kafka.offsets.members import GroupMembers
 from streams.kafka.offsets.offsets import Offsets
@@ -23,16 +26,21 @@ from streams.kafka.producing.publisher import KafkaPublisher
 from streams.kafka.producing.sizes import sizes_once_kafka_answers
 from streams.monitor.canary import Canary
 from streams.monitor.canary_feed import HttpFeed
+from streams.monitor.freshness import FreshnessLog
 from streams.monitor.groups import pipeline_groups
 from streams.monitor.monitor import LagMonitor
+from streams.monitor.operations import OperationsTail
+from streams.monitor.overview import Overview
 from streams.monitor.sampling import Sampler
 from streams.monitor.serving import serve_monitor
 from streams.polling import poll
-from streams.settings import CanarySettings, MonitorSettings, load
+from streams.settings import CanarySettings, MonitorSettings, RenditionSettings, load
 from streams.stopping import run_until_signal
 from streams.stores.connect import connect_coordination
+from topics.catalogue import OPERATIONS
 
 SIZES_S = 60.0
+OPERATIONS_S = 2.0
 DEAD_LETTERS_S = 15.0
 CANARY_SOURCE = "/shutterline/canary"
 log = logging.getLogger(__name__)
@@ -52,16 +60,18 @@ async def run_monitor(token: Callable[[], str]) -> None:
         StoreMisconfigured: A store will never let this process in with its settings.
     """
     settings = load()
-    monitor: LagMonitor | None = None
+    overview: Overview | None = None
+    freshness = FreshnessLog(unix_ms)
 
     async def work() -> None:
-        nonlocal monitor
+        nonlocal overview
         async with AsyncExitStack() as closing:
             await closing.enter_async_context(
                 serve_monitor(
                     settings,
-                    lambda: None if monitor is None else monitor.report(),
-                    lambda: {} if monitor is None else monitor.ages_s(),
+                    lambda: None if overview is None else overview.monitor.report(),
+                    lambda: {} if overview is None else overview.monitor.ages_s(),
+                    lambda: None if overview is None else overview.json(),
                 )
             )
             timeout_ms = settings.monitor_timeout_ms
@@ -72,33 +82,64 @@ async def run_monitor(token: Callable[[], str]) -> None:
             closing.push_async_callback(members.close)
             offsets = Offsets(settings, timeout_s=timeout_ms / 1_000)
 
-            def groups() -> Sequence[GroupLogs]:
-                return pipeline_groups(
-                    settings.namespace, topics.sizes(), still_s=settings.monitor_still_s, renditions=settings
-                )
-
-            monitor = LagMonitor(
-                groups=groups,
-                sampler=Sampler(offsets, members),
-                backlog=FanoutBacklog(settings, offsets, topics.sizes()),
-                interval_s=settings.monitor_interval_ms / 1_000,
-                stale_s=settings.monitor_stale_s_max,
-                unowned_s=settings.monitor_unowned_ms / 1_000,
+            monitor = _monitor(settings, settings, topics, offsets, members)
+            operations = OperationsTail(
+                KafkaRecordLog(settings, timeout_s=timeout_ms / 1_000),
+                offsets,
+                OPERATIONS.named(settings.namespace),
+                settings.monitor_operations_max,
+            )
+            overview = Overview(monitor, operations, freshness)
+            read_operations = partial(
+                poll, operations.read, OPERATIONS_S, log=log, failure="the topic operations is not read"
             )
             compare = partial(
                 poll, topics.compare_sizes, SIZES_S, log=log, failure="the sizes of the topics are not known"
             )
             dead_letters = KafkaDeadLetterLog(settings, offsets, topics.sizes())
 
-            watch_stored = partial(_watch_stored, settings, monitor, dead_letters)
-            canary = partial(_run_canary, settings, settings, topics, token)
-            await run_together(monitor.run, monitor.watch_backlog, watch_stored, compare, canary)
+            watch_stored = partial(_watch_stored, settings, overview, dead_letters)
+            canary = partial(_run_canary, settings, settings, topics, token, freshness)
+            await run_together(
+                monitor.run, monitor.watch_backlog, watch_stored, compare, read_operations, canary
+            )
 
     await run_until_signal(work(), within_s=settings.stop_s_max)
 
 
+def _monitor(
+    settings: MonitorSettings,
+    renditions: RenditionSettings,
+    topics: Producer,
+    offsets: Offsets,
+    members: GroupMembers,
+) -> LagMonitor:
+    def groups() -> Sequence[GroupLogs]:
+        return pipeline_groups(
+            settings.namespace, topics.sizes(), still_s=settings.monitor_still_s, renditions=renditions
+        )
+
+    return LagMonitor(
+        groups=groups,
+        history=LagHistory(
+            step_s=settings.monitor_history_step_s,
+            columns_max=max(1, settings.monitor_history_s // settings.monitor_history_step_s),
+        ),
+        rebalances=RebalanceLog(settings.monitor_rebalances_max),
+        sampler=Sampler(offsets, members),
+        backlog=FanoutBacklog(settings, offsets, topics.sizes()),
+        interval_s=settings.monitor_interval_ms / 1_000,
+        stale_s=settings.monitor_stale_s_max,
+        unowned_s=settings.monitor_unowned_ms / 1_000,
+    )
+
+
 async def _run_canary(
-    settings: CanarySettings, monitor: MonitorSettings, producer: Producer, token: Callable[[], str]
+    settings: CanarySettings,
+    monitor: MonitorSettings,
+    producer: Producer,
+    token: Callable[[], str],
+    freshness: FreshnessLog,
 ) -> None:
     """Run the canary until cancelled; return at once if it is off."""
     if not settings.canary_interval_ms:
@@ -117,13 +158,14 @@ async def _run_canary(
             interval_s=settings.canary_interval_ms / 1_000,
             late_s=settings.canary_late_ms / 1_000,
             wait_s_max=settings.canary_wait_s_max,
+            noted=freshness.add,
         )
         await canary.run()
 
 
-async def _watch_stored(settings: MonitorSettings, monitor: LagMonitor, dead_letters: DeadLetterLog) -> None:
+async def _watch_stored(settings: MonitorSettings, overview: Overview, dead_letters: DeadLetterLog) -> None:
     """Watch what needs Cassandra, once it is there; runs until cancelled."""
     async with connect_coordination(settings, timeout_ms=settings.monitor_timeout_ms) as stores:
-        depth = DeadLettersDepth(dead_letters, stores.handled_dead_letters)
+        depth = overview.dead_letters = DeadLettersDepth(dead_letters, stores.handled_dead_letters)
         count = partial(poll, depth.read, DEAD_LETTERS_S, log=log, failure="dead letters are not counted")
-        await run_together(partial(monitor.watch_stored, stores), count)
+        await run_together(partial(overview.monitor.watch_stored, stores), count)

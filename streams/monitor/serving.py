@@ -1,4 +1,4 @@
-"""The monitor over HTTP: `/lag`, `/metrics`, `/healthz` and `/readyz`."""
+"""The monitor over HTTP: `/lag`, `/overview`, `/metrics`, `/healthz` and `/readyz`."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,19 +16,24 @@ from streams.settings import MonitorSettings
 
 @asynccontextmanager
 async def serve_monitor(
-    settings: MonitorSettings, report: Callable[[], Json | None], ages_s: Callable[[], dict[str, float]]
+    settings: MonitorSettings,
+    report: Callable[[], Json | None],
+    ages_s: Callable[[], dict[str, float]],
+    overview: Callable[[], Json | None],
 ) -> AsyncIterator[None]:
-    """Serve inside the block, at the address of the settings. `report` returns None before the first sample.
+    """Serve inside the block, at the address of the settings.
+
+    `report` and `overview` return None before the first sample.
 
     Raises:
         OSError: The port is in use.
     """
 
     async def lag(_: web.Request) -> web.Response:
-        body = report()
-        if body is None:
-            return _unavailable("there is no sample yet\n")
-        return web.Response(body=orjson.dumps(body), content_type="application/json")
+        return _json(report())
+
+    async def all_of_it(_: web.Request) -> web.Response:
+        return _json(overview())
 
     async def metrics(_: web.Request) -> web.Response:
         show(report(), ages_s())
@@ -40,7 +45,13 @@ async def serve_monitor(
     async def readyz(_: web.Request) -> web.Response:
         return _unavailable("waiting for kafka\n") if report() is None else web.Response(text="ready\n")
 
-    routes = {"/lag": lag, "/metrics": metrics, "/healthz": healthz, "/readyz": readyz}
+    routes = {
+        "/lag": lag,
+        "/overview": all_of_it,
+        "/metrics": metrics,
+        "/healthz": healthz,
+        "/readyz": readyz,
+    }
     app = web.Application()
     app.add_routes([web.get(path, handler) for path, handler in routes.items()])
     runner = web.AppRunner(app, access_log=None)
@@ -52,6 +63,12 @@ async def serve_monitor(
             yield
     finally:
         await runner.cleanup()
+
+
+def _json(body: Json | None) -> web.Response:
+    if body is None:
+        return _unavailable("there is no sample yet\n")
+    return web.Response(body=orjson.dumps(body), content_type="application/json")
 
 
 def _unavailable(text: str) -> web.Response:

@@ -38,3 +38,9 @@ class MonitorSettings(MonitorAddressSettings, CassandraSettings, KafkaSettings, 
     # A commit that does not move for longer while records wait: STALLED. As long as the watchdog of the
     # workers waits (`watchdog_s`); of renditions, as much longer as a decoder may take.
     monitor_still_s: PositiveInt = 60
+    # What waited, for the page /ops: 60 columns of 10 s, so of the largest profile, 600 partitions, 36,000
+    # numbers.
+    monitor_history_s: PositiveInt = 600
+    monitor_history_step_s: PositiveInt = 10
+    monitor_rebalances_max: PositiveInt = 50  # The newest ones are remembered.
+    monitor_operations_max: PositiveInt = 50  # So many records of the topic `operations`.

@@ -46,6 +46,21 @@ class RequestSettings(ShareSettings):
     request_body_bytes_max: PositiveInt = 65_536
 
 
+class OpsSettings(Part):
+    """The pages below /ops."""
+
+    # Browsers that are told of changes, of one process.
+    ops_streams_max: PositiveInt = 20
+    # Then the browser connects again. So a stream has a deadline as every request has.
+    ops_stream_s_max: PositiveInt = 300
+    ops_stream_interval_ms: PositiveInt = 2_000  # The monitor has a new sample as often.
+    # Counting what a run over dead letters would do reads all of them. Above this time, use the command.
+    ops_rehearsal_s_max: PositiveInt = 8
+    ops_record_ms_max: PositiveInt = 1_500  # To read a record; less than a request's deadline.
+    ops_records_read_at_once: PositiveInt = 4
+    ops_value_bytes_max: PositiveInt = 16_384  # Of a record's value that is shown.
+
+
 class ConnectionSettings(Part):
     """Limits of the connections to an API process."""
 

@@ -23,7 +23,7 @@ PAGES = sorted(path for path in FOLDER.glob("*.md") if path.name != "README.md")
 PACKAGES = ("api", "infra", "shutterline", "streams", "topics", "schemas")
 SECTIONS = ["What users feel", "Look", "Do", "It worked", "Do not"]
 # What follows `shutterline` in a span or a block of code, up to a pipe, a bracket or a comment.
-_COMMAND = re.compile(r"(?:^|[ `/(])shutterline ([a-z][^`|#)\n]*)", re.MULTILINE)
+_COMMAND = re.compile(r"(?:^|[ `/(])shutterline ([a-z][^`|#()\n]*)", re.MULTILINE)
 _BLOCK = re.compile(r"^ {4,}.*(?:\n {4,}.*)*", re.MULTILINE)
 _SPAN = re.compile(r"`[^`\n]+`")
 _METRIC = re.compile(r"shutterline_(\((?P<several>[^)]+)\)|(?P<one>[a-z_]+))")

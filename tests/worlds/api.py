@@ -1,7 +1,7 @@
 """The API in memory: stores, a clock, a publisher, keys, and clients."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -14,10 +14,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.composition import make_services
+from api.composition import OpsClients, make_services
+from api.event_streams import EventStreams
 from api.http.cursors import CursorKind, decode_cursor
 from api.http.inputs import PageQuery
-from api.lag_reader import LagReader
+from api.lag_reader import LagReader, overview_without_data
 from api.photo_ids import PhotoIds
 from api.reading.media_keys import KeyIds, MediaKeys
 from api.routes.feed import feed_page
@@ -31,15 +32,19 @@ from streams.core.feed import Completeness
 from streams.core.photos import Photo, StoredRendition
 from streams.errors import StoreUnavailable
 from streams.jobs.clocks import Clocks
+from streams.jobs.dead_letters.background import BackgroundRuns, DeadLetterTopics
+from streams.jobs.records import StoredRecord
 from streams.photos.deleted import hide_photo
+from streams.ports.coordination import HandledDeadLetters
 from streams.ports.groups import Stores
 from streams.ports.health import StoreProbe
 from streams.ports.timelines import PhotosForOwners
-from streams.settings import Settings
+from streams.settings import OpsSettings, ReplaySettings, Settings
 from streams.stores.cache.following import cache_follows
 from streams.stores.cache.keys import photo_key, pull_list_key
 from streams.stores.memory.health import MemoryStoreProbe
 from streams.stores.memory.stores import memory_stores
+from tests.unit.streams.jobs.dead_letters.letters import MemoryLog, MemoryOperations, MemoryReplays
 from tests.worlds.deliveries import PUSHED
 from tests.worlds.kafka import LOCAL, FakeOffsets
 from topics.catalogue import FANOUT
@@ -102,9 +107,11 @@ class FakeQueue:
 
 @dataclass(slots=True)
 class FakeMonitor:
-    """A lag monitor that responds with `report`; without one it is down."""
+    """A lag monitor that responds with `report`, and with `overview` or one around that report; without a
+    report it is down."""
 
     report: bytes | None = None
+    overview: Mapping[str, Any] | None = None
     reads: int = 0
 
     async def read(self) -> bytes:
@@ -112,6 +119,35 @@ class FakeMonitor:
         if self.report is None:
             raise ConnectionRefusedError("down")
         return self.report
+
+    async def read_overview(self) -> bytes:
+        if self.report is None:
+            raise ConnectionRefusedError("down")
+        nothing = {
+            "history": {"step_s": 10, "at": [], "lanes": []},
+            "freshness": None,
+            "rebalances": [],
+            "dead_letters": None,
+            "operations": [],
+            "sources": [{"source": "kafka", "age_s": 0.5}],
+        }
+        return orjson.dumps({"lag": orjson.loads(self.report), **nothing, **(self.overview or {})})
+
+
+@dataclass(slots=True)
+class FakeRecords:
+    """Logs by topic and partition. If `down`, a read fails."""
+
+    logs: dict[tuple[str, int], list[StoredRecord]] = field(default_factory=dict)
+    down: bool = False
+
+    async def read(
+        self, topic: str, partition: int, offset: int, *, records_max: int
+    ) -> Sequence[StoredRecord]:
+        if self.down:
+            raise StoreUnavailable("kafka", "read", "down")
+        held = [record for record in self.logs.get((topic, partition), []) if record.offset >= offset]
+        return held[:records_max]
 
 
 async def _nothing() -> None:
@@ -205,6 +241,11 @@ class World:
     queue: FakeQueue
     log_ends: FakeOffsets
     monitor: FakeMonitor
+    records: FakeRecords
+    letters: MemoryLog
+    replays: MemoryReplays
+    operations: MemoryOperations
+    ops: OpsClients
     switches: dict[str, Switchable]
     memory: Stores
     stores: Stores
@@ -217,7 +258,11 @@ class World:
         """The application, made at its first use, because this takes longer than most tests."""
         if self._app is None:
             self._app = create_app(
-                self.services, requests=self.settings, uploads=self.settings, photo_urls=self.settings
+                self.services,
+                requests=self.settings,
+                uploads=self.settings,
+                photo_urls=self.settings,
+                ops=self.settings,
             )
         return self._app
 
@@ -341,6 +386,7 @@ async def another_process(world: World, **overrides: object) -> World:
 async def _world(memory: Stores | None, **overrides: object) -> World:
     clock = Clock(NOW_MS - 1_000)
     publisher, queue, log_ends, monitor = FakePublisher(), FakeQueue(), FakeOffsets(), FakeMonitor()
+    records, letters, replays, operations = FakeRecords(), MemoryLog([]), MemoryReplays(), MemoryOperations()
     parts = {**PATIENT, **overrides}
     settings = Settings(jwt_secret=SECRET, **parts)  # type: ignore[arg-type]  # pydantic checks them.
     memory = memory or memory_stores(
@@ -353,6 +399,8 @@ async def _world(memory: Stores | None, **overrides: object) -> World:
     switches = {store.name: Switchable(getattr(memory, store.name), store.name) for store in fields(Stores)}
     stores = replace(memory, **switches)  # They implement the same ports.
     switches["kafka_probe"] = Switchable(MemoryStoreProbe(), "kafka")
+    runs = _runs(settings, letters, replays, operations, stores.handled_dead_letters)
+    ops = _ops_clients(settings, clock, monitor, records, runs)
     services = make_services(
         settings,
         stores,
@@ -361,7 +409,7 @@ async def _world(memory: Stores | None, **overrides: object) -> World:
         log_ends,
         lambda: LOCAL,
         kafka_probe=cast(StoreProbe, switches["kafka_probe"]),
-        lag=LagReader(monitor.read, clock_s=lambda: clock.ms / 1_000),
+        ops=ops,
         # The lease is returned at the end, even if a test has made the store fail.
         ids=PhotoIds(memory.shard_leases, lambda: clock.ms),
         media_keys=MediaKeys(KeyIds("local"), media_key()),
@@ -383,7 +431,53 @@ async def _world(memory: Stores | None, **overrides: object) -> World:
     await services.verifier.revoked.refresh()
     await services.health.clocks.compare()
     await _lease_shard(services.uploads.ids, clock)
-    return World(clock, publisher, queue, log_ends, monitor, switches, memory, stores, settings, services)
+    return World(
+        clock,
+        publisher,
+        queue,
+        log_ends,
+        monitor,
+        records,
+        letters,
+        replays,
+        operations,
+        ops,
+        switches,
+        memory,
+        stores,
+        settings,
+        services,
+    )
+
+
+def _ops_clients(
+    settings: OpsSettings, clock: Clock, monitor: FakeMonitor, records: FakeRecords, runs: BackgroundRuns
+) -> OpsClients:
+    def clock_s() -> float:
+        return clock.ms / 1_000
+
+    return OpsClients(
+        lag=LagReader(monitor.read, clock_s=clock_s),
+        overview=LagReader(monitor.read_overview, emptied=overview_without_data, clock_s=clock_s),
+        records=records,
+        runs=runs,
+        streams=EventStreams(settings),
+    )
+
+
+def _runs(
+    settings: ReplaySettings,
+    letters: MemoryLog,
+    replays: MemoryReplays,
+    operations: MemoryOperations,
+    handled: HandledDeadLetters,
+) -> BackgroundRuns:
+    return BackgroundRuns(
+        topics=lambda: DeadLetterTopics(letters, replays),
+        handled=handled,
+        operations=operations,
+        settings=settings,
+    )
 
 
 async def _lease_shard(ids: PhotoIds, clock: Clock) -> None:

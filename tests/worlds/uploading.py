@@ -164,7 +164,7 @@ def through(world: World, at: Callable[[Moment], Awaitable[None]]) -> FlakyStore
         world.log_ends,
         lambda: LOCAL,
         kafka_probe=cast(StoreProbe, world.switches["kafka_probe"]),
-        lag=world.services.lag,
+        ops=world.ops,
         ids=world.services.uploads.ids,
         media_keys=MediaKeys(KeyIds("local"), media_key()),
         clocks=world.services.health.clocks,

@@ -9,7 +9,6 @@ import typer
 
 from shutterline.commands.dead_letters.opened import opened
 from shutterline.commands.dead_letters.options import (
-    Chosen,
     Key,
     Reasons,
     Since,
@@ -25,6 +24,7 @@ from shutterline.failures import INTERRUPTED, CommandFailed, load_settings, plai
 from shutterline.logs import log_to_stderr
 from shutterline.terminal import terminal
 from streams.core.dead_letters import DeadLetter
+from streams.jobs.dead_letters.choice import Choice
 from streams.jobs.dead_letters.listing import Listing
 from streams.jobs.dead_letters.run import Action, Run
 from streams.jobs.dead_letters.scan import HandledBlocks, Scan
@@ -72,7 +72,7 @@ def list_letters(
         show_listing(listing, terminal())
 
 
-async def _list(meant: Chosen, listing: Listing) -> None:
+async def _list(meant: Choice, listing: Listing) -> None:
     settings = load_settings()
     async with opened(settings, settings, settings.worker_store_timeout_ms) as kafka:
         scan = await Scan.begin(kafka.log, kafka.handled, meant.topics)
@@ -156,14 +156,14 @@ def discard(
     _run(Action.DISCARD, chosen(topic, reason, since, until, key), by, execute)
 
 
-def _run(action: Action, meant: Chosen, by: str | None, execute: bool) -> None:
+def _run(action: Action, meant: Choice, by: str | None, execute: bool) -> None:
     run = asyncio.run(_handle(action, meant, person(getuser() if by is None else by), execute))
     if run.is_stopped:
         terminal().print("Stopped. Repeat the command, and it goes on with the others.")
         raise typer.Exit(INTERRUPTED)
 
 
-async def _handle(action: Action, meant: Chosen, by: str, execute: bool) -> Run:
+async def _handle(action: Action, meant: Choice, by: str, execute: bool) -> Run:
     settings, console, done = load_settings(), terminal(), action.outcome.value
     log_to_stderr("dead-letters", LogLevel.WARNING)
     async with opened(settings, settings, settings.worker_store_timeout_ms) as kafka:

@@ -1,15 +1,15 @@
 """Which dead letters a command is about. An invalid value is a sentence with the value and the rule."""
 
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
 from schemas.envelope import Reason
 from schemas.quoting import quoted
-from schemas.times import parse_rfc3339_us, rfc3339, utc_datetime
+from schemas.times import parse_rfc3339_us
 from shutterline.failures import CommandFailed
 from streams.core.dead_letters import Selection
+from streams.jobs.dead_letters.choice import Choice
 from topics.catalogue import Topic, dead_letter_of, topics_with_dead_letters
 
 BY_CHARS_MAX = 128
@@ -28,18 +28,9 @@ Until = Annotated[str | None, typer.Option(metavar="TIME", help="RFC 3339; those
 Key = Annotated[str | None, typer.Option(help="Those with this key, such as 7.")]
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """The topics, and which of their dead letters; `said` is what was asked for, for audits."""
-
-    topics: tuple[Topic, ...]
-    selection: Selection
-    said: dict[str, object]
-
-
 def chosen(
     topics: list[str] | None, reasons: list[str] | None, since: str | None, until: str | None, key: str | None
-) -> Chosen:
+) -> Choice:
     """Return what the options mean.
 
     Raises:
@@ -55,14 +46,7 @@ def chosen(
         until_us=until_us,
         key=None if key is None else key.encode("utf-8", "surrogateescape"),
     )
-    said: dict[str, object] = {
-        "topics": [topic.name for topic in named],
-        "reasons": sorted(selection.reasons),
-        "since": None if since_us is None else rfc3339(utc_datetime(since_us)),
-        "until": None if until_us is None else rfc3339(utc_datetime(until_us)),
-        "key": None if selection.key is None else key_text(selection.key),
-    }
-    return Chosen(named, selection, said)
+    return Choice(named, selection)
 
 
 def topic_named(name: str) -> Topic:

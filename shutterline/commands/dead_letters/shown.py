@@ -1,13 +1,12 @@
 """How dead letters are shown. What is in them comes from other people, so the terminal makes it printable."""
 
-import json
 from collections.abc import Mapping
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from schemas.printable import printable
+from schemas.printable import printable, value_text
 from schemas.quoting import quoted
 from schemas.times import rfc3339, utc_datetime, utc_datetime_of_ms
 from shutterline.commands.dead_letters.options import key_text
@@ -18,7 +17,6 @@ from streams.jobs.dead_letters.run import Counts
 from streams.ports.coordination import Outcome
 
 NONE = "-"
-HEX_LINE_BYTES = 16
 
 
 def bar(console: Console, what: str) -> Progress:
@@ -114,24 +112,6 @@ def show_letter(letter: DeadLetter, outcome: Outcome | None, console: Console) -
     console.print(headers)
     console.print(styled(("value", "bold")))
     console.print(value_text(letter.value), soft_wrap=True)
-
-
-def value_text(value: bytes | None) -> str:
-    """The value for people: JSON with indents, otherwise its bytes in hex and as text."""
-    if value is None:
-        return "null, so the record has none"
-    try:
-        # Not orjson: it would show an integer beyond 64 bits as another number.
-        return json.dumps(json.loads(value.decode()), indent=2, ensure_ascii=False)
-    except (ValueError, RecursionError):
-        return "\n".join(
-            _hex_line(at, value[at : at + HEX_LINE_BYTES]) for at in range(0, len(value), HEX_LINE_BYTES)
-        )
-
-
-def _hex_line(at: int, line: bytes) -> str:
-    text = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in line)
-    return f"{at:08x}  {line.hex(' '):<{3 * HEX_LINE_BYTES - 1}}  {text}"
 
 
 def show_counts(counts: Counts, done: str, console: Console) -> None:

@@ -1,9 +1,11 @@
-"""How many dead letters wait for an operator, and since when."""
+"""How many dead letters wait for an operator, why, and since when."""
 
 from array import array
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import Any
 
 from streams.clock import unix_ms
 from streams.jobs.dead_letters.ports import DeadLetterLog
@@ -14,22 +16,37 @@ from topics.catalogue import Topic, dead_letter_of, topics_with_dead_letters
 # Of a partition, the oldest, which are what an alarm is about: 40 MB. Later ones are counted once these are
 # handled.
 LETTERS_MAX = 5_000_000
+# Reads whose ends are remembered: of one every 15 s, those of ten minutes.
+READS_MAX = 41
+# Reasons that are counted by name. There are fewer; what a later version may add beyond that is `OTHER`.
+REASONS_MAX = 64
+OTHER = "other"
+Json = dict[str, Any]
 
 
 @dataclass(slots=True)
 class _Block:
-    """By offset, Kafka's time of each letter that waits, and 0 for the others; and how many wait."""
+    """By offset, Kafka's time of each letter that waits, and 0 for the others; and how many wait.
+
+    A reason is its number in `DeadLettersDepth`.
+    """
 
     times_ms: "array[int]" = field(default_factory=lambda: array("q", bytes(8 * LETTERS_A_BLOCK)))
+    reasons: "array[int]" = field(default_factory=lambda: array("B", bytes(LETTERS_A_BLOCK)))
+    by_reason: Counter[int] = field(default_factory=Counter)
     waiting: int = 0
 
-    def add(self, within: int, time_ms: int) -> None:
-        self.waiting += not self.times_ms[within]
-        self.times_ms[within] = time_ms
+    def add(self, within: int, time_ms: int, reason: int) -> None:
+        self.remove(within)
+        self.waiting += 1
+        self.times_ms[within], self.reasons[within] = time_ms, reason
+        self.by_reason[reason] += 1
 
     def remove(self, within: int) -> None:
-        self.waiting -= self.times_ms[within] != 0
-        self.times_ms[within] = 0
+        if self.times_ms[within]:
+            self.waiting -= 1
+            self.times_ms[within] = 0
+            self.by_reason[self.reasons[within]] -= 1
 
 
 @dataclass(slots=True)
@@ -38,6 +55,31 @@ class _Partition:
 
     position: int = 0
     blocks: dict[int, _Block] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicDepth:
+    """The dead letters of one topic that wait. `oldest_ms` is Kafka's time of the first one.
+
+    `per_minute` is how many came a minute in the last ten minutes; None before the second look.
+    """
+
+    topic: str
+    waiting: int
+    oldest_ms: int | None
+    per_minute: float | None
+    by_reason: Sequence[tuple[str, int]]
+
+    def json(self, now_ms: int) -> Json:
+        """Return the figures, with the age of the oldest at `now_ms`, and the reasons by their number."""
+        age_s = None if self.oldest_ms is None else max(0, now_ms - self.oldest_ms) / 1_000
+        return {
+            "topic": self.topic,
+            "waiting": self.waiting,
+            "oldest_age_s": age_s,
+            "per_minute": self.per_minute,
+            "reasons": [{"reason": reason, "waiting": number} for reason, number in self.by_reason],
+        }
 
 
 @dataclass(slots=True)
@@ -53,6 +95,11 @@ class DeadLettersDepth:
     letters_max: int = LETTERS_MAX
     clock_ms: Callable[[], int] = unix_ms
     _partitions: dict[tuple[str, int], _Partition] = field(default_factory=dict, init=False)
+    _reasons: list[str] = field(default_factory=lambda: [OTHER], init=False)
+    # By topic: when, and where its logs ended then, all together.
+    _ends: dict[str, deque[tuple[int, int]]] = field(default_factory=dict, init=False)
+    topics: dict[str, TopicDepth] = field(default_factory=dict, init=False)
+    read_ms: int | None = field(default=None, init=False)
 
     async def read(self) -> None:
         """Read what is new, and set the gauges of every topic.
@@ -61,14 +108,47 @@ class DeadLettersDepth:
             StoreUnavailable: Kafka or Cassandra did not respond; the gauges are as before for some topics.
         """
         for topic in topics_with_dead_letters():
+            logs = await self.log.offsets(topic)
             found = [
-                await self._read_partition(topic, partition, offsets)
-                for partition, offsets in (await self.log.offsets(topic)).items()
+                await self._read_partition(topic, partition, offsets) for partition, offsets in logs.items()
             ]
             oldest_ms = min((oldest for _, oldest in found if oldest), default=None)
             age_ms = 0 if oldest_ms is None else max(0, self.clock_ms() - oldest_ms)
-            DEAD_LETTERS_WAITING.labels(topic.name).set(sum(waiting for waiting, _ in found))
+            waiting = sum(waiting for waiting, _ in found)
+            DEAD_LETTERS_WAITING.labels(topic.name).set(waiting)
             DEAD_LETTERS_OLDEST.labels(topic.name).set(age_ms / 1_000)
+            self.topics[topic.name] = TopicDepth(
+                topic=topic.name,
+                waiting=waiting,
+                oldest_ms=oldest_ms,
+                per_minute=self._per_minute(topic, sum(offsets.stop for offsets in logs.values())),
+                by_reason=self._by_reason(topic),
+            )
+        self.read_ms = self.clock_ms()
+
+    def _per_minute(self, topic: Topic, end: int) -> float | None:
+        ends = self._ends.setdefault(topic.name, deque(maxlen=READS_MAX))
+        if ends and end < ends[-1][1]:  # The topic was created again.
+            ends.clear()
+        ends.append((self.clock_ms(), end))
+        took_ms = ends[-1][0] - ends[0][0]
+        return (end - ends[0][1]) * 60_000 / took_ms if took_ms > 0 else None
+
+    def _by_reason(self, topic: Topic) -> list[tuple[str, int]]:
+        """Return the reasons of what waits, the most frequent first."""
+        counts: Counter[int] = Counter()
+        for (name, _), known in self._partitions.items():
+            if name == topic.name:
+                for block in known.blocks.values():
+                    counts.update(block.by_reason)
+        return [(self._reasons[number], count) for number, count in counts.most_common() if count]
+
+    def _reason_number(self, reason: str) -> int:
+        if reason not in self._reasons:
+            if len(self._reasons) > REASONS_MAX:
+                return 0
+            self._reasons.append(reason)
+        return self._reasons.index(reason)
 
     async def _read_partition(self, topic: Topic, partition: int, offsets: range) -> tuple[int, int]:
         """Return how many letters wait, and Kafka's time of the first one, 0 if there is none."""
@@ -100,7 +180,8 @@ class DeadLettersDepth:
             async for letters in batches:
                 for letter in letters:
                     number, within = divmod(letter.offset, LETTERS_A_BLOCK)
-                    known.blocks.setdefault(number, _Block()).add(within, letter.timestamp_ms)
+                    block = known.blocks.setdefault(number, _Block())
+                    block.add(within, letter.timestamp_ms, self._reason_number(letter.reason))
                 known.position = letters[-1].offset + 1
                 if len(known.blocks) * LETTERS_A_BLOCK >= self.letters_max:
                     return

@@ -7,17 +7,21 @@ from typing import Any
 
 import httpx
 
+from bench.traffic.waiting import eventually
+from infra.local import ports
 from infra.local.deployment import Deployment
 from infra.local.servers.probes import http_body
 from schemas.facts import UserFollowed
 from schemas.ids import UserId
+from shutterline.client.feed import feed_client
+from shutterline.tokens import tokens_for
 from streams.kafka.offsets.offsets import Offsets
-from tests.integration.conftest import DeploymentFactory
 from topics.catalogue import FOLLOWS
 
 FOLLOWS_WAITING = 40
 # The monitor looks every 2 s. A verdict needs two samples.
 VERDICT_S_MAX = 10.0
+CANARY_POSTS_MIN = 5
 Json = dict[str, Any]
 
 
@@ -60,12 +64,12 @@ async def becomes(
         await asyncio.sleep(0.2)
 
 
-async def test_the_lag_of_a_group_from_idle_to_stopped_and_back(deploy: DeploymentFactory) -> None:
+async def test_the_lag_of_a_group_from_idle_to_stopped_and_back(shared: Deployment) -> None:
     """An idle system is OK. When its worker leaves and records wait, the figures are those of the broker, and
     the group is STOPPED within seconds; a new worker makes it OK. Without the monitor nothing is known."""
-    deployment = deploy()
+    deployment = shared
     follows, check = FOLLOWS.named(deployment.namespace), f"{deployment.namespace}check"
-    deployment.start_all(monitor=True)
+    deployment.start_monitor()
 
     idle = await becomes(
         deployment,
@@ -110,6 +114,29 @@ async def test_the_lag_of_a_group_from_idle_to_stopped_and_back(deploy: Deployme
     unknown = await becomes(deployment, lambda report: {"NO-DATA"} == states_of(report))
     assert topic_of(unknown, check, follows)["lag_messages"] is None
     assert unknown["sampled_at"] == (await lag_of(deployment))["sampled_at"] > stopped["sampled_at"]
+
+
+async def test_the_canary_sees_its_posts_and_deletes_them(shared: Deployment) -> None:
+    """None fails, and the feed is empty afterwards."""
+    shared.start_monitor(
+        "monitor-2", SHUTTERLINE_CANARY_INTERVAL_MS="300", SHUTTERLINE_MONITOR=f"127.0.0.1:{ports.unused(())}"
+    )
+    posts = "shutterline_canary_posts_total"
+
+    async def has_seen() -> bool:
+        return shared.metric(f'{posts}{{outcome="seen"}}', "monitor-2") >= CANARY_POSTS_MIN
+
+    await eventually("the canary has seen its posts", has_seen)
+    assert CANARY_POSTS_MIN <= shared.metric("shutterline_canary_freshness_seconds_count", "monitor-2")
+    assert 0 == shared.metric(f'{posts}{{outcome="failed"}}', "monitor-2")
+
+    shared.stack.stop_process(f"{shared.namespace}monitor-2")
+    await shared.drained()
+    settings = shared.settings
+    async with feed_client(settings, tokens_for(settings)) as client:
+        walk = await client.walk(UserId(settings.canary_user), depth=100)
+    # It may have ended between the post and its deletion.
+    assert len(walk.ids) <= 1
 
 
 async def assert_exact(deployment: Deployment, group: str, topic: Json) -> None:

@@ -119,3 +119,22 @@ async def test_readyz_probes_once_however_many_ask() -> None:
 
     assert {response.status_code for response in responses} == {200}
     assert [probe.calls for probe in probes] == [["check"]] * len(STORES)
+
+
+async def test_the_last_result_is_there_at_once_and_asks_for_the_next_one() -> None:
+    """A page must not wait for a store that hangs."""
+    store, clock = Store(error=StoreUnavailable("redis", "ping", "down")), Clock()
+    ready = readiness(store, clock)
+    assert {"redis": None} == ready.last()
+    await eventually("the store is asked", lambda: store.asked)
+    assert {"redis": None} == ready.last()
+    store.go.set()
+    await ready.missing()
+
+    assert {"redis": False} == ready.last()
+    store.error = None
+    clock.s += 1.0
+    assert {"redis": False} == ready.last()
+    await ready.missing()
+    assert {"redis": True} == ready.last()
+    assert 2 == store.asked

@@ -74,6 +74,7 @@ def make_gate(app: ASGIApp, *, idle_s: float = 5.0, deadline_s: float = 1.0) -> 
         admission=_Everybody,
         usual=bounds(4),
         uploads=bounds(10),
+        special={},
         slots=Slots(FairSlots(1, shares), FairSlots(1, shares), Turns(user_max=1, address_max=1)),
         retry_after_s_max=30,
     )

@@ -5,6 +5,15 @@ from starlette.routing import Route
 
 from tests.worlds.api import World, make_world
 
+PARAMETERS = {
+    "photo_id": 7,
+    "user_id": 8,
+    "table": "lanes.csv",
+    "name": "consumer-stopped",
+    "group": "check",
+    "topic": "likes",
+    "partition": 0,
+}
 OTHERS = {"GET", "POST", "PUT", "PATCH", "DELETE"}
 
 
@@ -13,7 +22,7 @@ async def _paths(world: World) -> dict[str, set[str]]:
     methods: dict[str, set[str]] = {}
     for route in world.app.routes:
         if isinstance(route, Route):  # Mounted files have no methods of their own.
-            path = route.path.format(photo_id=7, user_id=8)
+            path = route.path.format(**PARAMETERS)
             methods.setdefault(path, set()).update(route.methods or ())
     return methods
 

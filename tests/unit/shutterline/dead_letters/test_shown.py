@@ -6,13 +6,8 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from shutterline.commands.dead_letters.shown import (
-    show_counts,
-    show_letter,
-    show_listing,
-    value_text,
-    write_listing,
-)
+from schemas.printable import value_text
+from shutterline.commands.dead_letters.shown import show_counts, show_letter, show_listing, write_listing
 from shutterline.terminal import terminal
 from streams.core.dead_letters import Obstacle
 from streams.jobs.dead_letters.listing import Listing

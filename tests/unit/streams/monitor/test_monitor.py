@@ -10,6 +10,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 from bench.traffic.waiting import eventually
+from streams.core.lag.history import LagHistory
+from streams.core.lag.rebalances import RebalanceLog
 from streams.core.lag.report import Json
 from streams.core.overload.backlog import LaneBacklog
 from streams.core.overload.switches import Switch, SwitchState
@@ -53,6 +55,8 @@ class World:
             groups=lambda: pipeline_groups("t.", LOCAL, still_s=60, renditions=Settings()),
             sampler=Sampler(self.broker, self.broker, self.now_ms, lambda: self.now_s),
             backlog=self,
+            history=LagHistory(step_s=10, columns_max=60),
+            rebalances=RebalanceLog(50),
             interval_s=0.001,
             stale_s=10.0,
             unowned_s=1.5,

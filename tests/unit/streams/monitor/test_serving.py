@@ -17,20 +17,26 @@ async def test_it_listens_before_it_knows_anything_and_then_serves_its_report(tm
     known: list[Json] = []
     settings = MonitorSettings(monitor=address, run_dir=tmp_path, process="monitor")
     report = LagReport(sampled_ms=7, groups=[Trace().look()], breaker=SwitchLag(), shedding=SwitchLag())
-    paths = ("/healthz", "/readyz", "/lag", "/metrics")
+    paths = ("/healthz", "/readyz", "/lag", "/metrics", "/overview")
     async with (
-        serve_monitor(settings, lambda: known[0] if known else None, lambda: {"kafka": 0.5}),
+        serve_monitor(
+            settings,
+            lambda: known[0] if known else None,
+            lambda: {"kafka": 0.5},
+            lambda: {"lag": known[0]} if known else None,
+        ),
         httpx.AsyncClient(base_url=f"http://{address}") as client,
     ):
         assert f"{address}\n" == (tmp_path / "monitor.metrics").read_text()
         before = [await client.get(path) for path in paths]
-        assert [200, 503, 503, 200] == [response.status_code for response in before]
+        assert [200, 503, 503, 200, 503] == [response.status_code for response in before]
         assert "1" == before[2].headers["retry-after"]
         known.append(report.json())
         after = [await client.get(path) for path in paths]
 
-    assert [200, 200, 200, 200] == [response.status_code for response in after]
+    assert [200, 200, 200, 200, 200] == [response.status_code for response in after]
     assert report.json() == after[2].json()
+    assert {"lag": report.json()} == after[4].json()
     assert "shutterline_consumer_lag_messages{" not in before[3].text
     assert 'shutterline_monitor_sample_age_seconds{source="kafka"} 0.5' in before[3].text
     assert "shutterline_consumer_lag_messages{" in after[3].text

@@ -2,6 +2,7 @@
 
 from prometheus_client import REGISTRY
 
+from schemas.envelope import Reason
 from streams.jobs.dead_letters.depth import DeadLettersDepth
 from streams.ports.coordination import HandledLetter, Outcome
 from streams.stores.memory.coordination import MemoryHandledDeadLetters
@@ -103,3 +104,34 @@ async def test_the_oldest_are_counted_if_there_are_too_many() -> None:
     waiting = gauges()[0]
     assert waiting is not None
     assert 2 <= waiting <= 3
+
+
+async def test_what_waits_is_counted_by_reason() -> None:
+    """The most frequent first; what was handled does not count, nor a reason that is left without letters."""
+    world = World([])
+    reasons = (Reason.NOT_JSON, Reason.SELF_FOLLOW, Reason.NOT_JSON, Reason.NOT_JSON)
+    world.log.letters = [
+        letter(offset, reason=reason, failed_ms=at(offset)) for offset, reason in enumerate(reasons)
+    ]
+    await world.read()
+    assert [("not_json", 3), ("self_follow", 1)] == list(world.depth.topics["likes"].by_reason)
+    await world.handle(0, 1)
+    await world.read()
+
+    likes = world.depth.topics["likes"].json(NOW_MS)
+    assert ([{"reason": "not_json", "waiting": 2}], 2) == (likes["reasons"], likes["waiting"])
+    assert 98.0 == likes["oldest_age_s"]
+
+
+async def test_how_many_come_a_minute_is_known_from_the_second_look_on() -> None:
+    """By the ends of the logs: what was handled meanwhile came as well."""
+    world = World(range(5))
+    now_ms = NOW_MS
+    world.depth.clock_ms = lambda: now_ms
+    await world.read()
+    assert world.depth.topics["likes"].per_minute is None
+    world.log.letters += [letter(offset, failed_ms=at(offset)) for offset in range(5, 8)]
+    now_ms += 30_000
+    await world.read()
+
+    assert 6.0 == world.depth.topics["likes"].per_minute

@@ -1,0 +1,31 @@
+"""Whether what waits grows or shrinks."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from statistics import fmean
+
+# Of columns: a minute, if a column is ten seconds.
+COMPARED = 6
+# A change below a tenth, or below so many records, is none.
+CHANGE_MIN = 0.1
+RECORDS_MIN = 10
+
+
+class Trend(StrEnum):
+    """An arrow for each is in the templates."""
+
+    GROWS = "grows"
+    SHRINKS = "shrinks"
+    STEADY = "steady"
+
+
+def trend_of(messages: Sequence[int | None]) -> Trend:
+    """Return how the mean of the last minute differs from that of the minute before."""
+    known = [value for value in messages if value is not None]
+    recent, before = known[-COMPARED:], known[-2 * COMPARED : -COMPARED]
+    if not recent or not before:
+        return Trend.STEADY
+    change = fmean(recent) - fmean(before)
+    if abs(change) < max(RECORDS_MIN, CHANGE_MIN * fmean(before)):
+        return Trend.STEADY
+    return Trend.GROWS if change > 0 else Trend.SHRINKS

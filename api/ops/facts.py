@@ -1,0 +1,58 @@
+"""All facts that the pages show: the monitor's overview, and what this process itself knows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from api.ops.view import OpsView
+from streams.core.lag.states import SEVERITY, LagState
+from streams.settings import OverloadSettings
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """`overview` is the monitor's JSON. `stores` says of each store of this process whether it responds, None
+    if that is not known yet. `deferred` counts deferred posts by what is to be done with them."""
+
+    now: datetime
+    overview: Json
+    stores: Mapping[str, bool | None]
+    clock: str
+    deferred: Mapping[str, int]
+    limits: OverloadSettings
+
+    def lanes(self, view: OpsView) -> list[Json]:
+        """Return each topic or lane with its group, the worst first, of one state those where most waits."""
+        lanes = [
+            {"group": group["group"], "name": _name(group, topic), **topic}
+            for group in self.overview["lag"]["groups"]
+            for topic in group["topics"]
+            if view.includes(group["group"], topic["topic"], topic["lane"], topic["state"])
+        ]
+        return sorted(
+            lanes, key=lambda lane: (-SEVERITY[LagState(lane["state"])], -(lane["lag_messages"] or 0))
+        )
+
+    def lane(self, group: str, topic: str) -> Json | None:
+        """Return the lane; None if there is none of that name."""
+        return next(
+            (lane for lane in self.lanes(OpsView()) if (lane["group"], lane["topic"]) == (group, topic)), None
+        )
+
+    def past(self, group: str, topic: str) -> Json | None:
+        """Return what the monitor remembers of the lane."""
+        lanes: Sequence[Json] = self.overview["history"]["lanes"]
+        return next((lane for lane in lanes if (lane["group"], lane["topic"]) == (group, topic)), None)
+
+    def age_s(self, time: str) -> float:
+        """Return for how long it has been since an RFC 3339 time; 0 if it is ahead of this clock."""
+        return max(0.0, (self.now - datetime.fromisoformat(time)).total_seconds())
+
+
+def _name(group: Json, topic: Json) -> str:
+    """Name the lane by its group, which has the topic's name; a group of several topics by both."""
+    name: str = group["group"]
+    return name if topic["lane"] or topic["topic"] == name else f"{name} {topic['topic']}"

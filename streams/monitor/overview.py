@@ -1,0 +1,53 @@
+"""All that the monitor knows, for the page /ops: its report, and what was in the last minutes."""
+
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Any
+
+from streams.jobs.dead_letters.depth import DeadLettersDepth
+from streams.monitor.freshness import FreshnessLog
+from streams.monitor.monitor import LagMonitor
+from streams.monitor.operations import OperationsTail
+
+Json = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Overview:
+    """`dead_letters` is None until Cassandra is there, which says what of them was handled."""
+
+    monitor: LagMonitor
+    operations: OperationsTail
+    freshness: FreshnessLog
+    dead_letters: DeadLettersDepth | None = field(default=None, init=False)
+
+    def json(self) -> Json | None:
+        """Return everything; None before the first sample. Unknown is null."""
+        report = self.monitor.report()
+        if report is None:
+            return None
+        now_ms = self.monitor.clock_ms()
+        depth = self.dead_letters
+        return {
+            "lag": report,
+            "freshness": self.freshness.json(),
+            "history": self.monitor.history.json(),
+            "rebalances": [rebalance.json() for rebalance in self.monitor.rebalances.newest()],
+            "dead_letters": None
+            if depth is None or depth.read_ms is None
+            else [topic.json(now_ms) for topic in depth.topics.values()],
+            "operations": list(self.operations.newest()),
+            "sources": [
+                {"source": source, "age_s": round(age_s, 3) if isfinite(age_s) else None}
+                for source, age_s in self._ages_s(now_ms).items()
+            ],
+        }
+
+    def _ages_s(self, now_ms: int) -> dict[str, float]:
+        ages_s = self.monitor.ages_s()
+        for source, read_ms in (
+            ("dead letters", None if self.dead_letters is None else self.dead_letters.read_ms),
+            ("operations", self.operations.read_ms),
+        ):
+            ages_s[source] = float("inf") if read_ms is None else (now_ms - read_ms) / 1_000
+        return ages_s

@@ -1,0 +1,43 @@
+"""All that the monitor knows, as the API reads it."""
+
+import pytest
+
+from streams.monitor.freshness import FreshnessLog
+from streams.monitor.operations import OperationsTail
+from streams.monitor.overview import Overview
+from tests.scenes.trouble import overview
+from tests.unit.streams.monitor.test_monitor import World
+from tests.unit.streams.monitor.test_operations import World as Operations
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+async def test_before_the_first_sample_there_is_none_and_before_cassandra_no_dead_letters(
+    world: World,
+) -> None:
+    """A source that was never read has no age."""
+    tail: OperationsTail = Operations().tail
+    seen = Overview(world.monitor, tail, FreshnessLog(lambda: 0))
+    assert seen.json() is None
+    await world.after(2)
+
+    body = seen.json()
+    assert body is not None
+    assert world.monitor.report() == body["lag"]
+    assert (None, None) == (body["dead_letters"], body["freshness"])
+    ages = {source["source"]: source["age_s"] for source in body["sources"]}
+    assert {"kafka": 0, "cassandra": 0, "fanout": 0, "dead letters": None, "operations": None} == ages
+
+
+async def test_the_monitor_remembers_what_it_judged() -> None:
+    """Ten minutes of the scene: a lag that grew, its state, and a worker that left four groups."""
+    body = await overview()
+    [likes] = [lane for lane in body["history"]["lanes"] if lane["topic"] == "likes"]
+
+    assert 60 == len(body["history"]["at"]) == len(likes["messages"])
+    assert likes["messages"][-1] > 8_000 > 100 > likes["messages"][0]
+    assert ("OK", "STOPPED") == (likes["states"][0], likes["states"][-1])
+    assert [["worker-2"]] * 4 == [rebalance["left"] for rebalance in body["rebalances"]]
