@@ -65,6 +65,7 @@ from streams.ports.revocations import Revocations
 from streams.settings import (
     ApiProcessSettings,
     CacheSettings,
+    FeedSettings,
     FollowSettings,
     OpsSettings,
     OverloadSettings,
@@ -140,9 +141,8 @@ def make_services(
     """
     reads = _reads(settings, settings.request_deadline_ms, stores, stores.outgoing_edges)
     pulled = PulledAuthorsPoller(stores.pulled_authors, settings.pulled_authors_refresh_ms / 1_000, clock_s)
-    namespace, deferred_max = settings.namespace, settings.deferred_posts_max
-    delivery = _delivery(offsets, stores, deferred_max, namespace, sizes, clock_us, clock_s)
-    follows = _follow_poller(offsets, namespace, sizes, clock_us)
+    delivery = _delivery(settings, settings.namespace, offsets, stores, sizes, clock_us, clock_s)
+    follows = _follow_poller(offsets, settings.namespace, sizes, clock_us)
     rebuilds = _rebuilds(settings.rebuilds_in_flight_max, settings.retry_after_s_max)
     rebuilder = _rebuilder(settings, stores, reads, settings.pull_list_ids_max, rebuilds)
     readers = ReaderLog(stores.active_readers, clock_us)
@@ -191,10 +191,10 @@ def make_services(
 
 
 def _delivery(
+    settings: FeedSettings,
+    namespace: str,
     offsets: BrokerOffsets,
     stores: ApiStores,
-    deferred_posts_max: int,
-    namespace: str,
     sizes: Callable[[], Sizes],
     clock_us: Callable[[], int],
     clock_s: Callable[[], float],
@@ -204,7 +204,7 @@ def _delivery(
         stores.timelines,
         stores.undelivered,
         stores.cache,
-        KnownDeferredPosts(stores.deferred, deferred_posts_max, lambda: clock_us() // 1_000),
+        KnownDeferredPosts(stores.deferred, settings.deferred_posts_max, lambda: clock_us() // 1_000),
         FANOUT.named(namespace),
         lambda: sizes().range_of(FANOUT, Lane.NORMAL),
         clock_s,

@@ -74,11 +74,17 @@ def _table(lanes: list[tuple[str, Json]]) -> Table:
 def _overload(overload: Json) -> list[Any]:
     said = []
     if overload["breaker"]["state"] == "open":
-        said.append(styled((f"{'breaker':<15}", WORST_STYLE), f"open: {overload['breaker']['reason']}"))
+        reason = overload["breaker"]["reason"]
+        said.append(
+            styled((f"{'breaker':<15}", WORST_STYLE), f"open: {reason} (docs/runbooks/breaker-open.md)")
+        )
     if overload["shedding"]["active"]:
         since = overload["shedding"]["since"][:19]
         said.append(
-            styled((f"{'shedding':<15}", WORST_STYLE), f"posts of small authors are deferred since {since}Z")
+            styled(
+                (f"{'shedding':<15}", WORST_STYLE),
+                f"posts of small authors are deferred since {since}Z (docs/runbooks/shedding-on.md)",
+            )
         )
     return said
 

@@ -65,8 +65,7 @@ async def run_worker(roles: Collection[Role]) -> None:
         Exception: A bug, or a consumer that stopped silently; the process must be restarted.
     """
     settings = load()
-    gc.set_threshold(COLLECTED_OBJECTS_MIN)
-    sys.setswitchinterval(SWITCH_S)
+    _tune_interpreter()
 
     async def work() -> None:
         failure, progress = Failure(), Progress()
@@ -126,3 +125,8 @@ async def run_worker(roles: Collection[Role]) -> None:
             await process.run()
 
     await run_until_signal(work(), within_s=settings.stop_s_max)
+
+
+def _tune_interpreter() -> None:
+    gc.set_threshold(COLLECTED_OBJECTS_MIN)
+    sys.setswitchinterval(SWITCH_S)

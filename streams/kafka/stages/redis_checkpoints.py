@@ -85,11 +85,17 @@ class RedisCheckpoints:
             PartitionRevoked: The partition was taken away while a store was unavailable.
         """
 
+        was_tried = False
+
         async def store() -> None:
+            nonlocal was_tried
             known = self._positions.get(partition)
             if known is not None and known >= position:
                 return  # The batch was delivered again; Redis has this checkpoint or a later one.
-            if not await self.timelines.save_checkpoint(partition, position, expected=known):
+            # A save that failed is not repeated: the server may have been replaced meanwhile, by one that has
+            # the checkpoint from before the batch, and not the batch. Then the batch is applied again.
+            is_new, was_tried = not was_tried, True
+            if not (is_new and await self.timelines.save_checkpoint(partition, position, expected=known)):
                 await self._check(partition, position)
             self._positions[partition] = position
 

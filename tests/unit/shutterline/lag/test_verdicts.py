@@ -48,7 +48,8 @@ def test_the_worst_is_first_and_figures_follow(monkeypatch: pytest.MonkeyPatch) 
     )
     assert lines[0].endswith("and 1,040 records wait (docs/runbooks/consumer-stopped.md)")
     assert "OK             check likes since 2027-01-15T08:00:02Z: nothing waits" == lines[1]
-    assert lines[2].startswith("breaker        open: the breaker opens: much waits")
+    opened = "breaker        open: the breaker opens: much waits (docs/runbooks/breaker-open.md)"
+    assert opened == lines[2]
     assert ["check", "likes", "STOPPED", "1,040", "6.0"] == lines[5].split()[:5]
     assert ["worker-1"] == lines[6].split()[-1:]
     assert "Sampled at 2027-01-15T08:00:00.000000Z" == lines[-1]

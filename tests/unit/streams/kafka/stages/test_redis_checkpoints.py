@@ -10,6 +10,7 @@ import pytest
 from bench.traffic.waiting import eventually
 from schemas.envelope import Record
 from schemas.ids import UserId
+from streams.errors import StoreUnavailable
 from streams.kafka.consuming.waiting import PartitionRevoked
 from streams.kafka.stages.fanout_log import RecordLog
 from streams.kafka.stages.redis_checkpoints import RedisCheckpoints
@@ -115,6 +116,30 @@ async def with_checkpoints(groups: int = 1, /, **positions: int) -> Worker:
     all_of_them.update({int(name.removeprefix("p")): position for name, position in positions.items()})
     await worker.timelines.save_all_checkpoints(all_of_them)
     return worker
+
+
+@pytest.mark.law("L8")
+@pytest.mark.parametrize("is_saved", [False, True])
+async def test_a_batch_is_applied_again_if_its_checkpoint_could_not_be_saved(is_saved: bool) -> None:
+    """A replica that is older may have taken over: with the checkpoint from before the batch, without it.
+    Nothing is applied again if only the reply was lost."""
+    worker = await with_checkpoints(p0=10)
+    save, failures = worker.timelines.save_checkpoint, ["the first"]
+
+    async def failing(partition: int, position: int, **named: Any) -> bool:
+        if not failures:
+            return await save(partition, position, **named)
+        failures.pop()
+        if is_saved:
+            await save(partition, position, **named)
+        raise StoreUnavailable("redis", "checkpoint", "the server was replaced")
+
+    worker.timelines.save_checkpoint = failing  # type: ignore[method-assign]
+    await worker.checkpoints.ensure(0, 10, always)
+    await worker.checkpoints.advance(0, 12, always)
+
+    assert worker.applied == ([] if is_saved else [(0, 10), (0, 11)])
+    assert (await worker.stored())[0] == 12
 
 
 @pytest.mark.law("L8")
