@@ -45,6 +45,7 @@ from streams.core.limits.rates import Rate
 from streams.fairness import FairSlots, Shares
 from streams.jobs.clocks import Clocks
 from streams.jobs.dead_letters.background import BackgroundRuns
+from streams.jobs.dead_letters.counted import CountedRuns
 from streams.jobs.records import RecordLog
 from streams.kafka.offsets.applied import Walk, stages_of
 from streams.kafka.offsets.queued import BrokerOffsets
@@ -96,7 +97,8 @@ READ_WAIT_SHARE = 0.5
 LAST_FOLLOWEES_S = 60.0
 LAST_FOLLOWEES_MAX = 10_000
 
-# The panels of /ops, by filter, for all streams and visitors of a second. They take 10 ms to render.
+# The panels of /ops, by filter, for all streams and visitors of a second. With 600 partitions of a varied
+# history they take 18 ms of a core to render, so that is done in a thread.
 RENDERED_S = 1.0
 RENDERED_MAX = 32
 
@@ -142,7 +144,7 @@ def make_services(
     reads = _reads(settings, settings.request_deadline_ms, stores, stores.outgoing_edges)
     pulled = PulledAuthorsPoller(stores.pulled_authors, settings.pulled_authors_refresh_ms / 1_000, clock_s)
     delivery = _delivery(settings, settings.namespace, offsets, stores, sizes, clock_us, clock_s)
-    follows = _follow_poller(offsets, settings.namespace, sizes, clock_us)
+    follows = _follow_poller(offsets, settings.namespace, sizes, clocks, clock_us)
     rebuilds = _rebuilds(settings.rebuilds_in_flight_max, settings.retry_after_s_max)
     rebuilder = _rebuilder(settings, stores, reads, settings.pull_list_ids_max, rebuilds)
     readers = ReaderLog(stores.active_readers, clock_us)
@@ -212,12 +214,16 @@ def _delivery(
 
 
 def _follow_poller(
-    offsets: BrokerOffsets, namespace: str, sizes: Callable[[], Sizes], clock_us: Callable[[], int]
+    offsets: BrokerOffsets,
+    namespace: str,
+    sizes: Callable[[], Sizes],
+    clocks: Clocks,
+    clock_us: Callable[[], int],
 ) -> FollowPoller:
     def walk() -> Walk:
         return Walk(offsets, stages_of(namespace, sizes(), [FOLLOWS]))
 
-    return FollowPoller(walk, lambda: clock_us() // 1_000)
+    return FollowPoller(walk, lambda: clock_us() // 1_000, lambda: not clocks.refuses_writes())
 
 
 def _rebuilds(in_flight_max: int, retry_after_s_max: int) -> RetryQueue:
@@ -244,6 +250,7 @@ def _ops(
         records=clients.records,
         reading=FairSlots(settings.ops_records_read_at_once, SHARES),
         runs=clients.runs,
+        counted=CountedRuns(clock_s),
         streams=clients.streams,
         deferred=deferred,
         settings=settings,

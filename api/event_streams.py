@@ -13,24 +13,34 @@ import orjson
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from api.http.problems import too_many, unavailable
+from api.http.problems import Problem, too_many, unavailable
+from schemas.times import rfc3339, utc_datetime_of_ms
+from streams.clock import unix_ms
+from streams.errors import StoreUnavailable
 from streams.fairness import FairSlots, Requester, Room, Shares
 from streams.settings import OpsSettings
 
 # One user, or all of an open stack, may hold half of the streams.
 SHARES = Shares(user=1.0, address=1.0)
 RETRY_MS = 2_000  # After the end of a stream or of the process, a browser waits so long.
-# Returns what is shown, by the id of the element.
+MEDIA_TYPE = "text/event-stream"
+# Returns what is shown, by the id of the element. A Problem or StoreUnavailable ends the stream.
 Render = Callable[[], Awaitable[Mapping[str, str]]]
 
 
 class EventStreams:
     """The streams of one process; `clock_s` is monotonic."""
 
-    def __init__(self, settings: OpsSettings, clock_s: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        settings: OpsSettings,
+        clock_s: Callable[[], float] = monotonic,
+        clock_ms: Callable[[], int] = unix_ms,
+    ) -> None:
         self._slots = FairSlots(settings.ops_streams_max, SHARES)
         self._stream_s_max = settings.ops_stream_s_max
         self._clock_s = clock_s
+        self._clock_ms = clock_ms
         self._closing = asyncio.Event()
 
     @property
@@ -45,6 +55,9 @@ class EventStreams:
         self, requester: Requester, render: Render, interval_s: float, headers: Mapping[str, str]
     ) -> "EventStream":
         """Return a response that sends what has changed, every `interval_s` seconds at most.
+
+        The event `panels` has the HTML by element. The event `alive` follows each look: the time `at` it, and
+        the seconds `next_s` until the next one.
 
         Raises:
             Problem: 429 or 503, if there is no room for the requester.
@@ -61,10 +74,15 @@ class EventStreams:
         sent: Mapping[str, str] = {}
         until_s = self._clock_s() + self._stream_s_max
         while not self._closing.is_set() and self._clock_s() < until_s:
-            shown = await render()
+            try:
+                shown = await render()
+            except (Problem, StoreUnavailable):
+                return  # The browser connects again, and gets the reason as a response.
             changed = {name: html for name, html in shown.items() if sent.get(name) != html}
-            # A comment shows the browser, and what is between, that the stream goes on.
-            yield _event("panels", changed) if changed else b":\n\n"
+            # Without a change, too: it shows that the stream goes on, also to what is between. A script does
+            # not see comments.
+            alive = {"at": rfc3339(utc_datetime_of_ms(self._clock_ms())), "next_s": interval_s}
+            yield (_event("panels", changed) if changed else b"") + _event("alive", alive)
             sent = shown
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), interval_s)
@@ -78,7 +96,7 @@ class EventStream(StreamingResponse):
     ) -> None:
         # Proxies would otherwise collect what should be shown now.
         all_headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", **headers}
-        super().__init__(events, headers=all_headers, media_type="text/event-stream")
+        super().__init__(events, headers=all_headers, media_type=MEDIA_TYPE)
         self._release = release
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -77,9 +77,18 @@ class LagReader:
 
 
 def overview_without_data(overview: Json, reason: str) -> Json:
-    """Return the monitor's overview with a report that has no data; what was before stays."""
-    sources = [{**source, "age_s": None} for source in overview["sources"]]
-    return {**overview, "lag": without_data(overview["lag"], reason), "sources": sources}
+    """Return the monitor's overview without what is said of now; what has a time of its own stays.
+
+    `unknown` is the reason. `sampled_at` of the report says how old the last overview is.
+    """
+    return {
+        **overview,
+        "unknown": reason,
+        "lag": without_data(overview["lag"], reason),
+        "freshness": None,
+        "dead_letters": None,
+        "sources": [{**source, "age_s": None} for source in overview["sources"]],
+    }
 
 
 def monitor_read(address: str, path: str) -> Callable[[], Awaitable[bytes]]:

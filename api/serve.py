@@ -42,6 +42,7 @@ from streams.kafka.producing.producer import Producer
 from streams.kafka.producing.publisher import KafkaPublisher
 from streams.kafka.producing.replays import KafkaOperationsLog, KafkaReplays
 from streams.metrics_file import metrics_file
+from streams.polling import poll
 from streams.ports.coordination import HandledDeadLetters
 from streams.retrying import while_starting
 from streams.settings import ApiProcessSettings, ApiSettings, ConnectionSettings, StoreSettings
@@ -61,6 +62,7 @@ PUBLISH_SHARE = 0.5
 # collector would look for cycles several times a page, which takes a fifth of the page's time.
 COLLECTED_OBJECTS_MIN = 10_000
 TICK_S = 1.0
+SIZES_S = 30.0
 log = logging.getLogger(__name__)
 
 
@@ -138,8 +140,7 @@ async def serve(
                 for close in (services.rebuilder.close, services.ops.runs.close):
                     closing.push_async_callback(close)
                 front.serve(_application(services, settings))
-                compare = partial(while_starting(on=StoreUnavailable, log=log), producer.compare_sizes)
-                await run_together(*services.loops(), clocks.run, compare)
+                await run_together(*services.loops(), clocks.run, partial(_compare_sizes, producer))
 
         closing.enter_context(metrics_file(settings, host, sockets[-1].getsockname()[1] if sockets else port))
         app = access_log.around(traced(with_cors(front, settings.cors_origins)))
@@ -200,6 +201,12 @@ async def _require_stores(producer: Producer, clients: OnDemandClients, settings
     except StoreUnavailable:
         await producer.require_access()
     await require_access(clients, settings)
+
+
+async def _compare_sizes(producer: Producer) -> None:
+    """Compare them again and again: topics may grow, and follows on new partitions count as well."""
+    await while_starting(on=StoreUnavailable, log=log)(producer.compare_sizes)
+    await poll(producer.compare_sizes, SIZES_S, log=log, failure="the sizes of the topics are not known")
 
 
 async def _serve_while(

@@ -1,5 +1,6 @@
 """One small service for each group of routes, and how a route gets its own."""
 
+import asyncio
 from collections.abc import Callable, Coroutine, Hashable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -32,6 +33,7 @@ from streams.core.limits.rates import Rate
 from streams.fairness import FairSlots
 from streams.jobs.clocks import AGAIN_S, Clocks
 from streams.jobs.dead_letters.background import BackgroundRuns
+from streams.jobs.dead_letters.counted import CountedRuns
 from streams.jobs.records import RecordLog
 from streams.overload.known_posts import KnownDeferredPosts
 from streams.ports.cache import Cache
@@ -128,18 +130,19 @@ class HealthService:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpsService:
     """The pages below /ops. `reading` bounds how many records are read at once, `deferred` is as new as what
-    `DeliveryPoller` knows. `rendered` has the panels of the last second, by what the visitor chose."""
+    `DeliveryPoller` knows. `rendered` has the panels begun in the last second, by what the visitor chose."""
 
     overview: LagReader
     records: RecordLog
     reading: FairSlots
     runs: BackgroundRuns
+    counted: CountedRuns
     streams: EventStreams
     deferred: KnownDeferredPosts
     settings: OpsSettings
     overload: OverloadSettings
     verifier: TokenVerifier
-    rendered: MutableMapping[Hashable, Mapping[str, str]]
+    rendered: MutableMapping[Hashable, asyncio.Task[Mapping[str, str]]]
     clock_us: Callable[[], int]
 
 
@@ -228,9 +231,19 @@ async def _ops_service(request: Request) -> OpsService:
 async def require_operator(request: Request) -> None:
     """Refuse a caller without the role `ops` with 403, unless the settings open what is for it."""
     if not _services(request).health.ops_open:
-        caller = await caller_of(request)
-        if OPS_ROLE not in caller.roles:
-            raise Problem(HTTPStatus.FORBIDDEN, f"This needs the role {OPS_ROLE}.")
+        _require_role(await caller_of(request))
+
+
+async def require_operator_still(request: Request) -> None:
+    """Refuse as `require_operator` does, by what the token is worth now, and not when the request came."""
+    services = _services(request)
+    if not services.health.ops_open:
+        _require_role(await authenticate(request, services.verifier))
+
+
+def _require_role(caller: Caller) -> None:
+    if OPS_ROLE not in caller.roles:
+        raise Problem(HTTPStatus.FORBIDDEN, f"This needs the role {OPS_ROLE}.")
 
 
 async def caller_of(request: Request) -> Caller:

@@ -1,6 +1,7 @@
 """Text from outside that is shown to a person: what would command their terminal is made visible."""
 
 import json
+import sys
 import unicodedata
 
 # Control characters (ESC, C1, NUL, newline, tab), format characters (bidi overrides, zero-width
@@ -28,17 +29,31 @@ def _shown(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
-def value_text(value: bytes | None) -> str:
-    """The value for people: JSON with indents, otherwise its bytes in hex and as text."""
+def value_text(value: bytes | None, characters_max: int = sys.maxsize) -> str:
+    """The value for people: JSON with indents, otherwise its bytes in hex and as text.
+
+    Indents make nested JSON hundreds of times as long, so of JSON little more than `characters_max` is made.
+    """
     if value is None:
         return "null, so the record has none"
     try:
         # Not orjson: it would show an integer beyond 64 bits as another number.
-        return json.dumps(json.loads(value.decode()), indent=2, ensure_ascii=False)
+        return _indented(json.loads(value.decode()), characters_max)
     except (ValueError, RecursionError):
         return "\n".join(
             _hex_line(at, value[at : at + HEX_LINE_BYTES]) for at in range(0, len(value), HEX_LINE_BYTES)
         )
+
+
+def _indented(decoded: object, characters_max: int) -> str:
+    pieces: list[str] = []
+    characters = 0
+    for piece in json.JSONEncoder(indent=2, ensure_ascii=False).iterencode(decoded):
+        pieces.append(piece)
+        characters += len(piece)
+        if characters > characters_max:
+            break
+    return "".join(pieces)
 
 
 def _hex_line(at: int, line: bytes) -> str:

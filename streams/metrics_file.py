@@ -19,7 +19,8 @@ SUFFIXES = ("metrics", "target.json")
 def metrics_file(settings: ProcessSettings, host: str, port: int) -> Iterator[None]:
     """Write the files; remove them when the block ends."""
     settings.run_dir.mkdir(parents=True, exist_ok=True)
-    write_address(settings.run_dir, settings.process, f"{host}:{port}")
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    write_address(settings.run_dir, settings.process, address)
     try:
         yield
     finally:
@@ -30,7 +31,10 @@ def write_address(run_dir: Path, process: str, address: str) -> None:
     """Write the files of a process whose metrics are at `address`."""
     target = [{"targets": [address], "labels": {"instance": process}}]
     for suffix, text in zip(SUFFIXES, (address, json.dumps(target)), strict=True):
-        (run_dir / f"{process}.{suffix}").write_text(f"{text}\n")
+        # Whoever reads a file meanwhile sees all of the former one or of the new one.
+        new = run_dir / f"{process}.{suffix}.new"
+        new.write_text(f"{text}\n")
+        new.replace(run_dir / f"{process}.{suffix}")
 
 
 def remove_address(run_dir: Path, process: str) -> None:

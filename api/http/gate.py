@@ -34,6 +34,8 @@ JSON = "application/json"
 # When the request had arrived, by `monotonic`: the protocol's entry in the scope. Under overload a request
 # may wait for the event loop before anything here runs, and its deadline includes that.
 ARRIVED_S = "shutterline.arrived_s"
+# Whether a request that routes see as GET is HEAD, for those whose responses would go on.
+IS_HEAD = "shutterline.is_head"
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -108,7 +110,7 @@ class Gate:
             return
         is_head = scope["method"] == "HEAD"
         # On every path, HEAD is GET without the body.
-        inner = {**scope, "method": "GET"} if is_head else scope
+        inner = {**scope, "method": "GET", IS_HEAD: True} if is_head else scope
         usual = self._special.get(scope["path"], self._usual)
         bounds = self._uploads if _is_body_upload(scope) else usual
         body = Received.of(scope, receive, bounds.body)
@@ -158,21 +160,29 @@ class Gate:
         if not length.isdigit() or int(length) > bounds.body.bytes_max:
             raise bounds.body.too_large()
         path = scope["path"]
-        if path not in NO_SLOT and self._slots.in_flight.is_full:
+        if needs_slot(path) and self._slots.in_flight.is_full:
             self._refuse_full("in_flight", self._slots.in_flight, "requests are under way")
         requester = NOBODY if path in NO_RATE else await self._admission().admit(scope)
-        if path in NO_SLOT or path.startswith(OPS_PATHS):
+        if body is not None and self._is_read_first(scope, requester, bounds, body):
+            with self._body_slot(requester):
+                await body.read()
+        if not needs_slot(path):
             before = REQUESTER.set(requester)
             try:
                 await self._app(scope, receive, response)
             finally:
                 REQUESTER.reset(before)
             return
-        # Nothing is read for a requester without a valid token: the route rejects the request.
-        if body is not None and requester.user is not None and (bounds is self._usual or body.is_small):
-            with self._body_slot(requester):
-                await body.read()
         await self._run(scope, bounds, requester, receive, response)
+
+    def _is_read_first(self, scope: Scope, requester: Requester, bounds: Bounds, body: Received) -> bool:
+        """Whether the whole body is read before the request runs, while it holds a slot for bodies."""
+        path: str = scope["path"]
+        if not needs_slot(path):
+            # The token of an operator may be in the form, so strangers' forms are read, too.
+            return scope["method"] == "POST" and path.startswith(OPS_PATHS)
+        # Nothing is read for a requester without a valid token: the route rejects the request.
+        return requester.user is not None and (bounds is self._usual or body.is_small)
 
     async def _run(
         self, scope: Scope, bounds: Bounds, requester: Requester, receive: Receive, response: "_Response"
@@ -228,6 +238,11 @@ class Gate:
         # If hundreds are late at once, as in an outage, they must not all return in the same second.
         late = f"No answer within {bounds.deadline_s:g} s; try again."
         return unavailable(late, self._retry_queue.next_retry_s())
+
+
+def needs_slot(path: str) -> bool:
+    """Whether requests of this path count among those in flight."""
+    return path not in NO_SLOT and not path.startswith(OPS_PATHS)
 
 
 def _is_body_upload(scope: Scope) -> bool:

@@ -1,6 +1,7 @@
 """Replay or discard dead letters from a page: first it is counted what would be done, then it is done.
 
-What is done is what was counted: the second form names the time of the count, and what failed later is left.
+What is done is what was counted: the second form names a count of this process, which remembers where the
+topics ended then. What came later is left.
 """
 
 import asyncio
@@ -10,24 +11,23 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from api.auth.tokens import Caller
 from api.http.problems import Problem, invalid, unavailable
 from api.ops.gathering import facts_of
 from api.ops.operator import form_of, require_ops
 from api.ops.page import dead_letters_page
 from api.ops.view import OpsView
-from api.services import ByOperator, WithHealth, WithOps
+from api.services import ByOperator, OpsService, WithHealth, WithOps
 from schemas.envelope import Reason
 from schemas.quoting import quoted
-from schemas.times import parse_rfc3339_us, rfc3339, utc_datetime
 from streams.core.dead_letters import Selection
 from streams.jobs.dead_letters.background import RunUnderWay
-from streams.jobs.dead_letters.choice import Choice
+from streams.jobs.dead_letters.choice import Choice, there_now
+from streams.jobs.dead_letters.counted import COUNTED_S_MAX, Counted, CountNotKnown, CountUnderWay
 from streams.jobs.dead_letters.run import Action
 from topics.catalogue import topics_with_dead_letters
 
 DEAD_LETTERS_PATH = "/ops/dead-letters"
-# A count that is older says nothing of now.
-COUNTED_S_MAX = 600
 
 
 async def get_dead_letters(_: ByOperator, ops: WithOps, health: WithHealth) -> Response:
@@ -36,23 +36,21 @@ async def get_dead_letters(_: ByOperator, ops: WithOps, health: WithHealth) -> R
 
 
 async def post_dead_letters(request: Request, ops: WithOps, health: WithHealth) -> Response:
-    """Count what a run would do; with `until`, the time of a count, do it."""
+    """Count what a run would do; with `count`, the id of a count, do it."""
     form = await form_of(request)
     operator = await require_ops(request, form.get("token", ""), ops.verifier)
-    action, now_us = _action(form), ops.clock_us()
-    if "until" in form:
-        choice = _choice(form, _counted_us(form["until"], now_us))
-        try:
-            await ops.runs.start(action, choice, by=f"user {operator.user_id}")
-        except RunUnderWay:
-            raise Problem(
-                HTTPStatus.CONFLICT, "This process does a run already; try again when it has ended."
-            ) from None
-        return RedirectResponse(DEAD_LETTERS_PATH, HTTPStatus.SEE_OTHER)
-    choice = _choice(form, now_us)
+    if "count" in form:
+        return await _begin(form["count"], operator, ops)
+    action, choice = _action(form), _choice(form)
     try:
         async with asyncio.timeout(ops.settings.ops_rehearsal_s_max):
-            counts = await ops.runs.rehearse(action, choice)
+            with ops.counted.counting():
+                choice = await there_now(choice, ops.runs.topics().log)
+                counts = await ops.runs.rehearse(action, choice)
+    except CountUnderWay:
+        raise Problem(
+            HTTPStatus.CONFLICT, "This process counts dead letters already; try again in some seconds."
+        ) from None
     except TimeoutError:
         raise unavailable(
             f"There are more than can be counted in {ops.settings.ops_rehearsal_s_max} s; use the command:"
@@ -63,10 +61,32 @@ async def post_dead_letters(request: Request, ops: WithOps, health: WithHealth) 
         OpsView(),
         action=action,
         counts=counts,
-        chosen={name: form.get(name, "") for name in ("topic", "reason")},
-        until=rfc3339(utc_datetime(now_us)),
+        count=ops.counted.remember(Counted(action, choice)),
         is_by_header="authorization" in request.headers,
     )
+
+
+async def _begin(count: str, operator: Caller, ops: OpsService) -> Response:
+    """Do what was counted.
+
+    Raises:
+        Problem: 409 for a count that is not known, or while another run is under way.
+    """
+    try:
+        counted = ops.counted.of(count)
+        await ops.runs.start(counted.action, counted.choice, by=f"user {operator.user_id}")
+    except CountNotKnown:
+        raise Problem(
+            HTTPStatus.CONFLICT,
+            f"This process knows no such count: it was confirmed, is older than {COUNTED_S_MAX} s, or was"
+            " made by another API process. Count again.",
+        ) from None
+    except RunUnderWay:
+        raise Problem(
+            HTTPStatus.CONFLICT, "This process does a run already; try again when it has ended."
+        ) from None
+    ops.counted.forget(count)
+    return RedirectResponse(DEAD_LETTERS_PATH, HTTPStatus.SEE_OTHER)
 
 
 def _action(form: Mapping[str, str]) -> Action:
@@ -76,8 +96,8 @@ def _action(form: Mapping[str, str]) -> Action:
     return Action(action)
 
 
-def _choice(form: Mapping[str, str], until_us: int) -> Choice:
-    """Return the dead letters of one topic or all, of one reason or all, that failed before `until_us`."""
+def _choice(form: Mapping[str, str]) -> Choice:
+    """Return the dead letters of one topic or all, of one reason or all."""
     topics = {topic.name: topic for topic in topics_with_dead_letters()}
     topic, reason = form.get("topic", ""), form.get("reason", "")
     if topic and topic not in topics:
@@ -86,16 +106,5 @@ def _choice(form: Mapping[str, str], until_us: int) -> Choice:
         raise invalid(ValueError(f"reason is {quoted(reason)}, but must be one of {', '.join(Reason)}"))
     return Choice(
         [topics[topic]] if topic else list(topics.values()),
-        Selection(reasons=frozenset([reason] if reason else []), until_us=until_us),
+        Selection(reasons=frozenset([reason] if reason else [])),
     )
-
-
-def _counted_us(text: str, now_us: int) -> int:
-    """Return the time of a count that was made a short while ago."""
-    try:
-        counted_us = parse_rfc3339_us(text, "until")
-    except ValueError as error:
-        raise invalid(error) from None
-    if not 0 <= now_us - counted_us <= COUNTED_S_MAX * 1_000_000:
-        raise invalid(ValueError(f"until is {text}, but must be of the last {COUNTED_S_MAX} s: count again"))
-    return counted_us

@@ -24,6 +24,17 @@ class Facts:
     deferred: Mapping[str, int]
     limits: OverloadSettings
 
+    @property
+    def unknown(self) -> str | None:
+        """Why nothing of now is known; None if the monitor responds."""
+        return self.overview.get("unknown")
+
+    def source_age_s(self, name: str) -> float | None:
+        """Return how old the last reading of a source is; None if there is none, or it is not known."""
+        return next(
+            (source["age_s"] for source in self.overview["sources"] if source["source"] == name), None
+        )
+
     def lanes(self, view: OpsView) -> list[Json]:
         """Return each topic or lane with its group, the worst first, of one state those where most waits."""
         lanes = [
@@ -46,6 +57,12 @@ class Facts:
         """Return what the monitor remembers of the lane."""
         lanes: Sequence[Json] = self.overview["history"]["lanes"]
         return next((lane for lane in lanes if (lane["group"], lane["topic"]) == (group, topic)), None)
+
+    def known_past(self, lane: Json) -> Json | None:
+        """Return what the monitor remembers of the lane; None unless that reaches until now."""
+        past = self.past(lane["group"], lane["topic"])
+        is_known = past is not None and lane["lag_messages"] is not None and past["messages"][-1] is not None
+        return past if is_known else None
 
     def age_s(self, time: str) -> float:
         """Return for how long it has been since an RFC 3339 time; 0 if it is ahead of this clock."""

@@ -11,13 +11,14 @@ from starlette.responses import HTMLResponse
 
 from api.ops import tables
 from api.ops.drawing.charts import LEVELS, sparkline
-from api.ops.drawing.heat import heat_map, heat_maps
+from api.ops.drawing.heat import heat_map, heat_maps, partition_strip
 from api.ops.drawing.trends import Trend
 from api.ops.facts import Facts, Json
 from api.ops.runbooks import address_of
 from api.ops.shown import SHOWN, ago, cell, seconds, short_time
-from api.ops.verdicts import verdicts, worst_of
+from api.ops.verdicts import hidden, verdicts, worst_of
 from api.ops.view import REFRESHES, OpsView
+from streams.core.lag.states import LagState
 from streams.jobs.dead_letters.run import Action
 
 # Stricter than those of the other pages: no style attribute, no picture that is not ours.
@@ -25,7 +26,8 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
     " connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    # With `no-referrer` browsers would say of our own forms that they come from nowhere: `Origin: null`.
+    "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
 ARROWS = {Trend.GROWS: "▲", Trend.SHRINKS: "▼", Trend.STEADY: "▬"}
@@ -33,9 +35,21 @@ ARROWS = {Trend.GROWS: "▲", Trend.SHRINKS: "▼", Trend.STEADY: "▬"}
 Panel = Callable[[Facts, OpsView], Mapping[str, Any]]
 
 
+def _unknown(facts: Facts) -> str | None:
+    """Return why nothing of now is known, and for how long; None if the monitor responds."""
+    age_s = facts.age_s(facts.overview["lag"]["sampled_at"])
+    return f"Not known for {ago(age_s)}: {facts.unknown}." if facts.unknown else None
+
+
 def _verdicts(facts: Facts, view: OpsView) -> Mapping[str, Any]:
     found = verdicts(facts, view)
-    return {"verdicts": found, "worst": worst_of(found), "report": facts.overview["lag"]}
+    return {
+        "verdicts": found,
+        "worst": worst_of(facts),
+        "hidden": hidden(facts, view),
+        "matches": bool(facts.lanes(view)),
+        "report": facts.overview["lag"],
+    }
 
 
 def _lanes(facts: Facts, view: OpsView) -> Mapping[str, Any]:
@@ -44,13 +58,15 @@ def _lanes(facts: Facts, view: OpsView) -> Mapping[str, Any]:
     sparks = {}
     for lane in facts.lanes(view):
         past = facts.past(lane["group"], lane["topic"])
-        sparks[tables.lane_address(lane)] = sparkline([] if past is None else past["messages"], minutes)
+        sparks[tables.lane_address(lane)] = sparkline(
+            [] if past is None else past["messages"], minutes, lane["lag_messages"]
+        )
     return {"table": tables.lanes(facts, view), "sparks": sparks}
 
 
 def _heat(facts: Facts, view: OpsView) -> Mapping[str, Any]:
     at = facts.overview["history"]["at"]
-    return {"maps": heat_maps(facts, view), "levels": LEVELS, "since": at[0] if at else None}
+    return {"maps": heat_maps(facts, view), "levels": LEVELS, "at": at}
 
 
 def _overload(facts: Facts, view: OpsView) -> Mapping[str, Any]:
@@ -62,7 +78,13 @@ def _dead_letters(facts: Facts, view: OpsView) -> Mapping[str, Any]:
         "table": tables.dead_letters(facts, view),
         "runs": tables.runs(facts, view),
         "known": facts.overview["dead_letters"] is not None,
+        "counted_age_s": facts.source_age_s(tables.DEAD_LETTERS_SOURCE),
     }
+
+
+def _processes(facts: Facts, view: OpsView) -> Mapping[str, Any]:
+    states = {lane["state"] for lane in facts.lanes(OpsView())}
+    return {"table": tables.processes(facts, view), "known": states != {LagState.NO_DATA}}
 
 
 def _of_table(name: str) -> Panel:
@@ -77,7 +99,7 @@ PANELS: Mapping[str, Panel] = {
     "heat": _heat,
     "overload": _overload,
     "dead-letters": _dead_letters,
-    "processes": _of_table("processes"),
+    "processes": _processes,
     "rebalances": _of_table("rebalances"),
     "stores": _of_table("stores"),
     "sources": _of_table("sources"),
@@ -86,10 +108,11 @@ PANELS: Mapping[str, Panel] = {
 
 def panels(facts: Facts, view: OpsView) -> Mapping[str, str]:
     """Return the inside of each panel in HTML, by the id of its element."""
+    unknown = _unknown(facts)
     return {
         name: _templates()
         .get_template(f"panels/{name}.html")
-        .render(facts=facts, view=view, **panel(facts, view))
+        .render(facts=facts, view=view, unknown=unknown, **panel(facts, view))
         for name, panel in PANELS.items()
     }
 
@@ -97,8 +120,7 @@ def panels(facts: Facts, view: OpsView) -> Mapping[str, str]:
 def ops_page(facts: Facts, view: OpsView, rendered: Mapping[str, str]) -> HTMLResponse:
     """Return the page of all lanes with its panels, readable without scripts."""
     inside = {name: Markup(html) for name, html in rendered.items()}  # Escaped there.
-    worst = worst_of(verdicts(facts, view))
-    return _page("ops.html", panels=inside, worst=worst, view=view, refreshes=REFRESHES)
+    return _page("ops.html", panels=inside, worst=worst_of(facts), view=view, refreshes=REFRESHES)
 
 
 def lane_page(facts: Facts, lane: Json) -> HTMLResponse:
@@ -110,12 +132,7 @@ def lane_page(facts: Facts, lane: Json) -> HTMLResponse:
 
 def partition_page(facts: Facts, lane: Json, row: Json, record: Json) -> HTMLResponse:
     """Return the page of one partition, with the record at the committed offset; see `records.record_of`."""
-    heat = heat_map(facts, lane)
-    strip = (
-        next((shown.strip for shown in heat.rows if shown.partition == row["partition"]), None)
-        if heat
-        else None
-    )
+    strip = partition_strip(facts, lane, row["partition"])
     return _page("partition.html", facts=facts, lane=lane, row=row, record=record, strip=strip)
 
 

@@ -1,5 +1,6 @@
 """The pages below /ops, their tables for programs, and the stream of what changes."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
@@ -9,6 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth.tokens import OPS_ROLE
+from api.event_streams import MEDIA_TYPE
+from api.http.gate import IS_HEAD
 from api.http.problems import Problem, not_found, unavailable
 from api.ops.dead_letters import DEAD_LETTERS_PATH, get_dead_letters, post_dead_letters
 from api.ops.exports import as_csv, as_json
@@ -20,9 +23,18 @@ from api.ops.records import record_of
 from api.ops.runbooks import runbook
 from api.ops.tables import TABLES, partitions
 from api.ops.view import FILTER_CHARACTERS_MAX, REFRESHES, OpsView
-from api.services import ByOperator, OpsService, WithHealth, WithOps, caller_of, require_right_clock
+from api.services import (
+    ByOperator,
+    OpsService,
+    WithHealth,
+    WithOps,
+    caller_of,
+    require_operator_still,
+    require_right_clock,
+)
 from streams.errors import StoreUnavailable
 from streams.fairness import REQUESTER, Room
+from streams.threads import in_thread
 
 EVENTS_PATH = "/ops/events"
 FORMATS = {"csv": as_csv, "json": as_json}
@@ -79,33 +91,43 @@ async def get_ops(
     """The verdict on each lane in a sentence, the worst first, then all figures. It needs no script."""
     view = OpsView.of(text, refresh)
     facts = await facts_of(ops, health)
-    return ops_page(facts, view, _panels(ops, facts, view))
+    return ops_page(facts, view, await _panels(ops, facts, view))
 
 
 async def get_ops_events(
+    request: Request,
     _: ByOperator,
     ops: WithOps,
     health: WithHealth,
     text: FilterText = "",
     refresh: RefreshText = "live",
 ) -> Response:
-    """The panels of the page as they change: server-sent events `panels`, each the HTML by element."""
+    """The panels of the page as they change: server-sent events `panels`, each the HTML by element.
+
+    The stream ends with the right to see it: at the end of the token, and when that is revoked.
+    """
     view = OpsView.of(text, refresh)
     await facts_of(ops, health)  # 503 now, if there is nothing to show.
+    if request.scope.get(IS_HEAD):
+        return Response(headers=HEADERS, media_type=MEDIA_TYPE)
 
     async def render() -> Mapping[str, str]:
-        return _panels(ops, await facts_of(ops, health), view)
+        await require_operator_still(request)
+        return await _panels(ops, await facts_of(ops, health), view)
 
     interval_s = view.refresh_s or ops.settings.ops_stream_interval_ms / 1_000
     return ops.streams.open(REQUESTER.get(), render, interval_s, HEADERS)
 
 
-def _panels(ops: OpsService, facts: Facts, view: OpsView) -> Mapping[str, str]:
+async def _panels(ops: OpsService, facts: Facts, view: OpsView) -> Mapping[str, str]:
     """Return the panels as they are, or were less than a second ago for somebody with the same choice."""
-    known = ops.rendered.get(view)
-    if known is None:
-        known = ops.rendered[view] = panels(facts, view)
-    return known
+    rendering = ops.rendered.get(view)
+    if rendering is None:
+        # In a thread, because photos are served meanwhile.
+        rendering = asyncio.create_task(in_thread(panels, facts, view), name="panels")
+        ops.rendered[view] = rendering
+    # If a visitor disconnects, it must go on, because others wait for it.
+    return await asyncio.shield(rendering)
 
 
 async def get_ops_table(

@@ -20,15 +20,17 @@ def address_of(path: str | None) -> str | None:
     return None if found is None else f"/ops/runbooks/{found[1]}"
 
 
-@cache
 def runbook(name: str) -> str | None:
     """Return the runbook in HTML; None if there is none of that name. HTML in it is shown as text."""
-    # Only names that are there: no part of an address becomes a path.
-    paths = {path.stem: path for path in FOLDER.glob("*.md")}
-    if name not in paths:
-        return None
+    # Only names that are there: no part of an address becomes a path, and none fills the cache.
+    path = next((path for path in FOLDER.glob("*.md") if path.stem == name), None)
+    return None if path is None else _rendered(path)
+
+
+@cache
+def _rendered(path: Path) -> str:
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
-    html = _ELSEWHERE.sub(r"\1", markdown.render(paths[name].read_text()))
+    html = _ELSEWHERE.sub(r"\1", markdown.render(path.read_text()))
     html = _OTHER.sub(r'href="/ops/runbooks/\1\2"', html)
     html = html.replace("<pre>", '<pre tabindex="0">')  # Wide ones are scrolled by the keyboard, too.
     return _HEADING.sub(_with_anchor, html)

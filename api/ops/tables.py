@@ -12,6 +12,7 @@ from api.ops.facts import Facts
 from api.ops.view import OpsView
 
 Json = dict[str, Any]
+DEAD_LETTERS_SOURCE = "dead letters"  # As the monitor names it.
 
 
 class Kind(Enum):
@@ -85,13 +86,14 @@ def lanes(facts: Facts, view: OpsView) -> Table:
 
 
 def _lane(facts: Facts, lane: Json) -> Json:
-    past = facts.past(lane["group"], lane["topic"])
+    past = facts.known_past(lane)
     produced, consumed = lane["produced_per_s"], lane["consumed_per_s"]
     samples = 0 if past is None else past["samples"]
+    trend = None if past is None else trend_of(past["messages"])
     used = [row["retention_used"] for row in lane["partitions"] if row["retention_used"] is not None]
     return {
         **lane,
-        "trend": None if past is None else trend_of(past["messages"]).value,
+        "trend": None if trend is None else trend.value,
         "velocity_per_s": None if produced is None or consumed is None else round(produced - consumed, 3),
         "in_time": 1 - past["late"] / samples if past is not None and samples else None,
         "retention_used": max(used, default=None),
@@ -225,12 +227,15 @@ def switch_windows(facts: Facts, _: OpsView) -> Table:
             Column("off_at", "Off (UTC)", Kind.TIME),
             Column("measured", "Measured", Kind.NUMBER),
         ],
-        _windows(facts.overview["operations"]),
+        _windows(facts.overview["operations"], unended=None if facts.unknown else "ON"),
     )
 
 
-def _windows(operations: Sequence[Json]) -> list[Json]:
-    """Pair the moves, which come newest first and may be there twice. A window without its end is open."""
+def _windows(operations: Sequence[Json], *, unended: str | None) -> list[Json]:
+    """Pair the moves, which come newest first and may be there twice.
+
+    A window without its end has the state `unended`.
+    """
     windows, off_at = [], {}
     seen = set()
     for move in operations:
@@ -245,7 +250,7 @@ def _windows(operations: Sequence[Json]) -> list[Json]:
             {
                 "on_at": move["at"],
                 "switch": move["switch"],
-                "state": "ON" if end is None else "OFF",
+                "state": unended if end is None else "OFF",
                 "length_s": None if end is None else _between_s(move["at"], end),
                 "off_at": end,
                 "measured": move["measured"],
@@ -259,7 +264,8 @@ def _between_s(begin: str, end: str) -> float:
 
 
 def dead_letters(facts: Facts, view: OpsView) -> Table:
-    """What waits by topic and reason, and for how long the oldest of its topic has."""
+    """What waits by topic and reason, for how long the oldest of its topic has, and how old the count is."""
+    counted_age_s = facts.source_age_s(DEAD_LETTERS_SOURCE)
     rows = [
         {
             "topic": topic["topic"],
@@ -267,6 +273,7 @@ def dead_letters(facts: Facts, view: OpsView) -> Table:
             "waiting": reason["waiting"],
             "oldest_age_s": topic["oldest_age_s"],
             "per_minute": topic["per_minute"],
+            "counted_age_s": counted_age_s,
         }
         for topic in facts.overview["dead_letters"] or []
         for reason in topic["reasons"] or [{"reason": None, "waiting": topic["waiting"]}]
@@ -281,6 +288,7 @@ def dead_letters(facts: Facts, view: OpsView) -> Table:
             Column("waiting", "Wait", Kind.NUMBER),
             Column("oldest_age_s", "Oldest of topic", Kind.SECONDS),
             Column("per_minute", "New/min of topic", Kind.NUMBER),
+            Column("counted_age_s", "Age of the count", Kind.EXPORTED),
         ],
         sorted(rows, key=lambda row: -row["waiting"]),
     )

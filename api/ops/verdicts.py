@@ -1,6 +1,6 @@
 """The sentences at the top of the page: one for each lane, and one for anything else that needs somebody."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from api.ops.facts import Facts, Json
@@ -10,8 +10,9 @@ from api.ops.tables import lane_address
 from api.ops.view import OpsView
 from streams.core.lag.states import LagState
 
-# Of the oldest dead letter, until somebody has to look; an alarm has the same.
-DEAD_LETTER_AGE_S_MAX = 86_400
+# Of the oldest dead letter, until somebody has to look: a week, as of the alarm DeadLettersOld. They expire
+# after 30 days.
+DEAD_LETTER_AGE_S_MAX = 7 * 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,18 +33,30 @@ class Shown:
 
 
 def verdicts(facts: Facts, view: OpsView) -> list[Shown]:
-    """Return what is wrong, the worst first, and then the lanes that are well."""
+    """Return what is wrong, the worst first, and then the lanes that are well.
+
+    The view chooses lanes alone: breaker, stores, clock and dead letters are there in each.
+    """
     lanes = [_of_lane(lane) for lane in facts.lanes(view)]
     bad = [shown for shown in lanes if not shown.is_well]
-    others = [shown for shown in _others(facts) if view.includes(shown.name, shown.state)]
-    return [*bad, *others, *(shown for shown in lanes if shown.is_well)]
+    return [*bad, *_others(facts), *(shown for shown in lanes if shown.is_well)]
 
 
-def worst_of(shown: Sequence[Shown]) -> str:
-    """Return the title of a tab: the worst state, and where."""
-    if not shown or shown[0].is_well:
-        return LagState.OK
-    return f"{shown[0].state} {shown[0].name}"
+def worst_of(facts: Facts) -> str:
+    """Return the title of a tab: the worst state of all, and where, in every view. Without lanes, NO-DATA."""
+    shown = verdicts(facts, OpsView())
+    if not shown:
+        return LagState.NO_DATA
+    return LagState.OK if shown[0].is_well else f"{shown[0].state} {shown[0].name}"
+
+
+def hidden(facts: Facts, view: OpsView) -> int:
+    """Return how many lanes need somebody, but are not in the view."""
+    return _not_well(facts, OpsView()) - _not_well(facts, view)
+
+
+def _not_well(facts: Facts, view: OpsView) -> int:
+    return sum(lane["state"] != LagState.OK for lane in facts.lanes(view))
 
 
 def _of_lane(lane: Json) -> Shown:

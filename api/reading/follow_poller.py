@@ -10,9 +10,9 @@ from streams.polling import poll
 log = logging.getLogger(__name__)
 
 POLL_S = 5.0
-# By how much a follow may seem older than its event: the clock of the process that cached it may be 5 s
-# behind (`clock_write_difference_ms_max`), and its request may have taken as long as it may.
-EARLIER_MS_MAX = 10_000
+# By how much a follow may seem older than its event: the clocks of the process that cached it and of this one
+# may each differ by 5 s (`clock_write_difference_ms_max`), and its request may have taken as long as it may.
+EARLIER_MS_MAX = 15_000
 
 
 class LogsApplied(Protocol):
@@ -27,17 +27,23 @@ class FollowPoller:
     their counts, and from there, as backfills, to the timelines.
 
     `walk` begins to look at the logs, and may raise StoreUnavailable. No request asks anything for it.
+    `clock_is_right` says whether `clock_ms` agrees with the stores' clocks: follows are compared with it.
     """
 
     walk: Callable[[], LogsApplied]
     clock_ms: Callable[[], int]
+    clock_is_right: Callable[[], bool]
     _applied_ms: int | None = field(default=None, init=False)
     _walk: LogsApplied | None = field(default=None, init=False)
     _began_ms: int = field(default=0, init=False)
 
     def backfilled_ms(self) -> int | None:
         """Return a time before which every follow has been backfilled, or None if nobody knows."""
-        return None if self._applied_ms is None else self._applied_ms - EARLIER_MS_MAX
+        applied_ms = self._applied_ms
+        # The clock was ahead when the walk began, if that is not over yet.
+        if applied_ms is None or applied_ms > self.clock_ms() or not self.clock_is_right():
+            return None
+        return applied_ms - EARLIER_MS_MAX
 
     async def refresh(self) -> None:
         """Look once; what is behind is looked at again by the next call.

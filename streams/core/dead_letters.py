@@ -1,5 +1,6 @@
 """Dead letters as an operator handles them: which ones are selected, and which can be replayed. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -58,17 +59,22 @@ class Selection:
     """Which dead letters are meant: those that fit everything that is given here.
 
     Without `reasons`, those of every reason. `since_us` is inclusive, `until_us` is not; both are about the
-    time of the failure, in microseconds since 1970.
+    time of the failure, in microseconds since 1970. `ends` has by topic and partition of the records the
+    offset before which a letter must be; none of other partitions is meant. Times come from the clock of who
+    wrote the letter, so only offsets say which letters were there at a moment.
     """
 
     reasons: frozenset[str] = frozenset()
     since_us: int | None = None
     until_us: int | None = None
     key: bytes | None = None
+    ends: Mapping[tuple[str, int], int] | None = None
 
     def includes(self, letter: DeadLetter) -> bool:
         """Whether the dead letter is meant. One without a failure has no reason and no time."""
         if self.key is not None and letter.key != self.key:
+            return False
+        if self.ends is not None and letter.offset >= self.ends.get((letter.topic.name, letter.partition), 0):
             return False
         failure = letter.failure
         if failure is None:

@@ -264,8 +264,9 @@ class SetWriter:
             if key.kind is SetKind.FOLLOWERS
             for member in result.joined
         ]
+        # No deliveries: most followers do not read, and deferred posts wait while the lane has too many.
         backfills = [
-            FanoutMessage(Backfill(tuple(follows)), len(follows))
+            FanoutMessage(Backfill(tuple(follows)), 0)
             for follows in chunked(joined, self.backfill_follows_max)
         ]
         if backfills:

@@ -2,8 +2,9 @@
 
 It publishes as an upstream app. The renditions that its photos name do not exist, and nobody but its follower
 sees them. It deletes what the feed still shows of former posts, so nothing piles up whenever the process is
-killed. Its authors take turns: a deleted photo is a row to read past in its author's list for ten days
-(Cassandra's `gc_grace_seconds`), and of one author that would be 86,000 rows.
+killed; but only posts that are too old for another monitor to wait for. Its authors take turns: a deleted
+photo is a row to read past in its author's list for ten days (Cassandra's `gc_grace_seconds`), and of one
+author that would be 86,000 rows.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from schemas.facts import EventData, PhotoDeleted, PhotoUploaded, Rendition, UserFollowed
-from schemas.ids import PhotoId, UserId, compose_id
+from schemas.ids import PhotoId, UserId, compose_id, id_ms
 from schemas.times import utc_datetime_of_ms
 from streams.clock import unix_ms
 from streams.errors import StoreUnavailable
@@ -76,7 +77,11 @@ class Canary:
             CANARY_POSTS.labels(outcome.value)  # So that a rate of 0 is known before the first of its kind.
         while True:
             began_s = self.clock_s()
-            outcome = await self.post()
+            try:
+                outcome = await self.post()
+            except Exception:  # The monitor must not end by what it only watches.
+                logging.getLogger(__name__).exception("the canary failed by a bug")
+                outcome = Outcome.FAILED
             CANARY_POSTS.labels(outcome.value).inc()
             self.noted(outcome)
             await self.sleep(max(0.0, self.interval_s - (self.clock_s() - began_s)))
@@ -93,7 +98,7 @@ class Canary:
         except StoreUnavailable as error:
             log.warning(error.operation, "the post of the canary was not published: %s", error)
             took_s = None
-        await self._delete({post, *self._shown})
+        await self._delete({post, *(shown for shown in self._shown if self._is_left(shown))})
         if took_s is None:
             return Outcome.FAILED
         CANARY_FRESHNESS.observe(took_s)
@@ -134,11 +139,14 @@ class Canary:
                 return None
             await self.sleep(max(READ_S, took_s / 10))
 
+    def _is_left(self, post: Post) -> bool:
+        """Whether it is of a canary that no longer waits for it."""
+        is_ours = self.reader < post.author_id <= self.reader + CANARY_AUTHORS
+        return is_ours and self.clock_ms() - id_ms(post.photo_id) > self.wait_s_max * 1_000
+
     async def _delete(self, posts: set[Post]) -> None:
-        """Delete the canary's own among the posts. What fails is shown and deleted the next time."""
+        """Delete the posts. What fails is shown and deleted at a later time."""
         for photo, author in sorted(posts):
-            if not self.reader < author <= self.reader + CANARY_AUTHORS:
-                continue
             try:
                 await self.publish(PhotoDeleted(photo_id=photo, author_id=author))
             except StoreUnavailable as error:

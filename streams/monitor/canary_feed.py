@@ -7,7 +7,7 @@ from http import HTTPStatus
 import aiohttp
 import orjson
 
-from schemas.ids import PhotoId, UserId
+from schemas.ids import PhotoId, UserId, parse_id
 from streams.errors import StoreUnavailable
 from streams.monitor.canary import Post
 
@@ -39,7 +39,25 @@ class HttpFeed:
                 body = await response.read()
             if response.status != HTTPStatus.OK:
                 raise StoreUnavailable(STORE, "feed", f"it returned {response.status}: {body[:200]!r}")
-            items = orjson.loads(body)["items"]
-            return [Post(PhotoId(int(item["photo_id"])), UserId(int(item["author_id"]))) for item in items]
-        except (OSError, ValueError, KeyError, TimeoutError, aiohttp.ClientError) as error:
+            return _posts_of(body)
+        except (OSError, ValueError, TimeoutError, aiohttp.ClientError) as error:
             raise StoreUnavailable(STORE, "feed", f"{type(error).__name__} {error}") from error
+
+
+def _posts_of(body: bytes) -> Sequence[Post]:
+    """Return the photos of a page of a feed in JSON.
+
+    Raises:
+        ValueError: It is no such page.
+    """
+    page = orjson.loads(body)
+    items = page.get("items") if isinstance(page, dict) else None
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise ValueError("the body is no page of a feed, which has a list of photos as its items")
+    return [
+        Post(
+            PhotoId(parse_id(item.get("photo_id"), "photo_id")),
+            UserId(parse_id(item.get("author_id"), "author_id")),
+        )
+        for item in items
+    ]

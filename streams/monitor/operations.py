@@ -3,11 +3,11 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, Protocol
 
 import orjson
 
-from streams.clock import unix_ms
 from streams.jobs.records import RecordLog, StoredRecord
 
 Json = dict[str, Any]
@@ -24,14 +24,17 @@ class LogBounds(Protocol):
 
 @dataclass(slots=True)
 class OperationsTail:
-    """Remembers the last `records_max` records of `topic`, which has one partition."""
+    """Remembers the last `records_max` records of `topic`, which has one partition.
+
+    `clock_s` is monotonic; `read_s` is when the last reading began.
+    """
 
     log: RecordLog
     bounds: LogBounds
     topic: str
     records_max: int
-    clock_ms: Callable[[], int] = unix_ms
-    read_ms: int | None = field(default=None, init=False)
+    clock_s: Callable[[], float] = monotonic
+    read_s: float = field(default=float("-inf"), init=False)
     _records: deque[Json] = field(init=False)
     _position: int | None = field(default=None, init=False)
 
@@ -48,6 +51,7 @@ class OperationsTail:
         Raises:
             StoreUnavailable: Kafka did not respond; what was read before stays known.
         """
+        began_s = self.clock_s()
         partition = (self.topic, 0)
         end = (await self.bounds.ends([partition]))[partition]
         if self._position is None or self._position > end:  # At the start, or the topic was created again.
@@ -60,7 +64,7 @@ class OperationsTail:
             for record in records:
                 self._add(record)
                 self._position = record.offset + 1
-        self.read_ms = self.clock_ms()
+        self.read_s = began_s
 
     def _add(self, record: StoredRecord) -> None:
         try:

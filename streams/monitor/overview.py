@@ -1,7 +1,7 @@
 """All that the monitor knows, for the page /ops: its report, and what was in the last minutes."""
 
 from dataclasses import dataclass, field
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 from streams.jobs.dead_letters.depth import DeadLettersDepth
@@ -14,7 +14,10 @@ Json = dict[str, Any]
 
 @dataclass(slots=True)
 class Overview:
-    """`dead_letters` is None until Cassandra is there, which says what of them was handled."""
+    """`dead_letters` is None until Cassandra is there, which says what of them was handled.
+
+    The sources have one monotonic clock, so a wall clock that is set changes no age.
+    """
 
     monitor: LagMonitor
     operations: OperationsTail
@@ -26,7 +29,6 @@ class Overview:
         report = self.monitor.report()
         if report is None:
             return None
-        now_ms = self.monitor.clock_ms()
         depth = self.dead_letters
         return {
             "lag": report,
@@ -34,20 +36,19 @@ class Overview:
             "history": self.monitor.history.json(),
             "rebalances": [rebalance.json() for rebalance in self.monitor.rebalances.newest()],
             "dead_letters": None
-            if depth is None or depth.read_ms is None
-            else [topic.json(now_ms) for topic in depth.topics.values()],
+            if depth is None or not isfinite(depth.read_s)
+            else [topic.json(self.monitor.clock_ms()) for topic in depth.topics.values()],
             "operations": list(self.operations.newest()),
             "sources": [
                 {"source": source, "age_s": round(age_s, 3) if isfinite(age_s) else None}
-                for source, age_s in self._ages_s(now_ms).items()
+                for source, age_s in self._ages_s().items()
             ],
         }
 
-    def _ages_s(self, now_ms: int) -> dict[str, float]:
-        ages_s = self.monitor.ages_s()
-        for source, read_ms in (
-            ("dead letters", None if self.dead_letters is None else self.dead_letters.read_ms),
-            ("operations", self.operations.read_ms),
-        ):
-            ages_s[source] = float("inf") if read_ms is None else (now_ms - read_ms) / 1_000
-        return ages_s
+    def _ages_s(self) -> dict[str, float]:
+        now_s = self.monitor.clock_s()
+        return {
+            **self.monitor.ages_s(),
+            "dead letters": inf if self.dead_letters is None else now_s - self.dead_letters.read_s,
+            "operations": now_s - self.operations.read_s,
+        }

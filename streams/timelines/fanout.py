@@ -6,17 +6,14 @@ Every function may be repeated, because readers remove repeated ids. Every funct
 StoreUnavailable: then it is not known what was written, and the call must be repeated.
 """
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
-from itertools import starmap
-
-from more_itertools import sliced
 
 from schemas.ids import ID_BYTES, ID_MAX, PackedIds, PhotoId, UserId, id_ms, pack_id, pack_ids, unpack_ids
 from schemas.internal import Backfill, Deliverable, FanoutPage, FanoutPosts, OwnPost, SetKind
 from streams.core.counted import BUCKETS
 from streams.core.sets import BucketKey
+from streams.gathering import gather_bounded
 from streams.ports.groups import TimelineStores
 from streams.ports.timelines import PhotosForOwners
 from streams.timelines.follower_pages import follower_pages
@@ -112,12 +109,10 @@ async def backfill(stores: TimelineStores, record: Backfill, *, photos_max: int)
     authors = sorted({author for some in wanted.values() for author in some})
     newest = await stores.author_photos.newest(authors, below=ID_MAX, each_max=photos_max)
     photos = {author: [each.photo_id for each in some if each.ready] for author, some in newest.items()}
-    merges = [
-        (owner, merged)
-        for owner, some in wanted.items()
-        if (merged := [photo for author in some for photo in photos[author]])
-    ]
-    written = 0
-    for some_merges in sliced(merges, MERGES_AT_ONCE):
-        written += sum(await asyncio.gather(*starmap(stores.timelines.merge, some_merges)))
-    return written
+    merged = {owner: [photo for author in some for photo in photos[author]] for owner, some in wanted.items()}
+
+    async def merge(owner: UserId) -> bool:
+        return await stores.timelines.merge(owner, merged[owner])
+
+    to_merge = [owner for owner, some in merged.items() if some]
+    return sum(await gather_bounded(to_merge, merge, at_once=MERGES_AT_ONCE))

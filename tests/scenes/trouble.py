@@ -129,7 +129,7 @@ async def overview() -> Json:
         monitor._lanes.set(lanes, brokers.at_s)
         await monitor.refresh()
     operations = OperationsTail(
-        FakeRecords({(OPERATIONS.name, 0): _operations()}), _Bounds(), OPERATIONS.name, 50, lambda: NOW_MS
+        FakeRecords({(OPERATIONS.name, 0): _operations()}), _Bounds(), OPERATIONS.name, 50, lambda: 0.0
     )
     await operations.read()
     freshness = FreshnessLog(lambda: NOW_MS)
@@ -164,17 +164,19 @@ def _monitor(brokers: Brokers, groups: Sequence[GroupLogs]) -> LagMonitor:
 
 
 async def _dead_letters() -> DeadLettersDepth:
-    """Return the depth with letters of three reasons, of which the oldest has waited for nearly two days."""
+    """Return the depth with letters of three reasons, of which the oldest has waited for nine days."""
     letters = [
         letter(number, topic=topic, reason=reason, failed_ms=NOW_MS - age_s * 1_000 + number)
         for topic, reason, age_s, count in (
-            (FOLLOWS, Reason.FROM_THE_FUTURE, 160_000, 31),
+            (FOLLOWS, Reason.FROM_THE_FUTURE, 800_000, 31),
             (LIKES, Reason.NOT_JSON, 5_000, 4),
             (UPLOADS, Reason.INVALID_DATA, 900, 2),
         )
         for number in range(count)
     ]
-    depth = DeadLettersDepth(MemoryLog(letters), MemoryHandledDeadLetters(lambda: NOW_MS), clock_ms=_Ticks())
+    depth = DeadLettersDepth(
+        MemoryLog(letters), MemoryHandledDeadLetters(lambda: NOW_MS), clock_ms=_Ticks(), clock_s=lambda: -15.0
+    )
     await depth.read()
     await depth.read()
     return depth

@@ -47,6 +47,10 @@ class FakeOffsets(BrokerOffsets):
         self._check("offsets")
         return {log: self.end_of.get(log, 0) for log in partitions}
 
+    async def all_ends(self, partitions: Collection[Log]) -> dict[Log, int]:
+        held_back = await self.held_back(partitions)
+        return {log: end + held_back[log] for log, end in (await self.ends(partitions)).items()}
+
     async def held_back(self, partitions: Collection[Log]) -> dict[Log, int]:
         self._check("offsets")
         return {log: self.held_back_of.get(log, 0) for log in partitions}

@@ -2,8 +2,13 @@
 "use strict";
 const said = document.getElementById("stream");
 const panels = [...document.querySelectorAll("section.panel")];
-const LOST_MS = 3000;
+// After so many intervals without a sign of life, but not while the browser connects again after a stream's end.
+const MISSED_MAX = 3;
+const LOST_MS_MIN = 5000;
+const CONNECT_MS = 3000;
 let lost = 0;
+let isBroken = false;
+let since = "";
 
 function replace(id, html) {
   const panel = document.getElementById(id);
@@ -26,24 +31,43 @@ function say(state, text) {
   if (said.textContent !== text) said.textContent = text;
 }
 
+function sayLost(why) {
+  say("lost", `Not live${since}: ${why}`);
+}
+
+// Says that the page is not live unless a sign of life is here in time.
+function expect(ms) {
+  clearTimeout(lost);
+  lost = setTimeout(() => sayLost("nothing comes from the API"), ms);
+}
+
+function onAlive(event) {
+  const { at, next_s: nextS } = JSON.parse(event.data);
+  since = ` since ${at.slice(11, 19)} UTC`;
+  isBroken = false;
+  say("live", "Live");
+  expect(Math.max(LOST_MS_MIN, MISSED_MAX * nextS * 1000));
+}
+
 function listen() {
   const address = said.dataset.events;
   if (!address) return say("off", "Not refreshed");
   const stream = new EventSource(address);
-  stream.addEventListener("open", () => {
-    clearTimeout(lost);
-    lost = 0;
-    say("live", "Live");
-  });
+  if (!isBroken) expect(LOST_MS_MIN);
+  stream.addEventListener("alive", onAlive);
   stream.addEventListener("panels", (event) => {
     for (const [id, html] of Object.entries(JSON.parse(event.data))) replace(id, html);
     document.title = `${document.querySelector("[data-worst]").dataset.worst} – Lag – Shutterline`;
   });
   stream.addEventListener("error", () => {
     // A stream ends every few minutes, and the browser connects again by itself.
-    lost ||= setTimeout(() => say("lost", "Not live: the API does not respond"), LOST_MS);
-    // After a refusal, such as 503, it does not.
-    if (stream.readyState === EventSource.CLOSED) setTimeout(listen, LOST_MS);
+    if (!isBroken) expect(LOST_MS_MIN);
+    isBroken = true;
+    if (stream.readyState !== EventSource.CLOSED) return;
+    // After a refusal, such as 401, 429 or 503, it does not. The browser does not tell a script which one.
+    clearTimeout(lost);
+    sayLost("the stream was refused; reload the page to see why");
+    setTimeout(listen, CONNECT_MS);
   });
 }
 

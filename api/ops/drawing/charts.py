@@ -11,11 +11,15 @@ WIDTH, HEIGHT = 120, 24
 LEVELS = (1, 10, 100, 1_000, 10_000)
 _LINE = Markup('<polyline points="{}"/>')
 _DOT = Markup('<circle cx="{}" cy="{}" r="2"/>')
-_CELL = Markup('<rect class="{}" x="{}" width="{}" height="1"/>')
+# Of plain text: a level and numbers need no escaping, which would take most of the time of the page.
+_CELL = '<rect class="{}" x="{}" width="{}" height="1"/>'
 
 
-def sparkline(messages: Sequence[int | None], minutes: float) -> Markup:
-    """Return the line of what waited, from 0 to its own most; a gap is where nothing was known."""
+def sparkline(messages: Sequence[int | None], minutes: float, now: float | None) -> Markup:
+    """Return the line of what waited, from 0 to its own most; a gap is where nothing was known.
+
+    `now` is what waits now, None if that is not known.
+    """
     known = [value for value in messages if value is not None]
     most = max(known, default=0)
     if not messages or not known:
@@ -37,13 +41,14 @@ def sparkline(messages: Sequence[int | None], minutes: float) -> Markup:
     ]
     last = points[-1]
     dot = Markup("") if last is None else _DOT.format(*last)
+    at_last = f"not known now, {known[-1]:,} at last" if now is None else f"{now:,.0f} now"
     return Markup(
         '<svg class="spark" viewBox="-2 0 {} {}" preserveAspectRatio="none" role="img" aria-label="{}">{}{}'
         "</svg>"
     ).format(
         WIDTH + 4,
         HEIGHT,
-        f"At most {most:,} waited in the last {minutes:g} minutes, {known[-1]:,} now",
+        f"At most {most:,} waited in {minutes:g} minutes, {at_last}",
         Markup("").join(parts),
         dot,
     )
@@ -59,7 +64,7 @@ def heat_strip(messages: Sequence[int | None], label: str) -> Markup:
     return Markup(
         '<svg class="heat-row" viewBox="0 0 {} 1" preserveAspectRatio="none" role="img" aria-label="{}">{}'
         "</svg>"
-    ).format(max(1, x), label, Markup("").join(cells))
+    ).format(max(1, x), label, Markup("".join(cells)))
 
 
 def level_of(messages: int | None) -> str:

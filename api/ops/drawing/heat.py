@@ -17,7 +17,7 @@ ROWS_MAX = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeatRow:
-    """A partition: what waits now and waited at most, and who reads it now."""
+    """A partition: what waits now and waited at most, and who reads it now. `now` of None is unknown."""
 
     partition: int
     address: str
@@ -49,7 +49,7 @@ def heat_map(facts: Facts, lane: Json) -> LaneHeat | None:
     past = facts.past(lane["group"], lane["topic"])
     if past is None:
         return None
-    most = [max((value for value in messages if value), default=0) for messages in past["partitions"]]
+    most = [_most(messages) for messages in past["partitions"]]
     numbers = range(min(len(most), len(lane["partitions"])))
     by_most = sorted(numbers, key=lambda number: -most[number])
     if not by_most or not most[by_most[0]]:
@@ -62,6 +62,20 @@ def heat_map(facts: Facts, lane: Json) -> LaneHeat | None:
         rows=list(rows.values()),
         left_out=len(numbers) - len(rows),
     )
+
+
+def partition_strip(facts: Facts, lane: Json, partition: int) -> Markup | None:
+    """Return the strip of a partition, which need not be among the hottest; None if its past is not known."""
+    past = facts.past(lane["group"], lane["topic"])
+    numbers = [row["partition"] for row in lane["partitions"]]
+    if past is None or partition not in numbers[: len(past["partitions"])]:
+        return None
+    number = numbers.index(partition)
+    return _row(lane, past, number, _most(past["partitions"][number])).strip
+
+
+def _most(messages: Sequence[int | None]) -> int:
+    return max((value for value in messages if value), default=0)
 
 
 def _row(lane: Json, past: Json, number: int, most: int) -> HeatRow:

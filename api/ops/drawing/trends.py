@@ -19,12 +19,15 @@ class Trend(StrEnum):
     STEADY = "steady"
 
 
-def trend_of(messages: Sequence[int | None]) -> Trend:
-    """Return how the mean of the last minute differs from that of the minute before."""
-    known = [value for value in messages if value is not None]
-    recent, before = known[-COMPARED:], known[-2 * COMPARED : -COMPARED]
-    if not recent or not before:
-        return Trend.STEADY
+def trend_of(messages: Sequence[int | None]) -> Trend | None:
+    """Return how the mean of the last minute differs from that of the minute before.
+
+    None if it is not known: there is no newest value, or none of the minute before.
+    """
+    recent = [value for value in messages[-COMPARED:] if value is not None]
+    before = [value for value in messages[-2 * COMPARED : -COMPARED] if value is not None]
+    if not before or messages[-1] is None:
+        return None
     change = fmean(recent) - fmean(before)
     if abs(change) < max(RECORDS_MIN, CHANGE_MIN * fmean(before)):
         return Trend.STEADY

@@ -18,10 +18,9 @@ from infra.monitoring.grafana.panels import (
 )
 
 _FEED = '{method="GET",route="/v1/feed"}'
-_API = '{route=~"/v1/.*"}'
 _LATE = (
-    'sum(increase(shutterline_delivery_freshness_seconds_bucket{le="5.0"}[$__range]))'
-    " / sum(increase(shutterline_delivery_freshness_seconds_count[$__range]))"
+    'sum(increase(shutterline_delivery_freshness_seconds_bucket{lane="normal",le="5.0"}[$__range]))'
+    ' / sum(increase(shutterline_delivery_freshness_seconds_count{lane="normal"}[$__range]))'
 )
 _SLOW = (
     'sum(increase(shutterline_http_request_duration_seconds_bucket{method="GET",route="/v1/feed",le="0.1"}[$__range]))'
@@ -29,7 +28,8 @@ _SLOW = (
 )
 _FAILED = (
     '(sum(increase(shutterline_http_requests_total{route=~"/v1/.*",status!~"5.."}[$__range])) or vector(0))'
-    f" / sum(increase(shutterline_http_requests_total{_API}[$__range]))"
+    ' / sum(increase(shutterline_http_requests_total{route=~"/v1/.*"}[$__range])'
+    ' or increase(shutterline_http_requests_total{route="unmatched",status=~"5.."}[$__range]))'
 )
 
 FRESHNESS = Panel(
@@ -95,7 +95,7 @@ def budgets(alerts: Alerts) -> tuple[Panel, ...]:
     return (
         budget_left(
             "Budget left: freshness",
-            "99.9 % of deliveries within 5 s.",
+            "99.9 % of deliveries of the lane `normal` within 5 s.",
             _LATE,
             "FreshnessBudgetDraining",
             alerts,

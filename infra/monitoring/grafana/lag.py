@@ -122,7 +122,7 @@ def retention(where: str = "") -> Panel:
 
 MONITOR = Panel(
     "Age of what the monitor knows",
-    "By source. Where the monitor knows nothing, no alarm of lag can be raised.",
+    "By source. Without a sample of kafka no alert of lag can be raised.",
     SECONDS,
     alerts=("MonitorStale",),
 )
@@ -189,13 +189,14 @@ LAG = Page(
                 states(_OF_LANE),
                 _alarms(
                     "States that page",
-                    "Nothing moves, or nothing will. No row: no lane is so.",
+                    "Nothing moves, nothing will, or nobody knows. No row: no lane is so.",
                     (
                         "RetentionLoss",
                         "ConsumerStopped",
                         "ConsumerStalled",
                         "ConsumerPoison",
                         "ConsumerPaused",
+                        "ConsumerNoData",
                     ),
                 ),
                 _alarms(

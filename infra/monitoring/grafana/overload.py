@@ -79,7 +79,7 @@ OVERLOAD = Page(
                 SWITCHES,
                 Panel(
                     "The slowest delivery of a hundred",
-                    "From a photo's readiness to its being on a page of timelines, p99 by lane.",
+                    "From a photo's readiness to its being on a page of timelines, p99 of the lane `normal`.",
                     SECONDS,
                     alerts=("FanoutLate",),
                     width=12,

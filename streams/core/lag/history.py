@@ -3,16 +3,14 @@
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from schemas.times import rfc3339, utc_datetime_of_ms
 from streams.core.lag.report import GroupLag, TopicLag
-from streams.core.lag.states import SEVERITY, LagState
 
 Json = dict[str, Any]
 # The group and the topic.
 LaneKey = tuple[str, str]
-T = TypeVar("T", int, float)
 
 # A reader's objective: 99.9 % of deliveries within 5 s. A sample is late if the next record waits for longer.
 LATE_S = 5.0
@@ -23,8 +21,6 @@ class _LaneColumn:
     """One lane in one column: the most that its samples had. None is unknown."""
 
     messages: int | None = None
-    seconds: float | None = None
-    state: LagState = LagState.OK
     partitions: list[int | None] = field(default_factory=list)
     samples: int = 0
     late: int = 0
@@ -32,8 +28,6 @@ class _LaneColumn:
     def add(self, topic: TopicLag) -> None:
         waiting = None if topic.lag_messages is None else int(topic.lag_messages)
         self.messages = _most(self.messages, waiting)
-        self.seconds = _most(self.seconds, topic.lag_seconds)
-        self.state = max(self.state, topic.verdict.state, key=SEVERITY.__getitem__)
         known = [*self.partitions, *[None] * (len(topic.partitions) - len(self.partitions))]
         self.partitions = [
             _most(before, row.lag_messages) for before, row in zip(known, topic.partitions, strict=False)
@@ -59,10 +53,10 @@ class LagHistory:
         self._columns = deque(maxlen=self.columns_max)
 
     def add(self, now_ms: int, groups: Sequence[GroupLag]) -> None:
-        """Take a sample of all groups. If the clock is set back, it belongs to the newest column."""
+        """Take a sample of all groups. If the clock is set back, a column with an earlier time begins."""
         step_ms = self.step_s * 1_000
         start_ms = now_ms // step_ms * step_ms
-        if not self._columns or start_ms > self._columns[-1][0]:
+        if not self._columns or start_ms != self._columns[-1][0]:
             self._columns.append((start_ms, {}))
         lanes = self._columns[-1][1]
         for group in groups:
@@ -91,8 +85,6 @@ def _lane(key: LaneKey, columns: Sequence[_LaneColumn]) -> Json:
         "group": group,
         "topic": topic,
         "messages": [column.messages for column in columns],
-        "seconds": [column.seconds for column in columns],
-        "states": [column.state.value for column in columns],
         "samples": sum(column.samples for column in columns),
         "late": sum(column.late for column in columns),
         "partitions": [
@@ -102,6 +94,6 @@ def _lane(key: LaneKey, columns: Sequence[_LaneColumn]) -> Json:
     }
 
 
-def _most(one: T | None, other: T | None) -> T | None:
+def _most(one: int | None, other: int | None) -> int | None:
     known = [value for value in (one, other) if value is not None]
     return max(known, default=None)

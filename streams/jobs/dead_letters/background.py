@@ -1,9 +1,8 @@
-"""Runs over dead letters that a process does beside its other work, one at a time."""
+"""Runs over dead letters that a process does beside its other work, one at a time in this process."""
 
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from streams.errors import StoreUnavailable
@@ -31,7 +30,11 @@ class DeadLetterTopics:
 
 @dataclass(slots=True, kw_only=True)
 class BackgroundRuns:
-    """`topics` raises StoreUnavailable while the sizes of the topics are not known."""
+    """The runs of this process. Those of others, and of the command, it knows nothing of: see `run.py`.
+
+    `topics` raises StoreUnavailable while the sizes of the topics are not known. A run that fails is logged,
+    and the process goes on, as after a request that fails.
+    """
 
     topics: Callable[[], DeadLetterTopics]
     handled: HandledDeadLetters
@@ -39,6 +42,7 @@ class BackgroundRuns:
     settings: ReplaySettings
     _run: Run | None = field(default=None, init=False)
     _task: asyncio.Task[None] | None = field(default=None, init=False)
+    _is_closing: bool = field(default=False, init=False)
 
     async def rehearse(self, action: Action, choice: Choice) -> Counts:
         """Count what a run would do now, and do nothing.
@@ -61,11 +65,15 @@ class BackgroundRuns:
             raise RunUnderWay
         # Taken before the first wait, so that two requests cannot both begin.
         ready: asyncio.Future[Run] = asyncio.get_running_loop().create_future()
+        self._run = None
         self._task = asyncio.create_task(self._execute(action, choice, by, ready), name="dead letters")
-        return (await ready).id
+        self._task.add_done_callback(self._ended)
+        # A client that leaves does not end what it began.
+        return (await asyncio.shield(ready)).id
 
     async def close(self) -> None:
-        """End a run in order: it is `stopped`, and the next one goes on with the others."""
+        """End a run in order, also one that only begins: it is `stopped`; the next one does the others."""
+        self._is_closing = True
         if self._task is not None:
             if self._run is not None:
                 self._run.stop()
@@ -73,15 +81,24 @@ class BackgroundRuns:
 
     async def _execute(self, action: Action, choice: Choice, by: str, ready: "asyncio.Future[Run]") -> None:
         try:
-            self._run = await self._make(action, choice, by=by)
-        except StoreUnavailable as error:
+            run = self._run = await self._make(action, choice, by=by)
+        except Exception as error:
             ready.set_exception(error)
+            raise
+        if self._is_closing:
+            run.stop()
+        ready.set_result(run)
+        await run.execute()
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is None:
             return
-        ready.set_result(self._run)
-        with suppress(StoreUnavailable):
-            await self._run.execute()
-            return
-        log.warning("the run %s over dead letters failed, because a store did not respond", self._run.id)
+        run = "that was to begin" if self._run is None else self._run.id
+        if isinstance(error, StoreUnavailable):
+            log.warning("the run %s over dead letters failed: %s", run, error)
+        else:
+            log.error("the run %s over dead letters failed by a bug", run, exc_info=error)
 
     async def _make(self, action: Action, choice: Choice, *, by: str) -> Run:
         topics = self.topics()

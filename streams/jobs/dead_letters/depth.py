@@ -5,6 +5,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any
 
 from streams.clock import unix_ms
@@ -87,19 +88,21 @@ class DeadLettersDepth:
     """Sets the gauges. The first `read` goes through all dead letters, later ones through the new ones.
 
     Each also looks up what was handled of the blocks that have letters waiting: up to `LETTERS_A_BLOCK` rows
-    a block. One process is enough.
+    a block. One process is enough. `clock_s` is monotonic.
     """
 
     log: DeadLetterLog
     handled: HandledDeadLetters
     letters_max: int = LETTERS_MAX
     clock_ms: Callable[[], int] = unix_ms
+    clock_s: Callable[[], float] = monotonic
     _partitions: dict[tuple[str, int], _Partition] = field(default_factory=dict, init=False)
     _reasons: list[str] = field(default_factory=lambda: [OTHER], init=False)
     # By topic: when, and where its logs ended then, all together.
     _ends: dict[str, deque[tuple[int, int]]] = field(default_factory=dict, init=False)
     topics: dict[str, TopicDepth] = field(default_factory=dict, init=False)
-    read_ms: int | None = field(default=None, init=False)
+    # When the last complete reading began, by `clock_s`.
+    read_s: float = field(default=float("-inf"), init=False)
 
     async def read(self) -> None:
         """Read what is new, and set the gauges of every topic.
@@ -107,6 +110,7 @@ class DeadLettersDepth:
         Raises:
             StoreUnavailable: Kafka or Cassandra did not respond; the gauges are as before for some topics.
         """
+        began_s = self.clock_s()
         for topic in topics_with_dead_letters():
             logs = await self.log.offsets(topic)
             found = [
@@ -124,7 +128,7 @@ class DeadLettersDepth:
                 per_minute=self._per_minute(topic, sum(offsets.stop for offsets in logs.values())),
                 by_reason=self._by_reason(topic),
             )
-        self.read_ms = self.clock_ms()
+        self.read_s = began_s
 
     def _per_minute(self, topic: Topic, end: int) -> float | None:
         ends = self._ends.setdefault(topic.name, deque(maxlen=READS_MAX))

@@ -89,6 +89,14 @@ class Offsets(BrokerOffsets):
         """
         return await self._list(partitions, OFFSET_END)
 
+    async def all_ends(self, partitions: Iterable[Log]) -> dict[Log, int]:
+        """Return where each log ends, with what open transactions hold back from consumers.
+
+        Raises:
+            StoreUnavailable: The broker did not answer.
+        """
+        return await self._list(partitions, OFFSET_END, client=ALL_LOGS)
+
     async def held_back(self, partitions: Iterable[Log]) -> dict[Log, int]:
         """Return how many offsets of each log open transactions hold back from consumers.
 
@@ -97,7 +105,7 @@ class Offsets(BrokerOffsets):
         """
         logs = list(partitions)
         stable = await self.ends(logs)
-        ends = await self._list(logs, OFFSET_END, client=ALL_LOGS)
+        ends = await self.all_ends(logs)
         return {log: max(0, ends[log] - stable[log]) for log in logs}
 
     async def skip_gaps(self, group: str, topic: str, spans: Mapping[int, Span]) -> dict[int, int]:

@@ -26,6 +26,8 @@ NEVER_MS = 2**63
 class FanoutApplier:
     """Applies records of one lane, with at most `calls` store calls in flight at any time.
 
+    A backfill counts as one call, although it merges several timelines at once.
+
     The bulk lane rests after each call while the process has urgent work. `clock_ms` is the wall
     clock, `clock_s` is monotonic.
     """

@@ -1,5 +1,7 @@
 """The page /ops on real servers: a worker is killed, and the page says so without being loaded again."""
 
+import os
+import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +12,6 @@ from playwright.async_api import Browser, Page
 
 from bench.traffic.waiting import eventually
 from infra.local.deployment import Deployment
-from schemas.envelope import Reason
 from schemas.facts import UserFollowed
 from schemas.ids import UserId
 from schemas.operations import encode_switch_moved
@@ -36,7 +37,7 @@ STOP_S_MAX = 5.0
 async def live_page(browser: Browser, deployment: Deployment) -> AsyncIterator[Page]:
     page = await browser.new_page()
     await page.goto(f"{deployment.settings.api}/ops")
-    await page.get_by_role("status").get_by_text("Live").wait_for(timeout=SHOWN_MS)
+    await page.get_by_role("status").get_by_text("Live", exact=True).wait_for(timeout=SHOWN_MS)
     await page.get_by_text("Nothing needs you").wait_for(timeout=SHOWN_MS)
     await page.evaluate("window.loadedOnce = true")
     yield page
@@ -68,26 +69,41 @@ async def test_a_killed_worker_changes_verdict_heat_map_and_overload_of_an_open_
     time although the browser listens. Before that, an operator discards a dead letter."""
     deployment = deploy()
     deployment.start_all(monitor=True)
-    await assert_a_dead_letter_is_discarded(deployment)
-    async with chromium() as browser, live_page(browser, deployment) as page:
-        deployment.stack.process(f"{deployment.namespace}worker-1").kill()
-        await deployment.publish(
-            deployment.outgoing(UserFollowed(follower_id=UserId(number), followee_id=UserId(1_000)))
-            for number in range(1, 41)
-        )
-        await open_breaker(deployment)
-        stopped = page.locator("#verdicts .verdict.stopped")
-        await stopped.get_by_text("follows").wait_for(timeout=SHOWN_MS)
-        await page.locator("#heat h3", has_text="follows").wait_for(timeout=SHOWN_MS)
-        await page.locator("#overload .state.open").wait_for(timeout=SHOWN_MS)
-        await page.locator("#overload td", has_text="5,000,001").wait_for(timeout=SHOWN_MS)
-        await page.locator("#rebalances td", has_text="worker-1").first.wait_for(timeout=SHOWN_MS)
+    async with chromium() as browser:
+        await assert_a_dead_letter_is_discarded(browser, deployment)
+        async with live_page(browser, deployment) as page:
+            deployment.stack.process(f"{deployment.namespace}worker-1").kill()
+            await deployment.publish(
+                deployment.outgoing(UserFollowed(follower_id=UserId(number), followee_id=UserId(1_000)))
+                for number in range(1, 41)
+            )
+            await open_breaker(deployment)
+            stopped = page.locator("#verdicts .verdict.stopped")
+            await stopped.get_by_text("follows").wait_for(timeout=SHOWN_MS)
+            await page.locator("#heat h3", has_text="follows").wait_for(timeout=SHOWN_MS)
+            await page.locator("#overload .state.open").wait_for(timeout=SHOWN_MS)
+            await page.locator("#overload td", has_text="5,000,001").wait_for(timeout=SHOWN_MS)
+            await page.locator("#rebalances td", has_text="worker-1").first.wait_for(timeout=SHOWN_MS)
 
-        await assert_readable_without_script(browser, deployment)
-        await assert_leads_to_the_record(deployment)
-        began_s = time.monotonic()
-        deployment.stack.stop_process(f"{deployment.namespace}api")
-        assert time.monotonic() - began_s < STOP_S_MAX
+            await assert_readable_without_script(browser, deployment)
+            await assert_leads_to_the_record(deployment)
+            await assert_says_when_it_is_not_live(page, deployment)
+            began_s = time.monotonic()
+            deployment.stack.stop_process(f"{deployment.namespace}api")
+            assert time.monotonic() - began_s < STOP_S_MAX
+
+
+async def assert_says_when_it_is_not_live(page: Page, deployment: Deployment) -> None:
+    """While the API hangs its connections stay open, so the browser does not tell the script."""
+    status = page.get_by_role("status")
+    pid = deployment.stack.process(f"{deployment.namespace}api").pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        await status.get_by_text("Not live since").wait_for(timeout=SHOWN_MS)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    await status.get_by_text("Live", exact=True).wait_for(timeout=SHOWN_MS)
 
 
 async def assert_readable_without_script(browser: Browser, deployment: Deployment) -> None:
@@ -120,29 +136,37 @@ async def assert_leads_to_the_record(deployment: Deployment) -> None:
     assert "followee_id" in operator.text
 
 
-async def assert_a_dead_letter_is_discarded(deployment: Deployment) -> None:
-    """By a form, on real Kafka and Cassandra; the table of runs has it within seconds."""
+async def assert_a_dead_letter_is_discarded(browser: Browser, deployment: Deployment) -> None:
+    """By the forms of the page, on real Kafka and Cassandra; the table of runs has it within seconds."""
     token = mint_token(deployment.settings, OPERATOR, roles=["ops"])
-    form = {"action": "discard", "topic": "follows", "reason": Reason.NOT_CLOUDEVENT.value, "token": token}
     await deployment.publish([Outgoing(FOLLOWS.named(deployment.namespace), 0, b"7", b"{}")])
-    async with httpx.AsyncClient(base_url=deployment.settings.api, timeout=12.0) as client:
-        counted = ""
+    page = await browser.new_page()
 
-        async def is_counted() -> bool:
-            nonlocal counted
-            counted = (await client.post("/ops/dead-letters", data=form)).text
-            return "1 of follows with not_cloudevent would be discarded" in counted
+    async def counted() -> str:
+        shown = await page.goto(f"{deployment.settings.api}/ops/dead-letters")
+        if shown is None or not shown.ok:
+            return ""  # The monitor has no report yet.
+        await page.locator("select[name=action]").select_option("discard")
+        await page.get_by_label("Token").fill(token)
+        await page.get_by_role("button", name="Count").click()
+        return await page.locator("main").inner_text()
 
-        await eventually("the dead letter is counted", is_counted)
-        until = counted.split('name="until" value="')[1].split('"')[0]
-        done = await client.post("/ops/dead-letters", data={**form, "until": until})
-        assert 303 == done.status_code, done.text
+    async def is_counted() -> bool:
+        return "1 of follows with not_cloudevent would be discarded" in await counted()
+
+    await eventually("the dead letter is counted", is_counted)
+    confirm = page.locator(".confirm")
+    await confirm.get_by_label("Token").fill(token)
+    await confirm.get_by_role("checkbox").check()
+    await confirm.get_by_role("button").click()
+    await page.locator(".confirm").wait_for(state="detached")
+
+    async with httpx.AsyncClient(base_url=deployment.settings.api) as client:
 
         async def is_recorded() -> bool:
             runs = (await client.get("/ops/tables/runs.json")).json()
             return [("finished", f"user {OPERATOR}")] == [(run["state"], run["by"]) for run in runs]
 
         await eventually("the run is recorded", is_recorded)
-        again = await client.post("/ops/dead-letters", data=form)
-
-    assert "1 were replayed or discarded before" in again.text
+    assert "1 were replayed or discarded before" in await counted()
+    await page.close()

@@ -10,6 +10,7 @@ import pytest
 from api.event_streams import EventStreams
 from api.http.problems import Problem
 from bench.traffic.waiting import eventually
+from streams.errors import StoreUnavailable
 from streams.fairness import NOBODY, Requester
 from streams.settings import OpsSettings
 
@@ -22,9 +23,12 @@ class Page:
 
     shown: dict[str, str] = field(default_factory=lambda: {"a": "1", "b": "1"})
     renders: int = 0
+    refusal: Exception | None = None
 
     async def render(self) -> Mapping[str, str]:
         self.renders += 1
+        if self.refusal:
+            raise self.refusal
         return dict(self.shown)
 
 
@@ -38,14 +42,14 @@ class Clock:
 
 def streams(*, streams_max: int = 4, clock: Clock | None = None) -> EventStreams:
     settings = OpsSettings(ops_streams_max=streams_max, ops_stream_s_max=300)
-    return EventStreams(settings, clock or Clock())
+    return EventStreams(settings, clock or Clock(), lambda: 1_800_000_000_000)
 
 
 async def changes(body: AsyncIterator[bytes]) -> AsyncIterator[dict[str, str]]:
     async for chunk in body:
-        for line in chunk.split(b"\n"):
-            if line.startswith(b"data: "):
-                yield orjson.loads(line.removeprefix(b"data: "))
+        for event in chunk.split(b"\n\n"):
+            if event.startswith(b"event: panels\ndata: "):
+                yield orjson.loads(event.removeprefix(b"event: panels\ndata: "))
 
 
 def body_of(found: EventStreams, page: Page, interval_s: float = INTERVAL_S) -> AsyncIterator[bytes]:
@@ -55,16 +59,23 @@ def body_of(found: EventStreams, page: Page, interval_s: float = INTERVAL_S) -> 
 
 
 async def test_only_what_has_changed_is_sent() -> None:
-    """First everything, then what changed; meanwhile a comment shows that the stream goes on."""
+    """First everything, then what changed."""
     page = Page()
     sent = changes(body_of(streams(), page))
     assert {"a": "1", "b": "1"} == await anext(sent)
     page.shown["b"] = "2"
 
     assert {"b": "2"} == await anext(sent)
-    chunks = body_of(streams(), page)
-    begin, _everything, unchanged = [await anext(chunks) for _ in range(3)]
-    assert (b"retry: 2000\n\n", b":\n\n") == (begin, unchanged)
+
+
+async def test_each_look_is_followed_by_a_sign_of_life() -> None:
+    """With the time of the look and the interval, from which a script knows when it is no longer live."""
+    body = body_of(streams(), Page())
+    begin, everything, unchanged = [await anext(body) for _ in range(3)]
+
+    alive = b'event: alive\ndata: {"at":"2027-01-15T08:00:00.000000Z","next_s":0.001}\n\n'
+    assert (b"retry: 2000\n\n", alive) == (begin, unchanged)
+    assert everything.endswith(b"\n\n" + alive)
 
 
 async def test_a_stream_ends_by_itself() -> None:
@@ -88,6 +99,17 @@ async def test_all_streams_end_with_the_process() -> None:
     found.close()
 
     assert [] == await ending
+
+
+@pytest.mark.parametrize("refusal", [Problem(403, "no"), StoreUnavailable("kafka", "read", "down")])
+async def test_a_stream_ends_when_it_may_not_be_seen_any_more(refusal: Exception) -> None:
+    page = Page()
+    body = body_of(streams(), page)
+    await anext(body)
+    await anext(body)
+    page.refusal = refusal
+
+    assert [] == await _rest(body)
 
 
 async def _rest(body: AsyncIterator[bytes]) -> list[bytes]:

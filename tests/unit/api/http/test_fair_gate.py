@@ -134,6 +134,34 @@ async def test_without_a_valid_token_no_body_is_read() -> None:
     assert (post.status, post.received) == (401, 0)
 
 
+@pytest.mark.law("L14")
+async def test_forms_of_strangers_hold_slots_of_bodies() -> None:
+    """The token may be in the form of an operator's page, so it is read. All strangers are as one user."""
+    world = await make_world(ops_open=True)
+    headers = {"content-type": "application/x-www-form-urlencoded", "content-length": "40"}
+    posts = [SlowPost(world, headers, path="/ops/dead-letters") for _ in range(540)]
+    tasks = await start(posts)
+    statuses = [post.status for post in posts]
+    read = [post.received > 0 for post in posts]
+    served = await _others_day(world)
+    await disconnect(posts, tasks)
+
+    assert served == SERVED
+    assert {None, 429} == set(statuses)
+    assert 0 < statuses.count(None) <= 103
+    assert [status is None for status in statuses] == read
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/ops"), ("GET", "/ops/lag"), ("PUT", "/ops/lag")])
+async def test_only_forms_are_read_for_the_pages_of_operators(method: str, path: str) -> None:
+    world = await make_world()
+    post = SlowPost(world, {"content-length": "40"}, method=method, path=path)
+    await post.run()
+
+    assert post.status is not None
+    assert 0 == post.received
+
+
 class _Dripping:
     """A body of one byte for each pause of the client; the clock is set by hand."""
 

@@ -14,7 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 from api.http.gate import ARRIVED_S
 from api.http.problems import Problem, problem_response, unavailable
 from bench.traffic.waiting import eventually
-from tests.unit.api.http.wire import make_gate
+from tests.unit.api.http.wire import App, make_gate
 from tests.worlds.api import World, make_world
 
 
@@ -133,6 +133,23 @@ async def test_a_full_process_refuses_before_it_verifies_a_token() -> None:
         assert (await unknown.get("/healthz")).status_code == 200
         stuck.go.set()
         await held
+
+
+@pytest.mark.parametrize("path", ["/ops", "/ops/lag", "/ops/events", "/ops/tables/lanes.json"])
+async def test_operators_see_a_full_process(path: str) -> None:
+    """Their pages are needed most then."""
+    app = App()
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(make_gate(app)), base_url="http://api.test"
+    ) as client:
+        held = asyncio.create_task(client.get("/held"))
+        await eventually("a request under way", lambda: app.seen)
+        assert 503 == (await client.get("/v1/feed")).status_code
+        assert 200 == (await client.get(path)).status_code
+        app.go.set()
+        await held
+
+    assert ["/held", path] == app.seen
 
 
 @pytest.mark.law("L14")

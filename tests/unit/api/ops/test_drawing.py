@@ -24,19 +24,23 @@ def test_equal_neighbours_are_one_rectangle() -> None:
 
 
 def test_a_line_goes_from_nothing_to_its_most_and_has_gaps() -> None:
-    shown = sparkline([0, 50, None, 100], 10)
+    shown = sparkline([0, 50, None, 100], 10, 90)
 
     assert ["0.0,23.0 40.0,12.0", "120.0,1.0"] == re.findall(r'points="([^"]*)"', shown)
-    assert "At most 100 waited in the last 10 minutes, 100 now" in shown
+    assert "At most 100 waited in 10 minutes, 90 now" in shown
+
+
+def test_a_line_does_not_take_what_was_for_now() -> None:
+    assert "not known now, 1,100 at last" in sparkline([0, 1_100, None], 10, None)
 
 
 def test_a_line_without_values_says_so() -> None:
-    assert "no data" in sparkline([None, None], 10)
-    assert "no data" in sparkline([], 0)
+    assert "no data" in sparkline([None, None], 10, 0)
+    assert "no data" in sparkline([], 0, 0)
 
 
 def test_a_line_of_zeros_lies_at_the_bottom() -> None:
-    assert '0.0,23.0 120.0,23.0"' in sparkline([0, 0], 1)
+    assert '0.0,23.0 120.0,23.0"' in sparkline([0, 0], 1, 0)
 
 
 @pytest.mark.parametrize(
@@ -46,12 +50,15 @@ def test_a_line_of_zeros_lies_at_the_bottom() -> None:
         ([200] * 6 + [100] * 6, Trend.SHRINKS),
         ([200] * 6 + [205] * 6, Trend.STEADY),
         ([0] * 6 + [9] * 6, Trend.STEADY),
-        ([None] * 12, Trend.STEADY),
-        ([500], Trend.STEADY),
+        ([100] * 6 + [200] * 5 + [None], None),
+        ([100] * 6 + [None] * 6 + [200] * 6, None),
+        ([100] * 6 + [None] * 5 + [200], Trend.GROWS),
+        ([None] * 12, None),
+        ([500], None),
     ],
 )
 def test_a_trend_compares_the_last_minute_with_the_one_before(
-    messages: list[int | None], trend: Trend
+    messages: list[int | None], trend: Trend | None
 ) -> None:
-    """A change below a tenth, or of a few records, is none."""
+    """A change below a tenth, or of a few records, is none. What is not known now has no trend."""
     assert trend == trend_of(messages)

@@ -1,16 +1,20 @@
 """The pages below /ops: complete without a script, with addresses that all lead somewhere."""
 
+import asyncio
 import re
 import time
 from html.parser import HTMLParser
+from pathlib import Path
+from threading import current_thread, main_thread
 
 import orjson
 import pytest
 
 from api.ops.page import PANELS
+from api.ops.verdicts import DEAD_LETTER_AGE_S_MAX
 from streams.fairness import Requester
 from streams.jobs.records import StoredRecord
-from tests.unit.api.ops.pages import show, world_in_trouble
+from tests.unit.api.ops.pages import scene, show, world_in_trouble
 from tests.worlds.api import World
 
 STOPPED = "/ops/groups/check/likes/1"
@@ -68,6 +72,7 @@ async def test_a_page_obeys_its_own_policy(path: str) -> None:
     page = Page(response.text)
 
     assert "style-src 'self';" in response.headers["content-security-policy"]
+    assert "same-origin" == response.headers["referrer-policy"]  # Else forms come with `Origin: null`.
     assert {name for name in page.attributes if name == "style" or name.startswith("on")} == set()
     assert re.search("<script(?! src=)|<style", response.text) is None
     assert len(page.ids) == len(set(page.ids))
@@ -80,7 +85,7 @@ async def test_the_verdicts_come_first_and_say_what_and_why_and_what_to_do() -> 
     sentences = [
         "partitions 1, 3, 5: nobody reads it, and 2,626 records wait.",
         "the breaker opens: 5,000,412 deliveries wait, so all posts are deferred.",
-        "31 dead letters wait, the oldest for 44 h.",
+        "31 dead letters wait, the oldest for 9 d.",
         "4,198 records wait, and the group reads.",
     ]
 
@@ -117,6 +122,51 @@ async def test_the_filter_holds_for_the_lanes_and_stays_in_the_address() -> None
     assert 'href="/ops/tables/lanes.csv?filter=stopped&amp;refresh=10"' in text
 
 
+async def test_a_filter_hides_lanes_and_nothing_else_that_needs_somebody() -> None:
+    """The title is of all lanes. What matches nothing is not OK."""
+    world = await world_in_trouble()
+    for text in (await get(world, "/ops?filter=fanout"), await get(world, "/ops?filter=nothing")):
+        assert "<title>STOPPED check likes " in text
+        assert 'data-worst="STOPPED check likes"' in text
+        assert "1 lane needs somebody, but is not shown" in text
+        assert "the breaker opens" in text
+        assert "31 dead letters wait" in text
+        assert "Nothing needs you" not in text
+    assert "No lane matches “nothing”." in text
+    assert "not shown" not in await get(world, "/ops?filter=stopped")
+
+
+async def test_without_lanes_the_title_is_not_ok() -> None:
+    world = await world_in_trouble()
+    said = await scene()
+    off = {"breaker": said["lag"]["overload"]["breaker"] | {"state": "closed"}}
+    said["lag"] |= {"groups": [], "overload": said["lag"]["overload"] | off}
+    show(world, said | {"dead_letters": None})
+    text = await get(world, "/ops")
+
+    assert "<title>NO-DATA " in text
+    assert "There are no lanes." in text
+    assert "Nothing needs you" not in text
+
+
+@pytest.mark.parametrize("name", ["lanes", "dead-letters", "processes", "rebalances"])
+async def test_a_file_has_the_filter_of_the_page(name: str) -> None:
+    text = await get(await world_in_trouble(), "/ops?filter=check")
+
+    assert f'href="/ops/tables/{name}.csv?filter=check"' in text
+    assert f'href="/ops/tables/{name}.json?filter=check"' in text
+
+
+def test_the_page_looks_for_dead_letters_of_the_age_of_the_alarm() -> None:
+    """As the rule for Prometheus and the runbook have it."""
+    root = Path(__file__).parents[4]
+    rules = (root / "infra/monitoring/prometheus/rules/data.yml").read_text()
+
+    assert 7 * 86_400 == DEAD_LETTER_AGE_S_MAX
+    assert "max by (topic) (shutterline_dead_letters_oldest_age_seconds) > 7 * 86400" in rules
+    assert "has waited for a week" in (root / "docs/runbooks/dead-letters-old.md").read_text()
+
+
 async def test_without_a_refresh_no_stream_is_opened() -> None:
     assert 'data-events=""' in await get(await world_in_trouble(), "/ops?refresh=0")
 
@@ -127,7 +177,7 @@ async def test_the_stream_sends_the_panels_of_the_page() -> None:
     page = await get(world, "/ops?filter=likes")
     world.services.ops.streams._clock_s = iter([0.0, 0.0, 1.0]).__next__
     stream = await get(world, "/ops/events?filter=likes")
-    [data] = [line.removeprefix("data: ") for line in stream.splitlines() if line.startswith("data: ")]
+    [data] = re.findall("^event: panels\ndata: (.*)$", stream, re.MULTILINE)
 
     sent = orjson.loads(data)
     assert list(PANELS) == list(sent)
@@ -144,6 +194,100 @@ async def test_while_the_monitor_is_away_every_verdict_is_no_data_and_the_past_i
     assert 8 == text.count('<li class="verdict no-data">')
     assert "the lag monitor does not respond." in text
     assert "at most 3,434" in text
+
+
+async def test_while_the_monitor_is_away_nothing_old_is_shown_as_of_now() -> None:
+    """Neither freshness nor dead letters, trends, owners or an open window; the age of the last is there."""
+    world = await world_in_trouble()
+    await get(world, "/ops")
+    world.monitor.report = None
+    world.clock.ms += 300_000
+    await world.later(2)
+    text = await get(world, "/ops")
+    lanes = orjson.loads(await get(world, "/ops/tables/lanes.json"))
+    windows = orjson.loads(await get(world, "/ops/tables/switch-windows.json"))
+
+    assert 3 == text.count("Not known for 5 min: the lag monitor does not respond.")
+    assert {(None, None)} == {(lane["trend"], lane["in_time"]) for lane in lanes}
+    for name in ("freshness", "dead-letters", "processes"):
+        assert "[]" == await get(world, f"/ops/tables/{name}.json")
+    assert [None, "OFF"] == [window["state"] for window in windows]
+    assert ' now"' not in text
+    assert "At most 5,760 waited in 10 minutes, not known now, 4,198 at last" in text
+    assert "31 dead letters" not in text
+    assert "Not known: no lane has data." in text
+    assert "reader unknown" in text
+    assert "no owner" not in text
+    assert "Not known." in await get(world, "/ops/dead-letters")
+
+
+async def test_the_heat_map_says_of_which_time_its_last_column_is() -> None:
+    """Also if the monitor has had no sample since."""
+    assert "From 2027-01-15 07:50:10 UTC to 2027-01-15 08:00:00 UTC, 10 s a cell" in await get(
+        await world_in_trouble(), "/ops"
+    )
+
+
+async def test_a_partition_that_is_not_hot_has_its_strip_on_its_own_page() -> None:
+    """The lane's page shows the 16 hottest, and says so."""
+    world = await world_in_trouble()
+    said = await scene()
+    [lane] = [
+        topic for group in said["lag"]["groups"] for topic in group["topics"] if topic["topic"] == "likes"
+    ]
+    [past] = [lane for lane in said["history"]["lanes"] if lane["topic"] == "likes"]
+    lane["partitions"] = [lane["partitions"][0] | {"partition": number} for number in range(20)]
+    past["partitions"] = [[100 - number] * 60 for number in range(20)]
+    show(world, said)
+    shown = await get(world, "/ops/groups/check/likes")
+
+    assert "These are the 16 hottest. 4 with less are in the table." in shown
+    assert "Partition 15: at most 85 waited" in shown
+    assert "Partition 16: at most" not in shown
+    assert "Partition 16: at most 84 waited" in await get(world, "/ops/groups/check/likes/16")
+
+
+async def test_visitors_of_one_view_share_one_rendering_outside_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = await world_in_trouble()
+    threads = []
+
+    def rendered(*_: object) -> dict[str, str]:
+        threads.append(current_thread())
+        return dict.fromkeys(PANELS, "shown")
+
+    monkeypatch.setattr("api.ops.routes.panels", rendered)
+    await asyncio.gather(*(get(world, "/ops") for _ in range(3)))
+
+    [thread] = threads
+    assert thread is not main_thread()
+
+
+async def test_dead_letters_say_how_old_their_count_is() -> None:
+    """The monitor counts on only while Cassandra responds; files have it by row."""
+    world = await world_in_trouble()
+    said = await scene()
+    for source in said["sources"]:
+        if source["source"] == "dead letters":
+            source["age_s"] = 4_980.0
+    show(world, said)
+    rows = orjson.loads(await get(world, "/ops/tables/dead-letters.json"))
+
+    assert "Counted 83 min ago." in await get(world, "/ops")
+    assert {4_980.0} == {row["counted_age_s"] for row in rows}
+
+
+async def test_a_lane_whose_newest_column_is_unknown_has_no_trend() -> None:
+    """The monitor is live, and the brokers do not respond to it."""
+    world = await world_in_trouble()
+    said = await scene()
+    for lane in said["history"]["lanes"]:
+        lane["messages"][-1] = None
+    show(world, said)
+    lanes = orjson.loads(await get(world, "/ops/tables/lanes.json"))
+
+    assert {(None, None)} == {(lane["trend"], lane["in_time"]) for lane in lanes}
 
 
 async def test_a_store_that_is_away_is_a_verdict_and_delays_nothing() -> None:
@@ -235,6 +379,18 @@ async def test_a_value_is_shown_up_to_a_bound() -> None:
     assert 16 == len(re.findall(r"\b78\b", text))
 
 
+async def test_headers_that_are_left_out_are_counted() -> None:
+    world = await world_in_trouble()
+    record = StoredRecord(
+        offset=8_980, timestamp_ms=1, key=None, value=None, headers=[(f"h{at}", b"x") for at in range(1_234)]
+    )
+    world.records.logs["likes", 1] = [record]
+    text = await get(world, STOPPED)
+
+    assert "<dt>More headers</dt><dd>1,184 are left out</dd>" in text
+    assert "<dt>h50</dt>" not in text
+
+
 async def test_a_record_that_cannot_be_read_leaves_the_figures() -> None:
     world = await world_in_trouble()
     world.records.down = True
@@ -261,8 +417,40 @@ async def test_a_stream_outlives_the_deadline_of_other_requests_and_ends_by_itse
     assert 0 == world.ops.streams.open_streams
 
 
+async def test_a_stream_ends_with_its_token() -> None:
+    """Without that, somebody whose token has ended or is revoked would see minutes more."""
+    world = await world_in_trouble(ops_open=False, ops_stream_interval_ms=1)
+    looks = 0
+
+    def clock_s() -> float:
+        """The third look is after the first event."""
+        nonlocal looks
+        looks += 1
+        world.clock.ms += 100_000 if looks == 3 else 0
+        return 0.0
+
+    world.services.ops.streams._clock_s = clock_s
+    async with asyncio.timeout(20):
+        stream = await get(world, "/ops/events", roles=["ops"], exp=world.clock.ms // 1_000 + 60)
+
+    assert 1 == stream.count("event: panels")
+    assert 0 == world.ops.streams.open_streams
+
+
+async def test_a_head_of_the_stream_opens_none() -> None:
+    """It would be silent, and hold its place for minutes."""
+    world = await world_in_trouble(ops_streams_max=1)
+    async with world.client() as client:
+        world.services.ops.streams._slots.take(Requester(99))
+        assert 503 == (await client.get("/ops/events")).status_code
+        head = await client.head("/ops/events")
+
+    assert (200, b"") == (head.status_code, head.content)
+    assert head.headers["content-type"].startswith("text/event-stream")
+
+
 async def test_a_stream_that_says_nothing_new_is_not_silent() -> None:
     """A proxy closes connections that are."""
     world = await world_in_trouble(ops_stream_s_max=1, ops_stream_interval_ms=50)
 
-    assert (await get(world, "/ops/events")).count("\n:\n") > 5
+    assert (await get(world, "/ops/events")).count("\nevent: alive\n") > 5

@@ -35,10 +35,18 @@ def test_html_in_a_runbook_is_text_and_links_are_those_that_are_served(
     (tmp_path / "one.md").write_text(
         "# One\n\n## The groups\n\n<script>x</script> [two](two.md#at) [metrics](../metrics.md)\n"
     )
-    runbook.cache_clear()
     html = runbook("one") or ""
-    runbook.cache_clear()
 
     assert '<h2 id="the-groups">' in html
     assert '<a href="/ops/runbooks/two#at">two</a> metrics' in html
     assert "<script>" not in html
+
+
+def test_names_that_are_not_there_are_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody may ask for any name."""
+    monkeypatch.setattr(runbooks, "FOLDER", tmp_path)
+    before = runbooks._rendered.cache_info().currsize
+    assert [None] * 9 == [runbook(f"nothing-{number}") for number in range(9)]
+    assert before == runbooks._rendered.cache_info().currsize
+    (tmp_path / "nothing-1.md").write_text("# Something")
+    assert "Something" in (runbook("nothing-1") or "")

@@ -7,7 +7,7 @@ from streams.core.feed import Completeness
 from streams.errors import StoreUnavailable
 from streams.roles import Role, group_of
 from tests.worlds.api import make_world
-from topics.catalogue import EDGES
+from topics.catalogue import EDGES, FOLLOWS
 
 READER = 10
 
@@ -23,7 +23,7 @@ class Logs:
 
 async def test_what_is_applied_was_there_when_the_look_began() -> None:
     logs, now_ms = Logs(), 100_000
-    poller = FollowPoller(lambda: logs, lambda: now_ms)
+    poller = FollowPoller(lambda: logs, lambda: now_ms, lambda: True)
     await poller.refresh()
     assert poller.backfilled_ms() is None
 
@@ -32,6 +32,35 @@ async def test_what_is_applied_was_there_when_the_look_began() -> None:
     assert poller.backfilled_ms() == 100_000 - EARLIER_MS_MAX
     await poller.refresh()
     assert poller.backfilled_ms() == 200_000 - EARLIER_MS_MAX
+
+
+async def test_nothing_is_known_while_the_clock_is_wrong() -> None:
+    """It is an hour ahead when a walk begins; what was followed a minute ago would seem to be backfilled."""
+    logs, now_ms, is_right = Logs(), 100_000, True
+    logs.is_applied = True
+    poller = FollowPoller(lambda: logs, lambda: now_ms, lambda: is_right)
+    now_ms, is_right = now_ms + 3_600_000, False
+    await poller.refresh()
+    assert poller.backfilled_ms() is None
+
+    now_ms, is_right = now_ms - 3_600_000, True
+    assert poller.backfilled_ms() is None
+    await poller.refresh()
+    assert poller.backfilled_ms() == now_ms - EARLIER_MS_MAX
+
+
+async def test_a_follow_behind_an_open_transaction_is_not_backfilled() -> None:
+    """An upstream app's transaction holds the API's own record back."""
+    world = await make_world()
+    await world.page(READER)
+    await world.later(30)
+    world.log_ends.held_back_of[FOLLOWS.name, 0] = 2
+    await world.post(1, 2)
+    await world.follow(READER, 2)
+    await world.later(3_600)
+
+    page = await world.page(READER)
+    assert (page.ids, page.completeness) == ([1], Completeness.COMPLETE)
 
 
 async def test_a_followee_is_merged_until_the_edge_is_counted() -> None:

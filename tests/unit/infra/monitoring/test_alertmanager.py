@@ -40,6 +40,25 @@ def named_by(matchers: list[str]) -> list[Rule]:
     return [alert for alert in alerts() if any(re.fullmatch(pattern, alert.name) for pattern in patterns)]
 
 
+def matches(matchers: list[str], labels: dict[str, str]) -> bool:
+    """Whether an alert with the labels is one that the matchers name; a pattern is of the whole value."""
+    return all(
+        re.fullmatch(value if operator == "=~" else re.escape(value), labels.get(label, ""))
+        for text in matchers
+        for label, operator, value in _MATCHER.findall(text)
+    )
+
+
+def inhibits(source: dict[str, str], target: dict[str, str]) -> bool:
+    """Whether Alertmanager does not send the target while the source fires."""
+    return any(
+        matches(rule["source_matchers"], source)
+        and matches(rule["target_matchers"], target)
+        and all(source.get(label, "") == target.get(label, "") for label in rule.get("equal", []))
+        for rule in inhibitions()
+    )
+
+
 def labels_of(alert: Rule) -> Labels:
     return result_labels(promql_parser.parse(alert.expr), known_labels()) | set(alert.labels)
 
@@ -117,3 +136,45 @@ def test_only_a_page_inhibits_a_page() -> None:
     ]
 
     assert [] == wrong
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"alertname": "MonitorStale", "source": "cassandra"},
+        {"alertname": "MonitorStale", "source": "fanout"},
+        {"alertname": "StoreBreakerOpen", "dependency": "cassandra", "instance": "worker-1"},
+        {"alertname": "StoreBreakerOpen", "dependency": "redis", "instance": "worker-1"},
+        {"alertname": "ProcessDown", "instance": "worker-1"},
+        {"alertname": "ProcessDown", "instance": "api"},
+    ],
+    ids=lambda source: "-".join(source.values()),
+)
+@pytest.mark.parametrize(
+    "target", ["ConsumerStopped", "ConsumerStalled", "ConsumerPoison", "ConsumerPaused", "RetentionLoss"]
+)
+def test_a_page_of_a_group_is_sent_beside(source: dict[str, str], target: str) -> None:
+    """One process or one source says nothing of all groups. While Cassandra is away its sample is old and
+    breakers are open, so a group that waits for it could never be reported."""
+    assert not inhibits(source, {"alertname": target, "group": "edges", "topic": "likes"})
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ({"alertname": "MonitorStale", "source": "kafka"}, "ConsumerPaused"),
+        ({"alertname": "MonitorStale", "source": "kafka"}, "ConsumerNoData"),
+        ({"alertname": "MonitorStale", "source": "kafka"}, "RetentionLoss"),
+        ({"alertname": "MonitorStale", "source": "cassandra"}, "DeadLettersOld"),
+        ({"alertname": "ProcessDown", "instance": "worker-2"}, "ConsumerRebalancing"),
+        ({"alertname": "ProcessDown", "instance": "monitor"}, "MonitorStale"),
+        ({"alertname": "StoreBreakerOpen", "dependency": "redis"}, "ConsumerSlow"),
+    ],
+    ids=str,
+)
+def test_what_follows_from_a_known_cause_is_not_sent(source: dict[str, str], target: str) -> None:
+    assert inhibits(source, {"alertname": target})
+
+
+def test_a_process_that_is_no_worker_hides_nothing_of_groups() -> None:
+    assert not inhibits({"alertname": "ProcessDown", "instance": "api"}, {"alertname": "ConsumerSlow"})

@@ -70,7 +70,7 @@ def test_every_bucket_of_a_rule_is_one_of_its_histogram() -> None:
 
 
 def test_every_state_of_the_monitor_that_needs_somebody_has_an_alert() -> None:
-    """OK needs nobody, and NO-DATA has an alert on the age of the sample."""
+    """OK needs nobody."""
     alarmed = {
         matcher.value
         for rule in alerts()
@@ -79,7 +79,7 @@ def test_every_state_of_the_monitor_that_needs_somebody_has_an_alert() -> None:
         if selector.name == "shutterline_consumer_state" and matcher.name == "state"
     }
 
-    assert {state.value for state in LagState} - {"OK", "NO-DATA"} == alarmed
+    assert {state.value for state in LagState} - {"OK"} == alarmed
 
 
 def test_an_alert_names_only_labels_that_it_has() -> None:

@@ -83,6 +83,7 @@ def test_the_options_say_which_letters_are_meant() -> None:
         "since": None,
         "until": "2026-01-31T12:00:00.000000Z",
         "key": "7",
+        "ends": [],
     }
 
 
@@ -104,6 +105,9 @@ def test_without_options_all_letters_are_meant() -> None:
         (Selection(until_us=NOW_MS * 1_000), False),
         (Selection(key=b"7"), True),
         (Selection(key=b"8"), False),
+        (Selection(ends={("likes", 0): 1}), True),
+        (Selection(ends={("likes", 0): 0}), False),
+        (Selection(ends={("likes", 1): 1, ("follows", 0): 1}), False),
         (Selection(key=b"8", reasons=frozenset({"not_json"})), False),
     ],
 )

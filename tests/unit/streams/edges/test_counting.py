@@ -3,6 +3,7 @@
 `tests/simulation` tests that its counts are exact, whatever happens.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,8 +11,9 @@ import pytest
 
 from schemas.ids import UserId
 from schemas.internal import Backfill, EdgeRecord, RenditionTask, SetKind
+from streams.core.counted import Change, Membership
 from streams.core.sets import BucketKey, BucketWrite, SetSummary
-from streams.edges.counting import KNOWN_ROWS_MAX, SetWriter
+from streams.edges.counting import FOLDED_AT_ONCE, KNOWN_ROWS_MAX, SetWriter
 from streams.errors import StoreUnavailable
 from streams.ports.edges import CountedSets
 from streams.ports.publishing import FanoutMessage, Outbox
@@ -122,6 +124,29 @@ async def test_after_a_write_without_an_answer_nothing_is_known(flaky: FlakyStor
 
     assert reads(flaky) == ["summaries", "read"]
     assert await count(flaky) == 2
+
+
+async def test_a_large_batch_lets_others_run_while_it_is_folded(flaky: FlakyStores) -> None:
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    writer = writer_of(flaky)
+    changes = {
+        (SetKind.LIKERS, owner): [Change(1, Membership(time_us=1, removed=False))]
+        for owner in range(10 * FOLDED_AT_ONCE)
+    }
+    summaries = await writer._summaries(changes)
+    running = asyncio.create_task(others())
+    await asyncio.sleep(0)
+    before = turns
+    await writer._fold(summaries, changes)
+    running.cancel()
+    assert turns - before >= 10
 
 
 async def test_a_backfill_is_requested_after_its_follower_is_written(flaky: FlakyStores) -> None:

@@ -1,13 +1,14 @@
 """The canary sees its posts, counts those that are late or lost, and leaves nothing behind."""
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from prometheus_client import REGISTRY
 
 from schemas.facts import EventData, PhotoDeleted, PhotoUploaded, UserFollowed
-from schemas.ids import PhotoId, UserId
+from schemas.ids import PhotoId, UserId, compose_id
 from streams.errors import StoreUnavailable
 from streams.monitor.canary import Canary, Outcome, Post
 from streams.settings import CanarySettings
@@ -124,14 +125,50 @@ async def test_it_goes_on_while_kafka_or_the_api_is_down() -> None:
 
 
 async def test_what_a_killed_canary_left_is_deleted_by_the_next() -> None:
-    """Photos of others stay."""
+    """Photos of others stay, also of the accounts next to the canary's."""
     pipeline = Pipeline()
-    left, others = Post(PhotoId(5), UserId(READER + 7)), Post(PhotoId(6), UserId(7))
-    for post in (left, others):
+    left = {Post(PhotoId(5), UserId(author)) for author in (READER + 1, READER + CANARY_AUTHORS)}
+    others = {Post(PhotoId(6), UserId(author)) for author in (7, READER, READER + CANARY_AUTHORS + 1)}
+    for post in left | others:
         pipeline.add(post)
     await pipeline.canary().post()
 
-    assert {others} == pipeline.photos
+    assert others == pipeline.photos
+
+
+async def test_a_post_that_another_monitor_waits_for_stays() -> None:
+    pipeline = Pipeline()
+    now_ms = NOW_MS + int(pipeline.now_s * 1_000)
+    ages_ms = {age_ms: PhotoId(compose_id(now_ms - age_ms, SHARD, 1)) for age_ms in (500, 29_000, 31_000)}
+    for photo in ages_ms.values():
+        pipeline.add(Post(photo, UserId(READER + 7)))
+    await pipeline.canary().post()
+
+    assert {ages_ms[500], ages_ms[29_000]} == {post.photo_id for post in pipeline.photos}
+
+
+async def test_a_bug_counts_as_a_failure_and_does_not_end_the_monitor(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pipeline = Pipeline()
+    outcomes: list[Outcome] = []
+
+    async def feed() -> Sequence[Post]:
+        if len(outcomes) == 0:
+            raise TypeError("wrong")
+        return await pipeline.feed()
+
+    def noted(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        if len(outcomes) == 2:
+            raise asyncio.CancelledError
+
+    canary = replace(pipeline.canary(), feed=feed, noted=noted)
+    with pytest.raises(asyncio.CancelledError):
+        await canary.run()
+
+    assert [Outcome.FAILED, Outcome.SEEN] == outcomes
+    assert ["ERROR"] == [record.levelname for record in caplog.records]
 
 
 async def test_what_could_not_be_deleted_is_deleted_later() -> None:
@@ -142,7 +179,7 @@ async def test_what_could_not_be_deleted_is_deleted_later() -> None:
         assert Outcome.SEEN == await canary.post()
     assert 3 == len(pipeline.photos)
     pipeline.forgets_deletes = False
-    pipeline.now_s += 10
+    pipeline.now_s += 40
     await canary.post()
 
     assert set() == pipeline.photos
@@ -170,3 +207,15 @@ def test_its_ids_are_valid_and_off_is_the_default() -> None:
 
     assert 0 == settings.canary_interval_ms
     assert settings.canary_user + CANARY_AUTHORS < 2**63
+
+
+@pytest.mark.parametrize("interval_ms", [0, 1_000, 15_000])
+def test_its_interval_is_0_or_one_that_its_alerts_expect(interval_ms: int) -> None:
+    assert interval_ms == CanarySettings(canary_interval_ms=interval_ms).canary_interval_ms
+
+
+@pytest.mark.parametrize("interval_ms", [1, 999, 15_001])
+def test_another_interval_is_refused_with_the_rule(interval_ms: int) -> None:
+    """A slower canary would be taken for one that fails."""
+    with pytest.raises(ValueError, match=f"canary_interval_ms={interval_ms} must be 0 or from 1000 to 15000"):
+        CanarySettings(canary_interval_ms=interval_ms)

@@ -46,7 +46,12 @@ async def test_it_returns_the_photos_of_the_page() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "status"), [("{}", 503), ("no JSON", 200), ("{}", 200), ('{"items": [{}]}', 200)]
+    ("body", "status"),
+    [
+        ("{}", 503),
+        *((body, 200) for body in ("no JSON", "{}", "[]", "null", '{"items": null}', '{"items": [null]}')),
+        *((body, 200) for body in ('{"items": [{}]}', '{"items": [{"photo_id": null, "author_id": "7"}]}')),
+    ],
 )
 async def test_what_is_no_page_is_an_outage(body: str, status: int) -> None:
     async with feed(body, status=status) as read:

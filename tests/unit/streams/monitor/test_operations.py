@@ -53,7 +53,7 @@ async def test_the_last_records_are_known_the_newest_first_and_then_what_is_new(
     world.add(10)
 
     assert [10, 9, 8] == await world.read()
-    assert 7 == world.tail.read_ms
+    assert 7 == world.tail.read_s
 
 
 async def test_offsets_without_a_record_at_the_end_are_passed_once() -> None:

@@ -77,17 +77,20 @@ class MemoryLog(DeadLetterLog):
 
 @dataclass
 class MemoryReplays(Replays):
-    """`published` in order; `fail_at` is the number of the call that raises after it published."""
+    """`published` in order; the call number `fail_at` raises `fail_with` after it published."""
 
     published: list[DeadLetter] = field(default_factory=list)
     fail_at: int = 0
+    fail_with: Exception = field(
+        default_factory=lambda: StoreUnavailable("kafka", "produce", "not acknowledged")
+    )
     calls: int = 0
 
     async def publish(self, letters: Sequence[DeadLetter]) -> None:
         self.calls += 1
         self.published += letters
         if self.calls == self.fail_at:
-            raise StoreUnavailable("kafka", "produce", "not acknowledged")
+            raise self.fail_with
 
     @property
     def offsets(self) -> list[int]:

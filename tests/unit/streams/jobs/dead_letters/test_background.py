@@ -1,6 +1,7 @@
 """A run beside other work: one at a time, it ends with the process, and its record says how."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pytest
@@ -20,9 +21,20 @@ from tests.unit.streams.jobs.dead_letters.letters import (
     MemoryReplays,
     letter,
 )
-from topics.catalogue import LIKES
+from topics.catalogue import LIKES, Topic
 
 ALL_LIKES = Choice([LIKES], Selection())
+
+
+@dataclass
+class SlowLog(MemoryLog):
+    """Knows its offsets when `goes_on` is set."""
+
+    goes_on: asyncio.Event = field(kw_only=True)
+
+    async def offsets(self, topic: Topic) -> Mapping[int, range]:
+        await self.goes_on.wait()
+        return await super().offsets(topic)
 
 
 @dataclass
@@ -33,9 +45,12 @@ class World:
     replays: MemoryReplays = field(default_factory=MemoryReplays)
     operations: MemoryOperations = field(default_factory=MemoryOperations)
     is_away: bool = False
+    bug: Exception | None = None
+    goes_on: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self.log = MemoryLog([letter(offset) for offset in range(5)])
+        self.goes_on.set()
+        self.log = SlowLog([letter(offset) for offset in range(5)], goes_on=self.goes_on)
         self.runs = BackgroundRuns(
             topics=self.topics,
             handled=MemoryHandledDeadLetters(lambda: NOW_MS),
@@ -46,6 +61,8 @@ class World:
     def topics(self) -> DeadLetterTopics:
         if self.is_away:
             raise StoreUnavailable("kafka", "sizes", "down")
+        if self.bug is not None:
+            raise self.bug
         return DeadLetterTopics(self.log, self.replays)
 
 
@@ -109,6 +126,75 @@ async def test_an_outage_ends_a_run_as_failed_and_the_process_goes_on() -> None:
     world.replays.fail_at = 1
     await world.runs.start(Action.REPLAY, ALL_LIKES, by="user 7")
     await eventually("the end", lambda: "failed" in world.operations.states)
+    await world.runs.close()
+
+
+async def test_the_end_of_the_process_stops_a_run_that_only_begins() -> None:
+    """Also if another one was there before."""
+    world = World(per_s=1_000_000)
+    await world.runs.start(
+        Action.REPLAY, Choice([LIKES], Selection(reasons=frozenset(["none"]))), by="user 7"
+    )
+    await eventually("the end", lambda: "finished" in world.operations.states)
+    world.goes_on.clear()
+    beginning = asyncio.create_task(world.runs.start(Action.REPLAY, ALL_LIKES, by="user 7"))
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(world.runs.close())
+    await asyncio.sleep(0)
+    world.goes_on.set()
+    await asyncio.gather(beginning, closing)
+
+    assert ["started", "finished", "started", "stopped"] == world.operations.states
+    assert [] == world.replays.published
+
+
+async def test_a_client_that_leaves_does_not_end_what_it_began() -> None:
+    world = World(per_s=1_000_000)
+    world.goes_on.clear()
+    beginning = asyncio.create_task(world.runs.start(Action.REPLAY, ALL_LIKES, by="user 7"))
+    await asyncio.sleep(0)
+    beginning.cancel()
+    await asyncio.wait({beginning})
+    world.goes_on.set()
+    await eventually("the end", lambda: "finished" in world.operations.states)
+
+    assert 5 == len(world.replays.published)
+
+
+async def test_a_bug_before_the_beginning_is_raised_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(bug=ValueError("wrong"))
+    with pytest.raises(ValueError, match="wrong"):
+        await asyncio.wait_for(world.runs.start(Action.REPLAY, ALL_LIKES, by="user 7"), 5.0)
+    await world.runs.close()
+
+    assert [("ERROR", True)] == [(record.levelname, bool(record.exc_info)) for record in caplog.records]
+
+
+async def test_a_run_that_cannot_begin_is_not_logged_as_the_former_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World(per_s=1_000_000)
+    former = await world.runs.start(Action.REPLAY, ALL_LIKES, by="user 7")
+    await eventually("the end", lambda: "finished" in world.operations.states)
+    world.is_away = True
+    with pytest.raises(StoreUnavailable):
+        await world.runs.start(Action.REPLAY, ALL_LIKES, by="user 7")
+    await world.runs.close()
+
+    assert [("WARNING", False)] == [(record.levelname, former in record.message) for record in caplog.records]
+
+
+async def test_a_bug_during_a_run_is_logged_with_the_id_of_the_run(caplog: pytest.LogCaptureFixture) -> None:
+    """Its record says that it failed, and the next run may begin."""
+    world = World(per_s=1_000_000)
+    world.replays.fail_with = ValueError("wrong")
+    world.replays.fail_at = 1
+    run = await world.runs.start(Action.REPLAY, ALL_LIKES, by="user 7")
+    await eventually("the end", lambda: caplog.records)
+
+    assert ["started", "failed"] == world.operations.states
+    assert [("ERROR", True)] == [(record.levelname, run in record.message) for record in caplog.records]
+    await world.runs.start(Action.REPLAY, ALL_LIKES, by="user 7")
     await world.runs.close()
 
 

@@ -101,6 +101,27 @@ async def test_a_fetch_that_fails_for_one_partition_loses_no_record_of_another(t
     assert found == [b"A", b"B", b"C", b"D", b"E"]
 
 
+async def test_each_partition_is_fetched_from(tmp_path: Path) -> None:
+    """However many records another one has."""
+    thread = consumer_of(Broker(), tmp_path)._thread
+    client = AIOKafkaConsumer(bootstrap_servers="127.0.0.1:1")
+    many = [packed_batch([b"%d" % index for index in range(20)])]
+    log = Log({TopicPartition(*LOG): many, TopicPartition(*OTHER): [packed_batch([b"A"])]})
+    await log.consume(client)
+    counts: list[tuple[int, int]] = []
+    async with asyncio.timeout(10):
+        while sum(one for one, _ in counts) < 20:
+            fetched = await thread._fetch_records(client, {LOG, OTHER}, timeout=0.05, max_records=2)
+            counts.append(
+                (len(fetched.get(TopicPartition(*LOG), ())), len(fetched.get(TopicPartition(*OTHER), ())))
+            )
+    await client._fetcher.close()
+    client._closed = True  # It was never started.
+
+    assert max(one for one, _ in counts) == 2
+    assert sum(other for _, other in counts[:6]) == 1
+
+
 async def test_nothing_is_fetched_in_a_rebalance(tmp_path: Path) -> None:
     """Faust stops the flow, and drops what arrives nevertheless."""
     consumer = consumer_of(Broker(), tmp_path)

@@ -10,6 +10,7 @@ from schemas.ids import PhotoId, UserId
 from schemas.internal import (
     DELIVERIES,
     EDGES_A_RECORD_MAX,
+    Backfill,
     EdgeRecord,
     FanoutPosts,
     SetKind,
@@ -85,6 +86,15 @@ async def test_posts_go_to_the_partition_of_their_authors() -> None:
         record.headers for record in sent.records
     ]
     assert {partition: partitions.count(partition) for partition in set(partitions)} == ends
+
+
+async def test_backfills_of_one_account_are_spread_over_the_lane() -> None:
+    """So that 100,000 new followers do not hold up one partition."""
+    sent = Sent()
+    follows = [FanoutMessage(Backfill(((UserId(reader), UserId(7)),)), 0) for reader in range(1, 200)]
+    await KafkaOutbox(cast(Producer, sent), "", LOCAL).fanout(follows, Lane.BULK)
+
+    assert {record.partition for record in sent.records} == set(LOCAL.range_of(FANOUT, Lane.BULK))
 
 
 @pytest.mark.parametrize(
