@@ -31,7 +31,7 @@ def write_address(run_dir: Path, process: str, address: str) -> None:
     """Write the files of a process whose metrics are at `address`."""
     target = [{"targets": [address], "labels": {"instance": process}}]
     for suffix, text in zip(SUFFIXES, (address, json.dumps(target)), strict=True):
-        # Whoever reads a file meanwhile sees all of the former one or of the new one.
+        # So a reader sees all of the former file or all of the new one.
         new = run_dir / f"{process}.{suffix}.new"
         new.write_text(f"{text}\n")
         new.replace(run_dir / f"{process}.{suffix}")

@@ -34,7 +34,7 @@ JSON = "application/json"
 # When the request had arrived, by `monotonic`: the protocol's entry in the scope. Under overload a request
 # may wait for the event loop before anything here runs, and its deadline includes that.
 ARRIVED_S = "shutterline.arrived_s"
-# Whether a request that routes see as GET is HEAD, for those whose responses would go on.
+# Whether a request that routes see as GET is HEAD. A stream has no end to wait for.
 IS_HEAD = "shutterline.is_head"
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

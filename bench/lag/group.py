@@ -130,7 +130,7 @@ class ScenarioGroup:
     async def close(self) -> None:
         """End everything that the scenario has started."""
         await self.stop_monitor()
-        # Those whose start was cancelled would leave connections behind.
+        # A client whose start was cancelled would leave connections behind.
         with suppress(TimeoutError):
             async with asyncio.timeout(VERDICT_S_MAX):
                 await asyncio.gather(*(consumer.leave() for consumer in self._consumers))

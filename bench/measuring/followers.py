@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from more_itertools import chunked
 
 from schemas.ids import UserId
-from schemas.internal import EdgeRecord, RenditionTask, SetKind
+from schemas.internal import EdgeRecord, SetKind
 from streams.core.counted import Membership, bucket_of, level_for
 from streams.core.edges import OutgoingEdge
 from streams.edges.counting import SetWriter
@@ -23,17 +23,11 @@ from topics.catalogue import Lane
 BATCH_FOLLOWERS = 50_000
 
 
-class _NoOutbox:
+class _NoBackfills:
     """The timelines of these followers are empty, and need no backfill."""
-
-    async def edges(self, records: Sequence[EdgeRecord]) -> None:
-        raise NotImplementedError
 
     async def fanout(self, messages: Sequence[FanoutMessage], lane: Lane) -> Mapping[int, int]:
         return {}
-
-    async def renditions(self, tasks: Sequence[RenditionTask], lane: Lane) -> None:
-        raise NotImplementedError
 
 
 async def load_followers(
@@ -53,7 +47,7 @@ async def load_followers(
     writer = SetWriter(
         stores.counted_sets,
         stores.cache,
-        _NoOutbox(),
+        _NoBackfills(),
         bucket_members_max=settings.bucket_members_max,
         backfill_follows_max=settings.backfill_follows_max,
         generation=0,

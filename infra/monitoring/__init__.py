@@ -1,1 +1,1 @@
-"""The alerts of Prometheus and the dashboards of Grafana, for those who run the pipeline."""
+"""The alerts of Prometheus and the dashboards of Grafana."""

@@ -31,7 +31,7 @@ from streams.edges.writes import copy_to_level, has_pages, packed, summary_write
 from streams.errors import StoreUnavailable
 from streams.ports.cache import Cache
 from streams.ports.edges import CountedSets
-from streams.ports.publishing import FanoutMessage, Outbox
+from streams.ports.publishing import FanoutLanes, FanoutMessage
 from streams.stores.cache.keys import count_key
 from topics.catalogue import Lane
 
@@ -54,7 +54,7 @@ class SetWriter:
 
     counted_sets: CountedSets
     cache: Cache
-    outbox: Outbox
+    outbox: FanoutLanes
     bucket_members_max: int
     backfill_follows_max: int
     generation: int

@@ -18,7 +18,14 @@ class FanoutMessage:
     deliveries: int
 
 
-class Outbox(Protocol):
+class FanoutLanes(Protocol):
+    """Writes the topic `fanout`, with the promises of `Outbox`."""
+
+    async def fanout(self, messages: Sequence[FanoutMessage], lane: Lane) -> Mapping[int, int]:
+        """Publish to a lane; returns for each partition the offset after the last of the records."""
+
+
+class Outbox(FanoutLanes, Protocol):
     """Writes the internal topics.
 
     Each method returns when all in-sync replicas have the records. It raises `StoreUnavailable`
@@ -26,9 +33,6 @@ class Outbox(Protocol):
     """
 
     async def edges(self, records: Sequence[EdgeRecord]) -> None: ...
-
-    async def fanout(self, messages: Sequence[FanoutMessage], lane: Lane) -> Mapping[int, int]:
-        """Publish to a lane; returns for each partition the offset after the last of the records."""
 
     async def renditions(self, tasks: Sequence[RenditionTask], lane: Lane) -> None: ...
 

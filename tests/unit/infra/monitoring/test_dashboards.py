@@ -261,7 +261,7 @@ def test_the_alerts_that_are_taken_apart_are_those_of_prometheus() -> None:
 
 @pytest.mark.parametrize("alert", every_alert(), ids=lambda alert: alert.name)
 def test_an_alert_has_a_panel_with_its_expression(alert: Alert) -> None:
-    """Whoever opens the dashboard that the alert names sees what it compares, and how urgent it is."""
+    """The dashboard that the alert names shows what it compares, and how urgent it is."""
     found = showing(alert)
 
     assert found, f"no panel of {alert.dashboard} has the runbook {alert.runbook}"

@@ -124,12 +124,10 @@ async def test_a_batch_is_applied_again_if_its_checkpoint_could_not_be_saved(is_
     """A replica that is older may have taken over: with the checkpoint from before the batch, without it.
     Nothing is applied again if only the reply was lost."""
     worker = await with_checkpoints(p0=10)
-    save, failures = worker.timelines.save_checkpoint, ["the first"]
+    save = worker.timelines.save_checkpoint
 
     async def failing(partition: int, position: int, **named: Any) -> bool:
-        if not failures:
-            return await save(partition, position, **named)
-        failures.pop()
+        worker.timelines.save_checkpoint = save  # type: ignore[method-assign]  # Only this one fails.
         if is_saved:
             await save(partition, position, **named)
         raise StoreUnavailable("redis", "checkpoint", "the server was replaced")
