@@ -136,12 +136,11 @@ class SetWriter:
         pages = await self._pages(folds)
         written = await self._write(summaries, folds, pages, end)
         self._known.remember(written, folds)
+        # Of the whole batch, because it may be a repeat: what wrote its rows may have ended here.
+        await self._invalidate_counts(changes)
         # Backfills are requested after the rows are written. So if a photo is too new for a
         # backfill, its fan-out reads the new rows.
         await self._request_backfills(folds)
-        await self._invalidate_counts(
-            {(key.kind, key.owner) for key, (_, result) in folds.items() if result.rows}
-        )
 
     async def _summaries(self, set_ids: Iterable[SetId]) -> dict[SetId, SetSummary]:
         summaries: dict[SetId, SetSummary] = {}

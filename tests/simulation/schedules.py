@@ -17,6 +17,8 @@ from streams.errors import StoreUnavailable
 from streams.ports.edges import CountedSets
 from streams.ports.groups import Stores
 from streams.ports.publishing import FanoutMessage
+from streams.stores.cache.codecs import decode_total, encode_total
+from streams.stores.cache.keys import count_key
 from streams.stores.memory.stores import memory_stores
 from tests.worlds.flaky_stores import FlakyStores, Moment, fail, pause
 from topics.catalogue import Lane
@@ -24,6 +26,7 @@ from topics.catalogue import Lane
 BUCKET_MEMBERS_MAX = 3
 # More steps than any schedule needs. If an owner has not ended after them, it never will.
 LAST_STEPS_MAX = 200_000
+TOTAL_CACHED_S = 30
 
 SetId = tuple[SetKind, int]
 
@@ -42,12 +45,27 @@ class World:
     stores: Stores = field(default_factory=lambda: memory_stores(clock_ms=lambda: 1_800_000_000_000))
     backfilled: set[tuple[int, int]] = field(default_factory=set)
     late: list[Sequence[BucketWrite]] = field(default_factory=list)
+    # Then cached totals may be old until they expire.
+    has_cache_failed: bool = False
 
     async def land(self) -> None:
         """Apply the delayed writes: their owner got an error, but they take effect now."""
         for writes in self.late:
             await self.stores.counted_sets.write(writes)
         self.late.clear()
+
+    async def totals(self) -> dict[SetId, int]:
+        """Read each set's total through the cache, as pages do."""
+        cache, totals = self.stores.cache, {}
+        for kind, owner in {(record.kind, record.owner) for record in self.log}:
+            key = count_key(kind, owner)
+            (cached,) = await cache.get([key])
+            if cached is None:
+                token = await cache.lease([key])
+                cached = encode_total((await self.stores.counted_sets.summaries(kind, [owner]))[owner].total)
+                await cache.fill(token, {key: cached}, TOTAL_CACHED_S)
+            totals[kind, owner] = decode_total(cached)
+        return totals
 
     def truth(self) -> dict[SetId, dict[int, Membership]]:
         """Return the greatest state of each member of each set, by time and then by `removed`."""
@@ -111,6 +129,7 @@ class Owner:
                 await pause()
                 continue
             end = position + len(batch)
+            await self._world.totals()  # What is cached now is old once the batch is written.
             try:
                 await writer.apply(batch, position, end)
             except StoreUnavailable:
@@ -129,6 +148,7 @@ class Owner:
         await pause()
         if self._fault is moment.done:
             self._fault = None
+            self._world.has_cache_failed |= moment.store == "cache"
             fail(moment)
 
     def takes_late(self) -> bool:

@@ -105,8 +105,8 @@ async def play(
 
 
 async def check(world: World) -> None:
-    """Check that totals, counts, pages, members and backfills are those of the log."""
-    counted = world.stores.counted_sets
+    """Check that totals, also cached ones, counts, pages, members and backfills are those of the log."""
+    counted, cached = world.stores.counted_sets, await world.totals()
     for (kind, owner), rows in world.truth().items():
         members = sorted(member for member, state in rows.items() if not state.removed)
         head = (await counted.summaries(kind, [owner]))[owner]
@@ -123,6 +123,7 @@ async def check(world: World) -> None:
 
         assert sorted(found) == members
         assert head.total == len(members)
+        assert world.has_cache_failed or cached[kind, owner] == len(members)
         assert len(bucket_counts) <= BUCKETS[head.level]
         if kind is SetKind.FOLLOWERS:
             assert {(member, owner) for member in members} <= world.backfilled
