@@ -2,9 +2,9 @@
 
     python -m bench.costs.flat [--rounds 5]
 
-One worker delivers a photo of each of 200 accounts of 1,000 followers, of 20 of 10,000, of 2 of 100,000, and
-of one of 1,000,000, in turns, through the bulk lane; first while Redis has few timelines, then 300,000. So a
-page of followers is read once for each photo, whatever the size. Of the account of 1,000,000 every follower
+One worker delivers a photo of each of 1,000 accounts of 1,000 followers, of 100 of 10,000, of 10 of 100,000,
+and of one of 1,000,000, in turns, through the bulk lane without a pace; first while Redis has few timelines,
+then 300,000. So each time 1,000,000 followers are read once. Of the account of 1,000,000 every follower
 beyond the first 300,000 has no timeline, so the bench counts followers that were looked at. CPU is that of
 the worker, Redis, Kafka and Cassandra together.
 """
@@ -23,6 +23,7 @@ from bench.measuring.cpu import CpuClock, CpuUse
 from bench.measuring.followers import load_followers
 from bench.measuring.giant import giant_followers, materialise_all, queue_bulk
 from bench.measuring.running import bench_arguments, bench_stack
+from bench.measuring.sides import UNPACED
 from infra.local.deployment import Deployment
 from schemas.ids import UserId
 from streams.ports.groups import Stores
@@ -30,9 +31,9 @@ from streams.stores.connect import connect
 
 # The accounts by how many followers each has.
 ACCOUNTS = {
-    1_000: [UserId(number) for number in range(1_001, 1_201)],
-    10_000: [UserId(number) for number in range(2_001, 2_021)],
-    100_000: [UserId(3_001), UserId(3_002)],
+    1_000: [UserId(number) for number in range(1_001, 2_001)],
+    10_000: [UserId(number) for number in range(2_001, 2_101)],
+    100_000: [UserId(number) for number in range(3_001, 3_011)],
     1_000_000: [UserId(4_001)],
 }
 TIMELINES = (1_000, 10_000, 300_000)
@@ -46,8 +47,7 @@ Figures = dict[tuple[int, int], list[tuple[float, float]]]
 async def deliver(deployment: Deployment, stores: Stores, followers: int) -> tuple[float, float]:
     """Deliver a photo of each account of that size; microseconds of CPU of one, and deliveries a second."""
     before = CpuClock.read(deployment.stack)
-    for account in ACCOUNTS[followers]:
-        await queue_bulk(deployment, stores, followers, giant=account, followers=followers)
+    await queue_bulk(deployment, stores, followers, giants=ACCOUNTS[followers], followers=followers)
     await deployment.drained(DELIVERED_S_MAX)
     use = CpuUse(before, CpuClock.read(deployment.stack))
     count = len(ACCOUNTS[followers]) * followers
@@ -102,7 +102,7 @@ def _listed(values: Sequence[float]) -> str:
 
 async def run(arguments: argparse.Namespace, console: Console) -> None:
     with bench_stack() as stack:
-        deployment = Deployment(stack, "", {})
+        deployment = Deployment(stack, "", UNPACED)
         deployment.prepare()
         async with connect(deployment.settings, timeout_ms=60_000) as stores:
             await make_networks(deployment, stores, console)

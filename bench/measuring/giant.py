@@ -46,17 +46,21 @@ async def queue_bulk(
     stores: Stores,
     deliveries: int,
     *,
-    giant: UserId = GIANT,
+    giants: Sequence[UserId] = (GIANT,),
     followers: int = GIANT_FOLLOWERS,
 ) -> int:
-    """Put pages of the giant on the bulk lane until they add up to `deliveries`; returns how many photos."""
-    level = (await stores.counted_sets.summaries(SetKind.FOLLOWERS, [giant]))[giant].level
-    photos = fresh_photo_ids(-(-deliveries // followers))
+    """Put pages on the bulk lane that add up to `deliveries` for each giant; returns how many photos."""
+    summaries = await stores.counted_sets.summaries(SetKind.FOLLOWERS, giants)
+    count = -(-deliveries // followers)
+    photos = [(photo, giant) for giant in giants for photo in fresh_photo_ids(count)]
     async with Producer(deployment.settings, timeout_ms=60_000) as producer:
         outbox = KafkaOutbox(producer, deployment.namespace, deployment.sizes)
         now_ms = time.time_ns() // 1_000_000
-        summary = SetSummary(level, followers)
         for some in sliced(photos, PHOTOS_A_CALL):
-            pages = [page for photo in some for page in pages_of(photo, giant, summary, now_ms)]
+            pages = [
+                page
+                for photo, giant in some
+                for page in pages_of(photo, giant, SetSummary(summaries[giant].level, followers), now_ms)
+            ]
             await outbox.fanout(pages, Lane.BULK)
     return len(photos)

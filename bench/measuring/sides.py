@@ -36,14 +36,17 @@ DRAINED_S_MAX = 600.0
 COUNT_CACHED_S = 40.0
 IDLE_S = 10.0
 RESUMED_S = 0.5  # For what a process does when it continues, such as late heartbeats.
+# Without a pace, where what is measured is the lane.
+UNPACED = {
+    "SHUTTERLINE_POST_DELIVERIES_PER_S": "100000000",
+    "SHUTTERLINE_BULK_DELIVERIES_PER_S": "100000000",
+}
 ENVIRONMENT = {
+    **UNPACED,
     # A paused process sends no heartbeats, and shall keep its partitions. Faust allows no more.
     "SHUTTERLINE_SESSION_TIMEOUT_S": "30",
     # Large accounts are pushed through the bulk lane, and nobody is pulled.
     "SHUTTERLINE_CELEBRITY_PUSH_FOLLOWERS_MAX": "1000000",
-    # Without a pace, because what is measured is the lane.
-    "SHUTTERLINE_POST_DELIVERIES_PER_S": "100000000",
-    "SHUTTERLINE_BULK_DELIVERIES_PER_S": "100000000",
     # A new followee counts as pulled for so long.
     "SHUTTERLINE_RECENT_FOLLOW_S": "1",
 }

@@ -222,7 +222,7 @@ async def open_again(
 ) -> None:
     """Queue pages of the account until the breaker is open, and wait until it is closed, so many times."""
     for number in range(times):
-        await queue_bulk(deployment, stores, GIANT_DELIVERIES, giant=account, followers=1_000)
+        await queue_bulk(deployment, stores, GIANT_DELIVERIES, giants=[account], followers=1_000)
         await eventually("the breaker is open again", lambda: _answer(is_open(deployment)), 60)
         await eventually("the breaker is closed again", lambda: _answer(not is_open(deployment)), 120)
         console.print(f"opened {number + 1} times", end="\r")
