@@ -41,6 +41,7 @@ async def delete_photo(stores: PhotoStores, outbox: Outbox, photo: PhotoId, auth
     removals may be long.
     """
     await hide_photo(stores, photo, author)
+    await stores.undelivered.end([(photo, author)])  # Its worker may have died in the middle of the delivery.
     await outbox.edges([EdgeRecord(SetKind.READY_PHOTOS, photo, author, LEFT_TIME_US, removed=True)])
     await ask_removal(stores, outbox, photo)
 

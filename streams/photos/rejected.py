@@ -54,11 +54,12 @@ async def photo_rejected(
         StoreUnavailable: Nothing is known about the writes; call it again.
     """
     row = (await stores.photos.get([photo])).get(photo)
-    is_new = row is None or row.status is not Status.REJECTED
     await stores.photos.mark_rejected(photo, reason)
+    # At once, because if what follows fails, the repeat finds the row rejected and does not count it.
+    if row is None or row.status is not Status.REJECTED:
+        REJECTED.labels(reason).inc()
     await stores.author_photos.reject(author, photo)
     await stores.cache.invalidate([photo_key(photo), pull_list_key(author)])
+    await stores.undelivered.end([(photo, author)])  # Its worker may have died in the middle of the delivery.
     await outbox.edges([EdgeRecord(SetKind.READY_PHOTOS, photo, author, LEFT_TIME_US, removed=True)])
     await ask_removal(stores, outbox, photo)
-    if is_new:  # Do not count a rejection again when its task is repeated.
-        REJECTED.labels(reason).inc()

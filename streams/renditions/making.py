@@ -68,8 +68,9 @@ async def row_to_make(stores: PhotoStores, outbox: Outbox, task: ThumbnailTask |
         await photo_rejected(stores, outbox, task.photo_id, task.author_id, row.reason)
         return None
     if row.deleted:
-        # An earlier attempt at this task may have put objects after the delete had listed the
-        # objects to be removed.
+        # An earlier attempt at this task may have died in the middle of the delivery, or may have put
+        # objects after the delete had listed the objects to be removed.
+        await stores.undelivered.end([(task.photo_id, task.author_id)])
         await ask_removal(stores, outbox, task.photo_id)
         return None
     return row

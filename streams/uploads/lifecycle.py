@@ -155,14 +155,21 @@ class UploadLifecycle:
         # The event's consumer writes the same rows, but the author's next request must already show
         # the photo.
         await photo_begun(self.stores, photo_of(upload))
-        if await self.stores.uploads.enter(upload.photo_id) is UploadState.ABORTED:
+        if await self._remove_completed(upload) is UploadState.ABORTED:
             return False
         # Without a row, `enter` cannot show whether the upload was undone. An undo writes the
         # tombstone before it removes the row, so the tombstone shows it.
-        if await self.stores.photos.tombstones([(upload.photo_id, upload.author_id)]):
-            return False
-        metrics.UPLOADS_COMPLETED.labels(upload.mode).inc()
-        return True
+        return not await self.stores.photos.tombstones([(upload.photo_id, upload.author_id)])
+
+    async def _remove_completed(self, upload: Upload) -> UploadState | None:
+        """Remove the row of a completed upload; returns its state, None without a row.
+
+        Of all calls for one upload, also repeated and racing ones, the one that removes the row counts it.
+        """
+        state = await self.stores.uploads.enter(upload.photo_id)
+        if state is UploadState.COMPLETED:
+            metrics.UPLOADS_COMPLETED.labels(upload.mode).inc()
+        return state
 
     async def withdraw(self, author: UserId, photo: PhotoId) -> bool:
         """Delete an upload that is not completed; False if there is a photo to be deleted instead.
@@ -224,7 +231,7 @@ class UploadLifecycle:
         if await self.lookup.is_in_pipeline(photo, upload.author_id):
             # The event was published although Kafka did not confirm it, and has been consumed.
             await photo_begun(self.stores, photo_of(upload))
-            await uploads.enter(photo)
+            await self._remove_completed(upload)
             return False
         state = await uploads.abort(photo)
         if state is UploadState.COMPLETED:

@@ -139,6 +139,7 @@ class EndState:
     ready_total: int
     on_timeline: bool
     parked: int
+    undelivered: int
     purged: frozenset[str]
 
 
@@ -268,6 +269,7 @@ class World:
             ready_total=head.total,
             on_timeline=stored is not None and PHOTO in ring.parse(stored).ids,
             parked=len(await self.real.parked.due(2**41, 9)),
+            undelivered=len(await self.real.undelivered.all()),
             purged=frozenset(self._name(key) for key in self.edges.purged),
         )
 

@@ -121,7 +121,10 @@ class PhotosCleaning:
     async def _look_again(self, photo: PhotoId, since_ms: int, now_ms: int, report: CleaningReport) -> None:
         row = (await self.stores.photos.get([photo])).get(photo)
         loss = await self._loss(row) if row is not None else None
-        if loss is not None and loss.has_original:
+        if row is not None and row.deleted:
+            # Perhaps by a run of this job that died before it had done all that belongs to a delete.
+            await delete_photo(self.stores, self.outbox, photo, row.author_id)
+        elif loss is not None and loss.has_original:
             await self._mend(loss, now_ms, report)
         elif loss is not None and now_ms - since_ms < self.missing_grace_s * 1_000:
             report.left(Inconsistency.PHOTO_WITHOUT_OBJECTS, str(photo))
@@ -129,6 +132,9 @@ class PhotosCleaning:
         elif loss is not None:
             await self._give_up(loss)
             report.settled(Inconsistency.PHOTO_WITHOUT_OBJECTS)
+        else:
+            # A run that removed renditions from the row may have died before it invalidated the cached row.
+            await self.stores.cache.invalidate([photo_key(photo)])
         # Last, because if the process dies before this, the entry causes another check.
         await self.stores.missing_objects.forget(photo)
 
@@ -172,4 +178,4 @@ class PhotosCleaning:
     async def _forget(self, loss: Loss) -> None:
         if loss.named:
             await self.stores.photos.forget_renditions(loss.photo.photo_id, loss.named)
-            await self.stores.cache.invalidate([photo_key(loss.photo.photo_id)])
+        await self.stores.cache.invalidate([photo_key(loss.photo.photo_id)])

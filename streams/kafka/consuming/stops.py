@@ -28,27 +28,30 @@ class Stops:
     # The generation of the assignment in which each partition was last found without a stop.
     _checked: dict[GroupPartition, int] = field(default_factory=dict, init=False)
 
-    async def wait(self, partition: GroupPartition, generation: int, is_assigned: Callable[[], bool]) -> None:
+    async def wait(self, partition: GroupPartition, generation: int, is_assigned: Callable[[], bool]) -> bool:
         """Return at once if the partition has no stored stop, otherwise when the group is resumed.
 
-        The store is asked once for each generation of the assignment.
+        Returns whether there was a stop. The store is asked once for each generation of the assignment, and
+        after each call of `stop`.
 
         Raises:
             PartitionRevoked: The partition went to another worker meanwhile.
         """
         if self._checked.get(partition) == generation:
-            return
-        if await self._is_stopped(partition, is_assigned):
+            return False
+        is_stopped = await self._is_stopped(partition, is_assigned)
+        if is_stopped:
             await self._wait_until_resumed(partition, is_assigned)
         self._checked[partition] = generation
+        return is_stopped
 
     async def stop(
         self, partition: GroupPartition, position: int, reason: str, is_assigned: Callable[[], bool]
     ) -> None:
-        """Store a stop at the offset `position`, then wait until the group is resumed.
+        """Store a stop at the offset `position`; the next call of `wait` waits until the group is resumed.
 
         Raises:
-            PartitionRevoked: The partition went to another worker, which finds the stored stop.
+            PartitionRevoked: The partition went to another worker while the store was unavailable.
         """
         stop = Stop(
             group=partition.group,
@@ -58,6 +61,7 @@ class Stops:
             reason=reason,
             since_ms=self.clock_ms(),
         )
+        self._checked.pop(partition, None)
         await retry_until_available(self.retry, lambda: self.store.stop(stop), is_assigned=is_assigned)
         log.error(
             "%s stopped %s/%d at offset %d: %s. "
@@ -71,7 +75,6 @@ class Stops:
             partition.group,
             extra={**partition.log_fields(), "offset": position, "reason": reason},
         )
-        await self._wait_until_resumed(partition, is_assigned)
 
     async def _wait_until_resumed(self, partition: GroupPartition, is_assigned: Callable[[], bool]) -> None:
         STOPPED.labels(partition.group).inc()

@@ -105,11 +105,19 @@ class CheckStage:
         try:
             # A batch may wait for any store, so the watchdog ignores it.
             with self.progress.excused(partition):
+                await self._wait_until_resumed(partition, delivered)
                 while done < len(records):
-                    await self.stops.wait(partition, delivered.generation, delivered.is_assigned)
                     done += await self._handle_until_stop(partition, done, delivered)
+                    await self._wait_until_resumed(partition, delivered)
         except PartitionRevoked:
             return
+
+    async def _wait_until_resumed(self, partition: GroupPartition, delivered: Delivered) -> None:
+        """Return at once if the partition is not stopped."""
+        if await self.stops.wait(partition, delivered.generation, delivered.is_assigned):
+            # The operator has fixed the cause, so the dead letters are counted from zero again.
+            self._limits.pop(partition, None)
+            self._set_aside.forget(partition)
 
     async def _handle_until_stop(self, partition: GroupPartition, done: int, delivered: Delivered) -> int:
         """Handle the records after the first `done`, up to a stop; returns how many are handled."""
@@ -124,17 +132,15 @@ class CheckStage:
             await asyncio.gather(
                 *(self.dead_lettered(record, poison, delivered.is_assigned) for record, poison in poisons)
             )
-        self._measure(partition, outcomes)
-        self._log(partition, outcomes)
         position = outcomes[-1].record.offset + 1
-        delivered.ack(done + count)
-        self.progress.handled(partition, position)
         if stop_reason is not None:
+            # Before the acknowledgement: once the records are committed, nobody else would find out.
             with handling(partition.log_fields(), partial(event_ids_of, [outcomes[-1].record])):
                 await self.stops.stop(partition, position, stop_reason, delivered.is_assigned)
-            # The operator has fixed the cause, so the dead letters are counted from zero again.
-            del self._limits[partition]
-            self._set_aside.forget(partition)
+        self._measure(partition, outcomes)
+        self._log(partition, outcomes)
+        delivered.ack(done + count)
+        self.progress.handled(partition, position)
         return count
 
     async def _outcomes(
@@ -188,6 +194,8 @@ class CheckStage:
                 case TakenBack(source):
                     self._set_aside.end(partition, source)
                 case Stop(reason):
+                    # It counts again if the partition is taken away before the stop is stored.
+                    self._limit_positions[partition] = outcome.record.offset
                     return count, _with_newest(reason, outcomes[:count])
         return len(outcomes), None
 

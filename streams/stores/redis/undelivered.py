@@ -11,7 +11,7 @@ from streams.clock import unix_ms
 from streams.ports.photos import UndeliveredPhotos
 from streams.stores.redis.connection.client import RedisClient
 
-# As long as a task may wait in the log. Its handler then ends the entry, if the photo still exists.
+# As long as a task may wait in the log. Its handler then ends the entry.
 KEPT_S = 7 * 86_400
 
 

@@ -9,10 +9,12 @@ from schemas.envelope import Record
 from schemas.events import EventType, claimed_upload, encode_event
 from schemas.ids import UserId
 from streams.core.photos import Status
+from streams.errors import StoreUnavailable
 from streams.photos.rejected import photo_rejected, upload_dead_lettered
 from streams.photos.uploaded import photos_uploaded
 from streams.stores.memory.stores import memory_stores
 from tests.worlds.deliveries import PUSHED
+from tests.worlds.flaky_stores import FlakyStores, Moment, fail
 from tests.worlds.kafka import LOCAL
 from tests.worlds.renditions import AUTHOR, NOW_MS, PHOTO, RULES, UPLOADED, Log
 
@@ -32,6 +34,24 @@ async def test_a_repeated_rejection_is_counted_once() -> None:
 
     assert before + 1 == rejections()
     assert 3 == len(log.waiting)
+
+
+async def test_a_rejection_that_fails_on_its_way_is_counted() -> None:
+    """The row is rejected, then Redis does not respond; the repeat finds the row rejected."""
+    stores, log, before = memory_stores(clock_ms=lambda: NOW_MS), Log(), rejections()
+    await photos_uploaded(
+        stores, log, [UPLOADED], delivery_rules=RULES, sizes=LOCAL, now_ms=NOW_MS, original_poll_ms=2_000
+    )
+
+    async def at(moment: Moment) -> None:
+        if moment.store == "cache":
+            fail(moment)
+
+    with pytest.raises(StoreUnavailable):
+        await photo_rejected(FlakyStores(stores, at).stores, log, PHOTO, AUTHOR, "broken")
+    await photo_rejected(stores, log, PHOTO, AUTHOR, "broken")
+
+    assert before + 1 == rejections()
 
 
 REASON = "from_the_future"

@@ -46,6 +46,7 @@ READY = EndState(
     ready_total=1,
     on_timeline=True,
     parked=0,
+    undelivered=0,
     purged=frozenset(),
 )
 NOBODY_ELSES = replace(
@@ -355,6 +356,17 @@ async def test_a_put_after_a_rejection_is_taken_away(
         assert REJECTED == comparable(await world.end_state()), moment
         seen += 1
     assert seen > 10
+
+
+@pytest.mark.law("L9")
+async def test_a_delivery_that_died_when_the_photo_was_rejected_is_ended() -> None:
+    """Otherwise readers would pull the author for a week, as one whose photo is on its way."""
+    second: list[Message] = [Rejection(PHOTO, "broken")]
+    seen = 0
+    async for moment, world in races_and_kills(b"original", [THUMBNAIL], second, given=[UPLOADED]):
+        assert REJECTED == comparable(await world.end_state()), moment
+        seen += 1
+    assert seen > 20
 
 
 @pytest.mark.parametrize(

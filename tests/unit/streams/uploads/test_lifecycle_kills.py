@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import pytest
+from prometheus_client import REGISTRY
 
 from schemas.ids import PhotoId
 from streams.core.uploads import RequestedUpload, Upload, UploadState
@@ -189,6 +190,30 @@ async def test_a_body_that_any_one_call_fails_is_whole_or_nothing(content: bytes
             else:
                 assert len(own) <= (key is not None), what
             await world.assert_holds(own, what)
+
+
+def completed() -> float:
+    return REGISTRY.get_sample_value("shutterline_uploads_completed_total", {"mode": "body"}) or 0.0
+
+
+@pytest.mark.parametrize("done", [False, True])
+async def test_an_upload_that_any_one_call_fails_is_counted_once(done: bool) -> None:
+    """The client repeats it with its key. Only where the database's answer to the last step is lost, nobody
+    knows who removed the row, and nobody counts it."""
+    for number in range(100):
+        world, before = IntakeWorld(), completed()
+        flaky = world.through(failing_at(number, done=done))
+        with suppress(StoreUnavailable):
+            await world.send(SMALL, key="k")
+        if len(flaky.moments) <= number * 2:
+            break
+        moment = next(moment for moment in flaky.moments if (moment.number, moment.done) == (number, done))
+        world.through(together)
+        await asyncio.gather(*(world.send(SMALL, key="k") for _ in range(2)))
+
+        if (moment.store, moment.operation, done) != ("uploads", "enter", True):
+            assert before + 1 == completed(), moment
+    assert number > 10
 
 
 async def upload_in(world: IntakeWorld, state: UploadState | None) -> Upload:

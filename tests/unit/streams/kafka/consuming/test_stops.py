@@ -57,6 +57,7 @@ class Worker:
 
     async def stop(self) -> None:
         await self.stops.stop(PARTITION, 7, "5 in a row", lambda: self.is_assigned)
+        await self.wait()
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from streams.kafka.consuming.waiting import PartitionRevoked
 from streams.kafka.producing.producer import Outgoing
 from streams.kafka.stages.check import DECODED_AT_ONCE, CheckStage, EventsHandler
 from streams.kafka.stages.dead_letters import DeadLetters
+from streams.ports.coordination import Stop
 from streams.settings import CheckSettings, RetrySettings
 from streams.stores.memory.coordination import MemoryStoppedPartitions
 from streams.worker.check import unhurriedly
@@ -225,6 +226,60 @@ async def test_a_stop_is_found_by_the_partitions_next_owner() -> None:
         await waiting
 
     assert second.log == [("ack", 1)]
+
+
+class UnavailableStops(MemoryStoppedPartitions):
+    """Stores no stop while `is_down`; `tries` counts how often it was to."""
+
+    is_down = True
+    tries = 0
+
+    async def stop(self, stop: Stop) -> None:
+        self.tries += 1
+        if self.is_down:
+            raise StoreUnavailable("cassandra", "stop", "a test said so")
+        await super().stop(stop)
+
+
+@pytest.mark.law("L7")
+async def test_a_stop_that_cannot_be_stored_is_not_committed_and_not_forgotten() -> None:
+    """The partition is taken away meanwhile, and comes back: it stops at the same record."""
+    store = UnavailableStops()
+    stage, batch = Stage(store=store), [bad(5), bad(6), bad(7)]
+    delivery = asyncio.create_task(stage.deliver(*batch))
+    await eventually("a stop", lambda: store.tries > 1)
+    stage.is_assigned = False
+    async with asyncio.timeout(10):
+        await delivery
+    committed = ("ack", 3) in stage.log
+    stage.is_assigned, store.is_down = True, False
+
+    again = asyncio.create_task(stage.deliver(*batch, generation=2))
+    await eventually("the partition to stop", lambda: ("ack", 3) in stage.log)
+
+    assert (committed, await stops_of(stage)) == (False, [8])
+    await store.resume(GROUP)
+    async with asyncio.timeout(10):
+        await again
+
+
+async def test_a_partition_that_comes_back_after_its_stop_counts_from_zero() -> None:
+    """It was taken away while it was stopped. After the resume, one dead letter does not stop it again."""
+    stage = Stage()
+    delivery = asyncio.create_task(stage.deliver(bad(5), bad(6), bad(7)))
+    await eventually("the partition to stop", lambda: ("ack", 3) in stage.log)
+    stage.is_assigned = False
+    async with asyncio.timeout(10):
+        await delivery
+    stage.is_assigned = True
+    again = asyncio.create_task(stage.deliver(bad(8), bad(9), generation=2))
+    for _ in range(50):
+        await asyncio.sleep(0)
+    await stage.store.resume(GROUP)
+    async with asyncio.timeout(10):
+        await again
+
+    assert (stage.log[-1], await stops_of(stage)) == (("ack", 2), [])
 
 
 async def test_after_a_stop_the_count_starts_again() -> None:
