@@ -30,7 +30,7 @@ demo: servers ## show the whole pipeline at work on real servers
 
 test: style servers ## every check and every test, with real servers
 	@$(BIN)/python -m pytest -n 2 $(TESTS)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/integration
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/integration
 
 test-nodes: servers ## the tests of what is guaranteed, on three nodes of each server, each of which is killed
 	@$(BIN)/python -m pytest --nodes 3 --durations 5 $(NODES_TESTS)

@@ -139,7 +139,7 @@ async def serve(
                 )
                 for close in (services.rebuilder.close, services.ops.runs.close):
                     closing.push_async_callback(close)
-                front.serve(_application(services, settings))
+                await _open(front, services, settings)
                 await run_together(*services.loops(), clocks.run, partial(_compare_sizes, producer))
 
         closing.enter_context(metrics_file(settings, host, sockets[-1].getsockname()[1] if sockets else port))
@@ -150,6 +150,12 @@ async def serve(
         on_stop_signal(server.stop, within_s=settings.stop_s_max)
         when_parent_ends(server.stop)
         await _serve_while(work(), server, sockets)
+
+
+async def _open(front: Front, services: Services, settings: ApiProcessSettings) -> None:
+    """Serve all requests from now on; while the revocations are not read, those with a token would be 503."""
+    await while_starting(on=StoreUnavailable, log=log)(services.verifier.revoked.refresh)
+    front.serve(_application(services, settings))
 
 
 def _ops_clients(

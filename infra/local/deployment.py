@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -39,6 +40,7 @@ from topics.sizes import SIZES, Profile
 READY_S = 90.0
 LOOK_S = 0.1
 METRICS_S = 10.0
+ONE_WORKER: Mapping[str, Collection[Role]] = MappingProxyType({"worker-1": EVENT_ROLES})
 
 # A process, and whether it is ready.
 Starting = tuple[Daemon, Callable[[], bool]]
@@ -79,6 +81,11 @@ class Deployment:
 
     def prepare(self) -> None:
         """Make the topics and the keyspace, unless they exist."""
+        with ThreadPoolExecutor() as threads:  # At the same time: each waits for its own server.
+            for making in (threads.submit(self._make_topics), threads.submit(self._make_keyspace)):
+                making.result()
+
+    def _make_topics(self) -> None:
         ensure_topics(
             self.settings.kafka,
             self.namespace,
@@ -86,7 +93,10 @@ class Deployment:
             replication_factor=self.settings.kafka_replicas,
             client_config=self.settings.kafka_security,
         )
+
+    def _make_keyspace(self) -> None:
         cluster = make_cluster(self.settings, timeout_s=30.0)
+        cluster.schema_metadata_enabled = False  # It would be read again after each of the tables.
         try:
             migrate(cluster.connect(), self.settings)
         finally:
@@ -114,9 +124,16 @@ class Deployment:
         """Start the lag monitor; returns when it has a sample. Raises: see `start_worker`."""
         return _ready(*self._monitor(name, environment))
 
-    def start_all(self, *, media: bool = False, monitor: bool = False) -> None:
-        """Start a worker and the API at the same time, with `media` also a worker that makes renditions."""
-        starting = [self._worker("worker-1", EVENT_ROLES, {}), self._api("api", {})]
+    def start_all(
+        self,
+        workers: Mapping[str, Collection[Role]] = ONE_WORKER,
+        *,
+        media: bool = False,
+        monitor: bool = False,
+    ) -> None:
+        """Start the workers and the API at the same time, with `media` also one that makes renditions."""
+        starting = [self._worker(name, roles, {}) for name, roles in workers.items()]
+        starting.append(self._api("api", {}))
         if monitor:
             starting.append(self._monitor("monitor", {}))
         if media:

@@ -64,7 +64,7 @@ class Process:
                     await closing.enter_async_context(resource)
             tasks = [asyncio.create_task(loop()) for loop in (*loops, self._own_partitions)]
             try:
-                # Concurrently, because each app sleeps for a second while it starts.
+                # Concurrently, because each app waits for its connections to the brokers while it starts.
                 await asyncio.gather(*(app.start() for app in apps))
                 await self._wait_for_end(tasks)
             finally:

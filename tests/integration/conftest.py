@@ -6,6 +6,7 @@
 
 import os
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -46,8 +47,15 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if collection_path == NODES_TESTS and config.getoption("nodes") == 1 else None
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two workers end at about the same time if the last files have many short tests: these come last."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        tests_of = Counter(item.path for item in items)
+        items.sort(key=lambda item: tests_of[item.path])
+
+
 @pytest.fixture(scope="session")
-def stack(started: list[Stack], pytestconfig: pytest.Config) -> Iterator[Stack]:
+def run_stack(started: list[Stack], pytestconfig: pytest.Config) -> Iterator[Stack]:
     """One stack for the whole run. Its servers end with the run, also if the run is killed."""
     layout = Layout(pytestconfig.getoption("nodes"))
     home = HOME if layout.nodes == 1 else HOME / f"nodes-{layout.nodes}"
@@ -61,6 +69,12 @@ def stack(started: list[Stack], pytestconfig: pytest.Config) -> Iterator[Stack]:
         started.append(made)
         yield made
         made.stop()
+
+
+@pytest.fixture(scope="session")
+def stack(run_stack: Stack) -> Stack:
+    """The stack of the run; files whose tests change a stack have one of their own in its place."""
+    return run_stack
 
 
 @pytest.fixture(scope="session")
@@ -81,10 +95,11 @@ def forgotten_keyspaces(started: list[Stack]) -> Iterator[None]:
 def _drop_keyspaces(stack: Stack) -> None:
     settings = Settings(cassandra=stack.environment()["SHUTTERLINE_CASSANDRA"])
     cluster = make_cluster(settings, timeout_s=60.0)
+    cluster.schema_metadata_enabled = False  # It would be read again after each of the keyspaces.
     try:
         session = cluster.connect()
         cluster.max_schema_agreement_wait = 0  # It would wait for gossip, a second for each.
-        for keyspace in list(cluster.metadata.keyspaces):
+        for (keyspace,) in session.execute("SELECT keyspace_name FROM system_schema.keyspaces"):
             if keyspace.startswith(settings.keyspace):
                 session.execute(f"DROP KEYSPACE IF EXISTS {keyspace}")
     finally:

@@ -16,7 +16,7 @@ from schemas.facts import PhotoDeleted, UserUnfollowed
 from schemas.ids import PhotoId, UserId
 from shutterline.client.feed import FeedClient, feed_path
 from streams.kafka.producing.producer import Outgoing
-from streams.roles import EVENT_ROLES, Role
+from streams.roles import Role
 from tests.integration.conftest import DeploymentFactory
 
 DEADLINE_S = 30.0
@@ -146,9 +146,7 @@ async def test_late_photos_push_out_no_newer_one(shared: Deployment, people: Peo
 async def test_pages_in_flight_bring_back_nobody(deploy: DeploymentFactory, people: People) -> None:
     """Law: no ghost. Pages are held back while unfollow and delete are acknowledged."""
     deployment, (reader, author, other) = deploy(), people
-    deployment.start_worker("lanes", roles=[Role.NORMAL, Role.BULK])
-    deployment.start_worker("check", roles=[Role.CHECK, Role.EDGES])
-    deployment.start_api()
+    deployment.start_all({"lanes": [Role.NORMAL, Role.BULK], "check": [Role.CHECK, Role.EDGES]})
     unfollowed, deleted = fresh_photo_ids(2)
     async with client_of(deployment) as client:
         await deployment.publish(follows(deployment, [(reader, author), (reader, other)]))
@@ -235,8 +233,7 @@ async def test_a_page_does_not_say_complete_while_no_worker_delivers(
     """A ready photo is missing from the timeline for as long as there is no fan-out worker, and the
     page says so within 5 seconds; when a worker starts, the photo is there and the page complete."""
     deployment, (reader, author, _) = deploy(), people
-    deployment.start_worker("worker-1", EVENT_ROLES)
-    deployment.start_api()
+    deployment.start_all()
     async with client_of(deployment) as client:
         await deployment.publish(follows(deployment, [(reader, author)]))
         await deployment.drained()

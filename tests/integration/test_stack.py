@@ -6,7 +6,6 @@ These tests kill servers, so they use a separate stack.
 import http.client
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import botocore.session
 import psutil
@@ -124,25 +123,6 @@ def test_a_second_start_reuses_what_runs(stack: Stack) -> None:
 
     assert stack.start_servers() == ["redis"]
     assert {server.name for server in stack.processes() if server.pid != pids[server.name]} == {"redis"}
-
-
-def test_two_stacks_run_side_by_side(stack: Stack, tmp_path: Path) -> None:
-    """The second stack chooses other ports. Data written to the second is not in the first."""
-    other = Stack(tmp_path / "other", dies_with_parent=True)
-    try:
-        other.start_servers()
-        with redis.Redis.from_url(other.environment()["SHUTTERLINE_REDIS"]) as client:
-            client.set("side", "other")
-        with redis.Redis.from_url(stack.environment()["SHUTTERLINE_REDIS"]) as client:
-            assert client.get("side") is None
-    finally:
-        other.stop()
-
-    assert other.running() == set()
-    assert all(
-        stack.server(name).responds()
-        for name in ("kafka", "cassandra", "redis", "s3", "s3_gate", "shield", "edge")
-    )
 
 
 def test_a_paused_server_answers_again_when_it_goes_on(stack: Stack) -> None:
@@ -343,4 +323,20 @@ def test_kafka_does_not_make_topics_by_itself(stack: Stack) -> None:
     assert (
         "uplods"
         not in AdminClient({"bootstrap.servers": address, **QUIET}).list_topics(timeout=DEADLINE_S).topics
+    )
+
+
+def test_two_stacks_run_side_by_side(stack: Stack, run_stack: Stack) -> None:
+    """The second stack chooses other ports; its data is not in the first, which outlives it. It is the last
+    test of the file, because it ends the stack of the file."""
+    with redis.Redis.from_url(stack.environment()["SHUTTERLINE_REDIS"]) as client:
+        client.set("side", "of the file")
+    with redis.Redis.from_url(run_stack.environment()["SHUTTERLINE_REDIS"]) as client:
+        assert client.get("side") is None
+    stack.stop()
+
+    assert stack.running() == set()
+    assert all(
+        run_stack.server(name).responds()
+        for name in ("kafka", "cassandra", "redis", "s3", "s3_gate", "shield", "edge")
     )

@@ -414,8 +414,7 @@ async def test_a_long_queue_refuses_uploads_until_it_is_shorter(
     """No worker makes renditions, so the queue grows. Above the limit both kinds of upload get 503
     with Retry-After."""
     deployment = deploy(renditions_queued_max=3, uploads_per_minute=1_000)
-    deployment.start_worker(roles=(Role.CHECK,))
-    deployment.start_api()
+    deployment.start_all({"worker-1": [Role.CHECK]})
     async with client_of(deployment, user) as me:
         taken = [(await send(me, b"12345")).status_code for _ in range(4)]
 

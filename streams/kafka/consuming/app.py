@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import faust
 import mode
+from faust.tables import TableManager
 from faust.types import TransportT
 from mode.exceptions import MaxRestartsExceeded
 from mode.utils.times import rate_limit
@@ -27,6 +28,15 @@ class RoomySupervisor(mode.OneForOneSupervisor):  # type: ignore[misc]  # mode h
     def __init__(self, *args: object, **options: object) -> None:
         super().__init__(*args, **options)
         self._bucket = rate_limit(RESTARTS_MAX, over=RESTARTS_WINDOW_S, raises=MaxRestartsExceeded)
+
+
+class NoTables(TableManager):  # type: ignore[misc]
+    """The tables of an app that has none: Faust's own waits a second for tables before it subscribes."""
+
+    async def on_start(self) -> None:
+        """Let the app subscribe."""
+        await self._update_channels()
+        await self.recovery.start()
 
 
 class _App(faust.App):  # type: ignore[misc]
@@ -62,6 +72,7 @@ def make_app(
         broker_client_id=settings.process,  # The lag monitor names a partition's owner by it.
         datadir=str(datadir),
         PartitionAssignor=range_assignor(partitions),
+        TableManager=NoTables,
         agent_supervisor=RoomySupervisor,
         web_enabled=False,
         topic_allow_declare=False,

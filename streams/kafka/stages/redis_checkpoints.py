@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from time import monotonic
 
 from schemas.envelope import Record
 from streams.core.checkpoints import groups_by_checkpoint
@@ -29,6 +30,8 @@ from streams.ports.timelines import Timelines
 from streams.settings import RetrySettings
 
 WATCH_S = 1.0
+# Until a partition that was just assigned is verified, feed pages are `partial`. This look asks nobody.
+NEW_S = 0.1
 UNKNOWN = -1  # Differs from every stored checkpoint, so a partition without a known one is checked.
 log = logging.getLogger(__name__)
 
@@ -102,7 +105,7 @@ class RedisCheckpoints:
         await retry_until_available(self.retry, store, is_assigned=is_assigned)
 
     async def watch(self) -> None:
-        """Check all owned partitions regularly, also idle ones; runs until cancelled."""
+        """Check all owned partitions again and again, new ones at once; runs until cancelled."""
         while True:
             try:
                 await self.watch_once()
@@ -110,7 +113,15 @@ class RedisCheckpoints:
                 log.debug("the checkpoints could not be checked, and are checked again soon: %s", error)
             except PartitionRevoked:
                 pass
-            await asyncio.sleep(self.watch_s)
+            await self._next_look()
+
+    async def _next_look(self) -> None:
+        """Return after `watch_s`, or as soon as a partition is not verified."""
+        next_s = monotonic() + self.watch_s
+        while True:
+            await asyncio.sleep(min(NEW_S, self.watch_s))
+            if monotonic() >= next_s or not self.is_verified():
+                return
 
     async def watch_once(self) -> None:
         """Compare each owned partition's checkpoint with Redis, and repair Redis where they differ.

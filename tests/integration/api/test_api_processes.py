@@ -29,8 +29,8 @@ UNREPORTED = COUNT * BURST // 10
 CONNECTIONS = 40
 
 
-@pytest.fixture
-def deployment(stack: Stack) -> Iterator[Deployment]:
+@pytest.fixture(scope="module")
+def prepared(stack: Stack) -> Deployment:
     made = Deployment(
         stack,
         f"t{uuid4().hex[:8]}.",
@@ -41,8 +41,14 @@ def deployment(stack: Stack) -> Iterator[Deployment]:
         },
     )
     made.prepare()
-    yield made
-    made.stop()
+    return made
+
+
+@pytest.fixture
+def deployment(prepared: Deployment) -> Iterator[Deployment]:
+    """Nothing runs."""
+    yield prepared
+    prepared.stop()
 
 
 def _started(deployment: Deployment, **environment: str) -> list[psutil.Process]:

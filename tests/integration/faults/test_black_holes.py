@@ -2,19 +2,20 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 
 from bench.traffic.slow_proxy import SlowProxy
 from bench.traffic.waiting import eventually
+from infra.local.deployment import Deployment
 from infra.local.stack import Stack
 from schemas.ids import PackedIds, PhotoId, UserId, pack_ids
 from streams.errors import StoreUnavailable
 from streams.ports.groups import Stores
 from streams.ports.timelines import PhotosForOwners
 from streams.stores.connect import connect
-from tests.integration.conftest import DeploymentFactory
+from tests.integration.conftest import deployments
 
 TIMEOUT_MS = 2_000
 AT_ONCE = 8
@@ -25,16 +26,22 @@ RECOVERY_S_MAX = {"redis": 3.0, "s3": 3.0, "cassandra": 15.0}
 PREFIX = {"redis": "redis://", "s3": "http://", "cassandra": ""}
 
 
+@pytest.fixture(scope="module")
+def deployment(stack: Stack) -> Iterator[Deployment]:
+    with deployments(stack) as make:
+        yield make()
+
+
 @pytest.fixture
 async def proxied(
-    deploy: DeploymentFactory, stack: Stack, request: pytest.FixtureRequest
+    deployment: Deployment, stack: Stack, request: pytest.FixtureRequest
 ) -> AsyncIterator[tuple[Stores, SlowProxy]]:
     """Stores, with a proxy in front of one of them."""
     store = request.param
     port = stack.port(store)
     assert port is not None
     with SlowProxy(port) as proxy:
-        settings = deploy().settings.model_copy(
+        settings = deployment.settings.model_copy(
             update={
                 store: f"{PREFIX[store]}127.0.0.1:{proxy.port}",
                 "media_look_timeout_ms": TIMEOUT_MS,

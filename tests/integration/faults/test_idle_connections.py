@@ -15,7 +15,6 @@ from schemas.ids import PackedIds, PhotoId, UserId, pack_ids
 from streams.ports.groups import Stores
 from streams.ports.timelines import PhotosForOwners
 from streams.stores.connect import connect
-from tests.integration.conftest import DeploymentFactory
 
 TIMEOUT_MS = 2_000
 ROUNDS = 10
@@ -24,7 +23,7 @@ AT_ONCE = 8
 
 @pytest.fixture
 async def proxied(
-    deploy: DeploymentFactory, stack: Stack, request: pytest.FixtureRequest
+    shared: Deployment, stack: Stack, request: pytest.FixtureRequest
 ) -> AsyncIterator[tuple[Stores, SlowProxy]]:
     """Stores, with a proxy in front of one store."""
     store = request.param
@@ -32,7 +31,7 @@ async def proxied(
     assert port is not None
     with SlowProxy(port) as proxy:
         scheme, path = {"redis": ("redis://", "/0"), "s3": ("http://", "")}[store]
-        settings = deploy().settings.model_copy(update={store: f"{scheme}127.0.0.1:{proxy.port}{path}"})
+        settings = shared.settings.model_copy(update={store: f"{scheme}127.0.0.1:{proxy.port}{path}"})
         async with connect(settings, timeout_ms=TIMEOUT_MS) as stores:
             yield stores, proxy
 

@@ -53,7 +53,7 @@ def direct(stack: Stack) -> Iterator[redis.Redis]:
         yield client
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def deployment(stack: Stack) -> Deployment:
     environment = {
         "SHUTTERLINE_BREAKER_FAILURES_MAX": str(NEVER_OPEN),

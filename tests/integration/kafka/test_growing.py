@@ -1,11 +1,10 @@
 """Topics grow under load, and every feed and count is right afterwards."""
 
 import asyncio
-import os
-import sys
 from collections.abc import AsyncIterator, Mapping
 
 import pytest
+from typer.testing import CliRunner
 
 from bench.traffic.posting import Posting, everybody_follows_everybody
 from bench.traffic.readers import client_of, feed_of
@@ -14,6 +13,7 @@ from bench.traffic.writing import Writing
 from infra.local.deployment import Deployment
 from infra.local.stack import Stack
 from schemas.facts import UserUnfollowed
+from shutterline import app as command_line
 from streams.kafka.producing.producer import Producer
 from tests.integration.conftest import DeploymentFactory
 from topics.catalogue import EDGES, FANOUT, OUTSIDE
@@ -23,16 +23,15 @@ SMALL = SIZES[Profile.SMALL]
 AS_SMALL = {"SHUTTERLINE_SIZES": Profile.SMALL.value, "SHUTTERLINE_EDGES_GENERATION": "2"}
 
 
-async def topics(deployment: Deployment, *arguments: str, **environment: str) -> tuple[int | None, str]:
-    """Run `shutterline topics`; returns its exit code and what it said."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "shutterline", "topics", *arguments),
-        env={**os.environ, **deployment.environment, "COLUMNS": "500", **environment},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
+async def topics(deployment: Deployment, *arguments: str, **environment: str) -> tuple[int, str]:
+    """Run `shutterline topics` in a thread of this process; returns its exit code and what it said."""
+    result = await asyncio.to_thread(
+        CliRunner().invoke,
+        command_line.app,
+        ["topics", *arguments],
+        env={**deployment.environment, "COLUMNS": "500", **environment},
     )
-    said, _ = await process.communicate()
-    return process.returncode, said.decode()
+    return result.exit_code, result.output
 
 
 async def grow_upstream(deployment: Deployment, environment: Mapping[str, str]) -> None:

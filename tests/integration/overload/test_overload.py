@@ -18,7 +18,7 @@ from schemas.ids import PhotoId, UserId
 from shutterline.client.feed import FeedClient
 from streams.core import ring
 from streams.kafka.clients import librdkafka_consumer
-from streams.roles import Role
+from streams.roles import EVENT_ROLES, Role
 from streams.stores.connect import connect
 from tests.integration.conftest import DeploymentFactory
 from topics.catalogue import OPERATIONS
@@ -104,10 +104,8 @@ async def test_the_breaker_opens_and_closes_and_nobody_notices(deploy: Deploymen
         breaker_close_deliveries=BREAKER_CLOSED,
         deferred_after_applied_s=1,
     )
-    deployment.start_worker("worker-1", [Role.CHECK, Role.EDGES])
     lanes = [Role.NORMAL, Role.BULK]
-    deployment.start_worker("worker-2", lanes)
-    deployment.start_api()
+    deployment.start_all({"worker-1": [Role.CHECK, Role.EDGES], "worker-2": lanes})
     [author, other], followers = fresh_users(2), fresh_users(FOLLOWERS)
     async with crowd(deployment, [author, other], followers) as stores, client_of(deployment) as client:
         readers = Readers(client, followers[:5])
@@ -147,9 +145,7 @@ async def test_a_giants_post_is_seen_at_once_and_pushed_evenly_through_a_kill(
         post_deliveries_per_s=1_000,
         deferred_after_applied_s=1,
     )
-    for number in (1, 2):
-        deployment.start_worker(f"worker-{number}")
-    deployment.start_api()
+    deployment.start_all({"worker-1": EVENT_ROLES, "worker-2": EVENT_ROLES})
     [giant], followers = fresh_users(1), fresh_users(8_000)
     async with crowd(deployment, [giant], followers) as stores, client_of(deployment) as client:
         readers = Readers(client, followers[:5])
@@ -186,10 +182,8 @@ async def test_shedding_defers_posts_of_small_authors_alone(deploy: DeploymentFa
     deployment = deploy(
         shed_lag_records=8, shed_end_lag_records=3, deferred_after_applied_s=1, push_s_max=600
     )
-    deployment.start_worker("worker-1", [Role.CHECK, Role.EDGES])
     lanes = [Role.NORMAL, Role.BULK]
-    deployment.start_worker("worker-2", lanes)
-    deployment.start_api()
+    deployment.start_all({"worker-1": [Role.CHECK, Role.EDGES], "worker-2": lanes})
     small, large, *crowded = fresh_users(12)
     followers = fresh_users(12)
     async with crowd(deployment, [large, *crowded], followers) as stores, client_of(deployment) as client:

@@ -4,19 +4,28 @@ import asyncio
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from infra.local.deployment import Deployment
+from infra.local.stack import Stack
 from streams.kafka.offsets.offsets import Offsets
-from tests.integration.conftest import DeploymentFactory
+from tests.integration.conftest import deployments
 from tests.integration.processes.log_lines import sentence_of
 from topics.catalogue import CATALOGUE
 from topics.sizes import Profile
 
 ENDS_S_MAX = 60.0
 FOLLOW = ["publish", "user.followed", "--follower", "1", "--followee", "2"]
+
+
+@pytest.fixture(scope="module")
+def deployment(stack: Stack) -> Iterator[Deployment]:
+    """One for all, because none of the processes writes anything."""
+    with deployments(stack) as make:
+        yield make()
 
 
 def records(deployment: Deployment) -> dict[str, int]:
@@ -39,10 +48,9 @@ def records(deployment: Deployment) -> dict[str, int]:
     ids=lambda command: " ".join(command[:2]),
 )
 def test_topics_of_another_profile_end_a_process(
-    deploy: DeploymentFactory, command: list[str], tmp_path: Path
+    deployment: Deployment, command: list[str], tmp_path: Path
 ) -> None:
     """Exit code 1; each topic that differs is named with both numbers; no record of any topic."""
-    deployment = deploy()
     if command == ["load"]:
         command = [*command, str(tmp_path / "edges.tsv")]
         Path(command[-1]).write_text("1\t2\n")

@@ -14,7 +14,7 @@ from infra.local.stack import Stack
 from schemas.ids import UserId
 from shutterline.demo.picture import draw
 from shutterline.tokens import tokens_for
-from tests.integration.conftest import DeploymentFactory
+from tests.integration.conftest import deployments
 
 AHEAD_S = 20 * 60
 USER, OTHER = UserId(7_001), UserId(7_002)
@@ -49,11 +49,13 @@ async def serves(client: httpx.AsyncClient) -> bool:
         return False
 
 
-@pytest.fixture
-def deployment(deploy: DeploymentFactory) -> Deployment:
-    made = deploy()
-    made.start_worker()
-    return made
+@pytest.fixture(scope="module")
+def deployment(stack: Stack) -> Iterator[Deployment]:
+    """A worker runs, and no API."""
+    with deployments(stack) as make:
+        made = make()
+        made.start_worker()
+        yield made
 
 
 def client_of(deployment: Deployment, address: str, user: UserId) -> httpx.AsyncClient:

@@ -1,7 +1,8 @@
 """Slots that move while timelines are written and read: nothing is lost, and nothing old is read."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -11,7 +12,6 @@ import pytest
 from redis import Redis
 from redis.crc import key_slot
 
-from infra.local.servers.redis_cluster import RedisClusterServer
 from schemas.ids import PackedIds, PhotoId, UserId, compose_id, pack_id, pack_ids, unpack_ids
 from streams.clock import unix_ms
 from streams.core import ring
@@ -41,29 +41,44 @@ async def stores(cluster: Cluster, namespace: str) -> AsyncIterator[Stores]:
         yield made
 
 
-def begin_to_move(slot: int, source: RedisClusterServer, target: RedisClusterServer) -> None:
-    with Redis(port=source.port) as giving, Redis(port=target.port) as taking:
-        taking.cluster("SETSLOT", slot, "IMPORTING", giving.cluster("MYID"))
-        giving.cluster("SETSLOT", slot, "MIGRATING", taking.cluster("MYID"))
+@dataclass(frozen=True)
+class Primary:
+    """A primary, and a connection to it: a new one for each command would take most of a move's time."""
+
+    port: int
+    client: Any
+    id: str
 
 
-def move_keys(slot: int, source: RedisClusterServer, target: RedisClusterServer, count: int) -> int:
+@pytest.fixture
+def primaries(cluster: Cluster) -> Iterator[list[Primary]]:
+    with ExitStack() as closing:
+        clients = [
+            (server.port, closing.enter_context(Redis(port=server.port))) for server in cluster.primaries
+        ]
+        yield [Primary(port, client, client.cluster("MYID")) for port, client in clients]
+
+
+def begin_to_move(slot: int, source: Primary, target: Primary) -> None:
+    target.client.cluster("SETSLOT", slot, "IMPORTING", source.id)
+    source.client.cluster("SETSLOT", slot, "MIGRATING", target.id)
+
+
+def move_keys(slot: int, source: Primary, target: Primary, count: int) -> int:
     """Move some keys of the slot; returns how many."""
-    with Redis(port=source.port) as giving:
-        # As two words, so that redis-py does not decode the keys.
-        keys = giving.execute_command("CLUSTER", "GETKEYSINSLOT", slot, count)
-        if keys:
-            giving.execute_command("MIGRATE", "127.0.0.1", target.port, "", 0, 5_000, "KEYS", *keys)
-        return len(keys)
+    # As two words, so that redis-py does not decode the keys.
+    keys = source.client.execute_command("CLUSTER", "GETKEYSINSLOT", slot, count)
+    if keys:
+        source.client.execute_command("MIGRATE", "127.0.0.1", target.port, "", 0, 5_000, "KEYS", *keys)
+    return len(keys)
 
 
-def end_move(slot: int, source: RedisClusterServer, target: RedisClusterServer) -> None:
-    with Redis(port=source.port) as giving, Redis(port=target.port) as taking:
-        for server in (taking, giving):
-            server.cluster("SETSLOT", slot, "NODE", taking.cluster("MYID"))
+def end_move(slot: int, source: Primary, target: Primary) -> None:
+    for server in (target, source):
+        server.client.cluster("SETSLOT", slot, "NODE", target.id)
 
 
-def move_slot(slot: int, source: RedisClusterServer, target: RedisClusterServer) -> None:
+def move_slot(slot: int, source: Primary, target: Primary) -> None:
     """Move a slot as `redis-cli --cluster reshard` does, a few keys at a time."""
     begin_to_move(slot, source, target)
     while move_keys(slot, source, target, KEYS_A_MOVE):
@@ -119,12 +134,12 @@ async def ids_of(stores: Stores, owners: Sequence[UserId]) -> set[frozenset[int]
 
 
 @pytest.mark.law("L8")
-async def test_slots_move_under_load(cluster: Cluster, stores: Stores) -> None:
+async def test_slots_move_under_load(primaries: list[Primary], stores: Stores) -> None:
     """At least 100,000 deliveries and 2,000 reads, while 1,000 slots move from one server to another."""
     for owner in OWNERS:
         assert await stores.timelines.begin_rebuild(owner, TOKEN)
         assert await stores.timelines.finish_rebuild(owner, TOKEN, [], 0)
-    source, target, _ = cluster.primaries
+    source, target, _ = primaries
 
     def move() -> None:
         for slot in MOVED:
@@ -144,10 +159,10 @@ IN_GROUP = [UserId(number) for number in range(1, 20_000) if groups_of(is_cluste
 
 
 @pytest.mark.law("L8")
-async def test_a_slot_is_half_moved(cluster: Cluster, stores: Stores) -> None:
+async def test_a_slot_is_half_moved(primaries: list[Primary], stores: Stores) -> None:
     """Some timelines of a group are on one server, some on the other. Each call finds all of them."""
     timelines, slot = stores.timelines, key_slot(groups_of(is_cluster=True).texts[GROUP])
-    source, target = _server_of(cluster, slot), cluster.primaries[2]
+    source, target = _server_of(primaries, slot), primaries[2]
     *owners, new, never = IN_GROUP
     for owner in owners:
         assert await timelines.begin_rebuild(owner, TOKEN)
@@ -183,11 +198,11 @@ async def test_a_slot_is_half_moved(cluster: Cluster, stores: Stores) -> None:
 
 @pytest.mark.law("L2")
 async def test_a_value_that_was_invalidated_where_its_slot_is_now_is_not_read(
-    cluster: Cluster, stores: Stores, namespace: str
+    cluster: Cluster, primaries: list[Primary], stores: Stores, namespace: str
 ) -> None:
     """A process that has not heard of the move asks where it was, also after the slot is back."""
     key = b"s" + pack_id(1)
-    slot, source, target = _ends_of_move(cluster, namespace.encode() + b"z" + key)
+    slot, source, target = _ends_of_move(primaries, namespace.encode() + b"z" + key)
     for returns in (False, True):
         await stores.cache.invalidate([key])
         await stores.cache.fill(await stores.cache.lease([key]), {key: b"old"}, 60)
@@ -208,11 +223,11 @@ async def test_a_value_that_was_invalidated_where_its_slot_is_now_is_not_read(
 
 @pytest.mark.law("L2")
 async def test_a_value_that_has_moved_is_not_read_and_is_replaced(
-    cluster: Cluster, stores: Stores, namespace: str
+    primaries: list[Primary], stores: Stores, namespace: str
 ) -> None:
     """It is of the incarnation of another server, and may be older than an invalidation."""
     key = b"s" + pack_id(2)
-    slot, source, target = _ends_of_move(cluster, namespace.encode() + b"z" + key)
+    slot, source, target = _ends_of_move(primaries, namespace.encode() + b"z" + key)
     await stores.cache.fill(await stores.cache.lease([key]), {key: b"old"}, 60)
     leased = await stores.cache.lease([key])
     move_slot(slot, source, target)
@@ -224,19 +239,18 @@ async def test_a_value_that_has_moved_is_not_read_and_is_replaced(
     assert await stores.cache.get([key]) == [b"new"]
 
 
-def _ends_of_move(cluster: Cluster, key: bytes) -> tuple[int, RedisClusterServer, RedisClusterServer]:
+def _ends_of_move(primaries: Sequence[Primary], key: bytes) -> tuple[int, Primary, Primary]:
     """Return a key's slot, the primary that has it, and another primary."""
     slot = key_slot(key)
-    source = _server_of(cluster, slot)
-    return slot, source, next(server for server in cluster.primaries if server is not source)
+    source = _server_of(primaries, slot)
+    return slot, source, next(primary for primary in primaries if primary is not source)
 
 
-def _server_of(cluster: Cluster, slot: int) -> RedisClusterServer:
+def _server_of(primaries: Sequence[Primary], slot: int) -> Primary:
     """Return the primary that has the slot."""
-    for server in cluster.primaries:
-        with Redis(port=server.port) as client:
-            if slot in _slots_of(client.cluster("NODES"), f"127.0.0.1:{server.port}"):
-                return server
+    for primary in primaries:
+        if slot in _slots_of(primary.client.cluster("NODES"), f"127.0.0.1:{primary.port}"):
+            return primary
     raise AssertionError(f"no server has slot {slot}")
 
 

@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,7 @@ READY_S_MAX = 60.0
 JPEG = "image/jpeg"
 STORES = ("kafka", "cassandra", "redis", "s3")
 WRONG = "not the secret"
+AT_ONCE = 4
 
 
 @pytest.fixture(scope="module")
@@ -68,12 +71,6 @@ def idle(secured: Stack) -> Deployment:
     made = Deployment(secured, "tidle.")
     made.prepare()
     return made
-
-
-@pytest.fixture(scope="module")
-def untouched(idle: Deployment) -> Mapping[str, object]:
-    """What the stores have of `idle` before any process has run."""
-    return asyncio.run(written(idle))
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +138,18 @@ async def _post(deployment: Deployment, token: str, body: bytes) -> Any:
     return answer.json()["photo_id"]
 
 
+@pytest.fixture(scope="module")
+def with_an_edge(running: Deployment) -> Deployment:
+    """There is somebody to check."""
+
+    async def published() -> None:
+        await running.publish(follows(running, [(UserId(1), UserId(2))]))
+        await running.drained()
+
+    asyncio.run(published())
+    return running
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -157,10 +166,8 @@ async def _post(deployment: Deployment, token: str, body: bytes) -> Any:
     ],
     ids=" ".join,
 )
-async def test_commands_get_in(running: Deployment, command: list[str]) -> None:
-    await running.publish(follows(running, [(UserId(1), UserId(2))]))  # Somebody to check.
-    await running.drained()
-    ended = run(running, command, {})
+def test_commands_get_in(with_an_edge: Deployment, command: list[str]) -> None:
+    ended = run(with_an_edge, command, {})
 
     assert (0, "") == (ended.returncode, ended.stderr), ended.stdout
 
@@ -206,23 +213,42 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("command", "wrong"), CASES)
-def test_what_waiting_cannot_correct_ends_a_process(
-    secured: Stack,
-    idle: Deployment,
-    untouched: Mapping[str, object],
-    expired: Mapping[str, str],
-    command: str,
-    wrong: str,
-) -> None:
-    """One line with the value, the rule and the next step; exit code 1; nothing written, no secret shown."""
-    ended = run(idle, [command], wrong_settings(secured, expired)[wrong])
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How the process of each case ended, and what the stores had before the first and after the last."""
 
-    assert 1 == ended.returncode, ended.stderr
-    [line] = map(sentence_of, ended.stderr.splitlines())
+    processes: Mapping[tuple[str, str], "Future[subprocess.CompletedProcess[str]]"]
+    before: Mapping[str, object]
+    after: Mapping[str, object]
+
+
+@pytest.fixture(scope="module")
+def ended(secured: Stack, idle: Deployment, expired: Mapping[str, str]) -> Ended:
+    """Some run at the same time, because each waits for the answers of its stores."""
+    settings, before = wrong_settings(secured, expired), asyncio.run(written(idle))
+    processes, used = {}, list[int]()
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        for command, wrong in CASES:
+            used.append(ports.unused(used))
+            own = {"API": f"http://127.0.0.1:{used[-1]}", "PROCESS": f"wrong-{len(used)}"}
+            processes[command, wrong] = threads.submit(run, idle, [command], {**own, **settings[wrong]})
+    return Ended(processes, before, asyncio.run(written(idle)))
+
+
+@pytest.mark.parametrize(("command", "wrong"), CASES)
+def test_what_waiting_cannot_correct_ends_a_process(ended: Ended, command: str, wrong: str) -> None:
+    """One line with the value, the rule and the next step; exit code 1; no secret shown."""
+    process = ended.processes[command, wrong].result()
+
+    assert 1 == process.returncode, process.stderr
+    [line] = map(sentence_of, process.stderr.splitlines())
     assert [] == [part for part in SENTENCES[wrong] if part not in line], line
     assert WRONG not in line
-    assert untouched == asyncio.run(written(idle))
+
+
+def test_what_waiting_cannot_correct_has_written_nothing(ended: Ended) -> None:
+    """No record, row, key or object of any of these processes."""
+    assert ended.before == ended.after
 
 
 @pytest.mark.parametrize("command", ["worker", "api"])

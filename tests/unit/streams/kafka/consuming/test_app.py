@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from api.reading.delivery_poller import AGE_S_MAX
 from streams.kafka.consuming.app import assigned_partitions, is_balanced, make_app
 from streams.settings import ConsumerSettings
@@ -48,3 +50,32 @@ async def test_an_app_that_has_not_joined_its_group_owns_nothing(tmp_path: Path)
 
     assert not is_balanced(app)
     assert set() == assigned_partitions(app)
+
+
+class _NoPartitions:
+    """A consumer that has not joined its group."""
+
+    def assignment(self) -> set[tuple[str, int]]:
+        return set()
+
+    def pause_partitions(self, partitions: set[tuple[str, int]]) -> None:
+        assert partitions == set()
+
+
+async def test_an_app_subscribes_without_a_wait_for_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing here has tables, and each second of a start is one in which its partitions wait."""
+    app = make_app(settings(tmp_path), "g", {"t": range(3)}, poll_records_max=3, buffer_records_max=15)
+    app.consumer = _NoPartitions()
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    monkeypatch.setattr(app.tables, "sleep", sleep)
+    await app.tables.on_start()
+    await app.tables.wait_until_tables_registered()
+    await app.tables.recovery.stop()
+
+    assert waits == []
