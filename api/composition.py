@@ -45,7 +45,7 @@ from streams.core.limits.rates import Rate
 from streams.fairness import FairSlots, Shares
 from streams.jobs.clocks import Clocks
 from streams.jobs.dead_letters.background import BackgroundRuns
-from streams.jobs.dead_letters.counted import CountedRuns
+from streams.jobs.dead_letters.counted import OneCount
 from streams.jobs.records import RecordLog
 from streams.kafka.offsets.applied import Walk, stages_of
 from streams.kafka.offsets.queued import BrokerOffsets
@@ -250,7 +250,7 @@ def _ops(
         records=clients.records,
         reading=FairSlots(settings.ops_records_read_at_once, SHARES),
         runs=clients.runs,
-        counted=CountedRuns(clock_s),
+        one_count=OneCount(),
         streams=clients.streams,
         deferred=deferred,
         settings=settings,

@@ -87,6 +87,9 @@ def overview_without_data(overview: Json, reason: str) -> Json:
         "lag": without_data(overview["lag"], reason),
         "freshness": None,
         "dead_letters": None,
+        "workers": None,
+        "brokers": [],
+        "hottest_keys": [],
         "sources": [{**source, "age_s": None} for source in overview["sources"]],
     }
 

@@ -44,6 +44,7 @@ from streams.kafka.producing.replays import KafkaOperationsLog, KafkaReplays
 from streams.metrics_file import metrics_file
 from streams.polling import poll
 from streams.ports.coordination import HandledDeadLetters
+from streams.ports.leases import Leases
 from streams.retrying import while_starting
 from streams.settings import ApiProcessSettings, ApiSettings, ConnectionSettings, StoreSettings
 from streams.stopping import on_stop_signal
@@ -117,11 +118,9 @@ async def serve(
                     connect_stores(clients, settings, timeout_ms=settings.store_timeout_ms)
                 )
                 ids = await closing.enter_async_context(PhotoIds(stores.shard_leases))
+                kafka_clock = KafkaClock(producer, namespace=settings.namespace)
                 clocks = Clocks.of_stores(
-                    settings,
-                    cassandra=stores.cassandra_clock,
-                    redis=stores.redis_clock,
-                    kafka=KafkaClock(producer, namespace=settings.namespace),
+                    settings, cassandra=stores.cassandra_clock, redis=stores.redis_clock, kafka=kafka_clock
                 )
                 await clocks.compare()  # Before the first write is taken.
                 services = make_services(
@@ -132,7 +131,9 @@ async def serve(
                     offsets,
                     producer.sizes,
                     kafka_probe=kafka_probe,
-                    ops=_ops_clients(settings, stores.handled_dead_letters, producer, offsets, streams),
+                    ops=_ops_clients(
+                        settings, stores.handled_dead_letters, stores.leases, producer, offsets, streams
+                    ),
                     ids=ids,
                     media_keys=media_keys,
                     clocks=clocks,
@@ -161,6 +162,7 @@ async def _open(front: Front, services: Services, settings: ApiProcessSettings) 
 def _ops_clients(
     settings: ApiProcessSettings,
     handled: HandledDeadLetters,
+    leases: Leases,
     producer: Producer,
     offsets: Offsets,
     streams: EventStreams,
@@ -176,6 +178,7 @@ def _ops_clients(
         topics=topics,
         handled=handled,
         operations=KafkaOperationsLog(producer, settings.namespace),
+        leases=leases,
         settings=settings,
     )
     return OpsClients(

@@ -33,7 +33,7 @@ from streams.core.limits.rates import Rate
 from streams.fairness import FairSlots
 from streams.jobs.clocks import AGAIN_S, Clocks
 from streams.jobs.dead_letters.background import BackgroundRuns
-from streams.jobs.dead_letters.counted import CountedRuns
+from streams.jobs.dead_letters.counted import OneCount
 from streams.jobs.records import RecordLog
 from streams.overload.known_posts import KnownDeferredPosts
 from streams.ports.cache import Cache
@@ -136,7 +136,7 @@ class OpsService:
     records: RecordLog
     reading: FairSlots
     runs: BackgroundRuns
-    counted: CountedRuns
+    one_count: OneCount
     streams: EventStreams
     deferred: KnownDeferredPosts
     settings: OpsSettings

@@ -114,6 +114,18 @@ REBALANCE_SECONDS = Histogram(
     # After a kill the group waits for the session to end, 6 s.
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60),
 )
+HANDLING = Histogram(
+    "shutterline_handling_seconds",
+    "From a batch of records being taken to its being handled, with the waits for stores.",
+    ["group"],
+    # A batch of edges takes some 10 ms, a large original up to minutes.
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
+)
+LOOP_DELAY = Histogram(
+    "shutterline_event_loop_delay_seconds",
+    "By how much the event loop of a worker was late with what was due, ten times a second.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
 PARKED = Counter("shutterline_parked_photos", "Photos whose original was waited for.", ["outcome"])
 
 # Renditions.

@@ -17,6 +17,7 @@ from api.http.problems import MEDIA_TYPE
 from api.http.responses import json_response
 from schemas.fields import CAPTION_CHARS_MAX, CAPTION_PATTERN, ImageType
 from streams.settings import PhotoUrlSettings, UploadSettings
+from streams.telemetry.exposition import OPENMETRICS
 from topics.asyncapi import asyncapi_document
 
 Json = dict[str, Any]
@@ -59,8 +60,8 @@ def problem_responses(*statuses: int) -> dict[int | str, Json]:
 
 
 def metrics_responses(*problems: int) -> dict[int | str, Json]:
-    """The responses of GET /metrics: Prometheus's text format, and the errors."""
-    text = {"text/plain": {"schema": {"type": "string"}}}
+    """The responses of GET /metrics: Prometheus's text format, OpenMetrics, and the errors."""
+    text = {media_type: {"schema": {"type": "string"}} for media_type in ("text/plain", OPENMETRICS)}
     return {HTTPStatus.OK: {"content": text}, **problem_responses(*problems)}
 
 

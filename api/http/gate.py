@@ -22,6 +22,7 @@ from api.http.metrics import REQUEST_SECONDS, REQUESTS, REQUESTS_IN_FLIGHT, REQU
 from api.http.problems import Problem, problem_response, too_many, unavailable
 from api.http.retry_after import RetryQueue
 from streams.fairness import NOBODY, REQUESTER, FairSlots, Requester, Room
+from streams.telemetry.tracing import exemplar_here
 from streams.turns import Turns
 
 # Probes, metrics and the pages of operators need no slot, because they are needed most under overload.
@@ -300,7 +301,7 @@ def _record(scope: Scope, response: _Response, took_s: float) -> None:
     status = response.status or HTTPStatus.INTERNAL_SERVER_ERROR.value
     requests, seconds = _metrics_of(method_of(scope["method"]), route_of(scope), status)
     requests.inc()
-    seconds.observe(took_s)
+    seconds.observe(took_s, exemplar_here())
 
 
 @cache  # Looking them up by their labels costs more than counting. There are few routes and statuses.

@@ -1,7 +1,7 @@
 """Replay or discard dead letters from a page: first it is counted what would be done, then it is done.
 
-What is done is what was counted: the second form names a count of this process, which remembers where the
-topics ended then. What came later is left.
+What is done is what was counted: the second form says what that was, and where the topics ended then. What
+came later is left.
 """
 
 import asyncio
@@ -23,7 +23,14 @@ from schemas.quoting import quoted
 from streams.core.dead_letters import Selection
 from streams.jobs.dead_letters.background import RunUnderWay
 from streams.jobs.dead_letters.choice import Choice, there_now
-from streams.jobs.dead_letters.counted import COUNTED_S_MAX, Counted, CountNotKnown, CountUnderWay
+from streams.jobs.dead_letters.counted import (
+    COUNTED_S_MAX,
+    Counted,
+    CountNotKnown,
+    CountUnderWay,
+    decode_counted,
+    encode_counted,
+)
 from streams.jobs.dead_letters.run import Action
 from topics.catalogue import topics_with_dead_letters
 
@@ -36,7 +43,7 @@ async def get_dead_letters(_: ByOperator, ops: WithOps, health: WithHealth) -> R
 
 
 async def post_dead_letters(request: Request, ops: WithOps, health: WithHealth) -> Response:
-    """Count what a run would do; with `count`, the id of a count, do it."""
+    """Count what a run would do; with `count`, which says what was counted, do it."""
     form = await form_of(request)
     operator = await require_ops(request, form.get("token", ""), ops.verifier)
     if "count" in form:
@@ -44,7 +51,7 @@ async def post_dead_letters(request: Request, ops: WithOps, health: WithHealth) 
     action, choice = _action(form), _choice(form)
     try:
         async with asyncio.timeout(ops.settings.ops_rehearsal_s_max):
-            with ops.counted.counting():
+            with ops.one_count.counting():
                 choice = await there_now(choice, ops.runs.topics().log)
                 counts = await ops.runs.rehearse(action, choice)
     except CountUnderWay:
@@ -61,7 +68,7 @@ async def post_dead_letters(request: Request, ops: WithOps, health: WithHealth) 
         OpsView(),
         action=action,
         counts=counts,
-        count=ops.counted.remember(Counted(action, choice)),
+        count=encode_counted(Counted(action, choice, ops.clock_us() // 1_000)),
         is_by_header="authorization" in request.headers,
     )
 
@@ -70,22 +77,17 @@ async def _begin(count: str, operator: Caller, ops: OpsService) -> Response:
     """Do what was counted.
 
     Raises:
-        Problem: 409 for a count that is not known, or while another run is under way.
+        Problem: 409 for a count that is too old, or none, or while another run is under way.
     """
     try:
-        counted = ops.counted.of(count)
+        counted = decode_counted(count, ops.clock_us() // 1_000)
         await ops.runs.start(counted.action, counted.choice, by=f"user {operator.user_id}")
     except CountNotKnown:
         raise Problem(
-            HTTPStatus.CONFLICT,
-            f"This process knows no such count: it was confirmed, is older than {COUNTED_S_MAX} s, or was"
-            " made by another API process. Count again.",
+            HTTPStatus.CONFLICT, f"The count is older than {COUNTED_S_MAX} s, or it is none. Count again."
         ) from None
     except RunUnderWay:
-        raise Problem(
-            HTTPStatus.CONFLICT, "This process does a run already; try again when it has ended."
-        ) from None
-    ops.counted.forget(count)
+        raise Problem(HTTPStatus.CONFLICT, "Another run is under way; try again when it has ended.") from None
     return RedirectResponse(DEAD_LETTERS_PATH, HTTPStatus.SEE_OTHER)
 
 

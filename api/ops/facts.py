@@ -35,6 +35,16 @@ class Facts:
             (source["age_s"] for source in self.overview["sources"] if source["source"] == name), None
         )
 
+    @property
+    def workers(self) -> Sequence[Json] | None:
+        """What is known of each worker; None if that is not known, or the monitor is of another version."""
+        return self.overview.get("workers")
+
+    @property
+    def knows_owners(self) -> bool:
+        """Whether the owners of the partitions of any lane are known."""
+        return any(lane["state"] != LagState.NO_DATA for lane in self.lanes(OpsView()))
+
     def lanes(self, view: OpsView) -> list[Json]:
         """Return each topic or lane with its group, the worst first, of one state those where most waits."""
         lanes = [
@@ -57,6 +67,13 @@ class Facts:
         """Return what the monitor remembers of the lane."""
         lanes: Sequence[Json] = self.overview["history"]["lanes"]
         return next((lane for lane in lanes if (lane["group"], lane["topic"]) == (group, topic)), None)
+
+    def hottest_key(self, lane: Json, partition: int) -> Json | None:
+        """Return the key that most of the next records of a partition have; None if there is none, or nobody
+        has looked."""
+        named = (lane["group"], lane["topic"], partition)
+        found: Sequence[Json] = self.overview.get("hottest_keys", ())
+        return next((key for key in found if (key["group"], key["topic"], key["partition"]) == named), None)
 
     def known_past(self, lane: Json) -> Json | None:
         """Return what the monitor remembers of the lane; None unless that reaches until now."""

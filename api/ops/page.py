@@ -18,7 +18,6 @@ from api.ops.runbooks import address_of
 from api.ops.shown import SHOWN, ago, cell, seconds, short_time
 from api.ops.verdicts import hidden, verdicts, worst_of
 from api.ops.view import REFRESHES, OpsView
-from streams.core.lag.states import LagState
 from streams.jobs.dead_letters.run import Action
 
 # Stricter than those of the other pages: no style attribute, no picture that is not ours.
@@ -83,8 +82,11 @@ def _dead_letters(facts: Facts, view: OpsView) -> Mapping[str, Any]:
 
 
 def _processes(facts: Facts, view: OpsView) -> Mapping[str, Any]:
-    states = {lane["state"] for lane in facts.lanes(OpsView())}
-    return {"table": tables.processes(facts, view), "known": states != {LagState.NO_DATA}}
+    return {"workers": tables.workers(facts, view), "table": tables.processes(facts, view)}
+
+
+def _sources(facts: Facts, view: OpsView) -> Mapping[str, Any]:
+    return {"table": tables.sources(facts, view), "brokers": tables.brokers(facts, view)}
 
 
 def _of_table(name: str) -> Panel:
@@ -102,7 +104,7 @@ PANELS: Mapping[str, Panel] = {
     "processes": _processes,
     "rebalances": _of_table("rebalances"),
     "stores": _of_table("stores"),
-    "sources": _of_table("sources"),
+    "sources": _sources,
 }
 
 

@@ -145,28 +145,84 @@ def freshness(facts: Facts, _: OpsView) -> Table:
     )
 
 
+def workers(facts: Facts, view: OpsView) -> Table:
+    """Each worker: when it said something last, and how it was then if that is not long ago.
+
+    Of an owner that never said anything nothing more is known. Those that are silent come first.
+    """
+    owned = _owned(facts)
+    reported = {worker["worker"]: worker for worker in facts.workers or []}
+    rows = []
+    for name in reported.keys() | {process for process, _ in owned}:
+        worker = {"worker": name, "state": None, **reported.get(name, {})}
+        if not view.includes(name, worker["state"]):
+            continue
+        parts = [part for (process, _), part in owned.items() if process == name]
+        if facts.knows_owners:
+            for figure in ("partitions", "lag_messages"):
+                worker[figure] = sum(part[figure] for part in parts)
+        rows.append(worker)
+    return Table(
+        "workers",
+        "Workers",
+        [
+            Column("worker", "Worker"),
+            Column("state", "State", Kind.STATE),
+            Column("age_s", "Last word", Kind.SECONDS),
+            Column("partitions", "Partitions", Kind.NUMBER),
+            Column("lag_messages", "Wait", Kind.NUMBER),
+            Column("loop_delay_ms", "Loop late p99, ms", Kind.NUMBER),
+            Column("restarts", "Restarts in 1 h", Kind.NUMBER),
+            Column("started_at", "Started (UTC)", Kind.TIME),
+        ],
+        sorted(rows, key=lambda row: (row["state"] == "OK", -(row.get("lag_messages") or 0), row["worker"])),
+    )
+
+
 def processes(facts: Facts, view: OpsView) -> Table:
-    """Who reads how much: the owners of partitions, those with most records waiting first."""
-    found: dict[tuple[str, str], Json] = {}
-    for lane in facts.lanes(OpsView()):
-        for row in lane["partitions"]:
-            if row["owner"] is None or not view.includes(row["owner"], lane["group"]):
-                continue
-            empty = {"process": row["owner"], "group": lane["group"], "partitions": 0, "lag_messages": 0}
-            known = found.setdefault((row["owner"], lane["group"]), empty)
-            known["partitions"] += 1
-            known["lag_messages"] += row["lag_messages"] or 0
+    """Who reads how much: the owners of partitions, those with most records waiting first.
+
+    How long a batch takes is what the worker said of the last minute.
+    """
+    work = {
+        (worker["worker"], group["group"]): group
+        for worker in facts.workers or []
+        for group in worker["groups"]
+    }
+    rows = [
+        {"process": process, "group": group, **part, **work.get((process, group), {})}
+        for (process, group), part in _owned(facts).items()
+        if view.includes(process, group)
+    ]
     return Table(
         "processes",
-        "Processes",
+        "What each worker reads",
         [
             Column("process", "Process"),
             Column("group", "Group"),
             Column("partitions", "Partitions", Kind.NUMBER),
             Column("lag_messages", "Wait", Kind.NUMBER),
+            Column("in_flight", "In flight", Kind.NUMBER),
+            Column("batches", "Batches/min", Kind.NUMBER),
+            Column("p50_ms", "Batch p50, ms", Kind.NUMBER),
+            Column("p99_ms", "Batch p99, ms", Kind.NUMBER),
+            Column("ms_per_megapixel", "ms/megapixel", Kind.NUMBER),
         ],
-        sorted(found.values(), key=lambda row: (-row["lag_messages"], row["process"], row["group"])),
+        sorted(rows, key=lambda row: (-row["lag_messages"], row["process"], row["group"])),
     )
+
+
+def _owned(facts: Facts) -> Mapping[tuple[str, str], Json]:
+    """Return by owner and group how many partitions it owns, and how much waits there."""
+    owned: dict[tuple[str, str], Json] = {}
+    for lane in facts.lanes(OpsView()):
+        for row in lane["partitions"]:
+            if row["owner"] is None:
+                continue
+            part = owned.setdefault((row["owner"], lane["group"]), {"partitions": 0, "lag_messages": 0})
+            part["partitions"] += 1
+            part["lag_messages"] += row["lag_messages"] or 0
+    return owned
 
 
 def overload(facts: Facts, _: OpsView) -> Table:
@@ -375,9 +431,25 @@ def sources(facts: Facts, _: OpsView) -> Table:
     )
 
 
+def brokers(facts: Facts, _: OpsView) -> Table:
+    """The brokers of the cluster and those that left it in the last hour: does the monitor reach them?"""
+    return Table(
+        "brokers",
+        "Brokers, as the monitor sees them",
+        [
+            Column("broker", "Broker"),
+            Column("state", "State", Kind.STATE),
+            Column("response_ms", "Response, ms", Kind.NUMBER),
+        ],
+        # A monitor of the version before says nothing of them.
+        sorted(facts.overview.get("brokers", []), key=lambda row: (row["state"] == "OK", row["broker"])),
+    )
+
+
 TABLES: Mapping[str, Callable[[Facts, OpsView], Table]] = {
     "lanes": lanes,
     "freshness": freshness,
+    "workers": workers,
     "processes": processes,
     "overload": overload,
     "switch-windows": switch_windows,
@@ -386,4 +458,5 @@ TABLES: Mapping[str, Callable[[Facts, OpsView], Table]] = {
     "rebalances": rebalances,
     "stores": stores,
     "sources": sources,
+    "brokers": brokers,
 }

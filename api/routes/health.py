@@ -1,11 +1,12 @@
 """Whether the process runs, whether its stores are ready, and its metrics."""
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.requests import Request
 from starlette.responses import Response
 
 from api.http.problems import unavailable
 from api.http.responses import json_response
 from api.services import ByOperator, WithHealth
+from streams.telemetry.exposition import exposition
 
 
 async def get_healthz() -> Response:
@@ -24,6 +25,7 @@ async def get_readyz(health: WithHealth) -> Response:
     return json_response({"status": "ok"})
 
 
-async def get_metrics(_: ByOperator) -> Response:
-    """Prometheus's text format; for the role `ops`, unless the settings open it."""
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+async def get_metrics(_: ByOperator, request: Request) -> Response:
+    """Prometheus's text format, or OpenMetrics; for the role `ops`, unless the settings open it."""
+    body, media_type = exposition(request.headers.get("accept", ""))
+    return Response(body, media_type=media_type)

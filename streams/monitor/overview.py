@@ -8,13 +8,16 @@ from streams.jobs.dead_letters.depth import DeadLettersDepth
 from streams.monitor.freshness import FreshnessLog
 from streams.monitor.monitor import LagMonitor
 from streams.monitor.operations import OperationsTail
+from streams.monitor.sources.brokers import Brokers
+from streams.monitor.sources.hottest_keys import HottestKeys
+from streams.monitor.sources.workers import Workers
 
 Json = dict[str, Any]
 
 
 @dataclass(slots=True)
 class Overview:
-    """`dead_letters` is None until Cassandra is there, which says what of them was handled.
+    """`dead_letters` and `workers` are None until Cassandra is there, which knows of them.
 
     The sources have one monotonic clock, so a wall clock that is set changes no age.
     """
@@ -22,7 +25,10 @@ class Overview:
     monitor: LagMonitor
     operations: OperationsTail
     freshness: FreshnessLog
+    brokers: Brokers
+    hottest_keys: HottestKeys
     dead_letters: DeadLettersDepth | None = field(default=None, init=False)
+    workers: Workers | None = field(default=None, init=False)
 
     def json(self) -> Json | None:
         """Return everything; None before the first sample. Unknown is null."""
@@ -38,6 +44,9 @@ class Overview:
             "dead_letters": None
             if depth is None or not isfinite(depth.read_s)
             else [topic.json(self.monitor.clock_ms()) for topic in depth.topics.values()],
+            "workers": None if self.workers is None else self.workers.json(),
+            "brokers": self.brokers.json(),
+            "hottest_keys": self.hottest_keys.json(),
             "operations": list(self.operations.newest()),
             "sources": [
                 {"source": source, "age_s": round(age_s, 3) if isfinite(age_s) else None}
@@ -50,5 +59,7 @@ class Overview:
         return {
             **self.monitor.ages_s(),
             "dead letters": inf if self.dead_letters is None else now_s - self.dead_letters.read_s,
+            "workers": inf if self.workers is None else now_s - self.workers.read_s,
+            "brokers": now_s - self.brokers.read_s,
             "operations": now_s - self.operations.read_s,
         }

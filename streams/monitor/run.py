@@ -1,9 +1,10 @@
 """The composition root of the lag monitor."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
+from typing import Any
 
 import aiohttp
 
@@ -18,6 +19,7 @@ from streams.jobs.dead_letters.depth import DeadLettersDepth
 from streams.jobs.dead_letters.ports import DeadLetterLog
 from streams.kafka.consuming.dead_letter_log import KafkaDeadLetterLog
 from streams.kafka.consuming.record_log import KafkaRecordLog
+from streams.kafka.offsets.brokers import BrokerProbe
 from streams.kafka.offsets.fanout_backlog import FanoutBacklog
 from streams.kafka.offsets.members import GroupMembers
 from streams.kafka.offsets.offsets import Offsets
@@ -33,6 +35,9 @@ from streams.monitor.operations import OperationsTail
 from streams.monitor.overview import Overview
 from streams.monitor.sampling import Sampler
 from streams.monitor.serving import serve_monitor
+from streams.monitor.sources.brokers import Brokers
+from streams.monitor.sources.hottest_keys import HottestKeys
+from streams.monitor.sources.workers import Workers
 from streams.polling import poll
 from streams.settings import CanarySettings, MonitorSettings, RenditionSettings, load
 from streams.stopping import run_until_signal
@@ -41,6 +46,8 @@ from topics.catalogue import OPERATIONS
 
 SIZES_S = 60.0
 OPERATIONS_S = 2.0
+BROKERS_S = 5.0
+HOTTEST_KEYS_S = 30.0
 DEAD_LETTERS_S = 15.0
 CANARY_SOURCE = "/shutterline/canary"
 log = logging.getLogger(__name__)
@@ -83,16 +90,9 @@ async def run_monitor(token: Callable[[], str]) -> None:
             offsets = Offsets(settings, timeout_s=timeout_ms / 1_000)
 
             monitor = _monitor(settings, settings, topics, offsets, members)
-            operations = OperationsTail(
-                KafkaRecordLog(settings, timeout_s=timeout_ms / 1_000),
-                offsets,
-                OPERATIONS.named(settings.namespace),
-                settings.monitor_operations_max,
-            )
-            overview = Overview(monitor, operations, freshness)
-            read_operations = partial(
-                poll, operations.read, OPERATIONS_S, log=log, failure="the topic operations is not read"
-            )
+            probe = BrokerProbe(settings, timeout_s=timeout_ms / 1_000)
+            closing.push_async_callback(probe.close)
+            overview = _overview(settings, monitor, offsets, freshness, probe)
             compare = partial(
                 poll, topics.compare_sizes, SIZES_S, log=log, failure="the sizes of the topics are not known"
             )
@@ -101,10 +101,45 @@ async def run_monitor(token: Callable[[], str]) -> None:
             watch_stored = partial(_watch_stored, settings, overview, dead_letters)
             canary = partial(_run_canary, settings, settings, topics, token, freshness)
             await run_together(
-                monitor.run, monitor.watch_backlog, watch_stored, compare, read_operations, canary
+                monitor.run, monitor.watch_backlog, watch_stored, compare, canary, *_readings(overview)
             )
 
     await run_until_signal(work(), within_s=settings.stop_s_max)
+
+
+def _overview(
+    settings: MonitorSettings,
+    monitor: LagMonitor,
+    offsets: Offsets,
+    freshness: FreshnessLog,
+    probe: BrokerProbe,
+) -> Overview:
+    records = KafkaRecordLog(settings, timeout_s=settings.monitor_timeout_ms / 1_000)
+    return Overview(
+        monitor,
+        OperationsTail(
+            records, offsets, OPERATIONS.named(settings.namespace), settings.monitor_operations_max
+        ),
+        freshness,
+        Brokers(probe=probe, stale_s=settings.monitor_stale_s_max, clock_s=monitor.clock_s),
+        HottestKeys(records),
+    )
+
+
+def _readings(overview: Overview) -> Sequence[Callable[[], Coroutine[Any, Any, None]]]:
+    """Return the loops that read from Kafka what only the page shows."""
+
+    async def read_keys() -> None:
+        await overview.hottest_keys.read(overview.monitor.report())
+
+    return [
+        partial(poll, read, every_s, log=log, failure=failure)
+        for read, every_s, failure in (
+            (overview.operations.read, OPERATIONS_S, "the topic operations is not read"),
+            (overview.brokers.read, BROKERS_S, "the brokers are not known"),
+            (read_keys, HOTTEST_KEYS_S, "the hottest keys are not known"),
+        )
+    ]
 
 
 def _monitor(
@@ -168,4 +203,14 @@ async def _watch_stored(settings: MonitorSettings, overview: Overview, dead_lett
     async with connect_coordination(settings, timeout_ms=settings.monitor_timeout_ms) as stores:
         depth = overview.dead_letters = DeadLettersDepth(dead_letters, stores.handled_dead_letters)
         count = partial(poll, depth.read, DEAD_LETTERS_S, log=log, failure="dead letters are not counted")
-        await run_together(partial(overview.monitor.watch_stored, stores), count)
+        workers = overview.workers = Workers(
+            reports=stores.worker_reports,
+            silent_s_max=settings.worker_silent_s_max,
+            stale_s=settings.worker_silent_s_max,
+            clock_ms=unix_ms,
+            clock_s=overview.monitor.clock_s,
+        )
+        listen = partial(
+            poll, workers.read, settings.worker_report_s, log=log, failure="workers are not heard"
+        )
+        await run_together(partial(overview.monitor.watch_stored, stores), count, listen)

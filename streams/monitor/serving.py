@@ -6,12 +6,12 @@ from http import HTTPStatus
 
 import orjson
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from streams.core.lag.report import Json
 from streams.metrics_file import metrics_file
 from streams.monitor.metrics import show
 from streams.settings import MonitorSettings
+from streams.telemetry.exposition import exposition
 
 
 @asynccontextmanager
@@ -35,9 +35,10 @@ async def serve_monitor(
     async def all_of_it(_: web.Request) -> web.Response:
         return _json(overview())
 
-    async def metrics(_: web.Request) -> web.Response:
+    async def metrics(request: web.Request) -> web.Response:
         show(report(), ages_s())
-        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        body, content_type = exposition(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def healthz(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")

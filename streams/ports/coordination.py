@@ -1,5 +1,5 @@
-"""Ports for what processes agree on: stopped and stuck partitions, handled dead letters, switches, and shards
-for minting ids.
+"""Ports for what processes agree on: stopped and stuck partitions, handled dead letters, switches, shards
+for minting ids, and what workers say of themselves.
 
 Implemented by the real store and by its in-memory twin. Every method raises
 `StoreUnavailable` when nothing is known about what it was asked for; every method may be
@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from streams.core.overload.switches import Switch, SwitchState
+from streams.core.workers.report import WorkerReport
 
 STUCK_LIFE_S = 86_400
 LETTERS_A_BLOCK = 10_000
@@ -108,6 +109,22 @@ class Switches(Protocol):
 
     async def announced(self, state: SwitchState) -> None:
         """Store that this move is on the topic `operations`; nothing happens if it is not the last one."""
+
+
+class WorkerReports(Protocol):
+    """What each worker has said last, by its name."""
+
+    async def put(self, report: WorkerReport, *, life_s: int) -> None:
+        """Store the report for `life_s` seconds; it replaces the worker's last one."""
+
+    async def of(self, worker: str) -> WorkerReport | None:
+        """Return the worker's last report; None if there is none, or it has expired."""
+
+    async def last(self, *, reports_max: int) -> Sequence[WorkerReport]:
+        """Return the last reports by the names of their workers, ascending, at most `reports_max`."""
+
+    async def forget(self, worker: str) -> None:
+        """Remove the worker's report; nothing happens if there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from streams.ports.coordination import (
     StoppedPartitions,
     StuckPartitions,
     Switches,
+    WorkerReports,
 )
 from streams.ports.edges import CountedSets, OutgoingEdges, RemovalMarks, UserScan
 from streams.ports.health import StoreClock, StoreProbe
@@ -102,12 +103,16 @@ class CleaningStores(UploadStores):
 
 @dataclass(frozen=True, kw_only=True)
 class CoordinationStores:
-    """What processes agree on: stopped partitions, handled dead letters, switches, shards for minting ids."""
+    """What processes agree on: stopped partitions, handled dead letters, switches, shards for minting ids.
+
+    And what workers say of themselves.
+    """
 
     stopped_partitions: StoppedPartitions
     stuck_partitions: StuckPartitions
     handled_dead_letters: HandledDeadLetters
     switches: Switches
+    worker_reports: WorkerReports
     shard_leases: ShardLeases
 
 

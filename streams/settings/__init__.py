@@ -27,7 +27,7 @@ from streams.settings.kafka import (
     ReplaySettings,
 )
 from streams.settings.media import CleaningSettings, OriginalSettings, RenditionSettings, UploadSettings
-from streams.settings.monitor import MonitorAddressSettings, MonitorSettings
+from streams.settings.monitor import MonitorAddressSettings, MonitorSettings, WorkerReportSettings
 from streams.settings.part import (
     BreakerSettings,
     ClockSettings,
@@ -108,5 +108,6 @@ __all__ = [
     "TokenSettings",
     "UploadSettings",
     "WarmSettings",
+    "WorkerReportSettings",
     "load",
 ]

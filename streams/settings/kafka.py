@@ -77,6 +77,8 @@ class ReplaySettings(Part):
     dead_letter_attempts_max: PositiveInt = 3
     # In all. A hundredth of what one worker checks, so a replay delays nobody's new events.
     dead_letter_replays_per_s: PositiveInt = 100
+    # All API processes together do one run at a time. After a kill the next one waits so long.
+    dead_letter_run_lease_ms: PositiveInt = 15_000
 
 
 class CheckSettings(DeadLetterSettings, EventSettings):

@@ -1,9 +1,11 @@
-"""The lag monitor: where it listens, how often it looks, and when it calls a partition stopped or stalled."""
+"""The lag monitor: where it listens, how often it looks, and when it calls a partition stopped or stalled.
+Also how often workers report to it.
+"""
 
-from typing import Annotated
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, PositiveInt
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from streams.settings.kafka import KafkaSettings
 from streams.settings.part import Part, ProcessSettings
@@ -26,7 +28,25 @@ class MonitorAddressSettings(Part):
     monitor: Address = "127.0.0.1:8010"
 
 
-class MonitorSettings(MonitorAddressSettings, CassandraSettings, KafkaSettings, ProcessSettings):
+class WorkerReportSettings(ProcessSettings):
+    """How often a worker says how it is, and when it is silent."""
+
+    worker_report_s: PositiveInt = 5
+    worker_silent_s_max: PositiveInt = 15  # Above, a worker is SILENT: dead, hanging, or without Cassandra.
+    worker_forgotten_s: PositiveInt = 3_600  # Above, it is not shown any more.
+
+    @model_validator(mode="after")
+    def _reports_before_it_is_silent(self) -> Self:
+        every, silent, forgotten = self.worker_report_s, self.worker_silent_s_max, self.worker_forgotten_s
+        if not every * 2 <= silent < forgotten:
+            raise ValueError(
+                f"worker_silent_s_max={silent} must be at least twice worker_report_s={every},"
+                f" and below worker_forgotten_s={forgotten}"
+            )
+        return self
+
+
+class MonitorSettings(MonitorAddressSettings, CassandraSettings, KafkaSettings, WorkerReportSettings):
     """The samples of the monitor, and the verdicts on them."""
 
     # Verdicts need several samples a minute.

@@ -23,6 +23,7 @@ from streams.stores.cassandra.coordination import (
     CassandraStoppedPartitions,
     CassandraStuckPartitions,
     CassandraSwitches,
+    CassandraWorkerReports,
 )
 from streams.stores.cassandra.counted import CassandraCountedSets
 from streams.stores.cassandra.delivery import CassandraAuthors, CassandraDeferredPosts, CassandraPulledAuthors
@@ -172,6 +173,7 @@ def _coordination_of(database: CassandraSession) -> CoordinationStores:
         stuck_partitions=CassandraStuckPartitions(database),
         handled_dead_letters=CassandraHandledDeadLetters(database),
         switches=CassandraSwitches(database),
+        worker_reports=CassandraWorkerReports(database),
         shard_leases=CassandraShardLeases(database),
     )
 

@@ -99,6 +99,10 @@ class OpenTelemetry:
             continued = {cause: Cause(cause.event_id, _traceparent(span)) for cause, span in spans.items()}
             yield {subject: continued.get(cause, cause) for subject, cause in causes.items()}
 
+    def traceparent(self) -> str | None:
+        span = get_current_span()
+        return _traceparent(span) if span.get_span_context().is_valid else None
+
     def close(self) -> None:
         closing = Thread(target=self._provider.shutdown, daemon=True)
         closing.start()

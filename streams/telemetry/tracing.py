@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from enum import Enum
 from typing import Protocol
 
-from streams.telemetry.causes import Cause, Subject
+from streams.telemetry.causes import Cause, Subject, is_sampled
 
 Attributes = Mapping[str, str | int]
 
@@ -51,6 +51,9 @@ class Tracing(Protocol):
         if `begins` is true, and has none otherwise. A trace that is not sampled stays so.
         """
 
+    def traceparent(self) -> str | None:
+        """Return the span of the block around the call, as its children are told; None without one."""
+
     def close(self) -> None:
         """Export what has ended, for a few seconds at most."""
 
@@ -73,3 +76,19 @@ def traced_by(tracing: Tracing) -> Iterator[None]:
     finally:
         _current = None
         tracing.close()
+
+
+def exemplar_of(cause: Cause) -> dict[str, str] | None:
+    """Return what leads from a value of a histogram to its event's trace; None if that is not recorded."""
+    return None if _current is None else _exemplar(cause.traceparent)
+
+
+def exemplar_here() -> dict[str, str] | None:
+    """Return what leads from a value of a histogram to the trace of the block around the call, see above."""
+    return None if _current is None else _exemplar(_current.traceparent())
+
+
+def _exemplar(traceparent: str | None) -> dict[str, str] | None:
+    if traceparent is None or not is_sampled(traceparent):
+        return None
+    return {"trace_id": traceparent.split("-")[1]}

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from streams.metrics_file import metrics_file
 from streams.settings import ProcessSettings
+from streams.telemetry.exposition import exposition
 
 
 @asynccontextmanager
@@ -21,8 +21,9 @@ async def serve_metrics(settings: ProcessSettings, missing: Callable[[], str]) -
     `missing` returns what the worker waits for, empty when it is ready.
     """
 
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def metrics(request: web.Request) -> web.Response:
+        body, content_type = exposition(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def readyz(_: web.Request) -> web.Response:
         waits_for = missing()

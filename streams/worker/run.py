@@ -30,6 +30,7 @@ from streams.worker.overload import overload_watch
 from streams.worker.parts import SharedParts, Wiring
 from streams.worker.process import Failure, Process
 from streams.worker.renditions import wire_fulls, wire_thumbnails
+from streams.worker.reporting import WorkerReporter
 
 # A batch creates tens of thousands of objects that reference counting frees. At Python's default of 700 the
 # collector would look for cycles dozens of times a batch.
@@ -110,21 +111,41 @@ async def run_worker(roles: Collection[Role]) -> None:
                 large_turn=asyncio.Lock(),
                 fatal=failure.fatal,
             )
-            watchdog = Watchdog(
-                progress,
-                offsets,
-                stores.stuck_partitions,
-                still_s_max=settings.watchdog_s,
-                fatal=failure.fatal,
-                look_s=min(LOOK_S, settings.watchdog_s / 4),
-                lanes=lanes_of_groups(settings.namespace),
-            )
-            wired = [wire(shared) for wire in wirings_of(roles)]
-            loops = [watchdog.run, clocks.run, overload.run]
-            process = Process(wired, progress, failure, clocks, loops=loops)
-            await process.run()
+            process, reporter = _process(shared, roles, failure)
+            await _run(process, reporter)
 
     await run_until_signal(work(), within_s=settings.stop_s_max)
+
+
+def _process(
+    shared: SharedParts, roles: Collection[Role], failure: Failure
+) -> tuple[Process, WorkerReporter]:
+    """Return the process with the loops that every worker has, and what reports how it is."""
+    settings, lanes = shared.settings, lanes_of_groups(shared.settings.namespace)
+    watchdog = Watchdog(
+        shared.progress,
+        shared.offsets,
+        shared.stores.stuck_partitions,
+        still_s_max=settings.watchdog_s,
+        fatal=failure.fatal,
+        look_s=min(LOOK_S, settings.watchdog_s / 4),
+        lanes=lanes,
+    )
+    reporter = WorkerReporter(
+        settings=settings, reports=shared.stores.worker_reports, progress=shared.progress, lanes=lanes
+    )
+    wired = [wire(shared) for wire in wirings_of(roles)]
+    loops = [watchdog.run, shared.clocks.run, shared.overload.run, reporter.run]
+    return Process(wired, shared.progress, failure, shared.clocks, loops=loops), reporter
+
+
+async def _run(process: Process, reporter: WorkerReporter) -> None:
+    """Run until a signal cancels this, which is an end in order, or a bug ends the process, which is none."""
+    try:
+        await process.run()
+    except asyncio.CancelledError:
+        await reporter.leave()
+        raise
 
 
 def _tune_interpreter() -> None:

@@ -11,6 +11,7 @@ from streams.core.lag.report import Json
 from streams.core.lag.samples import GroupLogs, Log, Members, StoredFacts
 from streams.core.overload.backlog import LaneBacklog
 from streams.core.overload.switches import Switch, SwitchState
+from streams.core.workers.report import GroupWork, WorkerReport
 from streams.jobs.dead_letters.depth import DeadLettersDepth
 from streams.jobs.records import StoredRecord
 from streams.kafka.offsets.gaps import NextRecord
@@ -21,10 +22,13 @@ from streams.monitor.monitor import LagMonitor
 from streams.monitor.operations import OperationsTail
 from streams.monitor.overview import Overview
 from streams.monitor.sampling import Sampler
+from streams.monitor.sources.brokers import Brokers
+from streams.monitor.sources.hottest_keys import HottestKeys
+from streams.monitor.sources.workers import Workers
 from streams.monitor.stored import Stored
 from streams.overload.watch import sentence
 from streams.settings import Settings
-from streams.stores.memory.coordination import MemoryHandledDeadLetters
+from streams.stores.memory.coordination import MemoryHandledDeadLetters, MemoryWorkerReports
 from tests.unit.streams.jobs.dead_letters.letters import MemoryLog, letter
 from tests.worlds.api import FakeRecords
 from tests.worlds.kafka import LOCAL
@@ -32,6 +36,7 @@ from topics.catalogue import FANOUT, FOLLOWS, LIKES, OPERATIONS, UPLOADS, Lane
 
 NOW_MS = 1_800_000_000_000
 LOOK_S, MINUTES = 2, 10
+HOTTEST_KEY = 806_154_000_000_000_000
 DIED_S, POSTED_S = -200, -260
 SWITCHED = SwitchState(
     switch=Switch.BREAKER, is_on=True, since_ms=NOW_MS - 230_000, measured=5_000_412, version=3
@@ -39,7 +44,7 @@ SWITCHED = SwitchState(
 
 
 @dataclass(slots=True)
-class Brokers:
+class Cluster:
     """Offsets and members at `at_s`, seconds from now: workers 1 and 2 share the groups until 2 dies."""
 
     at_s: float = 0.0
@@ -87,7 +92,7 @@ class Brokers:
 class _Offsets:
     """The brokers as the sampler asks them."""
 
-    def __init__(self, brokers: Brokers) -> None:
+    def __init__(self, brokers: Cluster) -> None:
         self.commits, self.begins = brokers.commits, brokers.begins
         self.ends, self.next_records = brokers.ends_of, brokers.next_records
 
@@ -111,7 +116,7 @@ def _rates(log: Log, at_s: float) -> tuple[float, float]:
 
 async def overview() -> Json:
     """Return the overview of the monitor at `NOW_MS`."""
-    brokers = Brokers(at_s=-60.0 * MINUTES)
+    brokers = Cluster(at_s=-60.0 * MINUTES)
     groups = pipeline_groups("", LOCAL, still_s=60, renditions=Settings())
     monitor = _monitor(brokers, groups)
     facts = {group.group: StoredFacts(stops={}, ended={}) for group in groups}
@@ -135,14 +140,23 @@ async def overview() -> Json:
     freshness = FreshnessLog(lambda: NOW_MS)
     for outcome in [*[Outcome.SEEN] * 358, Outcome.LATE, Outcome.LATE]:
         freshness.add(outcome)
-    seen = Overview(monitor, operations, freshness)
+    seen = Overview(
+        monitor,
+        operations,
+        freshness,
+        Brokers(probe=_Probe(), stale_s=10, clock_s=monitor.clock_s),
+        HottestKeys(_LikesOfOnePhoto()),
+    )
+    await seen.brokers.read()
+    await seen.hottest_keys.read(monitor.report())
     seen.dead_letters = await _dead_letters()
+    seen.workers = await _workers(monitor)
     body = seen.json()
     assert body is not None
     return body
 
 
-def _monitor(brokers: Brokers, groups: Sequence[GroupLogs]) -> LagMonitor:
+def _monitor(brokers: Cluster, groups: Sequence[GroupLogs]) -> LagMonitor:
     def clock_ms() -> int:
         return int(NOW_MS + brokers.at_s * 1_000)
 
@@ -161,6 +175,46 @@ def _monitor(brokers: Brokers, groups: Sequence[GroupLogs]) -> LagMonitor:
         clock_ms=clock_ms,
         clock_s=clock_s,
     )
+
+
+async def _workers(monitor: LagMonitor) -> Workers:
+    """Return what the workers say: one of them has been silent since it died, another started twice."""
+    work = {
+        "worker-1": [
+            GroupWork(group="check", batches=412, p50_ms=8.1, p99_ms=96.0, in_flight=180),
+            GroupWork(group="edges", batches=118, p50_ms=14.0, p99_ms=61.5, in_flight=74),
+            GroupWork(group="fanout-normal", batches=530, p50_ms=3.2, p99_ms=11.0, in_flight=3),
+            GroupWork(group="fanout-bulk", batches=96, p50_ms=240.0, p99_ms=890.0, in_flight=1_200),
+        ],
+        "worker-2": [GroupWork(group="check", batches=300, p50_ms=7.0, p99_ms=80.0, in_flight=20)],
+        "media-1": [
+            GroupWork(
+                group=f"renditions-{lane}",
+                batches=batches,
+                p50_ms=p50_ms,
+                p99_ms=5 * p50_ms,
+                in_flight=2,
+                ms_per_megapixel=cost_ms,
+            )
+            for lane, batches, p50_ms, cost_ms in (("thumbnail", 88, 61.0, 4.1), ("full", 85, 540.0, 61.0))
+        ],
+    }
+    reports = MemoryWorkerReports(monitor.clock_ms)
+    for worker, groups in work.items():
+        report = WorkerReport(
+            worker=worker,
+            at_ms=NOW_MS + (DIED_S * 1_000 if worker == "worker-2" else -2_000),
+            started_ms=NOW_MS - (540_000 if worker == "media-1" else 86_400_000),
+            restarts_ms=(NOW_MS - 900_000, NOW_MS - 540_000) if worker == "media-1" else (),
+            loop_delay_ms=38.0 if worker == "worker-1" else 2.4,
+            groups=tuple(groups),
+        )
+        await reports.put(report, life_s=3_600)
+    workers = Workers(
+        reports=reports, silent_s_max=15, stale_s=15, clock_ms=monitor.clock_ms, clock_s=monitor.clock_s
+    )
+    await workers.read()
+    return workers
 
 
 async def _dead_letters() -> DeadLettersDepth:
@@ -231,6 +285,31 @@ class _Bounds:
 
     async def ends(self, partitions: Iterable[Log]) -> dict[Log, int]:
         return dict.fromkeys(partitions, len(_operations()))
+
+
+class _Probe:
+    """Three brokers, of which the last one does not respond."""
+
+    async def response_times_s(self) -> Mapping[str, float | None]:
+        return {"kafka-1:9092": 0.0013, "kafka-2:9092": 0.0021, "kafka-3:9092": None}
+
+
+class _LikesOfOnePhoto:
+    """The records that wait: two of three are of one photo, or of one author."""
+
+    async def read(
+        self, topic: str, partition: int, offset: int, *, records_max: int
+    ) -> Sequence[StoredRecord]:
+        return [
+            StoredRecord(
+                offset=offset + number,
+                timestamp_ms=NOW_MS,
+                key=b"%d" % (HOTTEST_KEY if number % 3 else HOTTEST_KEY + number),
+                value=b"{}",
+                headers=(),
+            )
+            for number in range(records_max)
+        ]
 
 
 class _NoBacklog:

@@ -38,6 +38,7 @@ from streams.photos.deleted import hide_photo
 from streams.ports.coordination import HandledDeadLetters
 from streams.ports.groups import Stores
 from streams.ports.health import StoreProbe
+from streams.ports.leases import Leases
 from streams.ports.timelines import PhotosForOwners
 from streams.settings import OpsSettings, ReplaySettings, Settings
 from streams.stores.cache.following import cache_follows
@@ -128,6 +129,9 @@ class FakeMonitor:
             "freshness": None,
             "rebalances": [],
             "dead_letters": None,
+            "workers": None,
+            "brokers": [],
+            "hottest_keys": [],
             "operations": [],
             "sources": [{"source": "kafka", "age_s": 0.5}],
         }
@@ -136,15 +140,16 @@ class FakeMonitor:
 
 @dataclass(slots=True)
 class FakeRecords:
-    """Logs by topic and partition. If `down`, a read fails."""
+    """Logs by topic and partition. If `down`, a read fails, and one of what is `broken`."""
 
     logs: dict[tuple[str, int], list[StoredRecord]] = field(default_factory=dict)
     down: bool = False
+    broken: set[tuple[str, int]] = field(default_factory=set)
 
     async def read(
         self, topic: str, partition: int, offset: int, *, records_max: int
     ) -> Sequence[StoredRecord]:
-        if self.down:
+        if self.down or (topic, partition) in self.broken:
             raise StoreUnavailable("kafka", "read", "down")
         held = [record for record in self.logs.get((topic, partition), []) if record.offset >= offset]
         return held[:records_max]
@@ -399,7 +404,7 @@ async def _world(memory: Stores | None, **overrides: object) -> World:
     switches = {store.name: Switchable(getattr(memory, store.name), store.name) for store in fields(Stores)}
     stores = replace(memory, **switches)  # They implement the same ports.
     switches["kafka_probe"] = Switchable(MemoryStoreProbe(), "kafka")
-    runs = _runs(settings, letters, replays, operations, stores.handled_dead_letters)
+    runs = _runs(settings, letters, replays, operations, stores.handled_dead_letters, stores.leases)
     ops = _ops_clients(settings, clock, monitor, records, runs)
     services = make_services(
         settings,
@@ -471,11 +476,13 @@ def _runs(
     replays: MemoryReplays,
     operations: MemoryOperations,
     handled: HandledDeadLetters,
+    leases: Leases,
 ) -> BackgroundRuns:
     return BackgroundRuns(
         topics=lambda: DeadLetterTopics(letters, replays),
         handled=handled,
         operations=operations,
+        leases=leases,
         settings=settings,
     )
 

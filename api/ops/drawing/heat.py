@@ -31,6 +31,7 @@ class HeatRow:
 class LaneHeat:
     """The partitions of a lane where most waited, in their order; `left_out` counts the others."""
 
+    lane: Json
     name: str
     address: str
     hottest: HeatRow
@@ -56,6 +57,7 @@ def heat_map(facts: Facts, lane: Json) -> LaneHeat | None:
         return None
     rows = {number: _row(lane, past, number, most[number]) for number in sorted(by_most[:ROWS_MAX])}
     return LaneHeat(
+        lane=lane,
         name=lane["name"],
         address=lane_address(lane),
         hottest=rows[by_most[0]],

@@ -33,6 +33,7 @@ class PrometheusServer(Server):
             f"--config.file={self._conf_dir / 'prometheus.yml'}",
             f"--storage.tsdb.path={self.data_dir}",
             f"--storage.tsdb.retention.time={RETENTION}",
+            "--enable-feature=exemplar-storage",
             f"--web.listen-address=127.0.0.1:{self.port}",
         ]
 

@@ -279,6 +279,18 @@ LAG = Page(
                     (rate("shutterline_deliveries_total", "lane", '{lane=~"$lane"}'),),
                 ),
                 Panel(
+                    "Handling a batch",
+                    "From a batch of records being taken to its being handled, with the waits for stores.",
+                    SECONDS,
+                    quantiles("shutterline_handling_seconds", by="group", matchers='{group=~"$group"}'),
+                ),
+                Panel(
+                    "Delay of the event loop",
+                    "By how much the event loop of a worker was late with what was due.",
+                    SECONDS,
+                    quantiles("shutterline_event_loop_delay_seconds", by="instance"),
+                ),
+                Panel(
                     "Stopped partitions",
                     "They stopped at the limit of dead letters, and wait for `shutterline resume`.",
                     COUNT,

@@ -30,7 +30,7 @@ _JOINING = {"and", "or", "unless"}
 # Prometheus itself gives each target this series.
 _SCRAPED = {"up": ("job", "instance")}
 # Of a recorded rate, or of a range.
-_WINDOW = re.compile(r"(?:rate|increase|\[)(\d+[smhd])(?:$|\])")
+_WINDOW = re.compile(r"(?:rate|increase|\[)(\d+[smhd])(?:$|[\]{])")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,11 @@
-"""Runs over dead letters that a process does beside its other work, one at a time in this process."""
+"""Runs over dead letters that a process does beside its other work: one at a time, over all processes."""
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from uuid import uuid4
 
 from streams.errors import StoreUnavailable
 from streams.jobs.dead_letters.choice import Choice
@@ -11,13 +13,17 @@ from streams.jobs.dead_letters.ports import DeadLetterLog, OperationsLog, Replay
 from streams.jobs.dead_letters.run import Action, Counts, Run
 from streams.jobs.dead_letters.scan import Scan
 from streams.ports.coordination import HandledDeadLetters
+from streams.ports.leases import Leases
 from streams.settings import ReplaySettings
 
+LEASE = "dead-letters"
+# A lease survives one renewal that fails.
+RENEWALS_PER_LEASE = 3
 log = logging.getLogger(__name__)
 
 
 class RunUnderWay(Exception):
-    """This process does a run already."""
+    """This process, or another one, does a run already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +36,10 @@ class DeadLetterTopics:
 
 @dataclass(slots=True, kw_only=True)
 class BackgroundRuns:
-    """The runs of this process. Those of others, and of the command, it knows nothing of: see `run.py`.
+    """The runs of this process. `leases` keep others from beginning one meanwhile, but for the command.
+
+    While the leases are away, a run that has begun goes on, and none begins. If another process has begun one
+    after that, this one stops. What both did is done once or twice, see `run.py`.
 
     `topics` raises StoreUnavailable while the sizes of the topics are not known. A run that fails is logged,
     and the process goes on, as after a request that fails.
@@ -39,6 +48,7 @@ class BackgroundRuns:
     topics: Callable[[], DeadLetterTopics]
     handled: HandledDeadLetters
     operations: OperationsLog
+    leases: Leases
     settings: ReplaySettings
     _run: Run | None = field(default=None, init=False)
     _task: asyncio.Task[None] | None = field(default=None, init=False)
@@ -59,7 +69,7 @@ class BackgroundRuns:
 
         Raises:
             RunUnderWay: Another one has not ended.
-            StoreUnavailable: Kafka or Cassandra did not respond; nothing was begun.
+            StoreUnavailable: Redis, Kafka or Cassandra did not respond; nothing was begun.
         """
         if self._task is not None and not self._task.done():
             raise RunUnderWay
@@ -81,18 +91,48 @@ class BackgroundRuns:
 
     async def _execute(self, action: Action, choice: Choice, by: str, ready: "asyncio.Future[Run]") -> None:
         try:
-            run = self._run = await self._make(action, choice, by=by)
+            async with self._only_run():
+                run = self._run = await self._make(action, choice, by=by)
+                if self._is_closing:
+                    run.stop()
+                ready.set_result(run)
+                await run.execute()
         except Exception as error:
-            ready.set_exception(error)
+            if not ready.done():
+                ready.set_exception(error)
             raise
-        if self._is_closing:
-            run.stop()
-        ready.set_result(run)
-        await run.execute()
+
+    @asynccontextmanager
+    async def _only_run(self) -> AsyncIterator[None]:
+        """Let no other process begin a run during the block."""
+        holder = uuid4().hex
+        if not await self._take(holder):
+            raise RunUnderWay
+        renewing = asyncio.create_task(self._renew(holder), name="renew the lease of the run")
+        try:
+            yield
+        finally:
+            renewing.cancel()
+            with suppress(StoreUnavailable):
+                await self.leases.release(LEASE, holder)
+
+    async def _renew(self, holder: str) -> None:
+        is_held = True
+        while is_held:
+            await asyncio.sleep(self.settings.dead_letter_run_lease_ms / 1_000 / RENEWALS_PER_LEASE)
+            with suppress(StoreUnavailable):
+                is_held = await self._take(holder)
+        if self._run is not None:
+            self._run.stop()
+
+    async def _take(self, holder: str) -> bool:
+        return await self.leases.take(
+            LEASE, holder, slots_max=1, ttl_ms=self.settings.dead_letter_run_lease_ms
+        )
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         error = None if task.cancelled() else task.exception()
-        if error is None:
+        if error is None or isinstance(error, RunUnderWay):
             return
         run = "that was to begin" if self._run is None else self._run.id
         if isinstance(error, StoreUnavailable):

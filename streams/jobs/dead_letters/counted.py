@@ -1,19 +1,24 @@
-"""Runs that operators have counted and may confirm, in the memory of one process."""
+"""What an operator has counted and may confirm. The form that confirms it carries it, so any process can.
 
-from collections.abc import Callable, Iterator
+It needs no signature: who may confirm it may count, too, and the command asks for no count at all.
+"""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections import defaultdict
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from secrets import token_urlsafe
+from dataclasses import dataclass, field
 
-from cachetools import TTLCache
+from pydantic import BaseModel, ValidationError
 
+from schemas.envelope import Reason
+from streams.core.dead_letters import Selection
 from streams.jobs.dead_letters.choice import Choice
 from streams.jobs.dead_letters.run import Action
+from topics.catalogue import topics_with_dead_letters
 
 # A count that is older says nothing of now.
 COUNTED_S_MAX = 600
-COUNTS_MAX = 100  # Above that, those that were not used for the longest time are forgotten.
-ID_BYTES = 16
 
 
 class CountUnderWay(Exception):
@@ -21,27 +26,36 @@ class CountUnderWay(Exception):
 
 
 class CountNotKnown(Exception):
-    """It was used, is too old, or was made by another process."""
+    """It is too old, or it is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What was counted: `choice` has the ends of the topics at that time."""
+    """What was counted at `at_ms`: `choice` has the ends of the topics at that time."""
 
     action: Action
     choice: Choice
+    at_ms: int
 
 
-class CountedRuns:
-    """The counts of this process by an id that cannot be guessed; `clock_s` is monotonic."""
+class _Form(BaseModel):
+    action: Action
+    topics: list[str]
+    reasons: list[Reason]
+    # By topic and partition.
+    ends: dict[str, dict[int, int]]
+    at_ms: int
 
-    def __init__(self, clock_s: Callable[[], float]) -> None:
-        self._known: TTLCache[str, Counted] = TTLCache(COUNTS_MAX, COUNTED_S_MAX, clock_s)
-        self._is_counting = False
+
+@dataclass(slots=True)
+class OneCount:
+    """Lets a process count one run at a time, because each count reads all letters that wait."""
+
+    _is_counting: bool = field(default=False, init=False)
 
     @contextmanager
     def counting(self) -> Iterator[None]:
-        """Count one run at a time, because each count reads all letters that wait.
+        """Count in the block.
 
         Raises:
             CountUnderWay: Another count has not ended.
@@ -54,23 +68,38 @@ class CountedRuns:
         finally:
             self._is_counting = False
 
-    def remember(self, counted: Counted) -> str:
-        """Return the id by which it may be confirmed."""
-        count = token_urlsafe(ID_BYTES)
-        self._known[count] = counted
-        return count
 
-    def of(self, count: str) -> Counted:
-        """Return what was counted.
+def encode_counted(counted: Counted) -> str:
+    """Return it as the value of a form's field; of its choice, what a form can choose."""
+    selection = counted.choice.selection
+    ends: defaultdict[str, dict[int, int]] = defaultdict(dict)
+    for (topic, partition), end in (selection.ends or {}).items():
+        ends[topic][partition] = end
+    form = _Form(
+        action=counted.action,
+        topics=[topic.name for topic in counted.choice.topics],
+        reasons=sorted(map(Reason, selection.reasons)),
+        ends=ends,
+        at_ms=counted.at_ms,
+    )
+    return urlsafe_b64encode(form.model_dump_json().encode()).decode()
 
-        Raises:
-            CountNotKnown: Nothing was, or it may not be confirmed any more.
-        """
-        try:
-            return self._known[count]
-        except KeyError:
-            raise CountNotKnown from None
 
-    def forget(self, count: str) -> None:
-        """Let nobody confirm it again."""
-        self._known.pop(count, None)
+def decode_counted(text: str, now_ms: int) -> Counted:
+    """Return what was counted.
+
+    Raises:
+        CountNotKnown: It is older than `COUNTED_S_MAX`, or the text is none that a page of this system has.
+    """
+    topics = {topic.name: topic for topic in topics_with_dead_letters()}
+    try:
+        form = _Form.model_validate_json(urlsafe_b64decode(text))
+        chosen = [topics[name] for name in form.topics]
+    except (ValidationError, ValueError, KeyError):
+        raise CountNotKnown from None
+    if now_ms - form.at_ms >= COUNTED_S_MAX * 1_000:
+        raise CountNotKnown
+    ends = {(topic, partition): end for topic, parts in form.ends.items() for partition, end in parts.items()}
+    return Counted(
+        form.action, Choice(chosen, Selection(reasons=frozenset(form.reasons), ends=ends)), form.at_ms
+    )

@@ -7,6 +7,7 @@ with the next fetch.
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from time import monotonic
 
 import faust
 from faust.types import StreamT
@@ -14,6 +15,7 @@ from more_itertools import chunked
 
 from schemas.envelope import Record
 from streams.kafka.consuming.fetched import Fetched, HandledOffsets
+from streams.metrics import HANDLING
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,9 @@ async def _handle(
             done = batch[count - 1].offset + 1 if count else begin
             offsets.handled(tp, begin, done)
 
+        began_s = monotonic()
         await handle(Delivered(batch, generation, is_assigned, ack))
         if done <= batch[-1].offset:
             return  # The next owner of the partition gets the rest.
+        HANDLING.labels(app.conf.id).observe(monotonic() - began_s)
         begin = done

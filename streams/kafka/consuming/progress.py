@@ -43,6 +43,13 @@ class _PartitionState:
     excuses: int = 0
     seen_position: int | None = None
 
+    @property
+    def in_flight(self) -> int | None:
+        """The offsets that are fetched and not committed; None if that is not known."""
+        if self.fetched is None:
+            return 0
+        return None if self.committed is None else max(0, self.fetched - self.committed)
+
 
 @dataclass(slots=True)
 class Progress:
@@ -119,13 +126,17 @@ class Progress:
                 continue
             # Without a fetch it reads on from its commit; and what is skipped holds no records.
             position = max(state.fetched or 0, state.position)
-            in_flight = None
-            if state.fetched is None:
-                in_flight = 0
-            elif state.committed is not None:
-                in_flight = max(0, state.fetched - state.committed)
-            layers[partition] = Layers(max(0, ends[partition] - position), in_flight)
+            layers[partition] = Layers(max(0, ends[partition] - position), state.in_flight)
         return layers
+
+    def in_flight(self) -> dict[str, int | None]:
+        """Return the offsets of each group that are fetched and not committed; None if that is not known."""
+        in_flight: dict[str, int | None] = {}
+        for partition, state in self._states.items():
+            known = in_flight.get(partition.group, 0)
+            here = state.in_flight
+            in_flight[partition.group] = None if known is None or here is None else known + here
+        return in_flight
 
     def unknown(self) -> list[GroupPartition]:
         """Return the owned partitions whose position is not known yet, sorted."""

@@ -30,6 +30,7 @@ from streams.kafka.consuming.rebalances import Rebalances
 from streams.kafka.consuming.refusals import RETRY_S, rejoin_after, report_refusal
 from streams.kafka.consuming.waiting import PartitionRevoked, retry_until_available
 from streams.metrics import EDGES as EDGES_APPLIED
+from streams.metrics import HANDLING
 from streams.ports.cache import Cache
 from streams.ports.edges import CountedSets
 from streams.ports.publishing import Outbox
@@ -214,6 +215,7 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
         group_partition = self._group_partition(partition)
         fields = group_partition.log_fields()
         for batch in _batches(records):
+            began_s = self.clock_s()
             try:
                 with handling_batch("edges", fields, partial(ids_of, batch.causes), batch.causes):
                     await retry_until_available(
@@ -225,6 +227,7 @@ class EdgesLoop(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
                 return  # The next owner applies the batch again.
             if not is_assigned():
                 return
+            HANDLING.labels(self.group).observe(self.clock_s() - began_s)
             self.progress.handled(group_partition, batch.end)
             rows = ({"event_id": event_id} for event_id in ids_of(batch.causes))
             log_each(log, logging.DEBUG, "edges counted", rows, fields)

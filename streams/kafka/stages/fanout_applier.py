@@ -1,13 +1,13 @@
 """Apply records of `fanout` to the timelines, for the lane and for the repair of a lost Redis."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import TypeVar
 
 from schemas.envelope import Record
-from schemas.internal import Backfill, Deliverable, FanoutPosts, decode_fanout
+from schemas.internal import Backfill, Deliverable, FanoutRecord, decode_fanout
 from streams.clock import unix_ms
 from streams.kafka.consuming.throttle import BackgroundThrottle
 from streams.kafka.consuming.waiting import retry_until_available
@@ -15,6 +15,9 @@ from streams.metrics import DELIVERIES, FRESHNESS
 from streams.ports.groups import TimelineStores
 from streams.ports.timelines import PhotosForOwners
 from streams.settings import RetrySettings, TimelineSettings
+from streams.telemetry.causes import UNKNOWN, Cause, Subject, causes_in
+from streams.telemetry.subjects import subjects_of_fanout
+from streams.telemetry.tracing import current, exemplar_of
 from streams.timelines.fanout import backfill, calls_of, photos_for_owners, put_photos
 from topics.catalogue import Lane
 
@@ -49,15 +52,20 @@ class FanoutApplier:
         Raises:
             PartitionRevoked: The partition was taken away; some records may not be applied.
         """
-        decoded = [decode_fanout(record.value) for record in records if record.value is not None]
-        posts = [message for message in decoded if not isinstance(message, Backfill)]
-        backfills = [message for message in decoded if isinstance(message, Backfill)]
+        decoded = [(record, decode_fanout(record.value)) for record in records if record.value is not None]
+        posts = [message for _, message in decoded if not isinstance(message, Backfill)]
+        backfills = [message for _, message in decoded if isinstance(message, Backfill)]
         await asyncio.gather(
-            self._put_all(posts, is_assigned),
+            self._put_all(posts, _traced_causes(decoded), is_assigned),
             *(self._backfill(message, is_assigned) for message in backfills),
         )
 
-    async def _put_all(self, posts: Sequence[Deliverable], is_assigned: Callable[[], bool]) -> None:
+    async def _put_all(
+        self,
+        posts: Sequence[Deliverable],
+        causes: Mapping[Subject, Cause],
+        is_assigned: Callable[[], bool],
+    ) -> None:
         copy_s = self.settings.follower_page_copy_s
         puts = await self._call(
             lambda: photos_for_owners(self.stores, posts, page_copy_s=copy_s), is_assigned
@@ -66,9 +74,9 @@ class FanoutApplier:
         calls = calls_of(puts, self.settings.append_owners_max)
         await asyncio.gather(*(self._put(call, is_assigned) for call in calls))
         for post in posts:
-            age_s = (self.clock_ms() - post.ready_ms) / 1_000
-            for _ in post.posts if isinstance(post, FanoutPosts) else (post,):
-                FRESHNESS.labels(self.lane.value).observe(max(0.0, age_s))
+            age_s = max(0.0, (self.clock_ms() - post.ready_ms) / 1_000)
+            for photo in subjects_of_fanout(post):
+                FRESHNESS.labels(self.lane.value).observe(age_s, exemplar_of(causes.get(photo, UNKNOWN)))
 
     async def _put(self, puts: Sequence[PhotosForOwners], is_assigned: Callable[[], bool]) -> None:
         since_ms = [self.clock_ms() - self.settings.fresh_s_max * 1_000]
@@ -97,3 +105,12 @@ class FanoutApplier:
                 return result
 
         return await retry_until_available(self.retry, call_once, is_assigned=is_assigned)
+
+
+def _traced_causes(decoded: Sequence[tuple[Record, FanoutRecord]]) -> Mapping[Subject, Cause]:
+    """Return what caused each photo, if this process traces."""
+    causes: dict[Subject, Cause] = {}
+    if current() is not None:
+        for record, message in decoded:
+            causes |= causes_in(record.headers, list(subjects_of_fanout(message)))
+    return causes

@@ -34,7 +34,8 @@ from streams.renditions.thumbnail import thumbnail_task
 from streams.settings import RetrySettings
 from streams.stores.cdn.purging import STORE as EDGE
 from streams.telemetry.batches import handling_batch, ids_of
-from streams.telemetry.causes import Cause, Subject, causes_in
+from streams.telemetry.causes import Cause, Subject, cause_of, causes_in
+from streams.telemetry.tracing import exemplar_of
 from topics.catalogue import RENDITIONS, Lane
 from topics.sizes import Sizes
 
@@ -124,7 +125,9 @@ class RenditionsLane:
         RENDITION_TASKS.labels(self.lane.value, outcome.value).inc()
         log.info("rendition task handled", extra={"outcome": outcome.value})
         if outcome is RenditionOutcome.MADE and not isinstance(task, RemovalTask):
-            RENDITION_WAIT.labels(self.lane.value).observe(self._age_s(task.queued_ms))
+            RENDITION_WAIT.labels(self.lane.value).observe(
+                self._age_s(task.queued_ms), exemplar_of(cause_of(task.photo_id))
+            )
 
     async def _remove(self, task: RemovalTask) -> RenditionOutcome:
         try:

@@ -1,5 +1,5 @@
 """What processes agree on, in Cassandra: shard leases, stopped and stuck partitions, handled dead letters,
-switches."""
+switches, and what workers say of themselves."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ from uuid import UUID
 from schemas.ids import OWN_SHARDS
 from schemas.times import as_utc, ms_of, utc_datetime_of_ms
 from streams.core.overload.switches import Switch, SwitchState
+from streams.core.workers.report import WorkerReport, decode_report, encode_report
 from streams.ports.coordination import (
     LETTERS_A_BLOCK,
     STUCK_LIFE_S,
@@ -20,8 +21,9 @@ from streams.ports.coordination import (
     StoppedPartitions,
     StuckPartitions,
     Switches,
+    WorkerReports,
 )
-from streams.stores.cassandra.session import CassandraSession
+from streams.stores.cassandra.session import CassandraSession, Row
 
 LEASE_LIFE_MS = 60_000
 LEASE_TRIES = 16
@@ -248,3 +250,39 @@ class CassandraSwitches(Switches):
 
     async def announced(self, state: SwitchState) -> None:
         await self._session.rows(self._announced, state.switch.value, state.version)
+
+
+class CassandraWorkerReports(WorkerReports):
+    """Table `worker_reports`."""
+
+    def __init__(self, session: CassandraSession) -> None:
+        self._session = session
+        self._put = session.prepare(
+            "INSERT INTO worker_reports (shard, worker, reported_at, report) VALUES (0, ?, ?, ?) USING TTL ?"
+        )
+        self._of = session.prepare(
+            "SELECT worker, reported_at, report FROM worker_reports WHERE shard = 0 AND worker = ?"
+        )
+        self._last = session.prepare(
+            "SELECT worker, reported_at, report FROM worker_reports WHERE shard = 0 LIMIT ?"
+        )
+        self._forget = session.prepare("DELETE FROM worker_reports WHERE shard = 0 AND worker = ?")
+
+    async def put(self, report: WorkerReport, *, life_s: int) -> None:
+        reported_at = utc_datetime_of_ms(report.at_ms)
+        await self._session.rows(self._put, report.worker, reported_at, encode_report(report), life_s)
+
+    async def of(self, worker: str) -> WorkerReport | None:
+        rows = await self._session.rows(self._of, worker)
+        return next(map(_report, rows), None)
+
+    async def last(self, *, reports_max: int) -> Sequence[WorkerReport]:
+        return list(map(_report, await self._session.rows(self._last, reports_max)))
+
+    async def forget(self, worker: str) -> None:
+        await self._session.rows(self._forget, worker)
+
+
+def _report(row: Row) -> WorkerReport:
+    worker, reported_at, text = row
+    return decode_report(worker, ms_of(as_utc(reported_at)), text)

@@ -1,9 +1,10 @@
-"""Shard leases, stopped and stuck partitions, handled dead letters, and switches in memory."""
+"""Shard leases, stopped and stuck partitions, handled dead letters, switches, workers' reports in memory."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from streams.core.overload.switches import Switch, SwitchState
+from streams.core.workers.report import WorkerReport
 from streams.ports.coordination import (
     LETTERS_A_BLOCK,
     STUCK_LIFE_S,
@@ -15,6 +16,7 @@ from streams.ports.coordination import (
     StoppedPartitions,
     StuckPartitions,
     Switches,
+    WorkerReports,
 )
 
 LEASE_LIFE_MS = 60_000
@@ -136,3 +138,25 @@ class MemorySwitches(Switches):
     async def announced(self, state: SwitchState) -> None:
         if self._states[state.switch].version == state.version:
             self._states[state.switch] = replace(self._states[state.switch], is_announced=True)
+
+
+class MemoryWorkerReports(WorkerReports):
+    """By worker: the report, and when it is forgotten."""
+
+    def __init__(self, clock_ms: Callable[[], int]) -> None:
+        self._clock_ms = clock_ms
+        self._reports: dict[str, tuple[WorkerReport, int]] = {}
+
+    async def put(self, report: WorkerReport, *, life_s: int) -> None:
+        self._reports[report.worker] = (report, self._clock_ms() + life_s * 1_000)
+
+    async def of(self, worker: str) -> WorkerReport | None:
+        report, expires_ms = self._reports.get(worker, (None, 0))
+        return report if expires_ms > self._clock_ms() else None
+
+    async def last(self, *, reports_max: int) -> Sequence[WorkerReport]:
+        reports = [await self.of(worker) for worker in sorted(self._reports)]
+        return [report for report in reports if report is not None][:reports_max]
+
+    async def forget(self, worker: str) -> None:
+        self._reports.pop(worker, None)

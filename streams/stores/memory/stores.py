@@ -13,6 +13,7 @@ from streams.stores.memory.coordination import (
     MemoryStoppedPartitions,
     MemoryStuckPartitions,
     MemorySwitches,
+    MemoryWorkerReports,
 )
 from streams.stores.memory.counted import MemoryCountedSets
 from streams.stores.memory.delivery import (
@@ -81,6 +82,7 @@ def memory_stores(
         stuck_partitions=MemoryStuckPartitions(clock_ms),
         handled_dead_letters=MemoryHandledDeadLetters(clock_ms),
         switches=MemorySwitches(),
+        worker_reports=MemoryWorkerReports(clock_ms),
         revocations=MemoryRevocations(clock_ms),
         media_objects=MemoryMediaObjects(bucket, clock_ms),
         media_uploads=MemoryMediaUploads(bucket, clock_ms),

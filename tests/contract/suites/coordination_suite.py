@@ -1,4 +1,4 @@
-"""What stops, stuck partitions, switches, shard leases, probes and clocks promise."""
+"""What stops, stuck partitions, switches, workers' reports, shard leases, probes and clocks promise."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 
 from streams.core.overload.switches import Switch, SwitchState
+from streams.core.workers.report import GroupWork, WorkerReport
 from streams.ports.coordination import HandledLetter, Outcome, Stop
 from streams.ports.groups import Stores
 from tests.contract.limits import SHARDS
@@ -136,6 +137,39 @@ class SwitchesSuite:
 
         assert not (await self.last(stores, Switch.SHEDDING)).is_announced
         assert await self.last(stores, Switch.BREAKER) == other
+
+
+class WorkerReportsSuite:
+    async def test_the_last_report_of_a_worker_is_returned(self, stores: Stores, new_id: NewId) -> None:
+        """With all that it says; others keep theirs, and one that ended in order has none."""
+        name, reports = f"worker-{new_id()}", stores.worker_reports
+        work = GroupWork(
+            group="check", batches=3, p50_ms=1.5, p99_ms=20.0, in_flight=7, ms_per_megapixel=None
+        )
+        first = WorkerReport(worker=f"{name}-1", at_ms=1_790_000_000_123, loop_delay_ms=0.5, groups=(work,))
+        later = replace(first, at_ms=1_790_000_005_123, started_ms=1_789_999_999_999, restarts_ms=(1, 2))
+        other = replace(first, worker=f"{name}-2")
+        for report in (first, other, later, later):
+            await reports.put(report, life_s=60)
+
+        assert later == await reports.of(later.worker)
+        assert [later, other] == [
+            report for report in await reports.last(reports_max=1_000) if report.worker.startswith(name)
+        ]
+        assert 1 == len(await reports.last(reports_max=1))
+        for _ in range(2):
+            await reports.forget(later.worker)
+        assert (None, other) == (await reports.of(later.worker), await reports.of(other.worker))
+
+    async def test_reports_expire(self, stores: Stores, passing: PassingTime, new_id: NewId) -> None:
+        """A worker that nobody starts again is forgotten at some time."""
+        worker = f"worker-{new_id()}"
+        await stores.worker_reports.put(WorkerReport(worker=worker, at_ms=1_790_000_000_123), life_s=1)
+
+        async def expired() -> bool:
+            return await stores.worker_reports.of(worker) is None
+
+        await passing.until(expired, "the report expires")
 
 
 class StuckPartitionsSuite:

@@ -18,6 +18,7 @@ from tests.contract.suites.coordination_suite import (
     StoreProbeSuite,
     StuckPartitionsSuite,
     SwitchesSuite,
+    WorkerReportsSuite,
 )
 from tests.contract.suites.counted_suite import CountedSetsSuite
 from tests.contract.suites.delivery_suite import (
@@ -76,6 +77,7 @@ __all__ = [
     "TestUploadLimit",
     "TestUploads",
     "TestUserScan",
+    "TestWorkerReports",
 ]
 
 
@@ -192,6 +194,10 @@ class TestHandledDeadLetters(HandledDeadLettersSuite):
 
 
 class TestSwitches(SwitchesSuite):
+    pass
+
+
+class TestWorkerReports(WorkerReportsSuite):
     pass
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import httpx
@@ -31,6 +32,13 @@ async def lag_of(deployment: Deployment) -> Json:
     assert response.status_code == 200, response.text
     report: Json = response.json()
     return report
+
+
+async def workers_of(deployment: Deployment) -> list[Json]:
+    """What the workers say of themselves, as the monitor has it."""
+    async with httpx.AsyncClient(base_url=f"http://{deployment.settings.monitor}", timeout=5.0) as client:
+        overview: Json = (await client.get("/overview")).json()
+    return overview["workers"] or []
 
 
 def states_of(report: Json) -> set[str]:
@@ -84,6 +92,15 @@ async def test_the_lag_of_a_group_from_idle_to_stopped_and_back(shared: Deployme
     }
     assert 0 == topic_of(idle, check, follows)["lag_messages"]
 
+    await eventually("the worker reports", partial(workers_of, deployment))
+    [worker] = await workers_of(deployment)
+    assert (f"{deployment.namespace}worker-1", "OK", 0) == (
+        worker["worker"],
+        worker["state"],
+        worker["restarts"],
+    )
+    assert 4 == len(worker["groups"])
+
     deployment.stack.stop_process(f"{deployment.namespace}worker-1")
     await deployment.publish(
         deployment.outgoing(UserFollowed(follower_id=UserId(number), followee_id=UserId(1_000)))
@@ -102,6 +119,11 @@ async def test_the_lag_of_a_group_from_idle_to_stopped_and_back(shared: Deployme
         for line in metrics.splitlines()
         if line.startswith(f'kafka_consumergroup_group_lag{{group="{check}"')
     )
+
+    async def is_gone() -> bool:
+        return not await workers_of(deployment)
+
+    await eventually("the worker that ended in order is gone", is_gone)
 
     deployment.start_worker("worker-2")
     await becomes(

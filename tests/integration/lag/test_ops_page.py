@@ -72,6 +72,8 @@ async def test_a_killed_worker_changes_verdict_heat_map_and_overload_of_an_open_
     async with chromium() as browser:
         await assert_a_dead_letter_is_discarded(browser, deployment)
         async with live_page(browser, deployment) as page:
+            await page.locator("#processes .state.ok").wait_for(timeout=SHOWN_MS)
+            await page.locator("#sources .state.ok").wait_for(timeout=SHOWN_MS)
             deployment.stack.process(f"{deployment.namespace}worker-1").kill()
             await deployment.publish(
                 deployment.outgoing(UserFollowed(follower_id=UserId(number), followee_id=UserId(1_000)))
@@ -84,6 +86,7 @@ async def test_a_killed_worker_changes_verdict_heat_map_and_overload_of_an_open_
             await page.locator("#overload .state.open").wait_for(timeout=SHOWN_MS)
             await page.locator("#overload td", has_text="5,000,001").wait_for(timeout=SHOWN_MS)
             await page.locator("#rebalances td", has_text="worker-1").first.wait_for(timeout=SHOWN_MS)
+            await page.locator("#processes .state.silent").wait_for(timeout=SHOWN_MS)
 
             await assert_readable_without_script(browser, deployment)
             await assert_leads_to_the_record(deployment)

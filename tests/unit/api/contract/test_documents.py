@@ -140,7 +140,8 @@ async def test_the_document_states_the_types_of_images_and_of_the_metrics() -> N
     metrics = operations["get", "/metrics"]["responses"]["200"]["content"]
 
     assert body["properties"]["content_type"]["enum"] == ["image/jpeg", "image/png", "image/webp"]
-    assert metrics == {"text/plain": {"schema": {"type": "string"}}}
+    text = {"schema": {"type": "string"}}
+    assert metrics == {"text/plain": text, "application/openmetrics-text": text}
 
 
 async def test_the_document_states_every_rule_of_a_caption() -> None:

@@ -168,30 +168,68 @@ async def test_while_a_run_is_under_way_another_one_is_409() -> None:
     await world.ops.runs.close()
 
     assert [303, 409, 303] == [response.status_code for response in (first, second, third)]
-    assert "does a run already" in second.json()["detail"]
+    assert "Another run is under way" in second.json()["detail"]
 
 
-async def test_only_a_count_of_this_process_can_be_confirmed_and_only_once() -> None:
-    """Not one that was made up, nor one of ten minutes ago, nor one of another process."""
-    world = await world_with_letters()
-    other = await another_process(world)
+async def test_any_process_does_what_one_of_them_has_counted() -> None:
+    """What came between is left there, too; confirmed again, nothing is left to do."""
+    world = await world_with_letters(dead_letter_replays_per_s=1_000_000)
+    other = await another_process(world, dead_letter_replays_per_s=1_000_000, ops_open=True)
+    other.clock.ms = world.clock.ms
+    other.letters.letters = world.letters.letters
     async with operator(world) as client, operator(other) as elsewhere:
         form = form_of((await client.post(PATH, data=LIKES_FORM)).text)
-        old = form_of((await client.post(PATH, data=LIKES_FORM)).text)
-        made_up = await client.post(PATH, data={**LIKES_FORM, "count": "x"})
-        foreign = await elsewhere.post(PATH, data=form)
-        done = await client.post(PATH, data=form)
-        await eventually("the end", lambda: "finished" in world.operations.states)
+        world.letters.letters.append(letter(3, failed_ms=world.clock.ms))
+        done = await elsewhere.post(PATH, data=form)
+        await eventually("the end", lambda: other.operations.states == ["started", "finished"])
         again = await client.post(PATH, data=form)
-        await world.later(COUNTED_S_MAX)
-        late = await client.post(PATH, data=old)
+        await eventually("the end", lambda: world.operations.states == ["started", "finished"])
 
-    assert 303 == done.status_code
-    for refused in (made_up, foreign, again, late):
-        assert 409 == refused.status_code
-        assert "Count again." in refused.json()["detail"]
-    assert [] == other.operations.records
-    assert 2 == len(world.operations.records)
+    assert [303, 303] == [done.status_code, again.status_code]
+    assert ([0, 1, 2], []) == (other.replays.offsets, world.replays.published)
+    assert 3 == world.operations.records[1]["counts"]["handled_before"]
+
+
+async def test_while_another_process_does_a_run_none_begins_here() -> None:
+    """The other one ends, and the same count can be confirmed."""
+    world = await world_with_letters(dead_letter_replays_per_s=1)
+    other = await another_process(world, ops_open=True)
+    other.clock.ms = world.clock.ms
+    other.letters.letters = world.letters.letters
+    async with operator(world) as client, operator(other) as elsewhere:
+        form = form_of((await client.post(PATH, data=LIKES_FORM)).text)
+        await client.post(PATH, data=form)
+        refused = await elsewhere.post(PATH, data=form)
+        await world.ops.runs.close()
+        taken = await elsewhere.post(PATH, data=form)
+    await other.ops.runs.close()
+
+    assert [409, 303] == [refused.status_code, taken.status_code]
+    assert "Another run is under way" in refused.json()["detail"]
+
+
+async def test_a_count_that_is_old_or_none_cannot_be_confirmed() -> None:
+    world = await world_with_letters()
+    async with operator(world) as client:
+        old = form_of((await client.post(PATH, data=LIKES_FORM)).text)
+        refusals = [await client.post(PATH, data={"count": count}) for count in ("", "x", "e30=", "\u00e9")]
+        await world.later(COUNTED_S_MAX)
+        refusals.append(await client.post(PATH, data=old))
+
+    assert {409} == {refused.status_code for refused in refusals}
+    assert {True} == {"Count again." in refused.json()["detail"] for refused in refusals}
+    assert [] == world.operations.records
+
+
+async def test_without_redis_no_run_begins() -> None:
+    """Nobody knows whether another process does one."""
+    world = await world_with_letters()
+    async with operator(world) as client:
+        form = form_of((await client.post(PATH, data=LIKES_FORM)).text)
+        world.switches["leases"].down = True
+        refused = await client.post(PATH, data=form)
+
+    assert (503, []) == (refused.status_code, world.operations.records)
 
 
 async def test_one_count_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,7 +244,7 @@ async def test_one_count_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MemoryLog, "offsets", waiting)
     async with operator(world) as client:
         first = asyncio.create_task(client.post(PATH, data=LIKES_FORM))
-        await eventually("the first to count", lambda: world.services.ops.counted._is_counting)
+        await eventually("the first to count", lambda: world.services.ops.one_count._is_counting)
         second = await client.post(PATH, data=LIKES_FORM)
         go.set()
         counted, third = await first, await client.post(PATH, data=LIKES_FORM)

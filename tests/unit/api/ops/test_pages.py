@@ -149,7 +149,7 @@ async def test_without_lanes_the_title_is_not_ok() -> None:
     assert "Nothing needs you" not in text
 
 
-@pytest.mark.parametrize("name", ["lanes", "dead-letters", "processes", "rebalances"])
+@pytest.mark.parametrize("name", ["lanes", "dead-letters", "workers", "processes", "rebalances"])
 async def test_a_file_has_the_filter_of_the_page(name: str) -> None:
     text = await get(await world_in_trouble(), "/ops?filter=check")
 
@@ -209,7 +209,7 @@ async def test_while_the_monitor_is_away_nothing_old_is_shown_as_of_now() -> Non
 
     assert 3 == text.count("Not known for 5 min: the lag monitor does not respond.")
     assert {(None, None)} == {(lane["trend"], lane["in_time"]) for lane in lanes}
-    for name in ("freshness", "dead-letters", "processes"):
+    for name in ("freshness", "dead-letters", "workers", "processes"):
         assert "[]" == await get(world, f"/ops/tables/{name}.json")
     assert [None, "OFF"] == [window["state"] for window in windows]
     assert ' now"' not in text

@@ -29,6 +29,7 @@ from streams.stores.memory.coordination import (
     MemoryStoppedPartitions,
     MemoryStuckPartitions,
     MemorySwitches,
+    MemoryWorkerReports,
 )
 from tests.unit.streams.monitor.test_sampling import BULK, BULK_LOG, NOW_MS, Broker
 from tests.worlds.kafka import LOCAL
@@ -49,6 +50,7 @@ class World:
             stuck_partitions=MemoryStuckPartitions(lambda: NOW_MS),
             handled_dead_letters=MemoryHandledDeadLetters(lambda: NOW_MS),
             switches=MemorySwitches(),
+            worker_reports=MemoryWorkerReports(lambda: NOW_MS),
             shard_leases=MemoryShardLeases(1),
         )
         self.monitor = LagMonitor(

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 import pytest
 
 from bench.traffic.waiting import eventually
+from streams.clock import unix_ms
 from streams.core.dead_letters import Selection
 from streams.errors import StoreUnavailable
 from streams.jobs.dead_letters.background import BackgroundRuns, DeadLetterTopics, RunUnderWay
 from streams.jobs.dead_letters.choice import Choice
 from streams.jobs.dead_letters.run import Action
 from streams.settings import ReplaySettings
+from streams.stores.memory.budget import MemoryLeases
 from streams.stores.memory.coordination import MemoryHandledDeadLetters
 from tests.unit.streams.jobs.dead_letters.letters import (
     NOW_MS,
@@ -47,6 +49,8 @@ class World:
     is_away: bool = False
     bug: Exception | None = None
     goes_on: asyncio.Event = field(default_factory=asyncio.Event)
+    leases: MemoryLeases = field(default_factory=lambda: MemoryLeases(unix_ms))
+    lease_ms: int = 15_000
 
     def __post_init__(self) -> None:
         self.goes_on.set()
@@ -55,7 +59,10 @@ class World:
             topics=self.topics,
             handled=MemoryHandledDeadLetters(lambda: NOW_MS),
             operations=self.operations,
-            settings=ReplaySettings(dead_letter_replays_per_s=self.per_s),
+            leases=self.leases,
+            settings=ReplaySettings(
+                dead_letter_replays_per_s=self.per_s, dead_letter_run_lease_ms=self.lease_ms
+            ),
         )
 
     def topics(self) -> DeadLetterTopics:
@@ -95,6 +102,62 @@ async def test_only_one_run_is_under_way_also_if_two_begin_at_once() -> None:
 
     assert 1 == sum(isinstance(outcome, RunUnderWay) for outcome in begun)
     assert ["started", "stopped"] == world.operations.states
+
+
+async def test_one_run_is_under_way_over_all_processes(caplog: pytest.LogCaptureFixture) -> None:
+    """It holds its lease for longer than that lasts. A refusal is no failure."""
+    one = World(lease_ms=30)
+    other = World(leases=one.leases)
+    await one.runs.start(Action.REPLAY, ALL_LIKES, by="user 7")
+    await eventually("three letters", lambda: len(one.replays.published) >= 3)
+    with pytest.raises(RunUnderWay):
+        await other.runs.start(Action.REPLAY, ALL_LIKES, by="user 8")
+    await one.runs.close()
+    await other.runs.start(Action.REPLAY, ALL_LIKES, by="user 8")
+    await other.runs.close()
+
+    assert ["started", "stopped"] == one.operations.states == other.operations.states
+    assert [] == caplog.records
+
+
+async def test_a_killed_run_holds_the_next_one_back_until_its_lease_ends() -> None:
+    now_ms = [NOW_MS]
+    world = World(leases=MemoryLeases(lambda: now_ms[0]))
+    await world.leases.take("dead-letters", "killed", slots_max=1, ttl_ms=world.lease_ms)
+    now_ms[0] += world.lease_ms - 1
+    with pytest.raises(RunUnderWay):
+        await world.runs.start(Action.REPLAY, ALL_LIKES, by="user 7")
+    now_ms[0] += 1
+    await world.runs.start(Action.REPLAY, ALL_LIKES, by="user 7")
+    await world.runs.close()
+
+
+async def test_a_run_that_lost_its_lease_to_another_stops() -> None:
+    """Redis came back empty, and another process has begun a run."""
+    one = World(lease_ms=30)
+    await one.runs.start(Action.REPLAY, ALL_LIKES, by="user 7")
+    one.leases._until_ms.clear()
+    await one.leases.take("dead-letters", "another", slots_max=1, ttl_ms=60_000)
+    await eventually("the end", lambda: one.operations.states == ["started", "stopped"])
+
+
+async def test_while_redis_is_away_a_run_goes_on_and_none_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three renewals fail, and one succeeds."""
+    world, renewals = World(lease_ms=15), []
+    await world.runs.start(Action.REPLAY, ALL_LIKES, by="user 7")
+
+    async def away(*_: object, **__: object) -> bool:
+        renewals.append(1)
+        raise StoreUnavailable("redis", "leases", "down")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.leases, "take", away)
+        await eventually("three renewals", lambda: len(renewals) >= 3)
+        with pytest.raises(StoreUnavailable):
+            await World(leases=world.leases).runs.start(Action.REPLAY, ALL_LIKES, by="user 8")
+    await eventually("the end", lambda: "finished" in world.operations.states)
+
+    assert 5 == len(world.replays.published)
 
 
 async def test_the_end_of_the_process_stops_a_run_in_order() -> None:

@@ -14,6 +14,7 @@ from faust.types import TP
 from streams.kafka.consuming.agent import BatchHandler, Delivered, add_agent
 from streams.kafka.consuming.app import make_app
 from streams.kafka.consuming.fetched import Fetched, HandledOffsets
+from streams.metrics import HANDLING
 from streams.settings import ConsumerSettings
 
 WITHIN_S = 10.0
@@ -120,6 +121,22 @@ async def test_only_what_the_handler_acknowledged_is_committed(app: faust.App) -
 
     assert [[b"1", b"2", b"3"]] == batches.values
     assert 7 == to_commit(app)
+
+
+async def test_the_time_of_a_batch_that_is_done_is_measured(app: faust.App) -> None:
+    """Two batches of the group are done; the one that the next owner handles is not."""
+    HANDLING.clear()
+    for left in (0, 1):
+        batches = Batches(left)
+        async with running(app, batches, []) as agent:
+            await fetch(agent, 5, b"1", b"2", b"3", b"4")
+            await batches.until(3 if left else 4)
+        app.agents.pop("a")
+    [counted] = [
+        sample for metric in HANDLING.collect() for sample in metric.samples if sample.name.endswith("_count")
+    ]
+
+    assert ({"group": "g"}, 2) == (counted.labels, counted.value)
 
 
 async def test_nothing_is_committed_of_a_batch_of_which_nothing_is_done(app: faust.App) -> None:

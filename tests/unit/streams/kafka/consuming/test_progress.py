@@ -61,3 +61,18 @@ def test_one_that_waits_on_purpose_is_not(progress: Progress, clock: list[float]
     progress.stuck({PARTITION: 9}, 60)
     with progress.excused(PARTITION):
         assert [] == stuck_after(progress, clock, 9, 61)
+
+
+def test_what_is_in_flight_is_added_up_by_group() -> None:
+    """If it is not known of one partition, it is not known of the group."""
+    progress = Progress()
+    one, two, other = (GroupPartition(group, "t", number) for group, number in (("g", 0), ("g", 1), ("h", 0)))
+    for group, partitions in (("g", {one, two}), ("h", {other})):
+        progress.own(group, partitions)
+    for partition in (one, two):
+        progress.fetched(partition, 120)
+        progress.committed(partition, 100)
+
+    assert {"g": 40, "h": 0} == progress.in_flight()
+    progress.committed(two, None)
+    assert {"g": None, "h": 0} == progress.in_flight()

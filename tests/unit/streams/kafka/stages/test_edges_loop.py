@@ -18,6 +18,7 @@ from streams.core.sets import BucketKey, BucketWrite, SetSummary
 from streams.kafka.consuming.partitions import PartitionConsumer
 from streams.kafka.consuming.progress import Layers, Progress
 from streams.kafka.stages.edges_loop import EdgesLoop
+from streams.metrics import HANDLING
 from streams.ports.edges import CountedSets
 from streams.ports.groups import Stores
 from streams.settings import Settings
@@ -289,6 +290,7 @@ async def test_what_is_fetched_and_not_committed_is_in_flight() -> None:
     stores = memory_stores(clock_ms=lambda: 1_800_000_000_000)
     consumer = Consumer([{SLOW: [like(1, 8, 3), like(2, 8, 4)]}], UnknownError(), may_commit=asyncio.Event())
     loop = loop_over(consumer, stores.counted_sets, stores)
+    HANDLING.clear()
     await loop.on_partitions_assigned([SLOW])
     [owned] = loop.progress.owned()
     loop.progress.committed(owned, 3)
@@ -296,6 +298,8 @@ async def test_what_is_fetched_and_not_committed_is_in_flight() -> None:
     await eventually("the batch is applied", lambda: loop.progress.position(owned) == 5)
 
     assert {owned: Layers(unfetched=2, in_flight=2)} == loop.progress.layers({owned: 7})
+    handled = REGISTRY.get_sample_value("shutterline_handling_seconds_count", {"group": loop.group})
+    assert ({loop.group: 2}, 1) == (loop.progress.in_flight(), handled)
     assert consumer.may_commit is not None
     consumer.may_commit.set()
     await eventually("the batch is committed", lambda: consumer.commits)

@@ -24,6 +24,7 @@ from streams.kafka.stages.check import CheckStage
 from streams.kafka.stages.dead_letters import DeadLetters
 from streams.kafka.stages.edges_loop import EdgesLoop
 from streams.kafka.stages.renditions_lane import RenditionsLane
+from streams.metrics import FRESHNESS, RENDITION_WAIT
 from streams.telemetry.causes import EVENT_ID, TRACEPARENT
 from streams.worker.check import event_handlers
 from streams.worker.media import making_rules
@@ -31,7 +32,7 @@ from streams.worker.parts import SharedParts, delivery_rules
 from tests.unit.streams.kafka.stages.test_check import Stage, bad, like
 from tests.unit.streams.kafka.stages.test_edges_loop import Consumer
 from tests.unit.streams.kafka.stages.test_fanout_lane import World
-from tests.unit.streams.telemetry.spans import logged, traced
+from tests.unit.streams.telemetry.spans import logged, traced, traces_of
 from tests.worlds.kafka import LOCAL
 from tests.worlds.renditions import FakeDecoder
 from tests.worlds.worker import NOW_MS, FakeProducer, shared_parts
@@ -209,7 +210,9 @@ async def test_a_follow_is_followed_only_at_the_level_of_debug(pipeline: Pipelin
 
 
 async def test_a_photo_is_one_trace_from_the_event_to_the_timelines(pipeline: Pipeline) -> None:
-    """Each span is below the one of the stage before it."""
+    """Each span is below the one of the stage before it. What is measured of the photo leads to it."""
+    for histogram in (FRESHNESS, RENDITION_WAIT):
+        histogram.clear()
     await pipeline.shared.stores.media_objects.put("app/1", b"original", content_type="image/jpeg")
     with traced() as exporter:
         await pipeline.check(UPLOADS, uploaded(), EventType.PHOTO_UPLOADED, SAMPLED)
@@ -217,6 +220,7 @@ async def test_a_photo_is_one_trace_from_the_event_to_the_timelines(pipeline: Pi
         await pipeline.fanout()
     spans = exporter.get_finished_spans()
 
+    assert {TRACE} == traces_of(FRESHNESS) == traces_of(RENDITION_WAIT)
     assert ["check uploads", "thumbnail", "timelines normal"] == [span.name for span in spans]
     assert {TRACE} == {f"{span.context.trace_id:032x}" for span in spans if span.context}
     above = [f"{span.parent.span_id:016x}" for span in spans if span.parent]
