@@ -63,6 +63,7 @@ from streams.ports.health import StoreProbe
 from streams.ports.leases import Leases
 from streams.ports.publishing import EventPublisher
 from streams.ports.revocations import Revocations
+from streams.ports.timelines import Timelines
 from streams.settings import (
     ApiProcessSettings,
     CacheSettings,
@@ -144,7 +145,7 @@ def make_services(
     reads = _reads(settings, settings.request_deadline_ms, stores, stores.outgoing_edges)
     pulled = PulledAuthorsPoller(stores.pulled_authors, settings.pulled_authors_refresh_ms / 1_000, clock_s)
     delivery = _delivery(settings, settings.namespace, offsets, stores, sizes, clock_us, clock_s)
-    follows = _follow_poller(offsets, settings.namespace, sizes, clocks, clock_us)
+    follows = _follow_poller(offsets, stores.timelines, settings.namespace, sizes, clocks, clock_us)
     rebuilds = _rebuilds(settings.rebuilds_in_flight_max, settings.retry_after_s_max)
     rebuilder = _rebuilder(settings, stores, reads, settings.pull_list_ids_max, rebuilds)
     readers = ReaderLog(stores.active_readers, clock_us)
@@ -215,13 +216,14 @@ def _delivery(
 
 def _follow_poller(
     offsets: BrokerOffsets,
+    timelines: Timelines,
     namespace: str,
     sizes: Callable[[], Sizes],
     clocks: Clocks,
     clock_us: Callable[[], int],
 ) -> FollowPoller:
     def walk() -> Walk:
-        return Walk(offsets, stages_of(namespace, sizes(), [FOLLOWS]))
+        return Walk(offsets, timelines, stages_of(namespace, sizes(), [FOLLOWS]))
 
     return FollowPoller(walk, lambda: clock_us() // 1_000, lambda: not clocks.refuses_writes())
 

@@ -68,6 +68,14 @@ SLOW_KEY_REJECTIONS = Counter(
 REPAIRS = Counter(
     "shutterline_timeline_repairs", "Partitions applied again because Redis came back older.", ["outcome"]
 )
+UNDELIVERED = Gauge(
+    "shutterline_undelivered_photos",
+    "Photos that were not delivered, or not invalidated in the cache, at two looks in a row, 5 s apart.",
+)
+GROUPS_BEHIND = Gauge(
+    "shutterline_timeline_groups_behind",
+    "Groups of timelines that a partition of the normal lane leaves out until their server has caught up.",
+)
 REPAIRED_RECORDS = Counter("shutterline_timeline_repaired_records", "Records of fanout applied again.")
 TIMELINES_MISSING = Gauge(
     "shutterline_timelines_missing_ratio", "Share of the latest readers without a timeline, at the last look."

@@ -44,17 +44,22 @@ AUTHORS_REMEMBERED_MAX = 64
 
 @dataclass(frozen=True, slots=True)
 class ListedAuthors:
-    """Whose pull lists a page needs, as this process knew at one moment: of those of them whom the reader
-    follows, and of those followed after `since_ms`.
+    """Whose pull lists a reader's page needs, as this process knew at one moment: of those of them whom the
+    reader follows, and of those followed after `since_ms`.
 
     If `is_current`, these lists, what is deferred and a timeline that is read later have every photo that
-    was ready 5 s before that moment.
+    was ready 5 s before that moment, of all but the `stale` authors.
     """
 
     pulled: frozenset[UserId]
     undelivered: frozenset[UserId]
+    stale: frozenset[UserId]
     since_ms: int
     is_current: bool
+
+    def shows_stale(self, reader: UserId, following: Following) -> bool:
+        """Return whether the reader sees photos of a stale author."""
+        return reader in self.stale or not self.stale.isdisjoint(following.keys())
 
     def among(self, following: Following) -> set[UserId]:
         """Return the followees whose lists are needed."""
@@ -111,7 +116,7 @@ class FeedSources:
         Raises:
             TooManyReads: See `DatabaseReads`.
         """
-        listed = self._listed()
+        listed = self._listed(reader)
         needed = self._last_listed.get(reader, ())
         taken = self.hot_lists.take(needed)
         authors = [
@@ -130,10 +135,12 @@ class FeedSources:
         self, reader: UserId, following: Following, below: int, beginning: Beginning
     ) -> tuple[Sequence[Source], Gaps]:
         """The pull lists and the timeline of the reader; no source if Redis does not respond."""
-        gaps, is_current = Gaps(), beginning.listed.is_current
+        listed = beginning.listed
+        gaps = Gaps(missing=listed.shows_stale(reader, following))
         try:
-            lists, gaps, start = await self._lists_and_start(reader, following, below, beginning)
-            timeline, timeline_gaps = await self._timeline(reader, start, is_current=is_current)
+            lists, list_gaps, start = await self._lists_and_start(reader, following, below, beginning)
+            gaps |= list_gaps
+            timeline, timeline_gaps = await self._timeline(reader, start, is_current=listed.is_current)
         except StoreUnavailable:
             return (), gaps
         return [*lists, *self._deferred(reader, following), timeline], gaps | timeline_gaps
@@ -173,13 +180,19 @@ class FeedSources:
                 unready_of=reader,
             )
 
-    def _listed(self) -> ListedAuthors:
+    def _listed(self, reader: UserId) -> ListedAuthors:
         since_ms = self.clock_us() // 1_000 - self.settings.recent_follow_s * 1_000
         backfilled_ms = self.follows.backfilled_ms()
-        is_current = backfilled_ms is not None and self.pulled.is_fresh() and self.delivery.is_current()
+        is_current = backfilled_ms is not None and self.pulled.is_fresh() and self.delivery.is_current(reader)
         if backfilled_ms is not None:  # Follows may take longer than usual.
             since_ms = min(since_ms, backfilled_ms)
-        return ListedAuthors(self.pulled.authors, self.delivery.authors(), since_ms, is_current)
+        return ListedAuthors(
+            self.pulled.authors,
+            self.delivery.authors(reader),
+            self.delivery.stale_authors(),
+            since_ms,
+            is_current,
+        )
 
     async def _lists_and_start(
         self, reader: UserId, following: Following, below: int, beginning: Beginning
@@ -190,7 +203,7 @@ class FeedSources:
         start = beginning.start
         if start is not None and beginning.lists.keys() >= authors | {reader}:
             return self._sources(reader, authors, beginning.lists), Gaps(), start
-        lists, gaps = await self._pull_lists(reader, self._listed().among(following), below, beginning)
+        lists, gaps = await self._pull_lists(reader, self._listed(reader).among(following), below, beginning)
         # Without a timeline there is nothing to read again: its rebuild begins after the lists were read.
         if start is None or start.timeline is not None:
             start = await self.page_starts.read((), reader)

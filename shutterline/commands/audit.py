@@ -65,7 +65,7 @@ async def _audit(count: int, repair: bool, console: Console) -> Audited:
         sizes = await producer.compare_sizes()
         outbox = KafkaOutbox(producer, settings.namespace, sizes)
         stages = stages_of(settings.namespace, sizes, OUTSIDE)
-        applied = Applied(Offsets(settings), stages, settings.audit_wait_s_max)
+        applied = Applied(Offsets(settings), stores.timelines, stages, settings.audit_wait_s_max)
         rebuilder = database_rebuilder(stores, stores.outgoing_edges, settings)
         repairs = Repairs(stores, outbox, outbox, rebuilder) if repair else None
         auditor = make_auditor(stores, settings, applied.wait, repairs, seed)

@@ -1,10 +1,27 @@
 """Checkpoints: whether they are at given ends, and which groups of timelines have the same ones."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+from streams.core.counted import bucket_of
 
 # A reader's timeline is in the group of the bucket of followers that the reader is in at this level.
 GROUPS_LEVEL = 2
+
+
+def group_of(owner: int, groups: int) -> int:
+    """Return the group of a reader's timeline, of so many groups; a power of two, at most 256."""
+    return bucket_of(owner, GROUPS_LEVEL) % groups if groups > 1 else 0
+
+
+def lowest_of(checkpoints: Iterable[Mapping[int, int]]) -> dict[int, int]:
+    """Return the lowest checkpoint of each partition; none of a partition that has none somewhere."""
+    first, *others = checkpoints
+    return {
+        partition: min(position, *(other[partition] for other in others)) if others else position
+        for partition, position in first.items()
+        if all(partition in other for other in others)
+    }
 
 
 def groups_by_checkpoint(

@@ -11,12 +11,14 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from more_itertools import flatten
+
 from schemas.envelope import PoisonEvent, Reason
-from schemas.ids import PhotoId, UserId
+from schemas.ids import PhotoId
 from streams.core.photos import Photo, Status
 from streams.photos.deleted import hide_photo
 from streams.ports.groups import PhotoStores
-from streams.stores.cache.keys import photo_key, pull_list_key
+from streams.stores.cache.keys import keys_of_photo
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ async def photo_begun(stores: PhotoStores, photo: Photo) -> bool:
         return False
     if inserted.rows[photo.photo_id].status is not Status.PROCESSING:
         return False
-    await show_processing(stores, [photo])
+    await stores.cache.invalidate(await list_processing(stores, [photo]))
     return True
 
 
@@ -70,10 +72,10 @@ async def insert_photos(stores: PhotoStores, photos: Sequence[Photo]) -> Inserte
     return Inserted(rows, frozenset(photo for photo, author in tombstones if rows[photo].author_id == author))
 
 
-async def show_processing(stores: PhotoStores, photos: Sequence[Photo]) -> None:
-    """List photos that are neither ready nor rejected for their authors."""
+async def list_processing(stores: PhotoStores, photos: Sequence[Photo]) -> Sequence[bytes]:
+    """List photos that are neither ready nor rejected for their authors. Returns the keys to invalidate.
+
+    Others do not see such a photo. When it becomes ready or rejected, the same keys are invalidated.
+    """
     await stores.author_photos.add([(photo.photo_id, photo.author_id) for photo in photos], ready=False)
-    keys = [
-        key for photo in photos for key in (photo_key(photo.photo_id), pull_list_key(UserId(photo.author_id)))
-    ]
-    await stores.cache.invalidate(keys)
+    return [*flatten(keys_of_photo(photo.photo_id, photo.author_id) for photo in photos)]

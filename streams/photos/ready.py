@@ -10,6 +10,10 @@ requested after the follower's row is written, and the photo's entry is older th
 Until their delivery is acknowledged, photos are among the undelivered ones, which readers pull. So a
 worker may die between any two lines.
 
+A server of a cluster that hangs delays nobody. What is cached there of a photo and its author may be old when
+it goes on, and a rebuild may read it. So the photo is delivered, and stays undelivered as well, until
+`streams/jobs/undelivered.py` has invalidated that and made the photo ready once more.
+
 Law: delete and upload cannot miss each other. Nothing here looks for a delete. The caller has
 written the photo's row, and then found no tombstone, so a later delete finds the row. What it then writes
 wins over what is written here, in any order.
@@ -35,7 +39,7 @@ from streams.photos.fanout_messages import fanout_messages, partitions_of
 from streams.ports.groups import PhotoStores
 from streams.ports.photos import DeferredPosts, PulledAuthors
 from streams.ports.publishing import Outbox
-from streams.stores.cache.keys import photo_key, pull_list_key
+from streams.stores.cache.keys import keys_of_photo
 from streams.telemetry.causes import cause_of
 from streams.telemetry.lines import log_each
 from topics.catalogue import Lane
@@ -88,9 +92,10 @@ async def photos_ready(
     # Once the rows say ready, no page that says `complete` may lack the photos.
     await stores.photos.mark_ready({photo.photo_id: photo.renditions for photo in photos}, deliveries)
     # Before the delivery: a rebuild that an append missed reads the author's cached list.
-    await stores.cache.invalidate(
-        [*(photo_key(photo) for photo, _ in listed), *(pull_list_key(author) for author in authors)]
+    old_keys = await stores.cache.invalidate_reachable(
+        list({key for photo in listed for key in keys_of_photo(*photo)})
     )
+    finished = [photo for photo in listed if old_keys.isdisjoint(keys_of_photo(*photo))]
     await asyncio.gather(
         outbox.edges(
             [
@@ -101,7 +106,7 @@ async def photos_ready(
         _deliver(outbox, stores.pulled_authors, stores.deferred, listed, by_author, summaries, now_ms, sizes),
     )
     await asyncio.gather(
-        stores.undelivered.end(listed),
+        stores.undelivered.end(finished),
         stores.authors.remember_modes(
             {
                 author: delivery.mode_by_size

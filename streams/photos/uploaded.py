@@ -15,7 +15,7 @@ from streams.core.delivery import DeliveryRules
 from streams.core.photos import ParkedPhoto, Photo, Status, StoredRendition
 from streams.core.renditions import THUMBNAIL
 from streams.errors import StoreUnavailable
-from streams.photos.begun import insert_photos, show_processing
+from streams.photos.begun import insert_photos, list_processing
 from streams.photos.deleted import delete_photo
 from streams.photos.ready import ReadyPhoto, photos_ready
 from streams.ports.groups import PhotoStores
@@ -82,7 +82,8 @@ async def _make_or_park(
     """Show photos as `processing`, queue the thumbnails of those that have arrived, park the others."""
     if not photos:
         return
-    await show_processing(stores, photos)
+    # Of a server that hangs, the author may see an older list, for as long as it is cached.
+    await stores.cache.invalidate_reachable(await list_processing(stores, photos))
     arrived = await asyncio.gather(
         *(_has_arrived(stores.media_objects, photo.object_key) for photo in photos)
     )

@@ -24,6 +24,13 @@ class Cache(Protocol):
     async def invalidate(self, keys: Sequence[bytes]) -> None:
         """Remove values and leases. After this has returned, no older value can be read."""
 
+    async def invalidate_reachable(self, keys: Sequence[bytes]) -> frozenset[bytes]:
+        """Like `invalidate`, but do not wait long for one server of several.
+
+        Returns the keys of which older values may still be read: invalidate them later. With a single server
+        there are none, and this waits for it.
+        """
+
     async def append(self, records: Mapping[bytes, Sequence[bytes]]) -> None:
         """Append records to values with a tail (`stores/cache/tails.py`), each key by itself.
 

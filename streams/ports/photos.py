@@ -111,7 +111,8 @@ class PulledAuthors(Protocol):
 
 
 class UndeliveredPhotos(Protocol):
-    """The photos that a worker makes ready and has not delivered yet, or died before it had.
+    """The photos that a worker makes ready and has not delivered yet, or died before it had; and those of
+    which old values may be cached, because a server did not respond.
 
     Their authors count as pulled, so no page lacks these photos. An entry that nobody ends is forgotten
     after days; until then it costs the readers of its author one more list.
@@ -119,10 +120,11 @@ class UndeliveredPhotos(Protocol):
 
     async def begin(self, photos: Collection[tuple[PhotoId, UserId]]) -> None: ...
 
-    async def end(self, photos: Collection[tuple[PhotoId, UserId]]) -> None: ...
+    async def end(self, photos: Collection[tuple[PhotoId, UserId]]) -> None:
+        """Remove photos that are delivered. If a server does not respond, some may come back for a while."""
 
     async def all(self) -> Mapping[PhotoId, UserId]:
-        """Return the author of each such photo."""
+        """Return the author of each such photo, of all for which `begin` has returned."""
 
 
 class DeferredPosts(Protocol):

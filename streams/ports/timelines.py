@@ -25,8 +25,15 @@ class Timelines(Protocol):
 
     For each partition of `fanout` the store has a checkpoint: every record below that offset has
     been applied to this store. A store of several servers has timelines in groups, numbered from 0, with a
-    checkpoint each, because it may lose some of them. Without `groups`, a call is about all of them.
+    checkpoint each, because it may lose some of them. `core.checkpoints.group_of` says in which one a
+    timeline is. Without `groups`, a call is about all of them.
     """
+
+    async def groups_by_server(self) -> Sequence[Sequence[int]]:
+        """Return which groups each server has, as far as this process knows; each group once.
+
+        A call about groups and owners of one server needs no other server.
+        """
 
     async def append(self, puts: Sequence[PhotosForOwners]) -> int:
         """Append fresh photos to the timelines that exist, in one call.
@@ -70,10 +77,20 @@ class Timelines(Protocol):
         """Remove every timeline; returns how many there were."""
 
     async def checkpoints(self, partitions: Sequence[int]) -> dict[int, int]:
-        """Return the next offset to apply for each partition that has a checkpoint."""
+        """Return the lowest checkpoint of each partition, if all groups have one: all below it is applied."""
 
-    async def checkpoints_by_group(self, partitions: Sequence[int]) -> Sequence[Mapping[int, int]]:
-        """Like `checkpoints`, for each group."""
+    async def checkpoints_by_server(
+        self, partitions: Sequence[int]
+    ) -> Sequence[tuple[Sequence[int], Mapping[int, int] | None]]:
+        """Like `checkpoints`, for the groups of each server, which are beside it.
+
+        None is a server that does not respond. Raises StoreUnavailable if none does.
+        """
+
+    async def checkpoints_by_group(
+        self, partitions: Sequence[int], groups: Collection[int] | None = None
+    ) -> Sequence[Mapping[int, int]]:
+        """Return the checkpoints that each group has, in the order of `groups`."""
 
     async def save_checkpoint(
         self, partition: int, position: int, *, expected: int | None, groups: Collection[int] | None = None
@@ -82,7 +99,7 @@ class Timelines(Protocol):
 
         Returns False if a stored checkpoint is another than these two: since the last checkpoint, this store
         has lost data or was restarted with older data. The records since then must be applied
-        again. The other groups may have the new checkpoint then, but `checkpoints` does not return it.
+        again. The other groups may have the new checkpoint then.
         """
 
     async def save_all_checkpoints(
@@ -100,7 +117,7 @@ class Timelines(Protocol):
         offset.
         """
 
-    async def confirm(self, expected: Mapping[int, int]) -> set[int]:
+    async def confirm(self, expected: Mapping[int, int], groups: Collection[int] | None = None) -> set[int]:
         """Mark the partitions whose checkpoint is as expected as verified, in each group.
 
         Returns the partitions whose checkpoint differs in at least one group.

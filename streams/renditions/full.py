@@ -44,7 +44,8 @@ async def full_task(
         put = await put_renditions(stores.media_objects, photo, renditions, rules)
         await stores.photos.add_renditions(photo, put)
         outcome = RenditionOutcome.MADE
-    await stores.cache.invalidate([photo_key(photo)])
+    if await stores.cache.invalidate_reachable([photo_key(photo)]):
+        await stores.undelivered.begin([(photo, author)])  # It is invalidated later.
     if await has_gone(stores.photos, photo, author):
         await ask_removal(stores, outbox, photo)
         return RenditionOutcome.GONE

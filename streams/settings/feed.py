@@ -104,6 +104,9 @@ class TimelineSettings(Part):
     rebuilds_per_s_max: PositiveInt = 1_000
     rebuilds_in_flight_max: PositiveInt = 16
     rebuild_ttl_ms: PositiveInt = 30_000
+    # Of a call of one server of a cluster; what takes longer is done later, and nothing else waits for it.
+    # Calls of an idle server take up to 5 ms, and no page is complete that lacks a post for 5 s.
+    timelines_wait_ms_max: PositiveInt = 500
     warm_timelines_in_flight_max: PositiveInt = 64
     lost_timelines_per_s_max: PositiveInt = 200  # Of the budget; readers have the rest.
     lost_timelines_in_flight_max: PositiveInt = 8
@@ -126,6 +129,7 @@ class FanoutSettings(TimelineSettings):
     bulk_rest_ratio: int = Field(default=3, ge=0)
     bulk_rest_ms_max: PositiveInt = 500
     normal_calls_in_flight_max: PositiveInt = 8
+    repair_calls_in_flight_max: PositiveInt = 2  # Of servers of a cluster that catch up.
     normal_poll_records_max: PositiveInt = 100
     normal_buffer_records_max: PositiveInt = 500
     bulk_poll_records_max: PositiveInt = 50

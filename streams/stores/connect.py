@@ -185,8 +185,9 @@ def stores_of(clients: StoreClients, settings: StoreSettings) -> Stores:
         StoreUnavailable: Cassandra did not answer, or the schema is not there yet.
     """
     database, redis, namespace = clients.cassandra, clients.redis, settings.namespace
+    wait_s = settings.timelines_wait_ms_max / 1_000
     cache, timelines = (
-        RedisCache(redis, namespace=namespace),
+        RedisCache(redis, namespace=namespace, wait_s=wait_s),
         timelines_of(redis, settings),
     )
     return Stores(
@@ -198,7 +199,7 @@ def stores_of(clients: StoreClients, settings: StoreSettings) -> Stores:
         counted_sets=CassandraCountedSets(database, settings.removed_edge_ttl_s),
         authors=CassandraAuthors(database),
         pulled_authors=CassandraPulledAuthors(database),
-        undelivered=RedisUndeliveredPhotos(redis, namespace=namespace),
+        undelivered=RedisUndeliveredPhotos(redis, namespace=namespace, wait_s=wait_s),
         deferred=CassandraDeferredPosts(database),
         parked=CassandraParkedPhotos(database),
         **vars(_coordination_of(database)),

@@ -7,10 +7,11 @@ StoreUnavailable: then it is not known what was written, and the call must be re
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from schemas.ids import ID_BYTES, ID_MAX, PackedIds, PhotoId, UserId, id_ms, pack_id, pack_ids, unpack_ids
 from schemas.internal import Backfill, Deliverable, FanoutPage, FanoutPosts, OwnPost, SetKind
+from streams.core.checkpoints import group_of
 from streams.core.counted import BUCKETS
 from streams.core.sets import BucketKey
 from streams.gathering import gather_bounded
@@ -23,11 +24,16 @@ MERGES_AT_ONCE = 50
 
 
 async def photos_for_owners(
-    stores: TimelineStores, records: Sequence[Deliverable], *, page_copy_s: int
+    stores: TimelineStores,
+    records: Sequence[Deliverable],
+    *,
+    page_copy_s: int,
+    cache_wait_s: float | None = None,
 ) -> list[PhotosForOwners]:
     """Return the photos of `records` with the owners of the timelines that must get them.
 
-    Owners who get the same photos are together, so that each timeline is written once.
+    Owners who get the same photos are together, so that each timeline is written once. `cache_wait_s` is
+    that of `follower_pages`.
 
     Law: no lost post. The photos were in their authors' lists before the records were published, and
     the pages are read after that. So if a new follower is not in a page yet, their backfill finds the
@@ -55,12 +61,30 @@ async def photos_for_owners(
                 add(record.photo_id, record.author_id, record.level, buckets, record.stamp)
             case OwnPost():
                 photos_of[record.author_id].add(record.photo_id)
-    pages = await follower_pages(stores.cache, stores.counted_sets, stamps, copy_s=page_copy_s)
+    pages = await follower_pages(
+        stores.cache, stores.counted_sets, stamps, copy_s=page_copy_s, wait_s=cache_wait_s
+    )
     owners_of: dict[tuple[PhotoId, ...], list[bytes]] = defaultdict(list)
     for target, photos in photos_of.items():
         owners = pages[target] if isinstance(target, BucketKey) else pack_id(target)
         owners_of[tuple(sorted(photos))].append(owners)
     return [PhotosForOwners(photos, PackedIds(b"".join(owners))) for photos, owners in owners_of.items()]
+
+
+def owners_of_groups(owners: PackedIds, chosen: Collection[int], groups: int) -> PackedIds:
+    """Return those of the owners whose timelines are in the chosen ones of so many groups."""
+    return PackedIds(pack_ids([owner for owner in unpack_ids(owners) if group_of(owner, groups) in chosen]))
+
+
+def puts_of_groups(
+    puts: Sequence[PhotosForOwners], chosen: Collection[int], groups: int
+) -> list[PhotosForOwners]:
+    """Return what of `puts` is for the timelines of the chosen ones of so many groups."""
+    return [
+        PhotosForOwners(put.photos, owners)
+        for put in puts
+        if (owners := owners_of_groups(put.owners, chosen, groups))
+    ]
 
 
 def calls_of(puts: Sequence[PhotosForOwners], owners_max: int) -> list[list[PhotosForOwners]]:

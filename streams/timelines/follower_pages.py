@@ -11,20 +11,31 @@ the post was in its author's list, and the backfill of that follower finds the p
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
+from typing import TypeVar
 
 from schemas.ids import PackedIds
 from streams.core.counted import PAGE_LEVEL_MIN
 from streams.core.sets import BucketKey
+from streams.errors import StoreUnavailable
 from streams.ports.cache import Cache
 from streams.ports.edges import CountedSets
 from streams.stores.cache.keys import follower_page_key
 
+T = TypeVar("T")
+
 
 async def follower_pages(
-    cache: Cache, counted_sets: CountedSets, stamps: Mapping[BucketKey, int], *, copy_s: int
+    cache: Cache,
+    counted_sets: CountedSets,
+    stamps: Mapping[BucketKey, int],
+    *,
+    copy_s: int,
+    wait_s: float | None = None,
 ) -> dict[BucketKey, PackedIds]:
     """Return the followers in each bucket, at least those up to its stamp; 0 is no stamp.
+
+    With `wait_s`, the cache is waited for so long at most, and then not used; with 0 it is not used.
 
     Raises:
         StoreUnavailable: Call it again.
@@ -33,16 +44,31 @@ async def follower_pages(
     names = {
         key: follower_page_key(key, stamp)
         for key, stamp in stamps.items()
-        if stamp and key.level < PAGE_LEVEL_MIN
+        if stamp and key.level < PAGE_LEVEL_MIN and wait_s != 0
     }
-    cached = zip(names, await cache.get(list(names.values())), strict=True)
-    pages = {key: PackedIds(page) for key, page in cached if page is not None}
+    read_cache = cache.get(list(names.values()))
+    cached = await (read_cache if wait_s is None else _in_time(read_cache, wait_s))
+    if cached is None:
+        return dict(await counted_sets.members(list(stamps)))
+    pages = {key: PackedIds(page) for key, page in zip(names, cached, strict=True) if page is not None}
     missing = [key for key in stamps if key not in pages]
     if missing:
         new_names = {key: names[key] for key in missing if key in names}
+        lease = cache.lease(list(new_names.values()))
         token, read = await asyncio.gather(
-            cache.lease(list(new_names.values())), counted_sets.members(missing)
+            lease if wait_s is None else _in_time(lease, wait_s), counted_sets.members(missing)
         )
-        await cache.fill(token, {name: read[key] for key, name in new_names.items()}, copy_s)
+        if token is not None:
+            fill = cache.fill(token, {name: read[key] for key, name in new_names.items()}, copy_s)
+            await (fill if wait_s is None else _in_time(fill, wait_s))
         pages |= read
     return pages
+
+
+async def _in_time(call: Awaitable[T], wait_s: float) -> T | None:
+    """Return the result of a call; None if it did not succeed in time."""
+    try:
+        async with asyncio.timeout(wait_s):
+            return await call
+    except (StoreUnavailable, TimeoutError):
+        return None

@@ -10,8 +10,9 @@ timeline, this read includes that follow, because its row was written before its
 requested.
 
 Photos may come from cached lists of authors' newest photos, which are also read after the timeline exists.
-Such a list is invalidated after a photo's row says ready and before the photo's first append is published.
-So if an append found no timeline, the list that is read afterwards has the photo. The same holds for the
+Such a list is invalidated after a photo's row says ready and before the photo's append is published. If a
+server hangs, the append is published nevertheless, and once more after the list could be invalidated. So
+if the last append found no timeline, the list that is read afterwards has the photo. The same holds for the
 pull lists of pages; a rebuild reads the same cached values.
 """
 

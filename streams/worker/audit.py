@@ -15,7 +15,7 @@ def audit_loop(shared: SharedParts, group: str) -> Loop:
     settings, stores = shared.settings, shared.stores
     first = GroupPartition(group, EDGES.named(settings.namespace), 0)
     stages = stages_of(settings.namespace, shared.sizes, OUTSIDE)
-    applied = Applied(shared.offsets, stages, settings.audit_wait_s_max)
+    applied = Applied(shared.offsets, stores.timelines, stages, settings.audit_wait_s_max)
     rebuilder = database_rebuilder(stores, stores.outgoing_edges, settings)
     repairs = Repairs(stores, shared.outbox, shared.outbox, rebuilder)
 

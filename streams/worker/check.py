@@ -11,8 +11,9 @@ from streams.edges.changed import follows_changed, likes_changed
 from streams.edges.dead_lettered import edge_dead_lettered
 from streams.jobs.clocks import Clocks
 from streams.jobs.parked import ParkedJob
+from streams.jobs.undelivered import UndeliveredJob
 from streams.kafka.consuming.agent import add_agent
-from streams.kafka.consuming.app import make_app
+from streams.kafka.consuming.app import assigned_partitions, make_app
 from streams.kafka.consuming.stops import Stops
 from streams.kafka.consuming.throttle import BackgroundThrottle
 from streams.kafka.consuming.waiting import retry_until_available
@@ -77,7 +78,16 @@ def wire_check(shared: SharedParts) -> Wired:
             batch_records_max=batch_records_max,
             fatal=shared.fatal,
         )
-    return Wired(apps=[app], loops=[ParkedJob(settings, shared.stores, shared.outbox).run])
+    first = (UPLOADS.named(settings.namespace), 0)
+    undelivered = UndeliveredJob(
+        shared.stores,
+        shared.outbox,
+        delivery_rules(shared),
+        shared.sizes,
+        owns=lambda: first in assigned_partitions(app),
+    )
+    parked = ParkedJob(settings, shared.stores, shared.outbox)
+    return Wired(apps=[app], loops=[parked.run, undelivered.run])
 
 
 def event_handlers(shared: SharedParts) -> Mapping[Topic, tuple[EventsHandler, int]]:

@@ -42,7 +42,7 @@ from streams.ports.leases import Leases
 from streams.ports.timelines import PhotosForOwners
 from streams.settings import OpsSettings, ReplaySettings, Settings
 from streams.stores.cache.following import cache_follows
-from streams.stores.cache.keys import photo_key, pull_list_key
+from streams.stores.cache.keys import keys_of_photo
 from streams.stores.memory.health import MemoryStoreProbe
 from streams.stores.memory.stores import memory_stores
 from tests.unit.streams.jobs.dead_letters.letters import MemoryLog, MemoryOperations, MemoryReplays
@@ -337,14 +337,14 @@ class World:
         )
         await self.stores.photos.insert([facts])
         await self.stores.author_photos.add([(PhotoId(photo), UserId(author))], ready=False)
-        await self.stores.cache.invalidate([photo_key(photo), pull_list_key(author)])
+        await self.stores.cache.invalidate_reachable(keys_of_photo(photo, author))
 
     async def post(self, photo: int, author: int, *, followers: tuple[int, ...] = ()) -> None:
         """Store a ready photo and push it to the timelines of `followers` and the author."""
         await self.upload(photo, author)
         await self.stores.photos.mark_ready({PhotoId(photo): RENDITIONS}, {PhotoId(photo): PUSHED})
         await self.stores.author_photos.add([(PhotoId(photo), UserId(author))], ready=True)
-        await self.stores.cache.invalidate([photo_key(photo), pull_list_key(author)])
+        await self.stores.cache.invalidate(keys_of_photo(photo, author))
         owners = PackedIds(pack_ids([*followers, author]))
         await self.stores.timelines.append([PhotosForOwners((PhotoId(photo),), owners)])
 
@@ -380,16 +380,21 @@ class World:
 
 async def make_world(**overrides: object) -> World:
     """Make a world in which Redis is verified as complete and the pulled authors are loaded."""
-    return await _world(None, **overrides)
+    return await _world(None, NOW_MS, **overrides)
+
+
+async def make_world_of(stores: Stores, clock_ms: int = NOW_MS, /, **overrides: object) -> World:
+    """Make the API over stores of a test's own, at a time."""
+    return await _world(stores, clock_ms, **overrides)
 
 
 async def another_process(world: World, **overrides: object) -> World:
     """Make another API process over the stores of `world`."""
-    return await _world(world.memory, **overrides)
+    return await _world(world.memory, NOW_MS, **overrides)
 
 
-async def _world(memory: Stores | None, **overrides: object) -> World:
-    clock = Clock(NOW_MS - 1_000)
+async def _world(memory: Stores | None, clock_ms: int, /, **overrides: object) -> World:
+    clock = Clock(clock_ms - 1_000)
     publisher, queue, log_ends, monitor = FakePublisher(), FakeQueue(), FakeOffsets(), FakeMonitor()
     records, letters, replays, operations = FakeRecords(), MemoryLog([]), MemoryReplays(), MemoryOperations()
     parts = {**PATIENT, **overrides}
@@ -491,5 +496,5 @@ async def _lease_shard(ids: PhotoIds, clock: Clock) -> None:
     """Mint the first id, which waits until the clock passes the lease's own millisecond."""
     minting = asyncio.create_task(ids.mint())
     await asyncio.sleep(0)
-    clock.ms = NOW_MS
+    clock.ms += 1_000
     await minting

@@ -120,6 +120,18 @@ STORES = Page(
                     (Query("max(shutterline_warming_hours_left)", "hours"),),
                 ),
                 Panel(
+                    "Groups of timelines behind",
+                    "Groups that the normal lane leaves out until their server of Redis has caught up.",
+                    COUNT,
+                    (Query("max(shutterline_timeline_groups_behind)", "groups"),),
+                ),
+                Panel(
+                    "Undelivered photos",
+                    "Photos that wait for a worker, or for a server of Redis that has them cached.",
+                    COUNT,
+                    (Query("max(shutterline_undelivered_photos)", "photos"),),
+                ),
+                Panel(
                     "Repairs after Redis came back older",
                     "Partitions of fanout that were applied again, by the outcome.",
                     PER_SECOND,

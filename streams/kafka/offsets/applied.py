@@ -5,7 +5,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
+from streams.core.checkpoints import reached
 from streams.kafka.offsets.queued import BrokerOffsets, Span
+from streams.ports.timelines import Timelines
 from streams.roles import LANES, Role, group_of
 from topics.catalogue import EDGES, FANOUT, Topic
 from topics.sizes import Sizes
@@ -15,10 +17,14 @@ POLL_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Partitions that a group reads, by the topic's name on the broker."""
+    """Partitions that a group reads, by the topic's name on the broker, and whether it writes timelines.
+
+    A group that does may commit what one of several servers has not got yet.
+    """
 
     group: str
     partitions: Mapping[str, Collection[int]]
+    writes_timelines: bool = False
 
 
 def stages_of(namespace: str, sizes: Sizes, events: Collection[Topic]) -> list[Stage]:
@@ -28,7 +34,11 @@ def stages_of(namespace: str, sizes: Sizes, events: Collection[Topic]) -> list[S
         Stage(group_of(namespace, Role.CHECK), check),
         Stage(group_of(namespace, Role.EDGES), {EDGES.named(namespace): sizes.range_of(EDGES)}),
         *(
-            Stage(group_of(namespace, role), {FANOUT.named(namespace): sizes.range_of(FANOUT, LANES[role])})
+            Stage(
+                group_of(namespace, role),
+                {FANOUT.named(namespace): sizes.range_of(FANOUT, LANES[role])},
+                True,
+            )
             for role in (Role.NORMAL, Role.BULK)
         ),
     ]
@@ -39,6 +49,7 @@ class Walk:
     """One walk down the stages: where the logs of each ended once those before it had been handled."""
 
     offsets: BrokerOffsets
+    timelines: Timelines
     stages: Sequence[Stage]
     _handled: int = field(default=0, init=False)
     _ends: Mapping[str, Mapping[int, int]] = field(default_factory=dict, init=False)
@@ -49,12 +60,14 @@ class Walk:
         What was in the logs of the first stage at the first call has then been applied.
 
         Raises:
-            StoreUnavailable: The brokers did not respond.
+            StoreUnavailable: The brokers, or a server of timelines, did not respond.
         """
         for stage in self.stages[self._handled :]:
             self._ends = self._ends or await self._ends_of(stage)
             for topic, ends in self._ends.items():
                 if not await self._is_handled(stage.group, topic, ends):
+                    return False
+                if stage.writes_timelines and not await self._are_in_timelines(ends):
                     return False
             self._handled, self._ends = self._handled + 1, {}
         return True
@@ -82,12 +95,18 @@ class Walk:
         skipped = await self.offsets.skip_gaps(group, topic, waiting)
         return all(skipped[partition] >= span.end for partition, span in waiting.items())
 
+    async def _are_in_timelines(self, ends: Mapping[int, int]) -> bool:
+        if sum(map(len, await self.timelines.groups_by_server())) == 1:
+            return True  # The one server has what is committed.
+        return reached(ends, await self.timelines.checkpoints(list(ends)))
+
 
 @dataclass(frozen=True, slots=True)
 class Applied:
     """Waits at most `wait_s_max` for all stages: what differs then, differs for good."""
 
     offsets: BrokerOffsets
+    timelines: Timelines
     stages: Sequence[Stage]
     wait_s_max: float
 
@@ -95,10 +114,10 @@ class Applied:
         """Return whether what was in the logs has been applied.
 
         Raises:
-            StoreUnavailable: The brokers did not respond.
+            StoreUnavailable: The brokers, or a server of timelines, did not respond.
         """
         deadline_s = monotonic() + self.wait_s_max
-        walk = Walk(self.offsets, self.stages)
+        walk = Walk(self.offsets, self.timelines, self.stages)
         while not await walk.is_done():
             if monotonic() > deadline_s:
                 return False

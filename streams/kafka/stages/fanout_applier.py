@@ -1,10 +1,10 @@
 """Apply records of `fanout` to the timelines, for the lane and for the repair of a lost Redis."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from schemas.envelope import Record
 from schemas.internal import Backfill, Deliverable, FanoutRecord, decode_fanout
@@ -15,7 +15,7 @@ from streams.metrics import DELIVERIES, FRESHNESS
 from streams.ports.groups import TimelineStores
 from streams.ports.timelines import PhotosForOwners
 from streams.settings import RetrySettings, TimelineSettings
-from streams.telemetry.causes import UNKNOWN, Cause, Subject, causes_in
+from streams.telemetry.causes import UNKNOWN, causes_in
 from streams.telemetry.subjects import subjects_of_fanout
 from streams.telemetry.tracing import current, exemplar_of
 from streams.timelines.fanout import backfill, calls_of, photos_for_owners, put_photos
@@ -23,6 +23,34 @@ from topics.catalogue import Lane
 
 T = TypeVar("T")
 NEVER_MS = 2**63
+# Records with their messages.
+Decoded: TypeAlias = Sequence[tuple[Record, FanoutRecord]]
+
+
+def decode(records: Sequence[Record]) -> Decoded:
+    """Return the records that are not empty, each with its message."""
+    return [(record, decode_fanout(record.value)) for record in records if record.value is not None]
+
+
+def posts_of(decoded: Decoded) -> list[Deliverable]:
+    return [message for _, message in decoded if not isinstance(message, Backfill)]
+
+
+def backfills_of(decoded: Decoded) -> list[Backfill]:
+    return [message for _, message in decoded if isinstance(message, Backfill)]
+
+
+def observe_freshness(decoded: Decoded, lane: Lane, now_ms: int) -> None:
+    """Count how old posts of a lane are, which are in the timelines now; exemplars lead to their traces."""
+    is_traced = current() is not None
+    for record, message in decoded:
+        if isinstance(message, Backfill):
+            continue
+        age_s = max(0.0, (now_ms - message.ready_ms) / 1_000)
+        photos = subjects_of_fanout(message)
+        causes = causes_in(record.headers, list(photos)) if is_traced else {}
+        for photo in photos:
+            FRESHNESS.labels(lane.value).observe(age_s, exemplar_of(causes.get(photo, UNKNOWN)))
 
 
 @dataclass(slots=True)
@@ -52,31 +80,21 @@ class FanoutApplier:
         Raises:
             PartitionRevoked: The partition was taken away; some records may not be applied.
         """
-        decoded = [(record, decode_fanout(record.value)) for record in records if record.value is not None]
-        posts = [message for _, message in decoded if not isinstance(message, Backfill)]
-        backfills = [message for _, message in decoded if isinstance(message, Backfill)]
+        decoded = decode(records)
         await asyncio.gather(
-            self._put_all(posts, _traced_causes(decoded), is_assigned),
-            *(self._backfill(message, is_assigned) for message in backfills),
+            self._put_all(decoded, is_assigned),
+            *(self._backfill(message, is_assigned) for message in backfills_of(decoded)),
         )
 
-    async def _put_all(
-        self,
-        posts: Sequence[Deliverable],
-        causes: Mapping[Subject, Cause],
-        is_assigned: Callable[[], bool],
-    ) -> None:
-        copy_s = self.settings.follower_page_copy_s
+    async def _put_all(self, decoded: Decoded, is_assigned: Callable[[], bool]) -> None:
+        posts, copy_s = posts_of(decoded), self.settings.follower_page_copy_s
         puts = await self._call(
             lambda: photos_for_owners(self.stores, posts, page_copy_s=copy_s), is_assigned
         )
         # A retry repeats one call only, and the bulk lane rests between two calls.
         calls = calls_of(puts, self.settings.append_owners_max)
         await asyncio.gather(*(self._put(call, is_assigned) for call in calls))
-        for post in posts:
-            age_s = max(0.0, (self.clock_ms() - post.ready_ms) / 1_000)
-            for photo in subjects_of_fanout(post):
-                FRESHNESS.labels(self.lane.value).observe(age_s, exemplar_of(causes.get(photo, UNKNOWN)))
+        observe_freshness(decoded, self.lane, self.clock_ms())
 
     async def _put(self, puts: Sequence[PhotosForOwners], is_assigned: Callable[[], bool]) -> None:
         since_ms = [self.clock_ms() - self.settings.fresh_s_max * 1_000]
@@ -105,12 +123,3 @@ class FanoutApplier:
                 return result
 
         return await retry_until_available(self.retry, call_once, is_assigned=is_assigned)
-
-
-def _traced_causes(decoded: Sequence[tuple[Record, FanoutRecord]]) -> Mapping[Subject, Cause]:
-    """Return what caused each photo, if this process traces."""
-    causes: dict[Subject, Cause] = {}
-    if current() is not None:
-        for record, message in decoded:
-            causes |= causes_in(record.headers, list(subjects_of_fanout(message)))
-    return causes

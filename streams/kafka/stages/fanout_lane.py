@@ -16,8 +16,7 @@ from streams.kafka.consuming.agent import Delivered
 from streams.kafka.consuming.progress import GroupPartition, Progress
 from streams.kafka.consuming.throttle import BackgroundThrottle
 from streams.kafka.consuming.waiting import PartitionRevoked
-from streams.kafka.stages.fanout_applier import FanoutApplier
-from streams.kafka.stages.redis_checkpoints import RedisCheckpoints
+from streams.kafka.stages.redis_checkpoints import LaneCheckpoints
 from streams.telemetry.batches import handling_batch, ids_of
 from streams.telemetry.causes import Cause, Subject, causes_in
 from streams.telemetry.lines import log_each
@@ -32,15 +31,13 @@ class FanoutLane:
 
     group: str
     lane: Lane
-    applier: FanoutApplier
-    checkpoints: RedisCheckpoints
+    checkpoints: LaneCheckpoints
     progress: Progress
     throttle: BackgroundThrottle
 
     async def __call__(self, delivered: Delivered) -> None:
         records = delivered.records
-        partition, end = records[0].partition, records[-1].offset + 1
-        group_partition = GroupPartition(self.group, records[0].topic, partition)
+        group_partition = GroupPartition(self.group, records[0].topic, records[0].partition)
         causes = _causes(records)
         urgent = self.throttle.urgent() if self.lane is Lane.NORMAL else nullcontext()
         try:
@@ -54,14 +51,11 @@ class FanoutLane:
                     causes,
                 ),
             ):
-                async with self.checkpoints.lock(partition):
-                    await self.checkpoints.ensure(partition, records[0].offset, delivered.is_assigned)
-                    await self.applier.apply(records, delivered.is_assigned)
-                    await self.checkpoints.advance(partition, end, delivered.is_assigned)
+                await self.checkpoints.handle(records, delivered.is_assigned)
         except PartitionRevoked:
             return
         delivered.ack(len(records))
-        self.progress.handled(group_partition, end)
+        self.progress.handled(group_partition, records[-1].offset + 1)
         rows = ({"event_id": event_id} for event_id in ids_of(causes))
         log_each(log, logging.INFO, "timelines written", rows, group_partition.log_fields())
 

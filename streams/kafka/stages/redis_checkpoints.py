@@ -38,8 +38,8 @@ log = logging.getLogger(__name__)
 Apply = Callable[[Sequence[Record], Callable[[], bool]], Awaitable[None]]
 
 
-@dataclass(slots=True)
-class RedisCheckpoints:
+@dataclass(slots=True, kw_only=True)
+class LaneCheckpoints:
     """The checkpoints of one lane's partitions that this process owns.
 
     `topic` is the name of `fanout` on the broker. `groups` has the partitions of each lane's
@@ -54,7 +54,6 @@ class RedisCheckpoints:
     group: str
     groups: dict[str, range]
     owned: Callable[[], set[int]]
-    apply: Apply
     watch_s: float = WATCH_S
     # The checkpoints as this process stored or read them last.
     _positions: dict[int, int] = field(default_factory=dict, init=False)
@@ -69,6 +68,80 @@ class RedisCheckpoints:
     def is_verified(self) -> bool:
         """Return whether Redis is known to be complete for all partitions of this process."""
         return self.owned() <= self._positions.keys()
+
+    async def handle(self, records: Sequence[Record], is_assigned: Callable[[], bool]) -> None:
+        """Apply a batch of one partition, then store its checkpoint; it may be committed afterwards.
+
+        Raises:
+            PartitionRevoked: The partition was taken away; the batch must not be committed.
+        """
+        raise NotImplementedError
+
+    async def watch_once(self) -> None:
+        """Compare each owned partition's checkpoint with Redis.
+
+        Raises:
+            StoreUnavailable: Some partitions may be unchecked; call this again.
+            PartitionRevoked: A partition was taken away while it was repaired.
+        """
+        raise NotImplementedError
+
+    async def watch(self) -> None:
+        """Check all owned partitions again and again, new ones at once; runs until cancelled."""
+        while True:
+            try:
+                await self.watch_once()
+            except StoreUnavailable as error:
+                log.debug("the checkpoints could not be checked, and are checked again soon: %s", error)
+            except PartitionRevoked:
+                pass
+            await self._next_look()
+
+    async def _next_look(self) -> None:
+        """Return after `watch_s`, or as soon as this process has a partition that was not looked at."""
+        next_s = monotonic() + self.watch_s
+        while True:
+            await asyncio.sleep(min(NEW_S, self.watch_s))
+            if monotonic() >= next_s or not self.owned() <= self._positions.keys():
+                return
+
+    async def _start_over(self, groups: Collection[int], outcome: str) -> None:
+        """Remove every timeline of the groups, then store all checkpoints of those that have none.
+
+        In this order, so that no checkpoint claims that an incomplete timeline is up to date.
+        """
+        removed = await self.timelines.forget_all(groups)
+        positions: dict[int, int] = dict.fromkeys(self._partitions(), 0)
+        for group, partitions in self.groups.items():
+            positions |= await self.offsets.committed(group, self.topic, partitions)
+        if await self.timelines.save_all_checkpoints(positions, groups):
+            log.warning(
+                "Redis is new or was flushed: %d timelines removed", removed, extra={"store": "redis"}
+            )
+        REPAIRS.labels(outcome).inc()
+
+    def _partitions(self) -> list[int]:
+        """Return the partitions of all lanes."""
+        return [partition for partitions in self.groups.values() for partition in partitions]
+
+    async def _begin(self, partition: int) -> int:
+        """Return the first offset that the partition's log still holds."""
+        log_partition = (self.topic, partition)
+        return (await self.offsets.begins([log_partition]))[log_partition]
+
+
+@dataclass(slots=True, kw_only=True)
+class RedisCheckpoints(LaneCheckpoints):
+    """Waits for all of Redis: a batch is applied in all groups before its checkpoint is stored."""
+
+    apply: Apply
+
+    async def handle(self, records: Sequence[Record], is_assigned: Callable[[], bool]) -> None:
+        partition = records[0].partition
+        async with self.lock(partition):
+            await self.ensure(partition, records[0].offset, is_assigned)
+            await self.apply(records, is_assigned)
+            await self.advance(partition, records[-1].offset + 1, is_assigned)
 
     async def ensure(self, partition: int, position: int, is_assigned: Callable[[], bool]) -> None:
         """Return when Redis has every record below `position`; the caller holds the lock.
@@ -103,25 +176,6 @@ class RedisCheckpoints:
             self._positions[partition] = position
 
         await retry_until_available(self.retry, store, is_assigned=is_assigned)
-
-    async def watch(self) -> None:
-        """Check all owned partitions again and again, new ones at once; runs until cancelled."""
-        while True:
-            try:
-                await self.watch_once()
-            except StoreUnavailable as error:
-                log.debug("the checkpoints could not be checked, and are checked again soon: %s", error)
-            except PartitionRevoked:
-                pass
-            await self._next_look()
-
-    async def _next_look(self) -> None:
-        """Return after `watch_s`, or as soon as a partition is not verified."""
-        next_s = monotonic() + self.watch_s
-        while True:
-            await asyncio.sleep(min(NEW_S, self.watch_s))
-            if monotonic() >= next_s or not self.is_verified():
-                return
 
     async def watch_once(self) -> None:
         """Compare each owned partition's checkpoint with Redis, and repair Redis where they differ.
@@ -189,30 +243,6 @@ class RedisCheckpoints:
         )
         await self._apply_again(partition, begin, position)
         REPAIRS.labels("repaired").inc()
-
-    async def _start_over(self, groups: Collection[int], outcome: str) -> None:
-        """Remove every timeline of the groups, then store all checkpoints of those that have none.
-
-        In this order, so that no checkpoint claims that an incomplete timeline is up to date.
-        """
-        removed = await self.timelines.forget_all(groups)
-        positions: dict[int, int] = dict.fromkeys(self._partitions(), 0)
-        for group, partitions in self.groups.items():
-            positions |= await self.offsets.committed(group, self.topic, partitions)
-        if await self.timelines.save_all_checkpoints(positions, groups):
-            log.warning(
-                "Redis is new or was flushed: %d timelines removed", removed, extra={"store": "redis"}
-            )
-        REPAIRS.labels(outcome).inc()
-
-    def _partitions(self) -> list[int]:
-        """Return the partitions of all lanes."""
-        return [partition for partitions in self.groups.values() for partition in partitions]
-
-    async def _begin(self, partition: int) -> int:
-        """Return the first offset that the partition's log still holds."""
-        log_partition = (self.topic, partition)
-        return (await self.offsets.begins([log_partition]))[log_partition]
 
     async def _apply_again(self, partition: int, begin: int, end: int) -> None:
         async with aclosing(self.records.read(partition, begin, end)) as batches:

@@ -34,6 +34,11 @@ def photo_key(photo: int) -> bytes:
     return b"s" + pack_id(photo)
 
 
+def keys_of_photo(photo: int, author: int) -> tuple[bytes, bytes]:
+    """Return the keys of the photo and of its author's list; both say whether it is ready."""
+    return photo_key(photo), pull_list_key(author)
+
+
 def photo_keys(photos: Iterable[int]) -> list[bytes]:
     return [b"s" + packed for packed in _packed(photos)]
 

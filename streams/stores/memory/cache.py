@@ -55,6 +55,10 @@ class MemoryCache(Cache):
         for key in keys:
             self._slots.pop(key, None)
 
+    async def invalidate_reachable(self, keys: Sequence[bytes]) -> frozenset[bytes]:
+        await self.invalidate(keys)
+        return frozenset()
+
     def _slot(self, key: bytes) -> _Slot | None:
         slot = self._slots.get(key)
         return slot if slot is not None and slot.expires_ms > self._clock_ms() else None

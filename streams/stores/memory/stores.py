@@ -48,6 +48,7 @@ def memory_stores(
     sizes: Sizes = SIZES[Profile.LOCAL],
     objects: MutableMapping[str, bytes] | None = None,
     timeline_groups: int = 1,
+    cache: MemoryCache | None = None,
 ) -> Stores:
     """Make empty stores with the defaults of `streams.settings`, and a media bucket that holds `objects`.
 
@@ -55,7 +56,7 @@ def memory_stores(
     No store ever waits, so a call of a store never lets another task run.
     """
     bucket: MutableMapping[str, bytes] = {} if objects is None else objects
-    photos, author_photos, cache = MemoryPhotos(), MemoryAuthorPhotos(), MemoryCache(clock_ms)
+    photos, author_photos, cache = MemoryPhotos(), MemoryAuthorPhotos(), cache or MemoryCache(clock_ms)
     outgoing_edges = MemoryOutgoingEdges(clock_ms, removed_edge_ttl_s * 1_000)
     timelines = MemoryTimelines(
         clock_ms,

@@ -10,8 +10,7 @@ from more_itertools import chunked, flatten
 
 from schemas.ids import PackedIds, PhotoId, UserId, pack_ids, unpack_ids
 from streams.core import ring
-from streams.core.checkpoints import GROUPS_LEVEL
-from streams.core.counted import bucket_of
+from streams.core.checkpoints import group_of, lowest_of
 from streams.ports.cache import Cache
 from streams.ports.timelines import ActiveReaders, PageStart, PageStarts, PhotosForOwners, Timelines
 
@@ -46,6 +45,9 @@ class MemoryTimelines(Timelines):
         self._rings: dict[UserId, _Stored] = {}
         self._checkpoints: list[dict[int, int]] = [{} for _ in range(groups)]
         self._verified: list[set[int]] = [set() for _ in range(groups)]
+
+    async def groups_by_server(self) -> Sequence[Sequence[int]]:
+        return [range(len(self._checkpoints))]
 
     async def append(self, puts: Sequence[PhotosForOwners]) -> int:
         deliveries = 0
@@ -122,7 +124,7 @@ class MemoryTimelines(Timelines):
         return forgotten
 
     def group_of(self, owner: UserId) -> int:
-        return bucket_of(owner, GROUPS_LEVEL) % len(self._checkpoints)
+        return group_of(owner, len(self._checkpoints))
 
     def lose(self, group: int) -> None:
         """Be as if the server of the group's timelines had been replaced by an empty one."""
@@ -132,12 +134,23 @@ class MemoryTimelines(Timelines):
         self._verified[group].clear()
 
     async def checkpoints(self, partitions: Sequence[int]) -> dict[int, int]:
-        return (await self.checkpoints_by_group(partitions))[0]
+        return lowest_of(await self.checkpoints_by_group(partitions))
 
-    async def checkpoints_by_group(self, partitions: Sequence[int]) -> list[dict[int, int]]:
+    async def checkpoints_by_server(
+        self, partitions: Sequence[int]
+    ) -> Sequence[tuple[Sequence[int], Mapping[int, int] | None]]:
+        return [(range(len(self._checkpoints)), await self.checkpoints(partitions))]
+
+    async def checkpoints_by_group(
+        self, partitions: Sequence[int], groups: Collection[int] | None = None
+    ) -> list[dict[int, int]]:
         return [
-            {partition: stored[partition] for partition in partitions if partition in stored}
-            for stored in self._checkpoints
+            {
+                partition: self._checkpoints[group][partition]
+                for partition in partitions
+                if partition in self._checkpoints[group]
+            }
+            for group in self._chosen(groups)
         ]
 
     async def save_checkpoint(
@@ -164,9 +177,10 @@ class MemoryTimelines(Timelines):
     async def verified(self) -> bool:
         return all(len(verified) >= self._fanout_partitions for verified in self._verified)
 
-    async def confirm(self, expected: Mapping[int, int]) -> set[int]:
+    async def confirm(self, expected: Mapping[int, int], groups: Collection[int] | None = None) -> set[int]:
         different = set()
-        for checkpoints, verified in zip(self._checkpoints, self._verified, strict=True):
+        for group in self._chosen(groups):
+            checkpoints, verified = self._checkpoints[group], self._verified[group]
             as_expected = {
                 partition
                 for partition, position in expected.items()

@@ -9,8 +9,11 @@ The incarnation is not in the key. In a cluster a slot may move to another serve
 invalidation must find the value wherever it is.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from secrets import token_bytes
+
+from more_itertools import flatten
 
 from streams.errors import StoreUnavailable
 from streams.ports.cache import Cache
@@ -25,8 +28,11 @@ _HEADER_BYTES = 1 + INCARNATION_BYTES
 class RedisCache(Cache):
     """Values and leases in Redis."""
 
-    def __init__(self, client: RedisClient, *, namespace: str) -> None:
+    def __init__(self, client: RedisClient, *, namespace: str, wait_s: float | None = None) -> None:
+        """`wait_s` is how long `invalidate_reachable` waits for one of several servers; None is the client's
+        own deadline."""
         self._client = client
+        self._wait_s = wait_s
         self._prefix = namespace.encode() + b"z"
         self._lease = load_script("cache_lease")
         self._fill = load_script("cache_fill")
@@ -110,6 +116,24 @@ class RedisCache(Cache):
         names = self._names(keys)
         commands = [(b"UNLINK", *(names[at] for at in indexes)) for indexes in self._client.together(names)]
         await self._client.call("invalidate cached", self._client.ask_together, commands)
+
+    async def invalidate_reachable(self, keys: Sequence[bytes]) -> frozenset[bytes]:
+        if not self._client.is_cluster:
+            await self.invalidate(keys)
+            return frozenset()
+
+        async def late(of_server: Sequence[bytes]) -> Sequence[bytes]:
+            try:
+                async with asyncio.timeout(self._wait_s):
+                    await self.invalidate(of_server)
+            except (StoreUnavailable, TimeoutError):
+                return of_server
+            return ()
+
+        by_server = await self._client.by_server(self._names(keys))
+        return frozenset(
+            flatten(await asyncio.gather(*(late([keys[at] for at in indexes]) for indexes in by_server)))
+        )
 
     def _names(self, keys: Sequence[bytes]) -> list[bytes]:
         return [self._prefix + key for key in keys]

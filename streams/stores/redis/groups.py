@@ -15,8 +15,8 @@ from string import ascii_lowercase, ascii_uppercase, digits
 
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
-from streams.core.checkpoints import GROUPS_LEVEL
-from streams.core.counted import BUCKETS, bucket_of
+from streams.core.checkpoints import GROUPS_LEVEL, group_of
+from streams.core.counted import BUCKETS
 
 _LETTERS = (digits + ascii_lowercase + ascii_uppercase).encode()
 
@@ -30,7 +30,7 @@ class Groups:
 
     def of(self, owner: int) -> int:
         """Return the group of a reader's timeline."""
-        return bucket_of(owner, GROUPS_LEVEL) if len(self.texts) > 1 else 0
+        return group_of(owner, len(self.texts))
 
 
 @lru_cache(2)

@@ -5,8 +5,8 @@ NAMESPACE n TAG partition             the checkpoint of a partition of `fanout`
 NAMESPACE v TAG incarnation           the partitions whose worker found this server no older than its commits
 
 In a cluster the tag is that of the owner's group (`groups.py`), and each group has checkpoints. All groups
-have the same ones, unless a server of some of them was lost or came back older. Those of the first group are
-stored last, so they say what all groups have. Without a cluster there are no tags.
+have the same ones, unless a server of some of them was lost, came back older, or was left out because it did
+not respond. Those of the first group are stored last. Without a cluster there are no tags.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from more_itertools import flatten, sliced
 
 from schemas.ids import ID_BYTES, PackedIds, PhotoId, UserId, pack_id, pack_ids, unpack_id
 from streams.core import ring
+from streams.core.checkpoints import lowest_of
 from streams.errors import StoreUnavailable
 from streams.ports.timelines import PhotosForOwners, Timelines
 from streams.stores.redis.connection.client import (
@@ -72,7 +73,11 @@ class RedisTimelines(Timelines):
         self._existing = load_script("timeline_existing")
         self._swap = load_script("timeline_swap")
         self._save_checkpoint = load_script("checkpoint")
+        self._lowest = load_script("checkpoints_lowest")
         self._confirm = load_script("confirm")
+
+    async def groups_by_server(self) -> list[Sequence[int]]:
+        return [*await self._client.by_server(self._prefixes)]
 
     async def append(self, puts: Sequence[PhotosForOwners]) -> int:
         parts = [
@@ -180,11 +185,34 @@ class RedisTimelines(Timelines):
                 return forgotten
 
     async def checkpoints(self, partitions: Sequence[int]) -> dict[int, int]:
-        [first] = await self._checkpoints_of([0], partitions)
-        return first
+        servers = await self.groups_by_server()
+        return lowest_of(
+            await asyncio.gather(*(self._lowest_of_server(groups, partitions) for groups in servers))
+        )
 
-    async def checkpoints_by_group(self, partitions: Sequence[int]) -> list[dict[int, int]]:
-        return await self._checkpoints_of(self._all_groups, partitions)
+    async def checkpoints_by_server(
+        self, partitions: Sequence[int]
+    ) -> list[tuple[Sequence[int], Mapping[int, int] | None]]:
+        servers = await self.groups_by_server()
+        asked = (self._lowest_of_server(groups, partitions) for groups in servers)
+        by_server: list[tuple[Sequence[int], Mapping[int, int] | None]] = []
+        failure: StoreUnavailable | None = None
+        for groups, lowest in zip(servers, await asyncio.gather(*asked, return_exceptions=True), strict=True):
+            if isinstance(lowest, StoreUnavailable):
+                failure = lowest
+                by_server.append((groups, None))
+            elif isinstance(lowest, BaseException):
+                raise lowest
+            else:
+                by_server.append((groups, lowest))
+        if failure is not None and all(lowest is None for _, lowest in by_server):
+            raise failure
+        return by_server
+
+    async def checkpoints_by_group(
+        self, partitions: Sequence[int], groups: Collection[int] | None = None
+    ) -> list[dict[int, int]]:
+        return await self._checkpoints_of(self._chosen(groups), partitions)
 
     async def save_checkpoint(
         self, partition: int, position: int, *, expected: int | None, groups: Collection[int] | None = None
@@ -242,8 +270,8 @@ class RedisTimelines(Timelines):
     def are_verified(self, partitions: int) -> bool:
         return partitions >= self._fanout_partitions
 
-    async def confirm(self, expected: Mapping[int, int]) -> set[int]:
-        partitions = sorted(expected)
+    async def confirm(self, expected: Mapping[int, int], groups: Collection[int] | None = None) -> set[int]:
+        partitions, chosen = sorted(expected), list(self._chosen(groups))
 
         def args_of(group: int, verified: bytes) -> list[bytes]:
             values = (
@@ -253,17 +281,17 @@ class RedisTimelines(Timelines):
             return [verified, b"%d" % len(partitions), *flatten(values)]
 
         async def run(name: NameOf) -> list[list[bytes]]:
-            names = [await name(self._verified, text) for text in self._groups.texts]
+            names = [await name(self._verified, self._groups.texts[group]) for group in chosen]
 
-            def args_of_groups(groups: Iterable[int]) -> list[bytes]:
-                return [*flatten(args_of(group, names[group]) for group in groups)]
+            def args_of_groups(indexes: Iterable[int]) -> list[bytes]:
+                return [*flatten(args_of(chosen[at], names[at]) for at in indexes)]
 
             try:
                 return await self._by_server(self._confirm, names, args_of_groups)
             except KeysElsewhere:
                 # Groups whose slots are moving are left out: their keys are on two servers.
                 return await self._each_where_possible(
-                    self._confirm, [(key, args_of_groups([group])) for group, key in enumerate(names)]
+                    self._confirm, [(key, args_of_groups([at])) for at, key in enumerate(names)]
                 )
 
         moved = await self._client.call_in_incarnation("confirm", run)
@@ -310,6 +338,28 @@ class RedisTimelines(Timelines):
                 raise reply
             replies += reply if isinstance(reply, list) else []
         return replies
+
+    async def _lowest_of_server(self, groups: Sequence[int], partitions: Sequence[int]) -> dict[int, int]:
+        """Return the lowest checkpoints that groups of one server have; see `checkpoints`."""
+        texts = [b"%d" % partition for partition in partitions]
+        args = [
+            self._checkpoints,
+            b"%d" % len(texts),
+            *texts,
+            *(self._groups.tags[group] for group in groups),
+        ]
+        call = (self._prefixes[groups[0]], args)
+        try:
+            [replies] = await self._client.call(
+                "checkpoints", self._client.ask_scripts_at, self._lowest, [call]
+            )
+        except KeysElsewhere:  # Slots are moving.
+            return lowest_of(await self._checkpoints_of(groups, partitions))
+        return {
+            partition: int(reply)
+            for partition, reply in zip(partitions, replies, strict=True)
+            if reply != b""
+        }
 
     async def _checkpoints_of(self, groups: Iterable[int], partitions: Sequence[int]) -> list[dict[int, int]]:
         # One by one, because a server does not read several keys of a slot that is moving.

@@ -32,6 +32,16 @@ def interleavings(*lengths: int) -> Iterator[tuple[int, ...]]:
 
 
 class CacheSuite:
+    async def test_reachable_keys_are_invalidated_as_others_are(self, stores: Stores, new_id: NewId) -> None:
+        """While all servers respond, no older value can be read afterwards, and no key is returned."""
+        filled, leased = keys_of(new_id, 2)
+        token = await stores.cache.lease([filled, leased])
+        await stores.cache.fill(token, {filled: b"old"}, TTL_S)
+
+        assert await stores.cache.invalidate_reachable([filled, leased]) == frozenset()
+        await stores.cache.fill(token, {filled: b"old", leased: b"old"}, TTL_S)
+        assert await stores.cache.get([filled, leased]) == [None, None]
+
     async def test_what_was_filled_under_a_lease_is_read(self, stores: Stores, new_id: NewId) -> None:
         """`get` returns values in the order of the keys, and None for a key that has no value. A
         key that is only leased has no value."""

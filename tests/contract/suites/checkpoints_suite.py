@@ -101,6 +101,40 @@ class CheckpointsSuite:
         assert await stores.timelines.checkpoints([partition]) == by_group[0]
         assert partition in await stores.timelines.confirm({partition: 9})
 
+    async def test_servers_have_all_groups_each_once(self, stores: Stores, new_id: NewId) -> None:
+        """And each says the lowest checkpoints of its groups. One that a group lacks is not among them."""
+        one, two = new_id(), new_id()
+        servers = await stores.timelines.groups_by_server()
+        groups = sorted(group for of_server in servers for group in of_server)
+        assert groups == list(range(len(await stores.timelines.checkpoints_by_group([one]))))
+        *others, last = groups
+        assert await stores.timelines.save_all_checkpoints({one: 5, two: 9}, others or None)
+        if others:
+            assert await stores.timelines.save_checkpoint(one, 3, expected=None, groups=[last])
+
+        by_server = await stores.timelines.checkpoints_by_server([one, two])
+
+        assert [list(groups) for groups, _ in by_server] == [list(groups) for groups in servers]
+        for of_server, lowest in by_server:
+            is_whole = not others or last not in of_server
+            assert lowest == ({one: 5, two: 9} if is_whole else {one: 3})
+        assert await stores.timelines.checkpoints([one, two]) == ({one: 3} if others else {one: 5, two: 9})
+        assert await stores.timelines.checkpoints_by_group([one], [last, groups[0]]) == [
+            {one: 3 if others else 5},
+            {one: 5},
+        ]
+
+    async def test_only_the_chosen_groups_are_compared(self, stores: Stores, new_id: NewId) -> None:
+        partition = new_id()
+        groups = range(len(await stores.timelines.checkpoints_by_group([partition])))
+        assert await stores.timelines.save_checkpoint(partition, 5, expected=None)
+        assert await stores.timelines.save_checkpoint(partition, 7, expected=5, groups=[groups[-1]])
+
+        assert await stores.timelines.confirm({partition: 7}, [groups[-1]]) == set()
+        assert await stores.timelines.confirm({partition: 5}, groups[:-1]) == set()
+        assert await stores.timelines.confirm({partition: 5}, [groups[-1]]) == {partition}
+        assert await stores.timelines.checkpoints([partition]) == {partition: 5 if len(groups) > 1 else 7}
+
     async def test_a_save_may_be_repeated(self, stores: Stores, new_id: NewId) -> None:
         """Its reply may have been lost."""
         partition = new_id()

@@ -39,7 +39,9 @@ BRIEF = {
 
 
 @asynccontextmanager
-async def cluster_stores(cluster: Cluster, namespace: str, **settings: object) -> AsyncIterator[Stores]:
+async def cluster_stores(
+    cluster: Cluster, namespace: str, *, timeout_s: float = 10.0, **settings: object
+) -> AsyncIterator[Stores]:
     """What Redis stores, in the cluster; all else in memory."""
     limited: Mapping[str, object] = {
         "namespace": namespace,
@@ -49,8 +51,9 @@ async def cluster_stores(cluster: Cluster, namespace: str, **settings: object) -
         "insert_ids_max": 16,  # Below the suites' numbers of owners, so one call becomes several.
     }
     used = cluster.settings.model_copy(update={**limited, **settings})
-    redis = redis_client(used, timeout_s=10.0)
-    cache, timelines = RedisCache(redis, namespace=namespace), timelines_of(redis, used)
+    redis = redis_client(used, timeout_s)
+    wait_s = used.timelines_wait_ms_max / 1_000
+    cache, timelines = RedisCache(redis, namespace=namespace, wait_s=wait_s), timelines_of(redis, used)
     yield replace(
         memory_stores(clock_ms=unix_ms),
         cache=cache,
@@ -60,7 +63,7 @@ async def cluster_stores(cluster: Cluster, namespace: str, **settings: object) -
         leases=RedisLeases(redis, namespace=namespace),
         rebuild_budget=RedisRebuildBudget(redis, namespace=namespace, per_s_max=limits.REBUILDS_PER_S_MAX),
         upload_limit=RedisUploadLimit(redis, namespace=namespace, per_minute=used.uploads_per_minute),
-        undelivered=RedisUndeliveredPhotos(redis, namespace=namespace),
+        undelivered=RedisUndeliveredPhotos(redis, namespace=namespace, wait_s=wait_s),
         removal_marks=RedisRemovalMarks(redis, namespace=namespace, ttl_s=used.removal_mark_ttl_s),
         redis_probe=RedisStoreProbe(redis, namespace=namespace),
         redis_clock=RedisStoreClock(redis),

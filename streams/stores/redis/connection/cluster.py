@@ -211,9 +211,13 @@ class RedisCluster(RedisClient):
         await server.learn()
         if asking:
             commands = [each for command in commands for each in ((b"ASKING",), command)]
-        replies: list[Any] = await server.call(
-            _name_of(commands[-1]), server.ask_or_redirect, commands, script
-        )
+        try:
+            replies: list[Any] = await server.call(
+                _name_of(commands[-1]), server.ask_or_redirect, commands, script
+            )
+        except asyncio.CancelledError:
+            self._learn_soon()  # The caller did not want to wait longer. The server may have been replaced.
+            raise
         return replies[1::2] if asking else replies
 
     async def _follow(

@@ -47,7 +47,7 @@ async def test_copies_are_invalidated_before_anything_is_published_on_fanout() -
     """A rebuild that an append missed reads the author's list after that, and finds the photo in it."""
 
     async def at(moment: Moment) -> None:
-        if moment.operation == "invalidate":
+        if moment.operation == "invalidate_reachable":
             await asyncio.sleep(0.01)
 
     flaky = FlakyStores(memory_stores(clock_ms=lambda: NOW_MS), at)
@@ -63,7 +63,7 @@ async def test_copies_are_invalidated_before_anything_is_published_on_fanout() -
     )
 
     moments = [(moment.operation, moment.done) for moment in flaky.moments]
-    invalidated = len(moments) - moments[::-1].index(("invalidate", True))
+    invalidated = len(moments) - moments[::-1].index(("invalidate_reachable", True))
     assert moments.index(("mark_ready", True)) < invalidated <= moments.index(("fanout", False))
 
 

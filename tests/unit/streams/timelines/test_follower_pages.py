@@ -1,5 +1,6 @@
 """Cached follower pages save reads of the database, and no post misses a follower because of them."""
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -14,7 +15,7 @@ from streams.ports.groups import Stores
 from streams.stores.memory.stores import memory_stores
 from streams.timelines.fanout import photos_for_owners
 from streams.timelines.follower_pages import follower_pages
-from tests.worlds.flaky_stores import FlakyStores
+from tests.worlds.flaky_stores import FlakyStores, Moment
 
 AUTHOR = UserId(7)
 BUCKET = BucketKey(SetKind.FOLLOWERS, AUTHOR, 0, 0)
@@ -97,3 +98,36 @@ async def test_every_follower_up_to_the_stamp_is_in_the_page(steps: list[str | i
             post_stamp, followers = posts[step]
 
             assert followers <= await page(world, post_stamp)
+
+
+@pytest.mark.parametrize("hanging", ["get", "lease", "fill"])
+async def test_a_cache_that_hangs_is_waited_for_as_long_as_the_caller_says(hanging: str) -> None:
+    """The followers come from the database."""
+    world = new_stores()
+    await write(world.real, 5, [101])
+
+    async def hang(moment: Moment) -> None:
+        if (moment.store, moment.operation) == ("cache", hanging):
+            await asyncio.Event().wait()
+
+    world.at = hang
+    async with asyncio.timeout(10):
+        pages = await follower_pages(
+            world.stores.cache, world.stores.counted_sets, {BUCKET: 5}, copy_s=60, wait_s=0.01
+        )
+
+    assert set(unpack_ids(pages[BUCKET])) == {101}
+
+
+async def test_a_caller_that_does_not_wait_asks_no_cache() -> None:
+    """A server of the cache is known to hang."""
+    world = new_stores()
+    await write(world.real, 5, [101])
+    await page(world, 5)
+    world.moments.clear()
+    pages = await follower_pages(
+        world.stores.cache, world.stores.counted_sets, {BUCKET: 5}, copy_s=60, wait_s=0.0
+    )
+
+    assert set(unpack_ids(pages[BUCKET])) == {101}
+    assert reads(world) == 1

@@ -71,7 +71,7 @@ class World:
             owned=lambda: {0},
             apply=applier.apply,
         )
-        self.lane = FanoutLane("fanout-normal", self.lane_name, applier, checkpoints, Progress(), throttle)
+        self.lane = FanoutLane("fanout-normal", self.lane_name, checkpoints, Progress(), throttle)
 
     async def begin(self) -> None:
         timelines = self.stores.real.timelines
