@@ -84,7 +84,7 @@ async def _begin(count: str, operator: Caller, ops: OpsService) -> Response:
         await ops.runs.start(counted.action, counted.choice, by=f"user {operator.user_id}")
     except CountNotKnown:
         raise Problem(
-            HTTPStatus.CONFLICT, f"The count is older than {COUNTED_S_MAX} s, or it is none. Count again."
+            HTTPStatus.CONFLICT, f"The count is older than {COUNTED_S_MAX} s, or not valid. Count again."
         ) from None
     except RunUnderWay:
         raise Problem(HTTPStatus.CONFLICT, "Another run is under way; try again when it has ended.") from None

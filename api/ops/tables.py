@@ -1,5 +1,6 @@
 """The tables of the page /ops. The page, CSV and JSON are made of the same rows, so they cannot differ."""
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -150,17 +151,18 @@ def workers(facts: Facts, view: OpsView) -> Table:
 
     Of an owner that never said anything nothing more is known. Those that are silent come first.
     """
-    owned = _owned(facts)
+    owned: defaultdict[str, list[Json]] = defaultdict(list)
+    for (process, _), part in _owned(facts).items():
+        owned[process].append(part)
     reported = {worker["worker"]: worker for worker in facts.workers or []}
     rows = []
-    for name in reported.keys() | {process for process, _ in owned}:
+    for name in reported.keys() | owned.keys():
         worker = {"worker": name, "state": None, **reported.get(name, {})}
         if not view.includes(name, worker["state"]):
             continue
-        parts = [part for (process, _), part in owned.items() if process == name]
         if facts.knows_owners:
             for figure in ("partitions", "lag_messages"):
-                worker[figure] = sum(part[figure] for part in parts)
+                worker[figure] = sum(part[figure] for part in owned.get(name, ()))
         rows.append(worker)
     return Table(
         "workers",
@@ -168,7 +170,7 @@ def workers(facts: Facts, view: OpsView) -> Table:
         [
             Column("worker", "Worker"),
             Column("state", "State", Kind.STATE),
-            Column("age_s", "Last word", Kind.SECONDS),
+            Column("age_s", "Last report", Kind.SECONDS),
             Column("partitions", "Partitions", Kind.NUMBER),
             Column("lag_messages", "Wait", Kind.NUMBER),
             Column("loop_delay_ms", "Loop late p99, ms", Kind.NUMBER),

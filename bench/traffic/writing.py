@@ -44,6 +44,7 @@ class Writing:
         (self.followed,) = fresh_users(1)
         self.liked = posting.photos[len(posting.photos) // 2]
         self._followers = self._likers = 0
+        self._shown = (0, 0)
         self._requests = requests
         self._posting = posting
         self._stored = stored
@@ -60,12 +61,15 @@ class Writing:
         """Check that every write has its effect, once everything is drained.
 
         Raises:
-            TimeoutError: A count is wrong for longer than it may be cached, or an upload does not have its
-                renditions within `READY_S_MAX`.
+            AssertionError: A count is wrong for longer than it may be cached.
+            TimeoutError: An upload does not have its renditions within `READY_S_MAX`.
         """
-        await eventually(
-            f"{self._followers} followers and {self._likers} likes", self._is_counted, COUNTED_S_MAX
-        )
+        try:
+            await eventually("the counts are right", self._is_counted, COUNTED_S_MAX)
+        except TimeoutError as error:
+            raise AssertionError(
+                f"{self._shown} followers and likes of {(self._followers, self._likers)}"
+            ) from error
         for uploaded in self.uploaded:
 
             async def is_whole(path: str = f"/v1/photos/{uploaded}") -> bool:
@@ -112,7 +116,8 @@ class Writing:
     async def _is_counted(self) -> bool:
         user = await self._ask(f"/v1/users/{self.followed}")
         photo = await self._ask(f"/v1/photos/{self.liked}")
-        return (user["followers"], photo["like_count"]) == (self._followers, self._likers)
+        self._shown = user["followers"], photo["like_count"]
+        return self._shown == (self._followers, self._likers)
 
     async def _ask(self, path: str) -> Json:
         return await self._requests.client.settled(path, self._posting.authors[0])

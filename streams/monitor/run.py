@@ -47,6 +47,8 @@ from topics.catalogue import OPERATIONS
 SIZES_S = 60.0
 OPERATIONS_S = 2.0
 BROKERS_S = 5.0
+# More than two readings take, also while a broker does not respond.
+BROKERS_STALE_S = 20.0
 HOTTEST_KEYS_S = 30.0
 DEAD_LETTERS_S = 15.0
 CANARY_SOURCE = "/shutterline/canary"
@@ -121,7 +123,7 @@ def _overview(
             records, offsets, OPERATIONS.named(settings.namespace), settings.monitor_operations_max
         ),
         freshness,
-        Brokers(probe=probe, stale_s=settings.monitor_stale_s_max, clock_s=monitor.clock_s),
+        Brokers(probe=probe, stale_s=BROKERS_STALE_S, clock_s=monitor.clock_s),
         HottestKeys(records),
     )
 
@@ -211,6 +213,10 @@ async def _watch_stored(settings: MonitorSettings, overview: Overview, dead_lett
             clock_s=overview.monitor.clock_s,
         )
         listen = partial(
-            poll, workers.read, settings.worker_report_s, log=log, failure="workers are not heard"
+            poll,
+            workers.read,
+            settings.worker_report_s,
+            log=log,
+            failure="the reports of workers are not read",
         )
         await run_together(partial(overview.monitor.watch_stored, stores), count, listen)

@@ -61,7 +61,7 @@ class WorkerReporter:
         """Say how this process is.
 
         Raises:
-            StoreUnavailable: Nobody hears it.
+            StoreUnavailable: The report is not stored.
         """
         worker = self.settings.process
         if self._restarts_ms is None:

@@ -67,6 +67,12 @@ READ_ALL = [f"read 0 {place}" for place in range(0, 12, 2)]
 @example(  # A replica without the last batch takes over before its checkpoint is stored.
     schedule=schedule_of("post", "handle", "save 1", "post", "away 1", "handle", "older 1", "post", "handle")
 )
+@example(  # A server is away while a backfill of the version before is applied again.
+    schedule=schedule_of(
+        *("kill", "post 5 7", "lost reply 1", "stop 8", "zombie 0 2", "follow 11 7", "handle 11 11"),
+        *("rebalance", "post 7 5", "handle 10 10", "lost reply 1", "away 7", "back 0", "handle 1 11"),
+    )
+)
 async def test_no_page_lies_and_nothing_is_lost_whatever_a_server_does(schedule: Sequence[Step]) -> None:
     """Nor whatever happens to the workers meanwhile."""
     world = World()

@@ -53,6 +53,7 @@ class BackgroundRuns:
     _run: Run | None = field(default=None, init=False)
     _task: asyncio.Task[None] | None = field(default=None, init=False)
     _is_closing: bool = field(default=False, init=False)
+    _is_lease_lost: bool = field(default=False, init=False)
 
     async def rehearse(self, action: Action, choice: Choice) -> Counts:
         """Count what a run would do now, and do nothing.
@@ -93,7 +94,7 @@ class BackgroundRuns:
         try:
             async with self._only_run():
                 run = self._run = await self._make(action, choice, by=by)
-                if self._is_closing:
+                if self._is_closing or self._is_lease_lost:
                     run.stop()
                 ready.set_result(run)
                 await run.execute()
@@ -108,6 +109,7 @@ class BackgroundRuns:
         holder = uuid4().hex
         if not await self._take(holder):
             raise RunUnderWay
+        self._is_lease_lost = False
         renewing = asyncio.create_task(self._renew(holder), name="renew the lease of the run")
         try:
             yield
@@ -122,6 +124,7 @@ class BackgroundRuns:
             await asyncio.sleep(self.settings.dead_letter_run_lease_ms / 1_000 / RENEWALS_PER_LEASE)
             with suppress(StoreUnavailable):
                 is_held = await self._take(holder)
+        self._is_lease_lost = True
         if self._run is not None:
             self._run.stop()
 

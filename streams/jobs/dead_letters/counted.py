@@ -26,7 +26,7 @@ class CountUnderWay(Exception):
 
 
 class CountNotKnown(Exception):
-    """It is too old, or it is none."""
+    """The count is too old, or not valid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def decode_counted(text: str, now_ms: int) -> Counted:
     """Return what was counted.
 
     Raises:
-        CountNotKnown: It is older than `COUNTED_S_MAX`, or the text is none that a page of this system has.
+        CountNotKnown: It is older than `COUNTED_S_MAX`, or from as late in the future, or not valid.
     """
     topics = {topic.name: topic for topic in topics_with_dead_letters()}
     try:
@@ -97,9 +97,13 @@ def decode_counted(text: str, now_ms: int) -> Counted:
         chosen = [topics[name] for name in form.topics]
     except (ValidationError, ValueError, KeyError):
         raise CountNotKnown from None
-    if now_ms - form.at_ms >= COUNTED_S_MAX * 1_000:
+    if abs(now_ms - form.at_ms) >= COUNTED_S_MAX * 1_000:
         raise CountNotKnown
-    ends = {(topic, partition): end for topic, parts in form.ends.items() for partition, end in parts.items()}
+    ends = {
+        (topic, partition): end
+        for topic in form.topics
+        for partition, end in form.ends.get(topic, {}).items()
+    }
     return Counted(
         form.action, Choice(chosen, Selection(reasons=frozenset(form.reasons), ends=ends)), form.at_ms
     )

@@ -44,12 +44,11 @@ class BrokerProbe:
             StoreUnavailable: No broker responded, so nobody knows which there are.
         """
         client = await self._connected()
-        # If that fails, the brokers are those that the client knows.
-        with suppress(KafkaError, OSError, TimeoutError):
-            async with asyncio.timeout(self._timeout_s):
-                await client.force_metadata_update()
         brokers = client.cluster.brokers()
-        took_s = await asyncio.gather(*(self._ask(client, broker.nodeId) for broker in brokers))
+        # Beside, because it may ask the broker that hangs; so a new broker is known at the next call.
+        _, *took_s = await asyncio.gather(
+            self._update(client), *(self._ask(client, broker.nodeId) for broker in brokers)
+        )
         return {
             f"{broker.host}:{broker.port}": seconds for broker, seconds in zip(brokers, took_s, strict=True)
         }
@@ -62,9 +61,10 @@ class BrokerProbe:
 
     async def _connected(self) -> Any:
         if self._client is None:
-            client = self._new_client(
-                **aiokafka_client(self._settings), request_timeout_ms=int(self._timeout_s * 1_000)
-            )
+            # Less than the time for which a call waits: only its own time-out makes the client close a
+            # connection that does not respond, and connect again.
+            request_ms = int(self._timeout_s * 1_000 / 2)
+            client = self._new_client(**aiokafka_client(self._settings), request_timeout_ms=request_ms)
             try:
                 async with asyncio.timeout(self._timeout_s):
                     await client.bootstrap()
@@ -73,6 +73,12 @@ class BrokerProbe:
                 raise StoreUnavailable(STORE, "brokers", f"{type(error).__name__} {error}") from error
             self._client = client
         return self._client
+
+    async def _update(self, client: Any) -> None:
+        """Learn which brokers there are; if that fails, they are those that the client knows."""
+        with suppress(KafkaError, OSError, TimeoutError):
+            async with asyncio.timeout(self._timeout_s):
+                await client.force_metadata_update()
 
     async def _ask(self, client: Any, broker: int) -> float | None:
         began_s = self._clock_s()

@@ -115,9 +115,12 @@ class CheckStage:
     async def _wait_until_resumed(self, partition: GroupPartition, delivered: Delivered) -> None:
         """Return at once if the partition is not stopped."""
         if await self.stops.wait(partition, delivered.generation, delivered.is_assigned):
-            # The operator has fixed the cause, so the dead letters are counted from zero again.
-            self._limits.pop(partition, None)
-            self._set_aside.forget(partition)
+            self._count_from_zero(partition)
+
+    def _count_from_zero(self, partition: GroupPartition) -> None:
+        """Forget the dead letters, because a stop ends only when an operator has fixed the cause."""
+        self._limits.pop(partition, None)
+        self._set_aside.forget(partition)
 
     async def _handle_until_stop(self, partition: GroupPartition, done: int, delivered: Delivered) -> int:
         """Handle the records after the first `done`, up to a stop; returns how many are handled."""
@@ -137,6 +140,7 @@ class CheckStage:
             # Before the acknowledgement: once the records are committed, nobody else would find out.
             with handling(partition.log_fields(), partial(event_ids_of, [outcomes[-1].record])):
                 await self.stops.stop(partition, position, stop_reason, delivered.is_assigned)
+            self._count_from_zero(partition)
         self._measure(partition, outcomes)
         self._log(partition, outcomes)
         delivered.ack(done + count)

@@ -8,6 +8,7 @@ in a timeline is shown once.
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from schemas.envelope import Record
@@ -84,7 +85,7 @@ class GroupApplier:
         Raises:
             PartitionRevoked: The partition was taken away; some records may not be applied.
         """
-        wait_s = self.settings.timelines_wait_ms_max / 1_000
+        decoded, wait_s = decode(records), self.settings.timelines_wait_ms_max / 1_000
         fresh_since_ms = self.clock_ms() - self.settings.fresh_s_max * 1_000
 
         async def to_all() -> set[int]:
@@ -98,14 +99,22 @@ class GroupApplier:
             ]
             # The cache is on the same servers.
             cache_wait_s = 0.0 if without else wait_s
-            await self._apply(records, is_assigned, servers, fresh_since_ms, cache_wait_s)
+            await asyncio.gather(
+                self._put_all(posts_of(decoded), is_assigned, servers, fresh_since_ms, cache_wait_s),
+                *(
+                    retry_until_available(
+                        self.retry, partial(self._backfill, record), is_assigned=is_assigned
+                    )
+                    for record in backfills_of(decoded)
+                ),
+            )
             if all(server.is_late for server in servers):
                 fresh_since_ms = NEVER_MS  # What was appended before it failed must not be appended again.
                 raise StoreUnavailable("redis", "fanout", "none of its servers responded in time")
             return {group for server in servers if server.is_late for group in server.groups}
 
         left_out = await retry_until_available(self.retry, to_all, is_assigned=is_assigned)
-        observe_freshness(decode(records), Lane.NORMAL, self.clock_ms())
+        observe_freshness(decoded, Lane.NORMAL, self.clock_ms())
         return left_out
 
     async def apply_again(
@@ -117,26 +126,14 @@ class GroupApplier:
             PartitionRevoked: The partition was taken away; some records may not be applied.
             StoreUnavailable: Some records may not be applied; call it again.
         """
-        by_server = await self.stores.timelines.groups_by_server()
+        decoded, by_server = decode(records), await self.stores.timelines.groups_by_server()
         server = _Server(frozenset(groups), sum(map(len, by_server)), self.repair_calls, None)
-        await self._apply(records, is_assigned, [server], NEVER_MS, 0.0)
+        await self._put_all(posts_of(decoded), is_assigned, [server], NEVER_MS, 0.0)
+        for record in backfills_of(decoded):
+            await self._backfill(record)
         if server.is_late:
             raise StoreUnavailable("redis", "repair", "a server did not respond")
-        observe_freshness(decode(records), Lane.NORMAL, self.clock_ms())
-
-    async def _apply(
-        self,
-        records: Sequence[Record],
-        is_assigned: Callable[[], bool],
-        servers: Sequence[_Server],
-        fresh_since_ms: int,
-        cache_wait_s: float,
-    ) -> None:
-        decoded = decode(records)
-        await asyncio.gather(
-            self._put_all(posts_of(decoded), is_assigned, servers, fresh_since_ms, cache_wait_s),
-            *(self._backfill(record, is_assigned) for record in backfills_of(decoded)),
-        )
+        observe_freshness(decoded, Lane.NORMAL, self.clock_ms())
 
     async def _put_all(
         self,
@@ -167,11 +164,7 @@ class GroupApplier:
         written = await server.call(lambda: put_photos(self.stores, puts, fresh_since_ms=fresh_since_ms))
         DELIVERIES.labels(LANE).inc(written or 0)
 
-    async def _backfill(self, record: Backfill, is_assigned: Callable[[], bool]) -> None:
-        """Merge what workers of the version before put on this lane; it waits for every server."""
-        written = await retry_until_available(
-            self.retry,
-            lambda: backfill(self.stores, record, photos_max=self.settings.timeline_slots),
-            is_assigned=is_assigned,
-        )
+    async def _backfill(self, record: Backfill) -> None:
+        """Merge what workers of the version before put on this lane; it needs every server."""
+        written = await backfill(self.stores, record, photos_max=self.settings.timeline_slots)
         DELIVERIES.labels(LANE).inc(written)

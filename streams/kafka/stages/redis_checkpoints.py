@@ -89,20 +89,21 @@ class LaneCheckpoints:
     async def watch(self) -> None:
         """Check all owned partitions again and again, new ones at once; runs until cancelled."""
         while True:
+            looked_at = self.owned()
             try:
                 await self.watch_once()
             except StoreUnavailable as error:
                 log.debug("the checkpoints could not be checked, and are checked again soon: %s", error)
             except PartitionRevoked:
                 pass
-            await self._next_look()
+            await self._next_look(looked_at)
 
-    async def _next_look(self) -> None:
+    async def _next_look(self, looked_at: Collection[int]) -> None:
         """Return after `watch_s`, or as soon as this process has a partition that was not looked at."""
         next_s = monotonic() + self.watch_s
         while True:
             await asyncio.sleep(min(NEW_S, self.watch_s))
-            if monotonic() >= next_s or not self.owned() <= self._positions.keys():
+            if monotonic() >= next_s or not self.owned() <= set(looked_at):
                 return
 
     async def _start_over(self, groups: Collection[int], outcome: str) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import httpx
@@ -92,14 +91,16 @@ async def test_the_lag_of_a_group_from_idle_to_stopped_and_back(shared: Deployme
     }
     assert 0 == topic_of(idle, check, follows)["lag_messages"]
 
-    await eventually("the worker reports", partial(workers_of, deployment))
+    async def has_groups() -> bool:
+        return [4] == [len(worker["groups"]) for worker in await workers_of(deployment)]
+
+    await eventually("the worker reports its four groups", has_groups)
     [worker] = await workers_of(deployment)
     assert (f"{deployment.namespace}worker-1", "OK", 0) == (
         worker["worker"],
         worker["state"],
         worker["restarts"],
     )
-    assert 4 == len(worker["groups"])
 
     deployment.stack.stop_process(f"{deployment.namespace}worker-1")
     await deployment.publish(

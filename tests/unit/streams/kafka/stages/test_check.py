@@ -282,6 +282,22 @@ async def test_a_partition_that_comes_back_after_its_stop_counts_from_zero() -> 
     assert (stage.log[-1], await stops_of(stage)) == (("ack", 2), [])
 
 
+async def test_a_partition_that_was_resumed_with_another_owner_counts_from_zero() -> None:
+    """It was resumed while another worker had it, so this process never sees the stop that it stored."""
+    stage = Stage()
+    delivery = asyncio.create_task(stage.deliver(bad(5), bad(6), bad(7)))
+    await eventually("the partition to stop", lambda: ("ack", 3) in stage.log)
+    stage.is_assigned = False
+    async with asyncio.timeout(10):
+        await delivery
+    await stage.store.resume(GROUP)
+    stage.is_assigned = True
+    async with asyncio.timeout(10):
+        await stage.deliver(bad(8), bad(9), generation=2)
+
+    assert (stage.log[-1], await stops_of(stage)) == (("ack", 2), [])
+
+
 async def test_after_a_stop_the_count_starts_again() -> None:
     """After the group was resumed, two more dead letters in a row cause no new stop."""
     stage = Stage()
