@@ -54,6 +54,7 @@ class DeliveryPoller:
     clock_s: Callable[[], float] = monotonic
     _age: DeliveryAge = field(default_factory=DeliveryAge, init=False)
     _seen: Mapping[PhotoId, UserId] = field(default_factory=dict, init=False)
+    _seen_s: float = field(default=float("-inf"), init=False)
     _groups: int = field(default=1, init=False)
     _stale: frozenset[UserId] = field(default=frozenset(), init=False)
 
@@ -84,10 +85,12 @@ class DeliveryPoller:
         undelivered = await self.undelivered.all()
         # Deliveries take milliseconds. Where one takes a second, its worker may have died after it made
         # the photo ready and before it invalidated what is cached of it.
-        stuck = undelivered.items() & self._seen.items()
+        # A process that has seen nothing for a while cannot tell which these are, and takes all for them.
+        is_known = now_s - self._seen_s <= AGE_S_MAX
+        stuck = undelivered.items() & self._seen.items() if is_known else undelivered.items()
         # At once, because each may wait for a server that hangs.
         self._stale, (ends, checkpoints) = await asyncio.gather(self._invalidate(stuck), self._read())
-        self._seen = undelivered
+        self._seen, self._seen_s = undelivered, now_s
         self._groups = sum(len(groups) for groups, _ in checkpoints)
         self._age.observe(Moment(now_s, frozenset(undelivered.values()), ends), checkpoints)
 

@@ -49,7 +49,7 @@ class FollowPoller:
         """Look once; what is behind is looked at again by the next call.
 
         Raises:
-            StoreUnavailable: The brokers did not respond.
+            StoreUnavailable: The brokers, or servers of timelines, did not respond.
         """
         if self._walk is None:
             self._began_ms, self._walk = self.clock_ms(), self.walk()

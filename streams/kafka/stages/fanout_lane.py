@@ -2,7 +2,7 @@
 
 The checkpoint is the next offset to apply. It is stored after the timelines and before the commit.
 So if Redis goes back to an older state, its checkpoint is behind the committed offset, and
-`redis_checkpoints.py` repairs Redis.
+`redis_checkpoints.py` repairs Redis. In a cluster, `group_checkpoints.py` may leave out a server that hangs.
 """
 
 import logging

@@ -133,7 +133,6 @@ class GroupApplier:
             await self._backfill(record)
         if server.is_late:
             raise StoreUnavailable("redis", "repair", "a server did not respond")
-        observe_freshness(decoded, Lane.NORMAL, self.clock_ms())
 
     async def _put_all(
         self,

@@ -70,6 +70,7 @@ class GroupCheckpoints(LaneCheckpoints):
             if not self.lock(partition).locked():  # Another worker owns this partition now.
                 del self._positions[partition]
                 self._behind.pop(partition, None)
+                self._count_behind()
         for partition in sorted(owned - self._positions.keys()):
             if not self.lock(partition).locked():  # Otherwise its first batch looks.
                 async with self.lock(partition):
@@ -150,6 +151,7 @@ class GroupCheckpoints(LaneCheckpoints):
         at_it = {group for group, checkpoint in stored.items() if checkpoint == position}
         self._behind[partition] = set()
         self._leave_out(partition, await self._all_groups() - at_it)
+        self._count_behind()
         await self._by_server(
             lambda groups: self.timelines.confirm({partition: position}, groups),
             without=self.behind(partition),
@@ -167,7 +169,8 @@ class GroupCheckpoints(LaneCheckpoints):
         if position is None:
             return
         try:
-            async with self.lock(partition), asyncio.timeout(REST_S_MAX):
+            # Also for the lock: a batch that waits has it, and other partitions are to be caught up with.
+            async with asyncio.timeout(REST_S_MAX), self.lock(partition):
                 await self._restore(partition, is_locked=True)
         except TimeoutError as error:
             raise StoreUnavailable(STORE, "catch up", f"not within {REST_S_MAX:g} s") from error
@@ -209,8 +212,10 @@ class GroupCheckpoints(LaneCheckpoints):
         return [group for group, checkpoints in zip(groups, by_group, strict=True) if not checkpoints]
 
     async def _move(self, partition: int, stored: Stored, position: int) -> None:
-        """Store the position as the checkpoint of groups, where it is still the one that was read."""
-        for checkpoint in set(stored.values()) - {position}:
+        """Store the position as the checkpoint of groups that still have the lower one that was read."""
+        for checkpoint in set(stored.values()):
+            if checkpoint is not None and checkpoint >= position:
+                continue  # Another worker may have moved it further meanwhile.
             groups = [group for group in stored if stored[group] == checkpoint]
             if not await self.timelines.save_checkpoint(
                 partition, position, expected=checkpoint, groups=groups

@@ -208,10 +208,10 @@ class RedisCluster(RedisClient):
     async def _ask_server(
         self, server: RedisServer, commands: Sequence[Command], script: Script | None, *, asking: bool
     ) -> list[Any]:
-        await server.learn()
         if asking:
             commands = [each for command in commands for each in ((b"ASKING",), command)]
         try:
+            await server.learn()
             replies: list[Any] = await server.call(
                 _name_of(commands[-1]), server.ask_or_redirect, commands, script
             )
