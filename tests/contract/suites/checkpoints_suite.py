@@ -119,9 +119,9 @@ class CheckpointsSuite:
             is_whole = not others or last not in of_server
             assert lowest == ({one: 5, two: 9} if is_whole else {one: 3})
         assert await stores.timelines.checkpoints([one, two]) == ({one: 3} if others else {one: 5, two: 9})
-        assert await stores.timelines.checkpoints_by_group([one], [last, groups[0]]) == [
+        assert await stores.timelines.checkpoints_by_group([one], [last, *others]) == [
             {one: 3 if others else 5},
-            {one: 5},
+            *({one: 5} for _ in others),
         ]
 
     async def test_only_the_chosen_groups_are_compared(self, stores: Stores, new_id: NewId) -> None:

@@ -55,10 +55,14 @@ def _started(deployment: Deployment, **environment: str) -> list[psutil.Process]
     """Start the API; returns its processes, of which the first is the parent, when all of them are ready."""
     parent = psutil.Process(deployment.start_api(processes=COUNT, **environment).pid)
     for member in MEMBERS:
-        address = deployment.stack.process(f"{deployment.namespace}{member}").metrics_address
-        assert address is not None
-        wait_until(f"{member} is ready", partial(http_responds, address, "/readyz"))
+        wait_until(f"{member} is ready", partial(_is_ready, deployment, member))
     return [parent, *parent.children(recursive=True)]
+
+
+def _is_ready(deployment: Deployment, member: str) -> bool:
+    """The file with its address may not be written yet, or be that of a process that was killed."""
+    address = deployment.stack.process(f"{deployment.namespace}{member}").metrics_address
+    return address is not None and http_responds(address, "/readyz")
 
 
 def _statuses(deployment: Deployment, user: int, requests: int) -> list[int]:
