@@ -13,6 +13,7 @@ owns a partition remembers the checkpoint that it stored last. If Redis has a di
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
@@ -39,7 +40,7 @@ Apply = Callable[[Sequence[Record], Callable[[], bool]], Awaitable[None]]
 
 
 @dataclass(slots=True, kw_only=True)
-class LaneCheckpoints:
+class LaneCheckpoints(ABC):
     """The checkpoints of one lane's partitions that this process owns.
 
     `topic` is the name of `fanout` on the broker. `groups` has the partitions of each lane's
@@ -69,14 +70,15 @@ class LaneCheckpoints:
         """Return whether Redis is known to be complete for all partitions of this process."""
         return self.owned() <= self._positions.keys()
 
+    @abstractmethod
     async def handle(self, records: Sequence[Record], is_assigned: Callable[[], bool]) -> None:
         """Apply a batch of one partition, then store its checkpoint; it may be committed afterwards.
 
         Raises:
             PartitionRevoked: The partition was taken away; the batch must not be committed.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     async def watch_once(self) -> None:
         """Compare each owned partition's checkpoint with Redis.
 
@@ -84,7 +86,6 @@ class LaneCheckpoints:
             StoreUnavailable: Some partitions may be unchecked; call this again.
             PartitionRevoked: A partition was taken away while it was repaired.
         """
-        raise NotImplementedError
 
     async def watch(self) -> None:
         """Check all owned partitions again and again, new ones at once; runs until cancelled."""

@@ -99,7 +99,7 @@ async def test_a_server_that_hangs_does_not_delay_a_delivery() -> None:
 
 @pytest.mark.law("L15")
 async def test_no_page_that_says_complete_shows_what_a_server_had_before_it_hung() -> None:
-    """Those who do not follow the author have complete pages all the time."""
+    """Readers who do not follow the author have complete pages all the time."""
     world = await new_world()
     world.cache.hangs |= BOTH
     await world.make_ready()

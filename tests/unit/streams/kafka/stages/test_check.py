@@ -114,6 +114,14 @@ class Stage:
             await self.stage(delivered)
 
 
+async def stop_and_revoke(stage: Stage, *records: Record) -> None:
+    """Let the stage stop after three of the records, and take the partition away while it waits."""
+    delivery = asyncio.create_task(stage.deliver(*records))
+    await eventually("the partition to stop", lambda: ("ack", 3) in stage.log)
+    stage.is_assigned = False
+    await delivery
+
+
 async def stops_of(stage: Stage) -> list[int]:
     return [stop.position for stop in await stage.store.stops(GROUP)]
 
@@ -197,12 +205,8 @@ async def test_a_stop_says_why_its_newest_dead_letter_failed() -> None:
     """An operator asks that first. What follows in the batch is not handled yet."""
     poison = PoisonEvent(Reason.AUTHOR_CONFLICT, "another author's")
     stage = Stage(refuse=lambda event: poison if event.id == "e7" else None)
-    delivery = asyncio.create_task(stage.deliver(bad(5), bad(6), like(7), bad(8)))
-    await eventually("the partition to stop", lambda: ("ack", 3) in stage.log)
+    await stop_and_revoke(stage, bad(5), bad(6), like(7), bad(8))
     [stop] = await stage.store.stops(GROUP)
-    stage.is_assigned = False
-    async with asyncio.timeout(10):
-        await delivery
 
     assert stop.reason == "3 dead letters in a row (limit 3), the newest because of author_conflict"
 
@@ -210,11 +214,7 @@ async def test_a_stop_says_why_its_newest_dead_letter_failed() -> None:
 async def test_a_stop_is_found_by_the_partitions_next_owner() -> None:
     """The stop is stored, so another process, or a restarted one, handles nothing either."""
     first = Stage()
-    delivery = asyncio.create_task(first.deliver(bad(5), bad(6), bad(7)))
-    await eventually("the partition to stop", lambda: ("ack", 3) in first.log)
-    first.is_assigned = False
-    async with asyncio.timeout(10):
-        await delivery
+    await stop_and_revoke(first, bad(5), bad(6), bad(7))
     second = Stage(store=first.store)
 
     waiting = asyncio.create_task(second.deliver(like(8)))
@@ -266,11 +266,7 @@ async def test_a_stop_that_cannot_be_stored_is_not_committed_and_not_forgotten()
 async def test_a_partition_that_comes_back_after_its_stop_counts_from_zero() -> None:
     """It was taken away while it was stopped. After the resume, one dead letter does not stop it again."""
     stage = Stage()
-    delivery = asyncio.create_task(stage.deliver(bad(5), bad(6), bad(7)))
-    await eventually("the partition to stop", lambda: ("ack", 3) in stage.log)
-    stage.is_assigned = False
-    async with asyncio.timeout(10):
-        await delivery
+    await stop_and_revoke(stage, bad(5), bad(6), bad(7))
     stage.is_assigned = True
     again = asyncio.create_task(stage.deliver(bad(8), bad(9), generation=2))
     for _ in range(50):
@@ -285,15 +281,10 @@ async def test_a_partition_that_comes_back_after_its_stop_counts_from_zero() -> 
 async def test_a_partition_that_was_resumed_with_another_owner_counts_from_zero() -> None:
     """It was resumed while another worker had it, so this process never sees the stop that it stored."""
     stage = Stage()
-    delivery = asyncio.create_task(stage.deliver(bad(5), bad(6), bad(7)))
-    await eventually("the partition to stop", lambda: ("ack", 3) in stage.log)
-    stage.is_assigned = False
-    async with asyncio.timeout(10):
-        await delivery
+    await stop_and_revoke(stage, bad(5), bad(6), bad(7))
     await stage.store.resume(GROUP)
     stage.is_assigned = True
-    async with asyncio.timeout(10):
-        await stage.deliver(bad(8), bad(9), generation=2)
+    await stage.deliver(bad(8), bad(9), generation=2)
 
     assert (stage.log[-1], await stops_of(stage)) == (("ack", 2), [])
 
